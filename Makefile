@@ -1,0 +1,39 @@
+# `make demo` and `make test` do everything from a fresh clone; both need only python >= 3.11 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup demo test lint bench clean
+
+help:
+	@echo "make demo    train a VAE on scikit-learn's digits: pictures, ELBO and IWAE in a minute or two"
+	@echo "make test    all tests, a few minutes on two cores"
+	@echo "make lint    ruff"
+	@echo "make bench   speed beside PyTorch (installs it)"
+
+# The stamp is newer than the requirements only after a complete install, so an interrupted one starts again.
+$(VENV)/installed: requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11: run make PYTHON=python3.12" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+setup: $(VENV)/installed
+
+demo: setup
+	$(BIN)/python -m experiments.vae digits
+
+test: setup
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+bench: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	$(BIN)/python -m benchmarks.vae
+
+clean:
+	rm -rf $(VENV) runs

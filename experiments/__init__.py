@@ -1,0 +1,1 @@
+"""Experiment scripts: one file = one question."""

@@ -1,0 +1,275 @@
+"""Checkpoints: the newest states of a run, saved in the background, restored exactly on the same or another layout.
+
+A small interface over Orbax (https://orbax.readthedocs.io, v0 `CheckpointManager`), which writes every step into a
+temporary directory and renames it when it is whole: a kill in mid-save leaves no half checkpoint. Two things are added.
+Orbax does not notice a flipped byte in array data, so each checkpoint carries the CRC-32 of its files, and they are
+compared before anything is restored: a corrupt checkpoint is moved aside and the one before it taken. And each
+checkpoint knows its config and the shapes of its state.
+
+Saving in the background is safe with donated buffers: Orbax holds host views of the arrays (on CPU the buffers
+themselves), and JAX copies a buffer that is viewed instead of donating it. So on CPU the step after a save needs room
+for a second state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import re
+import shutil
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+
+from genjax.errors import UserError
+from genjax.log import make_directory
+
+SUMS = "crc32.json"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Checkpoints:
+    """The checkpoints in `directory` of the run with the canonical JSON text `config`, of which the newest `keep` stay.
+
+    In a job of several processes each makes one and calls the same methods; all must see the directory. UserError
+    if the directory cannot be written.
+    """
+
+    def __init__(self, directory: str | Path, config: str, keep: int = 2):
+        self.directory, self.config, self.keep = make_directory(directory), config, keep
+        self._saving: int | None = None
+        _silence_orbax()
+        self._manager = self._open()
+
+    def _open(self) -> ocp.CheckpointManager:
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=self.keep,
+            cleanup_tmp_directories=True,  # what a kill in mid-save left
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._write_sums),
+        )
+        return ocp.CheckpointManager(self.directory, options=options)
+
+    def all_steps(self) -> list[int]:
+        """Returns the steps that can be restored, in ascending order; one that is being saved counts."""
+        return sorted(self._manager.all_steps())
+
+    def save(self, step: int, state: Any, meta: dict[str, Any]) -> None:
+        """Saves the pytree of arrays `state` and the JSON dict `meta` in the background; no-op up to the newest step.
+
+        The arrays may be donated as soon as this returns. Raises UserError if this or the last save failed, e.g. for
+        a full disk.
+        """
+        self.wait()
+        if step <= max(self.all_steps(), default=-1):
+            return
+        about = {"config": self.config, "state": _leaves(state), "meta": meta}
+        self._saving = step
+        try:
+            self._manager.save(
+                step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(about))
+            )
+        except Exception as error:
+            self._fail(error)
+
+    def wait(self) -> None:
+        """Waits for the save in the background; raises UserError if it failed."""
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            self._fail(error)
+        self._saving = None
+
+    def close(self) -> None:
+        """Waits and frees the threads; raises UserError if the last save failed."""
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
+
+    def restore(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
+        """Returns the newest intact (state, meta), or None if nothing was saved.
+
+        `like` is the state as ShapeDtypeStructs; their shardings place the arrays (none = the first device), whatever
+        the layout that saved them. Corrupt checkpoints newer than the one returned are renamed `<step>.corrupt`, with
+        a warning on stderr. Raises UserError if none is intact, or if the checkpoint is of another config or another
+        state; then nothing is renamed.
+        """
+        self.wait()
+        steps = self.all_steps()[::-1]
+        if not steps:
+            return None
+        corrupt = self._corrupt(steps)
+        if len(corrupt) == len(steps):
+            raise UserError(
+                f"no checkpoint in {self.directory} is intact ({'; '.join(corrupt)}): put back a copy, "
+                "or remove the directory to start from the beginning"
+            )
+        step = steps[len(corrupt)]
+        about = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+        self._check_config(json.loads(about["config"]))
+        self._check_state(step, about["state"], _leaves(like))
+        self._move_aside(steps[: len(corrupt)], corrupt, step)
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(jax.tree.map(_placed, like)))
+        return self._manager.restore(step, args=args).state, about["meta"]
+
+    def _corrupt(self, steps: list[int]) -> list[str]:
+        """Returns what is wrong with the leading, corrupt ones of `steps`; all processes get the same number."""
+        faults = []
+        if jax.process_index() == 0:
+            for step in steps:
+                fault = _fault(self.directory / str(step))
+                if fault is None:
+                    break
+                faults.append(f"step {step}: {fault}")
+        if jax.process_count() > 1:
+            count = int(multihost_utils.broadcast_one_to_all(np.int32(len(faults))))
+            faults = faults or ["corrupt"] * count
+        return faults
+
+    def _move_aside(self, steps: list[int], faults: list[str], intact: int) -> None:
+        if not steps:
+            return
+        if jax.process_index() == 0:
+            for step, fault in zip(steps, faults, strict=True):
+                aside = self.directory / f"{step}.corrupt"
+                shutil.rmtree(aside, ignore_errors=True)
+                (self.directory / str(step)).rename(aside)
+                print(
+                    f"warning: corrupt checkpoint ({fault}) moved to {aside}; going on from step {intact}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("corrupt checkpoints moved aside")
+        self._manager.reload()
+
+    def _check_config(self, saved: Any) -> None:
+        here, there = _flat(json.loads(self.config)), _flat(saved)
+        differ = [path for path in here | there if here.get(path) != there.get(path)]
+        if not differ:
+            return
+        shown = [f"{path} = {there.get(path, 'absent')} (now {here.get(path, 'absent')})" for path in differ[:3]]
+        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+        raise UserError(
+            f"{self.directory} holds checkpoints of another config: {', '.join(shown)}{more}; "
+            "choose another run directory or remove this one"
+        )
+
+    def _check_state(self, step: int, saved: dict[str, str], like: dict[str, str]) -> None:
+        for path in saved | like:
+            if saved.get(path) != like.get(path):
+                was, now = saved.get(path, "absent"), like.get(path, "absent")
+                raise UserError(
+                    f"the checkpoint of step {step} in {self.directory} was saved by other code: {path} is {was} "
+                    f"(now {now}); choose another run directory or remove this one"
+                )
+
+    def _write_sums(self) -> None:
+        """Runs in Orbax's thread on process 0, when the files are whole and the directory not yet renamed."""
+        unfinished = self.directory.glob(f"{self._saving}.orbax-checkpoint-tmp*")
+        step_dir = next(unfinished, self.directory / str(self._saving))
+        files = [path for item in ("state", "meta") for path in _files(step_dir, item)]
+        sums = {str(path.relative_to(step_dir)): _crc32(path) for path in files}
+        (step_dir / SUMS).write_text(json.dumps(sums))
+
+    def _fail(self, error: Exception) -> None:
+        """Removes what the failed save left, which frees its space, and raises a UserError if the disk is the cause."""
+        code = _errno(error)
+        if code is None:
+            raise error
+        for _ in range(2):  # Orbax may hold a second error of the same save, which the first close raises
+            with contextlib.suppress(Exception):
+                self._manager.close()
+        if jax.process_index() == 0:
+            for left in self.directory.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
+                shutil.rmtree(left, ignore_errors=True)
+        if jax.process_count() == 1:  # to open it again needs all processes, and the others may not have failed
+            self._manager = self._open()
+        newest = max((step for step in self.all_steps() if step != self._saving), default=None)
+        kept = "no checkpoint was saved before" if newest is None else f"the checkpoint of step {newest} is intact"
+        what = "disk full" if code in FULL else os.strerror(code)
+        remedy = "free some space" if code in FULL else "mend the directory"
+        where = f"step {self._saving} in {self.directory}"
+        raise UserError(f"{what} while saving {where}: {remedy} and run the same command again; {kept}") from error
+
+
+def _fault(step_dir: Path) -> str | None:
+    """Returns what is wrong with the files of a checkpoint, None if each has the checksum it was saved with."""
+    try:
+        sums = dict(json.loads((step_dir / SUMS).read_bytes()))
+        for name, crc in sums.items():
+            if _crc32(step_dir / name) != crc:
+                return f"{name} has changed"
+    except (FileNotFoundError, NotADirectoryError) as error:
+        return f"{Path(error.filename).relative_to(step_dir)} is missing"
+    except PermissionError as error:
+        raise UserError(f"cannot read {error.filename}: mend its permissions") from error
+    except OSError as error:
+        return f"{error.filename or 'a file'} cannot be read ({error.strerror})"
+    except (ValueError, TypeError):
+        return f"{SUMS} is not valid"
+    return None if sums else f"{SUMS} is empty"
+
+
+def _files(step_dir: Path, item: str) -> list[Path]:
+    return sorted(path for path in (step_dir / item).rglob("*") if path.is_file())
+
+
+def _crc32(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 22):
+            crc = zlib.crc32(chunk, crc)
+    return crc
+
+
+def _errno(error: BaseException | None) -> int | None:
+    """Returns the system's error number behind `error`; TensorStore gives it only in the text."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno
+        if found := re.search(r"os_error_code=\D{0,3}(\d+)", str(error)):
+            return int(found[1])
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _leaves(state: Any) -> dict[str, str]:
+    """Returns {path: "float32[64,10]"} of the arrays of a state."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(state)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): f"{leaf.dtype}{list(leaf.shape)}".replace(" ", "")
+        for path, leaf in flat
+    }
+
+
+def _placed(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+def _flat(value: Any, path: str = "") -> dict[str, str]:
+    """Returns {dotted path: JSON text} of the plain values in nested dicts."""
+    if not isinstance(value, dict):
+        return {path: json.dumps(value)}
+    return {k: v for name, item in value.items() for k, v in _flat(item, f"{path}.{name}" if path else name).items()}
+
+
+def _from_elsewhere(record: logging.LogRecord) -> bool:
+    return "orbax" not in Path(record.pathname).parts
+
+
+def _silence_orbax() -> None:
+    """Keeps Orbax's log off the terminal: what fails is raised as well, and said there in one line."""
+    logger = logging.getLogger("absl")
+    if _from_elsewhere not in logger.filters:
+        logger.addFilter(_from_elsewhere)

@@ -1,0 +1,250 @@
+"""Configs as values: frozen dataclasses that are edited, compared, printed, read back and hashed.
+
+A config holds int, float, bool, str, None, tuples, other frozen dataclasses and linen modules (without linen's own
+fields `parent` and `name`). A choice is a value: `likelihood: Bernoulli | Gaussian = field(Bernoulli(), "p(x | z)")`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import importlib
+import json
+import math
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import numpy as np
+
+from genjax.errors import UserError, nearest
+
+PLAIN = (bool, int, float, str, types.NoneType)
+SEQUENCES = (tuple, list, Sequence, Iterable)
+UNFIT = object()  # the answer of _fit where a value has the wrong type; None is a value
+HOLDS = "int, float, bool, str, None, tuples, linen modules, frozen dataclasses (for a function: one with __call__)"
+
+
+def field(default: Any, doc: str, execution: bool = False) -> Any:
+    """A field of a frozen dataclass or linen module; `execution`: it does not change the result (layout, paths)."""
+    return dataclasses.field(default=default, metadata={"doc": doc, "execution": execution})
+
+
+def edit(cfg: Any, changes: Mapping[str, Any]) -> Any:
+    """Returns `cfg` with the values at dotted paths replaced in order; UserError for an unknown path or wrong type."""
+    for path, value in changes.items():
+        cfg = _replace(cfg, path, path.split("."), settle(path, value, lookup(cfg, path)[0]))
+    return cfg
+
+
+def lookup(cfg: Any, path: str) -> tuple[Any, Any]:
+    """Returns the annotated type and the value of the field at a dotted path; raises UserError if there is none."""
+    hint, value = type(cfg), cfg
+    for name in path.split("."):
+        known = hints(type(value)) if is_config(value) else {}
+        if name not in known:
+            same = [p for p, *_ in walk(cfg) if p.split(".")[-1] == path.split(".")[-1]]
+            raise unknown(path, type(value), name, known, same)
+        hint, value = known[name], getattr(value, name)
+    return hint, value
+
+
+def walk(cfg: Any, above: str = "", execution: bool = False) -> Iterator[tuple[str, Any, Any, str, bool]]:
+    """Yields (dotted path, annotated type, value, doc, execution) of every field, a config before its own fields."""
+    for f in fields(type(cfg)):
+        path, value = join(above, f.name), getattr(cfg, f.name)
+        off = execution or f.metadata.get("execution", False)
+        yield path, hints(type(cfg))[f.name], value, f.metadata.get("doc", ""), off
+        if is_config(value):
+            yield from walk(value, path, off)
+
+
+def diff(a: Any, b: Any, above: str = "") -> dict[str, tuple[Any, Any]]:
+    """Returns {dotted path: (value in a, value in b)} where two configs differ; '' is the path of the whole."""
+    a, b = settle(above, a, type(a)), settle(above, b, type(b))  # 1 and 1.0 are the same for a float
+    if type(a) is type(b) and is_config(a):
+        parts = (diff(getattr(a, f.name), getattr(b, f.name), join(above, f.name)) for f in fields(type(a)))
+        return {path: pair for part in parts for path, pair in part.items()}
+    return {above: (a, b)} if repr(a) != repr(b) else {}  # by repr: nan is nan, and True is not 1
+
+
+def to_json(cfg: Any, execution: bool = True) -> str:
+    """Returns the canonical JSON: sorted keys, types as "module:QualName"; on request without the execution fields."""
+    return json.dumps(_encode(settle("", cfg, type(cfg)), execution), indent=2, sort_keys=True, allow_nan=False)
+
+
+def from_json(text: str) -> Any:
+    """Returns the config that `to_json` wrote; imports the modules named there, calls nothing but config types."""
+    cfg = _checked("the JSON of a config", json.loads, text, object_hook=_decode)
+    if not is_config(cfg):
+        raise UserError(f"the JSON of a config: expected an object with a __type__, got {_describe(cfg)}")
+    return cfg
+
+
+def digest(cfg: Any) -> str:
+    """Returns 8 hex digits that name the result: the same for configs that differ only in execution fields."""
+    return hashlib.sha256(to_json(cfg, execution=False).encode()).hexdigest()[:8]
+
+
+def is_config_type(cls: Any) -> bool:
+    """Whether `cls` is a frozen dataclass or a linen module (frozen too, though its dataclass does not say so)."""
+    params = isinstance(cls, type) and getattr(cls, "__dataclass_params__", None)
+    return bool(params) and (params.frozen or issubclass(cls, nn.Module))
+
+
+def is_config(value: Any) -> bool:
+    """Whether `value` is an instance of a frozen dataclass or a linen module."""
+    return is_config_type(type(value))
+
+
+def fields(cls: type) -> list[dataclasses.Field]:
+    """The fields of a config class that its constructor takes, without linen's own."""
+    own = ("parent", "name") if issubclass(cls, nn.Module) else ()
+    return [f for f in dataclasses.fields(cls) if f.init and f.name not in own]
+
+
+@functools.cache
+def hints(cls: type) -> dict[str, Any]:
+    """The resolved annotation of each field; a default of None admits None."""
+    found = _checked(f"the annotations of {type_path(cls)}", typing.get_type_hints, cls)
+    return {f.name: found[f.name] | None if f.default is None else found[f.name] for f in fields(cls)}
+
+
+def unknown(path: str, cls: type, name: str, known: Iterable[str], elsewhere: Sequence[str] = ()) -> UserError:
+    """The error for a field that is not `known` of `cls`; `elsewhere`: the full paths of fields with that name."""
+    near = f" Did you mean {', '.join(elsewhere[:3])}?" if elsewhere else nearest(name, known)
+    return UserError(f"{path}: {cls.__name__} has no field {name!r}.{near}")
+
+
+def build(path: str, cls: type, values: Mapping[str, Any]) -> Any:
+    """Returns cls(**values) with every value checked; raises UserError with the full path (`path` is that of cls)."""
+    known = hints(cls)
+    if strange := [name for name in values if name not in known]:
+        raise unknown(join(path, strange[0]), cls, strange[0], known)
+    return _checked(path, cls, **{name: settle(join(path, name), v, known[name]) for name, v in values.items()})
+
+
+def settle(path: str, value: Any, hint: Any) -> Any:
+    """Returns `value`, and all in it, as annotated (3 for a float becomes 3.0, a list a tuple), or raises UserError."""
+    fit = _fit(value, hint)
+    if fit is UNFIT and not _recordable(value):
+        raise UserError(f"{path or 'config'}: {_describe(value)} cannot be part of a config, which holds {HOLDS}")
+    if fit is UNFIT:
+        raise UserError(f"{path or 'config'}: expected {type_name(hint)}, got {_describe(value)}")
+    if isinstance(fit, tuple):
+        return tuple(settle(f"{path}[{i}]", v, Any) for i, v in enumerate(fit))
+    if not is_config(fit):
+        return fit
+    old = {f.name: getattr(fit, f.name) for f in fields(type(fit))}
+    new = {name: settle(join(path, name), v, hints(type(fit))[name]) for name, v in old.items()}
+    changed = {name: v for name, v in new.items() if repr(v) != repr(old[name])}
+    return _checked(path, dataclasses.replace, fit, **changed) if changed else fit
+
+
+def type_name(hint: Any) -> str:
+    """Returns an annotation as it is read, without modules: `float`, `Bernoulli | Gaussian`, `tuple[int, ...]`."""
+    plain = isinstance(hint, type) and not typing.get_args(hint)
+    return hint.__name__ if plain else re.sub(r"[\w.<>]*\.(?=\w)", "", str(hint))
+
+
+def type_path(cls: type) -> str:
+    """Returns "module:QualName", also for a class of the running script the name that others import it by."""
+    return f"{_main_name() if cls.__module__ == '__main__' else cls.__module__}:{cls.__qualname__}"
+
+
+def join(above: str, name: str) -> str:
+    """Returns the dotted path of the field `name` of the config at `above` ('' is the root)."""
+    return f"{above}.{name}" if above else name
+
+
+def _main_name() -> str:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)  # None where a file or a notebook runs, not a module
+    return spec.name if spec else "__main__"
+
+
+def _describe(value: Any) -> str:
+    return type(value).__name__ if is_config(value) else f"{value!r} ({type(value).__name__})"
+
+
+def _checked(path: str, make: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """make(*args, **kwargs); what it refuses (bad JSON, a missing argument, a __post_init__) is the user's mistake."""
+    try:
+        return make(*args, **kwargs)
+    except (TypeError, ValueError, NameError) as error:
+        raise UserError(f"{path or 'config'}: {error}") from error
+
+
+def _replace(cfg: Any, path: str, names: list[str], value: Any) -> Any:
+    name, *rest = names
+    new = _replace(getattr(cfg, name), path, rest, value) if rest else value
+    return _checked(path, dataclasses.replace, cfg, **{name: new})
+
+
+def _recordable(value: Any) -> bool:
+    plain = isinstance(value, (*PLAIN, np.bool_, np.integer, np.floating))
+    return plain or is_config(value) or (type(value) in (tuple, list) and all(map(_recordable, value)))
+
+
+def _fit(value: Any, hint: Any) -> Any:
+    """The value as `hint` wants it, or UNFIT; the fields of a config in it are not looked at."""
+    value = value.item() if isinstance(value, np.generic) else value  # a sweep over np.logspace gives numpy's numbers
+    value = tuple(value) if type(value) is list else value
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        fits = [fit for fit in (_fit(value, arg) for arg in args) if fit is not UNFIT]
+        return next((fit for fit in fits if repr(fit) == repr(value)), [*fits, UNFIT][0])  # 3 stays 3 in `float | int`
+    if hint in SEQUENCES or origin in SEQUENCES:
+        return _fit_tuple(value, args, args if origin is tuple and ... not in args else None)
+    if hint is float and type(value) is int:
+        return float(value)
+    if hint in PLAIN:
+        fits = type(value) is hint  # so True is no int
+    elif origin is typing.Literal:
+        fits = value in args
+    elif Callable in (hint, origin):
+        fits = is_config(value) and callable(value)
+    elif isinstance(hint, type) and hint not in (object, Any):
+        fits = is_config(value) and (getattr(hint, "_is_protocol", False) or isinstance(value, hint))
+    else:
+        fits = _recordable(value)
+    return value if fits else UNFIT
+
+
+def _fit_tuple(value: Any, args: tuple, each: tuple | None) -> Any:
+    if type(value) is not tuple or (each is not None and len(each) != len(value)):
+        return UNFIT
+    fits = tuple(map(_fit, value, each or [args[0] if args else Any] * len(value)))
+    return UNFIT if any(fit is UNFIT for fit in fits) else fits
+
+
+def _encode(value: Any, execution: bool) -> Any:
+    if is_config(value):
+        kept = [f.name for f in fields(type(value)) if execution or not f.metadata.get("execution", False)]
+        return {"__type__": type_path(type(value)), **{name: _encode(getattr(value, name), execution) for name in kept}}
+    if isinstance(value, tuple):
+        return [_encode(v, execution) for v in value]
+    return {"__float__": repr(value)} if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _decode(data: dict[str, Any]) -> Any:
+    if data.get("__float__") in ("inf", "-inf", "nan"):
+        return float(data["__float__"])
+    cls = _find(data.pop("__type__", None))
+    return build(cls.__name__, cls, data)
+
+
+def _find(name: Any) -> type:
+    module, _, qualname = str(name).partition(":")
+    try:
+        home = importlib.import_module("__main__" if module == _main_name() else module)
+        found = functools.reduce(getattr, qualname.split("."), home)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise UserError(f"there is no type {name!r} to import: {error}") from None
+    if not is_config_type(found):
+        raise UserError(f"{name!r} is neither a frozen dataclass nor a linen module")
+    return found

@@ -1,0 +1,124 @@
+"""The contract that every family keeps: an `Algorithm` is four pure functions over one `State`.
+
+The training loop knows nothing else. Families differ only inside `step`: how many losses, in which order, with what
+memory. Keys: the loop hands `step` a key that is already folded with the step number; whatever noise belongs to an
+example is drawn from `example_keys(key, batch["index"])`, so that every device layout draws the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+Batch = dict[str, jax.Array]  # "image" [B, ...], "label" [B] int32, "index" [B] uint32: the example's number in its split
+Parts = dict[str, jax.Array]  # "loss" [B] and its named parts, each [B]
+
+
+class Spec(NamedTuple):
+    """What an algorithm must know of its task before it sees a batch."""
+
+    shape: tuple[int, ...]  # of one example: (28, 28, 1), or (2,) for points of the plane
+    classes: int = 0  # number of labels, 0 = unlabelled
+    steps: int = 1  # length of the run, for schedules
+
+
+@struct.dataclass
+class State:
+    """All that a run carries from one step to the next: data only, so it is checkpointed, sharded and donated whole."""
+
+    step: jax.Array  # int32 scalar
+    params: dict[str, Any]  # by network
+    opt: dict[str, Any]  # by objective
+    ema: dict[str, Any]  # by network; empty = no averaging
+    extra: dict[str, Any]  # codebook counts, path length, augmentation probability …
+
+
+class Algorithm(NamedTuple):
+    """A generative model with its training rule.
+
+    `step` returns scalar metrics that include the gradient norms: the loop skips a step as a whole when one of them is
+    not finite. `given` of `sample` is {"index": [B]} and, where the model takes them, "label", "image" …; sample number
+    i is a function of (key, i) alone.
+    """
+
+    init: Callable[[jax.Array, Batch], State]
+    step: Callable[..., tuple[State, dict[str, jax.Array]]]  # (key, state, batch, axis=None)
+    evaluate: Callable[[jax.Array, State, Batch], Parts]  # per example, [B]
+    sample: Callable[[jax.Array, State, Batch], jax.Array]  # [B, ...]
+
+
+def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
+    """One key per example, [B]: a function of the example's global number, whatever the layout of devices."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, index)
+
+
+def example_normal(key: jax.Array, index: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Standard normal noise [B, *shape], example by example."""
+    return jax.vmap(lambda k: jax.random.normal(k, shape))(example_keys(key, index))
+
+
+def descend(loss: Callable, tx: optax.GradientTransformation, params: Any, opt: Any, *args: Any, axis: str | None = None):
+    """One optimiser step on `loss(params, *args) -> (scalar, {name: scalar})`; returns (params, opt, metrics).
+
+    The only line that knows of devices is the `pmean`. Metrics are the loss's parts, "loss" and "grad_norm".
+    """
+    (value, parts), grads = jax.value_and_grad(loss, has_aux=True)(params, *args)
+    if axis is not None:
+        value, parts, grads = jax.lax.pmean((value, parts, grads), axis)
+    updates, opt = tx.update(grads, opt, params)
+    return optax.apply_updates(params, updates), opt, {**parts, "loss": value, "grad_norm": optax.tree.norm(grads)}
+
+
+def average(ema: Any, params: Any, decay: float, step: jax.Array) -> Any:
+    """Exponential moving average with a ramp, decay_t = min(decay, (1 + t) / (10 + t)), so early weights fade fast."""
+    d = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    return jax.tree.map(lambda a, p: a + (1.0 - d) * (p - a), ema, params)
+
+
+def averaged(state: State) -> dict[str, Any]:
+    """The parameters to evaluate and sample with: the averaged ones where there are any."""
+    return {**state.params, **state.ema}
+
+
+def single(init_params: Callable, loss: Callable, tx: optax.GradientTransformation, ema: float = 0.0):
+    """`init` and `step` of every family with one loss.
+
+    init_params(key, batch) -> params by network; loss(params, key, batch, step) -> Parts, per example.
+    """
+
+    def init(key: jax.Array, batch: Batch) -> State:
+        params = init_params(key, batch)
+        averages = jax.tree.map(jnp.copy, params) if ema else {}  # copies: a buffer may be donated only once
+        return State(step=jnp.zeros((), jnp.int32), params=params, opt={"loss": tx.init(params)}, ema=averages, extra={})
+
+    def step(key: jax.Array, state: State, batch: Batch, axis: str | None = None):
+        def mean_loss(params):
+            means = {name: jnp.mean(value) for name, value in loss(params, key, batch, state.step).items()}
+            return means.pop("loss"), means
+
+        params, opt, metrics = descend(mean_loss, tx, state.params, state.opt["loss"], axis=axis)
+        averages = average(state.ema, params, ema, state.step) if ema else {}
+        return state.replace(step=state.step + 1, params=params, opt={"loss": opt}, ema=averages), metrics
+
+    return init, step
+
+
+def guarded(step: Callable) -> Callable:
+    """A step that is taken whole or not at all: if a metric is not finite, only the step counter moves.
+
+    Adds the metric "skipped" (0 or 1). Every gradient norm is among the metrics, so a NaN anywhere in a gradient shows;
+    testing scalars instead of the whole state costs nothing. (`optax.apply_if_finite` gives in after its limit.)
+    """
+
+    def run(key: jax.Array, state: State, batch: Batch, axis: str | None = None):
+        new, metrics = step(key, state, batch, axis)
+        ok = jnp.stack([jnp.all(jnp.isfinite(value)) for value in metrics.values()]).all()
+        kept = jax.tree.map(lambda a, b: jnp.where(ok, a, b), new, state)
+        return kept.replace(step=state.step + 1), {**metrics, "skipped": 1.0 - ok.astype(jnp.float32)}
+
+    return run

@@ -1,0 +1,24 @@
+"""Data sets as frozen configs with one method, `load() -> Source`; batches as functions of (seed, step).
+
+Importing this package imports neither tensorflow_datasets nor grain, scikit-learn, Pillow or matplotlib: each is
+imported where it is needed, so a warm cache is read on machines that have none of them.
+"""
+
+from genjax.data.folder import Folder
+from genjax.data.source import Digits, FashionMNIST, Source, train_batches
+from genjax.data.stock import Stock
+from genjax.data.toy import Grid, Moons, Ring, Spiral, Toy
+
+__all__ = [
+    "Digits",
+    "FashionMNIST",
+    "Folder",
+    "Grid",
+    "Moons",
+    "Ring",
+    "Source",
+    "Spiral",
+    "Stock",
+    "Toy",
+    "train_batches",
+]

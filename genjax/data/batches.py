@@ -1,0 +1,97 @@
+"""Batches as a function of (seed, step): no iterator, no state, nothing to save in a checkpoint.
+
+Epoch e visits the n examples in the order of the ranks of n raw draws of Philox keyed by (seed, e). The raw stream of a
+numpy bit generator never changes (NEP 19), so a run resumes with the same batches under any numpy release. Step s is
+slice s % (n // batch) of epoch s // (n // batch); the remainder of an epoch is dropped. A process takes a contiguous
+part of the global batch, so the order does not depend on the number of processes. Any step costs the same to reach.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from genjax.errors import UserError
+
+Arrays = dict[str, Any]  # "image" [N, ...], "label" [N]: numpy arrays, memory maps, or columns read on demand
+Batch = dict[str, np.ndarray]  # "index" uint32 [B], "image" [B, ...], "label" int32 [B]
+
+
+@lru_cache(maxsize=4)
+def order(seed: int, epoch: int, n: int) -> np.ndarray:
+    """The permutation of range(n), int64, in which this epoch visits the examples. Read only: it is cached."""
+    bits = np.random.Philox(key=np.array([seed % 2**64, epoch], np.uint64))
+    permutation = np.argsort(bits.random_raw(n), kind="stable")
+    permutation.flags.writeable = False
+    return permutation
+
+
+def steps_per_epoch(n: int, batch: int) -> int:
+    """Whole batches in n examples; UserError when there is none."""
+    if batch < 1:
+        raise UserError(f"batch is {batch}: it must be at least 1.")
+    if batch > n:
+        raise UserError(f"batch {batch} is larger than the training set, {n} examples: use --batch={n} or less.")
+    return n // batch
+
+
+def indices(seed: int, step: int, n: int, batch: int) -> np.ndarray:
+    """The examples of global batch `step`: int64 [batch], numbers in the split."""
+    epoch, part = divmod(step, steps_per_epoch(n, batch))
+    return order(seed, epoch, n)[part * batch : (part + 1) * batch]
+
+
+def share(batch: int, process: tuple[int, int]) -> slice:
+    """The part of a global batch that belongs to process (rank, count); UserError unless count divides batch."""
+    rank, count = process
+    if batch % count:
+        raise UserError(f"batch {batch} cannot be divided over {count} processes: use a multiple of {count}.")
+    b = batch // count
+    return slice(rank * b, (rank + 1) * b)
+
+
+def take(arrays: Arrays, index: np.ndarray) -> Batch:
+    """Rows `index` of every array, with the numbers themselves under "index" (uint32)."""
+    rows = {name: np.asarray(array[index]) for name, array in arrays.items()}
+    return {"index": index.astype(np.uint32), **rows}
+
+
+def batch_at(arrays: Arrays, seed: int, step: int, batch: int, process: tuple[int, int] = (0, 1)) -> Batch:
+    """This process's part of global batch `step`: {"index": uint32 [b], "image": [b, ...], "label": [b]}."""
+    return take(arrays, indices(seed, step, len(arrays["image"]), batch)[share(batch, process)])
+
+
+def eval_batches(arrays: Arrays, batch: int, process: tuple[int, int] = (0, 1)) -> Iterator[tuple[Batch, int]]:
+    """Every example once, in order: (batch, n_valid) where n_valid counts the real examples of the *global* batch.
+
+    The last batch is padded to full size by starting again from example 0, so that one compiled program serves all.
+    """
+    n = len(arrays["image"])
+    part = share(batch, process)
+    for start in range(0, n, batch):
+        yield take(arrays, (np.arange(start, start + batch) % n)[part]), min(batch, n - start)
+
+
+def prefetch(make: Callable[[Any], Any], steps: Iterable[Any], depth: int = 2, workers: int = 1) -> Iterator[Any]:
+    """Yields make(step) for each of `steps`, in order, computed up to `depth` ahead in background threads.
+
+    An exception of `make` is raised here, at its place in the order. Closing the iterator (or leaving the loop) drops
+    what is pending and joins the threads. Call `jax.device_put` inside `make` to prefetch to a device.
+    """
+    pending: deque = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="prefetch") as pool:
+        try:
+            for step in steps:
+                pending.append(pool.submit(make, step))
+                if len(pending) > depth:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

@@ -1,0 +1,192 @@
+"""The array cache: what a builder prepared, read once through its data source and kept as memory-mapped .npy files.
+
+A set is a directory $GENJAX_CACHE/data/<name> (default ~/.cache/genjax/data/<name>) of `<split>-<field>.npy` and
+`meta.json` with shapes, dtypes, class names and the fingerprint of the source files. It is written beside its place
+and renamed, so a half-written cache is never seen; another fingerprint, or a file that does not fit `meta.json`, means
+that it is built again. Reading needs numpy alone: copy the directory to a machine that has nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from genjax.data.batches import prefetch
+from genjax.data.stream import Records
+from genjax.errors import UserError
+from genjax.platform import cache_root
+
+VERSION = 1  # of the files' layout and of the builders: a new number makes every cache be built again
+_CHUNK = 512  # examples read at a time
+
+
+class Prepared(NamedTuple):
+    """What a builder hands over: its splits ("train", "test") as records, class names, and notes for the user."""
+
+    splits: dict[str, Records]
+    shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Stored(NamedTuple):
+    """What the cache holds: {split: {"image": uint8 [N, H, W, C], "label": int32 [N]}}, memory-mapped."""
+
+    splits: dict[str, dict[str, np.ndarray]]
+    shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def fingerprint(root: Path, names: Iterable[str]) -> str:
+    """A digest of the files' names, sizes and times: changes when one is added, removed or written again.
+
+    `names` are relative to `root`. About 10 µs a file.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        status = os.stat(os.path.join(root, name))
+        digest.update(os.fsencode(name) + b"\0%d\0%d\n" % (status.st_size, status.st_mtime_ns))
+    return digest.hexdigest()[:16]
+
+
+def place(name: str, request: dict[str, Any]) -> Path:
+    """The directory of a set; `request` holds the options that change its arrays."""
+    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:8]
+    return cache_root() / "data" / (f"{name}-{digest}" if request else name)
+
+
+def read(directory: Path, mark: str | None) -> Stored | None:
+    """The cached set, or None if there is none, it is of another fingerprint (None: any will do), or it is damaged."""
+    try:
+        meta = json.loads((directory / "meta.json").read_text())
+        if meta["version"] != VERSION or mark not in (None, meta["fingerprint"]):
+            return None
+        splits = {split: {name: _open(directory, split, name, spec) for name, spec in fields.items()}
+                  for split, fields in meta["splits"].items()}  # fmt: skip
+        return Stored(splits, tuple(meta["shape"]), tuple(meta["class_names"]), tuple(meta["notes"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _open(directory: Path, split: str, name: str, spec: dict) -> np.ndarray:
+    empty = 0 in spec["shape"]  # an empty file cannot be mapped
+    array = np.load(directory / f"{split}-{name}.npy", mmap_mode=None if empty else "r", allow_pickle=False)
+    if list(array.shape) != spec["shape"] or str(array.dtype) != spec["dtype"]:
+        raise ValueError(f"{split}-{name}.npy does not fit meta.json")
+    return array
+
+
+def arrays(name: str, request: dict[str, Any], mark: str | None, prepare: Callable[[Path], Prepared]) -> Stored:
+    """The set as memory-mapped arrays, built with `prepare(working directory)` unless the cache has it."""
+    directory = place(name, request)
+    stored = read(directory, mark)
+    if stored is None:
+        with _explained(name, directory):
+            _build(directory, name, mark or "", prepare)
+        stored = read(directory, None)
+    if stored is None:
+        raise UserError(f"the data cache {directory} cannot be read back: delete it and run the same command again.")
+    _tell(stored.notes)
+    return stored
+
+
+def records(name: str, request: dict[str, Any], mark: str | None, prepare: Callable[[Path], Prepared]) -> Prepared:
+    """The set as records to stream; their files stay in a directory of their own, one for each fingerprint."""
+    directory = place(f"{name}-records", {**request, "fingerprint": mark, "version": VERSION})
+    with _explained(name, directory):
+        prepared = prepare(directory)
+    _tell(prepared.notes)
+    return prepared
+
+
+def _tell(notes: Iterable[str]) -> None:
+    for note in notes:
+        print(note, file=sys.stderr)
+
+
+def _build(directory: Path, name: str, mark: str, prepare: Callable[[Path], Prepared]) -> None:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(directory)
+    work = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        print(f"preparing {name} in {directory} (once)", file=sys.stderr)
+        prepared = prepare(work / "records")
+        (work / "arrays").mkdir()
+        splits = {split: _write(work / "arrays", split, source, prepared.shape)
+                  for split, source in prepared.splits.items()}  # fmt: skip
+        meta = {"version": VERSION, "name": name, "fingerprint": mark, "shape": prepared.shape, "splits": splits}
+        meta |= {"class_names": prepared.class_names, "notes": prepared.notes}
+        (work / "arrays" / "meta.json").write_text(json.dumps(meta, indent=1))
+        _publish(work / "arrays", directory, work / "old")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _sweep(directory: Path) -> None:
+    """Removes what builds that were killed left behind, once it is a day old: a younger one may be at work."""
+    for left in directory.parent.glob(f".{directory.name}-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > 86_400:
+                shutil.rmtree(left)
+
+
+def _write(directory: Path, split: str, source: Records, shape: tuple[int, ...]) -> dict[str, dict]:
+    """Writes a split in chunks, so that memory stays bounded; by plain writes, for a full disk to be an error."""
+    n = len(source)
+    specs = {"image": ((n, *shape), np.dtype(np.uint8)), "label": ((n,), np.dtype(np.int32))}
+    files = {name: (directory / f"{split}-{name}.npy").open("wb") for name in specs}
+    try:
+        for name, (full, dtype) in specs.items():
+            header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": full}
+            np.lib.format.write_array_header_1_0(files[name], header)
+        chunks = [np.arange(i, min(i + _CHUNK, n)) for i in range(0, n, _CHUNK)]
+        for rows in prefetch(source.rows, chunks, depth=4, workers=os.cpu_count() or 1):
+            for name, (full, dtype) in specs.items():
+                got = rows[name]
+                if got.shape[1:] != full[1:] or got.dtype != dtype:
+                    raise ValueError(f"{split} {name}: {got.dtype}{got.shape[1:]} is not {dtype}{full[1:]}")
+                files[name].write(got.tobytes())
+    finally:
+        for file in files.values():
+            file.close()
+    return {name: {"shape": list(full), "dtype": str(dtype)} for name, (full, dtype) in specs.items()}
+
+
+def _publish(new: Path, directory: Path, old: Path) -> None:
+    """Puts `new` in its place; of several processes that build at once, any one's work serves all."""
+    try:
+        if directory.exists():
+            directory.rename(old)  # who has mapped its files keeps them
+        new.rename(directory)
+    except OSError:
+        if read(directory, None) is None:
+            raise
+
+
+@contextlib.contextmanager
+def _explained(name: str, directory: Path) -> Iterator[None]:
+    """What can go wrong in preparing, as the user's one line."""
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(
+            f"{name} is not in the cache {directory} and cannot be prepared here ({error}): "
+            f"pip install -r requirements.txt, or copy that directory from a machine that has it."
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"cannot write the data cache {directory} ({error.strerror or error}): "
+            f"free space, or set GENJAX_CACHE to another directory."
+        ) from error

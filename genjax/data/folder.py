@@ -1,0 +1,176 @@
+"""Any folder of images as a data set: one sub-folder for each class, or all files in one place and no classes.
+
+Every image is turned by its EXIF tag, laid over white where it is transparent, brought to 8 bits, scaled until its
+short side is `size` (Lanczos) and cropped to the centre square. Train or test is decided by a hash of the file's name
+relative to the folder, so it stays when files are added; the same hash gives the order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from genjax.config import field
+from genjax.data import cache
+from genjax.data.batches import prefetch
+from genjax.data.source import Source, assemble
+from genjax.errors import UserError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+_TRANSPARENT = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
+
+
+class Scan(NamedTuple):
+    """What a folder holds: class names, and for each split (name relative to the folder, label) in hash order."""
+
+    class_names: tuple[str, ...]
+    splits: dict[str, list[tuple[str, int]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """Your own images. Sub-folders `train` and `test`, if both are there, are the splits; else names are hashed."""
+
+    path: str = field("", "the folder")
+    size: int = field(64, "height and width: short side scaled to it, then the centre square")
+    colour: bool = field(True, "three channels; False = one, grey")
+    test: float = field(0.1, "share of the images that is the test split")
+    valid: int = field(0, "training images held out for validation, from the tail")
+    skip_bad: bool = field(False, "leave out unreadable images and tell how many; False = stop at the first")
+    stream: bool = field(False, "read through grain instead of an array cache: for sets beyond memory", execution=True)
+
+    def load(self) -> Source:
+        """From the cache when the folder has not changed; UserError names a missing folder or an unreadable image."""
+        if self.size < 1 or not 0 <= self.test < 1:
+            raise UserError(f"--data.size={self.size} must be at least 1 and --data.test={self.test} in [0, 1).")
+        root = Path(self.path).expanduser().resolve()
+        present = bool(self.path) and root.is_dir()
+        found = scan(root, self.test) if present else None
+        request = {"path": str(root), "size": self.size, "colour": self.colour, "test": self.test}
+        request["skip_bad"] = self.skip_bad
+
+        def prepare(directory: Path) -> cache.Prepared:
+            if found is None:
+                raise UserError(f"there is no folder {self.path!r}: name a folder of images by --data.path=FOLDER.")
+            return _prepare(directory, root, found, self)
+
+        mark = None
+        if found is not None:
+            mark = cache.fingerprint(root, (name for split in found.splits.values() for name, _ in split))
+        return assemble(root.name, "folder", request, mark, prepare, self.valid, self.stream)
+
+
+def scan(root: Path, test: float) -> Scan:
+    """Finds the images under `root`, their classes and splits; hidden files and other suffixes are passed over."""
+    given = all((root / split).is_dir() for split in ("train", "test"))
+    parts = {split: _names(root / split, f"{split}/") for split in ("train", "test")} if given else {}
+    names = parts or {"": _names(root, "")}
+    classes = [{_class_of(name, split) for name in found} for split, found in names.items()]
+    class_names = sorted(set().union(*classes))
+    if not class_names:
+        raise UserError(f"{root} holds no images ({', '.join(sorted(SUFFIXES))}): name another by --data.path=FOLDER.")
+    if "" in class_names and len(class_names) > 1:
+        raise UserError(
+            f"{root} holds images both beside and inside sub-folders (for instance {class_names[1]}): "
+            "put every image into a sub-folder, its class, or none."
+        )
+    label = {name: i for i, name in enumerate(class_names)}
+    splits: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
+    for split, found in names.items():
+        for share, name in sorted((_share(name), name) for name in found):
+            splits[split or ("test" if share < test else "train")].append((name, label[_class_of(name, split)]))
+    if not splits["train"]:
+        raise UserError(f"{root} has no image left for training: add images or lower --data.test={test}.")
+    return Scan(() if "" in class_names else tuple(class_names), splits)
+
+
+def _names(root: Path, above: str) -> list[str]:
+    names = []
+    for folder, folders, files in os.walk(root, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith((".", "__"))]
+        inside = Path(folder).relative_to(root)
+        names += [above + (inside / name).as_posix() for name in files
+                  if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")]  # fmt: skip
+    return names
+
+
+def _class_of(name: str, split: str) -> str:
+    parts = (name.removeprefix(f"{split}/") if split else name).split("/")
+    return parts[0] if len(parts) > 1 else ""
+
+
+def _share(name: str) -> float:
+    """A number in [0, 1) that belongs to the name for ever."""
+    return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big") / 2**64
+
+
+def decode(path: Path, size: int, colour: bool) -> np.ndarray:
+    """An image file -> uint8 [size, size, 3], or [size, size, 1] without colour; UserError if it cannot be read."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as image:
+            return fit(ImageOps.exif_transpose(image), size, colour)
+    except Exception as error:  # on a corrupt file Pillow's readers raise almost anything
+        raise UserError(
+            f"{path} cannot be read as an image ({error}): "
+            "mend or remove it, or skip all such files by --data.skip_bad=true."
+        ) from error
+
+
+def fit(image: Any, size: int, colour: bool) -> np.ndarray:
+    """A Pillow image of any mode -> uint8 [size, size, 3 or 1]: scaled by its short side, centre crop."""
+    from PIL import Image, ImageOps
+
+    if image.mode.startswith("I"):  # 16 bits a pixel, and 32 bits that hold 16
+        image = Image.fromarray(np.rint(np.clip(np.asarray(image), 0, 65535) / 257.0).astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no known range")
+    if image.mode in _TRANSPARENT or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    image = ImageOps.fit(image.convert("RGB" if colour else "L"), (size, size), Image.Resampling.LANCZOS)
+    return np.asarray(image).reshape(size, size, 3 if colour else 1)
+
+
+def _pairs(root: Path, found: list[tuple[str, int]], cfg: Folder, bad: list[str]) -> Iterator[tuple[np.ndarray, int]]:
+    """(image, label) of every readable file, decoded in threads; the names of the others go into `bad`."""
+
+    def attempt(item: tuple[str, int]) -> tuple[np.ndarray, int] | None:
+        try:
+            return decode(root / item[0], cfg.size, cfg.colour), item[1]
+        except UserError:
+            if not cfg.skip_bad:
+                raise
+            bad.append(item[0])
+            return None
+
+    workers, before = os.cpu_count() or 1, len(bad)
+    yield from (pair for pair in prefetch(attempt, found, depth=4 * workers, workers=workers) if pair is not None)
+    if len(bad) - before == len(found):
+        raise UserError(f"{root} has a split with no readable image, {len(found)} are bad, for instance {min(bad)}.")
+
+
+def _prepare(directory: Path, root: Path, found: Scan, cfg: Folder) -> cache.Prepared:
+    from genjax.data import builders
+
+    if cfg.stream and not directory.exists():
+        print(f"preparing {root} for streaming in {directory} (once)", file=sys.stderr)
+    bad: list[str] = []
+    told = directory / "skipped.txt"
+    splits = {split: functools.partial(_pairs, root, names, cfg, bad) for split, names in found.splits.items() if names}
+    shape = (cfg.size, cfg.size, 3 if cfg.colour else 1)
+    prepared = builders.pictures(directory, shape, found.class_names, splits)
+    if bad:
+        total = sum(map(len, found.splits.values()))
+        told.write_text(f"skipped {len(bad)} unreadable of {total} images in {root}, for instance {min(bad)}")
+    return prepared._replace(notes=(told.read_text(),) if told.exists() else ())

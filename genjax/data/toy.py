@@ -1,0 +1,144 @@
+"""Toys of the plane: mixtures of isotropic Gaussians, whose density is known exactly and which are sampled exactly.
+
+    p(x) = sum_k w_k N(x; m_k, s_k² I)
+
+Moons and spirals are many small Gaussians along a curve, so that they too have a density to compare with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax.config import field
+from genjax.data.images import scatter
+from genjax.data.source import Source, hold_out
+
+
+class Mixture(NamedTuple):
+    """Isotropic Gaussians of the plane; `classes` gives each its label (an arm of a spiral is one class)."""
+
+    means: np.ndarray  # [K, 2]
+    scales: np.ndarray  # [K], standard deviations
+    weights: np.ndarray  # [K], sum 1
+    classes: np.ndarray  # [K] int32
+
+
+def log_prob(mixture: Mixture, x: jax.Array) -> jax.Array:
+    """Exact log density in nats at x [B, 2] -> [B]."""
+    distance = jnp.sum((x[:, None] - mixture.means) ** 2, -1)  # [B, K]
+    log_normal = -0.5 * distance / mixture.scales**2 - 2.0 * jnp.log(mixture.scales) - jnp.log(2.0 * jnp.pi)
+    return jax.nn.logsumexp(log_normal, axis=-1, b=mixture.weights)
+
+
+def draw(mixture: Mixture, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """n exact samples: points float32 [n, 2] and their labels int32 [n]."""
+    k = rng.choice(len(mixture.weights), size=n, p=mixture.weights)
+    x = mixture.means[k] + mixture.scales[k, None] * rng.standard_normal((n, 2))
+    return x.astype(np.float32), mixture.classes[k]
+
+
+def entropy(mixture: Mixture, samples: int = 200_000) -> float:
+    """-E log p(x) in nats by Monte Carlo with a fixed seed: the test loss that no model can beat."""
+    x, _ = draw(mixture, np.random.default_rng(0), samples)
+    return -float(np.mean(np.concatenate([log_prob(mixture, part) for part in np.array_split(x, 20)])))
+
+
+def _uniform(means: np.ndarray, scale: float, classes: np.ndarray) -> Mixture:
+    k = len(means)
+    return Mixture(means, np.full(k, scale), np.full(k, 1.0 / k), classes.astype(np.int32))
+
+
+@dataclasses.dataclass(frozen=True)
+class Ring:
+    """Gaussians evenly spaced on a circle, one class each: the usual test of lost modes."""
+
+    modes: int = field(8, "number of Gaussians")
+    radius: float = field(2.0, "radius of the circle")
+    scale: float = field(0.1, "standard deviation of each")
+
+    def __call__(self) -> Mixture:
+        angle = 2.0 * np.pi * np.arange(self.modes) / self.modes
+        return _uniform(self.radius * np.stack([np.cos(angle), np.sin(angle)], -1), self.scale, np.arange(self.modes))
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Gaussians on a square grid, one class each."""
+
+    side: int = field(5, "Gaussians along each side")
+    spacing: float = field(1.0, "distance of neighbours")
+    scale: float = field(0.05, "standard deviation of each")
+
+    def __call__(self) -> Mixture:
+        line = self.spacing * (np.arange(self.side) - (self.side - 1) / 2)
+        means = np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 2)
+        return _uniform(means, self.scale, np.arange(len(means)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Moons:
+    """Two interleaved half circles, two classes."""
+
+    knots: int = field(48, "Gaussians along each half circle")
+    radius: float = field(1.5, "radius of both half circles")
+    scale: float = field(0.12, "standard deviation of each Gaussian")
+
+    def __call__(self) -> Mixture:
+        angle = np.pi * (np.arange(self.knots) + 0.5) / self.knots
+        arc = np.stack([np.cos(angle), np.sin(angle)], -1)
+        upper = arc + np.array([-0.5, -0.25])
+        return _uniform(self.radius * np.concatenate([upper, -upper]), self.scale, np.repeat([0, 1], self.knots))
+
+
+@dataclasses.dataclass(frozen=True)
+class Spiral:
+    """Archimedean spiral arms, one class each."""
+
+    arms: int = field(2, "number of arms")
+    turns: float = field(1.0, "turns of each arm")
+    radius: float = field(2.5, "distance of the outer end from the centre")
+    knots: int = field(96, "Gaussians along each arm")
+    scale: float = field(0.08, "standard deviation of each Gaussian")
+
+    def __call__(self) -> Mixture:
+        t = np.sqrt((np.arange(self.knots) + 0.5) / self.knots)  # the square root spaces them about evenly
+        angle = 2.0 * np.pi * (self.turns * t + np.arange(self.arms)[:, None] / self.arms)  # [arms, knots]
+        means = self.radius * t[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
+        return _uniform(means.reshape(-1, 2), self.scale, np.repeat(np.arange(self.arms), self.knots))
+
+
+@dataclasses.dataclass(frozen=True)
+class Toy:
+    """Samples of a mixture, drawn once from a fixed seed; `mixture()` gives the density for `log_prob`."""
+
+    mixture: Ring | Grid | Moons | Spiral = field(Ring(), "the density")
+    train: int = field(20_000, "training points")
+    test: int = field(10_000, "test points")
+    valid: int = field(0, "points held out from the tail of the training points")
+    seed: int = field(0, "seed of the points, independent of the run's seed")
+
+    def load(self) -> Source:
+        """Draws the points: {"image": float32 [N, 2], "label": int32 [N]}."""
+        mixture = self.mixture()
+        splits = [draw(mixture, np.random.Generator(np.random.Philox(key=[self.seed, i])), n)
+                  for i, n in enumerate((self.train, self.test))]  # fmt: skip
+        train, test = ({"image": x, "label": y} for x, y in splits)
+        train, valid = hold_out(train, self.valid)
+        classes = int(mixture.classes.max()) + 1
+        limit = float(np.abs(mixture.means).max() + 5.0 * mixture.scales.max())
+        return Source(
+            name=type(self.mixture).__name__.lower(),
+            shape=(2,),
+            classes=classes,
+            class_names=tuple(str(i) for i in range(classes)),
+            train=train,
+            valid=valid,
+            test=test,
+            picture=functools.partial(scatter, limit=limit),
+        )

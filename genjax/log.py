@@ -1,0 +1,226 @@
+"""What a run writes besides checkpoints: metrics, speed, results, pictures and its progress on the terminal.
+
+`metrics.jsonl` holds one JSON object a line, {"step": 100, "train/loss": 231.4}, and nothing that depends on the clock:
+two runs of one seed give the same bytes, also when one of them was killed and resumed. Times go to `speed.jsonl`.
+JSON has no NaN, so non-finite values are written as the strings "nan", "inf" and "-inf": `float` reads them all back.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from genjax.errors import UserError
+
+
+class Log:
+    """The files and the progress of one run; of several processes only process 0 writes and prints."""
+
+    def __init__(
+        self, directory: str | Path, total_steps: int, batch: int, first_step: int = 0, stream: TextIO | None = None
+    ):
+        """Opens the logs of a run that starts after step `first_step` (0 = a new run), with `batch` examples a step.
+
+        Lines of later steps and a torn last line are removed: they were written after the checkpoint that the run
+        resumes from, and will be written again. So log the scalars of a step before you save it. Progress goes to
+        `stream` (None = stderr). Raises UserError if the directory cannot be written.
+        """
+        self.directory = Path(directory)
+        self.total_steps, self.batch, self.stream = total_steps, batch, sys.stderr if stream is None else stream
+        self._writes = jax.process_index() == 0
+        self._bar = None
+        self._start = time.perf_counter()
+        self._mark = (first_step, self._start)  # where the speed of the next interval is measured from
+        self._stepped = False
+        if not self._writes:
+            return
+        make_directory(self.directory)
+        for name in ("metrics.jsonl", "speed.jsonl"):
+            _forget_after(self.directory / name, first_step)
+        if self.stream.isatty():
+            size = {"dynamic_ncols": True} if _has_size(self.stream) else {"ncols": 80, "nrows": 24}
+            self._bar = tqdm(total=total_steps, initial=first_step, file=self.stream, unit="step", **size)
+
+    def advance(self, step: int) -> None:
+        """Moves the bar to `step`: optional, cheap; the first call keeps compiling out of the measured speed."""
+        if not self._stepped:
+            self._stepped, self._mark = True, (step, time.perf_counter())
+        if self._bar is not None:
+            self._bar.update(step - self._bar.n)
+
+    def scalars(self, step: int, values: Mapping[str, Any], kind: str = "train") -> None:
+        """Appends scalars as "<kind>/<name>" to metrics.jsonl and shows them; those of "train" measure the speed."""
+        if not self._writes:
+            return
+        values = {name: float(np.asarray(value)) for name, value in values.items()}
+        self._append("metrics.jsonl", {"step": int(step)} | {f"{kind}/{name}": value for name, value in values.items()})
+        shown = " ".join(f"{name} {_short(value)}" for name, value in values.items())
+        if kind == "train":
+            self._progress(int(step), values, shown)
+        else:
+            self.note(f"step {step}/{self.total_steps} {kind} {shown}")
+
+    def _progress(self, step: int, values: dict[str, float], shown: str) -> None:
+        (since, then), now = self._mark, time.perf_counter()
+        line = f"step {step}/{self.total_steps} {shown}"
+        extra = ""
+        if step > since:
+            speed = (step - since) / max(now - then, 1e-9)
+            extra = f"{_si(speed * self.batch)} examples/s"
+            line += f" | {_si(speed)} steps/s {extra} | {_duration((self.total_steps - step) / speed)} left"
+            seconds = round(now - self._start, 3)
+            self._append(
+                "speed.jsonl", {"step": step, "steps/s": speed, "examples/s": speed * self.batch, "seconds": seconds}
+            )
+        self._stepped, self._mark = True, (step, now)
+        if self._bar is None:
+            self.note(line)
+        else:
+            first = [f"{name} {_short(value)}" for name, value in values.items()][:1]  # the loss: a bar is one line
+            self._bar.set_postfix_str(", ".join(first + [extra] * bool(extra)), refresh=False)
+            self._bar.update(step - self._bar.n)
+            self._bar.refresh()
+
+    def note(self, text: str) -> None:
+        """Prints a line without breaking the bar."""
+        if not self._writes:
+            return
+        if self._bar is not None:
+            self._bar.write(text, file=self.stream)
+        else:
+            print(text, file=self.stream, flush=True)
+
+    def picture(self, name: str, image: np.ndarray) -> Path:
+        """Writes `image`, uint8 [H, W, C], to samples/<name>.png and returns that path."""
+        from genjax.data.images import save_png
+
+        path = self.directory / "samples" / f"{name}.png"
+        if self._writes:
+            make_directory(path.parent)
+            save_png(path, np.asarray(image))
+        return path
+
+    def result(self, name: str, values: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        """Merges `values`, if given, into entry `name` of results.json atomically; returns the entry or None."""
+        path = self.directory / "results.json"
+        try:
+            results = json.loads(path.read_text()) if path.exists() else {}
+        except ValueError:
+            raise UserError(f"{path} is not valid JSON: mend it or remove it") from None
+        if values is not None and self._writes:
+            results[name] = results.get(name, {}) | {key: _json(value) for key, value in values.items()}
+            _replace(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
+        return results.get(name)
+
+    def close(self) -> None:
+        """Ends the bar; every line is on disk already."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _append(self, name: str, line: dict[str, Any]) -> None:
+        path = self.directory / name
+        text = json.dumps({key: _json(value) for key, value in line.items()}, allow_nan=False)
+        try:
+            with path.open("a") as file:  # opened anew each time: the line is with the system before any checkpoint is
+                file.write(text + "\n")
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+
+def make_directory(path: str | Path) -> Path:
+    """Makes the directory `path` and proves that files can be written in it; raises UserError if not."""
+    path = Path(path).absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return path
+
+
+def _has_size(stream: TextIO) -> bool:
+    """Whether a terminal tells its size: in some containers it is 0 x 0, where tqdm would show nothing."""
+    try:
+        return min(os.get_terminal_size(stream.fileno())) > 0
+    except OSError:
+        return False
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    remedy = "free space, mend its permissions or choose another run directory"
+    return UserError(f"cannot write {path} ({error.strerror}): {remedy}")
+
+
+def _forget_after(path: Path, step: int) -> None:
+    """Keeps the whole lines of `path` up to `step`; of a new run (step 0) nothing is kept."""
+    if not path.exists():
+        return
+    text = path.read_text()
+    lines = text.splitlines(keepends=True) if step > 0 else []
+    kept = "".join(line for line in lines if _step_of(line) <= step)
+    if kept != text:
+        _replace(path, kept)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"] if line.endswith("\n") else math.inf  # no newline: torn by a kill
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+def _replace(path: Path, text: str) -> None:
+    new = path.with_name(path.name + ".new")
+    try:
+        new.write_text(text)
+        os.replace(new, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _json(value: Any) -> Any:
+    """Returns `value` as JSON can hold it: numpy numbers and arrays as Python's, non-finite floats as strings."""
+    if isinstance(value, str | bool | int | None):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _json(item) for key, item in value.items()}
+    array = np.asarray(value)
+    if array.ndim:
+        return [_json(item) for item in value]
+    number = array.item()
+    return number if not isinstance(number, float) or math.isfinite(number) else str(number)
+
+
+def _short(value: float) -> str:
+    return f"{value:#.5g}".rstrip(".")
+
+
+def _si(value: float) -> str:
+    """Returns a rate in three digits: 0.42, 148, 14.8k, 1.20M."""
+    for scale, unit in ((1e6, "M"), (1e3, "k")):
+        if value >= scale:
+            return f"{value / scale:#.3g}".rstrip(".") + unit
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days}d{hour:02d}h"
+    if hours:
+        return f"{hours}h{minute:02d}m"
+    return f"{minute}m{second:02d}s" if minutes else f"{second}s"

@@ -1,0 +1,48 @@
+"""Optimisers as config values: a frozen dataclass that, called with the number of steps, gives an optax transformation."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import optax
+
+from genjax.config import field
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """The learning rate stays where warm-up left it."""
+
+    def __call__(self, lr: float, steps: int) -> optax.Schedule:
+        return optax.constant_schedule(lr)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from lr down to `final` times lr at the last step (Loshchilov & Hutter, arXiv:1608.03983)."""
+
+    final: float = field(0.0, "share of the learning rate that is left at the end")
+
+    def __call__(self, lr: float, steps: int) -> optax.Schedule:
+        return optax.cosine_decay_schedule(lr, max(steps, 1), alpha=self.final)
+
+
+@dataclasses.dataclass(frozen=True)
+class Adam:
+    """Adam (arXiv:1412.6980), AdamW when `weight_decay` is set, with linear warm-up, decay and clipping."""
+
+    lr: float = field(1e-3, "peak learning rate")
+    b1: float = field(0.9, "decay of the first moment")
+    b2: float = field(0.999, "decay of the second moment")
+    eps: float = field(1e-8, "added to the root of the second moment")
+    weight_decay: float = field(0.0, "decoupled weight decay (AdamW)")
+    warmup: int = field(0, "steps of linear warm-up from 0")
+    decay: Constant | Cosine = field(Constant(), "learning rate after warm-up")
+    clip: float | None = field(None, "largest global norm of the gradient")
+
+    def __call__(self, steps: int) -> optax.GradientTransformation:
+        after = self.decay(self.lr, steps - self.warmup)
+        rise = optax.linear_schedule(0.0, self.lr, max(self.warmup, 1))
+        rate = optax.join_schedules([rise, after], [self.warmup]) if self.warmup else after
+        clip = [] if self.clip is None else [optax.clip_by_global_norm(self.clip)]
+        return optax.chain(*clip, optax.adamw(rate, self.b1, self.b2, self.eps, weight_decay=self.weight_decay))

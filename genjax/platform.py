@@ -1,0 +1,60 @@
+"""What must be settled before JAX's first backend starts: one XLA flag on CPU and the persistent compilation cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+_YNN = "--xla_cpu_experimental_ynn_fusion_type="
+
+
+def disable_ynn_fusion() -> None:
+    """Turns jaxlib's YNNPACK fusions off on CPU, unless the user set the flag: wrong reductions (jax#39103), slow convs.
+
+    An unknown flag aborts the process, so it is set only for jaxlib releases known to have it. XLA reads the variable
+    when the first backend starts, so importing genjax before any computation is early enough.
+    """
+    version = tuple(int(part) for part in metadata.version("jaxlib").split(".")[:3] if part.isdigit())
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    if (0, 10, 2) <= version < (0, 12) and not any(flag.startswith(_YNN) for flag in flags):
+        os.environ["XLA_FLAGS"] = " ".join([*flags, _YNN])  # no leading space: XLA would read it as a file name
+
+
+def cpu_model() -> str:
+    """The processor's name, for instance 'AMD EPYC 9654': compiled CPU code is valid only on the model it was made for."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith(("model name", "Model name")):
+                return line.split(":", 1)[1].strip() + _cpu_flags(info)
+    return platform.processor() or platform.machine()
+
+
+def _cpu_flags(info: Path) -> str:
+    """Virtual machines report one model name for several generations: the instruction sets tell them apart."""
+    lines = [line for line in info.read_text(errors="replace").splitlines() if line.startswith(("flags", "Features"))]
+    return " " + hashlib.sha256(lines[0].encode()).hexdigest()[:8] if lines else ""
+
+
+def cache_root() -> Path:
+    """Where data and compiled code are kept between runs: $GENJAX_CACHE, else ~/.cache/genjax."""
+    return Path(os.environ.get("GENJAX_CACHE", Path.home() / ".cache" / "genjax"))
+
+
+def enable_compilation_cache() -> Path:
+    """Keeps compiled programs on disk, one folder per jaxlib version and CPU model; returns the folder.
+
+    The user's own JAX_COMPILATION_CACHE_DIR wins. A folder that cannot be written only costs the compile time.
+    """
+    import jax
+
+    folder = jax.config.jax_compilation_cache_dir
+    if folder is None:
+        key = hashlib.sha256(cpu_model().encode()).hexdigest()[:8]
+        folder = str(cache_root() / "compiled" / f"jaxlib-{metadata.version('jaxlib')}-{key}")
+        jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    return Path(folder)

@@ -1,0 +1,280 @@
+"""The one training loop, for every family: an `Experiment` is the whole run as a config, `run` carries it out.
+
+Everything is a function of (seed, step): a run that was killed and started again gives the same bits as one that was
+not. Run directory: <runs>/<experiment>/<ablation>-<digest>/ with config.json, metrics.jsonl, speed.jsonl, results.json,
+checkpoints/ and samples/.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import resource
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from genjax import platform
+from genjax.checkpoint import Checkpoints
+from genjax.config import digest, field, to_json
+from genjax.core import Algorithm, Spec, State, guarded
+from genjax.data import train_batches
+from genjax.data.batches import eval_batches, prefetch, steps_per_epoch
+from genjax.errors import Preempted, UserError
+from genjax.log import Log, make_directory
+from genjax.parallel import Jit, Layout, check_batch
+
+IN_FLIGHT = 2  # steps dispatched and not yet awaited; more can deadlock collectives on virtual CPU devices
+MOST_SKIPS = 20  # steps in a row that may be skipped because something was not finite
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One run. Fields marked execution change how it is carried out, not its result, and are no part of its digest."""
+
+    data: Any = field(None, "the data set")
+    algorithm: Callable[[Spec], Algorithm] = field(None, "the model with its training rule")
+    steps: int = field(1000, "training steps")
+    batch: int = field(128, "examples a step, over all devices")
+    seed: int = field(0, "of initial weights, order of the data and all noise")
+    evaluate_every: int = field(1000, "steps between evaluations on held-out data, 0 = never")
+    evaluate_batch: int = field(500, "examples an evaluation batch", execution=True)
+    sample_every: int = field(1000, "steps between sample grids, 0 = never", execution=True)
+    samples: int = field(64, "samples in a grid", execution=True)
+    finish: Callable[[Any], None] | None = field(None, "what is measured and drawn after training", execution=True)
+    layout: Layout = field(Jit(), "how a step is laid over devices", execution=True)
+    chunk: int = field(1, "steps in one dispatch (on CPU 1, with convolutions)", execution=True)
+    resident: bool = field(False, "keep the training set on the device", execution=True)
+    log_every: int = field(100, "steps between lines of metrics", execution=True)
+    save_every: int = field(1000, "steps between checkpoints", execution=True)
+    keep: int = field(2, "checkpoints kept", execution=True)
+    runs: str = field("runs", "folder of the run directories", execution=True)
+
+
+@dataclasses.dataclass
+class Run:
+    """A run in progress: what `finish` and notebooks work with."""
+
+    exp: Experiment
+    source: Any
+    spec: Spec
+    algorithm: Algorithm
+    log: Log
+    state: State
+    meta: dict  # what the checkpoint holds besides the state: the unfinished window of metrics, skips in a row
+
+    def key(self, purpose: int) -> jax.Array:
+        """One key per purpose: 0 training, 1 evaluation, 2 samples, 3 initial weights; 4 and up are free."""
+        return jax.random.fold_in(jax.random.key(self.exp.seed), purpose)
+
+    def given(self, n: int) -> dict[str, np.ndarray]:
+        """What `algorithm.sample` is asked for in a grid of n: indices and, with classes, labels in turn."""
+        index = np.arange(n, dtype=np.uint32)
+        return {"index": index, "label": (index % max(self.spec.classes, 1)).astype(np.int32)}
+
+    def compiled(self, fn: Callable) -> Callable:
+        """fn(key, state, batch) -> tree of [B, ...], compiled for the layout once per function."""
+        return _compiled(self.exp.layout, fn)
+
+    def evaluate(self, arrays: dict, fn: Callable | None = None, batch: int | None = None) -> dict[str, np.ndarray]:
+        """Per-example values over a whole split, {name: [N]}; fn defaults to the algorithm's own `evaluate`."""
+        batch = batch or min(self.exp.evaluate_batch, len(arrays["image"]))
+        batch += -batch % self.exp.layout.ways()
+        fn, parts = self.compiled(fn or self.algorithm.evaluate), []
+        for host, valid in eval_batches(arrays, batch, _process()):
+            values = fn(self.key(1), self.state, self.exp.layout.put(host))
+            parts.append({name: np.asarray(value)[:valid] for name, value in values.items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def sample(self, n: int) -> np.ndarray:
+        """Samples 0..n-1, [n, ...]."""
+        given = self.exp.layout.put(self.given(n), None)
+        return np.asarray(self.compiled(self.algorithm.sample)(self.key(2), self.state, given))
+
+    def held_out(self) -> tuple[str, dict]:
+        """The split that is looked at during training: "valid" where some is held out, else "test"."""
+        valid = self.source.valid
+        return ("valid", valid) if len(valid["image"]) else ("test", self.source.test)
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled(layout: Layout, fn: Callable) -> Callable:
+    return layout.apply(fn)
+
+
+def _process() -> tuple[int, int]:
+    return jax.process_index(), jax.process_count()
+
+
+def directory(exp: Experiment, experiment: str, name: str) -> Path:
+    """<runs>/<experiment>/<ablation>-<digest>: the same config is the same directory, so running it again resumes it."""
+    return Path(exp.runs) / experiment / f"{name}-{digest(exp)}"
+
+
+def check(exp: Experiment) -> None:
+    """Raises UserError for a config that cannot run, before anything is loaded or compiled."""
+    check_batch(exp.layout, exp.batch)
+    for name in ("steps", "log_every", "save_every", "chunk", "keep", "evaluate_batch", "samples"):
+        if getattr(exp, name) < 1:
+            raise UserError(f"--{name}={getattr(exp, name)} must be at least 1.")
+    for name in ("log_every", "save_every", "evaluate_every", "sample_every"):
+        if getattr(exp, name) % exp.chunk:
+            raise UserError(f"--{name}={getattr(exp, name)} must be a multiple of --chunk={exp.chunk}.")
+
+
+def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints]:
+    """Loads the data, builds the state or restores it, opens the logs."""
+    check(exp)
+    platform.enable_compilation_cache()
+    path = make_directory(directory(exp, experiment, name))
+    source = exp.data.load()
+    spec = Spec(tuple(source.shape), source.classes, exp.steps)
+    steps_per_epoch(len(source.train["image"]), exp.batch)  # raises for a batch larger than the set
+    algorithm = exp.algorithm(spec)
+    example = {k: v[:1] for k, v in source.train.items()} | {"index": np.zeros(1, np.uint32)}
+    key = jax.random.fold_in(jax.random.key(exp.seed), 3)
+    checkpoints = Checkpoints(path / "checkpoints", to_json(exp, execution=False), exp.keep)
+    restored = checkpoints.restore(exp.layout.like(algorithm.init, key, example))
+    state, meta = restored or (exp.layout.init(algorithm.init, key, example), {"sums": {}, "count": 0, "skips": 0})
+    log = Log(path, exp.steps, exp.batch, int(state.step))
+    (path / "config.json").write_text(to_json(exp))
+    log.note(f"run directory {directory(exp, experiment, name)}" + (f", resumed at step {int(state.step)}" if restored else ""))
+    return Run(exp, source, spec, algorithm, log, state, meta), checkpoints
+
+
+def _dispatches(exp: Experiment, first: int) -> Iterator[tuple[int, int]]:
+    """(step, K) of every dispatch: K = chunk where the chunk is aligned and fits, else single steps."""
+    step = first
+    while step < exp.steps:
+        k = exp.chunk if step % exp.chunk == 0 and step + exp.chunk <= exp.steps else 1
+        yield step, k
+        step += k
+
+
+def _feed(run: Run, first: int) -> Iterator[tuple[int, dict]]:
+    """(last step, batches [K, B, ...] on the device) of every dispatch, made ahead of time in a thread."""
+    exp = run.exp
+    batches = train_batches(run.source, exp.seed, first, exp.batch, _process())
+
+    def make(dispatch):
+        step, k = dispatch
+        steps = [next(batches) for _ in range(k)]
+        names = ["index"] if exp.resident else list(steps[0])
+        return step + k, exp.layout.put({name: np.stack([b[name] for b in steps]) for name in names}, 1)
+
+    return prefetch(make, _dispatches(exp, first))
+
+
+def _retire(run: Run, metrics: dict[str, Any]) -> None:
+    """Awaits the metrics of one dispatch and adds its K steps to the window; stops a run that keeps failing."""
+    values, meta = jax.device_get(metrics), run.meta
+    for i, skipped in enumerate(values["skipped"]):
+        meta["skips"] = meta["skips"] + 1 if skipped else 0
+        meta["count"] += 1
+        for name, value in values.items():
+            if not skipped or name == "skipped":  # the mean is over the steps that were taken
+                meta["sums"][name] = meta["sums"].get(name, 0.0) + float(value[i])
+        if meta["skips"] >= MOST_SKIPS:
+            raise UserError(
+                f"the loss or a gradient was not finite in {MOST_SKIPS} steps in a row: stopped, the last good checkpoint is "
+                "intact. Lower the learning rate (--algorithm.optimiser.lr) or clip gradients (--algorithm.optimiser.clip=1.0)."
+            )
+
+
+def _window(meta: dict) -> dict[str, float]:
+    """Means over the window's steps that were taken, the count of those that were skipped; empties the window."""
+    sums, count = meta["sums"], meta["count"]
+    skipped = sums.pop("skipped", 0.0)
+    means = {name: value / max(count - skipped, 1) for name, value in sums.items()}
+    meta.update(sums={}, count=0)
+    return {**dict(sorted(means.items(), key=lambda item: item[0] != "loss")), "skipped": skipped}
+
+
+def _events(run: Run, step: int) -> None:
+    """What is due after `step`: a line of metrics, an evaluation, a picture."""
+    exp, last = run.exp, step == run.exp.steps
+    if step % exp.log_every == 0 or last:
+        run.log.scalars(step, _window(run.meta))
+    if exp.evaluate_every and (step % exp.evaluate_every == 0 or last):
+        split, arrays = run.held_out()
+        run.log.scalars(step, {k: v.mean(dtype=np.float64) for k, v in run.evaluate(arrays).items()}, split)
+    if exp.sample_every and (step % exp.sample_every == 0 or last):
+        run.log.picture(f"{step:08d}", run.source.picture(run.sample(exp.samples)))
+
+
+def _due(exp: Experiment, step: int) -> bool:
+    every = (exp.log_every, exp.save_every, exp.evaluate_every, exp.sample_every)
+    return step == exp.steps or any(n and step % n == 0 for n in every)
+
+
+def train(run: Run, checkpoints: Checkpoints) -> Run:
+    """Steps from run.state.step to exp.steps; raises Preempted, with everything saved, when asked to stop."""
+    exp, first = run.exp, int(run.state.step)
+    step_fn = exp.layout.train(guarded(run.algorithm.step), run.state)
+    resident = exp.layout.put(dict(run.source.train), None) if exp.resident else {}
+    key, pending = run.key(0), deque()
+    with _stop_requests() as stop:
+        for step, batches in _feed(run, first):
+            run.state, metrics = step_fn(key, run.state, resident, batches)
+            pending.append(metrics)
+            asked = stop.is_set()
+            while pending and (len(pending) >= IN_FLIGHT or _due(exp, step) or asked):
+                _retire(run, pending.popleft())
+            run.log.advance(step)
+            if _due(exp, step):
+                _events(run, step)
+            if step % exp.save_every == 0 or step == exp.steps or asked:
+                checkpoints.save(step, run.state, dict(run.meta, sums=dict(run.meta["sums"])))
+            if asked and step < exp.steps:
+                checkpoints.wait()
+                raise Preempted(f"stopped and saved at step {step}: run the same command again to go on.")
+    checkpoints.wait()
+    return run
+
+
+class _stop_requests:
+    """SIGTERM and SIGINT ask the loop to save and stop; a second SIGINT stops at once."""
+
+    def __enter__(self) -> threading.Event:
+        self.asked = threading.Event()
+        self.before = {}
+        if threading.current_thread() is threading.main_thread() and jax.process_count() == 1:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self.before[number] = signal.signal(number, self._ask)
+        return self.asked
+
+    def _ask(self, number, frame):
+        if self.asked.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked.set()
+
+    def __exit__(self, *exc) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+
+def peak_memory() -> float:
+    """The process's largest resident memory so far [MiB]."""
+    scale = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+
+
+def run(experiment: str, exp: Experiment, name: str) -> Run:
+    """Carries out an experiment from wherever its directory stands, then `exp.finish`; returns the finished run."""
+    this, checkpoints = start(exp, experiment, name)
+    try:
+        train(this, checkpoints)
+    finally:
+        this.log.close()
+        checkpoints.close()
+    if exp.finish is not None:
+        exp.finish(this)
+    this.log.note(f"done: {this.log.directory}, peak memory {peak_memory():.0f} MiB")
+    return this

@@ -1,0 +1,54 @@
+"""Pictures: floats and bytes, grids, scatter plots, PNG files."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from genjax.data.images import grid, save_png, scatter, to_float, to_uint8
+from genjax.errors import UserError
+
+BYTES = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+
+
+def test_bytes_to_floats_and_back():
+    x = jax.jit(to_float)(BYTES)
+    assert x.dtype == jnp.float32 and float(x.min()) == 0.0 and float(x.max()) == 1.0
+    assert np.array_equal(to_uint8(x), BYTES)
+    assert np.array_equal(to_float(jnp.array([[-1.5, 2.5]])), [[-1.5, 2.5]])  # toys pass
+    assert to_uint8(np.array([np.nan, -1.0, 2.0])).tolist() == [0, 0, 255]
+
+
+def test_a_grid_is_read_row_by_row():
+    tiles = np.stack([np.full((2, 3, 1), 10 * (i + 1), np.uint8) for i in range(5)])
+    picture = grid(tiles, columns=2, pad=1)
+    assert picture.shape == (3 * 3 - 1, 2 * 4 - 1, 1)
+    assert picture[::3, ::4, 0].tolist() == [[10, 20], [30, 40], [50, 0]]
+    assert (picture[2] == 0).all() and (picture[:, 3] == 0).all()
+    assert grid(tiles).shape == (2 * 3 - 1, 3 * 4 - 1, 1)
+    assert np.array_equal(grid(BYTES, pad=0)[..., 0], BYTES[0, ..., 0])
+
+
+def test_a_scatter_plot_shows_the_points_where_they_are():
+    low, high = (scatter(np.full((50, 2), v), limit=1.0) for v in (-0.6, 0.6))
+    difference = np.abs(low.astype(int) - high).sum(-1)
+    rows, columns = np.nonzero(difference)
+    assert low.shape == high.shape == (320, 320, 3)
+    assert rows.min() < 120 and rows.max() > 200 and columns.min() < 120 and columns.max() > 200
+    assert scatter(np.array([[np.nan, 1.0]]), colours=[0]).shape == (320, 320, 3)
+    assert scatter(np.zeros((0, 2))).dtype == np.uint8
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (5, 6, 1), (5, 6, 3)])
+def test_png_round_trip(tmp_path, shape):
+    picture = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    path = save_png(tmp_path / "samples" / "a.png", picture)
+    assert np.array_equal(np.asarray(Image.open(path)), picture.squeeze())
+    assert [p.name for p in path.parent.iterdir()] == ["a.png"]
+
+
+def test_a_picture_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write the picture"):
+        save_png(tmp_path / "file" / "a.png", np.zeros((2, 2), np.uint8))

@@ -1,0 +1,183 @@
+"""What every algorithm must keep, whatever its family: one parametrised file."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax.ae.autoencoder import Autoencoder, BernoulliError
+from genjax.checkpoint import Checkpoints
+from genjax.core import Spec, guarded
+from genjax.data.batches import batch_at
+from genjax.nets import MLP, ConvDecoder, ConvEncoder, GatedMLP, Gelu
+from genjax.optim import Adam, Cosine
+from genjax.parallel import Jit, Mesh, Pmap
+from genjax.vae.likelihoods import DiscretisedLogistic, Gaussian
+from genjax.vae.vae import VAE
+
+SPEC, B = Spec((8, 8, 1), 10, 100), 64
+TX = Adam(3e-3, eps=1e-4)  # a bias before a norm has no gradient but float noise: this eps keeps Adam from making steps of it
+CONV = dict(enc=ConvEncoder((8, 16)), dec=ConvDecoder((8, 16)))
+ALGORITHMS = {
+    "ae-linear": Autoencoder(latent=8, optimiser=Adam(1e-2, eps=1e-4)),
+    "ae-conv": Autoencoder(latent=8, **CONV, error=BernoulliError(), ema=0.9, optimiser=TX),
+    "vae": VAE(latent=8, enc=GatedMLP((64,)), dec=GatedMLP((64,)), warmup=10, ema=0.99, optimiser=TX),
+    "vae-conditional-iwae": VAE(latent=4, enc=MLP((32,), Gelu()), dec=MLP((32,)), conditional=True, samples=3, likelihood=Gaussian(None), optimiser=TX),
+    "vae-discretised": VAE(latent=4, enc=MLP((32,)), dec=MLP((32,)), likelihood=DiscretisedLogistic(), free_bits=0.1, optimiser=Adam(3e-3, eps=1e-4, warmup=5, decay=Cosine(), clip=100.0)),
+}  # fmt: skip
+LAYOUTS = {"pmap": Pmap(), "mesh": Mesh(), "mesh-fsdp": Mesh(data=2, fsdp=2, min_shard=64)}
+cases = pytest.mark.parametrize("name", ALGORITHMS)
+
+
+@pytest.fixture(scope="module")
+def play(digits):
+    """play(name, layout, steps, start=None, chunk=1) -> (state, metrics of every step); compiled steps are kept."""
+    compiled = {}
+
+    def steps_of(name, layout):
+        if (name, layout) not in compiled:
+            algorithm = ALGORITHMS[name](SPEC)
+            compiled[name, layout] = algorithm, layout.train(guarded(algorithm.step), like(name, layout))
+        return compiled[name, layout]
+
+    def like(name, layout):
+        return layout.like(ALGORITHMS[name](SPEC).init, jax.random.key(3), batch_at(digits, 0, 0, 4))
+
+    def run(name, layout, steps, start=None, chunk=1):
+        algorithm, step = steps_of(name, layout)
+        state = layout.init(algorithm.init, jax.random.key(3), batch_at(digits, 0, 0, 4)) if start is None else start
+        metrics = []
+        first = int(state.step)
+        for i in range(first, first + steps, chunk):
+            batches = [batch_at(digits, 7, j, B) for j in range(i, i + chunk)]
+            state, values = step(jax.random.key(1), state, {}, layout.put(jax.tree.map(lambda *x: np.stack(x), *batches), 1))
+            values = jax.device_get(values)  # waits: virtual devices deadlock with many steps in flight
+            metrics += [{k: v[j] for k, v in values.items()} for j in range(chunk)]
+        return state, metrics
+
+    run.like, run.step = like, steps_of
+    return run
+
+
+def arrays(state):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(arrays(a), arrays(b), strict=True))
+
+
+@cases
+def test_thirty_steps_lower_the_loss_and_stay_finite(name, play):
+    state, metrics = play(name, Jit(), 30)
+    assert all(np.isfinite(leaf).all() for leaf in arrays(state))
+    assert int(state.step) == 30 and all(m["skipped"] == 0 for m in metrics)
+    losses = [float(m["loss"]) for m in metrics]
+    tail = losses[-5:] if not ALGORITHMS[name].__dict__.get("warmup") else losses[10:][-5:]
+    head = losses[:5] if not ALGORITHMS[name].__dict__.get("warmup") else losses[10:15]  # after the KL weight has risen
+    assert np.mean(tail) < 0.97 * np.mean(head)
+
+
+@cases
+def test_the_second_call_does_not_recompile(name, play):
+    play(name, Jit(), 1)
+    step = play.step(name, Jit())[1]
+    before = step._cache_size()
+    play(name, Jit(), 3)
+    assert step._cache_size() == before == 1
+
+
+@cases
+def test_evaluate_is_per_example_and_sample_is_a_function_of_the_index(name, play, digits):
+    algorithm = ALGORITHMS[name](SPEC)
+    state, _ = play(name, Jit(), 1)
+    batch = batch_at(digits, 0, 0, 12)
+    values = jax.jit(algorithm.evaluate)(jax.random.key(0), state, batch)
+    assert all(v.shape == (12,) and np.isfinite(v).all() for v in values.values())
+    half = jax.tree.map(lambda x: x[6:], batch)  # the same examples in another batch: the same values
+    for k, v in jax.jit(algorithm.evaluate)(jax.random.key(0), state, half).items():
+        np.testing.assert_allclose(v, values[k][6:], rtol=1e-5, atol=1e-5)
+    given = {"index": np.arange(6, dtype=np.uint32), "label": np.arange(6, dtype=np.int32)}
+    x = jax.jit(algorithm.sample)(jax.random.key(0), state, given)
+    y = jax.jit(algorithm.sample)(jax.random.key(0), state, jax.tree.map(lambda v: v[3:], given))
+    assert x.shape == (6, 8, 8, 1) and np.isfinite(x).all()
+    np.testing.assert_allclose(x[3:], y, rtol=1e-5, atol=1e-5)
+    assert np.abs(x[0] - x[1]).max() > 1e-6
+
+
+@pytest.mark.parametrize(
+    "name, layout", [(n, l) for n in ALGORITHMS for l in LAYOUTS if "conv" not in n or l == "mesh-fsdp"]
+)
+def test_layouts_agree_in_parameters_and_gradient_norms(name, layout, play):
+    one, metrics_one = play(name, Jit(), 4)
+    other, metrics_other = play(name, LAYOUTS[layout], 4)
+    for a, b in zip(metrics_one, metrics_other, strict=True):
+        np.testing.assert_allclose(a["grad_norm"], b["grad_norm"], rtol=2e-4)
+        np.testing.assert_allclose(a["loss"], b["loss"], rtol=2e-5)
+    lr = ALGORITHMS[name].optimiser.lr
+    for a, b in zip(arrays(one.params), arrays(other.params), strict=True):
+        np.testing.assert_allclose(a, b, atol=0.02 * lr)  # of the 4 lr that Adam may have moved it
+
+
+@cases
+def test_resume_is_bit_identical_through_a_checkpoint(name, play, tmp_path):
+    straight, metrics = play(name, Jit(), 6)
+    half, _ = play(name, Jit(), 3)
+    checkpoints = Checkpoints(tmp_path, "{}", 1)
+    checkpoints.save(3, half, {})
+    restored, _ = checkpoints.restore(play.like(name, Jit()))
+    checkpoints.close()
+    resumed, later = play(name, Jit(), 3, start=restored)
+    assert same(straight, resumed)
+    assert [m["loss"].item() for m in metrics[3:]] == [m["loss"].item() for m in later]
+
+
+@pytest.mark.parametrize("name", ["vae", "ae-linear"])
+def test_a_chunk_of_steps_is_the_single_steps(name, play, digits):
+    single, metrics = play(name, Jit(), 4)
+    chunk, later = play(name, Jit(), 4, chunk=4)
+    for a, b in zip(arrays(single), arrays(chunk), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+    np.testing.assert_allclose([m["loss"] for m in metrics], [m["loss"] for m in later], rtol=1e-5)
+
+
+@pytest.mark.parametrize("layout", [Jit(), Pmap(), Mesh()], ids=["jit", "pmap", "mesh"])
+def test_a_resident_set_gives_the_same_steps(layout, play, digits):
+    streamed, _ = play("vae", layout, 2)
+    algorithm, step = play.step("vae", layout)
+    state = layout.init(algorithm.init, jax.random.key(3), batch_at(digits, 0, 0, 4))
+    resident = layout.put(digits, None)
+    for i in range(2):
+        index = {"index": batch_at(digits, 7, i, B)["index"][None]}
+        state, _ = jax.block_until_ready(step(jax.random.key(1), state, resident, layout.put(index, 1)))
+    assert same(streamed, state)
+
+
+@pytest.mark.parametrize("name", ["ae-linear", "vae-conditional-iwae"])  # whose likelihoods see the pixels as they are
+def test_a_step_with_nan_is_skipped_as_a_whole(name, play, digits):
+    algorithm = ALGORITHMS[name](SPEC)
+    state, _ = play(name, Jit(), 1)
+    batch = batch_at(digits, 0, 0, 4)
+    poisoned = batch | {"image": np.where(np.arange(4)[:, None, None, None] == 2, np.nan, batch["image"] / np.float32(255)).astype(np.float32)}
+    new, metrics = jax.jit(guarded(algorithm.step))(jax.random.key(0), state, poisoned)
+    assert float(metrics["skipped"]) == 1 and not np.isfinite(float(metrics["loss"]))
+    assert same(dataclasses.replace(new, step=state.step), state) and int(new.step) == int(state.step) + 1
+    healthy, metrics = jax.jit(guarded(algorithm.step))(jax.random.key(0), new, batch)
+    assert float(metrics["skipped"]) == 0 and not same(healthy.params, new.params)
+
+
+def test_skipping_keeps_every_dtype_and_extra_state():
+    def step(key, state, batch, axis=None):
+        moved = jax.tree.map(lambda x: x + jnp.ones((), x.dtype), (state.params, state.extra))
+        return state.replace(params=moved[0], extra=moved[1], step=state.step + 1), {"grad_norm": batch}
+
+    from genjax.core import State
+
+    params = {"net": {"w": jnp.ones(3, jnp.bfloat16), "n": jnp.zeros((), jnp.int32)}}
+    state = State(jnp.zeros((), jnp.int32), params, {}, {}, {"count": jnp.zeros(2)})
+    kept, _ = guarded(step)(None, state, jnp.inf)
+    taken, _ = guarded(step)(None, state, jnp.ones(()))
+    assert same(kept.params, state.params) and same(kept.extra, state.extra) and kept.params["net"]["w"].dtype == jnp.bfloat16
+    assert not same(taken.params, state.params) and float(taken.extra["count"][0]) == 1
