@@ -41,7 +41,10 @@ class Report:
 
         for path in pictures(this):
             this.log.note(f"picture {path}")
-        train, test = (np.asarray(split["image"], np.float32).reshape(len(split["image"]), -1) / 255 for split in (this.source.train, this.source.test))
+        train, test = (
+            np.asarray(split["image"], np.float32).reshape(len(split["image"]), -1) / 255
+            for split in (this.source.train, this.source.test)
+        )
         pca = PCA(this.exp.algorithm.latent, svd_solver="covariance_eigh").fit(train)
         floor = float(np.mean(np.square(pca.inverse_transform(pca.transform(test)) - test), dtype=np.float64))
         mse = float(this.evaluate(this.source.test)["mse"].mean(dtype=np.float64))
@@ -49,9 +52,14 @@ class Report:
         if self.angle:
             values |= angles(averaged(this.state), pca.components_)
         this.log.result("reconstruction", values)
-        this.log.note(f"test  MSE {mse:.5f} ({-10 * np.log10(mse):.2f} dB of the mean MSE), PCA {floor:.5f}, ratio {mse / floor:.4f}" + (f"; published: {self.published}" if self.published else ""))
+        this.log.note(
+            f"test  MSE {mse:.5f} ({-10 * np.log10(mse):.2f} dB of the mean MSE), PCA {floor:.5f}, ratio {mse / floor:.4f}"
+            + (f"; published: {self.published}" if self.published else "")
+        )
         if self.angle:
-            this.log.note(f"      principal angles to PCA's subspace: largest {values['largest_angle']:.2f}, mean {values['mean_angle']:.2f} degrees")
+            this.log.note(
+                f"      principal angles to PCA's subspace: largest {values['largest_angle']:.2f}, mean {values['mean_angle']:.2f} degrees"
+            )
 
 
 def angles(params: dict, components: np.ndarray) -> dict[str, float]:
@@ -102,7 +110,9 @@ class Plane:
     def compare(self, this: Run, name: str, encode, render) -> None:
         """Pictures and the two numbers of one model."""
         train, test = this.source.train, this.source.test
-        codes = np.concatenate([np.asarray(encode(jnp.asarray(train["image"][i : i + 1000]))) for i in range(0, len(train["image"]), 1000)])
+        codes = np.concatenate(
+            [np.asarray(encode(jnp.asarray(train["image"][i : i + 1000]))) for i in range(0, len(train["image"]), 1000)]
+        )
         low, high = np.quantile(codes, [0.02, 0.98], axis=0)
         counts, *_ = np.histogram2d(*codes.T, bins=32, range=np.stack([low, high], 1))
         box = low + (high - low) * np.random.default_rng(0).random((self.samples, 2))
@@ -112,8 +122,12 @@ class Plane:
         this.log.result(f"plane_{name}", values)
         tiles = render(latent.plane(jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32), 20))
         this.log.note(f"picture {this.log.picture(f'plane-{name}', grid(tiles, 20, pad=0))}")
-        this.log.note(f"picture {this.log.picture(f'codes-{name}', scatter_codes(codes[:10_000], train['label'][:10_000], low, high))}")
-        this.log.note(f"{name}: {100 * values['empty']:.1f} % of the plane's cells hold no code; decoded points lie {values['distance']:.3f} times as far from the nearest training image as reconstructions do")
+        this.log.note(
+            f"picture {this.log.picture(f'codes-{name}', scatter_codes(codes[:10_000], train['label'][:10_000], low, high))}"
+        )
+        this.log.note(
+            f"{name}: {100 * values['empty']:.1f} % of the plane's cells hold no code; decoded points lie {values['distance']:.3f} times as far from the nearest training image as reconstructions do"
+        )
 
 
 def nearest(x: np.ndarray, train: np.ndarray, chunk: int = 10_000) -> np.ndarray:
@@ -148,7 +162,11 @@ BASE = Experiment(
 
 _DEEP = {"algorithm.enc": MLP((1024, 512), Gelu(), norm=True), "algorithm.dec": MLP((512, 1024), Gelu(), norm=True)}
 _OTHERS = Report(published="plain MLP .00971, ViT .00493")
-_PLANE = {"enc": MLP((512, 256), Gelu()), "dec": MLP((256, 512), Gelu()), "optimiser": Adam(1e-3, warmup=500, decay=Cosine())}
+_PLANE = {
+    "enc": MLP((512, 256), Gelu()),
+    "dec": MLP((256, 512), Gelu()),
+    "optimiser": Adam(1e-3, warmup=500, decay=Cosine()),
+}
 
 EXPERIMENTS = {
     "base": BASE,
@@ -156,7 +174,15 @@ EXPERIMENTS = {
     "linear128": edit(BASE, {"algorithm.latent": 128, "finish.published": "PCA, 128 components: .00653"}),
     "deep64": edit(BASE, {**_DEEP, "steps": 40_000, "finish": _OTHERS}),
     "bernoulli64": edit(BASE, {**_DEEP, "algorithm.error": ae.BernoulliError(), "finish": _OTHERS}),
-    "conv64": edit(BASE, {"algorithm.enc": ConvEncoder((64, 128)), "algorithm.dec": ConvDecoder((64, 128)), "steps": 10_000, "finish": _OTHERS}),
+    "conv64": edit(
+        BASE,
+        {
+            "algorithm.enc": ConvEncoder((64, 128)),
+            "algorithm.dec": ConvDecoder((64, 128)),
+            "steps": 10_000,
+            "finish": _OTHERS,
+        },
+    ),
     "plane": edit(
         BASE,
         {

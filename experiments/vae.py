@@ -32,7 +32,7 @@ class Report:
     """After training: samples, reconstructions, interpolations and a traversal as PNG; ELBO and IWAE of the test set."""
 
     iwae: int = field(5000, "importance samples for log p(x)")
-    chunk: int = field(50, "of them in memory at a time")
+    chunk: int = field(50, "of them in memory at a time, at most")
     batch: int = field(100, "test images at a time")
     published: str = field("", "the figure to print beside")
 
@@ -41,7 +41,9 @@ class Report:
             this.log.note(f"picture {path}")
         name = f"iwae{self.iwae}"
         scores = this.log.result(name) or this.log.result(name, self.scores(this))
-        this.log.note(f"test  ELBO {scores['elbo']:.3f} nats = -{scores['distortion']:.3f} (distortion) - {scores['rate']:.3f} (rate)")
+        this.log.note(
+            f"test  ELBO {scores['elbo']:.3f} nats = -{scores['distortion']:.3f} (distortion) - {scores['rate']:.3f} (rate)"
+        )
         line = f"test  -log p(x) <= {-scores['log_p']:.3f} +- {scores['standard_error']:.3f} nats (IWAE, {self.iwae} samples, {scores['n']} images)"
         this.log.note(line + (f", {scores['bits_per_dim']:.4f} bits/dim" if "bits_per_dim" in scores else ""))
         if self.published:
@@ -50,12 +52,18 @@ class Report:
     def scores(self, this: Run) -> dict[str, float]:
         """Means over the test set in nats; the standard error is over test images, common to all models compared on them."""
         cfg, test = this.exp.algorithm, this.source.test
+        chunk = max(c for c in range(1, max(self.chunk, 1) + 1) if self.iwae % c == 0)
+        log_p = functools.partial(_log_p, cfg, this.spec, self.iwae, chunk)
         parts = this.evaluate(test)
-        parts["log_p"] = this.evaluate(test, functools.partial(_log_p, cfg, this.spec, self.iwae, self.chunk), self.batch)["log_p"]
+        parts["log_p"] = this.evaluate(test, log_p, self.batch)["log_p"]
         means = {name: float(value.mean(dtype=np.float64)) for name, value in parts.items()}
         if "bits_per_dim" in means:
             means["bits_per_dim"] = -means["log_p"] / (np.prod(this.spec.shape) * np.log(2))
-        return {**means, "standard_error": float(parts["log_p"].std() / np.sqrt(len(parts["log_p"]))), "n": len(parts["log_p"])}
+        return {
+            **means,
+            "standard_error": float(parts["log_p"].std() / np.sqrt(len(parts["log_p"]))),
+            "n": len(parts["log_p"]),
+        }
 
 
 def _log_p(cfg, spec, k, chunk, key, state, batch):
@@ -66,7 +74,8 @@ def pictures(this: Run, n: int = 8):
     """Writes the pictures of a trained VAE; yields their paths."""
     cfg, spec, test = this.exp.algorithm, this.spec, this.source.test
     params, draw = vae.averaged(this.state), this.source.picture
-    batch = {name: jnp.asarray(array[: n * n // 2]) for name, array in test.items()}
+    index = np.arange(n * n // 2) % len(test["image"])  # a small set starts again
+    batch = {name: jnp.asarray(array[index]) for name, array in test.items()}
     real = np.asarray(to_float(batch["image"]))
     yield this.log.picture("samples", draw(this.sample(n * n)))
     rows = np.stack([real, np.asarray(jax.jit(vae.reconstruct, static_argnums=(2, 3))(params, batch, cfg, spec))], 1)
@@ -88,13 +97,14 @@ def pictures(this: Run, n: int = 8):
 
 BASE = Experiment(
     data=FashionMNIST(),
-    algorithm=vae.VAE(warmup=50_000, optimiser=Adam(1e-3, warmup=1000, decay=Cosine(0.01))),
-    steps=150_000,
+    algorithm=vae.VAE(warmup=60_000, optimiser=Adam(1e-3, warmup=1000, decay=Cosine())),
+    steps=400_000,
     batch=100,
-    evaluate_every=5000,
-    sample_every=10_000,
-    save_every=5000,
-    log_every=1000,
+    chunk=10,
+    evaluate_every=10_000,
+    sample_every=20_000,
+    save_every=10_000,
+    log_every=2000,
     finish=Report(published="228.70 +- 0.15 (Exemplar VAE paper, same net and prior, 50,000 training images)"),
 )
 
@@ -104,7 +114,10 @@ EXPERIMENTS = {
     "base": BASE,
     "beta4": edit(BASE, {**_SHORT, "algorithm.beta": 4.0}),
     "latent2": edit(BASE, {**_SHORT, "algorithm.latent": 2}),
-    "conv": edit(BASE, {**_SHORT, "algorithm.enc": ConvEncoder((32, 64)), "algorithm.dec": ConvDecoder((32, 64)), "steps": 10_000}),
+    "conv": edit(
+        BASE,
+        {**_SHORT, "algorithm.enc": ConvEncoder((32, 64)), "algorithm.dec": ConvDecoder((32, 64)), "steps": 10_000},
+    ),
     "conditional": edit(BASE, {**_SHORT, "algorithm.conditional": True}),
     "iwae": edit(BASE, {**_SHORT, "algorithm.samples": 5}),
     "free_bits": edit(BASE, {**_SHORT, "algorithm.free_bits": 0.1}),

@@ -177,7 +177,7 @@ def _family(cls: type) -> list[type]:
 def _list(experiments: Mapping[str, Any]) -> str:
     rows, base = [], next(iter(experiments.values()))
     for name, cfg in experiments.items():
-        flags = [f"--{path}={show(new)}" for path, (_, new) in config.diff(base, cfg).items()]
+        flags = [f"--{p}={v if isinstance(v, str) else show(v)}" for p, (_, v) in config.diff(base, cfg).items()]
         rows.append((name, shlex.join(flags) or "the base"))
     return _table(rows)
 

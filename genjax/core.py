@@ -15,7 +15,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-Batch = dict[str, jax.Array]  # "image" [B, ...], "label" [B] int32, "index" [B] uint32: the example's number in its split
+Batch = dict[
+    str, jax.Array
+]  # "image" [B, ...], "label" [B] int32, "index" [B] uint32: the example's number in its split
 Parts = dict[str, jax.Array]  # "loss" [B] and its named parts, each [B]
 
 
@@ -62,7 +64,9 @@ def example_normal(key: jax.Array, index: jax.Array, shape: tuple[int, ...]) -> 
     return jax.vmap(lambda k: jax.random.normal(k, shape))(example_keys(key, index))
 
 
-def descend(loss: Callable, tx: optax.GradientTransformation, params: Any, opt: Any, *args: Any, axis: str | None = None):
+def descend(
+    loss: Callable, tx: optax.GradientTransformation, params: Any, opt: Any, *args: Any, axis: str | None = None
+):
     """One optimiser step on `loss(params, *args) -> (scalar, {name: scalar})`; returns (params, opt, metrics).
 
     The only line that knows of devices is the `pmean`. Metrics are the loss's parts, "loss" and "grad_norm".
@@ -94,7 +98,9 @@ def single(init_params: Callable, loss: Callable, tx: optax.GradientTransformati
     def init(key: jax.Array, batch: Batch) -> State:
         params = init_params(key, batch)
         averages = jax.tree.map(jnp.copy, params) if ema else {}  # copies: a buffer may be donated only once
-        return State(step=jnp.zeros((), jnp.int32), params=params, opt={"loss": tx.init(params)}, ema=averages, extra={})
+        return State(
+            step=jnp.zeros((), jnp.int32), params=params, opt={"loss": tx.init(params)}, ema=averages, extra={}
+        )
 
     def step(key: jax.Array, state: State, batch: Batch, axis: str | None = None):
         def mean_loss(params):

@@ -130,7 +130,9 @@ class Mesh:
         n = jax.device_count()
         data = self.data if self.data > 0 else n // max(self.fsdp, 1)
         if self.fsdp < 1 or data * self.fsdp != n:
-            raise UserError(f"layout Mesh(data={self.data}, fsdp={self.fsdp}) does not fill the {n} devices: their product must be {n}.")
+            raise UserError(
+                f"layout Mesh(data={self.data}, fsdp={self.fsdp}) does not fill the {n} devices: their product must be {n}."
+            )
         # Auto: with make_mesh's default, Explicit axes, ordinary code fails under fsdp
         return jax.make_mesh((data, self.fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
 
@@ -176,4 +178,6 @@ def check_batch(layout: Layout, batch: int) -> None:
     """Raises UserError unless the batch divides among the layout's devices."""
     ways = layout.ways()
     if batch < 1 or batch % ways:
-        raise UserError(f"--batch={batch} is not divisible by the {ways} devices of --layout={layout}: make it a multiple of {ways}.")
+        raise UserError(
+            f"--batch={batch} is not divisible by the {ways} devices of --layout={layout}: make it a multiple of {ways}."
+        )

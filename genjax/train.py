@@ -25,7 +25,7 @@ from genjax import platform
 from genjax.checkpoint import Checkpoints
 from genjax.config import digest, field, to_json
 from genjax.core import Algorithm, Spec, State, guarded
-from genjax.data import train_batches
+from genjax.data import Digits, FashionMNIST, Folder, Stock, Toy, train_batches
 from genjax.data.batches import eval_batches, prefetch, steps_per_epoch
 from genjax.errors import Preempted, UserError
 from genjax.log import Log, make_directory
@@ -39,7 +39,7 @@ MOST_SKIPS = 20  # steps in a row that may be skipped because something was not 
 class Experiment:
     """One run. Fields marked execution change how it is carried out, not its result, and are no part of its digest."""
 
-    data: Any = field(None, "the data set")
+    data: Digits | FashionMNIST | Folder | Stock | Toy | Any = field(None, "the data set; any config with load()")
     algorithm: Callable[[Spec], Algorithm] = field(None, "the model with its training rule")
     steps: int = field(1000, "training steps")
     batch: int = field(128, "examples a step, over all devices")
@@ -120,13 +120,26 @@ def directory(exp: Experiment, experiment: str, name: str) -> Path:
 
 def check(exp: Experiment) -> None:
     """Raises UserError for a config that cannot run, before anything is loaded or compiled."""
+    positive = ("steps", "batch", "log_every", "save_every", "chunk", "keep", "evaluate_batch", "samples")
+    least_of = {**dict.fromkeys(positive, 1), "evaluate_every": 0, "sample_every": 0, "seed": -(2**63)}
+    for name, least in least_of.items():
+        if getattr(exp, name) < least:
+            raise UserError(f"--{name}={getattr(exp, name)} must be at least {least}.")
+    if exp.seed >= 2**63:
+        raise UserError(f"--seed={exp.seed} must be less than 2**63.")
     check_batch(exp.layout, exp.batch)
-    for name in ("steps", "log_every", "save_every", "chunk", "keep", "evaluate_batch", "samples"):
-        if getattr(exp, name) < 1:
-            raise UserError(f"--{name}={getattr(exp, name)} must be at least 1.")
     for name in ("log_every", "save_every", "evaluate_every", "sample_every"):
         if getattr(exp, name) % exp.chunk:
             raise UserError(f"--{name}={getattr(exp, name)} must be a multiple of --chunk={exp.chunk}.")
+
+
+def _check_held_out(exp: Experiment, source: Any) -> None:
+    test, either = len(source.test["image"]), len(source.test["image"]) + len(source.valid["image"])
+    if (exp.finish is not None and not test) or (exp.evaluate_every and not either):
+        raise UserError(
+            f"{source.name} has no test examples: give it some (a folder by --data.test=0.1 or a sub-folder `test`), "
+            "or train without measuring by --evaluate_every=0 --finish=None."
+        )
 
 
 def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints]:
@@ -137,6 +150,7 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     source = exp.data.load()
     spec = Spec(tuple(source.shape), source.classes, exp.steps)
     steps_per_epoch(len(source.train["image"]), exp.batch)  # raises for a batch larger than the set
+    _check_held_out(exp, source)
     algorithm = exp.algorithm(spec)
     example = {k: v[:1] for k, v in source.train.items()} | {"index": np.zeros(1, np.uint32)}
     key = jax.random.fold_in(jax.random.key(exp.seed), 3)
@@ -144,8 +158,12 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     restored = checkpoints.restore(exp.layout.like(algorithm.init, key, example))
     state, meta = restored or (exp.layout.init(algorithm.init, key, example), {"sums": {}, "count": 0, "skips": 0})
     log = Log(path, exp.steps, exp.batch, int(state.step))
-    (path / "config.json").write_text(to_json(exp))
-    log.note(f"run directory {directory(exp, experiment, name)}" + (f", resumed at step {int(state.step)}" if restored else ""))
+    try:
+        (path / "config.json").write_text(to_json(exp))
+    except OSError as error:
+        raise UserError(f"cannot write {path / 'config.json'} ({error.strerror}): free space or mend it.") from error
+    resumed = f", resumed at step {int(state.step)}" if restored else ""
+    log.note(f"run directory {directory(exp, experiment, name)}{resumed}")
     return Run(exp, source, spec, algorithm, log, state, meta), checkpoints
 
 

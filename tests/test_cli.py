@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -83,6 +84,7 @@ EXPERIMENTS = {
     "base": BASE,
     "beta4": edit(BASE, {"algorithm.beta": 4.0, "steps": 10}),
     "gaussian": edit(BASE, {"algorithm.likelihood": Gaussian(0.1)}),
+    "titled": edit(BASE, {"title": "as of 1"}),
 }
 
 
@@ -172,7 +174,7 @@ def test_nan_is_read():
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ("beta5", "unknown ablation 'beta5': choose from base, beta4, gaussian. Did you mean beta4"),
+        ("beta5", "unknown ablation 'beta5': choose from base, beta4, gaussian, titled. Did you mean beta4"),
         ("beta4 base", "expected one ablation, got beta4 base: values are given as --path=value"),
         ("--algorithm.bta=1", "unknown flag --algorithm.bta: VAE has no field 'bta'. Did you mean beta"),
         ("--beta=1", "unknown flag --beta: Run has no field 'beta'. Did you mean algorithm.beta? See --help."),
@@ -258,7 +260,7 @@ def test_exit_codes_of_run(capsys):
 def test_help_shows_every_field_of_the_ablation(capsys):
     assert call("gaussian", "--help", "--steps=7") == (0, [])
     out = capsys.readouterr().out
-    assert out.startswith("What is asked.\n\nusage: python ") and "ablations: base, beta4, gaussian" in out
+    assert out.startswith("What is asked.\n\nusage: python ") and "ablations: base, beta4, gaussian, titled" in out
     rows = {line.split()[0]: line for line in out.splitlines() if line.startswith("--")}
     assert rows["--steps"].split() == ["--steps", "int", "7", "of", "training"]
     assert rows["--algorithm.beta"].split(maxsplit=3) == [
@@ -283,7 +285,14 @@ def test_list_shows_what_each_ablation_changes_as_flags(capsys):
         "base      the base",
         "beta4     --algorithm.beta=4.0 --steps=10",
         "gaussian  '--algorithm.likelihood=Gaussian(scale=0.1)'",
+        "titled    '--title=as of 1'",
     ]
+
+
+def test_a_listed_ablation_can_be_typed():
+    for cfg in EXPERIMENTS.values():
+        flags = shlex.split(cli._list({"base": BASE, "other": cfg}).splitlines()[1])[1:]
+        assert configured(*flags if cfg != BASE else ()) == cfg
 
 
 def test_print_shows_the_config_and_its_digest(capsys):
@@ -305,6 +314,24 @@ def test_print_shows_the_config_and_its_digest(capsys):
 )
 def test_what_is_shown_is_read_back(value):
     assert cli.read("p", cli.show(value), Bernoulli | Gaussian | Mixture) == value
+
+
+def test_a_misspelt_constructor_is_no_text():
+    assert cli.read("p", "Gaussian(2)", str | Gaussian) == Gaussian(2.0)
+    assert cli.read("p", "a word", str | Gaussian) == "a word"
+    with pytest.raises(UserError, match=r"p: expected str \| Gaussian, got a call of Gausian"):
+        cli.read("p", "Gausian(2)", str | Gaussian)
+
+
+def test_open_annotations_admit_what_stands_beside_the_current_value(monkeypatch):
+    elsewhere = dataclasses.make_dataclass("Elsewhere", [("a", int, 1)], frozen=True)
+    elsewhere.__module__ = "elsewhere"
+    monkeypatch.setattr(sys.modules[__name__], "Elsewhere", elsewhere, raising=False)  # imported, not defined here
+    for hint in (Any, object, Callable, Callable[[int], int], Shape, Any | None):
+        found = cli.constructors(hint, Gaussian())
+        assert found[f"{__name__}.Mixture"] is Mixture and "elsewhere.Elsewhere" not in found
+        assert cli.constructors(hint, None) == {}
+    assert cli.read("p", "word", Any, "now a text") == "word"
 
 
 SCRIPT = """

@@ -78,7 +78,7 @@ class VAE:
     limits: tuple[float, float] = field((-6.0, 2.0), "of the log variance")
     names: Sequence[str] = field(("a",), "of the parts")
     padding: Literal["same", "valid"] = field("same", "of the convolutions")
-    either: int | float = field(1, "a number")
+    either: float | int = field(1, "a number")
     shape: Shape = field(Gaussian(), "a protocol")
     extra: Any = field(None, "anything")
     dynamic: bool = field(True, "binarise")

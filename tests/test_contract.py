@@ -18,7 +18,9 @@ from genjax.vae.likelihoods import DiscretisedLogistic, Gaussian
 from genjax.vae.vae import VAE
 
 SPEC, B = Spec((8, 8, 1), 10, 100), 64
-TX = Adam(3e-3, eps=1e-4)  # a bias before a norm has no gradient but float noise: this eps keeps Adam from making steps of it
+TX = Adam(
+    3e-3, eps=1e-4
+)  # a bias before a norm has no gradient but float noise: this eps keeps Adam from making steps of it
 CONV = dict(enc=ConvEncoder((8, 16)), dec=ConvDecoder((8, 16)))
 ALGORITHMS = {
     "ae-linear": Autoencoder(latent=8, optimiser=Adam(1e-2, eps=1e-4)),
@@ -52,7 +54,9 @@ def play(digits):
         first = int(state.step)
         for i in range(first, first + steps, chunk):
             batches = [batch_at(digits, 7, j, B) for j in range(i, i + chunk)]
-            state, values = step(jax.random.key(1), state, {}, layout.put(jax.tree.map(lambda *x: np.stack(x), *batches), 1))
+            state, values = step(
+                jax.random.key(1), state, {}, layout.put(jax.tree.map(lambda *x: np.stack(x), *batches), 1)
+            )
             values = jax.device_get(values)  # waits: virtual devices deadlock with many steps in flight
             metrics += [{k: v[j] for k, v in values.items()} for j in range(chunk)]
         return state, metrics
@@ -160,7 +164,11 @@ def test_a_step_with_nan_is_skipped_as_a_whole(name, play, digits):
     algorithm = ALGORITHMS[name](SPEC)
     state, _ = play(name, Jit(), 1)
     batch = batch_at(digits, 0, 0, 4)
-    poisoned = batch | {"image": np.where(np.arange(4)[:, None, None, None] == 2, np.nan, batch["image"] / np.float32(255)).astype(np.float32)}
+    poisoned = batch | {
+        "image": np.where(np.arange(4)[:, None, None, None] == 2, np.nan, batch["image"] / np.float32(255)).astype(
+            np.float32
+        )
+    }
     new, metrics = jax.jit(guarded(algorithm.step))(jax.random.key(0), state, poisoned)
     assert float(metrics["skipped"]) == 1 and not np.isfinite(float(metrics["loss"]))
     assert same(dataclasses.replace(new, step=state.step), state) and int(new.step) == int(state.step) + 1
@@ -179,5 +187,9 @@ def test_skipping_keeps_every_dtype_and_extra_state():
     state = State(jnp.zeros((), jnp.int32), params, {}, {}, {"count": jnp.zeros(2)})
     kept, _ = guarded(step)(None, state, jnp.inf)
     taken, _ = guarded(step)(None, state, jnp.ones(()))
-    assert same(kept.params, state.params) and same(kept.extra, state.extra) and kept.params["net"]["w"].dtype == jnp.bfloat16
+    assert (
+        same(kept.params, state.params)
+        and same(kept.extra, state.extra)
+        and kept.params["net"]["w"].dtype == jnp.bfloat16
+    )
     assert not same(taken.params, state.params) and float(taken.extra["count"][0]) == 1

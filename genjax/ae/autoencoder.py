@@ -96,9 +96,14 @@ def algorithm(cfg: Autoencoder, spec: Spec) -> Algorithm:
     def init_params(key, batch):
         enc, dec = jax.random.split(key)
         x, z = to_float(batch["image"]), jnp.zeros((len(batch["index"]), cfg.latent))
-        return {"enc": cfg.enc.init(enc, x, None, (cfg.latent,))["params"], "dec": cfg.dec.init(dec, z, None, spec.shape)["params"]}
+        return {
+            "enc": cfg.enc.init(enc, x, None, (cfg.latent,))["params"],
+            "dec": cfg.dec.init(dec, z, None, spec.shape)["params"],
+        }
 
-    init, step = single(init_params, lambda p, key, batch, step: loss(p, batch, cfg, spec), cfg.optimiser(spec.steps), cfg.ema)
+    init, step = single(
+        init_params, lambda p, key, batch, step: loss(p, batch, cfg, spec), cfg.optimiser(spec.steps), cfg.ema
+    )
     return Algorithm(
         init,
         step,

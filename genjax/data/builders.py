@@ -8,6 +8,7 @@ TFDS: https://www.tensorflow.org/datasets/add_dataset
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from genjax.data.batches import order
 from genjax.data.cache import Prepared
 from genjax.data.idx import read_pairs
 from genjax.data.stream import Records
@@ -43,8 +45,8 @@ def _enumerate(images: np.ndarray, labels: np.ndarray) -> Examples:
 class Digits(tfds.core.GeneratorBasedBuilder):
     """1,797 scans of handwritten digits, 8x8, carried by scikit-learn (E. Alpaydin & C. Kaynak, 1998, UCI).
 
-    Ink 0..16 becomes round(v * 255 / 16). The set has no split of its own: its examples are put in the order of the
-    ranks of Philox(key=0)'s raw draws; the first 1,437 train, the last 360 test.
+    Ink 0..16 becomes round(v * 255 / 16). The set has no split of its own: its examples are permuted by
+    `batches.order(seed=0, epoch=0)`; the first 1,437 train, the last 360 test.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -57,7 +59,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
         digits = load_digits()
         images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-        rank = np.argsort(np.random.Philox(key=0).random_raw(len(images)), kind="stable")
+        rank = order(0, 0, len(images))
         train, test = rank[:-DIGITS_TEST], rank[-DIGITS_TEST:]
         return {
             "train": self._generate_examples(images[train], digits.target[train]),
@@ -116,8 +118,13 @@ def decoded(example: dict[str, Any]) -> dict[str, np.ndarray]:
 def prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path | None = None) -> Prepared:
     """Writes the builder's files unless they are there; its splits as records."""
     tfds.disable_progress_bar()
-    with contextlib.redirect_stdout(io.StringIO()):  # it tells of downloads where there are none
-        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # it tells of downloads where there are none
+            builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
+    except RuntimeError as error:  # array_record's writer has no other type for a full disk
+        if "write() failed" in str(error):
+            raise OSError(errno.EIO, str(error).partition(";")[0]) from error
+        raise
     features = builder.info.features
     splits = {split: Records(source, decoded) for split, source in builder.as_data_source().items()}
     return Prepared(splits, features["image"].shape, tuple(features["label"].names))

@@ -121,7 +121,8 @@ def _build(directory: Path, name: str, mark: str, prepare: Callable[[Path], Prep
     _sweep(directory)
     work = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
-        print(f"preparing {name} in {directory} (once)", file=sys.stderr)
+        if mark:  # else there is no source, and `prepare` is about to say so
+            print(f"preparing {name} in {directory} (once)", file=sys.stderr)
         prepared = prepare(work / "records")
         (work / "arrays").mkdir()
         splits = {split: _write(work / "arrays", split, source, prepared.shape)

@@ -51,9 +51,10 @@ class Folder:
         """From the cache when the folder has not changed; UserError names a missing folder or an unreadable image."""
         if self.size < 1 or not 0 <= self.test < 1:
             raise UserError(f"--data.size={self.size} must be at least 1 and --data.test={self.test} in [0, 1).")
+        if not self.path:
+            raise UserError("--data.path is not set: name a folder of images by --data.path=FOLDER.")
         root = Path(self.path).expanduser().resolve()
-        present = bool(self.path) and root.is_dir()
-        found = scan(root, self.test) if present else None
+        found = scan(root, self.test) if root.is_dir() else None
         request = {"path": str(root), "size": self.size, "colour": self.colour, "test": self.test}
         request["skip_bad"] = self.skip_bad
 

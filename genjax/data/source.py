@@ -53,7 +53,8 @@ def train_batches(
     """
     if source.records is not None:
         return stream(source.records, seed, first_step, batch, process)
-    steps_per_epoch(len(source.train["image"]), batch), share(batch, process)
+    steps_per_epoch(len(source.train["image"]), batch)
+    share(batch, process)
     return (batch_at(source.train, seed, step, batch, process) for step in itertools.count(first_step))
 
 

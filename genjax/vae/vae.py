@@ -70,7 +70,9 @@ def log_weights(params: dict, keys: jax.Array, x: jax.Array, posterior: tuple, l
     z = mu + jnp.exp(0.5 * log_var) * eps
     spread = jnp.tile(x, (k, *[1] * (x.ndim - 1)))  # k-major, like z.reshape
     labels = None if label is None else jnp.tile(label, (k, 1))
-    log_px = cfg.likelihood.log_prob(decode(params, z.reshape(-1, cfg.latent), labels, cfg, spec), spread).reshape(k, -1)
+    log_px = cfg.likelihood.log_prob(decode(params, z.reshape(-1, cfg.latent), labels, cfg, spec), spread).reshape(
+        k, -1
+    )
     return log_px + log_normal(z) - log_normal(z, mu, log_var), -log_px[0]
 
 
@@ -153,13 +155,18 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: VAE, spec: Spec) -> 
 def algorithm(cfg: VAE, spec: Spec) -> Algorithm:
     """Binds the functions above to a config. Raises UserError for a conditional model of unlabelled data."""
     if cfg.conditional and not spec.classes:
-        raise UserError("--algorithm.conditional=true needs labels, and this data set has none: give one with sub-folders as classes.")
+        raise UserError(
+            "--algorithm.conditional=true needs labels, and this data set has none: give one with sub-folders as classes."
+        )
 
     def init_params(key, batch):
         enc, dec = jax.random.split(key)
         x, label = to_float(batch["image"]), _label(cfg, spec, batch)
         z, shape = jnp.zeros((len(x), cfg.latent)), (*spec.shape[:-1], spec.shape[-1] * cfg.likelihood.outputs)
-        return {"enc": cfg.enc.init(enc, x, label, (2 * cfg.latent,))["params"], "dec": cfg.dec.init(dec, z, label, shape)["params"]}
+        return {
+            "enc": cfg.enc.init(enc, x, label, (2 * cfg.latent,))["params"],
+            "dec": cfg.dec.init(dec, z, label, shape)["params"],
+        }
 
     def bound_loss(params, key, batch, step):
         return loss(params, key, batch, step, cfg, spec)

@@ -20,6 +20,12 @@ def test_an_epoch_visits_every_example_once_and_no_epoch_is_like_another():
     assert orders[0].dtype == np.int64
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 127, 128, 129, 5000])
+def test_the_order_is_that_of_the_raw_draws(n):
+    draws = np.random.Philox(key=np.array([5, 9], np.uint64)).random_raw(n)
+    assert np.array_equal(order(5, 9, n), np.argsort(draws))
+
+
 def test_the_order_is_uniform():
     first = [order(0, epoch, 5)[0] for epoch in range(2000)]
     counts = np.bincount(first, minlength=5)

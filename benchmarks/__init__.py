@@ -1,0 +1,1 @@
+"""Speed beside plain PyTorch; nothing in the package depends on it."""

@@ -1,0 +1,106 @@
+"""Worker processes that take turns: each runs a timed block of steps while all others wait in a blocking read.
+
+Thread pools of different libraries in one process fight for the cores, and two processes measured one after the other
+meet a machine in two moods. Here every contender keeps its own process and the blocks alternate, so a slow minute
+hits all of them. Neither PyTorch nor JAX is imported here: each is only in the workers that measure it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+PAUSE = 0.05  # [s] between blocks: OpenMP threads spin for some milliseconds before they sleep
+
+
+class Failed(Exception):
+    """A worker ended before it answered."""
+
+
+class Worker:
+    """The parent's end: `python -m module *args` in a process of its own."""
+
+    def __init__(self, name: str, module: str, *args: str):
+        """Starts the worker and waits until it is ready; raises `Failed` if it does not get that far."""
+        self.name, self.rates, self.peak = name, [], 0.0
+        self._said = tempfile.TemporaryFile("w+")  # its stderr, shown if it fails
+        # compiling takes memory: with a cache of compiled code the peak would depend on what ran here before
+        env = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said)
+        self._process = subprocess.Popen([sys.executable, "-m", module, *args], env=env, text=True, **pipes)
+        self.hello = self._answer()
+
+    def block(self, steps: int) -> float:
+        """Runs `steps` steps there; returns steps/s."""
+        self._process.stdin.write(f"{steps}\n")
+        self._process.stdin.flush()
+        answer = self._answer()
+        self.peak = answer["peak"]
+        time.sleep(PAUSE)
+        return steps / answer["seconds"]
+
+    def close(self) -> None:
+        """Ends the worker: its input is at an end."""
+        self._process.stdin.close()
+        self._process.wait()
+        self._said.close()
+
+    def _answer(self) -> dict[str, Any]:
+        line = self._process.stdout.readline()
+        if not line:
+            code = self._process.wait()
+            self._said.seek(0)
+            raise Failed(f"{self.name}: the worker ended with exit code {code} and these words:\n{self._said.read()}")
+        return json.loads(line)
+
+
+def blocks(**hello: Any) -> Iterator[int]:
+    """The worker's end: yields the number of steps of the next block; it is timed until the next one is asked for.
+
+    Finish the work before asking: JAX returns before its results are there.
+    """
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints goes to stderr and cannot be taken for an answer
+    _write(answers, **hello)
+    for line in sys.stdin:
+        start = time.perf_counter()
+        yield int(line)
+        _write(answers, seconds=time.perf_counter() - start, peak=peak_memory())
+
+
+def _write(file, **values: Any) -> None:
+    print(json.dumps(values), file=file, flush=True)
+
+
+def peak_memory() -> float:
+    """This process's largest resident memory so far [MiB]."""
+    scale = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+
+
+def alternate(workers: list[Worker], seconds: float, rounds: int, multiple: int = 10) -> None:
+    """Fills `worker.rates` [steps/s], one a round, with blocks of about `seconds` and a multiple of `multiple` steps.
+
+    Every other round goes backwards (A B C, C B A), so that a machine that slowly warms up or slows favours nobody.
+    """
+    steps = {}
+    for worker in workers:
+        worker.block(2 * multiple)  # compiles, fills caches
+        steps[worker] = max(1, round(worker.block(2 * multiple) * seconds / multiple)) * multiple
+    for i in range(rounds):
+        for worker in workers[:: -1 if i % 2 else 1]:
+            worker.rates.append(worker.block(steps[worker]))
+
+
+def ratio(worker: Worker, reference: Worker) -> tuple[float, float, float]:
+    """(median, least, most) over the rounds of worker's rate over the reference's in the same round."""
+    pairs = [a / b for a, b in zip(worker.rates, reference.rates, strict=True)]
+    return statistics.median(pairs), min(pairs), max(pairs)

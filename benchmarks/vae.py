@@ -1,0 +1,205 @@
+"""The MLP VAE's training step beside the same step in plain PyTorch, on CPU, and the time to a first step.
+
+    python -m benchmarks.vae            about ten minutes on two cores; --quick: does it run at all
+
+Prints Markdown tables; what they mean and what they were is in benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.turns import Failed, Worker, alternate, ratio
+
+LR = 1e-3
+CHECKED = 3  # Adam steps in which both sides must agree
+TOLERANCE = 1e-4  # relative, of losses and gradient norms in float32
+
+
+class Net(NamedTuple):
+    """A row: an MLP VAE with a mirrored decoder on 784 pixels."""
+
+    gated: bool
+    hidden: tuple[int, ...]
+    latent: int
+    batch: int
+
+
+NETS = {
+    "published": Net(True, (300, 300), 40, 100),  # `python -m experiments.vae`
+    "plain": Net(False, (512, 256), 32, 128),
+}
+SIDES = {  # what is measured beside the first: name -> module and arguments around (net, images)
+    "PyTorch eager": ("vae_torch", "eager", ()),
+    "PyTorch compile": ("vae_torch", "compile", ()),
+    "step, one by one": ("vae_genjax", "step", ("1",)),
+    "step, 10 in a scan": ("vae_genjax", "step", ("10",)),
+    "loop, one by one": ("vae_genjax", "loop", ("1",)),
+    "loop, 10 in a scan": ("vae_genjax", "loop", ("10",)),
+}
+REFERENCE = "PyTorch eager"
+
+
+def save_images(path: Path) -> str:
+    """Writes training images, uint8 [60000, 28, 28, 1], and says which: Fashion-MNIST, or noise of its shape."""
+    import numpy as np
+
+    from genjax.data import FashionMNIST
+    from genjax.errors import UserError
+
+    try:
+        images, name = FashionMNIST().load().train["image"], "Fashion-MNIST"
+    except UserError:
+        images, name = np.random.default_rng(0).integers(0, 256, (60_000, 28, 28, 1), np.uint8), "noise"
+    np.save(path, images)
+    return name
+
+
+def same_computation(name: str, images: Path, folder: Path) -> str:
+    """Runs both sides from the same weights with the same noise; a line of what agreed, SystemExit if it did not."""
+    saved = str(folder / f"{name}.npz")
+    ours, theirs = _json("vae_genjax", "check", name, str(images), saved), _json("vae_torch", "check", name, saved)
+    pairs = [pair for key in ("loss", "grad_norm") for pair in zip(ours[key], theirs[key], strict=True)]
+    worst = max(abs(a - b) / abs(b) for a, b in pairs)
+    if ours["parameters"] != theirs["parameters"] or not worst < TOLERANCE:  # not <: a NaN fails too
+        raise SystemExit(f"error: the two sides do not compute the same thing ({name}): {ours} against {theirs}")
+    return (
+        f"{name}: {ours['parameters']:,} parameters on both sides; loss {ours['loss'][0]:.4f} and {theirs['loss'][0]:.4f}; "
+        f"losses and gradient norms of {CHECKED} Adam steps agree to {worst:.0e}"
+    )
+
+
+def _json(module: str, *args: str) -> dict:
+    command = [sys.executable, "-m", f"benchmarks.{module}", *args]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def measure(name: str, images: Path, skip: set[str], seconds: float, rounds: int) -> dict[str, Worker]:
+    """All sides of one net, with their rates."""
+    workers = {}
+    with ExitStack() as stack:
+        for side, (module, what, more) in SIDES.items():
+            if side in skip:
+                continue
+            try:
+                workers[side] = Worker(side, f"benchmarks.{module}", what, name, str(images), *more)
+                stack.callback(workers[side].close)
+            except Failed as failed:
+                if side != "PyTorch compile":  # needs a C++ compiler: the one side that may be absent
+                    raise
+                print(f"left out: {failed}", file=sys.stderr)
+        alternate(list(workers.values()), seconds, rounds)
+    return workers
+
+
+def table(name: str, workers: dict[str, Worker]) -> str:
+    """Markdown: steps/s (median), ratio to the reference round by round, peak memory."""
+    net, reference = NETS[name], workers[REFERENCE]
+    lines = [
+        f"**{name}**: {'gated ' * net.gated}784-{'-'.join(map(str, net.hidden))}-{net.latent}, batch {net.batch}; "
+        f"PyTorch's fastest Adam here: {reference.hello['adam']}; {reference.hello['threads']} threads",
+        "",
+        f"| | steps/s | against {REFERENCE}, median (least, most) | peak memory |",
+        "|---|---|---|---|",
+    ]
+    for side, worker in workers.items():
+        against = "1" if worker is reference else "{:.2f} ({:.2f}, {:.2f})".format(*ratio(worker, reference))
+        lines.append(f"| {side} | {statistics.median(worker.rates):.1f} | {against} | {worker.peak:.0f} MiB |")
+    for how in ("one by one", "10 in a scan"):
+        lines.append(f"{'' if how.startswith('10') else chr(10)}The loop runs {how} at ")
+        lines[-1] += "{:.2f} ({:.2f}, {:.2f}) of the bare step.".format(
+            *ratio(workers[f"loop, {how}"], workers[f"step, {how}"])
+        )
+    return "\n".join(lines)
+
+
+def first_step(args: list[str], compiled: str, limit: float = 300.0) -> float:
+    """Seconds from the command `python -m experiments.vae *args` to its first line of metrics, in a fresh run directory.
+
+    `compiled` is the folder of compiled code; data stays in the usual cache.
+    """
+    env = os.environ | {"JAX_COMPILATION_CACHE_DIR": compiled}
+    with tempfile.TemporaryDirectory() as runs:
+        command = [sys.executable, "-m", "experiments.vae", *args, f"--runs={runs}", "--log_every=1"]
+        start = time.perf_counter()
+        process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            while not any(path.stat().st_size for path in Path(runs).glob("vae/*/metrics.jsonl")):
+                if process.poll() is not None or time.perf_counter() - start > limit:
+                    raise SystemExit(f"error: `{' '.join(command[1:])}` wrote no metrics (exit code {process.poll()})")
+                time.sleep(0.005)
+            return time.perf_counter() - start
+        finally:
+            process.kill()  # SIGTERM would have it save first
+            process.wait()
+
+
+def first_steps(warm: int, fashion: bool) -> str:
+    """Markdown: cold and warm times to the first step."""
+    from genjax.data import Digits
+
+    Digits().load()  # prepares the data cache, which is not what is measured
+    lines = ["| command to first step | nothing compiled yet | compiled code cached |", "|---|---|---|"]
+    for args in [["digits"]] + [[]] * fashion:
+        with tempfile.TemporaryDirectory() as compiled:
+            cold, *rest = [first_step(args, compiled) for _ in range(1 + warm)]
+        shown = ", ".join(f"{seconds:.1f}" for seconds in rest)
+        lines.append(f"| `{' '.join(['python -m experiments.vae', *args])}` | {cold:.1f} s | {shown} s |")
+    return "\n".join(lines)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.vae", description="The MLP VAE beside plain PyTorch.")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of a block")
+    parser.add_argument("--rounds", type=int, default=11, help="blocks of every side")
+    parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
+    parser.add_argument("--skip", nargs="*", choices=list(SIDES), default=[], help="sides to leave out")
+    parser.add_argument("--warm", type=int, default=3, help="starts from a warm cache, 0 = do not time starts at all")
+    parser.add_argument("--quick", action="store_true", help="only whether it runs: the numbers mean nothing")
+    args = parser.parse_args()
+    if args.quick:
+        args.seconds, args.rounds, args.warm = 0.2, 2, min(args.warm, 1)
+        args.skip.append("PyTorch compile")  # compiling takes longer than all the rest
+    return args
+
+
+def main() -> None:
+    args = _arguments()
+    if importlib.util.find_spec("torch") is None:
+        sys.exit("error: PyTorch is not installed: run `make bench`, or pip install -r benchmarks/requirements.txt")
+    os.environ["JAX_PLATFORMS"] = "cpu"  # of the workers too
+    with tempfile.TemporaryDirectory() as folder:
+        images = Path(folder) / "images.npy"
+        data = save_images(images)
+        print(f"{os.cpu_count()} cores, {_processor()}; {data}; {args.rounds} rounds of {args.seconds:g} s\n")
+        for name in args.nets:
+            print(same_computation(name, images, Path(folder)), flush=True)
+        for name in args.nets:
+            workers = measure(name, images, set(args.skip) - {REFERENCE}, args.seconds, args.rounds)
+            print("\n" + table(name, workers), flush=True)
+    if args.warm:
+        print("\n" + first_steps(args.warm, data == "Fashion-MNIST"))
+
+
+def _processor() -> str:
+    from genjax.platform import cpu_model
+
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "torch")]
+    return ", ".join([cpu_model().rsplit(" ", 1)[0], f"Python {platform.python_version()}", *versions])
+
+
+if __name__ == "__main__":
+    main()
