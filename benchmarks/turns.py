@@ -31,10 +31,10 @@ class Worker:
     def __init__(self, name: str, module: str, *args: str):
         """Starts the worker and waits until it is ready; raises `Failed` if it does not get that far."""
         self.name, self.rates, self.peak = name, [], 0.0
-        self._said = tempfile.TemporaryFile("w+")  # its stderr, shown if it fails
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  (its stderr, shown if it fails)
         # compiling takes memory: with a cache of compiled code the peak would depend on what ran here before
         env = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
-        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._said}
         self._process = subprocess.Popen([sys.executable, "-m", module, *args], env=env, text=True, **pipes)
         self.hello = self._answer()
 

@@ -42,7 +42,7 @@ NETS = {
     "published": Net(True, (300, 300), 40, 100),  # `python -m experiments.vae`
     "plain": Net(False, (512, 256), 32, 128),
 }
-SIDES = {  # what is measured beside the first: name -> module and arguments around (net, images)
+SIDES = {  # name -> (module, its first argument, its last ones)
     "PyTorch eager": ("vae_torch", "eager", ()),
     "PyTorch compile": ("vae_torch", "compile", ()),
     "step, one by one": ("vae_genjax", "step", ("1",)),
@@ -76,9 +76,10 @@ def same_computation(name: str, images: Path, folder: Path) -> str:
     worst = max(abs(a - b) / abs(b) for a, b in pairs)
     if ours["parameters"] != theirs["parameters"] or not worst < TOLERANCE:  # not <: a NaN fails too
         raise SystemExit(f"error: the two sides do not compute the same thing ({name}): {ours} against {theirs}")
+    first = " and ".join(f"{side['loss'][0]:.4f}" for side in (ours, theirs))
     return (
-        f"{name}: {ours['parameters']:,} parameters on both sides; loss {ours['loss'][0]:.4f} and {theirs['loss'][0]:.4f}; "
-        f"losses and gradient norms of {CHECKED} Adam steps agree to {worst:.0e}"
+        f"{name}: {ours['parameters']:,} parameters on both sides, first loss {first} nats; losses and gradient norms "
+        f"of {CHECKED} Adam steps agree to {worst:.0e}"
     )
 
 
@@ -87,18 +88,18 @@ def _json(module: str, *args: str) -> dict:
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
-def measure(name: str, images: Path, skip: set[str], seconds: float, rounds: int) -> dict[str, Worker]:
+def measure(name: str, images: Path, eager: bool, seconds: float, rounds: int) -> dict[str, Worker]:
     """All sides of one net, with their rates."""
     workers = {}
     with ExitStack() as stack:
         for side, (module, what, more) in SIDES.items():
-            if side in skip:
+            if eager and what == "compile":
                 continue
             try:
                 workers[side] = Worker(side, f"benchmarks.{module}", what, name, str(images), *more)
                 stack.callback(workers[side].close)
             except Failed as failed:
-                if side != "PyTorch compile":  # needs a C++ compiler: the one side that may be absent
+                if what != "compile":  # needs a C++ compiler: the one side that may be absent
                     raise
                 print(f"left out: {failed}", file=sys.stderr)
         alternate(list(workers.values()), seconds, rounds)
@@ -118,16 +119,14 @@ def table(name: str, workers: dict[str, Worker]) -> str:
     for side, worker in workers.items():
         against = "1" if worker is reference else "{:.2f} ({:.2f}, {:.2f})".format(*ratio(worker, reference))
         lines.append(f"| {side} | {statistics.median(worker.rates):.1f} | {against} | {worker.peak:.0f} MiB |")
-    for how in ("one by one", "10 in a scan"):
-        lines.append(f"{'' if how.startswith('10') else chr(10)}The loop runs {how} at ")
-        lines[-1] += "{:.2f} ({:.2f}, {:.2f}) of the bare step.".format(
-            *ratio(workers[f"loop, {how}"], workers[f"step, {how}"])
-        )
+    lines += ["", "The loop's speed over the bare step's: "]
+    shares = [(how, *ratio(workers[f"loop, {how}"], workers[f"step, {how}"])) for how in ("one by one", "10 in a scan")]
+    lines[-1] += "; ".join("{} {:.2f} ({:.2f}, {:.2f})".format(*share) for share in shares) + "."
     return "\n".join(lines)
 
 
 def first_step(args: list[str], compiled: str, limit: float = 300.0) -> float:
-    """Seconds from the command `python -m experiments.vae *args` to its first line of metrics, in a fresh run directory.
+    """Seconds from `python -m experiments.vae *args`, in a fresh run directory, to its first line of metrics.
 
     `compiled` is the folder of compiled code; data stays in the usual cache.
     """
@@ -166,13 +165,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a block")
     parser.add_argument("--rounds", type=int, default=11, help="blocks of every side")
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
-    parser.add_argument("--skip", nargs="*", choices=list(SIDES), default=[], help="sides to leave out")
+    parser.add_argument("--eager", action="store_true", help="leave out torch.compile, which takes minutes to start")
     parser.add_argument("--warm", type=int, default=3, help="starts from a warm cache, 0 = do not time starts at all")
     parser.add_argument("--quick", action="store_true", help="only whether it runs: the numbers mean nothing")
     args = parser.parse_args()
     if args.quick:
-        args.seconds, args.rounds, args.warm = 0.2, 2, min(args.warm, 1)
-        args.skip.append("PyTorch compile")  # compiling takes longer than all the rest
+        args.seconds, args.rounds, args.warm, args.eager = 0.2, 2, min(args.warm, 1), True
     return args
 
 
@@ -188,7 +186,7 @@ def main() -> None:
         for name in args.nets:
             print(same_computation(name, images, Path(folder)), flush=True)
         for name in args.nets:
-            workers = measure(name, images, set(args.skip) - {REFERENCE}, args.seconds, args.rounds)
+            workers = measure(name, images, args.eager, args.seconds, args.rounds)
             print("\n" + table(name, workers), flush=True)
     if args.warm:
         print("\n" + first_steps(args.warm, data == "Fashion-MNIST"))

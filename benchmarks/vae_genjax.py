@@ -46,7 +46,7 @@ def model(net: Net) -> VAE:
 
 def experiment(net: Net, path: str, chunk: int, runs: str) -> Experiment:
     """The run behind a worker: metrics every 100 steps as usual, no evaluation, pictures or checkpoints."""
-    never = dict(evaluate_every=0, sample_every=0, save_every=FOREVER)
+    never = {"evaluate_every": 0, "sample_every": 0, "save_every": FOREVER}
     return Experiment(Images(path), model(net), FOREVER, net.batch, chunk=chunk, runs=runs, **never)
 
 

@@ -52,14 +52,12 @@ class Report:
         if self.angle:
             values |= angles(averaged(this.state), pca.components_)
         this.log.result("reconstruction", values)
-        this.log.note(
-            f"test  MSE {mse:.5f} ({-10 * np.log10(mse):.2f} dB of the mean MSE), PCA {floor:.5f}, ratio {mse / floor:.4f}"
-            + (f"; published: {self.published}" if self.published else "")
-        )
+        this.log.note(f"test  MSE {mse:.5f} ({-10 * np.log10(mse):.2f} dB), PCA {floor:.5f}, ratio {mse / floor:.4f}")
         if self.angle:
-            this.log.note(
-                f"      principal angles to PCA's subspace: largest {values['largest_angle']:.2f}, mean {values['mean_angle']:.2f} degrees"
-            )
+            largest, mean = values["largest_angle"], values["mean_angle"]
+            this.log.note(f"      angles to PCA's subspace: largest {largest:.2f}, mean {mean:.2f} degrees")
+        if self.published:
+            this.log.note(f"      published: {self.published}")
 
 
 def angles(params: dict, components: np.ndarray) -> dict[str, float]:
@@ -74,7 +72,8 @@ def angles(params: dict, components: np.ndarray) -> dict[str, float]:
 def pictures(this: Run, n: int = 8):
     """Writes the pictures of a trained autoencoder; yields their paths."""
     cfg, spec, params = this.exp.algorithm, this.spec, averaged(this.state)
-    x = jnp.asarray(this.source.test["image"][: n * n // 2])
+    test = this.source.test["image"]
+    x = jnp.asarray(test[np.arange(n * n // 2) % len(test)])  # a small set starts again
     z = jax.jit(ae.encode, static_argnums=2)(params, x, cfg)
     render = jax.jit(ae.render, static_argnums=(2, 3))
     rows = np.stack([np.asarray(to_float(x)), np.asarray(render(params, z, cfg, spec))], 1)
@@ -121,12 +120,12 @@ class Plane:
         values = {"empty": float((counts == 0).mean()), "distance": float(away.mean() / near.mean())}
         this.log.result(f"plane_{name}", values)
         tiles = render(latent.plane(jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32), 20))
-        this.log.note(f"picture {this.log.picture(f'plane-{name}', grid(tiles, 20, pad=0))}")
+        points = scatter_codes(codes[:10_000], train["label"][:10_000], low, high)
+        for kind, image in (("plane", grid(tiles, 20, pad=0, zoom=1)), ("codes", points)):
+            this.log.note(f"picture {this.log.picture(f'{kind}-{name}', image)}")
         this.log.note(
-            f"picture {this.log.picture(f'codes-{name}', scatter_codes(codes[:10_000], train['label'][:10_000], low, high))}"
-        )
-        this.log.note(
-            f"{name}: {100 * values['empty']:.1f} % of the plane's cells hold no code; decoded points lie {values['distance']:.3f} times as far from the nearest training image as reconstructions do"
+            f"{name}: {100 * values['empty']:.1f} % of the plane's cells hold no code; decoded points lie "
+            f"{values['distance']:.3f} times as far from the nearest training image as reconstructions do"
         )
 
 

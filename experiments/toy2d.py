@@ -43,15 +43,13 @@ class Report:
         truth = np.asarray(jax.jit(log_prob)(mixture, test["image"]))
         gap = truth - model
         found, good = modes(mixture, draws)
-        values = {"kl": gap.mean(), "standard_error": gap.std() / np.sqrt(len(gap)), "modes": found, "good": good}
+        error = gap.std() / np.sqrt(len(gap))
+        values = {"kl": gap.mean(), "standard_error": error, "modes": found, "good": good}
         this.log.result("truth", values)
         this.log.note(f"test  -log p: truth {-truth.mean():.4f}, model {-model.mean():.4f} nats")
-        this.log.note(
-            f"test  KL(p || model) = {gap.mean():.4f} +- {values['standard_error']:.4f} nats (IWAE, {self.iwae} samples: an upper bound)"
-        )
-        this.log.note(
-            f"{found} of {len(mixture.means)} modes found, {100 * good:.1f} % of {self.samples} samples within 4 sigma of one"
-        )
+        this.log.note(f"test  KL(p || model) <= {gap.mean():.4f} +- {error:.4f} nats (IWAE, {self.iwae} samples)")
+        share = f"{100 * good:.1f} % of {self.samples} samples within 4 sigma of one"
+        this.log.note(f"{found} of {len(mixture.means)} modes found, {share}")
 
 
 def modes(mixture, x: np.ndarray, sigmas: float = 4.0) -> tuple[int, float]:

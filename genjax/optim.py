@@ -1,4 +1,4 @@
-"""Optimisers as config values: a frozen dataclass that, called with the number of steps, gives an optax transformation."""
+"""Optimisers as config values: a frozen dataclass, called with the number of steps, is an optax transformation."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class Pmap:
 
     def train(self, step: Callable, like: Any) -> Callable:
         run = functools.partial(chunked(step), axis="devices")
-        axes = dict(in_axes=(None, None, None, 1), out_axes=(None, None))
+        axes = {"in_axes": (None, None, None, 1), "out_axes": (None, None)}
         compiled = jax.pmap(run, axis_name="devices", donate_argnums=1, **axes)
         n = jax.local_device_count()
 
@@ -131,7 +131,7 @@ class Mesh:
         data = self.data if self.data > 0 else n // max(self.fsdp, 1)
         if self.fsdp < 1 or data * self.fsdp != n:
             raise UserError(
-                f"layout Mesh(data={self.data}, fsdp={self.fsdp}) does not fill the {n} devices: their product must be {n}."
+                f"--layout=Mesh(data={self.data}, fsdp={self.fsdp}) does not fill {n} devices: make the product {n}."
             )
         # Auto: with make_mesh's default, Explicit axes, ordinary code fails under fsdp
         return jax.make_mesh((data, self.fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
@@ -160,8 +160,8 @@ class Mesh:
         mesh = self._mesh()
         state, replicated = jax.tree.map(lambda leaf: leaf.sharding, like), NamedSharding(mesh, P())
         batches = NamedSharding(mesh, P(None, ("data", "fsdp")))
-        shardings = dict(in_shardings=(replicated, state, replicated, batches), out_shardings=(state, replicated))
-        return jax.jit(chunked(step), donate_argnums=1, **shardings)
+        placed = (replicated, state, replicated, batches)
+        return jax.jit(chunked(step), donate_argnums=1, in_shardings=placed, out_shardings=(state, replicated))
 
     def apply(self, fn: Callable) -> Callable:
         return jax.jit(fn, out_shardings=NamedSharding(self._mesh(), P()))
@@ -179,5 +179,5 @@ def check_batch(layout: Layout, batch: int) -> None:
     ways = layout.ways()
     if batch < 1 or batch % ways:
         raise UserError(
-            f"--batch={batch} is not divisible by the {ways} devices of --layout={layout}: make it a multiple of {ways}."
+            f"--batch={batch} does not divide over the {ways} devices of --layout={layout}: use a multiple of {ways}."
         )

@@ -12,7 +12,7 @@ _YNN = "--xla_cpu_experimental_ynn_fusion_type="
 
 
 def disable_ynn_fusion() -> None:
-    """Turns jaxlib's YNNPACK fusions off on CPU, unless the user set the flag: wrong reductions (jax#39103), slow convs.
+    """Turns jaxlib's YNNPACK fusions off on CPU unless the user set the flag: wrong reductions (jax#39103), slow convs.
 
     An unknown flag aborts the process, so it is set only for jaxlib releases known to have it. XLA reads the variable
     when the first backend starts, so importing genjax before any computation is early enough.
@@ -24,7 +24,7 @@ def disable_ynn_fusion() -> None:
 
 
 def cpu_model() -> str:
-    """The processor's name, for instance 'AMD EPYC 9654': compiled CPU code is valid only on the model it was made for."""
+    """The processor's name and a hash of its instruction sets: compiled CPU code is valid only where it was made."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(errors="replace").splitlines():

@@ -114,7 +114,7 @@ def _process() -> tuple[int, int]:
 
 
 def directory(exp: Experiment, experiment: str, name: str) -> Path:
-    """<runs>/<experiment>/<ablation>-<digest>: the same config is the same directory, so running it again resumes it."""
+    """<runs>/<experiment>/<ablation>-<digest>: one config, one directory, so running it again resumes it."""
     return Path(exp.runs) / experiment / f"{name}-{digest(exp)}"
 
 
@@ -201,8 +201,8 @@ def _retire(run: Run, metrics: dict[str, Any]) -> None:
                 meta["sums"][name] = meta["sums"].get(name, 0.0) + float(value[i])
         if meta["skips"] >= MOST_SKIPS:
             raise UserError(
-                f"the loss or a gradient was not finite in {MOST_SKIPS} steps in a row: stopped, the last good checkpoint is "
-                "intact. Lower the learning rate (--algorithm.optimiser.lr) or clip gradients (--algorithm.optimiser.clip=1.0)."
+                f"the loss or a gradient was not finite in {MOST_SKIPS} steps in a row: stopped, the last good "
+                "checkpoint is intact. Lower --algorithm.optimiser.lr or clip gradients with --algorithm.optimiser.clip=1.0."
             )
 
 

@@ -18,17 +18,24 @@ from genjax.vae.likelihoods import DiscretisedLogistic, Gaussian
 from genjax.vae.vae import VAE
 
 SPEC, B = Spec((8, 8, 1), 10, 100), 64
-TX = Adam(
-    3e-3, eps=1e-4
-)  # a bias before a norm has no gradient but float noise: this eps keeps Adam from making steps of it
-CONV = dict(enc=ConvEncoder((8, 16)), dec=ConvDecoder((8, 16)))
+TX = Adam(3e-3, eps=1e-4)  # a bias before a norm has no gradient but noise: this eps keeps Adam from making steps of it
+SMALL = {"enc": MLP((32,), Gelu()), "dec": MLP((32,))}
+CONV = {"enc": ConvEncoder((8, 16)), "dec": ConvDecoder((8, 16))}
 ALGORITHMS = {
     "ae-linear": Autoencoder(latent=8, optimiser=Adam(1e-2, eps=1e-4)),
     "ae-conv": Autoencoder(latent=8, **CONV, error=BernoulliError(), ema=0.9, optimiser=TX),
     "vae": VAE(latent=8, enc=GatedMLP((64,)), dec=GatedMLP((64,)), warmup=10, ema=0.99, optimiser=TX),
-    "vae-conditional-iwae": VAE(latent=4, enc=MLP((32,), Gelu()), dec=MLP((32,)), conditional=True, samples=3, likelihood=Gaussian(None), optimiser=TX),
-    "vae-discretised": VAE(latent=4, enc=MLP((32,)), dec=MLP((32,)), likelihood=DiscretisedLogistic(), free_bits=0.1, optimiser=Adam(3e-3, eps=1e-4, warmup=5, decay=Cosine(), clip=100.0)),
-}  # fmt: skip
+    "vae-conditional-iwae": VAE(
+        latent=4, **SMALL, conditional=True, samples=3, likelihood=Gaussian(None), optimiser=TX
+    ),
+    "vae-discretised": VAE(
+        latent=4,
+        **SMALL,
+        likelihood=DiscretisedLogistic(),
+        free_bits=0.1,
+        optimiser=Adam(3e-3, eps=1e-4, warmup=5, decay=Cosine(), clip=100.0),
+    ),
+}
 LAYOUTS = {"pmap": Pmap(), "mesh": Mesh(), "mesh-fsdp": Mesh(data=2, fsdp=2, min_shard=64)}
 cases = pytest.mark.parametrize("name", ALGORITHMS)
 

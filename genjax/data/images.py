@@ -30,12 +30,15 @@ def to_uint8(x: Any) -> np.ndarray:
     return np.rint(np.clip(np.nan_to_num(x.astype(np.float32)), 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def grid(images: Any, columns: int | None = None, pad: int = 1) -> np.ndarray:
+def grid(images: Any, columns: int | None = None, pad: int = 1, zoom: int | None = None) -> np.ndarray:
     """Images [B, H, W, C], float in [0, 1] or uint8 -> one uint8 picture [H', W', C], row by row, near square.
 
-    `pad` black pixels lie between the tiles; the last row is filled up with black.
+    `pad` black pixels lie between the tiles; the last row is filled up with black. Every pixel becomes zoom x zoom ones;
+    None = the least that makes tiles 32 pixels wide, so that people can see 8x8 images.
     """
     tiles = to_uint8(images)
+    zoom = math.ceil(32 / tiles.shape[2]) if zoom is None else zoom
+    tiles = tiles.repeat(zoom, 1).repeat(zoom, 2)
     b, h, w, c = tiles.shape
     columns = columns or math.ceil(math.sqrt(b))
     rows = math.ceil(b / columns)

@@ -31,7 +31,8 @@ def _check(shape: tuple[int, ...], patch: int, levels: int) -> None:
     unit = patch * 2 ** (levels - 1)
     if len(shape) != 3 or shape[0] % unit or shape[1] % unit:
         raise UserError(
-            f"a convolutional net with patch {patch} and {levels} widths needs images [H, W, C] with H and W divisible by {unit}, got {shape}: change its patch or widths."
+            f"a convolutional net with patch {patch} and {levels} widths needs images [H, W, C] with H and W divisible "
+            f"by {unit}, got {shape}: change its patch or widths."
         )
 
 

@@ -20,14 +20,17 @@ class MLP(nn.Module):
     hidden: tuple[int, ...] = field((), "widths of the hidden layers")
     activation: Activation = field(Relu(), "after every hidden layer")
     norm: bool = field(False, "layer norm before every activation")
+    skip: bool = field(False, "add a linear map of the input: the layers learn what is not linear")
 
     @nn.compact
     def __call__(self, x: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
         x = join(x, label)
+        linear = nn.Dense(math.prod(out), use_bias=False, name="linear")(x) if self.skip else 0.0
         for width in self.hidden:
             x = nn.Dense(width, kernel_init=he)(x)
             x = self.activation(nn.LayerNorm()(x) if self.norm else x)
-        return nn.Dense(math.prod(out))(x).reshape(-1, *out)
+        last = nn.initializers.zeros if self.skip else nn.initializers.lecun_normal()
+        return (linear + nn.Dense(math.prod(out), kernel_init=last)(x)).reshape(-1, *out)
 
 
 class GatedMLP(nn.Module):

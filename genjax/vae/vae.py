@@ -1,8 +1,8 @@
 """The variational autoencoder with a Gaussian posterior, and its named relatives as config values.
 
-ELBO(x) = E_{z ~ q(z|x)} log p(x|z) - beta KL(q(z|x) || N(0, I))                 (Kingma & Welling 2014, arXiv:1312.6114)
-beta > 1: beta-VAE (Higgins et al. 2017). free_bits: max(lambda, KL_j) per latent j (Kingma et al. 2016, arXiv:1606.04934,
-here per example). samples > 1: the importance-weighted bound L_K (Burda et al. 2016, arXiv:1509.00519).
+ELBO(x) = E_{z ~ q(z|x)} log p(x|z) - beta KL(q(z|x) || N(0, I))   (Kingma & Welling 2014, arXiv:1312.6114, eq. 3)
+beta > 1: beta-VAE (Higgins et al. 2017). free_bits: max(lambda, KL_j) per latent j (Kingma et al. 2016, here per
+example). samples > 1: the importance-weighted bound L_K (Burda et al. 2016, arXiv:1509.00519).
 conditional: both nets see the label (Sohn et al. 2015).
 """
 
@@ -156,7 +156,7 @@ def algorithm(cfg: VAE, spec: Spec) -> Algorithm:
     """Binds the functions above to a config. Raises UserError for a conditional model of unlabelled data."""
     if cfg.conditional and not spec.classes:
         raise UserError(
-            "--algorithm.conditional=true needs labels, and this data set has none: give one with sub-folders as classes."
+            "--algorithm.conditional=true needs labels and this data set has none: use one with classes, or false."
         )
 
     def init_params(key, batch):

@@ -22,12 +22,14 @@ def test_bytes_to_floats_and_back():
 
 def test_a_grid_is_read_row_by_row():
     tiles = np.stack([np.full((2, 3, 1), 10 * (i + 1), np.uint8) for i in range(5)])
-    picture = grid(tiles, columns=2, pad=1)
+    picture = grid(tiles, columns=2, pad=1, zoom=1)
     assert picture.shape == (3 * 3 - 1, 2 * 4 - 1, 1)
     assert picture[::3, ::4, 0].tolist() == [[10, 20], [30, 40], [50, 0]]
     assert (picture[2] == 0).all() and (picture[:, 3] == 0).all()
-    assert grid(tiles).shape == (2 * 3 - 1, 3 * 4 - 1, 1)
-    assert np.array_equal(grid(BYTES, pad=0)[..., 0], BYTES[0, ..., 0])
+    assert grid(tiles, zoom=1).shape == (2 * 3 - 1, 3 * 4 - 1, 1)
+    assert np.array_equal(grid(tiles, zoom=3, pad=0)[::3, 2::3], grid(tiles, zoom=1, pad=0))
+    assert grid(np.zeros((1, 8, 8, 1))).shape == (32, 32, 1)
+    assert np.array_equal(grid(BYTES, pad=0, zoom=1)[..., 0], BYTES[0, ..., 0])
 
 
 def test_a_scatter_plot_shows_the_points_where_they_are():

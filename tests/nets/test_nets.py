@@ -45,6 +45,12 @@ def test_hidden_layers_apply_the_activation():
     np.testing.assert_allclose(net.apply(p, x, None, (2,)), expected, rtol=1e-4, atol=1e-6)
 
 
+def test_with_a_skip_the_net_starts_linear():
+    net, x = MLP((7,), Relu(), skip=True), jax.random.normal(KEY, (3, 4))
+    params = net.init(KEY, x, None, (2,))
+    np.testing.assert_allclose(net.apply(params, x, None, (2,)), x @ params["params"]["linear"]["kernel"], rtol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(28, 28, 1), (16, 24, 3)])
 def test_convolutional_nets_keep_the_shapes_they_are_asked_for(shape):
     x, label = jnp.zeros((2, *shape)), jnp.eye(2)

@@ -31,7 +31,7 @@ def linear_model() -> tuple[np.ndarray, np.ndarray]:
 
 
 def exact_params() -> dict:
-    """p(z | x) = N(M^-1 W'(x - b), S^2 M^-1), M = W'W + S^2 I (Tipping & Bishop 1999, eq. 7)."""
+    """p(z | x) = N(M^-1 W'(x - b), S^2 M^-1), M = W'W + S^2 I (Tipping & Bishop 1999)."""
     w, b = linear_model()
     m_inverse = np.linalg.inv(w.T @ w + S**2 * np.eye(L))
     to_mu = (m_inverse @ w.T).T  # [D, L]

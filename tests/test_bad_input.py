@@ -1,0 +1,236 @@
+"""What a user can get wrong: one line on stderr that names the thing and the remedy, exit code 2, and nothing lost."""
+
+import functools
+import gzip
+import re
+import shutil
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import vae
+from genjax import cli, train
+from genjax.data import source
+from genjax.log import Log
+
+TINY = ["--steps=4", "--batch=8", "--algorithm.latent=2", "--algorithm.enc=MLP((8,))", "--algorithm.dec=MLP((8,))"]
+NOTES = ("run directory ", "preparing ", "step ", "skipped ")  # what a sound run tells
+
+
+@pytest.fixture
+def command(tmp_path, capsys):
+    """command(*flags) -> (exit code, lines of stderr) of `python -m experiments.vae`, tiny and without a report."""
+
+    def run(*flags):
+        argv = ["--finish=None", f"--runs={tmp_path / 'runs'}", *TINY, *flags]
+        with pytest.raises(SystemExit) as end:
+            cli.main(vae.EXPERIMENTS, functools.partial(train.run, "vae"), vae.__doc__, argv)
+        out, err = capsys.readouterr()
+        assert not out and err.endswith("\n")
+        return end.value.code, err.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def error(command):
+    """error(*flags) -> the one line, without `error: `."""
+
+    def run(*flags):
+        code, lines = command(*flags)
+        (line,) = [line for line in lines if not line.startswith(NOTES)]
+        assert code == 2 and line == lines[-1] and line.startswith("error: ")
+        return line.removeprefix("error: ")
+
+    return run
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENJAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("GENJAX_DATA", raising=False)
+    monkeypatch.setattr(source, "DEBIAN", tmp_path / "not-installed")
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ("digit", "unknown ablation 'digit': choose from base, .* Did you mean digits"),
+        ("digits --sed=1", "unknown flag --sed: .* Did you mean seed"),
+        ("digits --beta=1", "unknown flag --beta: .* Did you mean algorithm.beta"),
+        ("digits --algorithm.optimizer.lr=1", "optimizer.* Did you mean algorithm.optimiser.lr"),
+        ("digits --steps=many", "steps: expected int, got many"),
+        ("digits --steps=1.5", r"steps: expected int, got 1\.5"),
+        ("digits --algorithm.beta='4'", "algorithm.beta: expected float, got '4'"),
+        ("digits --resident=1", "resident: expected bool, got 1"),
+        ("digits --algorithm.likelihood=Bernouli()", "Did you mean Bernoulli"),
+        ("digits --algorithm.enc=GateMLP((8,))", "Did you mean GatedMLP"),
+        ("digits --layout=Jitt()", "constructors: Jit, Mesh, Pmap. Did you mean Jit"),
+        ("--data=Digit()", "constructors: Digits, FashionMNIST, Folder, Stock, Toy. Did you mean Digits"),
+        ("digits --batch=0", "--batch=0 must be at least 1"),
+        ("digits --steps=0", "--steps=0 must be at least 1"),
+        ("digits --evaluate_every=-1", "--evaluate_every=-1 must be at least 0"),
+        (f"digits --seed={2**63}", r"--seed=9223372036854775808 must be less than 2\*\*63"),
+        ("digits --batch=1438", "batch 1438 is larger than the training set, 1437 examples: use --batch=1437 or less"),
+        ("digits --batch=6 --layout=Mesh()", "--batch=6 .*4 devices.* multiple of 4"),
+        ("digits --batch=6 --layout=Pmap()", "--batch=6 .*4 devices.* multiple of 4"),
+        ("digits --layout=Mesh(fsdp=3)", r"Mesh\(data=-1, fsdp=3\) does not fill .*4 devices"),
+        ("digits --chunk=4 --save_every=6 --log_every=8", "--save_every=6 must be a multiple of --chunk=4"),
+        ("digits --chunk=4 --log_every=6", "--log_every=6 must be a multiple of --chunk=4"),
+        ("digits --data.valid=1437", "--data.valid=1437 must be at least 0 and less than the 1437 training examples"),
+        ("digits --algorithm.enc=ConvEncoder((8,8,8,8))", "divisible by 16, got .8, 8, 1.: change its patch or widths"),
+        ("--data=Folder()", "--data.path=FOLDER"),
+        ("--data=Folder(path='/no/where')", "/no/where.* --data.path=FOLDER"),
+        ("--data=Stock(name='mnist',data_dir='/no/where')", "mnist .*download_and_prepare"),
+    ],
+)
+def test_a_wrong_flag_is_one_line(error, flags, told, tmp_path):
+    line = error(*flags.split())
+    assert re.search(told, line), line
+    assert not list(tmp_path.glob("runs/*/*/checkpoints/*"))
+
+
+# Data
+
+
+def idx(path: Path, array: np.ndarray, lost: int = 0) -> None:
+    """Writes an idx.gz file, on request without its last values."""
+    content = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+    path.write_bytes(gzip.compress(content[: len(content) - lost]))
+
+
+def fashion(folder: Path) -> Path:
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 16), ("t10k", 8)):
+        idx(folder / f"{part}-images-idx3-ubyte.gz", rng.integers(0, 256, (n, 28, 28)).astype(np.uint8))
+        idx(folder / f"{part}-labels-idx1-ubyte.gz", rng.integers(0, 10, n).astype(np.uint8))
+    return folder
+
+
+def test_a_missing_set_says_how_to_get_it(empty_cache, error, tmp_path):
+    line = error()
+    for told in (
+        "Fashion-MNIST is not in",
+        "apt-get install dataset-fashion-mnist",
+        "--data.path=FOLDER",
+        "GENJAX_DATA",
+    ):
+        assert told in line
+    remedy = line.split("use ")[-1].strip(" .")  # and the last remedy is a flag that the command line takes
+    assert remedy == "--data=\"Stock(name='fashion_mnist')\""
+    assert "fashion_mnist is not prepared" in error(remedy.replace('"', ""), f"--data.data_dir={tmp_path}")
+
+
+def test_a_truncated_file_is_named_and_its_mended_copy_is_taken(empty_cache, error, command, tmp_path):
+    folder = fashion(tmp_path / "fashion")
+    images = folder / "t10k-images-idx3-ubyte.gz"
+    whole = images.read_bytes()
+    for cut in (gzip.compress(gzip.decompress(whole)[:-100]), whole[:-100]):
+        images.write_bytes(cut)
+        line = error(f"--data.path={folder}")
+        assert line.startswith(f"{images} is truncated") and "copy or download the file again" in line
+    images.write_bytes(whole)
+    assert command(f"--data.path={folder}", "--evaluate_every=0", "--sample_every=0")[0] == 0
+
+
+def pets(folder: Path, n: int = 12) -> Path:
+    rng = np.random.default_rng(0)
+    for name in ("train/cat", "train/dog", "test/cat", "test/dog"):
+        (folder / name).mkdir(parents=True)
+        for i in range(n):
+            Image.fromarray(rng.integers(0, 256, (9, 10, 3)).astype(np.uint8)).save(folder / name / f"{i}.png")
+    return folder
+
+
+def test_an_unreadable_image_is_named_or_skipped_and_counted(empty_cache, error, command, tmp_path):
+    folder = pets(tmp_path / "pets")
+    bad = folder / "train" / "dog" / "3.png"
+    bad.write_bytes(bad.read_bytes()[:60])
+    data = f"--data=Folder(path='{folder}', size=8)"
+    line = error(data)
+    assert line.startswith(f"{bad} cannot be read as an image") and "--data.skip_bad=true" in line
+    code, lines = command(data, "--data.skip_bad=true", "--algorithm.conditional=true", "--sample_every=0")
+    assert code == 0 and lines[-1].startswith("done: ")
+    (told,) = [line for line in lines if line.startswith("skipped ")]
+    assert "skipped 1 unreadable of 48 images" in told and "train/dog/3.png" in told
+    assert any("test bits_per_dim" in line for line in lines)
+
+
+def test_a_set_without_test_examples_or_labels(empty_cache, error, tmp_path):
+    folder = tmp_path / "flat"
+    shutil.copytree(pets(tmp_path / "pets") / "train" / "cat", folder)
+    data = f"--data=Folder(path='{folder}', size=8, test=0.0)"
+    line = error(data)
+    assert line.startswith("flat has no test examples") and "--data.test=0.1" in line and "--evaluate_every=0" in line
+    line = error(data, "--algorithm.conditional=true", "--data.valid=2")
+    assert "--algorithm.conditional=true needs labels" in line and "use one with classes" in line
+    assert "batch 8 is larger than the training set, 7 examples" in error(data, "--data.valid=5")
+
+
+# The run directory
+
+
+def test_a_run_directory_that_cannot_be_written(error, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for runs in ("/proc/genjax", tmp_path / "file"):
+        line = error("digits", f"--runs={runs}")
+        assert line.startswith(f"cannot write {runs}") and "choose another run directory" in line
+
+
+@pytest.fixture
+def trained(command, tmp_path):
+    """The directory of a finished run of `digits`."""
+    code, lines = command("digits", "--evaluate_every=0", "--sample_every=0", "--save_every=2", "--chunk=1")
+    assert code == 0, lines
+    (directory,) = tmp_path.glob("runs/vae/*")
+    return directory
+
+
+def contents(directory: Path) -> dict[Path, bytes]:
+    return {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_checkpoints_that_cannot_be_gone_on_from(trained, command, error, tmp_path):
+    before = contents(trained)
+    flags = ["digits", "--evaluate_every=0", "--sample_every=0", "--save_every=2", "--chunk=1"]
+
+    other = [*flags, "--algorithm.beta=4", "--seed=3"]  # of another config: the directory was copied or renamed
+    copy = trained.with_name(f"digits-{digest(other)}")
+    shutil.copytree(trained, copy)
+    line = error(*other)
+    assert f"{copy}/checkpoints holds checkpoints of another config" in line
+    assert "algorithm.beta = 1.0 (now 4.0)" in line and "seed = 0 (now 3)" in line and "another run directory" in line
+    assert contents(copy) == before
+
+    for step in (2, 4):  # none of them intact
+        (trained / "checkpoints" / str(step) / "crc32.json").write_text("{")
+    damaged = contents(trained)
+    line = error(*flags)
+    assert "no checkpoint in" in line and "step 4: " in line and "remove the directory" in line
+    assert contents(trained) == damaged
+
+    shutil.rmtree(trained / "checkpoints")  # the remedy
+    (trained / "config.json").unlink()
+    (trained / "config.json").mkdir()
+    assert error(*flags).startswith(f"cannot write {trained}/config.json (Is a directory)")
+    (trained / "config.json").rmdir()
+    assert command(*flags)[0] == 0
+    assert (trained / "metrics.jsonl").read_bytes() == before[Path("metrics.jsonl")]
+
+
+def digest(flags: list[str]) -> str:
+    """The digest of the config that the flags make."""
+    found = []
+    with pytest.raises(SystemExit):
+        cli.main(vae.EXPERIMENTS, lambda cfg, name: found.append(cfg), "", ["--finish=None", *TINY, *flags])
+    return train.digest(found[0])
+
+
+def test_results_that_are_not_json(tmp_path):
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(train.UserError, match="results.json is not valid JSON: mend it or remove it"):
+        Log(tmp_path, 4, 8).result("iwae")
