@@ -45,7 +45,7 @@ class Report:
             np.asarray(split["image"], np.float32).reshape(len(split["image"]), -1) / 255
             for split in (this.source.train, this.source.test)
         )
-        pca = PCA(this.exp.algorithm.latent, svd_solver="covariance_eigh").fit(train)
+        pca = PCA(min(this.exp.algorithm.latent, *train.shape), svd_solver="covariance_eigh").fit(train)
         floor = float(np.mean(np.square(pca.inverse_transform(pca.transform(test)) - test), dtype=np.float64))
         mse = float(this.evaluate(this.source.test)["mse"].mean(dtype=np.float64))
         values = {"mse": mse, "pca_mse": floor, "ratio": mse / floor}

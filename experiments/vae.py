@@ -20,6 +20,7 @@ from genjax import cli, latent
 from genjax.config import edit, field
 from genjax.data import Digits, FashionMNIST
 from genjax.data.images import grid, to_float
+from genjax.errors import at_least
 from genjax.nets import ConvDecoder, ConvEncoder, GatedMLP
 from genjax.optim import Adam, Cosine
 from genjax.train import Experiment, Run, run
@@ -37,7 +38,8 @@ class Report:
     published: str = field("", "the figure to print beside")
 
     def __call__(self, this: Run) -> None:
-        for path in pictures(this):
+        at_least(1, finish__iwae=self.iwae, finish__chunk=self.chunk, finish__batch=self.batch)
+        for path in pictures(this) if len(this.spec.shape) == 3 else ():  # points of the plane are no pictures
             this.log.note(f"picture {path}")
         name = f"iwae{self.iwae}"
         scores = this.log.result(name) or this.log.result(name, self.scores(this))

@@ -158,6 +158,8 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     restored = checkpoints.restore(exp.layout.like(algorithm.init, key, example))
     state, meta = restored or (exp.layout.init(algorithm.init, key, example), {"sums": {}, "count": 0, "skips": 0})
     log = Log(path, exp.steps, exp.batch, int(state.step))
+    if int(state.step) < exp.steps:
+        (path / "results.json").unlink(missing_ok=True)  # of other parameters than those that this run will end with
     try:
         (path / "config.json").write_text(to_json(exp))
     except OSError as error:
@@ -202,7 +204,7 @@ def _retire(run: Run, metrics: dict[str, Any]) -> None:
         if meta["skips"] >= MOST_SKIPS:
             raise UserError(
                 f"the loss or a gradient was not finite in {MOST_SKIPS} steps in a row: stopped, the last good "
-                "checkpoint is intact. Lower --algorithm.optimiser.lr or clip gradients with --algorithm.optimiser.clip=1.0."
+                "checkpoint is intact. Lower --algorithm.optimiser.lr or clip gradients: --algorithm.optimiser.clip=1."
             )
 
 

@@ -234,3 +234,19 @@ def test_results_that_are_not_json(tmp_path):
     (tmp_path / "results.json").write_text("{")
     with pytest.raises(train.UserError, match="results.json is not valid JSON: mend it or remove it"):
         Log(tmp_path, 4, 8).result("iwae")
+
+
+@pytest.mark.parametrize("flag", ["--algorithm.latent=0", "--algorithm.samples=0", "--algorithm.beta=-1.0"])
+def test_sizes_that_make_no_model(error, flag):
+    assert error(flag).startswith(f"{flag} must be at least ")
+
+
+def test_results_of_an_earlier_training_are_forgotten(command, tmp_path):
+    assert command()[0] == 0
+    (run,) = (tmp_path / "runs" / "vae").iterdir()
+    (run / "results.json").write_text('{"iwae5000": {"log_p": -1.0}}')
+    command()
+    assert (run / "results.json").exists()  # nothing was trained: they still hold
+    shutil.rmtree(run / "checkpoints")
+    command()
+    assert not (run / "results.json").exists()

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from genjax.config import field
 from genjax.core import Algorithm, Batch, Parts, Spec, averaged, example_normal, single
 from genjax.data.images import to_float
+from genjax.errors import at_least
 from genjax.nets import MLP
 from genjax.optim import Adam
 
@@ -91,7 +92,8 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: Autoencoder, spec: S
 
 
 def algorithm(cfg: Autoencoder, spec: Spec) -> Algorithm:
-    """Binds the functions above to a config."""
+    """Binds the functions above to a config. Raises UserError for a latent size below 1."""
+    at_least(1, algorithm__latent=cfg.latent)
 
     def init_params(key, batch):
         enc, dec = jax.random.split(key)

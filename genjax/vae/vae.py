@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from genjax.config import field
 from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_keys, example_normal, single
 from genjax.data.images import to_float
-from genjax.errors import UserError
+from genjax.errors import UserError, at_least
 from genjax.nets import GatedMLP
 from genjax.optim import Adam
 from genjax.vae.bounds import importance, importance_in_chunks, kl_normal, log_normal
@@ -154,6 +154,8 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: VAE, spec: Spec) -> 
 
 def algorithm(cfg: VAE, spec: Spec) -> Algorithm:
     """Binds the functions above to a config. Raises UserError for a conditional model of unlabelled data."""
+    at_least(1, algorithm__latent=cfg.latent, algorithm__samples=cfg.samples)
+    at_least(0, algorithm__beta=cfg.beta, algorithm__warmup=cfg.warmup, algorithm__free_bits=cfg.free_bits)
     if cfg.conditional and not spec.classes:
         raise UserError(
             "--algorithm.conditional=true needs labels and this data set has none: use one with classes, or false."
