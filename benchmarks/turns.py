@@ -30,7 +30,7 @@ class Worker:
 
     def __init__(self, name: str, module: str, *args: str):
         """Starts the worker and waits until it is ready; raises `Failed` if it does not get that far."""
-        self.name, self.rates, self.peak = name, [], 0.0
+        self.name, self.rates, self.cpu, self.peak = name, [], 0.0, 0.0
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  (its stderr, shown if it fails)
         # compiling takes memory: with a cache of compiled code the peak would depend on what ran here before
         env = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
@@ -39,11 +39,11 @@ class Worker:
         self.hello = self._answer()
 
     def block(self, steps: int) -> float:
-        """Runs `steps` steps there; returns steps/s."""
+        """Runs `steps` steps there; returns steps/s and notes the processor time a step took, over all threads [s]."""
         self._process.stdin.write(f"{steps}\n")
         self._process.stdin.flush()
         answer = self._answer()
-        self.peak = answer["peak"]
+        self.cpu, self.peak = answer["cpu"] / steps, answer["peak"]
         time.sleep(PAUSE)
         return steps / answer["seconds"]
 
@@ -71,9 +71,9 @@ def blocks(**hello: Any) -> Iterator[int]:
     os.dup2(2, 1)  # whatever a library prints goes to stderr and cannot be taken for an answer
     _write(answers, **hello)
     for line in sys.stdin:
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         yield int(line)
-        _write(answers, seconds=time.perf_counter() - start, peak=peak_memory())
+        _write(answers, seconds=time.perf_counter() - start, cpu=time.process_time() - cpu, peak=peak_memory())
 
 
 def _write(file, **values: Any) -> None:

@@ -56,7 +56,7 @@ def step(run: Run) -> None:
     step_fn = exp.layout.train(guarded(run.algorithm.step), run.state)
     batches = train_batches(run.source, exp.seed, 0, exp.batch)
     state, key, pending = run.state, run.key(0), []
-    for steps in blocks(version=jax.__version__):
+    for steps in blocks():
         for _ in range(steps // exp.chunk):
             parts = [next(batches) for _ in range(exp.chunk)]
             stacked = exp.layout.put({name: np.stack([part[name] for part in parts]) for name in parts[0]}, 1)
@@ -72,7 +72,7 @@ class Turns:
 
     def __init__(self, log: Log):
         self.scalars, self.note = log.scalars, log.note
-        self._blocks = blocks(version=jax.__version__)
+        self._blocks = blocks()
         self._until = next(self._blocks)
 
     def advance(self, step: int) -> None:

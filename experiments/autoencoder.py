@@ -156,10 +156,14 @@ BASE = Experiment(
     evaluate_every=2000,
     sample_every=0,
     save_every=2000,
+    chunk=10,
     finish=Report(published="PCA, 64 components: .01047", angle=True),
 )
 
-_DEEP = {"algorithm.enc": MLP((1024, 512), Gelu(), norm=True), "algorithm.dec": MLP((512, 1024), Gelu(), norm=True)}
+_DEEP = {
+    "algorithm.enc": MLP((512, 256), Gelu(), norm=True, skip=True),
+    "algorithm.dec": MLP((256, 512), Gelu(), norm=True, skip=True),
+}
 _OTHERS = Report(published="plain MLP .00971, ViT .00493")
 _PLANE = {
     "enc": MLP((512, 256), Gelu()),
@@ -171,14 +175,16 @@ EXPERIMENTS = {
     "base": BASE,
     "linear64": BASE,
     "linear128": edit(BASE, {"algorithm.latent": 128, "finish.published": "PCA, 128 components: .00653"}),
-    "deep64": edit(BASE, {**_DEEP, "steps": 40_000, "finish": _OTHERS}),
-    "bernoulli64": edit(BASE, {**_DEEP, "algorithm.error": ae.BernoulliError(), "finish": _OTHERS}),
+    "deep64": edit(BASE, {**_DEEP, "steps": 30_000, "batch": 128, "finish": _OTHERS}),
+    "bernoulli64": edit(BASE, {**_DEEP, "batch": 128, "algorithm.error": ae.BernoulliError(), "finish": _OTHERS}),
     "conv64": edit(
         BASE,
         {
-            "algorithm.enc": ConvEncoder((64, 128)),
-            "algorithm.dec": ConvDecoder((64, 128)),
-            "steps": 10_000,
+            "algorithm.enc": ConvEncoder((32, 64)),
+            "algorithm.dec": ConvDecoder((32, 64)),
+            "steps": 8000,
+            "batch": 64,
+            "chunk": 1,  # convolutions
             "finish": _OTHERS,
         },
     ),
@@ -186,7 +192,8 @@ EXPERIMENTS = {
         BASE,
         {
             "algorithm": ae.Autoencoder(latent=2, **_PLANE),
-            "finish": Plane(twin=edit(BASE, {"algorithm": vae.VAE(latent=2, **_PLANE), "finish": None})),
+            "steps": 10_000,
+            "finish": Plane(edit(BASE, {"algorithm": vae.VAE(latent=2, **_PLANE), "steps": 10_000, "finish": None})),
         },
     ),
 }

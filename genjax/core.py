@@ -75,7 +75,16 @@ def descend(
     if axis is not None:
         value, parts, grads = jax.lax.pmean((value, parts, grads), axis)
     updates, opt = tx.update(grads, opt, params)
-    return optax.apply_updates(params, updates), opt, {**parts, "loss": value, "grad_norm": optax.tree.norm(grads)}
+    return optax.apply_updates(params, updates), opt, {**parts, "loss": value, "grad_norm": norm(grads)}
+
+
+def norm(tree: Any) -> jax.Array:
+    """The global L2 norm of a tree of arrays: sqrt of the sum of all squares, a float32 scalar.
+
+    By products, not by `optax.tree.norm`'s reduction, which XLA runs on one core and three times slower on CPU.
+    """
+    dots = [jnp.tensordot(x, x, x.ndim, preferred_element_type=jnp.float32) for x in jax.tree.leaves(tree)]
+    return jnp.sqrt(sum(dots))
 
 
 def average(ema: Any, params: Any, decay: float, step: jax.Array) -> Any:
