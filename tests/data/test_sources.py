@@ -57,7 +57,7 @@ def test_fashion_by_path(tmp_path, suffix):
     assert np.array_equal(loaded.train["label"], y[:10]) and loaded.train["label"].dtype == np.int32
     assert np.array_equal(loaded.test["image"], test_x) and np.array_equal(loaded.test["label"], test_y)
     assert loaded.class_names[9] == "ankle boot"
-    assert loaded.picture(loaded.test["image"]).shape == (2 * 29 - 1, 3 * 29 - 1, 1)
+    assert loaded.picture(loaded.test["image"]).shape == (2 * 57 - 1, 3 * 57 - 1, 1)  # each pixel drawn as 2 x 2
 
 
 def test_fashion_by_environment_then_from_the_cache_then_rebuilt(tmp_path, monkeypatch):
