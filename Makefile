@@ -36,4 +36,4 @@ bench: setup
 	$(BIN)/python -m benchmarks.vae
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -23,10 +23,13 @@ from genjax.config import edit, field
 from genjax.core import averaged
 from genjax.data import FashionMNIST
 from genjax.data.images import grid, to_float
+from genjax.errors import UserError
 from genjax.nets import MLP, ConvDecoder, ConvEncoder, Gelu
 from genjax.optim import Adam, Cosine
 from genjax.train import Experiment, Run, run
 from genjax.vae import vae
+
+LARGEST = 4096  # values an image may have for PCA: its covariance has the square of that
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,28 +39,46 @@ class Report:
     published: str = field("", "the figure to print beside")
     angle: bool = field(False, "compare the decoder's subspace with PCA's (linear nets)")
 
-    def __call__(self, this: Run) -> None:
-        from sklearn.decomposition import PCA
+    def check(self, exp: Experiment, source) -> None:
+        """Raises UserError for what cannot be drawn or compared."""
+        _check_images(source)
+        if self.angle and getattr(exp.algorithm.dec, "hidden", None) != ():
+            raise UserError("--finish.angle=true compares linear nets with PCA: use --finish.angle=false with others.")
 
+    def __call__(self, this: Run) -> None:
         for path in pictures(this):
             this.log.note(f"picture {path}")
+        mse = float(this.evaluate(this.source.test)["mse"].mean(dtype=np.float64))
+        this.log.note(f"test  MSE {mse:.5f} ({-10 * np.log10(mse):.2f} dB)")
+        this.log.result("reconstruction", {"mse": mse})
+        if np.prod(this.spec.shape) <= LARGEST:
+            self.compare(this, mse)
+        if self.published:
+            this.log.note(f"      published: {self.published}")
+
+    def compare(self, this: Run, mse: float) -> None:
+        """PCA of the same size on the same data."""
+        from sklearn.decomposition import PCA
+
         train, test = (
             np.asarray(split["image"], np.float32).reshape(len(split["image"]), -1) / 255
             for split in (this.source.train, this.source.test)
         )
         pca = PCA(min(this.exp.algorithm.latent, *train.shape), svd_solver="covariance_eigh").fit(train)
         floor = float(np.mean(np.square(pca.inverse_transform(pca.transform(test)) - test), dtype=np.float64))
-        mse = float(this.evaluate(this.source.test)["mse"].mean(dtype=np.float64))
-        values = {"mse": mse, "pca_mse": floor, "ratio": mse / floor}
+        values = {"pca_mse": floor, "ratio": mse / floor}
         if self.angle:
             values |= angles(averaged(this.state), pca.components_)
         this.log.result("reconstruction", values)
-        this.log.note(f"test  MSE {mse:.5f} ({-10 * np.log10(mse):.2f} dB), PCA {floor:.5f}, ratio {mse / floor:.4f}")
+        this.log.note(f"      PCA {floor:.5f}, ratio {mse / floor:.4f}")
         if self.angle:
             largest, mean = values["largest_angle"], values["mean_angle"]
             this.log.note(f"      angles to PCA's subspace: largest {largest:.2f}, mean {mean:.2f} degrees")
-        if self.published:
-            this.log.note(f"      published: {self.published}")
+
+
+def _check_images(source) -> None:
+    if len(source.shape) != 3:
+        raise UserError(f"this experiment draws images and {source.name} has none: use --finish=None to train alone.")
 
 
 def angles(params: dict, components: np.ndarray) -> dict[str, float]:
@@ -92,11 +113,19 @@ class Plane:
     image, in units of the same distance for reconstructions of test images.
     """
 
-    twin: Experiment | None = field(None, "the VAE with the same nets")
+    twin: vae.VAE = field(vae.VAE(latent=2), "the VAE beside it; its run is the autoencoder's in all else")
     samples: int = field(1000, "points of the plane whose nearest training image is sought")
 
+    def check(self, exp: Experiment, source) -> None:
+        """Raises UserError unless both have planes of images."""
+        _check_images(source)
+        if exp.algorithm.latent != 2 or self.twin.latent != 2:
+            raise UserError(
+                "the planes of two models are compared: leave --algorithm.latent and --finish.twin.latent at 2."
+            )
+
     def __call__(self, this: Run) -> None:
-        other = run("autoencoder", self.twin, "plane-vae")
+        other = run("autoencoder", dataclasses.replace(this.exp, algorithm=self.twin, finish=None), "plane-vae")
         cfg, twin = this.exp.algorithm, other.exp.algorithm
         params, twin_params = averaged(this.state), averaged(other.state)
         encode_ae = jax.jit(lambda x: ae.encode(params, x, cfg))
@@ -180,9 +209,9 @@ EXPERIMENTS = {
     "conv64": edit(
         BASE,
         {
-            "algorithm.enc": ConvEncoder((32, 64)),
-            "algorithm.dec": ConvDecoder((32, 64)),
-            "steps": 8000,
+            "algorithm.enc": ConvEncoder((64,), patch=4, skip=True),
+            "algorithm.dec": ConvDecoder((64,), patch=4, skip=True),
+            "steps": 12_000,
             "batch": 64,
             "chunk": 1,  # convolutions
             "finish": _OTHERS,
@@ -193,7 +222,7 @@ EXPERIMENTS = {
         {
             "algorithm": ae.Autoencoder(latent=2, **_PLANE),
             "steps": 10_000,
-            "finish": Plane(edit(BASE, {"algorithm": vae.VAE(latent=2, **_PLANE), "steps": 10_000, "finish": None})),
+            "finish": Plane(vae.VAE(latent=2, **_PLANE)),
         },
     ),
 }

@@ -20,6 +20,7 @@ from genjax.config import edit, field
 from genjax.core import averaged
 from genjax.data import Grid, Moons, Ring, Spiral, Toy
 from genjax.data.toy import log_prob
+from genjax.errors import UserError
 from genjax.nets import MLP, Gelu
 from genjax.optim import Adam, Cosine
 from genjax.train import Experiment, Run, run
@@ -33,6 +34,11 @@ class Report:
 
     iwae: int = field(1000, "importance samples for log model(x)")
     samples: int = field(10_000, "samples whose modes are counted")
+
+    def check(self, exp: Experiment, source) -> None:
+        """Raises UserError for data whose density is not known."""
+        if not hasattr(exp.data, "mixture"):
+            raise UserError("toy2d measures the distance from a known density: use --data='Toy(mixture=Ring())'.")
 
     def __call__(self, this: Run) -> None:
         mixture, test = this.exp.data.mixture(), this.source.test
@@ -53,7 +59,7 @@ class Report:
 
 
 def modes(mixture, x: np.ndarray, sigmas: float = 4.0) -> tuple[int, float]:
-    """(modes with at least a tenth of their share of the near samples, share of samples near a mode); x [N, 2]."""
+    """(modes with at least a tenth of their share of the samples, share of samples near a mode); x [N, 2]."""
     distance = np.linalg.norm(x[:, None] - np.asarray(mixture.means)[None], axis=-1) / np.asarray(mixture.scales)
     near = distance.min(1) < sigmas
     counts = np.bincount(distance.argmin(1)[near], minlength=len(mixture.means))

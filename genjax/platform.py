@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import resource
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -17,9 +19,8 @@ def disable_ynn_fusion() -> None:
     An unknown flag aborts the process, so it is set only for jaxlib releases known to have it. XLA reads the variable
     when the first backend starts, so importing genjax before any computation is early enough.
     """
-    version = tuple(int(part) for part in metadata.version("jaxlib").split(".")[:3] if part.isdigit())
     flags = os.environ.get("XLA_FLAGS", "").split()
-    if (0, 10, 2) <= version < (0, 12) and not any(flag.startswith(_YNN) for flag in flags):
+    if metadata.version("jaxlib") in ("0.10.2", "0.11.2") and not any(flag.startswith(_YNN) for flag in flags):
         os.environ["XLA_FLAGS"] = " ".join([*flags, _YNN])  # no leading space: XLA would read it as a file name
 
 
@@ -39,9 +40,16 @@ def _cpu_flags(info: Path) -> str:
     return " " + hashlib.sha256(lines[0].encode()).hexdigest()[:8] if lines else ""
 
 
+def peak_memory() -> float:
+    """The process's largest resident memory so far [MiB]."""
+    scale = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+
+
 def cache_root() -> Path:
     """Where data and compiled code are kept between runs: $GENJAX_CACHE, else ~/.cache/genjax."""
-    return Path(os.environ.get("GENJAX_CACHE", Path.home() / ".cache" / "genjax"))
+    named = os.environ.get("GENJAX_CACHE")
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "genjax"
 
 
 def enable_compilation_cache() -> Path:

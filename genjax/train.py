@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import resource
-import signal
-import sys
-import threading
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,11 +22,12 @@ from genjax import platform
 from genjax.checkpoint import Checkpoints
 from genjax.config import digest, field, to_json
 from genjax.core import Algorithm, Spec, State, guarded
-from genjax.data import Digits, FashionMNIST, Folder, Stock, Toy, train_batches
+from genjax.data import Digits, FashionMNIST, Folder, Stock, Toy, fingerprint, train_batches
 from genjax.data.batches import eval_batches, prefetch, steps_per_epoch
 from genjax.errors import Preempted, UserError
 from genjax.log import Log, make_directory
 from genjax.parallel import Jit, Layout, check_batch
+from genjax.preempt import alone, stop_requests
 
 IN_FLIGHT = 2  # steps dispatched and not yet awaited; more can deadlock collectives on virtual CPU devices
 MOST_SKIPS = 20  # steps in a row that may be skipped because something was not finite
@@ -50,7 +48,9 @@ class Experiment:
     samples: int = field(64, "samples in a grid", execution=True)
     finish: Callable[[Any], None] | None = field(None, "what is measured and drawn after training", execution=True)
     layout: Layout = field(Jit(), "how a step is laid over devices", execution=True)
-    chunk: int = field(1, "steps in one dispatch (on CPU 1, with convolutions)", execution=True)
+    chunk: int = field(
+        1, "most steps in one dispatch; on CPU 1 with convolutions", execution=True
+    )
     resident: bool = field(False, "keep the training set on the device", execution=True)
     log_every: int = field(100, "steps between lines of metrics", execution=True)
     save_every: int = field(1000, "steps between checkpoints", execution=True)
@@ -94,9 +94,11 @@ class Run:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def sample(self, n: int) -> np.ndarray:
-        """Samples 0..n-1, [n, ...]."""
-        given = self.exp.layout.put(self.given(n), None)
-        return np.asarray(self.compiled(self.algorithm.sample)(self.key(2), self.state, given))
+        """Samples 0..n-1, [n, ...], at most evaluate_batch at a time."""
+        fn, given, most = self.compiled(self.algorithm.sample), self.given(n), self.exp.evaluate_batch
+        parts = [{name: x[i : i + most] for name, x in given.items()} for i in range(0, n, most)]
+        drawn = [fn(self.key(2), self.state, self.exp.layout.put(part, None)) for part in parts]
+        return np.concatenate([np.asarray(x) for x in drawn])
 
     def held_out(self) -> tuple[str, dict]:
         """The split that is looked at during training: "valid" where some is held out, else "test"."""
@@ -121,16 +123,15 @@ def directory(exp: Experiment, experiment: str, name: str) -> Path:
 def check(exp: Experiment) -> None:
     """Raises UserError for a config that cannot run, before anything is loaded or compiled."""
     positive = ("steps", "batch", "log_every", "save_every", "chunk", "keep", "evaluate_batch", "samples")
-    least_of = {**dict.fromkeys(positive, 1), "evaluate_every": 0, "sample_every": 0, "seed": -(2**63)}
+    least_of = {**dict.fromkeys(positive, 1), "evaluate_every": 0, "sample_every": 0, "seed": 0}
     for name, least in least_of.items():
         if getattr(exp, name) < least:
             raise UserError(f"--{name}={getattr(exp, name)} must be at least {least}.")
-    if exp.seed >= 2**63:
-        raise UserError(f"--seed={exp.seed} must be less than 2**63.")
+    if exp.seed >= 2**32:
+        raise UserError(f"--seed={exp.seed} must be less than 2**32: JAX's keys have no room for more.")
+    if not callable(getattr(exp.data, "load", None)) or not callable(exp.algorithm):
+        raise UserError("--data and --algorithm must be configs: --data='Digits()', --algorithm='VAE()' for instance.")
     check_batch(exp.layout, exp.batch)
-    for name in ("log_every", "save_every", "evaluate_every", "sample_every"):
-        if getattr(exp, name) % exp.chunk:
-            raise UserError(f"--{name}={getattr(exp, name)} must be a multiple of --chunk={exp.chunk}.")
 
 
 def _check_held_out(exp: Experiment, source: Any) -> None:
@@ -151,12 +152,21 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     spec = Spec(tuple(source.shape), source.classes, exp.steps)
     steps_per_epoch(len(source.train["image"]), exp.batch)  # raises for a batch larger than the set
     _check_held_out(exp, source)
+    if exp.resident and source.records is not None:
+        raise UserError("--resident=true keeps the set on the device and --data.stream=true does not: choose one.")
+    getattr(exp.finish, "check", lambda exp, source: None)(exp, source)
     algorithm = exp.algorithm(spec)
     example = {k: v[:1] for k, v in source.train.items()} | {"index": np.zeros(1, np.uint32)}
     key = jax.random.fold_in(jax.random.key(exp.seed), 3)
     checkpoints = Checkpoints(path / "checkpoints", to_json(exp, execution=False), exp.keep)
     restored = checkpoints.restore(exp.layout.like(algorithm.init, key, example))
+    mark = fingerprint(source)
     state, meta = restored or (exp.layout.init(algorithm.init, key, example), {"sums": {}, "count": 0, "skips": 0})
+    if meta.setdefault("data", mark) != mark:
+        raise UserError(
+            f"{path} was trained on other data than {source.name} holds now: put that data back, choose another "
+            "--runs, or remove the directory."
+        )
     log = Log(path, exp.steps, exp.batch, int(state.step))
     if int(state.step) < exp.steps:
         (path / "results.json").unlink(missing_ok=True)  # of other parameters than those that this run will end with
@@ -170,10 +180,11 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
 
 
 def _dispatches(exp: Experiment, first: int) -> Iterator[tuple[int, int]]:
-    """(step, K) of every dispatch: K = chunk where the chunk is aligned and fits, else single steps."""
+    """(step, K) of every dispatch: K divides chunk and all cadences; single steps where it is not aligned."""
     step = first
+    most = math.gcd(exp.chunk, exp.log_every, exp.save_every, exp.evaluate_every, exp.sample_every)
     while step < exp.steps:
-        k = exp.chunk if step % exp.chunk == 0 and step + exp.chunk <= exp.steps else 1
+        k = most if step % most == 0 and step + most <= exp.steps else 1
         yield step, k
         step += k
 
@@ -181,13 +192,12 @@ def _dispatches(exp: Experiment, first: int) -> Iterator[tuple[int, int]]:
 def _feed(run: Run, first: int) -> Iterator[tuple[int, dict]]:
     """(last step, batches [K, B, ...] on the device) of every dispatch, made ahead of time in a thread."""
     exp = run.exp
-    batches = train_batches(run.source, exp.seed, first, exp.batch, _process())
+    batches = train_batches(run.source, exp.seed, first, exp.batch, _process(), exp.resident)
 
     def make(dispatch):
         step, k = dispatch
         steps = [next(batches) for _ in range(k)]
-        names = ["index"] if exp.resident else list(steps[0])
-        return step + k, exp.layout.put({name: np.stack([b[name] for b in steps]) for name in names}, 1)
+        return step + k, exp.layout.put({name: np.stack([b[name] for b in steps]) for name in steps[0]}, 1)
 
     return prefetch(make, _dispatches(exp, first))
 
@@ -240,7 +250,7 @@ def train(run: Run, checkpoints: Checkpoints) -> Run:
     step_fn = exp.layout.train(guarded(run.algorithm.step), run.state)
     resident = exp.layout.put(dict(run.source.train), None) if exp.resident else {}
     key, pending = run.key(0), deque()
-    with _stop_requests() as stop:
+    with stop_requests() as stop:
         for step, batches in _feed(run, first):
             run.state, metrics = step_fn(key, run.state, resident, batches)
             pending.append(metrics)
@@ -259,42 +269,19 @@ def train(run: Run, checkpoints: Checkpoints) -> Run:
     return run
 
 
-class _stop_requests:
-    """SIGTERM and SIGINT ask the loop to save and stop; a second SIGINT stops at once."""
-
-    def __enter__(self) -> threading.Event:
-        self.asked = threading.Event()
-        self.before = {}
-        if threading.current_thread() is threading.main_thread() and jax.process_count() == 1:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self.before[number] = signal.signal(number, self._ask)
-        return self.asked
-
-    def _ask(self, number, frame):
-        if self.asked.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.asked.set()
-
-    def __exit__(self, *exc) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-
-def peak_memory() -> float:
-    """The process's largest resident memory so far [MiB]."""
-    scale = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
-
-
 def run(experiment: str, exp: Experiment, name: str) -> Run:
-    """Carries out an experiment from wherever its directory stands, then `exp.finish`; returns the finished run."""
-    this, checkpoints = start(exp, experiment, name)
-    try:
-        train(this, checkpoints)
-    finally:
-        this.log.close()
-        checkpoints.close()
-    if exp.finish is not None:
-        exp.finish(this)
-    this.log.note(f"done: {this.log.directory}, peak memory {peak_memory():.0f} MiB")
-    return this
+    """Carries out an experiment from wherever its directory stands, then `exp.finish`; returns the finished run.
+
+    `finish` may have a method check(exp, source), called before training, which raises UserError for what it cannot do.
+    """
+    with alone(make_directory(directory(exp, experiment, name))):
+        this, checkpoints = start(exp, experiment, name)
+        try:
+            train(this, checkpoints)
+        finally:
+            this.log.close()
+            checkpoints.close()
+        if exp.finish is not None:
+            exp.finish(this)
+        this.log.note(f"done: {this.log.directory}, peak memory {platform.peak_memory():.0f} MiB")
+        return this

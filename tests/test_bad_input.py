@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import vae
+from experiments import autoencoder, toy2d, vae
 from genjax import cli, train
 from genjax.data import source
 from genjax.log import Log
+from genjax.preempt import alone
 
 TINY = ["--steps=4", "--batch=8", "--algorithm.latent=2", "--algorithm.enc=MLP((8,))", "--algorithm.dec=MLP((8,))"]
 NOTES = ("run directory ", "preparing ", "step ", "skipped ")  # what a sound run tells
@@ -73,13 +74,20 @@ def empty_cache(tmp_path, monkeypatch):
         ("digits --batch=0", "--batch=0 must be at least 1"),
         ("digits --steps=0", "--steps=0 must be at least 1"),
         ("digits --evaluate_every=-1", "--evaluate_every=-1 must be at least 0"),
-        (f"digits --seed={2**63}", r"--seed=9223372036854775808 must be less than 2\*\*63"),
+        (f"digits --seed={2**32}", r"--seed=4294967296 must be less than 2\*\*32"),
+        ("digits --seed=-1", "--seed=-1 must be at least 0"),
+        ("digits --data=None", "must be configs: --data='Digits"),
+        ("digits --algorithm=None", "must be configs: --data='Digits"),
+        ("digits --algorithm.likelihood=Gaussian(scale=0.0)", "a Gaussian needs a scale above 0, got 0.0"),
+        ("digits --algorithm.likelihood=DiscretisedLogistic(1)", "at least 2 levels, got 1"),
+        ("digits --algorithm.samples=2 --algorithm.beta=4 --algorithm.warmup=0", "has no KL term to weigh"),
+        ("digits --algorithm.enc=ConvEncoder((8,),patch=0)", "patch of at least 1"),
+        ("--data=Toy(train=-1)", "--data.train=-1 must be at least 1"),
+        ("--data=Toy(mixture=Ring(modes=0))", "at least one Gaussian"),
         ("digits --batch=1438", "batch 1438 is larger than the training set, 1437 examples: use --batch=1437 or less"),
         ("digits --batch=6 --layout=Mesh()", "--batch=6 .*4 devices.* multiple of 4"),
         ("digits --batch=6 --layout=Pmap()", "--batch=6 .*4 devices.* multiple of 4"),
         ("digits --layout=Mesh(fsdp=3)", r"Mesh\(data=-1, fsdp=3\) does not fill .*4 devices"),
-        ("digits --chunk=4 --save_every=6 --log_every=8", "--save_every=6 must be a multiple of --chunk=4"),
-        ("digits --chunk=4 --log_every=6", "--log_every=6 must be a multiple of --chunk=4"),
         ("digits --data.valid=1437", "--data.valid=1437 must be at least 0 and less than the 1437 training examples"),
         ("digits --algorithm.enc=ConvEncoder((8,8,8,8))", "divisible by 16, got .8, 8, 1.: change its patch or widths"),
         ("--data=Folder()", "--data.path=FOLDER"),
@@ -239,6 +247,40 @@ def test_results_that_are_not_json(tmp_path):
 @pytest.mark.parametrize("flag", ["--algorithm.latent=0", "--algorithm.samples=0", "--algorithm.beta=-1.0"])
 def test_sizes_that_make_no_model(error, flag):
     assert error(flag).startswith(f"{flag} must be at least ")
+
+
+def test_a_run_is_of_one_data_set(command, error, tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (12, 8, 8), np.uint8)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i, x in enumerate(image):
+        Image.fromarray(x).save(folder / f"{i}.png")
+    flags = [f"--data=Folder(path='{folder}',size=8,colour=False,test=0.3)", "--batch=4", "--algorithm.warmup=0"]
+    assert command(*flags)[0] == 0
+    Image.fromarray(255 - image[3]).save(folder / "3.png")
+    assert "was trained on other data" in error(*flags)
+
+
+def test_one_process_at_a_time_has_a_run_directory(command, error, tmp_path):
+    assert command()[0] == 0
+    (run,) = (tmp_path / "runs" / "vae").iterdir()
+    with alone(run):
+        assert error().startswith(f"{run} is in use by another process")
+    assert command()[0] == 0
+
+
+def test_an_experiment_refuses_what_its_report_cannot_measure(tmp_path, capsys):
+    for module, flags, told in (
+        (autoencoder, ["--data=Toy()"], "draws images"),
+        (autoencoder, ["--data=Digits()", "--algorithm.dec=MLP((4,))"], "--finish.angle=false"),
+        (autoencoder, ["plane", "--data=Digits()", "--algorithm.latent=3"], "leave --algorithm.latent"),
+        (toy2d, ["--data=Digits()"], "known density"),
+        (vae, ["digits", "--finish.iwae=0"], "--finish.iwae=0 must be at least 1"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            argv = [*flags, f"--runs={tmp_path}"]
+            cli.main(module.EXPERIMENTS, functools.partial(train.run, "x"), module.__doc__, argv)
+        assert end.value.code == 2 and told in capsys.readouterr().err
 
 
 def test_results_of_an_earlier_training_are_forgotten(command, tmp_path):

@@ -8,6 +8,7 @@ FAMILIES = {"ae", "vae"}
 KNOWS = {  # package of genjax -> the packages of genjax that it may import
     "errors": set(),
     "platform": set(),
+    "preempt": {"errors"},
     "config": {"errors"},
     "core": set(),
     "latent": set(),
@@ -18,7 +19,7 @@ KNOWS = {  # package of genjax -> the packages of genjax that it may import
     "cli": {"config", "errors", "platform"},
     "nets": {"config", "errors"},
     "data": {"config", "errors", "platform"},
-    "train": {"checkpoint", "config", "core", "data", "errors", "log", "parallel", "platform"},
+    "train": {"checkpoint", "config", "core", "data", "errors", "log", "parallel", "platform", "preempt"},
     "__init__": {"platform"},
     **{family: {"config", "core", "data", "errors", "nets", "optim"} for family in FAMILIES},
 }

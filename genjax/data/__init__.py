@@ -5,7 +5,7 @@ imported where it is needed, so a warm cache is read on machines that have none 
 """
 
 from genjax.data.folder import Folder
-from genjax.data.source import Digits, FashionMNIST, Source, train_batches
+from genjax.data.source import Digits, FashionMNIST, Source, fingerprint, train_batches
 from genjax.data.stock import Stock
 from genjax.data.toy import Grid, Moons, Ring, Spiral, Toy
 
@@ -20,5 +20,6 @@ __all__ = [
     "Spiral",
     "Stock",
     "Toy",
+    "fingerprint",
     "train_batches",
 ]

@@ -56,8 +56,12 @@ def fingerprint(root: Path, names: Iterable[str]) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(names):
-        status = os.stat(os.path.join(root, name))
-        digest.update(os.fsencode(name) + b"\0%d\0%d\n" % (status.st_size, status.st_mtime_ns))
+        try:
+            status = os.stat(os.path.join(root, name))
+            size, time = status.st_size, status.st_mtime_ns
+        except OSError:  # a dangling link: who reads it will say so
+            size = time = 0
+        digest.update(os.fsencode(name) + b"\0%d\0%d\n" % (size, time))
     return digest.hexdigest()[:16]
 
 

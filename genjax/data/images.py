@@ -33,7 +33,7 @@ def to_uint8(x: Any) -> np.ndarray:
 def grid(images: Any, columns: int | None = None, pad: int = 1, zoom: int | None = None) -> np.ndarray:
     """Images [B, H, W, C], float in [0, 1] or uint8 -> one uint8 picture [H', W', C], row by row, near square.
 
-    `pad` black pixels lie between the tiles; the last row is filled up with black. Every pixel becomes zoom x zoom ones;
+    `pad` black pixels lie between the tiles; the last row is filled up with black. A pixel becomes zoom x zoom ones;
     None = the least that makes tiles 32 pixels wide, so that people can see 8x8 images.
     """
     tiles = to_uint8(images)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ import numpy as np
 
 from genjax.config import field
 from genjax.data import cache, images
-from genjax.data.batches import Arrays, batch_at, share, steps_per_epoch
+from genjax.data.batches import Arrays, indices, share, steps_per_epoch, take
 from genjax.data.stream import Records, columns, stream
 from genjax.errors import UserError
 
@@ -45,17 +46,32 @@ class Source(NamedTuple):
 
 
 def train_batches(
-    source: Source, seed: int, first_step: int, batch: int, process: tuple[int, int] = (0, 1)
+    source: Source, seed: int, first_step: int, batch: int, process: tuple[int, int] = (0, 1), only_index: bool = False
 ) -> Iterator[dict[str, np.ndarray]]:
     """Endless training batches from `first_step` on, the same bytes whether the set is in memory or streamed.
+
+    `only_index` leaves out all but "index", for a set that is on the device already.
 
     UserError, at once, when the batch is larger than the set or does not divide over the processes.
     """
     if source.records is not None:
         return stream(source.records, seed, first_step, batch, process)
-    steps_per_epoch(len(source.train["image"]), batch)
-    share(batch, process)
-    return (batch_at(source.train, seed, step, batch, process) for step in itertools.count(first_step))
+    n, arrays = len(source.train["image"]), {} if only_index else source.train
+    steps_per_epoch(n, batch)
+    part = share(batch, process)
+    return (take(arrays, indices(seed, step, n, batch)[part]) for step in itertools.count(first_step))
+
+
+def fingerprint(source: Source) -> str:
+    """8 hex digits that tell two sets apart: the sizes of the splits and up to 64 examples of each, evenly spaced."""
+    crc = 0
+    for split in (source.train, source.valid, source.test):
+        n = len(split["image"])
+        some = np.unique(np.linspace(0, n - 1, min(n, 64)).astype(np.int64))
+        for name in sorted(split):
+            values = np.asarray(split[name][some]) if n else np.zeros(0)
+            crc = zlib.crc32(f"{name} {n} {values.dtype} {values.shape}".encode() + values.tobytes(), crc)
+    return f"{crc:08x}"
 
 
 def _check_valid(n: int, valid: int) -> None:
@@ -157,7 +173,8 @@ def find_fashion(path: str | None) -> Path | None:
 def missing_fashion(path: str | None) -> Path:
     """Raises the UserError that says how to get the set."""
     places = [path] if path else [f"GENJAX_DATA={os.environ.get('GENJAX_DATA', '')}", str(DEBIAN)]
-    lacking = [name for name in FASHION_FILES if not path or Path(path, name) not in _present(Path(path))]
+    there = {file.name.removesuffix(".gz") for file in _present(Path(path).expanduser())} if path else set()
+    lacking = [name for name in FASHION_FILES if name.removesuffix(".gz") not in there]
     raise UserError(
         f"Fashion-MNIST is not in {' nor '.join(places)} (missing: {', '.join(lacking)}): on Debian and Ubuntu "
         "`apt-get install dataset-fashion-mnist`; elsewhere put the four files of "

@@ -18,6 +18,7 @@ import numpy as np
 from genjax.config import field
 from genjax.data.images import scatter
 from genjax.data.source import Source, hold_out
+from genjax.errors import UserError, at_least
 
 
 class Mixture(NamedTuple):
@@ -43,14 +44,12 @@ def draw(mixture: Mixture, rng: np.random.Generator, n: int) -> tuple[np.ndarray
     return x.astype(np.float32), mixture.classes[k]
 
 
-def entropy(mixture: Mixture, samples: int = 200_000) -> float:
-    """-E log p(x) in nats by Monte Carlo with a fixed seed: the test loss that no model can beat."""
-    x, _ = draw(mixture, np.random.default_rng(0), samples)
-    return -float(np.mean(np.concatenate([log_prob(mixture, part) for part in np.array_split(x, 20)])))
-
-
 def _uniform(means: np.ndarray, scale: float, classes: np.ndarray) -> Mixture:
     k = len(means)
+    if not len(means) or scale <= 0:
+        raise UserError(
+            f"a mixture needs at least one Gaussian and a scale above 0, got {len(means)} of scale {scale}."
+        )
     return Mixture(means, np.full(k, scale), np.full(k, 1.0 / k), classes.astype(np.int32))
 
 
@@ -124,7 +123,8 @@ class Toy:
     seed: int = field(0, "seed of the points, independent of the run's seed")
 
     def load(self) -> Source:
-        """Draws the points: {"image": float32 [N, 2], "label": int32 [N]}."""
+        """Draws the points: {"image": float32 [N, 2], "label": int32 [N]}; UserError for sizes below 1."""
+        at_least(1, data__train=self.train, data__test=self.test)
         mixture = self.mixture()
         splits = [draw(mixture, np.random.Generator(np.random.Philox(key=[self.seed, i])), n)
                   for i, n in enumerate((self.train, self.test))]  # fmt: skip

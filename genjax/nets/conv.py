@@ -16,18 +16,26 @@ from genjax.errors import UserError
 from genjax.nets.blocks import depth_to_space, join, join_maps, space_to_depth
 
 
+def _norm(width: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(8, width))
+
+
 class Residual(nn.Module):
     """x + conv(silu(norm(conv(silu(norm(x)))))), pre-activation (arXiv:1603.05027), group norm."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         width = x.shape[-1]
-        h = nn.Conv(width, (3, 3))(nn.silu(nn.GroupNorm(min(8, width))(x)))
-        h = nn.GroupNorm(min(8, width))(h)
+        h = nn.Conv(width, (3, 3))(nn.silu(_norm(width)(x)))
+        h = _norm(width)(h)
         return x + nn.Conv(width, (3, 3), kernel_init=nn.initializers.zeros)(nn.silu(h))
 
 
 def _check(shape: tuple[int, ...], patch: int, levels: int) -> None:
+    if patch < 1 or levels < 1:
+        raise UserError(
+            f"a convolutional net needs a patch of at least 1 and widths, got patch {patch}, {levels} widths."
+        )
     unit = patch * 2 ** (levels - 1)
     if len(shape) != 3 or shape[0] % unit or shape[1] % unit:
         raise UserError(
@@ -42,17 +50,20 @@ class ConvEncoder(nn.Module):
     widths: tuple[int, ...] = field((64, 128), "channels of each level")
     blocks: int = field(1, "residual blocks a level")
     patch: int = field(2, "side of the patch folded into channels first [pixels]")
+    skip: bool = field(False, "add a linear map of the pixels: the layers learn what is not linear")
 
     @nn.compact
     def __call__(self, x: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
         _check(x.shape[1:], self.patch, len(self.widths))
+        linear = nn.Dense(math.prod(out), use_bias=False, name="linear")(join(x, None)) if self.skip else 0.0
         x = join_maps(space_to_depth(x, self.patch), label)
         for level, width in enumerate(self.widths):
             x = nn.Conv(width, (3, 3))(space_to_depth(x, 2) if level else x)
             for _ in range(self.blocks):
                 x = Residual()(x)
-        x = nn.silu(nn.GroupNorm(min(8, x.shape[-1]))(x))
-        return nn.Dense(math.prod(out))(join(x, None)).reshape(-1, *out)
+        x = nn.silu(_norm(x.shape[-1])(x))
+        last = nn.initializers.zeros if self.skip else nn.initializers.lecun_normal()
+        return (linear + nn.Dense(math.prod(out), kernel_init=last)(join(x, None))).reshape(-1, *out)
 
 
 class ConvDecoder(nn.Module):
@@ -61,12 +72,14 @@ class ConvDecoder(nn.Module):
     widths: tuple[int, ...] = field((64, 128), "channels of each level, in the encoder's order")
     blocks: int = field(1, "residual blocks a level")
     patch: int = field(2, "side of the patch unfolded at the end [pixels]")
+    skip: bool = field(False, "add a linear map of z: the layers learn what is not linear")
 
     @nn.compact
     def __call__(self, z: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
         _check(out, self.patch, len(self.widths))
         unit = self.patch * 2 ** (len(self.widths) - 1)
         h, w = out[0] // unit, out[1] // unit
+        linear = nn.Dense(math.prod(out), use_bias=False, name="linear")(z).reshape(-1, *out) if self.skip else 0.0
         x = nn.Dense(h * w * self.widths[-1])(join(z, label)).reshape(-1, h, w, self.widths[-1])
         for level, width in reversed(list(enumerate(self.widths))):
             x = nn.Conv(width, (3, 3))(x)
@@ -74,5 +87,6 @@ class ConvDecoder(nn.Module):
                 x = Residual()(x)
             if level:
                 x = depth_to_space(nn.Conv(4 * self.widths[level - 1], (1, 1))(x), 2)
-        x = nn.silu(nn.GroupNorm(min(8, x.shape[-1]))(x))
-        return depth_to_space(nn.Conv(self.patch**2 * out[2], (3, 3))(x), self.patch)
+        x = nn.silu(_norm(x.shape[-1])(x))
+        last = nn.initializers.zeros if self.skip else nn.initializers.lecun_normal()
+        return linear + depth_to_space(nn.Conv(self.patch**2 * out[2], (3, 3), kernel_init=last)(x), self.patch)

@@ -67,6 +67,10 @@ class Gaussian:
     scale: float | None = field(0.1, "standard deviation of x given z, in units of x; None = learned per value")
     bounds: tuple[float, float] = field((-6.0, 2.0), "limits of a learned log scale")
 
+    def __post_init__(self):
+        if self.scale is not None and self.scale <= 0:
+            raise ValueError(f"a Gaussian needs a scale above 0, got {self.scale}")
+
     @property
     def outputs(self) -> int:
         return 1 if self.scale is not None else 2
@@ -104,8 +108,12 @@ class DiscretisedLogistic:
     arXiv:1606.04934; Salimans et al. 2017, arXiv:1701.05517, eq. 2). Values are x = level / (levels - 1).
     """
 
-    levels: int = field(256, "number of grey values")
+    levels: int = field(256, "number of grey values; images are rounded to so many")
     bounds: tuple[float, float] = field((-7.0, 2.0), "limits of the log scale, in units of x")
+
+    def __post_init__(self):
+        if self.levels < 2:
+            raise ValueError(f"a discretised likelihood needs at least 2 levels, got {self.levels}")
 
     @property
     def outputs(self) -> int:
@@ -120,7 +128,7 @@ class DiscretisedLogistic:
         return jax.nn.sigmoid(mu), jnp.clip(log_s - 2.0, *self.bounds)  # -2: start near the scale of the data
 
     def observe(self, key: jax.Array, x: jax.Array, index: jax.Array) -> jax.Array:
-        return x
+        return jnp.round(x * (self.levels - 1)) / (self.levels - 1)
 
     def log_prob(self, out: jax.Array, x: jax.Array) -> jax.Array:
         mu, log_s = self._split(out)

@@ -156,6 +156,11 @@ def algorithm(cfg: VAE, spec: Spec) -> Algorithm:
     """Binds the functions above to a config. Raises UserError for a conditional model of unlabelled data."""
     at_least(1, algorithm__latent=cfg.latent, algorithm__samples=cfg.samples)
     at_least(0, algorithm__beta=cfg.beta, algorithm__warmup=cfg.warmup, algorithm__free_bits=cfg.free_bits)
+    if cfg.samples > 1 and (cfg.beta != 1 or cfg.warmup or cfg.free_bits):
+        raise UserError(
+            "--algorithm.samples above 1 trains the importance-weighted bound, which has no KL term to weigh: leave "
+            "beta at 1, warmup and free_bits at 0."
+        )
     if cfg.conditional and not spec.classes:
         raise UserError(
             "--algorithm.conditional=true needs labels and this data set has none: use one with classes, or false."

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genjax.data import Grid, Moons, Ring, Spiral, Toy
-from genjax.data.toy import Mixture, draw, entropy, log_prob
+from genjax.data.toy import Mixture, draw, log_prob
 
 MIXTURES = [Ring(), Grid(), Moons(), Spiral(), Spiral(arms=3)]
 JITTED = jax.jit(log_prob)
@@ -47,12 +47,6 @@ def test_far_from_every_mode_the_density_is_finite_in_logs():
     x = jnp.array([[100.0, -100.0]])
     assert np.isfinite(log_prob(Ring()(), x)).all()
     assert np.isfinite(jax.grad(lambda x: log_prob(Ring()(), x).sum())(x)).all()
-
-
-def test_the_entropy_of_separate_modes():
-    ring = Ring(modes=8, radius=50.0, scale=0.1)
-    exact = np.log(8) + 1 + np.log(2 * np.pi * 0.1**2)  # of the choice and of a Gaussian of the plane
-    assert entropy(ring(), 50_000) == pytest.approx(exact, abs=0.02)
 
 
 def test_toy_data_are_fixed_and_labelled():

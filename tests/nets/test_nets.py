@@ -80,6 +80,10 @@ def test_sizes_that_cannot_be_folded_are_named():
         ConvDecoder((4, 8)).init(KEY, jnp.zeros((1, 3)), None, (2,))
 
 
+def test_any_width_has_a_group_norm():
+    jax.eval_shape(lambda x: ConvEncoder((12,)).init(KEY, x, None, (2,)), jnp.zeros((1, 4, 4, 1)))
+
+
 def test_labels_become_constant_maps():
     maps = join_maps(jnp.zeros((2, 3, 3, 1)), jnp.eye(2))
     np.testing.assert_array_equal(maps[1, :, :, 2], np.ones((3, 3)))

@@ -32,6 +32,13 @@ def test_discretised_logistic_is_the_difference_of_two_cdfs():
         np.testing.assert_allclose(likelihood.log_prob(out, jnp.array([[level / 255]])), expected, rtol=1e-4)
 
 
+def test_discretised_images_have_as_many_levels_as_the_likelihood():
+    x = jnp.linspace(0, 1, 256)[None]
+    seen = DiscretisedLogistic(4).observe(KEY, x, jnp.zeros(1, jnp.uint32))
+    np.testing.assert_allclose(np.unique(seen), [0, 1 / 3, 2 / 3, 1], rtol=1e-6)
+    np.testing.assert_allclose(DiscretisedLogistic().observe(KEY, x, jnp.zeros(1, jnp.uint32)), x, atol=1e-6)
+
+
 def test_discretised_logistic_samples_follow_its_probabilities():
     likelihood, n = DiscretisedLogistic(8), 20_000
     out = jnp.broadcast_to(jnp.array([0.5, 0.3]), (n, 2))
