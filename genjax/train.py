@@ -48,9 +48,7 @@ class Experiment:
     samples: int = field(64, "samples in a grid", execution=True)
     finish: Callable[[Any], None] | None = field(None, "what is measured and drawn after training", execution=True)
     layout: Layout = field(Jit(), "how a step is laid over devices", execution=True)
-    chunk: int = field(
-        1, "most steps in one dispatch; on CPU 1 with convolutions", execution=True
-    )
+    chunk: int = field(1, "most steps in one dispatch; on CPU 1 with convolutions", execution=True)
     resident: bool = field(False, "keep the training set on the device", execution=True)
     log_every: int = field(100, "steps between lines of metrics", execution=True)
     save_every: int = field(1000, "steps between checkpoints", execution=True)
