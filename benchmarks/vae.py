@@ -44,6 +44,7 @@ NETS = {
 }
 SIDES = {  # name -> (module, its first argument, its last ones)
     "PyTorch eager": ("vae_torch", "eager", ()),
+    "PyTorch eager, defaults": ("vae_torch", "defaults", ()),
     "PyTorch compile": ("vae_torch", "compile", ()),
     "step, one by one": ("vae_genjax", "step", ("1",)),
     "step, 10 in a scan": ("vae_genjax", "step", ("10",)),

@@ -3,6 +3,7 @@
 Both maps of a gated layer are one matrix product (`F.glu`), the images wait in memory as bytes and a batch is one
 `index_select` (no DataLoader: its workers cost more than the step), binarisation is `rand < x` (on CPU three times
 faster than `torch.bernoulli`). Of Adam's three implementations, on one thread or on all cores, the fastest is used.
+The side `defaults` is what one writes without measuring: `torch.optim.Adam(parameters)`, `torch.bernoulli`, all cores.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch import nn
 from benchmarks.turns import blocks
 from benchmarks.vae import CHECKED, LR, NETS, Net
 
+DEFAULTS = {}  # torch.optim.Adam's own choice
 ADAMS = {"fused": {"fused": True}, "foreach": {"foreach": True}, "one by one": {"foreach": False}}
 
 
@@ -60,13 +62,14 @@ class VAE(nn.Module):
         return (distortion + rate) / len(x)
 
 
-def observe(images: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """Dynamically binarised rows of uint8 [N, pixels] -> float [B, pixels]."""
-    x = images.index_select(0, index).float().mul_(1.0 / 255.0)
+def binarise(x: torch.Tensor) -> torch.Tensor:
+    """Draws of Bernoulli(x) [B, pixels]: the fast way."""
     return (torch.rand_like(x) < x).float()
 
 
-def trainer(net: Net, images: torch.Tensor, adam: dict, loss: Callable = lambda f: f) -> Callable[[int], None]:
+def trainer(
+    net: Net, images: torch.Tensor, adam: dict, loss: Callable = lambda f: f, draw: Callable = binarise
+) -> Callable[[int], None]:
     """A function that trains so many steps more; `loss` wraps the model's loss (torch.compile)."""
     model = VAE(net, images.shape[1])
     optimiser, loss_fn = torch.optim.Adam(model.parameters(), LR, **adam), loss(model.loss)
@@ -78,7 +81,7 @@ def trainer(net: Net, images: torch.Tensor, adam: dict, loss: Callable = lambda 
         for _ in range(steps):
             if at + net.batch > len(images):
                 order, at = torch.randperm(len(images)), 0
-            x = observe(images, order[at : at + net.batch])
+            x = draw(images.index_select(0, order[at : at + net.batch]).float().mul_(1.0 / 255.0))
             value = loss_fn(x, torch.randn(net.batch, net.latent))
             optimiser.zero_grad(set_to_none=True)
             value.backward()
@@ -136,10 +139,13 @@ def main(side: str, name: str, path: str) -> None:
     if side == "check":
         return check(net, path)
     images = torch.from_numpy(np.load(path)).flatten(1)
-    threads, adam = fastest(net, images)
-    torch.set_num_threads(threads)
-    wrap = functools.partial(torch.compile, dynamic=False) if side == "compile" else lambda f: f
-    train = trainer(net, images, ADAMS[adam], wrap)
+    if side == "defaults":
+        threads, adam, train = torch.get_num_threads(), "default", trainer(net, images, DEFAULTS, draw=torch.bernoulli)
+    else:
+        threads, adam = fastest(net, images)
+        torch.set_num_threads(threads)
+        wrap = functools.partial(torch.compile, dynamic=False) if side == "compile" else lambda f: f
+        train = trainer(net, images, ADAMS[adam], wrap)
     train(3)  # a compiler that does not work here fails before the worker says that it is ready
     for steps in blocks(adam=adam, threads=threads):
         train(steps)
