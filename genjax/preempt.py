@@ -39,7 +39,7 @@ def stop_requests() -> Iterator[threading.Event]:
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Holds the lock of a run directory; UserError when another process has it. The kernel frees it on any death."""
-    with (path / "lock").open("w") as file:
+    with (path / "lock").open("a") as file:  # not "w", which would touch it
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
