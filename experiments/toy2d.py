@@ -1,6 +1,6 @@
 """Does the model find every mode of a density that we know exactly, and how many nats is it off?
 
-    python -m experiments.toy2d             a VAE on eight Gaussians on a ring, under a minute on two cores
+    python -m experiments.toy2d             a VAE on eight Gaussians on a ring, a minute or two on two cores
     python -m experiments.toy2d grid        25 Gaussians on a grid; also: moons, spiral
 
 Prints KL(p || model) in nats = E_p[log p(x) - log model(x)], log p exact and log model by IWAE; the modes found and the

@@ -24,7 +24,7 @@ from genjax.config import digest, field, to_json
 from genjax.core import Algorithm, Spec, State, guarded
 from genjax.data import Digits, FashionMNIST, Folder, Stock, Toy, fingerprint, train_batches
 from genjax.data.batches import eval_batches, prefetch, steps_per_epoch
-from genjax.errors import Preempted, UserError
+from genjax.errors import Preempted, UserError, at_least
 from genjax.log import Log, make_directory
 from genjax.parallel import Jit, Layout, check_batch
 from genjax.preempt import alone, stop_requests
@@ -121,10 +121,8 @@ def directory(exp: Experiment, experiment: str, name: str) -> Path:
 def check(exp: Experiment) -> None:
     """Raises UserError for a config that cannot run, before anything is loaded or compiled."""
     positive = ("steps", "batch", "log_every", "save_every", "chunk", "keep", "evaluate_batch", "samples")
-    least_of = {**dict.fromkeys(positive, 1), "evaluate_every": 0, "sample_every": 0, "seed": 0}
-    for name, least in least_of.items():
-        if getattr(exp, name) < least:
-            raise UserError(f"--{name}={getattr(exp, name)} must be at least {least}.")
+    at_least(1, **{name: getattr(exp, name) for name in positive})
+    at_least(0, evaluate_every=exp.evaluate_every, sample_every=exp.sample_every, seed=exp.seed)
     if exp.seed >= 2**32:
         raise UserError(f"--seed={exp.seed} must be less than 2**32: JAX's keys have no room for more.")
     if not callable(getattr(exp.data, "load", None)) or not callable(exp.algorithm):
