@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-Batch = dict[
-    str, jax.Array
-]  # "image" [B, ...], "label" [B] int32, "index" [B] uint32: the example's number in its split
+# "image" [B, ...], "label" [B] int32, "index" [B] uint32: the example's number in its split; in training also
+# "position" [B] uint32: its place in the global batch
+Batch = dict[str, jax.Array]
 Parts = dict[str, jax.Array]  # "loss" [B] and its named parts, each [B]
 
 
@@ -88,29 +88,21 @@ def norm(tree: Any) -> jax.Array:
     return jnp.sqrt(sum(dots))
 
 
-def average(ema: Any, params: Any, decay: float, step: jax.Array) -> Any:
-    """Exponential moving average with a ramp, decay_t = min(decay, (1 + t) / (10 + t)), so early weights fade fast."""
-    d = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
-    return jax.tree.map(lambda a, p: a + (1.0 - d) * (p - a), ema, params)
-
-
 def averaged(state: State) -> dict[str, Any]:
     """The parameters to evaluate and sample with: the averaged ones where there are any."""
     return {**state.params, **state.ema}
 
 
-def single(init_params: Callable, loss: Callable, tx: optax.GradientTransformation, ema: float = 0.0):
+def single(init_params: Callable, loss: Callable, tx: optax.GradientTransformation, ema: Any):
     """`init` and `step` of every family with one loss.
 
-    init_params(key, batch) -> params by network; loss(params, key, batch, step) -> Parts, per example.
+    init_params(key, batch) -> params by network; loss(params, key, batch, step) -> Parts, per example; `ema` is an
+    average of `genjax.ema`.
     """
 
     def init(key: jax.Array, batch: Batch) -> State:
         params = init_params(key, batch)
-        averages = jax.tree.map(jnp.copy, params) if ema else {}  # copies: a buffer may be donated only once
-        return State(
-            step=jnp.zeros((), jnp.int32), params=params, opt={"loss": tx.init(params)}, ema=averages, extra={}
-        )
+        return State(jnp.zeros((), jnp.int32), params, {"loss": tx.init(params)}, ema.init(params), {})
 
     def step(key: jax.Array, state: State, batch: Batch, axis: str | None = None):
         def mean_loss(params):
@@ -118,7 +110,7 @@ def single(init_params: Callable, loss: Callable, tx: optax.GradientTransformati
             return means.pop("loss"), means
 
         params, opt, metrics = descend(mean_loss, tx, state.params, state.opt["loss"], axis=axis)
-        averages = average(state.ema, params, ema, state.step) if ema else {}
+        averages = ema.update(state.ema, params, state.step)
         return state.replace(step=state.step + 1, params=params, opt={"loss": opt}, ema=averages), metrics
 
     return init, step

@@ -20,15 +20,6 @@ def test_descend_takes_one_step_and_reports_the_gradient_norm():
     np.testing.assert_allclose([metrics["loss"], metrics["grad_norm"], metrics["distance"]], [12.5, 5.0, 4.0])
 
 
-def test_average_follows_its_ramp():
-    a = b = 0.0
-    for t, p in enumerate([1.0, 5.0, 2.0]):
-        a = core.average(a, jnp.asarray(p), 0.2, t)
-        d = min(0.2, (1 + t) / (10 + t))
-        b = d * b + (1 - d) * p
-    np.testing.assert_allclose(a, b, rtol=1e-6)
-
-
 def test_noise_is_a_function_of_the_index_alone():
     key, index = jax.random.key(3), jnp.array([4, 9, 2], jnp.uint32)
     noise = core.example_normal(key, index, (5,))

@@ -4,14 +4,16 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent / "genjax"
-FAMILIES = {"ae", "vae"}
+FAMILIES = {"ae", "vae", "diffusion"}
 KNOWS = {  # package of genjax -> the packages of genjax that it may import
     "errors": set(),
     "platform": set(),
     "preempt": {"errors"},
     "config": {"errors"},
     "core": set(),
+    "ema": {"config"},
     "latent": set(),
+    "metrics": set(),
     "optim": {"config"},
     "parallel": {"config", "errors"},
     "log": {"errors", "data"},  # data.images writes the pictures
@@ -21,7 +23,7 @@ KNOWS = {  # package of genjax -> the packages of genjax that it may import
     "data": {"config", "errors", "platform"},
     "train": {"checkpoint", "config", "core", "data", "errors", "log", "parallel", "platform", "preempt"},
     "__init__": {"platform"},
-    **{family: {"config", "core", "data", "errors", "nets", "optim"} for family in FAMILIES},
+    **{family: {"config", "core", "data", "ema", "errors", "nets", "optim"} for family in FAMILIES},
 }
 
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from genjax.config import field
 from genjax.core import Algorithm, Batch, Parts, Spec, averaged, example_normal, single
 from genjax.data.images import to_float
+from genjax.ema import Decay
 from genjax.errors import at_least
 from genjax.nets import MLP
 from genjax.optim import Adam
@@ -104,7 +105,7 @@ def algorithm(cfg: Autoencoder, spec: Spec) -> Algorithm:
         }
 
     init, step = single(
-        init_params, lambda p, key, batch, step: loss(p, batch, cfg, spec), cfg.optimiser(spec.steps), cfg.ema
+        init_params, lambda p, key, batch, step: loss(p, batch, cfg, spec), cfg.optimiser(spec.steps), Decay(cfg.ema)
     )
     return Algorithm(
         init,

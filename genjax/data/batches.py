@@ -19,7 +19,7 @@ import numpy as np
 from genjax.errors import UserError
 
 Arrays = dict[str, Any]  # "image" [N, ...], "label" [N]: numpy arrays, memory maps, or columns read on demand
-Batch = dict[str, np.ndarray]  # "index" uint32 [B], "image" [B, ...], "label" int32 [B]
+Batch = dict[str, np.ndarray]  # "index" uint32 [B], "position" uint32 [B], "image" [B, ...], "label" int32 [B]
 
 
 @lru_cache(maxsize=4)
@@ -64,9 +64,15 @@ def take(arrays: Arrays, index: np.ndarray) -> Batch:
     return {"index": index.astype(np.uint32), **rows}
 
 
+def placed(batch: Batch, part: slice) -> Batch:
+    """Adds "position", uint32: the places of a process's examples in the global batch, whatever the layout of devices."""
+    return {"position": np.arange(part.start, part.stop, dtype=np.uint32), **batch}
+
+
 def batch_at(arrays: Arrays, seed: int, step: int, batch: int, process: tuple[int, int] = (0, 1)) -> Batch:
-    """This process's part of global batch `step`: {"index": uint32 [b], "image": [b, ...], "label": [b]}."""
-    return take(arrays, indices(seed, step, len(arrays["image"]), batch)[share(batch, process)])
+    """This process's part of global batch `step`: {"index": uint32 [b], "position", "image": [b, ...], "label": [b]}."""
+    part = share(batch, process)
+    return placed(take(arrays, indices(seed, step, len(arrays["image"]), batch)[part]), part)
 
 
 def eval_batches(arrays: Arrays, batch: int, process: tuple[int, int] = (0, 1)) -> Iterator[tuple[Batch, int]]:

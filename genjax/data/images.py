@@ -22,6 +22,17 @@ def to_float(x: jax.Array) -> jax.Array:
     return x.astype(jnp.float32) * scale
 
 
+def signed(image: jax.Array) -> jax.Array:
+    """Images [B, H, W, C], uint8 or float in [0, 1] -> float32 in [-1, 1]; points [B, D] pass. The range of diffusion."""
+    x = to_float(image)
+    return 2.0 * x - 1.0 if x.ndim == 4 else x
+
+
+def unsigned(x: jax.Array) -> jax.Array:
+    """The inverse of `signed` for floats: images [B, H, W, C] in [-1, 1] -> [0, 1]; points [B, D] pass."""
+    return 0.5 * (x + 1.0) if x.ndim == 4 else x
+
+
 def to_uint8(x: Any) -> np.ndarray:
     """Floats in [0, 1] -> bytes, rounded and clipped, NaN as 0 (a diverged model must still draw); bytes pass."""
     x = np.asarray(x)

@@ -17,7 +17,7 @@ import numpy as np
 
 from genjax.config import field
 from genjax.data import cache, images
-from genjax.data.batches import Arrays, indices, share, steps_per_epoch, take
+from genjax.data.batches import Arrays, indices, placed, share, steps_per_epoch, take
 from genjax.data.stream import Records, columns, stream
 from genjax.errors import UserError
 
@@ -50,7 +50,7 @@ def train_batches(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Endless training batches from `first_step` on, the same bytes whether the set is in memory or streamed.
 
-    `only_index` leaves out all but "index", for a set that is on the device already.
+    `only_index` leaves out all but "index" and "position", for a set that is on the device already.
 
     UserError, at once, when the batch is larger than the set or does not divide over the processes.
     """
@@ -59,7 +59,7 @@ def train_batches(
     n, arrays = len(source.train["image"]), {} if only_index else source.train
     steps_per_epoch(n, batch)
     part = share(batch, process)
-    return (take(arrays, indices(seed, step, n, batch)[part]) for step in itertools.count(first_step))
+    return (placed(take(arrays, indices(seed, step, n, batch)[part]), part) for step in itertools.count(first_step))
 
 
 def fingerprint(source: Source) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from genjax.data.batches import indices, share, steps_per_epoch
+from genjax.data.batches import indices, placed, share, steps_per_epoch
 from genjax.errors import UserError
 
 
@@ -126,6 +126,6 @@ def _read(ordered: _Ordered, threads: int) -> Iterator[dict[str, np.ndarray]]:
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(2 * size, threads))
     batches = iter(grain.MapDataset.source(ordered).to_iter_dataset(options).batch(size))
     try:
-        yield from batches
+        yield from (placed(batch, ordered.part) for batch in batches)
     finally:
         batches.close()

@@ -1,11 +1,20 @@
-"""Small pieces that nets are made of: activations as config values, joining a label, folding pixels into channels."""
+"""Small pieces that nets are made of: activations, folding pixels into channels, time and label, attention, checks."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from genjax.errors import UserError
+
+xavier = nn.initializers.xavier_uniform()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,3 +86,117 @@ def depth_to_space(x: jax.Array, patch: int) -> jax.Array:
     b, h, w, c = x.shape
     x = x.reshape(b, h, w, patch, patch, c // (patch * patch))
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h * patch, w * patch, c // (patch * patch))
+
+
+def time_features(time: jax.Array, size: int, frequency: float = 1000.0) -> jax.Array:
+    """Sines and cosines of k clocks: [B] or [B, k] -> [B, k * size] float32 (arXiv:1706.03762, sec. 3.5).
+
+    The size / 2 frequencies are geometric from 1 to `frequency` [rad per unit of time]: at 1000, two times that differ
+    by 0.001 are told apart, and clocks within [-2, 2] are told apart by the lowest.
+    """
+    time = time.astype(jnp.float32).reshape(time.shape[0], -1)
+    angles = time[..., None] * np.geomspace(1.0, frequency, size // 2, dtype=np.float32)  # [B, k, size / 2]
+    return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1).reshape(time.shape[0], -1)
+
+
+def standardise(x: jax.Array) -> jax.Array:
+    """(x - mean) / std over the last axis, in float32: layer norm without a learned scale (arXiv:1607.06450)."""
+    x = x.astype(jnp.float32)
+    x = x - x.mean(-1, keepdims=True)
+    return x * jax.lax.rsqrt(jnp.square(x).mean(-1, keepdims=True) + 1e-6)
+
+
+def rowwise(layer: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """`layer` on [rows, D]: on CPU a Dense of an array with several leading axes has a slow gradient."""
+    return layer(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
+
+
+class Condition(nn.Module):
+    """Time [B] or [B, k] and label [B, classes] or None -> [B, width] float32: silu(MLP(time features) + W label)."""
+
+    width: int
+    frequency: float = 1000.0
+    size: int = 128
+
+    @nn.compact
+    def __call__(self, time: jax.Array, label: jax.Array | None) -> jax.Array:
+        h = nn.silu(nn.Dense(self.width, name="time_0")(time_features(time, self.size, self.frequency)))
+        h = nn.Dense(self.width, name="time_1")(h)
+        if label is not None:  # without a bias: a row of zeros, "no label", is the same as None
+            h = h + nn.Dense(self.width, use_bias=False, name="label")(label.astype(h.dtype))
+        return nn.silu(h)
+
+
+class Attention(nn.Module):
+    """Self-attention [B, N, D] -> [B, N, D] (arXiv:1706.03762, eq. 1); softmax and norms in float32.
+
+    `qk_norm`: queries and keys are divided by their root mean square and scaled, so that the logits stay bounded
+    (arXiv:2302.05442, sec. 3.1). `turn`: (cos, sin) [N, D / heads / 2], the rotations of `dit.Rope`, or None.
+    """
+
+    heads: int
+    qk_norm: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, turn: tuple[jax.Array, jax.Array] | None = None) -> jax.Array:
+        b, n, d = x.shape
+        size = d // self.heads
+        dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=xavier)
+        qkv = rowwise(dense(3 * d, name="qkv"), x).reshape(b, n, 3, self.heads, size)
+        q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+        if self.qk_norm:
+            q = _rms(q) * self.param("q_scale", nn.initializers.ones, (size,))
+            k = _rms(k) * self.param("k_scale", nn.initializers.ones, (size,))
+        if turn is not None:
+            q, k = rotate(q, *turn), rotate(k, *turn)
+        h = jax.nn.dot_product_attention(q.astype(self.dtype), k.astype(self.dtype), v)
+        return rowwise(dense(d, name="out"), h.reshape(b, n, d))
+
+
+def _rms(x: jax.Array) -> jax.Array:
+    x = x.astype(jnp.float32)
+    return x * jax.lax.rsqrt(jnp.square(x).mean(-1, keepdims=True) + 1e-6)
+
+
+def rotate(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
+    """Turns the pairs (x_i, x_{i + d/2}) of [B, N, heads, d] by the angles whose cos and sin are [N, d / 2]."""
+    a, b = jnp.split(x.astype(jnp.float32), 2, -1)
+    cos, sin = cos[:, None], sin[:, None]  # one angle for all heads
+    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1)
+
+
+def compute_type(net: str, dtype: str) -> Any:
+    """The type that a net computes in; UserError for any but float32, bfloat16 and float16."""
+    if dtype not in ("float32", "bfloat16", "float16"):
+        raise UserError(
+            f"{net}: dtype={dtype!r} is not a type to compute in: use float32, bfloat16 or float16, "
+            "e.g. --algorithm.net.dtype=bfloat16."
+        )
+    return jnp.dtype(dtype)
+
+
+def check_sizes(net: str, **sizes: float) -> None:
+    """Raises UserError for the first of `sizes` below 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise UserError(f"{net}: {name}={size} must be at least 1, e.g. --algorithm.net.{name}=1.")
+
+
+def check_heads(net: str, width: int, heads: int) -> None:
+    """Raises UserError unless `width` channels divide into `heads`."""
+    if width % heads:
+        fit = [n for n in range(1, width + 1) if width % n == 0]
+        near = min(fit, key=lambda n: abs(n - heads))
+        raise UserError(
+            f"{net}: {width} channels do not divide into {heads} heads: use e.g. --algorithm.net.heads={near}."
+        )
+
+
+def check_images(net: str, shape: tuple[int, ...], out: tuple[int, ...]) -> None:
+    """Raises UserError unless shape = (H, W, C) and out = (H, W, any C)."""
+    if len(shape) != 3 or len(out) != 3 or tuple(shape[:2]) != tuple(out[:2]):
+        raise UserError(
+            f"{net} maps images [H, W, C] to images of the same H and W, got {tuple(shape)} -> {tuple(out)}: "
+            "use TimeMLP for other shapes, e.g. --algorithm.net='TimeMLP()'."
+        )

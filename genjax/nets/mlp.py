@@ -1,4 +1,4 @@
-"""Fully connected nets: plain layers (linear, deep) and gated ones."""
+"""Fully connected nets: plain layers (linear, deep), gated ones, and layers that depend on time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax.config import field
-from genjax.nets.blocks import Activation, Relu, join
+from genjax.nets.blocks import Activation, Condition, Relu, Silu, check_sizes, join
 
 he = nn.initializers.he_normal()
 
@@ -45,3 +45,30 @@ class GatedMLP(nn.Module):
             h, gate = jnp.split(nn.Dense(2 * width, kernel_init=he)(x), 2, -1)  # both maps in one matrix product
             x = h * nn.sigmoid(gate)
         return nn.Dense(math.prod(out))(x).reshape(-1, *out)
+
+
+class TimeMLP(nn.Module):
+    """(x [B, ...], time [B] or [B, k], label [B, classes] or None) -> [B, *out]: a denoiser for points of the plane.
+
+    Residual layers h + act((W h + b) (1 + s) + t) whose scale s and shift t are linear in an embedding of time and
+    label (FiLM, arXiv:1709.07871); the last layer starts at zero.
+    """
+
+    hidden: tuple[int, ...] = field((256, 256, 256), "widths of the hidden layers")
+    activation: Activation = field(Silu(), "after every hidden layer")
+    waves: int = field(0, "frequencies 1, 2, 4, … rad of sinusoidal features of x; 0: x alone")
+    frequency: float = field(1000.0, "highest frequency of the time features [rad per unit of time]")
+
+    @nn.compact
+    def __call__(self, x: jax.Array, time: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+        check_sizes("TimeMLP", hidden=min(self.hidden, default=0), frequency=self.frequency)
+        x = join(x, None).astype(jnp.float32)
+        angles = (x[..., None] * 2.0 ** jnp.arange(self.waves)).reshape(x.shape[0], -1)
+        h = jnp.concatenate([x, jnp.cos(angles), jnp.sin(angles)], -1)
+        condition = Condition(self.hidden[0], self.frequency, name="condition")(time, label)
+        for width in self.hidden:
+            scale, shift = jnp.split(nn.Dense(2 * width)(condition), 2, -1)
+            new = self.activation(nn.Dense(width, kernel_init=he)(h) * (1 + scale) + shift)
+            h = h + new if h.shape == new.shape else new
+        last = nn.Dense(math.prod(out), kernel_init=nn.initializers.zeros, name="last")
+        return last(h).reshape(-1, *out)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from genjax.config import field
 from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_keys, example_normal, single
 from genjax.data.images import to_float
+from genjax.ema import Decay
 from genjax.errors import UserError, at_least
 from genjax.nets import GatedMLP
 from genjax.optim import Adam
@@ -178,7 +179,7 @@ def algorithm(cfg: VAE, spec: Spec) -> Algorithm:
     def bound_loss(params, key, batch, step):
         return loss(params, key, batch, step, cfg, spec)
 
-    init, step = single(init_params, bound_loss, cfg.optimiser(spec.steps), cfg.ema)
+    init, step = single(init_params, bound_loss, cfg.optimiser(spec.steps), Decay(cfg.ema))
 
     def evaluate(key: jax.Array, state: State, batch: Batch) -> Parts:
         return elbo(averaged(state), key, batch, cfg, spec)

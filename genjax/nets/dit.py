@@ -1,0 +1,149 @@
+"""Diffusion transformer, adaLN-zero (Peebles & Xie 2022, arXiv:2212.09748).
+
+Patches are tokens; every block is attention and an MLP, each inside a norm whose shift, scale and gate are linear in an
+embedding c of time and label, and start at zero, so that the net starts as the identity on tokens:
+
+    x <- x + gate_1(c) attention(norm(x) (1 + scale_1(c)) + shift_1(c))
+    x <- x + gate_2(c) mlp(norm(x) (1 + scale_2(c)) + shift_2(c))                                  (fig. 3, sec. 3.2)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax.config import field
+from genjax.errors import UserError
+from genjax.nets.blocks import (
+    Attention,
+    Condition,
+    check_heads,
+    check_images,
+    check_sizes,
+    compute_type,
+    depth_to_space,
+    rowwise,
+    space_to_depth,
+    standardise,
+    xavier,
+)
+
+zeros = nn.initializers.zeros
+
+
+@dataclasses.dataclass(frozen=True)
+class Rope:
+    """Axial rotary positions (arXiv:2104.09864; in 2-D arXiv:2403.13298, eq. 8): scores depend on differences only.
+
+    Half of the pairs of a head turn with the row, half with the column, at d/4 geometric frequencies from 1 down.
+    """
+
+    base: float = field(100.0, "the slowest pair turns about 1 / base rad a patch")
+
+    def embedding(self, net: nn.Module, h: int, w: int, width: int) -> jax.Array | float:
+        """Nothing is added to the tokens."""
+        return 0.0
+
+    def turn(self, h: int, w: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """(cos, sin) [h * w, size / 2] of the angles by which a head's pairs turn; `size`: channels of a head."""
+        if size % 4:
+            raise UserError(
+                f"DiT: heads of {size} channels cannot turn with rows and columns: Rope needs width / heads divisible "
+                "by 4, e.g. --algorithm.net.positions='Learned()'."
+            )
+        speed = self.base ** -(np.arange(size // 4) / (size // 4))
+        row, column = np.divmod(np.arange(h * w), w)
+        angles = np.concatenate([row[:, None] * speed, column[:, None] * speed], -1).astype(np.float32)
+        return np.cos(angles), np.sin(angles)
+
+
+@dataclasses.dataclass(frozen=True)
+class Learned:
+    """A learned vector for each patch, added to the tokens: for one image size only."""
+
+    std: float = field(0.02, "standard deviation at the start")
+
+    def embedding(self, net: nn.Module, h: int, w: int, width: int) -> jax.Array | float:
+        """[h * w, width], a parameter of `net`."""
+        return net.param("positions", nn.initializers.normal(self.std), (h * w, width))
+
+    def turn(self, h: int, w: int, size: int) -> None:
+        """Nothing turns."""
+
+
+class Block(nn.Module):
+    """One adaLN-zero block: tokens [B, N, D], modulation [B, 6 D] -> tokens."""
+
+    heads: int
+    mlp_ratio: int
+    qk_norm: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array, modulation: jax.Array, turn: tuple[jax.Array, jax.Array] | None) -> jax.Array:
+        shift1, scale1, gate1, shift2, scale2, gate2 = jnp.split(modulation[:, None], 6, -1)
+        h = (standardise(x) * (1 + scale1) + shift1).astype(self.dtype)
+        x = x + gate1.astype(self.dtype) * Attention(self.heads, self.qk_norm, self.dtype, name="attention")(h, turn)
+        h = (standardise(x) * (1 + scale2) + shift2).astype(self.dtype)
+        return x + gate2.astype(self.dtype) * rowwise(self.mlp, h)
+
+    def mlp(self, x: jax.Array) -> jax.Array:
+        """Two layers with a GELU on [rows, D]."""
+        width = x.shape[-1]
+        h = nn.Dense(self.mlp_ratio * width, dtype=self.dtype, kernel_init=xavier, name="mlp_0")(x)
+        return nn.Dense(width, dtype=self.dtype, kernel_init=xavier, name="mlp_1")(nn.gelu(h))
+
+
+class DiT(nn.Module):
+    """(x [B, H, W, C], time [B] or [B, k], label [B, classes] or None) -> [B, *out] float32, out = (H, W, any C)."""
+
+    patch: int = field(4, "side of a patch [pixels]: a token")
+    width: int = field(192, "channels of a token")
+    depth: int = field(6, "blocks")
+    heads: int = field(3, "attention heads")
+    mlp_ratio: int = field(4, "hidden width of the MLP, in widths")
+    positions: Rope | Learned = field(Rope(), "how a token knows its place")
+    qk_norm: bool = field(True, "RMS norm of queries and keys")
+    dtype: str = field("float32", "type to compute in: float32, bfloat16, float16; parameters stay float32")
+    remat: bool = field(False, "recompute each block in the backward pass: less memory, more time", execution=True)
+    frequency: float = field(1000.0, "highest frequency of the time features [rad per unit of time]")
+
+    @nn.compact
+    def __call__(self, x: jax.Array, time: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+        dtype = self._check(x.shape[1:], out)
+        h, w = out[0] // self.patch, out[1] // self.patch
+        tokens = space_to_depth(x, self.patch).reshape(x.shape[0], h * w, -1)
+        tokens = rowwise(nn.Dense(self.width, dtype=dtype, kernel_init=xavier, name="patches"), tokens)
+        tokens = tokens + jnp.asarray(self.positions.embedding(self, h, w, self.width), dtype)
+        turn = self.positions.turn(h, w, self.width // self.heads)
+        condition = Condition(self.width, self.frequency, name="condition")(time, label)
+        block = nn.remat(Block) if self.remat else Block
+        for i in range(self.depth):  # named, so that remat does not rename the parameters
+            modulation = nn.Dense(6 * self.width, kernel_init=zeros, name=f"modulation_{i}")(condition)
+            tokens = block(self.heads, self.mlp_ratio, self.qk_norm, dtype, name=f"block_{i}")(tokens, modulation, turn)
+        shift, scale = jnp.split(
+            nn.Dense(2 * self.width, kernel_init=zeros, name="modulation")(condition)[:, None], 2, -1
+        )
+        tokens = standardise(tokens) * (1 + scale) + shift
+        patches = rowwise(nn.Dense(self.patch**2 * out[2], kernel_init=zeros, name="last"), tokens)
+        return depth_to_space(patches.reshape(-1, h, w, self.patch**2 * out[2]), self.patch)
+
+    def _check(self, shape: tuple[int, ...], out: tuple[int, ...]) -> Any:
+        """Raises UserError for sizes that do not fit; returns the type to compute in."""
+        sizes = {name: getattr(self, name) for name in ("patch", "width", "depth", "heads", "mlp_ratio", "frequency")}
+        check_sizes("DiT", **sizes)
+        check_images("DiT", shape, out)
+        check_heads("DiT", self.width, self.heads)
+        h, w = out[:2]
+        if h % self.patch or w % self.patch:
+            fit = max(n for n in range(1, self.patch + 1) if h % n == 0 and w % n == 0)
+            raise UserError(
+                f"DiT: image {h}x{w} does not divide into patches of {self.patch}: use a patch that divides both, "
+                f"e.g. --algorithm.net.patch={fit}."
+            )
+        return compute_type("DiT", self.dtype)

@@ -1,0 +1,118 @@
+"""U-Net for denoising: DDPM's (Ho et al. 2020, arXiv:2006.11239, app. B) with the residual block of ADM.
+
+The block (Dhariwal & Nichol 2021, arXiv:2105.05233, sec. 3.1) scales and shifts its second group norm by an embedding c
+of time and label: h <- conv(silu(norm(conv(silu(norm(x)))) (1 + scale(c)) + shift(c))), added to x; the second
+convolution starts at zero. Pixels are folded into channels first (`patch`), and sizes change by folding and unfolding:
+convolutions with few channels at full size, and transposed convolutions, are slow.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from genjax.config import field
+from genjax.errors import UserError
+from genjax.nets.blocks import (
+    Attention,
+    Condition,
+    check_heads,
+    check_images,
+    check_sizes,
+    compute_type,
+    depth_to_space,
+    space_to_depth,
+)
+
+zeros = nn.initializers.zeros
+
+
+def _norm(x: jax.Array, dtype: Any) -> jax.Array:
+    """Group norm, statistics in float32 (arXiv:1803.08494); a submodule of the caller."""
+    return nn.GroupNorm(math.gcd(8, x.shape[-1]), dtype=dtype)(x)
+
+
+class Residual(nn.Module):
+    """Maps [B, H, W, C] and condition [B, D] -> [B, H, W, width]; then attention over the pixels if `heads`."""
+
+    width: int
+    heads: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array, condition: jax.Array) -> jax.Array:
+        h = nn.Conv(self.width, (3, 3), dtype=self.dtype)(nn.silu(_norm(x, self.dtype)))
+        film = nn.Dense(2 * self.width, dtype=self.dtype, name="film")(condition)
+        scale, shift = jnp.split(film[:, None, None], 2, -1)
+        h = nn.silu(_norm(h, self.dtype) * (1 + scale) + shift)
+        h = nn.Conv(self.width, (3, 3), dtype=self.dtype, kernel_init=zeros)(h)
+        x = x if x.shape == h.shape else nn.Conv(self.width, (1, 1), dtype=self.dtype, name="skip")(x)
+        return self.attend(x + h) if self.heads else x + h
+
+    def attend(self, x: jax.Array) -> jax.Array:
+        """x + attention(norm(x)) over the H * W pixels."""
+        tokens = _norm(x, self.dtype).reshape(x.shape[0], -1, x.shape[-1])
+        return x + Attention(self.heads, dtype=self.dtype, name="attention")(tokens).reshape(x.shape)
+
+
+class UNet(nn.Module):
+    """(x [B, H, W, C], time [B] or [B, k], label [B, classes] or None) -> [B, *out] float32, out = (H, W, any C)."""
+
+    widths: tuple[int, ...] = field((64, 128), "channels of each level, each at half the size of the one before")
+    blocks: int = field(2, "residual blocks a level, down and up")
+    patch: int = field(2, "side of the patch folded into channels first [pixels]")
+    attention: tuple[int, ...] = field((7,), "heights of the maps [patches] with self-attention")
+    heads: int = field(4, "attention heads")
+    dtype: str = field("float32", "type to compute in: float32, bfloat16, float16; parameters stay float32")
+    remat: bool = field(False, "recompute each block in the backward pass: less memory, more time", execution=True)
+    frequency: float = field(1000.0, "highest frequency of the time features [rad per unit of time]")
+
+    @nn.compact
+    def __call__(self, x: jax.Array, time: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+        dtype = self._check(x.shape[1:], out)
+        condition = Condition(4 * self.widths[0], self.frequency, name="condition")(time, label)
+        x = nn.Conv(self.widths[0], (3, 3), dtype=dtype, name="patches")(space_to_depth(x, self.patch))
+        skips = []
+        for level, width in enumerate(self.widths):
+            if level:
+                x = nn.Conv(width, (1, 1), dtype=dtype, name=f"down_{level}")(space_to_depth(x, 2))
+            for i in range(self.blocks):
+                x = self.block(x, condition, width, f"down_{level}_{i}")
+                skips.append(x)
+        x = self.block(x, condition, self.widths[-1], "middle")
+        for level, width in reversed(list(enumerate(self.widths))):
+            for i in range(self.blocks):
+                x = self.block(jnp.concatenate([x, skips.pop()], -1), condition, width, f"up_{level}_{i}")
+            if level:
+                x = nn.Conv(4 * self.widths[level - 1], (1, 1), dtype=dtype, name=f"up_{level}")(x)
+                x = depth_to_space(x, 2)
+        x = nn.silu(_norm(x, jnp.float32))
+        x = nn.Conv(self.patch**2 * out[2], (3, 3), kernel_init=zeros, name="last")(x)
+        return depth_to_space(x, self.patch)
+
+    def block(self, x: jax.Array, condition: jax.Array, width: int, name: str) -> jax.Array:
+        """A residual block, with attention at the chosen sizes; named, so that remat does not rename the parameters."""
+        heads = self.heads if x.shape[1] in self.attention else 0
+        block = nn.remat(Residual) if self.remat else Residual
+        return block(width, heads, jnp.dtype(self.dtype), name=name)(x, condition)
+
+    def _check(self, shape: tuple[int, ...], out: tuple[int, ...]) -> Any:
+        """Raises UserError for sizes that do not fit; returns the type to compute in."""
+        sizes = {name: getattr(self, name) for name in ("blocks", "patch", "heads", "frequency")}
+        check_sizes("UNet", widths=min(self.widths, default=0), **sizes)
+        check_images("UNet", shape, out)
+        levels = len(self.widths)
+        unit, (h, w) = self.patch * 2 ** (levels - 1), out[:2]
+        if h % unit or w % unit:
+            raise UserError(
+                f"UNet: image {h}x{w} does not divide by {unit} = patch {self.patch} x 2^{levels - 1} for {levels} "
+                "widths: use a smaller --algorithm.net.patch or fewer --algorithm.net.widths."
+            )
+        for level, width in enumerate(self.widths):
+            if h // self.patch // 2**level in self.attention:
+                check_heads("UNet", width, self.heads)
+        return compute_type("UNet", self.dtype)
