@@ -121,6 +121,16 @@ class Checkpoints:
         args = ocp.args.Composite(state=ocp.args.StandardRestore(jax.tree.map(_placed, like)))
         return self._manager.restore(step, args=args).state, about["meta"]
 
+    def at(self, step: int, like: Any) -> Any:
+        """Returns the state of one step of `all_steps`; UserError if that checkpoint is not there or not intact."""
+        self.wait()
+        fault = _fault(self.directory / str(step)) if step in self.all_steps() else "it is not there"
+        if fault is not None:
+            kept = ", ".join(map(str, self.all_steps())) or "none"
+            raise UserError(f"no checkpoint of step {step} in {self.directory} ({fault}): there are {kept}")
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(jax.tree.map(_placed, like)))
+        return self._manager.restore(step, args=args).state
+
     def _corrupt(self, steps: list[int]) -> list[str]:
         """Returns what is wrong with the leading, corrupt ones of `steps`; all processes get the same number."""
         faults = []

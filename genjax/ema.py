@@ -1,7 +1,7 @@
 """Averages of the weights over training, as config values with `init(params)` and `update(ema, params, step)`.
 
-`Decay` is the usual exponential average. `Power` keeps averages whose memory grows with the run, at several widths, from
-snapshots of which `mix` makes the average of any other width after training (Karras et al. 2024, arXiv:2312.02696):
+`Decay` is the usual exponential average. `Power` keeps averages whose memory grows with the run, at several widths;
+from snapshots of them `mix` makes that of any other width after training (Karras et al. 2024, arXiv:2312.02696):
 
     theta_gamma(t) = (gamma + 1) / t^(gamma + 1) * integral_0^t tau^gamma theta(tau) dtau                       (eq. 2)
 """

@@ -7,9 +7,11 @@ checkpoints/ and samples/.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +24,7 @@ from genjax import platform
 from genjax.checkpoint import Checkpoints
 from genjax.config import digest, field, to_json
 from genjax.core import Algorithm, Spec, State, guarded
-from genjax.data import Digits, FashionMNIST, Folder, Stock, Toy, fingerprint, train_batches
+from genjax.data import Digits, FashionMNIST, Folder, Photographs, Stock, Toy, fingerprint, train_batches
 from genjax.data.batches import eval_batches, prefetch, steps_per_epoch
 from genjax.errors import Preempted, UserError, at_least
 from genjax.log import Log, make_directory
@@ -37,7 +39,7 @@ MOST_SKIPS = 20  # steps in a row that may be skipped because something was not 
 class Experiment:
     """One run. Fields marked execution change how it is carried out, not its result, and are no part of its digest."""
 
-    data: Digits | FashionMNIST | Folder | Stock | Toy | Any = field(None, "the data set; any config with load()")
+    data: Digits | FashionMNIST | Folder | Photographs | Stock | Toy | Any = field(None, "the data set; any config with load()")
     algorithm: Callable[[Spec], Algorithm] = field(None, "the model with its training rule")
     steps: int = field(1000, "training steps")
     batch: int = field(128, "examples a step, over all devices")
@@ -92,11 +94,33 @@ class Run:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def sample(self, n: int) -> np.ndarray:
-        """Samples 0..n-1, [n, ...], at most evaluate_batch at a time."""
-        fn, given, most = self.compiled(self.algorithm.sample), self.given(n), self.exp.evaluate_batch
-        parts = [{name: x[i : i + most] for name, x in given.items()} for i in range(0, n, most)]
-        drawn = [fn(self.key(2), self.state, self.exp.layout.put(part, None)) for part in parts]
-        return np.concatenate([np.asarray(x) for x in drawn])
+        """Samples 0..n-1, [n, ...]."""
+        return self.draw(self.algorithm.sample, self.given(n))
+
+    def draw(self, fn: Callable, given: dict[str, Any], state: Any = None) -> np.ndarray:
+        """fn(key, state, given) -> [B, ...] over all rows of `given`, evaluate_batch at a time; tells how far it is.
+
+        `state` is the run's own, or any tree of arrays that fn wants instead.
+        """
+        state = self.state if state is None else state
+        compiled, n, most, parts = self.compiled(fn), len(given["index"]), self.exp.evaluate_batch, []
+        start = told = time.monotonic()
+        for i in range(0, n, most):
+            part = {name: x[i : i + most] for name, x in given.items()}
+            parts.append(np.asarray(compiled(self.key(2), state, self.exp.layout.put(part, None))))
+            if time.monotonic() - told > 20.0 and i + most < n:
+                told = time.monotonic()
+                left = (told - start) * (n - i - most) / (i + most)
+                self.log.note(f"{i + most} of {n} samples drawn, {left:.0f} s left")
+        return np.concatenate(parts)
+
+    def snapshots(self) -> Iterator[tuple[int, State]]:
+        """(step, state) of every checkpoint that was kept (`--keep`), oldest first, one at a time in memory."""
+        exp, like = self.exp, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), self.state)
+        config = to_json(exp, execution=False)
+        with contextlib.closing(Checkpoints(self.log.directory / "checkpoints", config, exp.keep)) as checkpoints:
+            for step in checkpoints.all_steps():
+                yield step, checkpoints.at(step, like)
 
     def held_out(self) -> tuple[str, dict]:
         """The split that is looked at during training: "valid" where some is held out, else "test"."""

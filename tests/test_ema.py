@@ -51,7 +51,7 @@ def test_snapshots_of_two_widths_make_any_other(width):
     for step, theta in enumerate(thetas):
         state = average.update(state, {"net": jnp.asarray(theta)}, jnp.asarray(step))
         if (step + 1) % every == 0:
-            snapshots += [state["net"], state["net@0.05" if 0.05 != average.widths[0] else "net@0.1"]]
+            snapshots += [state["net"], state["net@0.05" if average.widths[0] != 0.05 else "net@0.1"]]
             steps += [step + 1, step + 1]
             widths += [0.05, 0.1]
     wanted = float(run(ema.Power((width,)), thetas)["net"])

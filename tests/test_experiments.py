@@ -100,7 +100,7 @@ def test_linear_autoencoder_reports_pca_and_the_plane_compares_two_models(fashio
 
 def test_toy2d_measures_the_distance_from_the_truth(tmp_path):
     exp = shrink(
-        toy2d.BASE, tmp_path, **{"data.train": 500, "data.test": 500, "finish.iwae": 100, "finish.samples": 500}
+        toy2d.BASE, tmp_path, **{"data.train": 500, "data.test": 500, "finish.density.samples": 100, "finish.samples": 500}
     )
     values = run("toy2d", exp, "base").log.result("truth")
     assert values["kl"] > 0.3 and 0 <= values["modes"] <= 8  # two steps: far from the truth

@@ -13,7 +13,7 @@ KNOWS = {  # package of genjax -> the packages of genjax that it may import
     "core": set(),
     "ema": {"config"},
     "latent": set(),
-    "metrics": set(),
+    "metrics": {"config"},
     "optim": {"config"},
     "parallel": {"config", "errors"},
     "log": {"errors", "data"},  # data.images writes the pictures

@@ -5,6 +5,7 @@ imported where it is needed, so a warm cache is read on machines that have none 
 """
 
 from genjax.data.folder import Folder
+from genjax.data.photographs import Photographs
 from genjax.data.source import Digits, FashionMNIST, Source, fingerprint, train_batches
 from genjax.data.stock import Stock
 from genjax.data.toy import Grid, Moons, Ring, Spiral, Toy
@@ -15,6 +16,7 @@ __all__ = [
     "Folder",
     "Grid",
     "Moons",
+    "Photographs",
     "Ring",
     "Source",
     "Spiral",

@@ -65,12 +65,12 @@ def take(arrays: Arrays, index: np.ndarray) -> Batch:
 
 
 def placed(batch: Batch, part: slice) -> Batch:
-    """Adds "position", uint32: the places of a process's examples in the global batch, whatever the layout of devices."""
+    """Adds "position", uint32: the places of a process's examples in the global batch, whatever the layout."""
     return {"position": np.arange(part.start, part.stop, dtype=np.uint32), **batch}
 
 
 def batch_at(arrays: Arrays, seed: int, step: int, batch: int, process: tuple[int, int] = (0, 1)) -> Batch:
-    """This process's part of global batch `step`: {"index": uint32 [b], "position", "image": [b, ...], "label": [b]}."""
+    """This process's part of global batch `step`: {"index": uint32 [b], "position", "image", "label" [b]}."""
     part = share(batch, process)
     return placed(take(arrays, indices(seed, step, len(arrays["image"]), batch)[part]), part)
 

@@ -23,7 +23,7 @@ def to_float(x: jax.Array) -> jax.Array:
 
 
 def signed(image: jax.Array) -> jax.Array:
-    """Images [B, H, W, C], uint8 or float in [0, 1] -> float32 in [-1, 1]; points [B, D] pass. The range of diffusion."""
+    """Images [B, H, W, C], uint8 or float in [0, 1] -> float32 in [-1, 1], diffusion's range; points [B, D] pass."""
     x = to_float(image)
     return 2.0 * x - 1.0 if x.ndim == 4 else x
 

@@ -150,6 +150,7 @@ class Attention(nn.Module):
             k = _rms(k) * self.param("k_scale", nn.initializers.ones, (size,))
         if turn is not None:
             q, k = rotate(q, *turn), rotate(k, *turn)
+        # no implementation is named: XLA's, which has forward derivatives (cuDNN's has none) and any head size
         h = jax.nn.dot_product_attention(q.astype(self.dtype), k.astype(self.dtype), v)
         return rowwise(dense(d, name="out"), h.reshape(b, n, d))
 

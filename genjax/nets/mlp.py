@@ -51,12 +51,13 @@ class TimeMLP(nn.Module):
     """(x [B, ...], time [B] or [B, k], label [B, classes] or None) -> [B, *out]: a denoiser for points of the plane.
 
     Residual layers h + act((W h + b) (1 + s) + t) whose scale s and shift t are linear in an embedding of time and
-    label (FiLM, arXiv:1709.07871); the last layer starts at zero.
+    label (FiLM, arXiv:1709.07871); the last layer starts at zero. Sines and cosines of x let it learn the sharp
+    functions near the data (arXiv:2006.10739).
     """
 
     hidden: tuple[int, ...] = field((256, 256, 256), "widths of the hidden layers")
     activation: Activation = field(Silu(), "after every hidden layer")
-    waves: int = field(0, "frequencies 1, 2, 4, … rad of sinusoidal features of x; 0: x alone")
+    waves: int = field(4, "frequencies 1, 2, 4, … [rad] of the sinusoidal features of x; 0: x alone")
     frequency: float = field(1000.0, "highest frequency of the time features [rad per unit of time]")
 
     @nn.compact
@@ -66,9 +67,9 @@ class TimeMLP(nn.Module):
         angles = (x[..., None] * 2.0 ** jnp.arange(self.waves)).reshape(x.shape[0], -1)
         h = jnp.concatenate([x, jnp.cos(angles), jnp.sin(angles)], -1)
         condition = Condition(self.hidden[0], self.frequency, name="condition")(time, label)
-        for width in self.hidden:
-            scale, shift = jnp.split(nn.Dense(2 * width)(condition), 2, -1)
-            new = self.activation(nn.Dense(width, kernel_init=he)(h) * (1 + scale) + shift)
+        for i, width in enumerate(self.hidden):
+            scale, shift = jnp.split(nn.Dense(2 * width, name=f"film_{i}")(condition), 2, -1)
+            new = self.activation(nn.Dense(width, kernel_init=he, name=f"hidden_{i}")(h) * (1 + scale) + shift)
             h = h + new if h.shape == new.shape else new
         last = nn.Dense(math.prod(out), kernel_init=nn.initializers.zeros, name="last")
         return last(h).reshape(-1, *out)

@@ -1,0 +1,131 @@
+"""How many steps does a picture need, which sampler makes the most of them, and how much guidance is good?
+
+    python -m experiments.samplers            all samplers at 1 to 35 steps on the model of experiments.diffusion
+    python -m experiments.samplers digits     the same on the model of `experiments.diffusion digits`
+
+Trains the model first if its run is not there. Tables: the Fréchet distance of each sampler's samples from the training
+set, how far deterministic samplers end from the exact solution of the same flow, scales of guidance by the label and by
+an earlier self, and averages of the weights of other widths, mixed after training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from experiments import diffusion
+from experiments.diffusion import check_images
+from genjax import cli, ema
+from genjax.config import edit, field
+from genjax.core import averaged
+from genjax.data.images import grid
+from genjax.diffusion import gaussian, samplers
+from genjax.diffusion.guidance import Guidance
+from genjax.errors import at_least
+from genjax.metrics.judges import Classifier, Components, Neighbours, Svm
+from genjax.train import Experiment, Run, run
+
+DETERMINISTIC = (samplers.Euler(), samplers.Heun(), samplers.DPMSolver2M())
+STOCHASTIC = (samplers.DDPM(), samplers.DDIM(0.5), samplers.EulerMaruyama(), samplers.Heun(churn=0.2))
+
+
+@dataclasses.dataclass(frozen=True)
+class Tables:
+    """Distances against steps, guidance, and width of the average; grids of the same samples under each."""
+
+    steps: tuple[int, ...] = field((1, 2, 4, 8, 18, 35), "denoising steps")
+    scales: tuple[float, ...] = field((1.0, 1.5, 2.0, 3.0, 5.0), "scales of guidance")
+    widths: tuple[float, ...] = field((0.03, 0.05, 0.075, 0.10, 0.15, 0.20), "averages mixed from the kept snapshots")
+    samples: int = field(500, "samples for each number")
+    exact: int = field(150, "steps of Heun's method that are taken for the exact solution")
+    distance: Components = field(Components(), "Fréchet distance on these features")
+    classifier: Classifier = field(Neighbours(), "reads the samples' classes")
+
+    def check(self, exp: Experiment, source) -> None:
+        """Raises UserError for tables that cannot be made."""
+        check_images(source)
+        at_least(1, finish__samples=self.samples, finish__exact=self.exact, finish__steps=min(self.steps, default=0))
+
+    def __call__(self, this: Run) -> None:
+        between = self.distance.fit(this.source.train)
+        floor = between(this.source.test["image"][: self.samples])
+        this.log.note(f"{self.distance.name} of {min(self.samples, len(this.source.test['image']))} real: {floor:.3f}")
+        this.log.result("samplers", {"real": floor, "samples": self.samples})
+        self.steps_table(this, between)
+        if this.exp.algorithm.conditional:
+            self.guidance_table(this, between)
+        if isinstance(this.exp.algorithm.ema, ema.Power):
+            self.width_table(this, between)
+
+    def steps_table(self, this: Run, between: Callable) -> None:
+        """Every sampler at every number of steps, from the same starts, without guidance."""
+        cfg, rows = edit(this.exp.algorithm, {"guidance": Guidance()}), []
+        few = this.given(min(self.samples, 100))
+        truth = draw(this, edit(cfg, {"sampler": samplers.Heun(), "schedule.steps": self.exact}), few)
+        for sampler in (*DETERMINISTIC, *STOCHASTIC):
+            for n in self.steps:
+                x = draw(this, edit(cfg, {"sampler": sampler, "schedule.steps": n}), this.given(self.samples))
+                values = {"distance": between(x)}
+                if sampler in DETERMINISTIC:
+                    values["error"] = float(np.sqrt(np.mean((x[: len(truth)] - truth) ** 2)))
+                rows.append(x[:3])
+                this.log.result("samplers", {f"{sampler!r} {n}": values})
+                shown = "".join(f", {values['error']:.4f} from the exact solution" * ("error" in values))
+                this.log.note(f"{sampler!r} {n} steps: {self.distance.name} {values['distance']:.3f}{shown}")
+        k = len(self.steps)
+        tiles = np.concatenate([np.concatenate(rows[i : i + k]) for i in range(0, len(rows), k)])
+        this.log.note(f"picture {this.log.picture('samplers', grid(tiles, 3 * k))}")
+
+    def guidance_table(self, this: Run, between: Callable) -> None:
+        """Scales of guidance, by the label and by the oldest snapshot."""
+        step, weak = next(this.snapshots())
+        read, given, rows = self.classifier.fit(this.source.train), this.given(self.samples), []
+        for name, other in (("label", None), (f"the model at step {step}", averaged(weak))):
+            for scale in self.scales:
+                x = draw(this, edit(this.exp.algorithm, {"guidance": Guidance(scale)}), given, other)
+                values = {"distance": between(x), "recognised": float(np.mean(read(x) == given["label"]))}
+                rows.append(x[: this.spec.classes])
+                this.log.result("guidance", {f"{name} {scale:g}": values})
+                this.log.note(
+                    f"guidance {scale:g} by {name}: {self.distance.name} {values['distance']:.3f}, "
+                    f"{100 * values['recognised']:.1f} % read as the class asked for"
+                )
+        this.log.note(f"picture {this.log.picture('guidance', grid(np.concatenate(rows), this.spec.classes))}")
+
+    def width_table(self, this: Run, between: Callable) -> None:
+        """Averages of other widths than those that were kept in training."""
+        kept = this.exp.algorithm.ema.widths
+        snapshots, steps, widths = [], [], []
+        for step, state in this.snapshots():
+            for width in kept:
+                snapshots.append(state.ema["net" if width == kept[0] else f"net@{width:g}"])
+                steps.append(step)
+                widths.append(width)
+        for width in self.widths:
+            mixed = ema.mix(snapshots, steps, widths, steps[-1], width)
+            x = draw(this, this.exp.algorithm, this.given(self.samples), main={"net": mixed})
+            this.log.result("widths", {f"{width:g}": between(x)})
+            this.log.note(f"average of width {width:g}: {self.distance.name} {between(x):.3f}")
+
+
+def draw(this: Run, cfg: gaussian.Diffusion, given: dict, weak: dict | None = None, main: dict | None = None):
+    """Samples [n, *shape] of the trained model under another sampler, schedule or guidance, or of other weights."""
+
+    def sample(key, weights, given):
+        return gaussian.sample(weights[0], key, given, cfg, this.spec, weights[1])
+
+    return this.draw(sample, given, (main or averaged(this.state), weak))
+
+
+EXPERIMENTS = {
+    "base": edit(diffusion.BASE, {"finish": Tables()}),
+    "digits": edit(
+        diffusion.EXPERIMENTS["digits"], {"finish": Tables(distance=Components(16), classifier=Svm())}
+    ),
+}
+
+if __name__ == "__main__":
+    cli.main(EXPERIMENTS, functools.partial(run, "diffusion"), __doc__)

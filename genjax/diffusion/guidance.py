@@ -1,0 +1,77 @@
+"""Guidance and thresholding: functions from denoisers to denoisers, so that every sampler takes them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from genjax.config import field
+from genjax.diffusion.samplers import Denoiser
+
+
+@dataclasses.dataclass(frozen=True)
+class Guidance:
+    """D = D_weak + scale (D_main - D_weak) for levels in [low, high], D_main outside.
+
+    With the unconditional model as the weak one it is classifier-free guidance (arXiv:2207.12598; its w is scale - 1),
+    with a worse version of the same model autoguidance (arXiv:2406.02507); the interval is that of arXiv:2404.07724.
+    """
+
+    scale: float = field(1.0, "1 = none")
+    low: float = field(0.0, "least level sigma / alpha that is guided")
+    high: float = field(float("inf"), "greatest level that is guided")
+
+    def __call__(self, main: Denoiser, weak: Denoiser) -> Denoiser:
+        if self.scale == 1.0:
+            return main
+
+        def guided(x: jax.Array, sigma: jax.Array) -> jax.Array:
+            strong, base = main(x, sigma), weak(x, sigma)
+            inside = (sigma >= self.low) & (sigma <= self.high)
+            return strong + jnp.where(inside, self.scale - 1.0, 0.0) * (strong - base)
+
+        return guided
+
+
+@dataclasses.dataclass(frozen=True)
+class Keep:
+    """No thresholding."""
+
+    def __call__(self, denoiser: Denoiser) -> Denoiser:
+        return denoiser
+
+
+@dataclasses.dataclass(frozen=True)
+class Static:
+    """Clips the denoised image to its range."""
+
+    limit: float = field(1.0, "images lie in [-limit, limit]")
+
+    def __call__(self, denoiser: Denoiser) -> Denoiser:
+        return lambda x, sigma: jnp.clip(denoiser(x, sigma), -self.limit, self.limit)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dynamic:
+    """Clips to the image's own quantile and divides by it, if that is beyond the range (arXiv:2205.11487, sec. 2.3)."""
+
+    quantile: float = field(0.995, "of the absolute pixel values of each image")
+    limit: float = field(1.0, "images lie in [-limit, limit]")
+
+    def __post_init__(self):
+        if not 0.0 < self.quantile <= 1.0:
+            raise ValueError(f"a quantile lies in (0, 1], got {self.quantile}")
+
+    def __call__(self, denoiser: Denoiser) -> Denoiser:
+        def clipped(x: jax.Array, sigma: jax.Array) -> jax.Array:
+            d = denoiser(x, sigma)
+            most = jnp.quantile(jnp.abs(d.reshape(d.shape[0], -1)), self.quantile, axis=1)
+            most = jnp.maximum(most, self.limit).reshape(-1, *[1] * (d.ndim - 1))
+            return jnp.clip(d, -most, most) * self.limit / most
+
+        return clipped
+
+
+Threshold = Keep | Static | Dynamic

@@ -1,0 +1,204 @@
+"""Paths from data to noise, z_t = alpha(t) x + sigma(t) eps, and every way to say what a net predicts of them.
+
+A path is a config value with `alpha`, `sigma`, `time` (the inverse of t -> sigma / alpha) and `clock` (what the net is
+told of t). A prediction is a pair of coefficients: the net's output is y = a x + b eps. As z is another such pair, x
+and eps follow from (z, y) by one 2x2 solve, and any prediction from any other; no converters are written one by one.
+All times are arrays of any shape; `solve` and `combine` take t [B] and data [B, ...].
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from genjax.config import field
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """z = (1 - t) x + t eps: rectified flow, flow matching with straight conditional paths (arXiv:2209.03003)."""
+
+    def alpha(self, t: jax.Array) -> jax.Array:
+        return 1.0 - t
+
+    def sigma(self, t: jax.Array) -> jax.Array:
+        return t
+
+    def time(self, ratio: jax.Array) -> jax.Array:
+        return ratio / (1.0 + ratio)
+
+    def clock(self, t: jax.Array) -> jax.Array:
+        return t
+
+
+@dataclasses.dataclass(frozen=True)
+class Cosine:
+    """z = cos(pi t / 2) x + sin(pi t / 2) eps (Salimans & Ho 2022, arXiv:2202.00512)."""
+
+    def alpha(self, t: jax.Array) -> jax.Array:
+        return jnp.cos(0.5 * jnp.pi * t)
+
+    def sigma(self, t: jax.Array) -> jax.Array:
+        return jnp.sin(0.5 * jnp.pi * t)
+
+    def time(self, ratio: jax.Array) -> jax.Array:
+        return jnp.arctan(ratio) / (0.5 * jnp.pi)
+
+    def clock(self, t: jax.Array) -> jax.Array:
+        return t
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearBeta:
+    """DDPM's linear beta in continuous time, ln alpha = -t² (b - a) / 4 - t a / 2 (arXiv:2011.13456, eq. 33)."""
+
+    low: float = field(0.1, "a: 1000 times DDPM's first beta")
+    high: float = field(20.0, "b: 1000 times DDPM's last beta")
+
+    def _log_alpha(self, t: jax.Array) -> jax.Array:
+        return -0.25 * t**2 * (self.high - self.low) - 0.5 * t * self.low
+
+    def alpha(self, t: jax.Array) -> jax.Array:
+        return jnp.exp(self._log_alpha(t))
+
+    def sigma(self, t: jax.Array) -> jax.Array:
+        return jnp.sqrt(-jnp.expm1(2.0 * self._log_alpha(t)))
+
+    def time(self, ratio: jax.Array) -> jax.Array:
+        total = jnp.log1p(ratio**2)  # = -2 ln alpha, a quadratic in t; its root without cancellation
+        return 2.0 * total / (self.low + jnp.sqrt(self.low**2 + 2.0 * (self.high - self.low) * total))
+
+    def clock(self, t: jax.Array) -> jax.Array:
+        return t
+
+
+@dataclasses.dataclass(frozen=True)
+class CosineBeta:
+    """The cosine schedule of Nichol & Dhariwal 2021 (arXiv:2102.09672, eq. 17), variance preserving."""
+
+    s: float = field(0.008, "offset that keeps the noise near t = 0 from vanishing too fast")
+
+    def _angle(self, t: jax.Array) -> jax.Array:
+        return 0.5 * jnp.pi * (t + self.s) / (1.0 + self.s)
+
+    def alpha(self, t: jax.Array) -> jax.Array:
+        return jnp.cos(self._angle(t)) / jnp.cos(self._angle(0.0))
+
+    def sigma(self, t: jax.Array) -> jax.Array:
+        # 1 - cos²a / cos²b = sin(a - b) sin(a + b) / cos²b
+        a, b = self._angle(t), self._angle(0.0)
+        return jnp.sqrt(jnp.sin(a - b) * jnp.sin(a + b)) / jnp.cos(b)
+
+    def time(self, ratio: jax.Array) -> jax.Array:
+        # tan² a = (ratio² + sin² b) / cos² b
+        b = self._angle(0.0)
+        angle = jnp.arctan(jnp.sqrt(ratio**2 + jnp.sin(b) ** 2) / jnp.cos(b))
+        return angle * (1.0 + self.s) / (0.5 * jnp.pi) - self.s
+
+    def clock(self, t: jax.Array) -> jax.Array:
+        return t
+
+
+@dataclasses.dataclass(frozen=True)
+class Exploding:
+    """z = x + sigma eps with t = sigma in (0, inf): EDM (Karras et al. 2022, arXiv:2206.00364)."""
+
+    def alpha(self, t: jax.Array) -> jax.Array:
+        return jnp.ones_like(t)
+
+    def sigma(self, t: jax.Array) -> jax.Array:
+        return t
+
+    def time(self, ratio: jax.Array) -> jax.Array:
+        return ratio
+
+    def clock(self, t: jax.Array) -> jax.Array:
+        return 0.25 * jnp.log(t)  # c_noise of table 1
+
+
+Path = Linear | Cosine | LinearBeta | CosineBeta | Exploding
+
+
+def rates(path: Path, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(alpha'(t), sigma'(t)) by automatic differentiation."""
+    one = jnp.ones_like(t)
+    return jax.jvp(path.alpha, (t,), (one,))[1], jax.jvp(path.sigma, (t,), (one,))[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class X:
+    """The net predicts the data."""
+
+    def coefficients(self, path: Path, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jnp.ones_like(t), jnp.zeros_like(t)
+
+
+@dataclasses.dataclass(frozen=True)
+class Eps:
+    """The net predicts the noise (DDPM)."""
+
+    def coefficients(self, path: Path, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jnp.zeros_like(t), jnp.ones_like(t)
+
+
+@dataclasses.dataclass(frozen=True)
+class V:
+    """v = alpha eps - sigma x (Salimans & Ho 2022, arXiv:2202.00512)."""
+
+    def coefficients(self, path: Path, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return -path.sigma(t), path.alpha(t)
+
+
+@dataclasses.dataclass(frozen=True)
+class Velocity:
+    """dz/dt = alpha' x + sigma' eps (flow matching; Lipman et al. 2023, arXiv:2210.02747)."""
+
+    def coefficients(self, path: Path, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return rates(path, t)
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """grad log p(z | x) = -eps / sigma (arXiv:2011.13456)."""
+
+    def coefficients(self, path: Path, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jnp.zeros_like(t), -1.0 / path.sigma(t)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preconditioned:
+    """EDM's F, of unit variance at every level: F = (s x - std² eps) / (std sqrt(s² + std²)) with s = sigma / alpha.
+
+    It is (x - c_skip z / alpha) / c_out with c_skip and c_out of arXiv:2206.00364, table 1, for any path.
+    """
+
+    std: float = field(0.5, "standard deviation of the data")
+
+    def coefficients(self, path: Path, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+        s = path.sigma(t) / path.alpha(t)
+        root = jnp.sqrt(s**2 + self.std**2)
+        return s / (self.std * root), -self.std / root
+
+
+Prediction = X | Eps | V | Velocity | Score | Preconditioned
+
+
+def over(a: jax.Array, x: jax.Array) -> jax.Array:
+    """a [B] or a scalar, shaped to multiply x [B, ...]."""
+    return jnp.reshape(a, (-1, *[1] * (x.ndim - 1)))
+
+
+def combine(what: Prediction, path: Path, t: jax.Array, x: jax.Array, eps: jax.Array) -> jax.Array:
+    """y = a x + b eps, what a perfect net would say: t [B], x and eps [B, ...] -> [B, ...]."""
+    a, b = what.coefficients(path, t)
+    return over(a, x) * x + over(b, x) * eps
+
+
+def solve(what: Prediction, path: Path, t: jax.Array, z: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(x, eps) from z = alpha x + sigma eps and y = a x + b eps; t [B], z and y [B, ...]."""
+    alpha, sigma, (a, b) = path.alpha(t), path.sigma(t), what.coefficients(path, t)
+    det = alpha * b - sigma * a
+    x = over(b / det, z) * z - over(sigma / det, z) * y
+    return x, over(alpha / det, z) * y - over(a / det, z) * z

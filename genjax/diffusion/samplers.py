@@ -1,0 +1,150 @@
+"""Samplers: each sees only a denoiser, D(x, sigma) = E[data | data + sigma eps = x].
+
+All work in the coordinates x = z / alpha, sigma = sigma_t / alpha_t, in which every path is the exploding one, Euler's
+method is DDIM, and the step to sigma = 0 is the denoiser itself. A sampler is a config value called for one step,
+
+    step(denoiser, x, before, (older, sigma, after), eps) -> x at `after`, D(x, sigma)
+
+where `before` and `older` are the denoised x and the level of the step before (in the first step: D's own, sigma) and
+eps is standard normal. `sample` walks down a schedule in one `lax.scan`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from genjax.config import field
+
+Denoiser = Callable[[jax.Array, jax.Array], jax.Array]  # (x [B, ...], sigma scalar) -> [B, ...]
+Levels = tuple[jax.Array, jax.Array, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Euler:
+    """First order on dx/dsigma = (x - D) / sigma (arXiv:2206.00364, eq. 1 and 3)."""
+
+    def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
+        _, sigma, after = levels
+        denoised = denoiser(x, sigma)
+        return x + (after - sigma) * (x - denoised) / sigma, denoised
+
+
+@dataclasses.dataclass(frozen=True)
+class Heun:
+    """Second order, with EDM's churn: noise is added before the step (arXiv:2206.00364, algorithm 2)."""
+
+    churn: float = field(0.0, "gamma: share by which the level is raised first; EDM's min(S_churn / N, sqrt(2) - 1)")
+    low: float = field(0.0, "S_tmin: least level at which noise is added")
+    high: float = field(float("inf"), "S_tmax: greatest level at which noise is added")
+    noise: float = field(1.0, "S_noise: scale of the noise that is added")
+
+    def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
+        _, sigma, after = levels
+        up = sigma * (1.0 + jnp.where((sigma >= self.low) & (sigma <= self.high), self.churn, 0.0))
+        x = x + jnp.sqrt(up**2 - sigma**2) * self.noise * eps
+        denoised = denoiser(x, up)
+        slope = (x - denoised) / up
+        end = x + (after - up) * slope
+        corrected = (end - denoiser(end, after)) / after
+        return x + (after - up) * 0.5 * (slope + corrected), denoised
+
+
+@dataclasses.dataclass(frozen=True)
+class DDIM:
+    """Keeps a share of the noise direction and draws the rest anew (Song et al. 2021, arXiv:2010.02502, eq. 12, 16)."""
+
+    eta: float = field(0.0, "0 = deterministic, 1 = DDPM's ancestral sampling")
+
+    def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
+        _, sigma, after = levels
+        denoised = denoiser(x, sigma)
+        fresh = self.eta * after * jnp.sqrt(jnp.maximum(1.0 - (after / sigma) ** 2, 0.0))
+        kept = jnp.sqrt(after**2 - fresh**2)
+        return denoised + kept / sigma * (x - denoised) + fresh * eps, denoised
+
+
+@dataclasses.dataclass(frozen=True)
+class DDPM:
+    """Draws from q(x_after | x, D), the posterior of the forward chain (Ho et al. 2020, arXiv:2006.11239, eq. 6, 7)."""
+
+    def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
+        _, sigma, after = levels
+        denoised = denoiser(x, sigma)
+        share = (after / sigma) ** 2
+        mean, variance = denoised + share * (x - denoised), after**2 * (1.0 - share)
+        return mean + jnp.sqrt(variance) * eps, denoised
+
+
+@dataclasses.dataclass(frozen=True)
+class EulerMaruyama:
+    """First order on the reverse SDE, with the score (D - x) / sigma² (arXiv:2011.13456, eq. 6)."""
+
+    def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
+        _, sigma, after = levels
+        denoised = denoiser(x, sigma)
+        variance = sigma**2 - after**2
+        return x + variance * (denoised - x) / sigma**2 + jnp.sqrt(variance) * eps, denoised
+
+
+@dataclasses.dataclass(frozen=True)
+class DPMSolver2M:
+    """DPM-Solver++(2M): second order with one evaluation a step and the last one's (arXiv:2211.01095, algorithm 2)."""
+
+    def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
+        older, sigma, after = levels
+        denoised = denoiser(x, sigma)
+        h, h_before = jnp.log(sigma / after), jnp.log(older / sigma)
+        slope = jnp.where(h_before > 0, h / (2.0 * jnp.maximum(h_before, 1e-12)), 0.0)  # 1 / (2 r); first step: none
+        extrapolated = denoised + slope * (denoised - before)
+        return after / sigma * x - jnp.expm1(-h) * extrapolated, denoised
+
+
+Sampler = Euler | Heun | DDIM | DDPM | EulerMaruyama | DPMSolver2M
+
+
+def walk(
+    sampler: Sampler,
+    denoiser: Denoiser,
+    x: jax.Array,
+    sigmas: jax.Array,
+    noise: Callable[[jax.Array], jax.Array],
+    keep: bool = False,
+    watch: Callable[[jax.Array], None] | None = None,
+) -> tuple[jax.Array, tuple]:
+    """From x at sigmas[0] to x at sigmas[-1], all above 0; noise(i) draws step i's standard normals, as x is shaped.
+
+    Returns (x, path): with `keep` the noisy and the denoised x of every step, each [n - 1, B, ...], else ().
+    Ascending levels with a deterministic sampler invert it (DDIM inversion). `watch` is called on the host with the
+    number of each step.
+    """
+
+    def one(carry, step):
+        (x, before), (i, *levels) = carry, step
+        if watch is not None:
+            jax.debug.callback(watch, i)
+        new, denoised = sampler(denoiser, x, before, tuple(levels), noise(i))
+        return (new, denoised), (x, denoised) if keep else ()
+
+    older = jnp.concatenate([sigmas[:1], sigmas[:-2]])
+    steps = (jnp.arange(len(sigmas) - 1), older[: len(sigmas) - 1], sigmas[:-1], sigmas[1:])
+    (x, _), path = jax.lax.scan(one, (x, jnp.zeros_like(x)), steps)
+    return x, path
+
+
+def sample(sampler: Sampler, denoiser: Denoiser, x, sigmas, noise, keep: bool = False, watch: Callable | None = None):
+    """Data [B, ...] from x = sigmas[0] eps: the walk down, then the denoiser at the last level; len(sigmas) steps.
+
+    With `keep`: the noisy and the denoised x of every step, each [n, B, ...]; the last denoised one is the sample.
+    """
+    x, path = walk(sampler, denoiser, x, sigmas, noise, keep, watch)
+    last = denoiser(x, sigmas[-1])
+    return tuple(jnp.concatenate([all_, v[None]]) for all_, v in zip(path, (x, last), strict=True)) if keep else last
+
+
+def still(x: jax.Array) -> Callable[[jax.Array], jax.Array]:
+    """The `noise` for deterministic samplers of x: zeros."""
+    return lambda i: jnp.zeros_like(x)

@@ -1,0 +1,77 @@
+"""Which noise levels training sees: time laws as inverse distribution functions, fed with stratified uniforms."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from genjax.config import field
+from genjax.core import Batch, example_keys
+
+GOLDEN = 0.6180339887498949  # frac(u + i GOLDEN) covers [0, 1) evenly for every batch size (Kronecker sequence)
+EDGE = 1e-6  # a uniform stays so far from 0 and 1, where some inverse distribution functions are infinite
+
+
+def strata(key: jax.Array, batch: Batch) -> jax.Array:
+    """Uniforms in (0, 1), [B]: evenly spread over a training batch (in the manner of VDM, arXiv:2107.00630, app. I.1).
+
+    Place i of the global batch gets frac(u + i GOLDEN) with one u for all, so the layout of devices does not matter and
+    each alone is uniform. Without places (evaluation) every example draws its own.
+    """
+    if "position" in batch:
+        u = jnp.mod(jax.random.uniform(key) + jnp.mod(batch["position"].astype(jnp.float32) * GOLDEN, 1.0), 1.0)
+    else:
+        u = jax.vmap(jax.random.uniform)(example_keys(key, batch["index"]))
+    return jnp.clip(u, EDGE, 1.0 - EDGE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform:
+    """t ~ U(low, high)."""
+
+    low: float = field(1e-4, "least time")
+    high: float = field(1.0, "greatest time")
+
+    def __call__(self, u: jax.Array) -> jax.Array:
+        return self.low + (self.high - self.low) * u
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """t uniform on {1/n, 2/n, …, 1}: the discrete times of DDPM (arXiv:2006.11239)."""
+
+    n: int = field(1000, "number of times")
+
+    def __post_init__(self):
+        if self.n < 1:
+            raise ValueError(f"a grid of times needs at least 1, got {self.n}")
+
+    def __call__(self, u: jax.Array) -> jax.Array:
+        return (jnp.floor(u * self.n) + 1.0) / self.n
+
+
+@dataclasses.dataclass(frozen=True)
+class LogitNormal:
+    """logit t ~ N(mean, std²), for paths with times in [0, 1] (Esser et al. 2024, arXiv:2403.03206, eq. 19)."""
+
+    mean: float = field(0.0, "of the logit; below 0 = more often near the data")
+    std: float = field(1.0, "of the logit")
+
+    def __call__(self, u: jax.Array) -> jax.Array:
+        return jax.nn.sigmoid(self.mean + self.std * jax.scipy.special.ndtri(u))
+
+
+@dataclasses.dataclass(frozen=True)
+class LogNormal:
+    """ln t ~ N(mean, std²), for the exploding path, where t is sigma (EDM: arXiv:2206.00364, table 1)."""
+
+    mean: float = field(-1.2, "of ln sigma")
+    std: float = field(1.2, "of ln sigma")
+
+    def __call__(self, u: jax.Array) -> jax.Array:
+        return jnp.exp(self.mean + self.std * jax.scipy.special.ndtri(u))
+
+
+Law = Uniform | Grid | LogitNormal | LogNormal

@@ -1,0 +1,1 @@
+"""Measures of generated data as functions of arrays; they know no algorithm."""

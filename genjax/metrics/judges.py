@@ -1,0 +1,79 @@
+"""Judges fitted on a data set's own training split: a Fréchet distance on its principal components, and classifiers.
+
+A judge is a config value; `fit(train)` of {"image": uint8 [N, H, W, C], "label": [N]} gives a function of images,
+uint8 or float in [0, 1].
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from genjax.config import field
+from genjax.metrics.frechet import frechet, moments
+
+
+def rows(images: Any) -> np.ndarray:
+    """Images, bytes or floats in [0, 1] -> float32 [N, D] in [0, 1]; what is beyond is clipped, as in a picture."""
+    x = np.asarray(images)
+    scale = 255.0 if x.dtype == np.uint8 else 1.0
+    return np.clip(x.reshape(len(x), -1).astype(np.float32) / scale, 0.0, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Components:
+    """Fréchet distance on whitened principal components: every direction that varies in real data counts alike."""
+
+    k: int = field(64, "components")
+
+    @property
+    def name(self) -> str:
+        return f"fd_pca{self.k}"
+
+    def fit(self, train: dict[str, Any]) -> Callable[[Any], float]:
+        """images [N, ...] -> squared distance from the training split; moments of the split are taken once."""
+        from sklearn.decomposition import PCA
+
+        real = rows(train["image"])
+        pca = PCA(min(self.k, *real.shape), whiten=True, svd_solver="covariance_eigh").fit(real)
+        reference = moments(pca.transform(real))
+        return lambda images: frechet(reference, moments(pca.transform(rows(images))))
+
+
+@dataclasses.dataclass(frozen=True)
+class Svm:
+    """Support vector machine with a Gaussian kernel, for small sets: 98 % on the digits' test split."""
+
+    gamma: float = field(0.1, "of exp(-gamma |x - y|²), pixels in [0, 1]")
+    c: float = field(10.0, "weight of the errors")
+
+    def fit(self, train: dict[str, Any]) -> Callable[[Any], np.ndarray]:
+        """images [N, ...] -> labels [N]."""
+        from sklearn.svm import SVC
+
+        machine = SVC(gamma=self.gamma, C=self.c).fit(rows(train["image"]), np.asarray(train["label"]))
+        return lambda images: machine.predict(rows(images))
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbours:
+    """Majority of the nearest training images on principal components, for larger sets."""
+
+    k: int = field(5, "neighbours")
+    components: int = field(64, "principal components")
+
+    def fit(self, train: dict[str, Any]) -> Callable[[Any], np.ndarray]:
+        """images [N, ...] -> labels [N]."""
+        from sklearn.decomposition import PCA
+        from sklearn.neighbors import KNeighborsClassifier
+
+        real = rows(train["image"])
+        pca = PCA(min(self.components, *real.shape), svd_solver="covariance_eigh").fit(real)
+        vote = KNeighborsClassifier(self.k).fit(pca.transform(real), np.asarray(train["label"]))
+        return lambda images: vote.predict(pca.transform(rows(images)))
+
+
+Classifier = Svm | Neighbours

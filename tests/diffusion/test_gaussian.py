@@ -1,0 +1,166 @@
+"""The one Gaussian loss: its optimum on Gaussian data for every named config; labels, shapes, likelihood."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax.config import edit
+from genjax.core import Spec
+from genjax.data.corruptions import Coarse
+from genjax.diffusion import gaussian, likelihood, named, paths, samplers, schedules
+from genjax.diffusion.guidance import Guidance, Keep
+from genjax.errors import UserError
+from genjax.nets import TimeMLP
+
+M, S = 0.3, 0.5
+SPEC = Spec((2,), 3, 10)
+
+
+class Oracle(nn.Module):
+    """The best net for data N(M, S²) under a config's path and prediction; `shift` makes it worse."""
+
+    cfg: gaussian.Diffusion
+
+    @nn.compact
+    def __call__(self, seen, clock, label, out):
+        shift = self.param("shift", nn.initializers.zeros, ())
+        path, std = self.cfg.path, self.cfg.std
+        t = jnp.exp(4.0 * clock) if isinstance(path, paths.Exploding) else clock
+        alpha, sigma = path.alpha(t)[:, None], path.sigma(t)[:, None]
+        z = seen * jnp.sqrt((std * alpha) ** 2 + sigma**2)  # undoes the scaling of the input
+        x = M + alpha * S**2 * (z - alpha * M) / (alpha**2 * S**2 + sigma**2)
+        return paths.combine(self.cfg.predict, path, t, x, (z - alpha * x) / sigma) + shift
+
+
+def oracle(cfg):
+    return edit(cfg, {"net": Oracle(cfg), "threshold": Keep()})
+
+
+def batch(n, seed=0, d=2):
+    x = M + S * np.random.default_rng(seed).standard_normal((n, d)).astype(np.float32)
+    return {"image": x, "label": np.arange(n, dtype=np.int32) % 3, "index": np.arange(n, dtype=np.uint32)}
+
+
+def optimum(cfg, t):
+    """weight(t) E |T - E[T | z]|² per dimension: (c - d alpha / sigma)² Var(x | z) for a target c x + d eps."""
+    alpha, sigma = cfg.path.alpha(t), cfg.path.sigma(t)
+    c, d = (cfg.target or cfg.predict).coefficients(cfg.path, t)
+    variance = S**2 * sigma**2 / (alpha**2 * S**2 + sigma**2)
+    return cfg.weight(cfg.path, t) * (c - d * alpha / sigma) ** 2 * variance
+
+
+@pytest.mark.parametrize("name", named.ALL)
+def test_the_optimal_loss_on_gaussian_data_is_its_closed_form(name):
+    cfg = oracle(named.ALL[name])
+    n = 100_000
+    data = batch(n) | {"position": np.arange(n, dtype=np.uint32)}
+    params = {"net": {"shift": jnp.zeros(())}}
+    found = np.asarray(
+        jax.jit(gaussian.loss, static_argnums=(3, 4))(params, jax.random.key(0), data, cfg, SPEC)["loss"]
+    )
+    u = (jnp.arange(n) + 0.5) / n
+    wanted = float(jnp.mean(optimum(cfg, cfg.time(u))))
+    assert abs(found.mean() - wanted) < 5 * found.std() / np.sqrt(n), (found.mean(), wanted)
+    off = {"net": {"shift": jnp.asarray(0.1)}}
+    worse = jax.jit(gaussian.loss, static_argnums=(3, 4))(off, jax.random.key(0), data, cfg, SPEC)["loss"]
+    more = np.asarray(worse) - found  # example by example: the same times and noise
+    assert more.mean() > 5 * more.std() / np.sqrt(n)
+
+
+@pytest.mark.parametrize("name", named.ALL)
+def test_every_named_config_samples_gaussian_data(name):
+    cfg = oracle(named.ALL[name])
+    given = {"index": np.arange(4000, dtype=np.uint32), "label": np.zeros(4000, np.int32)}
+    x = gaussian.sample({"net": {"shift": jnp.zeros(())}}, jax.random.key(1), given, cfg, SPEC)
+    assert abs(float(x.mean()) - M) < 0.03 and abs(float(x.std()) - S) < 0.03
+
+
+@pytest.mark.parametrize("name", named.ALL)
+def test_likelihood_by_the_flow_is_the_density(name):
+    cfg = oracle(named.ALL[name])
+    x = jnp.asarray(batch(16)["image"])
+    denoise = gaussian.denoiser({"net": {"shift": jnp.zeros(())}}, None, cfg, SPEC)
+    # the data with noise of the least level: N(M, S² + low²); levels that every path reaches
+    solver = likelihood.Flow(low=0.02, high=100.0, std=S, trace=likelihood.Exact(), tolerance=1e-5)
+    found = jax.jit(lambda x: solver(denoise, x, jax.random.key(0), jnp.arange(16)))(x)
+    v = S**2 + 0.02**2
+    wanted = -0.5 * jnp.sum((x - M) ** 2, -1) / v - jnp.log(2 * jnp.pi * v)
+    np.testing.assert_allclose(found, wanted, atol=1e-2)  # of which 0.3 / 100 · |x_T| / 100 is the end's mean
+    assert float(jnp.std(wanted)) > 0.5
+
+
+def test_hutchinson_is_unbiased_and_exact_for_diagonal_derivatives():
+    x, index = jax.random.normal(jax.random.key(0), (4, 3)), jnp.arange(4)
+    a = jax.random.normal(jax.random.key(1), (3, 3))
+    linear = lambda v, sigma: v @ a.T  # noqa: E731
+    traces = [likelihood.Hutchinson()(linear, x, 1.0, jax.random.key(i), index)[1] for i in range(2000)]
+    np.testing.assert_allclose(np.mean(traces), jnp.trace(a), atol=0.06)
+    _, exact = likelihood.Exact()(linear, x, 1.0, None, index)
+    np.testing.assert_allclose(exact, jnp.trace(a), rtol=1e-5)
+    square = lambda v, sigma: v**2  # noqa: E731
+    _, one = likelihood.Hutchinson()(square, x, 1.0, jax.random.key(0), index)
+    np.testing.assert_allclose(one, 2 * x.sum(-1), rtol=1e-5)
+
+
+def test_uniform_bytes_have_eight_bits():
+    image = jnp.asarray(np.random.default_rng(0).integers(0, 256, (8, 4, 4, 1), np.uint8))
+    x = likelihood.dequantised(image, jax.random.key(0), jnp.arange(8))
+    assert float(x.min()) >= -1.0 and float(x.max()) < 1.0
+    np.testing.assert_array_equal(jnp.floor((x + 1.0) * 128.0), image)
+    assert float(likelihood.bits_per_dim(jnp.asarray(16 * np.log(0.5)), 16)) == pytest.approx(8.0)  # density 1/2
+
+
+def test_labels_are_hidden_from_a_share_and_shown_in_evaluation():
+    class Tell(nn.Module):
+        """Says 1 where it sees a label, else 0."""
+
+        @nn.compact
+        def __call__(self, x, time, label, out):
+            return jnp.sum(label, -1)[:, None] * jnp.ones(out) + self.param("none", nn.initializers.zeros, ())
+
+    cfg = gaussian.Diffusion(net=Tell(), predict=paths.X(), conditional=True, drop=0.3)
+    data = batch(4000) | {"image": np.zeros((4000, 2), np.float32)}
+    params = {"net": {"none": jnp.zeros(())}}
+    training = gaussian.loss(params, jax.random.key(0), data, cfg, SPEC)["loss"]
+    assert abs(float(training.mean()) - 0.7) < 0.04
+    assert float(gaussian.evaluate(params, jax.random.key(0), data, cfg, SPEC)["loss"].min()) == 1.0
+    cfg = edit(cfg, {"guidance": Guidance(3.0), "schedule": schedules.Times(1), "sampler": samplers.Euler()})
+    x = gaussian.sample(params, jax.random.key(0), data, cfg, SPEC)
+    np.testing.assert_allclose(x, 3.0)  # 0 + 3 (1 - 0)
+    half = {"net": {"none": jnp.asarray(0.5)}}  # autoguidance: the weak model sees the label too, 1.5 + 3 (1 - 1.5)
+    np.testing.assert_allclose(gaussian.sample(params, jax.random.key(0), data, cfg, SPEC, half), 0.0, atol=1e-6)
+
+
+def test_a_net_that_is_given_a_degraded_image_sees_it():
+    spec = Spec((4, 4, 1), 0, 10)
+    cfg = gaussian.Diffusion(net=TimeMLP((8,)), given=Coarse(2), schedule=schedules.Times(2))
+    image = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 1), np.uint8)
+    data = {"image": image, "label": np.zeros(3, np.int32), "index": np.arange(3, dtype=np.uint32)}
+    algorithm = cfg(spec)
+    state = algorithm.init(jax.random.key(0), data)
+    leaves, tree = jax.tree.flatten(state.params)
+    noisy = [x + 0.1 * jax.random.normal(jax.random.key(i), x.shape) for i, x in enumerate(leaves)]
+    state = dataclasses.replace(state, ema={}, params=jax.tree.unflatten(tree, noisy))
+    x, y = (algorithm.sample(jax.random.key(0), state, data | {"image": i}) for i in (image, image[::-1]))
+    assert x.shape == (3, 4, 4, 1) and float(jnp.abs(x - y).max()) > 1e-3
+    same = algorithm.sample(jax.random.key(0), state, data | {"image": np.asarray(Coarse(2)(image / 255.0))})
+    np.testing.assert_allclose(x, same, rtol=1e-4, atol=1e-3)  # only the degraded image matters
+
+
+@pytest.mark.parametrize(
+    "changes, spec, told",
+    [
+        ({"conditional": True}, Spec((2,), 0, 10), "--algorithm.conditional=true needs labels"),
+        ({"guidance": Guidance(2.0)}, SPEC, "--algorithm.guidance.scale=2.0 sets the label against none"),
+        ({"guidance": Guidance(2.0), "conditional": True, "drop": 0.0}, SPEC, "use --algorithm.drop=0.1"),
+        ({"schedule": schedules.Karras(0)}, SPEC, "--algorithm.schedule.steps=0 must be at least 1"),
+        ({"drop": 1.5}, SPEC, "--algorithm.drop=1.5 must be at most 1"),
+    ],
+)
+def test_bad_configs_are_refused_before_anything_is_compiled(changes, spec, told):
+    with pytest.raises(UserError, match=told):
+        edit(named.FLOW, {"net": TimeMLP((8,)), **changes})(spec)

@@ -1,0 +1,51 @@
+"""Fréchet distance in closed form; judges that know the real from the rest."""
+
+import numpy as np
+import pytest
+
+from genjax.metrics.frechet import Moments, frechet, moments
+from genjax.metrics.judges import Components, Neighbours, Svm
+
+
+def test_distance_of_two_gaussians():
+    diagonal = lambda v: np.diag(np.asarray(v, float))  # noqa: E731
+    a = Moments(np.array([0.0, 1.0]), diagonal([1.0, 4.0]))
+    b = Moments(np.array([3.0, 1.0]), diagonal([9.0, 4.0]))
+    assert frechet(a, b) == pytest.approx(9.0 + (1.0 - 3.0) ** 2)
+    assert frechet(a, a) == pytest.approx(0.0, abs=1e-12)
+    rng = np.random.default_rng(0)
+    q, _ = np.linalg.qr(rng.standard_normal((2, 2)))  # rotated together, the distance stays
+    turn = lambda m: Moments(q @ m.mean, q @ m.covariance @ q.T)  # noqa: E731
+    assert frechet(turn(a), turn(b)) == pytest.approx(13.0)
+
+
+def test_distance_of_covariances_that_do_not_commute():
+    from scipy.linalg import sqrtm
+
+    rng = np.random.default_rng(1)
+    c = [x @ x.T for x in rng.standard_normal((2, 5, 5))]
+    wanted = np.trace(c[0] + c[1] - 2 * np.real(sqrtm(c[0] @ c[1])))
+    assert frechet(Moments(np.zeros(5), c[0]), Moments(np.zeros(5), c[1])) == pytest.approx(wanted, rel=1e-8)
+
+
+def test_moments_are_those_of_numpy_and_need_two():
+    x = np.random.default_rng(0).standard_normal((100, 3)).astype(np.float32)
+    found = moments(x)
+    np.testing.assert_allclose(found.mean, x.mean(0), atol=1e-6)
+    np.testing.assert_allclose(found.covariance, np.cov(x.T), atol=1e-6)
+    with pytest.raises(ValueError, match="at least 2 examples, got 1"):
+        moments(x[:1])
+
+
+def test_judges_of_the_digits(digits):
+    train, test = ({name: v[part] for name, v in digits.items()} for part in (slice(1437), slice(1437, None)))
+    for classifier, least in ((Svm(), 0.95), (Neighbours(components=32), 0.93)):
+        read = classifier.fit(train)
+        assert np.mean(read(test["image"]) == test["label"]) > least
+        assert np.mean(read(test["image"] / 255.0) == test["label"]) > least  # floats as well as bytes
+        assert np.mean(read(test["image"]) == np.roll(test["label"], 1)) < 0.3
+    between = Components(16).fit(train)
+    noise = np.random.default_rng(0).random((360, 8, 8, 1))
+    blurred = (test["image"] / 255.0 + np.roll(test["image"] / 255.0, 1, 2)) / 2
+    assert between(train["image"]) < 1e-6 < between(test["image"]) < between(blurred) < between(noise)
+    assert Components(16).name == "fd_pca16"
