@@ -34,6 +34,7 @@ lint: setup
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks.vae
+	$(BIN)/python -m benchmarks.diffusion
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -8,24 +8,18 @@ Prints Markdown tables; what they mean and what they were is in benchmarks/READM
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import importlib.util
-import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.turns import Failed, Worker, alternate, ratio
+from benchmarks.common import CHECKED, agreement, answer, machine, measure, need_torch, save_images
+from benchmarks.turns import Worker, ratio
 
-LR = 1e-3
-CHECKED = 3  # Adam steps in which both sides must agree
 TOLERANCE = 1e-4  # relative, of losses and gradient norms in float32
 
 
@@ -52,59 +46,27 @@ SIDES = {  # name -> (module, its first argument, its last ones)
     "loop, 10 in a scan": ("vae_genjax", "loop", ("10",)),
 }
 REFERENCE = "PyTorch eager"
-
-
-def save_images(path: Path) -> str:
-    """Writes training images, uint8 [60000, 28, 28, 1], and says which: Fashion-MNIST, or noise of its shape."""
-    import numpy as np
-
-    from genjax.data import FashionMNIST
-    from genjax.errors import UserError
-
-    try:
-        images, name = FashionMNIST().load().train["image"], "Fashion-MNIST"
-    except UserError:
-        images, name = np.random.default_rng(0).integers(0, 256, (60_000, 28, 28, 1), np.uint8), "noise"
-    np.save(path, images)
-    return name
+OPTIONAL = "PyTorch compile"  # needs a C++ compiler: the one side that may be absent
 
 
 def same_computation(name: str, images: Path, folder: Path) -> str:
     """Runs both sides from the same weights with the same noise; a line of what agreed, SystemExit if it did not."""
     saved = str(folder / f"{name}.npz")
-    ours, theirs = _json("vae_genjax", "check", name, str(images), saved), _json("vae_torch", "check", name, saved)
-    pairs = [pair for key in ("loss", "grad_norm") for pair in zip(ours[key], theirs[key], strict=True)]
-    errors = [abs(a - b) / abs(b) for a, b in pairs]
-    if ours["parameters"] != theirs["parameters"] or not all(error < TOLERANCE for error in errors):  # a NaN fails too
-        raise SystemExit(f"error: the two sides do not compute the same thing ({name}): {ours} against {theirs}")
+    ours, theirs = answer("vae_genjax", "check", name, str(images), saved), answer("vae_torch", "check", name, saved)
+    error = agreement(name, ours, theirs, TOLERANCE)
     first = " and ".join(f"{side['loss'][0]:.4f}" for side in (ours, theirs))
     return (
         f"{name}: {ours['parameters']:,} parameters on both sides, first loss {first} nats; losses and gradient norms "
-        f"of {CHECKED} Adam steps agree to {max(errors):.0e}"
+        f"of {CHECKED} Adam steps agree to {error:.0e}"
     )
 
 
-def _json(module: str, *args: str) -> dict:
-    command = [sys.executable, "-m", f"benchmarks.{module}", *args]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-
-
-def measure(name: str, images: Path, eager: bool, seconds: float, rounds: int) -> dict[str, Worker]:
-    """All sides of one net, with their rates."""
-    workers = {}
-    with ExitStack() as stack:
-        for side, (module, what, more) in SIDES.items():
-            if eager and what == "compile":
-                continue
-            try:
-                workers[side] = Worker(side, f"benchmarks.{module}", what, name, str(images), *more)
-                stack.callback(workers[side].close)
-            except Failed as failed:
-                if what != "compile":  # needs a C++ compiler: the one side that may be absent
-                    raise
-                print(f"left out: {failed}", file=sys.stderr)
-        alternate(list(workers.values()), seconds, rounds)
-    return workers
+def sides(name: str, images: Path, eager: bool) -> dict[str, tuple[str, ...]]:
+    """The commands of all sides of one net."""
+    commands = {side: (module, what, name, str(images), *more) for side, (module, what, more) in SIDES.items()}
+    if eager:
+        del commands[OPTIONAL]
+    return commands
 
 
 def table(name: str, workers: dict[str, Worker]) -> str:
@@ -183,27 +145,19 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = _arguments()
-    if importlib.util.find_spec("torch") is None:
-        sys.exit("error: PyTorch is not installed: run `make bench`, or pip install -r benchmarks/requirements.txt")
+    need_torch()
     os.environ["JAX_PLATFORMS"] = "cpu"  # of the workers too
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images.npy"
         data = save_images(images)
-        print(f"{os.cpu_count()} cores, {_processor()}; {data}; {args.rounds} rounds of {args.seconds:g} s\n")
+        print(f"{machine()}; {data}; {args.rounds} rounds of {args.seconds:g} s\n")
         for name in args.nets:
             print(same_computation(name, images, Path(folder)), flush=True)
         for name in args.nets:
-            workers = measure(name, images, args.eager, args.seconds, args.rounds)
+            workers = measure(sides(name, images, args.eager), args.seconds, args.rounds, 10, (OPTIONAL,))
             print("\n" + table(name, workers), flush=True)
     if args.warm:
         print("\n" + first_steps(args.warm, data == "Fashion-MNIST"))
-
-
-def _processor() -> str:
-    from genjax.platform import cpu_model
-
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "torch")]
-    return ", ".join([cpu_model().rsplit(" ", 1)[0], f"Python {platform.python_version()}", *versions])
 
 
 if __name__ == "__main__":

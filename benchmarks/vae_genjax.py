@@ -6,12 +6,14 @@ import dataclasses
 import json
 import sys
 import tempfile
+from typing import Any
 
 import jax
 import numpy as np
 
+from benchmarks.common import CHECKED, LR
 from benchmarks.turns import blocks
-from benchmarks.vae import CHECKED, LR, NETS, Net
+from benchmarks.vae import NETS, Net
 from genjax.config import field
 from genjax.core import Spec, example_keys, guarded
 from genjax.data import Source, train_batches
@@ -27,15 +29,17 @@ FOREVER = 10**9  # steps: the parent says when it is enough
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """Training images from a .npy file, uint8 [N, H, W, C]; the parent wrote them for both sides."""
+    """Training images from a .npy file, uint8 [N, H, W, C], labels in turn; the parent wrote them for both sides."""
 
     path: str = field("", "the file")
+    classes: int = field(0, "number of labels")
 
     def load(self) -> Source:
         images = np.load(self.path, mmap_mode="r")
-        train = {"image": images, "label": np.zeros(len(images), np.int32)}
+        train = {"image": images, "label": np.arange(len(images), dtype=np.int32) % max(self.classes, 1)}
         none = {name: array[:0] for name, array in train.items()}
-        return Source("images", images.shape[1:], 0, (), train, none, none, grid)
+        names = tuple(map(str, range(self.classes)))
+        return Source("images", images.shape[1:], self.classes, names, train, none, none, grid)
 
 
 def model(net: Net) -> VAE:
@@ -44,19 +48,19 @@ def model(net: Net) -> VAE:
     return VAE(net.latent, family(net.hidden), family(net.hidden[::-1]), optimiser=Adam(LR))
 
 
-def experiment(net: Net, path: str, chunk: int, runs: str) -> Experiment:
+def experiment(images: Images, algorithm: Any, batch: int, chunk: int, runs: str) -> Experiment:
     """The run behind a worker: metrics every 100 steps as usual, no evaluation, pictures or checkpoints."""
     never = {"evaluate_every": 0, "sample_every": 0, "save_every": FOREVER}
-    return Experiment(Images(path), model(net), FOREVER, net.batch, chunk=chunk, runs=runs, **never)
+    return Experiment(images, algorithm, FOREVER, batch, chunk=chunk, runs=runs, **never)
 
 
-def step(run: Run) -> None:
+def step(run: Run, **hello: Any) -> None:
     """Blocks of the bare step: gather on the host, put, step; the loop without its thread, metrics and bookkeeping."""
     exp = run.exp
     step_fn = exp.layout.train(guarded(run.algorithm.step), run.state)
     batches = train_batches(run.source, exp.seed, 0, exp.batch)
     state, key, pending = run.state, run.key(0), []
-    for steps in blocks():
+    for steps in blocks(**hello):
         for _ in range(steps // exp.chunk):
             parts = [next(batches) for _ in range(exp.chunk)]
             stacked = exp.layout.put({name: np.stack([part[name] for part in parts]) for name in parts[0]}, 1)
@@ -129,10 +133,12 @@ def check(net: Net, path: str, out: str) -> None:
 
 
 def main(side: str, name: str, path: str, more: str) -> None:
+    net = NETS[name]
     if side == "check":
-        return check(NETS[name], path, more)
+        return check(net, path, more)
     with tempfile.TemporaryDirectory() as runs:
-        this, checkpoints = start(experiment(NETS[name], path, int(more), runs), "benchmark", name)
+        exp = experiment(Images(path), model(net), net.batch, int(more), runs)
+        this, checkpoints = start(exp, "benchmark", name)
         if side == "loop":
             loop(this, checkpoints)
         else:

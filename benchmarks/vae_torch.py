@@ -21,8 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from benchmarks.common import CHECKED, LR
 from benchmarks.turns import blocks
-from benchmarks.vae import CHECKED, LR, NETS, Net
+from benchmarks.vae import NETS, Net
 
 DEFAULTS = {}  # torch.optim.Adam's own choice
 ADAMS = {"fused": {"fused": True}, "foreach": {"foreach": True}, "one by one": {"foreach": False}}
@@ -94,25 +95,27 @@ def trainer(
     return train
 
 
-def fastest(net: Net, images: torch.Tensor, rounds: int = 4, steps: int = 10) -> tuple[int, str]:
-    """The number of threads and the name in `ADAMS` that are fastest here and now, by medians of alternating blocks.
+def fastest(jobs: dict[str, Callable[[int], None]], rounds: int = 4, steps: int = 10) -> tuple[int, str]:
+    """The number of threads and the name in `jobs` that are fastest here and now, by medians of alternating blocks.
 
-    One thread can win: OpenMP's threads wait for each other after every operation, which is dear on a busy machine.
+    The threads are chosen with the first of the jobs. One can win: OpenMP's threads wait for each other after every
+    operation, which is dear on a busy machine.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    trainers = {name: trainer(net, images, adam) for name, adam in ADAMS.items()}
 
     def best(choices: list[tuple[int, str]]) -> tuple[int, str]:
+        if len(choices) == 1:
+            return choices[0]
         seconds = {choice: [] for choice in choices}
         for threads, name in choices * rounds:
             torch.set_num_threads(threads)
             start = time.perf_counter()
-            trainers[name](steps)
+            jobs[name](steps)
             seconds[threads, name].append(time.perf_counter() - start)
         return min(choices, key=lambda choice: statistics.median(seconds[choice][1:]))  # the first warms up
 
-    threads, _ = best([(n, "fused") for n in sorted({1, cores})])
-    return best([(threads, name) for name in ADAMS])
+    threads, _ = best([(n, next(iter(jobs))) for n in sorted({1, cores})])
+    return best([(threads, name) for name in jobs])
 
 
 def check(net: Net, path: str) -> None:
@@ -142,7 +145,7 @@ def main(side: str, name: str, path: str) -> None:
     if side == "defaults":
         threads, adam, train = torch.get_num_threads(), "default", trainer(net, images, DEFAULTS, draw=torch.bernoulli)
     else:
-        threads, adam = fastest(net, images)
+        threads, adam = fastest({name: trainer(net, images, adam) for name, adam in ADAMS.items()})
         torch.set_num_threads(threads)
         wrap = functools.partial(torch.compile, dynamic=False) if side == "compile" else lambda f: f
         train = trainer(net, images, ADAMS[adam], wrap)

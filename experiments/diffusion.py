@@ -24,7 +24,8 @@ from genjax.core import averaged
 from genjax.data import Digits, FashionMNIST
 from genjax.data.images import grid, signed, unsigned
 from genjax.diffusion import gaussian, named, samplers, schedules
-from genjax.diffusion.gaussian import Guidance
+from genjax.diffusion.guidance import Guidance
+from genjax.diffusion.likelihood import Flow, bits_per_dim, dequantised
 from genjax.ema import Power
 from genjax.errors import UserError, at_least
 from genjax.metrics.judges import Classifier, Components, Neighbours, Svm
@@ -38,22 +39,53 @@ class Report:
     """After training: sample grid, the way from noise to image and back; distance and recognition of samples."""
 
     samples: int = field(2000, "samples that are measured, 0 = none")
+    labels: tuple[int, ...] = field((), "classes of the sample grid, in turn; () = all")
+    likelihood: int = field(0, "test images whose log p is found by the probability-flow ODE, 0 = none")
+    low: float = field(0.01, "noise that the likelihood takes the data to have, in [-1, 1]; a grey level is 0.008")
     distance: Components = field(Components(), "Fréchet distance on these features")
     classifier: Classifier = field(Neighbours(), "reads the samples' classes, for a conditional model")
 
     def check(self, exp: Experiment, source) -> None:
         """Raises UserError for what cannot be drawn or measured."""
         check_images(source)
-        at_least(0, finish__samples=self.samples)
+        at_least(0, finish__samples=self.samples, finish__likelihood=self.likelihood)
+        if strange := [label for label in self.labels if not 0 <= label < source.classes]:
+            raise UserError(
+                f"--finish.labels: {source.name} has no class {strange[0]}, its {source.classes} classes are numbered "
+                f"from 0 to {source.classes - 1}."
+            )
+        if self.labels and not exp.algorithm.conditional:
+            raise UserError("--finish.labels asks for classes of a model without: use --algorithm.conditional=true.")
 
     def __call__(self, this: Run) -> None:
-        for path in pictures(this):
+        for path in pictures(this, self.labels):
             this.log.note(f"picture {path}")
+        if self.likelihood:
+            self.bits(this)
         if self.samples:
             measure(this, self.sample(this), self.distance, self.classifier)
 
     def sample(self, this: Run) -> np.ndarray:
         return this.sample(self.samples)
+
+    def bits(self, this: Run) -> None:
+        """Bits per dimension of test images with uniform dequantisation, given their labels if the model takes them."""
+        cfg, spec = this.exp.algorithm, this.spec
+        solver = Flow(low=self.low, std=cfg.std, tolerance=1e-3)
+
+        def log_p(key, state, batch):
+            x = dequantised(batch["image"], key, batch["index"])
+            given = cfg.given(signed(batch["image"])) if cfg.given is not None else None
+            label = gaussian.one_hot(batch["label"], cfg, spec)
+            denoiser = gaussian.denoiser(averaged(state), label, cfg, spec, given)
+            return {"log_p": solver(denoiser, x, jax.random.fold_in(key, 1), batch["index"])}
+
+        test = {name: array[: self.likelihood] for name, array in this.source.test.items()}
+        log_p = this.evaluate(test, log_p, min(self.likelihood, 50))["log_p"]
+        bits = np.asarray(bits_per_dim(log_p, int(np.prod(spec.shape))))
+        error = bits.std() / np.sqrt(len(bits))
+        this.log.result("likelihood", {"bits_per_dim": bits.mean(), "standard_error": error, "n": len(bits)})
+        this.log.note(f"{bits.mean():.3f} +- {error:.3f} bits/dim of {len(bits)} test images, by the ODE")
 
 
 def check_images(source) -> None:
@@ -85,14 +117,15 @@ def measure(this: Run, x: np.ndarray, distance: Components, classifier: Classifi
     return values
 
 
-def pictures(this: Run, n: int = 8, rows: int = 4):
+def pictures(this: Run, labels: tuple[int, ...] = (), n: int = 8, rows: int = 4):
     """Writes the pictures of a trained model; yields their paths.
 
     `forward`: test images with more and more noise. `backward`: samples on their way from noise, each in two rows: x
     scaled to unit variance, and what the model makes of it.
     """
     cfg, spec = this.exp.algorithm, this.spec
-    yield this.log.picture("samples", this.source.picture(this.sample(this.exp.samples)))
+    shown = this.draw(this.algorithm.sample, this.given(this.exp.samples, labels))
+    yield this.log.picture("samples", this.source.picture(shown))
     levels = np.asarray(cfg.schedule(cfg.path))
     chosen = np.linspace(0, len(levels) - 1, n).round().astype(int)  # of the sampler's own levels
     real = signed(this.source.test["image"][:rows])
@@ -101,16 +134,12 @@ def pictures(this: Run, n: int = 8, rows: int = 4):
     yield this.log.picture("forward", grid(unsigned(noised.reshape(-1, *spec.shape)), n))
 
     noisy, denoised = jax.jit(_trajectory, static_argnums=(3, 4))(
-        averaged(this.state), this.key(2), this.given(rows) | _images(this, rows), cfg, spec
+        averaged(this.state), this.key(2), this.given(rows, labels), cfg, spec
     )
     noisy = noisy / np.sqrt(1 + levels**2).reshape(-1, *[1] * (noisy.ndim - 1))
     both = jnp.stack([noisy[chosen], denoised[chosen]], 0)  # [2, n, rows, *shape]
     tiles = jnp.transpose(both, (2, 0, 1, *range(3, both.ndim)))
     yield this.log.picture("backward", grid(unsigned(tiles.reshape(-1, *spec.shape)), n))
-
-
-def _images(this: Run, n: int) -> dict[str, np.ndarray]:
-    return {"image": this.source.test["image"][np.arange(n) % len(this.source.test["image"])]}
 
 
 def _trajectory(params, key, given, cfg, spec):
@@ -166,7 +195,7 @@ EXPERIMENTS = {
             "algorithm.schedule": schedules.Times(steps=18),
             "steps": 4000,
             "batch": 128,
-            "finish.samples": 2000,
+            "finish.likelihood": 100,
             "finish.distance": Components(16),
             "finish.classifier": Svm(),
         },

@@ -28,14 +28,16 @@ from genjax.errors import at_least
 from genjax.metrics.judges import Classifier, Components, Neighbours, Svm
 from genjax.train import Experiment, Run, run
 
-DETERMINISTIC = (samplers.Euler(), samplers.Heun(), samplers.DPMSolver2M())
-STOCHASTIC = (samplers.DDPM(), samplers.DDIM(0.5), samplers.EulerMaruyama(), samplers.Heun(churn=0.2))
-
-
 @dataclasses.dataclass(frozen=True)
 class Tables:
     """Distances against steps, guidance, and width of the average; grids of the same samples under each."""
 
+    deterministic: tuple[samplers.Sampler, ...] = field(
+        (samplers.Euler(), samplers.Heun(), samplers.DPMSolver2M()), "compared with the exact solution too"
+    )
+    stochastic: tuple[samplers.Sampler, ...] = field(
+        (samplers.DDPM(), samplers.DDIM(0.5), samplers.EulerMaruyama(), samplers.Heun(churn=0.2)), "not compared"
+    )
     steps: tuple[int, ...] = field((1, 2, 4, 8, 18, 35), "denoising steps")
     scales: tuple[float, ...] = field((1.0, 1.5, 2.0, 3.0, 5.0), "scales of guidance")
     widths: tuple[float, ...] = field((0.03, 0.05, 0.075, 0.10, 0.15, 0.20), "averages mixed from the kept snapshots")
@@ -65,15 +67,15 @@ class Tables:
         cfg, rows = edit(this.exp.algorithm, {"guidance": Guidance()}), []
         few = this.given(min(self.samples, 100))
         truth = draw(this, edit(cfg, {"sampler": samplers.Heun(), "schedule.steps": self.exact}), few)
-        for sampler in (*DETERMINISTIC, *STOCHASTIC):
+        for sampler in (*self.deterministic, *self.stochastic):
             for n in self.steps:
                 x = draw(this, edit(cfg, {"sampler": sampler, "schedule.steps": n}), this.given(self.samples))
                 values = {"distance": between(x)}
-                if sampler in DETERMINISTIC:
+                if sampler in self.deterministic:
                     values["error"] = float(np.sqrt(np.mean((x[: len(truth)] - truth) ** 2)))
                 rows.append(x[:3])
                 this.log.result("samplers", {f"{sampler!r} {n}": values})
-                shown = "".join(f", {values['error']:.4f} from the exact solution" * ("error" in values))
+                shown = f", {values['error']:.4f} from the exact solution" if "error" in values else ""
                 this.log.note(f"{sampler!r} {n} steps: {self.distance.name} {values['distance']:.3f}{shown}")
         k = len(self.steps)
         tiles = np.concatenate([np.concatenate(rows[i : i + k]) for i in range(0, len(rows), k)])
@@ -122,9 +124,7 @@ def draw(this: Run, cfg: gaussian.Diffusion, given: dict, weak: dict | None = No
 
 EXPERIMENTS = {
     "base": edit(diffusion.BASE, {"finish": Tables()}),
-    "digits": edit(
-        diffusion.EXPERIMENTS["digits"], {"finish": Tables(distance=Components(16), classifier=Svm())}
-    ),
+    "digits": edit(diffusion.EXPERIMENTS["digits"], {"finish": Tables(distance=Components(16), classifier=Svm())}),
 }
 
 if __name__ == "__main__":

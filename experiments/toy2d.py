@@ -4,8 +4,8 @@
     python -m experiments.toy2d grid        25 Gaussians on a grid; also: moons, spiral
     python -m experiments.toy2d edm         EDM on the grid; also: flow, ddpm, ddpm_cosine, v, jit
 
-Prints KL(p || model) in nats = E_p[log p(x) - log model(x)], log p exact; log model exact for diffusion and flows, by the
-probability-flow ODE, and a bound for the VAE, by IWAE. Also the modes found and the share of samples within four
+Prints KL(p || model) in nats = E_p[log p(x) - log model(x)], log p exact; log model exact for diffusion and flows, by
+the probability-flow ODE, and a bound for the VAE, by IWAE. Also the modes found and the share of samples within four
 standard deviations of a mode.
 """
 

@@ -13,7 +13,7 @@ import functools
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,9 @@ MOST_SKIPS = 20  # steps in a row that may be skipped because something was not 
 class Experiment:
     """One run. Fields marked execution change how it is carried out, not its result, and are no part of its digest."""
 
-    data: Digits | FashionMNIST | Folder | Photographs | Stock | Toy | Any = field(None, "the data set; any config with load()")
+    data: Digits | FashionMNIST | Folder | Photographs | Stock | Toy | Any = field(
+        None, "the data set; any config with load()"
+    )
     algorithm: Callable[[Spec], Algorithm] = field(None, "the model with its training rule")
     steps: int = field(1000, "training steps")
     batch: int = field(128, "examples a step, over all devices")
@@ -74,10 +76,12 @@ class Run:
         """One key per purpose: 0 training, 1 evaluation, 2 samples, 3 initial weights; 4 and up are free."""
         return jax.random.fold_in(jax.random.key(self.exp.seed), purpose)
 
-    def given(self, n: int) -> dict[str, np.ndarray]:
-        """What `algorithm.sample` is asked for in a grid of n: indices and, with classes, labels in turn."""
-        index = np.arange(n, dtype=np.uint32)
-        return {"index": index, "label": (index % max(self.spec.classes, 1)).astype(np.int32)}
+    def given(self, n: int, labels: Sequence[int] = ()) -> dict[str, np.ndarray]:
+        """What `algorithm.sample` is asked for in a grid of n: indices, `labels` in turn, () = all, and test images."""
+        index, images = np.arange(n, dtype=np.uint32), self.source.test["image"]
+        labels = np.resize(np.asarray(labels or range(max(self.spec.classes, 1)), np.int32), n)
+        shown = {"image": np.asarray(images[index % len(images)])} if len(images) else {}
+        return {"index": index, "label": labels, **shown}
 
     def compiled(self, fn: Callable) -> Callable:
         """fn(key, state, batch) -> tree of [B, ...], compiled for the layout once per function."""
@@ -163,6 +167,18 @@ def _check_held_out(exp: Experiment, source: Any) -> None:
         )
 
 
+def _check_labels(source: Any) -> None:
+    if source.records is not None or not source.classes:  # streamed: not read before they are needed
+        return
+    for name in ("train", "valid", "test"):
+        label = np.asarray(getattr(source, name)["label"])
+        if len(label) and not 0 <= label.min() <= label.max() < source.classes:
+            raise UserError(
+                f"{source.name} ({name}) has labels from {label.min()} to {label.max()} and {source.classes} classes: "
+                f"labels must be 0 to {source.classes - 1}."
+            )
+
+
 def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints]:
     """Loads the data, builds the state or restores it, opens the logs."""
     check(exp)
@@ -172,6 +188,7 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     spec = Spec(tuple(source.shape), source.classes, exp.steps)
     steps_per_epoch(len(source.train["image"]), exp.batch)  # raises for a batch larger than the set
     _check_held_out(exp, source)
+    _check_labels(source)
     if exp.resident and source.records is not None:
         raise UserError("--resident=true keeps the set on the device and --data.stream=true does not: choose one.")
     getattr(exp.finish, "check", lambda exp, source: None)(exp, source)

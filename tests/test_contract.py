@@ -9,9 +9,17 @@ import pytest
 
 from genjax.ae.autoencoder import Autoencoder, BernoulliError
 from genjax.checkpoint import Checkpoints
+from genjax.config import edit
 from genjax.core import Spec, guarded
 from genjax.data.batches import batch_at
-from genjax.nets import MLP, ConvDecoder, ConvEncoder, GatedMLP, Gelu
+from genjax.data.corruptions import Coarse
+from genjax.diffusion.consistency import Consistency
+from genjax.diffusion.gaussian import Diffusion
+from genjax.diffusion.named import EDM, JIT
+from genjax.diffusion.onestep import MeanFlow
+from genjax.diffusion.vdm import VDM, Monotone
+from genjax.ema import Power
+from genjax.nets import MLP, ConvDecoder, ConvEncoder, DiT, GatedMLP, Gelu, TimeMLP, UNet
 from genjax.optim import Adam, Cosine
 from genjax.parallel import Jit, Mesh, Pmap
 from genjax.vae.likelihoods import DiscretisedLogistic, Gaussian
@@ -35,6 +43,19 @@ ALGORITHMS = {
         free_bits=0.1,
         optimiser=Adam(3e-3, eps=1e-4, warmup=5, decay=Cosine(), clip=100.0),
     ),
+    "flow": Diffusion(net=TimeMLP((64,), waves=0), conditional=True, ema=Power((0.1, 0.2)), optimiser=TX),
+    "jit-dit": edit(JIT, {"net": DiT(patch=4, width=16, depth=1, heads=2), "given": Coarse(2), "optimiser": TX}),
+    "vdm": VDM(
+        TimeMLP((64,)),
+        Monotone(-6.0, 4.0, hidden=32),  # ends that let 30 steps matter
+        fourier=False,
+        conditional=True,
+        sampling_steps=8,
+        optimiser=Adam(1e-2, eps=1e-4),
+    ),
+    "meanflow": MeanFlow(net=TimeMLP((64,), waves=0, frequency=2.0), p=0.0, conditional=True, omega=1.5, optimiser=TX),
+    "consistency": Consistency(net=TimeMLP((64,), waves=0, frequency=2.0), stages=1, optimiser=TX),
+    "edm-unet-conv": edit(EDM, {"net": UNet((8, 16), blocks=1, attention=(2,), heads=2), "optimiser": TX}),
 }
 LAYOUTS = {"pmap": Pmap(), "mesh": Mesh(), "mesh-fsdp": Mesh(data=2, fsdp=2, min_shard=64)}
 cases = pytest.mark.parametrize("name", ALGORITHMS)
@@ -110,7 +131,7 @@ def test_evaluate_is_per_example_and_sample_is_a_function_of_the_index(name, pla
     half = jax.tree.map(lambda x: x[6:], batch)  # the same examples in another batch: the same values
     for k, v in jax.jit(algorithm.evaluate)(jax.random.key(0), state, half).items():
         np.testing.assert_allclose(v, values[k][6:], rtol=1e-5, atol=1e-5)
-    given = {"index": np.arange(6, dtype=np.uint32), "label": np.arange(6, dtype=np.int32)}
+    given = {"index": np.arange(6, dtype=np.uint32), "label": np.arange(6, dtype=np.int32), "image": batch["image"][:6]}
     x = jax.jit(algorithm.sample)(jax.random.key(0), state, given)
     y = jax.jit(algorithm.sample)(jax.random.key(0), state, jax.tree.map(lambda v: v[3:], given))
     assert x.shape == (6, 8, 8, 1) and np.isfinite(x).all()

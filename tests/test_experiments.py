@@ -7,13 +7,19 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import autoencoder, toy2d, vae
+from experiments import autoencoder, bits, diffusion, onestep, samplers, toy2d, vae
+from experiments import edit as edit_
 from genjax.config import edit
 from genjax.core import Spec
-from genjax.data import Digits, FashionMNIST
+from genjax.data import Digits, FashionMNIST, Photographs
+from genjax.diffusion.samplers import DDPM, Euler
+from genjax.metrics.judges import Components, Svm
+from genjax.nets import DiT
 from genjax.train import run
 
-ALL = [(m, name) for m in (autoencoder, toy2d, vae) for name in m.EXPERIMENTS]
+ALL = [
+    (m, name) for m in (autoencoder, bits, diffusion, edit_, onestep, samplers, toy2d, vae) for name in m.EXPERIMENTS
+]
 SHRUNK = {
     "steps": 2,
     "log_every": 1,
@@ -38,7 +44,7 @@ def fashion(tmp_path_factory):
 
 
 def shape_of(data) -> Spec:
-    images = {FashionMNIST: (28, 28, 1), Digits: (8, 8, 1)}
+    images = {FashionMNIST: (28, 28, 1), Digits: (8, 8, 1), Photographs: (32, 32, 3)}
     return Spec(images.get(type(data), (2,)), 10, 10)
 
 
@@ -100,7 +106,9 @@ def test_linear_autoencoder_reports_pca_and_the_plane_compares_two_models(fashio
 
 def test_toy2d_measures_the_distance_from_the_truth(tmp_path):
     exp = shrink(
-        toy2d.BASE, tmp_path, **{"data.train": 500, "data.test": 500, "finish.density.samples": 100, "finish.samples": 500}
+        toy2d.BASE,
+        tmp_path,
+        **{"data.train": 500, "data.test": 500, "finish.density.samples": 100, "finish.samples": 500},
     )
     values = run("toy2d", exp, "base").log.result("truth")
     assert values["kl"] > 0.3 and 0 <= values["modes"] <= 8  # two steps: far from the truth
@@ -114,3 +122,41 @@ def test_modes_counts_modes_and_good_samples():
     assert toy2d.modes(mixture, np.repeat(centres, 10, 0)) == (8, 1.0)
     half = np.concatenate([np.repeat(centres[:4], 10, 0), np.full((40, 2), 99.0)])
     assert toy2d.modes(mixture, half) == (4, 0.5)
+
+
+TINY = {"algorithm.net": DiT(patch=2, width=16, depth=1, heads=2), "algorithm.schedule.steps": 3, "keep": 2}
+
+
+def test_diffusion_draws_and_measures_samples(tmp_path):
+    exp = shrink(diffusion.EXPERIMENTS["digits"], tmp_path, **TINY, **{"finish.samples": 40, "finish.likelihood": 4})
+    this = run("diffusion", exp, "digits")
+    assert pngs(this) == {"samples", "forward", "backward", "00000002"}
+    assert 4 < this.log.result("likelihood")["bits_per_dim"] < 20  # of a model that has learned nothing
+    values = this.log.result("samples")
+    assert values["fd_pca16"] > values["fd_pca16_real"] > 0 and 0 <= values["recognised"] < values["recognised_real"]
+    tables = samplers.Tables((Euler(),), (DDPM(),), (1, 2), (1.0, 2.0), (0.08,), 20, 5, Components(4), Svm())
+    again = run("diffusion", edit(exp, {"finish": tables}), "digits")  # the same run, nothing trained anew
+    assert again.log.directory == this.log.directory and {"samplers", "guidance"} <= pngs(again)
+    found = again.log.result("samplers")
+    assert found["Euler() 2"]["error"] > 0 and "error" not in found["DDPM() 2"]
+    assert len(again.log.result("guidance")) == 4 and again.log.result("widths")["0.08"] > 0
+
+
+def test_edits_of_a_trained_model(tmp_path):
+    exp = shrink(edit_.EXPERIMENTS["digits"], tmp_path, **TINY, **{"finish.steps": 3, "finish.images": 4})
+    this = run("diffusion", exp, "digits")
+    drawn = {"sdedit", "inpainting", "super-resolution", "inversion", "interpolation"}
+    assert drawn <= pngs(this)
+    restored = this.log.result("Replace Coarse(factor=2)")
+    assert restored["known"] < 1e-6 and restored["lost"] > 0
+    assert this.log.result("RePaint " + repr(edit_.Hole()))["known"] < 1e-12
+    colour = {"algorithm.net": DiT(patch=4, width=16, depth=1, heads=2), "algorithm.schedule.steps": 2}
+    small = {"data.size": 8, "data.train": 40, "data.test": 12, "finish.measured": 8, "finish.images": 4}
+    this = run("diffusion", shrink(edit_.EXPERIMENTS["colour"], tmp_path, **colour, **small), "colour")
+    assert "restored" in pngs(this) and this.log.result("conditioned Grey()")["lost"] > 0
+
+
+def test_toy2d_knows_the_density_of_a_flow(tmp_path):
+    exp = shrink(toy2d.EXPERIMENTS["flow"], tmp_path, **{"data.train": 500, "data.test": 64, "finish.samples": 100})
+    values = run("toy2d", exp, "flow").log.result("truth")
+    assert 0.3 < values["kl"] < 20

@@ -1,0 +1,237 @@
+"""The training step and the sampling of a DiT and a U-Net beside the same nets in plain PyTorch.
+
+    python -m benchmarks.diffusion            about half an hour on two cores; --quick: does it run at all
+    python -m benchmarks.diffusion --curves   how our own cost grows with steps, samples and batch
+
+Flow matching on 28x28 images with labels: loss mean (net(z_t, t, label) - (eps - x))², z_t = (1 - t) x + t eps, Adam,
+an average of the weights; samples by Euler's method from that average. Prints Markdown tables; what they mean and what
+they were is in benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import statistics
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.common import CHECKED, agreement, answer, machine, measure, need_torch, save_images
+from benchmarks.turns import Worker, ratio
+
+TOLERANCE = 1e-3  # relative, of losses, gradient norms and samples in float32
+SIDE, CHANNELS, CLASSES = 28, 1, 10  # of the images
+STD, DROP, DECAY = 0.7, 0.1, 0.999  # of the data; share of labels hidden; of the average of the weights
+FEATURES, FREQUENCY = 128, 1000.0  # of the time: how many, the highest
+SAMPLES, STEPS, FIRST = 64, 10, 0.999  # of a draw: images, Euler steps, the time to start from
+
+
+class Transformer(NamedTuple):
+    """The DiT of `python -m experiments.diffusion`."""
+
+    patch: int = 4
+    width: int = 128
+    depth: int = 6
+    heads: int = 4
+    mlp_ratio: int = 4
+    batch: int = 128
+
+    def flops(self) -> float:
+        """Of the products in a forward pass of one image: two for each multiplication."""
+        d, n, pixels = self.width, (SIDE // self.patch) ** 2, self.patch**2 * CHANNELS
+        condition = (FEATURES + d + CLASSES) * d
+        block = 6 * d * d + attention(n, d) + 2 * n * self.mlp_ratio * d * d  # modulation, attention, MLP
+        return 2.0 * (condition + n * pixels * d + self.depth * block + 2 * d * d + n * d * pixels)
+
+
+class Unet(NamedTuple):
+    """The U-Net of `python -m experiments.diffusion unet`."""
+
+    patch: int = 2
+    widths: tuple[int, ...] = (32, 64)
+    blocks: int = 1
+    attention: tuple[int, ...] = (7,)
+    heads: int = 4
+    batch: int = 64
+
+    def flops(self) -> float:
+        """Of the convolutions and products in a forward pass of one image: two for each multiplication."""
+        first, last, pixels = self.widths[0], self.widths[-1], self.patch**2 * CHANNELS
+        side, d = SIDE // self.patch, 4 * first
+        total = (FEATURES + d + CLASSES) * d + 2 * 9 * side**2 * pixels * first  # condition, first and last map
+        for level, width in enumerate(self.widths):
+            here, below = side // 2**level, self.widths[level - 1]
+            if level:
+                total += 2 * here**2 * 4 * below * width  # down and up
+            same, joined = (self.block(here, inputs * width, width) for inputs in (1, 2))
+            total += self.blocks * (same + joined)  # on the way down and on the way up, where a skip is joined
+        return 2.0 * (total + self.block(side // 2 ** (len(self.widths) - 1), last, last))
+
+    def block(self, side: int, inputs: int, width: int) -> float:
+        """Multiplications in a residual block: two convolutions, the map of the skip, scale and shift, attention."""
+        convolutions = side**2 * (9 * (inputs + width) * width + (inputs != width) * inputs * width)
+        attended = attention(side**2, width) if side in self.attention else 0
+        return convolutions + 4 * self.widths[0] * 2 * width + attended
+
+
+def attention(n: int, d: int) -> int:
+    """Multiplications in self-attention of n tokens of width d, with the maps before and after."""
+    return 4 * n * d * d + 2 * n * n * d
+
+
+NETS = {"dit": Transformer(), "unet": Unet()}
+JOBS = {"train": "training step", "sample": "sampling"}
+SIDES = {  # name -> (module, its first argument)
+    "PyTorch eager": ("diffusion_torch", "eager"),
+    "PyTorch compile": ("diffusion_torch", "compile"),
+    "ours, one by one": ("diffusion_genjax", "ours"),
+}
+REFERENCE, OPTIONAL, OURS = SIDES  # the optional one needs a C++ compiler
+CURVES = {  # name -> (job, the values, value -> (examples, Euler steps))
+    "sampling, steps": ("sample", (2, 4, 8, 16), lambda n: (SAMPLES, n)),
+    "sampling, images": ("sample", (16, 32, 64, 128), lambda n: (n, STEPS)),
+    "training, batch": ("train", (16, 32, 64, 128), lambda n: (n, STEPS)),
+}
+
+
+def work(name: str, job: str) -> float:
+    """FLOPs of a training step (the gradient costs two more forward passes) or of a draw, counted by hand."""
+    net = NETS[name]
+    return net.flops() * (3 * net.batch if job == "train" else STEPS * SAMPLES)
+
+
+def same_computation(name: str, images: Path, folder: Path) -> str:
+    """Runs both sides from the same weights on the same draws; a line of what agreed, SystemExit if it did not."""
+    import numpy as np
+
+    saved, drawn = folder / f"{name}.npz", folder / f"{name}.npy"
+    ours = answer("diffusion_genjax", "check", name, str(images), str(saved))
+    theirs = answer("diffusion_torch", "check", name, str(saved), str(drawn))
+    error = agreement(name, ours, theirs, TOLERANCE)
+    a, b = np.load(saved)["samples"].reshape(SAMPLES, -1), np.load(drawn).reshape(SAMPLES, -1)
+    apart = float(np.abs(a - b).max() / np.abs(b).max())
+    if not apart < TOLERANCE:  # a NaN fails too
+        raise SystemExit(f"error: the two sides do not draw the same samples ({name}): {apart:.1e} apart")
+    first = " and ".join(f"{side['loss'][0]:.5f}" for side in (ours, theirs))
+    hand = work(name, "train")
+    return (
+        f"{name}: {ours['parameters']:,} parameters on both sides, first loss {first}; losses and gradient norms of "
+        f"{CHECKED} Adam steps agree to {error:.0e}, samples from the averaged weights to {apart:.0e}; a training step "
+        f"is {hand / 1e9:.2f} GFLOP counted by hand, {ours['flops'] / 1e9:.2f} by XLA"
+    )
+
+
+def sides(name: str, job: str, images: Path, device: str, eager: bool) -> dict[str, tuple[str, ...]]:
+    """The commands of all sides of one net and job."""
+    commands = {side: (module, what, job, name, str(images), device) for side, (module, what) in SIDES.items()}
+    if eager:
+        del commands[OPTIONAL]
+    return commands
+
+
+def table(name: str, job: str, workers: dict[str, Worker]) -> str:
+    """Markdown: time (median), ratio to the reference round by round, FLOP/s by hand count, their share of the peak."""
+    net, reference, flops = NETS[name], workers[REFERENCE], work(name, job)
+    peak = workers[OURS].hello["peak"]
+    what = f"batch {net.batch}" if job == "train" else f"{SAMPLES} images, {STEPS} Euler steps"
+    lines = [
+        f"**{name}, {JOBS[job]}**, {what}: {flops / 1e9:.1f} GFLOP; the fastest single product here "
+        f"{peak / 1e9:.0f} GFLOP/s; PyTorch's fastest here: {reference.hello['layout']}, "
+        f"threads: {reference.hello['threads']}",
+        "",
+        f"| | time | speed against {REFERENCE}, median (least, most) | GFLOP/s | of the product's | CPU time | "
+        "peak memory |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for side, worker in workers.items():
+        rate = statistics.median(worker.rates)
+        against = "1" if worker is reference else "{:.2f} ({:.2f}, {:.2f})".format(*ratio(worker, reference))
+        lines.append(
+            f"| {side} | {1000 / rate:.1f} ms | {against} | {rate * flops / 1e9:.1f} | {rate * flops / peak:.0%} | "
+            f"{1000 * worker.cpu:.0f} ms | {worker.peak:.0f} MiB |"
+        )
+    return "\n".join(lines)
+
+
+def exponents(values: tuple[int, ...], workers: list[Worker]) -> tuple[float, float, float]:
+    """(median, least, most) over the rounds of k in time ~ n^k, by least squares on the logarithms."""
+    n = [math.log(value) for value in values]
+    rounds = zip(*(worker.rates for worker in workers), strict=True)
+    found = [statistics.linear_regression(n, [-math.log(rate) for rate in rates]).slope for rates in rounds]
+    return statistics.median(found), min(found), max(found)
+
+
+def curve(name: str, what: str, images: Path, args: argparse.Namespace) -> str:
+    """A line of the table of curves: our times at a few sizes and the exponent of their growth."""
+    job, values, sizes = CURVES[what]
+    values = values[:2] if args.quick else values
+    commands = {
+        str(n): ("diffusion_genjax", "ours", job, name, str(images), args.device, *map(str, sizes(n))) for n in values
+    }
+    workers = measure(commands, args.seconds, args.rounds, 1)
+    times = ", ".join(f"{n}: {1000 / statistics.median(worker.rates):.1f}" for n, worker in workers.items())
+    found = exponents(values, list(workers.values()))
+    return f"| {name}, {what} | {times} | {'{:.2f} ({:.2f}, {:.2f})'.format(*found)} |"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.diffusion", description="Diffusion beside PyTorch.")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of a block")
+    parser.add_argument("--rounds", type=int, default=9, help="blocks of every side")
+    parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
+    parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(JOBS))
+    parser.add_argument("--eager", action="store_true", help="leave out torch.compile, which takes minutes to start")
+    parser.add_argument("--curves", action="store_true", help="only our own times against steps, samples and batch")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="gpu: bfloat16 on both sides")
+    parser.add_argument("--quick", action="store_true", help="only whether it runs: the numbers mean nothing")
+    args = parser.parse_args()
+    if args.quick:
+        args.seconds, args.rounds, args.eager = 0.2, 2, True
+    return args
+
+
+def compare(images: Path, folder: Path, args: argparse.Namespace) -> None:
+    """Prints what agrees, then a table for every net and job."""
+    os.environ["JAX_PLATFORMS"] = "cpu"  # both sides are compared there, in float32, wherever they are timed
+    for name in args.nets:
+        print(same_computation(name, images, folder), flush=True)
+    _place(args.device)
+    for name in args.nets:
+        for job in args.jobs:
+            commands = sides(name, job, images, args.device, args.eager)
+            workers = measure(commands, args.seconds, args.rounds, 1, (OPTIONAL,))
+            print("\n" + table(name, job, workers), flush=True)
+
+
+def curves(images: Path, args: argparse.Namespace) -> None:
+    """Prints the table of our times against sizes."""
+    _place(args.device)
+    print("| ours | size: time [ms] | exponent, median (least, most) |\n|---|---|---|", flush=True)
+    for name in args.nets:
+        for what, (job, *_) in CURVES.items():
+            if job in args.jobs:
+                print(curve(name, what, images, args), flush=True)
+
+
+def _place(device: str) -> None:
+    os.environ["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[device]  # of the workers; without one JAX ends them
+
+
+def main() -> None:
+    args = _arguments()
+    if not args.curves:
+        need_torch()
+    with tempfile.TemporaryDirectory() as folder:
+        images = Path(folder) / "images.npy"
+        data = save_images(images)
+        print(f"{machine()}; {args.device}; {data}; {args.rounds} rounds of {args.seconds:g} s\n", flush=True)
+        if args.curves:
+            curves(images, args)
+        else:
+            compare(images, Path(folder), args)
+
+
+if __name__ == "__main__":
+    main()
