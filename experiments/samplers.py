@@ -28,6 +28,7 @@ from genjax.errors import at_least
 from genjax.metrics.judges import Classifier, Components, Neighbours, Svm
 from genjax.train import Experiment, Run, run
 
+
 @dataclasses.dataclass(frozen=True)
 class Tables:
     """Distances against steps, guidance, and width of the average; grids of the same samples under each."""

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import autoencoder, toy2d, vae
+from experiments import autoencoder, bits, diffusion, onestep, samplers, toy2d, vae
+from experiments import edit as edit_
 from genjax import cli, train
-from genjax.data import source
+from genjax.data import Digits, source
 from genjax.log import Log
 from genjax.preempt import alone
 
@@ -292,3 +293,47 @@ def test_results_of_an_earlier_training_are_forgotten(command, tmp_path):
     shutil.rmtree(run / "checkpoints")
     command()
     assert not (run / "results.json").exists()
+
+
+@pytest.mark.parametrize(
+    "module, flags, told",
+    [
+        (diffusion, ["--algorithm.net.patch=3"], "image 8x8 does not divide into patches of 3"),
+        (diffusion, ["--algorithm.net=UNet(widths=(8,8,8),patch=4)"], "image 8x8 does not divide by 16"),
+        (diffusion, ["--algorithm.conditional=false"], "--algorithm.guidance.scale=1.5 sets the label against none"),
+        (diffusion, ["--algorithm.schedule.steps=0"], "--algorithm.schedule.steps=0 must be at least 1"),
+        (diffusion, ["--finish.labels=(3,12)"], "digits has no class 12, its 10 classes are numbered from 0 to 9"),
+        (diffusion, ["--data=Toy()"], "this experiment draws images and ring has none"),
+        (diffusion, ["--algorithm.ema=Power((0.5,))"], "an average's width must be above 0 and below 0.2887"),
+        (samplers, ["--finish.steps=(4,0)"], "--finish.steps=0 must be at least 1"),
+        (edit_, ["--finish.coarse.factor=3"], "images of 8x8 do not divide into blocks of 3"),
+        (edit_, ["--finish.repeats=0"], "--finish.repeats=0 must be at least 1"),
+        (edit_, ["--finish.hole.top=0.9"], "a hole lies in the image"),
+        (edit_, ["--algorithm.given=Grey()"], "images (8, 8, 1) have no colour to lose"),
+        (bits, ["--finish.draws=0"], "--finish.draws=0 must be at least 1"),
+        (bits, ["--algorithm.schedule.gamma_min=6.0"], "gamma_min=6 must be below"),
+        (onestep, ["--algorithm.steps=0"], "--algorithm.steps=0 must be at least 1"),
+        (
+            onestep,
+            ["--algorithm.conditional=false", "--finish.measure=Look()", "--algorithm.omega=2.0"],
+            "guide by the",
+        ),
+    ],
+)
+def test_diffusion_refuses_in_one_line_before_anything_is_compiled(module, flags, told, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        argv = ["digits", *flags, f"--runs={tmp_path}"]
+        cli.main(module.EXPERIMENTS, functools.partial(train.run, "x"), module.__doc__, argv)
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert end.value.code == 2 and error.startswith("error: ") and told in error
+    assert not list(tmp_path.glob("x/*/checkpoints/[0-9]*"))
+
+
+def test_labels_outside_the_classes(monkeypatch, tmp_path, capsys):
+    whole = Digits().load()
+    wrong = whole.train | {"label": whole.train["label"] + 3}
+    monkeypatch.setattr(Digits, "load", lambda self: whole._replace(train=wrong))
+    with pytest.raises(SystemExit) as end:
+        cli.main(diffusion.EXPERIMENTS, functools.partial(train.run, "x"), "", ["digits", f"--runs={tmp_path}"])
+    assert end.value.code == 2
+    assert "digits (train) has labels from 3 to 12 and 10 classes: labels must be 0 to 9" in capsys.readouterr().err
