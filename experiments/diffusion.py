@@ -49,6 +49,9 @@ class Report:
         """Raises UserError for what cannot be drawn or measured."""
         check_images(source)
         at_least(0, finish__samples=self.samples, finish__likelihood=self.likelihood)
+        at_least(1, finish__distance__k=self.distance.k)
+        if self.samples == 1:
+            raise UserError("--finish.samples=1 has no covariance to measure: use 2 or more, or 0 for none.")
         if strange := [label for label in self.labels if not 0 <= label < source.classes]:
             raise UserError(
                 f"--finish.labels: {source.name} has no class {strange[0]}, its {source.classes} classes are numbered "
@@ -63,10 +66,7 @@ class Report:
         if self.likelihood:
             self.bits(this)
         if self.samples:
-            measure(this, self.sample(this), self.distance, self.classifier)
-
-    def sample(self, this: Run) -> np.ndarray:
-        return this.sample(self.samples)
+            measure(this, this.sample(self.samples), self.distance, self.classifier)
 
     def bits(self, this: Run) -> None:
         """Bits per dimension of test images with uniform dequantisation, given their labels if the model takes them."""
@@ -75,8 +75,8 @@ class Report:
 
         def log_p(key, state, batch):
             x = dequantised(batch["image"], key, batch["index"])
-            given = cfg.given(signed(batch["image"])) if cfg.given is not None else None
-            label = gaussian.one_hot(batch["label"], cfg, spec)
+            given = signed(batch["image"])
+            label = gaussian.one_hot(batch, cfg, spec)
             denoiser = gaussian.denoiser(averaged(state), label, cfg, spec, given)
             return {"log_p": solver(denoiser, x, jax.random.fold_in(key, 1), batch["index"])}
 
@@ -179,7 +179,6 @@ def _with(cfg: gaussian.Diffusion) -> dict:
 
 EXPERIMENTS = {
     "base": BASE,
-    "flow": BASE,
     "ddpm": edit(BASE, _with(named.DDPM)),
     "ddpm_cosine": edit(BASE, _with(named.DDPM_COSINE)),
     "v": edit(BASE, _with(named.V_PREDICTION)),
@@ -193,8 +192,9 @@ EXPERIMENTS = {
             "data": Digits(),
             "algorithm.net": DiT(patch=2, width=96, depth=4, heads=4),
             "algorithm.schedule": schedules.Times(steps=18),
-            "steps": 4000,
-            "batch": 128,
+            "algorithm.guidance": Guidance(2.0),
+            "steps": 2500,
+            "batch": 64,
             "finish.likelihood": 100,
             "finish.distance": Components(16),
             "finish.classifier": Svm(),

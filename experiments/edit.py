@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ from genjax.data.images import grid, signed, unsigned
 from genjax.diffusion import edit as editing
 from genjax.diffusion import gaussian, samplers
 from genjax.diffusion.guidance import Guidance
-from genjax.errors import at_least
+from genjax.errors import UserError, at_least
 from genjax.train import Experiment, Run, run
 
 
@@ -48,8 +48,12 @@ class Edits:
     def check(self, exp: Experiment, source) -> None:
         """Raises UserError for edits that cannot be made."""
         check_images(source)
-        at_least(1, finish__images=self.images, finish__steps=self.steps, finish__repeats=self.repeats)
+        at_least(2, finish__images=self.images)  # interpolation needs a pair
+        at_least(1, finish__steps=self.steps, finish__repeats=self.repeats)
+        at_least(1e-3, finish__strengths=min(self.strengths, default=1.0))
         jax.eval_shape(self.coarse, jax.ShapeDtypeStruct((1, *source.shape), jnp.float32))  # refuses a bad factor
+        if exp.algorithm.given is not None:
+            raise UserError("these edits are of a model that starts from noise alone: use --algorithm.given=None.")
 
     def __call__(self, this: Run) -> None:
         for name, tiles, columns in self.pictures(this):
@@ -57,62 +61,83 @@ class Edits:
 
     def pictures(self, this: Run) -> Iterator[tuple[str, jax.Array, int]]:
         """(name, images [N, *shape], columns): one column an image, the first row as it was."""
-        n, cfg = self.images, edit(this.exp.algorithm, {"schedule.steps": self.steps})
-        image = signed(this.source.test["image"][:n])
-        given = {"index": jnp.arange(n, dtype=jnp.uint32), "label": jnp.asarray(this.source.test["label"][:n])}
-        params, key = averaged(this.state), this.key(6)
-        denoiser = gaussian.guided(params, given, cfg, this.spec)
-        sigmas = cfg.schedule(cfg.path)
-
-        def noise(i):
-            return example_normal(jax.random.fold_in(key, i), given["index"], this.spec.shape)
-
+        n, cfg = min(self.images, len(this.source.test["image"])), this.exp.algorithm
+        cfg = edit(cfg, {"schedule.steps": self.steps})
+        image, sigmas = signed(this.source.test["image"][:n]), cfg.schedule(cfg.path)
         rows = [image]
         for strength in self.strengths:
             levels = jnp.concatenate([jnp.asarray([strength]), sigmas[sigmas < strength]])
-            rows.append(jax.jit(lambda levels: editing.sdedit(cfg.sampler, denoiser, image, levels, noise))(levels))
+            rows.append(work(this, _sdedit, cfg, image, levels))
             moved = float(jnp.sqrt(jnp.mean(jnp.square(rows[-1] - image))))
             this.log.note(f"SDEdit from level {strength:g}: {moved:.3f} from the image, root mean square in [-1, 1]")
         yield "sdedit", jnp.concatenate(rows), n
 
-        mask = self.hole.mask(*this.spec.shape[:2])
-        filled = jax.jit(lambda: editing.inpaint(denoiser, image, mask, sigmas, noise, self.repeats))()
-        guided = self.restored(this, cfg, denoiser, image, self.hole, sigmas, noise)
+        filled = work(this, functools.partial(_inpaint, self.hole, self.repeats), cfg, image, sigmas)
         report(this, "RePaint", self.hole, image, filled)
+        guided = restored(this, cfg, self.hole, image, sigmas)
         yield "inpainting", jnp.concatenate([image, self.hole(image), filled, *guided]), n
+        for name, known in (("super-resolution", self.coarse), ("colourisation", Grey())):
+            if name == "super-resolution" or this.spec.shape[-1] == 3:
+                guided = restored(this, cfg, known, image, sigmas)
+                yield name, jnp.concatenate([image, known(image), *guided]), n
 
-        guided = self.restored(this, cfg, denoiser, image, self.coarse, sigmas, noise)
-        yield "super-resolution", jnp.concatenate([image, self.coarse(image), *guided]), n
-        if this.spec.shape[-1] == 3:
-            guided = self.restored(this, cfg, denoiser, image, Grey(), sigmas, noise)
-            yield "colourisation", jnp.concatenate([image, Grey()(image), *guided]), n
-
-        up = jax.jit(lambda: editing.invert(denoiser, image, sigmas))()
-        back = jax.jit(lambda up: samplers.sample(samplers.Euler(), denoiser, up, sigmas, samplers.still(up)))(up)
+        plain = edit(cfg, {"guidance": Guidance()})
+        up = work(this, _invert, plain, image, sigmas, shown=False)
+        back = work(this, _follow, plain, up, sigmas, shown=False)
         error = float(jnp.sqrt(jnp.mean(jnp.square(back - image))))
         this.log.result("inversion", {"error": error})
         this.log.note(f"inversion and back, {self.steps} steps each: {error:.4f} from the image, root mean square")
         yield "inversion", jnp.concatenate([image, up / jnp.sqrt(1 + sigmas[0] ** 2), back]), n
-        yield "interpolation", self.interpolation(this, cfg, up, sigmas), 8
+        a, b = (part.reshape(n // 2, -1) for part in (up[: n // 2], up[n // 2 : 2 * (n // 2)]))
+        arcs = latent.slerp(a, b, 8).reshape(-1, *this.spec.shape)
+        yield "interpolation", work(this, _follow, plain, arcs, sigmas, shown=False), 8
 
-    def restored(self, this: Run, cfg, denoiser, image, known: Projection, sigmas, noise) -> list[jax.Array]:
-        """By replacement and by guidance with the likelihood of what is known."""
-        found = []
-        for how in (editing.Replace(), editing.PseudoInverse(std=cfg.std)):
-            restore = jax.jit(
-                lambda how=how: editing.restore(how, known, samplers.DDIM(1.0), denoiser, image, sigmas, noise)
-            )
-            found.append(restore())
-            report(this, repr(how).split("(")[0], known, image, found[-1])
-        return found
 
-    def interpolation(self, this: Run, cfg, up: jax.Array, sigmas: jax.Array) -> jax.Array:
-        """Great arcs between the noises of pairs of test images, without label: [pairs * 8, *shape]."""
-        a, b = up[: self.images // 2].reshape(-1, int(np.prod(this.spec.shape))), up[self.images // 2 :]
-        paths = latent.slerp(a, b[: len(a)].reshape(a.shape), 8).reshape(-1, *this.spec.shape)
-        label = jnp.zeros((len(paths), this.spec.classes)) if cfg.conditional else None
-        denoiser = gaussian.denoiser(averaged(this.state), label, cfg, this.spec)
-        return jax.jit(lambda x: samplers.sample(samplers.Euler(), denoiser, x, sigmas, samplers.still(x)))(paths)
+def work(this: Run, fn: Callable, cfg: gaussian.Diffusion, image: jax.Array, sigmas: jax.Array, shown: bool = True):
+    """fn(cfg, denoiser, image, sigmas, noise), compiled with the weights as an argument; `shown`: labels are."""
+    n, test = len(image), this.source.test["label"]
+    given = {"index": np.arange(n, dtype=np.uint32), "label": np.asarray(test[np.arange(n) % len(test)])}
+
+    def run(params, key, given, image, sigmas):
+        label = gaussian.one_hot(given, cfg, this.spec)
+        blind = gaussian.denoiser(params, None if label is None else 0.0 * label, cfg, this.spec)
+        denoiser = gaussian.guided(params, given, cfg, this.spec) if shown else blind
+
+        def noise(i):
+            return example_normal(jax.random.fold_in(key, i), given["index"], this.spec.shape)
+
+        return fn(cfg, denoiser, image, sigmas, noise)
+
+    return jax.jit(run)(averaged(this.state), this.key(6), given, image, sigmas)
+
+
+def _sdedit(cfg, denoiser, image, sigmas, noise):
+    return editing.sdedit(cfg.sampler, denoiser, image, sigmas, noise)
+
+
+def _inpaint(hole, repeats, cfg, denoiser, image, sigmas, noise):
+    return editing.inpaint(denoiser, image, hole.mask(*image.shape[1:3]), sigmas, noise, repeats)
+
+
+def _invert(cfg, denoiser, image, sigmas, noise):
+    return editing.invert(denoiser, image, sigmas)
+
+
+def _follow(cfg, denoiser, x, sigmas, noise):
+    return samplers.sample(samplers.Euler(), denoiser, x, sigmas, samplers.still(x))
+
+
+def _restore(how, known, cfg, denoiser, image, sigmas, noise):
+    return editing.restore(how, known, samplers.DDIM(1.0), denoiser, image, sigmas, noise)
+
+
+def restored(this: Run, cfg: gaussian.Diffusion, known: Projection, image: jax.Array, sigmas) -> list[jax.Array]:
+    """By replacement and by guidance with the likelihood of what is known."""
+    found = []
+    for how in (editing.Replace(), editing.PseudoInverse(std=cfg.std)):
+        found.append(work(this, functools.partial(_restore, how, known), cfg, image, sigmas))
+        report(this, type(how).__name__, known, image, found[-1])
+    return found
 
 
 def report(this: Run, name: str, known: Projection, image: jax.Array, restored: jax.Array) -> None:
@@ -141,6 +166,8 @@ class Conditioned:
         """Raises UserError for a model that is not given an image."""
         check_images(source)
         at_least(1, finish__images=self.images, finish__measured=self.measured)
+        if exp.algorithm.given is None:
+            raise UserError("this model is given no image to restore: use --algorithm.given='Coarse()', for instance.")
 
     def __call__(self, this: Run) -> None:
         test, cfg = this.source.test, this.exp.algorithm

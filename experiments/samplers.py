@@ -20,11 +20,11 @@ from experiments import diffusion
 from experiments.diffusion import check_images
 from genjax import cli, ema
 from genjax.config import edit, field
-from genjax.core import averaged
+from genjax.core import Spec, averaged
 from genjax.data.images import grid
 from genjax.diffusion import gaussian, samplers
 from genjax.diffusion.guidance import Guidance
-from genjax.errors import at_least
+from genjax.errors import UserError, at_least
 from genjax.metrics.judges import Classifier, Components, Neighbours, Svm
 from genjax.train import Experiment, Run, run
 
@@ -34,23 +34,31 @@ class Tables:
     """Distances against steps, guidance, and width of the average; grids of the same samples under each."""
 
     deterministic: tuple[samplers.Sampler, ...] = field(
-        (samplers.Euler(), samplers.Heun(), samplers.DPMSolver2M()), "compared with the exact solution too"
+        (samplers.Euler(), samplers.Heun(), samplers.FlowHeun(), samplers.DPMSolver2M()), "compared with the exact flow"
     )
     stochastic: tuple[samplers.Sampler, ...] = field(
-        (samplers.DDPM(), samplers.DDIM(0.5), samplers.EulerMaruyama(), samplers.Heun(churn=0.2)), "not compared"
+        (samplers.DDPM(), samplers.DDIM(0.5)), "compared by the distance alone"
     )
     steps: tuple[int, ...] = field((1, 2, 4, 8, 18, 35), "denoising steps")
     scales: tuple[float, ...] = field((1.0, 1.5, 2.0, 3.0, 5.0), "scales of guidance")
     widths: tuple[float, ...] = field((0.03, 0.05, 0.075, 0.10, 0.15, 0.20), "averages mixed from the kept snapshots")
     samples: int = field(500, "samples for each number")
-    exact: int = field(150, "steps of Heun's method that are taken for the exact solution")
+    exact: int = field(150, "steps of Heun's method in flow time that are taken for the exact solution")
     distance: Components = field(Components(), "Fréchet distance on these features")
     classifier: Classifier = field(Neighbours(), "reads the samples' classes")
 
     def check(self, exp: Experiment, source) -> None:
         """Raises UserError for tables that cannot be made."""
         check_images(source)
-        at_least(1, finish__samples=self.samples, finish__exact=self.exact, finish__steps=min(self.steps, default=0))
+        at_least(1, finish__exact=self.exact, finish__steps=min(self.steps, default=0))
+        at_least(1, finish__distance__k=self.distance.k)
+        at_least(2, finish__samples=self.samples)
+        if not self.deterministic:
+            raise UserError("--finish.deterministic names no sampler: give one, e.g. '(Euler(),)'.")
+        try:
+            ema.Power(self.widths)
+        except ValueError as error:
+            raise UserError(f"--finish.widths: {error}") from None
 
     def __call__(self, this: Run) -> None:
         between = self.distance.fit(this.source.train)
@@ -58,7 +66,7 @@ class Tables:
         this.log.note(f"{self.distance.name} of {min(self.samples, len(this.source.test['image']))} real: {floor:.3f}")
         this.log.result("samplers", {"real": floor, "samples": self.samples})
         self.steps_table(this, between)
-        if this.exp.algorithm.conditional:
+        if this.exp.algorithm.conditional and this.exp.algorithm.drop:
             self.guidance_table(this, between)
         if isinstance(this.exp.algorithm.ema, ema.Power):
             self.width_table(this, between)
@@ -67,7 +75,7 @@ class Tables:
         """Every sampler at every number of steps, from the same starts, without guidance."""
         cfg, rows = edit(this.exp.algorithm, {"guidance": Guidance()}), []
         few = this.given(min(self.samples, 100))
-        truth = draw(this, edit(cfg, {"sampler": samplers.Heun(), "schedule.steps": self.exact}), few)
+        truth = draw(this, edit(cfg, {"sampler": samplers.FlowHeun(), "schedule.steps": self.exact}), few)
         for sampler in (*self.deterministic, *self.stochastic):
             for n in self.steps:
                 x = draw(this, edit(cfg, {"sampler": sampler, "schedule.steps": n}), this.given(self.samples))
@@ -109,18 +117,25 @@ class Tables:
                 widths.append(width)
         for width in self.widths:
             mixed = ema.mix(snapshots, steps, widths, steps[-1], width)
-            x = draw(this, this.exp.algorithm, this.given(self.samples), main={"net": mixed})
-            this.log.result("widths", {f"{width:g}": between(x)})
-            this.log.note(f"average of width {width:g}: {self.distance.name} {between(x):.3f}")
+            far = between(draw(this, this.exp.algorithm, this.given(self.samples), main={"net": mixed}))
+            this.log.result("widths", {f"{width:g}": far})
+            this.log.note(f"average of width {width:g}: {self.distance.name} {far:.3f}")
 
 
 def draw(this: Run, cfg: gaussian.Diffusion, given: dict, weak: dict | None = None, main: dict | None = None):
     """Samples [n, *shape] of the trained model under another sampler, schedule or guidance, or of other weights."""
 
-    def sample(key, weights, given):
-        return gaussian.sample(weights[0], key, given, cfg, this.spec, weights[1])
+    return this.draw(_sampler(cfg, this.spec), given, (main or averaged(this.state), weak))
 
-    return this.draw(sample, given, (main or averaged(this.state), weak))
+
+@functools.lru_cache(maxsize=8)
+def _sampler(cfg: gaussian.Diffusion, spec: Spec) -> Callable:
+    """One function for one config, so that it is compiled once; weights are (main, weak or None)."""
+
+    def sample(key, weights, given):
+        return gaussian.sample(weights[0], key, given, cfg, spec, weights[1])
+
+    return sample
 
 
 EXPERIMENTS = {

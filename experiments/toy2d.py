@@ -42,6 +42,11 @@ class Iwae:
     def __call__(self, key, state, batch, cfg, spec) -> jax.Array:
         return vae.log_likelihood(averaged(state), key, batch, cfg, spec, self.samples, 100)
 
+    def check(self, exp: Experiment) -> None:
+        """Raises UserError for models that are no VAE."""
+        if not hasattr(exp.algorithm, "likelihood"):
+            raise UserError("--finish.density='Iwae()' is for VAEs: use --finish.density='Ode()'.")
+
     def __str__(self) -> str:
         return f"at most, by IWAE with {self.samples} samples"
 
@@ -50,11 +55,19 @@ class Iwae:
 class Ode:
     """A diffusion model's or flow's log p(x), exact but for the solver's tolerance."""
 
-    solver: Flow = field(Flow(low=2e-3, high=300.0, std=1.4, trace=Exact(), tolerance=1e-4), "of the probability flow")
+    solver: Flow = field(Flow(low=2e-3, high=80.0, std=1.4, trace=Exact(), tolerance=1e-4), "of the probability flow")
 
     def __call__(self, key, state, batch, cfg, spec) -> jax.Array:
         denoiser = gaussian.denoiser(averaged(state), None, cfg, spec)
         return self.solver(denoiser, batch["image"], key, batch["index"])
+
+    def check(self, exp: Experiment) -> None:
+        """Raises UserError for models that are no unconditional diffusion model or flow."""
+        if not hasattr(exp.algorithm, "path") or exp.algorithm.conditional:
+            raise UserError(
+                "--finish.density='Ode()' is for diffusion models without labels: use --algorithm.conditional=false, "
+                "or --finish.density='Iwae()' for VAEs."
+            )
 
     def __str__(self) -> str:
         return "by the probability-flow ODE"
@@ -71,6 +84,7 @@ class Report:
         """Raises UserError for data whose density is not known."""
         if not hasattr(exp.data, "mixture"):
             raise UserError("toy2d measures the distance from a known density: use --data='Toy(mixture=Ring())'.")
+        self.density.check(exp)
 
     def __call__(self, this: Run) -> None:
         mixture, test = this.exp.data.mixture(), this.source.test

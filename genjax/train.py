@@ -77,11 +77,14 @@ class Run:
         return jax.random.fold_in(jax.random.key(self.exp.seed), purpose)
 
     def given(self, n: int, labels: Sequence[int] = ()) -> dict[str, np.ndarray]:
-        """What `algorithm.sample` is asked for in a grid of n: indices, `labels` in turn, () = all, and test images."""
-        index, images = np.arange(n, dtype=np.uint32), self.source.test["image"]
+        """What `sample` is asked for in a grid of n: indices, `labels` in turn (() = all), perhaps images."""
+        index = np.arange(n, dtype=np.uint32)
         labels = np.resize(np.asarray(labels or range(max(self.spec.classes, 1)), np.int32), n)
-        shown = {"image": np.asarray(images[index % len(images)])} if len(images) else {}
-        return {"index": index, "label": labels, **shown}
+        given = {"index": index, "label": labels}
+        if getattr(self.exp.algorithm, "given", None) is not None:  # a model that starts from an image
+            split = next(s for s in (self.source.test, self.source.valid, self.source.train) if len(s["image"]))
+            given["image"] = np.asarray(split["image"][index % len(split["image"])])
+        return given
 
     def compiled(self, fn: Callable) -> Callable:
         """fn(key, state, batch) -> tree of [B, ...], compiled for the layout once per function."""
@@ -106,12 +109,15 @@ class Run:
 
         `state` is the run's own, or any tree of arrays that fn wants instead.
         """
-        state = self.state if state is None else state
-        compiled, n, most, parts = self.compiled(fn), len(given["index"]), self.exp.evaluate_batch, []
+        state, ways = self.state if state is None else state, self.exp.layout.ways()
+        compiled, n, parts = self.compiled(fn), len(given["index"]), []
+        most = min(self.exp.evaluate_batch, n)
+        most += -most % ways
         start = told = time.monotonic()
         for i in range(0, n, most):
-            part = {name: x[i : i + most] for name, x in given.items()}
-            parts.append(np.asarray(compiled(self.key(2), state, self.exp.layout.put(part, None))))
+            rows = np.arange(i, i + most) % n  # the last part is filled up, so that one compiled program serves all
+            part = self.exp.layout.put({name: x[rows] for name, x in given.items()})
+            parts.append(np.asarray(compiled(self.key(2), state, part))[: n - i])
             if time.monotonic() - told > 20.0 and i + most < n:
                 told = time.monotonic()
                 left = (told - start) * (n - i - most) / (i + most)
@@ -120,7 +126,7 @@ class Run:
 
     def snapshots(self) -> Iterator[tuple[int, State]]:
         """(step, state) of every checkpoint that was kept (`--keep`), oldest first, one at a time in memory."""
-        exp, like = self.exp, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), self.state)
+        exp, like = self.exp, jax.tree.map(_struct, self.state)
         config = to_json(exp, execution=False)
         with contextlib.closing(Checkpoints(self.log.directory / "checkpoints", config, exp.keep)) as checkpoints:
             for step in checkpoints.all_steps():
@@ -130,6 +136,10 @@ class Run:
         """The split that is looked at during training: "valid" where some is held out, else "test"."""
         valid = self.source.valid
         return ("valid", valid) if len(valid["image"]) else ("test", self.source.test)
+
+
+def _struct(x: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
 
 
 @functools.lru_cache(maxsize=32)

@@ -29,7 +29,7 @@ class Photographs:
     def load(self) -> Source:
         """Cuts the crops, uint8 [N, size, size, 3] and int32 [N]; UserError for a size that does not fit."""
         at_least(1, data__size=self.size, data__train=self.train, data__test=self.test)
-        at_least(0, data__halvings=self.halvings)
+        at_least(0, data__halvings=self.halvings, data__seed=self.seed)
         photographs = [halved(photograph, self.halvings) for photograph in _load()]
         most = min(min(photo.shape[0], photo.shape[1] // 4) for photo in photographs)
         if self.size > most:

@@ -23,9 +23,9 @@ import numpy as np
 from genjax.config import field
 from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_normal, single
 from genjax.data.images import signed, unsigned
-from genjax.diffusion.onestep import check_labels, one_hot
+from genjax.diffusion.labels import check_labels, one_hot
 from genjax.diffusion.paths import over
-from genjax.diffusion.times import LogNormal, strata
+from genjax.diffusion.times import LogNormal, strata, unplaced
 from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least
 from genjax.nets import DiT
@@ -162,7 +162,6 @@ def algorithm(cfg: Consistency, spec: Spec) -> Algorithm:
     )
 
     def evaluate(key: jax.Array, state: State, batch: Batch) -> Parts:
-        placeless = {name: value for name, value in batch.items() if name != "position"}
-        return loss(averaged(state), key, placeless, state.step, cfg, spec)
+        return loss(averaged(state), key, unplaced(batch), state.step, cfg, spec)
 
     return Algorithm(init, step, evaluate, lambda key, state, given: sample(averaged(state), key, given, cfg, spec))

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from genjax.config import field
 from genjax.data.corruptions import Projection
 from genjax.diffusion.samplers import DDPM, Denoiser, Euler, Sampler, sample, still, walk
-from genjax.errors import UserError, at_least
+from genjax.errors import UserError
 
 
 def check_shape(image: jax.Array, shape: tuple[int, ...], what: str) -> None:
@@ -55,7 +55,8 @@ def inpaint(
     """
     mask = mask if mask.ndim == image.ndim else mask[None]
     check_shape(mask, image.shape[1:], "the mask")
-    at_least(1, finish__repeats=repeats)
+    if repeats < 1:
+        raise UserError(f"inpainting takes every step at least once, got repeats={repeats}.")
     n = len(sigmas)
 
     def known(x, sigma, eps):

@@ -14,6 +14,7 @@ import dataclasses
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from genjax.config import field
 from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_keys, example_normal, single
@@ -21,6 +22,7 @@ from genjax.data.corruptions import Projection
 from genjax.data.images import signed, unsigned
 from genjax.diffusion import samplers, schedules, times
 from genjax.diffusion.guidance import Guidance, Keep, Threshold
+from genjax.diffusion.labels import check_labels, one_hot
 from genjax.diffusion.paths import Linear, Path, Prediction, Velocity, combine, over, solve
 from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least
@@ -79,11 +81,6 @@ def apply(params: dict, z: jax.Array, t: jax.Array, label, image, cfg: Diffusion
     return cfg.net.apply({"params": params["net"]}, seen, cfg.path.clock(t), label, spec.shape)
 
 
-def one_hot(label: jax.Array, cfg: Diffusion, spec: Spec) -> jax.Array | None:
-    """What the net sees of labels [B]: [B, classes], or None for an unconditional model. Zeros mean: no label."""
-    return jax.nn.one_hot(label, spec.classes) if cfg.conditional else None
-
-
 def _loss(params: dict, key: jax.Array, u: jax.Array, label, batch: Batch, cfg: Diffusion, spec: Spec) -> Parts:
     x, t = signed(batch["image"]), cfg.time(u)
     eps = example_normal(key, batch["index"], spec.shape)
@@ -101,7 +98,7 @@ def _loss(params: dict, key: jax.Array, u: jax.Array, label, batch: Batch, cfg: 
 def loss(params: dict, key: jax.Array, batch: Batch, cfg: Diffusion, spec: Spec) -> Parts:
     """The training loss [B] at stratified times, labels hidden from a share `drop` of the examples."""
     level, noise, hide = jax.random.split(key, 3)
-    label = one_hot(batch["label"], cfg, spec)
+    label = one_hot(batch, cfg, spec)
     if label is not None:
         shown = jax.vmap(jax.random.uniform)(example_keys(hide, batch["index"])) >= cfg.drop
         label = label * shown[:, None]
@@ -111,14 +108,15 @@ def loss(params: dict, key: jax.Array, batch: Batch, cfg: Diffusion, spec: Spec)
 def evaluate(params: dict, key: jax.Array, batch: Batch, cfg: Diffusion, spec: Spec) -> Parts:
     """The loss [B] with labels shown; every example has its own time and noise, a function of (key, index)."""
     level, noise, _ = jax.random.split(key, 3)
-    placeless = {name: value for name, value in batch.items() if name != "position"}
-    return _loss(params, noise, times.strata(level, placeless), one_hot(batch["label"], cfg, spec), batch, cfg, spec)
+    u = times.strata(level, times.unplaced(batch))
+    return _loss(params, noise, u, one_hot(batch, cfg, spec), batch, cfg, spec)
 
 
 def denoiser(params: dict, label: jax.Array | None, cfg: Diffusion, spec: Spec, image=None) -> samplers.Denoiser:
     """D(x, sigma) = E[data | data + sigma eps = x] as the net has it, in coordinates x = z / alpha.
 
-    label is [B, classes] (zeros: no label) or None; image [B, *shape], signed, for a net that is `given` one.
+    label is [B, classes] (zeros: no label) or None; image [B, *shape], signed, for a net that is `given` one: the net
+    sees it degraded.
     """
 
     def denoise(x: jax.Array, sigma: jax.Array) -> jax.Array:
@@ -135,8 +133,8 @@ def guided(params: dict, given: Batch, cfg: Diffusion, spec: Spec, weak: dict | 
     The weak model of the guidance is the same net without label or, where `weak` parameters are given, that net with
     the label (autoguidance).
     """
-    label = one_hot(given["label"], cfg, spec) if cfg.conditional else None
-    image = None if cfg.given is None else cfg.given(signed(given["image"]))
+    label = one_hot(given, cfg, spec)
+    image = None if cfg.given is None else signed(given["image"])
     main = denoiser(params, label, cfg, spec, image)
     blank = label if weak is not None else None if label is None else jnp.zeros_like(label)
     other = denoiser(params if weak is None else weak, blank, cfg, spec, image)
@@ -166,9 +164,12 @@ def check(cfg: Diffusion, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
     at_least(1, algorithm__schedule__steps=cfg.schedule.steps)
     at_least(0, algorithm__drop=cfg.drop)
-    if cfg.conditional and not spec.classes:
+    check_labels(cfg, spec)
+    levels = np.asarray(cfg.schedule(cfg.path))
+    if not (np.isfinite(levels).all() and levels[-1] > 0 and (np.diff(levels) < 0).all()):
         raise UserError(
-            "--algorithm.conditional=true needs labels and this data set has none: use one with classes, or false."
+            f"--algorithm.schedule={cfg.schedule} on {cfg.path} has noise levels that do not fall, finite and above 0, "
+            f"from {levels[0]:g} to {levels[-1]:g}: start it before pure noise, e.g. first=0.999, with low below high."
         )
     if not cfg.conditional and cfg.guidance.scale != 1.0:
         raise UserError(
@@ -188,7 +189,7 @@ def algorithm(cfg: Diffusion, spec: Spec) -> Algorithm:
     check(cfg, spec)
 
     def init_params(key, batch):
-        x, label = signed(batch["image"]), one_hot(batch["label"], cfg, spec)
+        x, label = signed(batch["image"]), one_hot(batch, cfg, spec)
         seen = x if cfg.given is None else jnp.concatenate([x, cfg.given(x)], -1)
         return {"net": cfg.net.init(key, seen, jnp.ones(len(x)), label, spec.shape)["params"]}
 

@@ -88,11 +88,11 @@ class Flow:
 
 
 def dequantised(image: jax.Array, key: jax.Array, index: jax.Array) -> jax.Array:
-    """Bytes [B, H, W, C] -> floats in [-1, 1] with uniform noise inside their bins: (x + u) / 128 - 1."""
-    u = jax.vmap(lambda k: jax.random.uniform(k, image.shape[1:]))(example_keys(key, index))
-    return (image.astype(jnp.float32) + u) / 128.0 - 1.0
+    """Bytes [B, H, W, C] -> `signed` images with uniform noise of one grey level around them, 2 / 255 wide."""
+    u = jax.vmap(lambda k: jax.random.uniform(k, image.shape[1:], minval=-0.5, maxval=0.5))(example_keys(key, index))
+    return 2.0 * (image.astype(jnp.float32) + u) / 255.0 - 1.0
 
 
 def bits_per_dim(log_p: jax.Array, d: int) -> jax.Array:
-    """Of bytes, from the log density [nats] of their `dequantised` images: bins are 1/128 wide."""
-    return -log_p / (d * math.log(2.0)) + 7.0
+    """Of bytes, from the log density [nats] of their `dequantised` images."""
+    return -log_p / (d * math.log(2.0)) + math.log2(127.5)

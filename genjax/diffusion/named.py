@@ -73,7 +73,7 @@ FLOW = Diffusion(
     path=Linear(),
     time=times.LogitNormal(0.0, 1.0),
     predict=Velocity(),
-    sampler=samplers.Heun(),
+    sampler=samplers.FlowHeun(),
     schedule=schedules.Times(steps=25),
 )
 
@@ -83,7 +83,7 @@ JIT = Diffusion(
     time=times.LogitNormal(0.8, 0.8),
     predict=X(),
     target=Velocity(),
-    sampler=samplers.Heun(),
+    sampler=samplers.FlowHeun(),
     schedule=schedules.Times(steps=25),
 )
 

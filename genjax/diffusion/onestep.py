@@ -20,8 +20,9 @@ import jax.numpy as jnp
 from genjax.config import field
 from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_keys, example_normal, single
 from genjax.data.images import signed, unsigned
+from genjax.diffusion.labels import check_labels, one_hot
 from genjax.diffusion.paths import over
-from genjax.diffusion.times import LogitNormal, Uniform, strata
+from genjax.diffusion.times import LogitNormal, Uniform, strata, unplaced
 from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least
 from genjax.nets import DiT
@@ -49,11 +50,6 @@ class MeanFlow:
 
     def __call__(self, spec: Spec) -> Algorithm:
         return algorithm(self, spec)
-
-
-def one_hot(batch: Batch, cfg, spec: Spec) -> jax.Array | None:
-    """What the net sees of the labels: [B, classes], or None for an unconditional model. Zeros mean: no label."""
-    return jax.nn.one_hot(batch["label"], spec.classes) if cfg.conditional else None
 
 
 def average_velocity(params: dict, z: jax.Array, r: jax.Array, t: jax.Array, label, cfg: MeanFlow) -> jax.Array:
@@ -127,9 +123,8 @@ def evaluate(params: dict, key: jax.Array, batch: Batch, cfg: MeanFlow, spec: Sp
     "flow" is the flow-matching error of the net's instantaneous velocity: comparable between models without guidance.
     """
     level, noise = jax.random.split(key)
-    placeless = {name: value for name, value in batch.items() if name != "position"}
     x, eps = signed(batch["image"]), example_normal(noise, batch["index"], spec.shape)
-    r, t = clocks(level, placeless, cfg)
+    r, t = clocks(level, unplaced(batch), cfg)
     label, shown = one_hot(batch, cfg, spec), jnp.ones(len(x), bool)
     plain = dataclasses.replace(cfg, omega=1.0, kappa=0.0)
     flow = residual(params, x, eps, t, t, label, shown, plain)
@@ -149,22 +144,16 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: MeanFlow, spec: Spec
     return unsigned(jax.lax.fori_loop(0, cfg.steps, step, example_normal(key, index, spec.shape)))
 
 
-def check_labels(cfg, spec: Spec) -> None:
-    """Raises UserError for a conditional model of unlabelled data."""
-    if cfg.conditional and not spec.classes:
-        raise UserError(
-            "--algorithm.conditional=true needs labels and this data set has none: use one with classes, or false."
-        )
-
-
 def check(cfg: MeanFlow, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
     check_labels(cfg, spec)
     at_least(1, algorithm__steps=cfg.steps)
     at_least(0, algorithm__drop=cfg.drop, algorithm__share=cfg.share, algorithm__p=cfg.p, algorithm__kappa=cfg.kappa)
-    for name in ("drop", "share", "kappa"):
+    for name in ("drop", "share"):
         if getattr(cfg, name) > 1.0:
             raise UserError(f"--algorithm.{name}={getattr(cfg, name)} must be at most 1: it is a share.")
+    if cfg.kappa >= 1.0:
+        raise UserError(f"--algorithm.kappa={cfg.kappa} must be below 1: the scale is omega / (1 - kappa).")
     if cfg.c <= 0.0:
         raise UserError(f"--algorithm.c={cfg.c} must be above 0, or the weight of a perfect example is infinite.")
     if (cfg.omega, cfg.kappa) != (1.0, 0.0) and not (cfg.conditional and cfg.drop):

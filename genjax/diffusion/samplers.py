@@ -5,7 +5,7 @@ method is DDIM, and the step to sigma = 0 is the denoiser itself. A sampler is a
 
     step(denoiser, x, before, (older, sigma, after), eps) -> x at `after`, D(x, sigma)
 
-where `before` and `older` are the denoised x and the level of the step before (in the first step: D's own, sigma) and
+where `before` and `older` are the denoised x and the level of the step before (in the first step: zeros, sigma) and
 eps is standard normal. `sample` walks down a schedule in one `lax.scan`.
 """
 
@@ -35,12 +35,19 @@ class Euler:
 
 @dataclasses.dataclass(frozen=True)
 class Heun:
-    """Second order, with EDM's churn: noise is added before the step (arXiv:2206.00364, algorithm 2)."""
+    """Second order in sigma, with EDM's churn: noise is added before the step (arXiv:2206.00364, algorithm 2).
+
+    For levels that fall by less than a factor of about three a step, as Karras's do; see `FlowHeun` for others.
+    """
 
     churn: float = field(0.0, "gamma: share by which the level is raised first; EDM's min(S_churn / N, sqrt(2) - 1)")
     low: float = field(0.0, "S_tmin: least level at which noise is added")
     high: float = field(float("inf"), "S_tmax: greatest level at which noise is added")
     noise: float = field(1.0, "S_noise: scale of the noise that is added")
+
+    def __post_init__(self):
+        if self.churn < 0:
+            raise ValueError(f"churn adds noise and cannot be negative, got {self.churn}")
 
     def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
         _, sigma, after = levels
@@ -54,10 +61,31 @@ class Heun:
 
 
 @dataclasses.dataclass(frozen=True)
+class FlowHeun:
+    """Second order in flow time t = sigma / (1 + sigma), where z = (1 - t) x follows dz/dt = (z - D) / t.
+
+    A trapezoid in sigma goes astray where sigma / after is large, as on the first of a few even steps in t.
+    """
+
+    def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
+        _, sigma, after = levels
+        denoised = denoiser(x, sigma)
+        t, r, z = sigma / (1.0 + sigma), after / (1.0 + after), x / (1.0 + sigma)
+        slope = (z - denoised) / t
+        end = z + (r - t) * slope
+        corrected = (end - denoiser(end * (1.0 + after), after)) / r
+        return (z + (r - t) * 0.5 * (slope + corrected)) * (1.0 + after), denoised
+
+
+@dataclasses.dataclass(frozen=True)
 class DDIM:
     """Keeps a share of the noise direction and draws the rest anew (Song et al. 2021, arXiv:2010.02502, eq. 12, 16)."""
 
     eta: float = field(0.0, "0 = deterministic, 1 = DDPM's ancestral sampling")
+
+    def __post_init__(self):
+        if not 0.0 <= self.eta <= 1.0:
+            raise ValueError(f"eta lies in [0, 1], got {self.eta}")
 
     def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
         _, sigma, after = levels
@@ -81,7 +109,10 @@ class DDPM:
 
 @dataclasses.dataclass(frozen=True)
 class EulerMaruyama:
-    """First order on the reverse SDE, with the score (D - x) / sigma² (arXiv:2011.13456, eq. 6)."""
+    """First order on the reverse SDE, with the score (D - x) / sigma² (arXiv:2011.13456, eq. 6).
+
+    For many steps only: where sigma falls by more than a factor of about 1.5, x keeps more noise than `after`.
+    """
 
     def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
         _, sigma, after = levels
@@ -103,7 +134,7 @@ class DPMSolver2M:
         return after / sigma * x - jnp.expm1(-h) * extrapolated, denoised
 
 
-Sampler = Euler | Heun | DDIM | DDPM | EulerMaruyama | DPMSolver2M
+Sampler = Euler | Heun | FlowHeun | DDIM | DDPM | EulerMaruyama | DPMSolver2M
 
 
 def walk(

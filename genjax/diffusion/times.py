@@ -10,21 +10,27 @@ import jax.numpy as jnp
 from genjax.config import field
 from genjax.core import Batch, example_keys
 
-GOLDEN = 0.6180339887498949  # frac(u + i GOLDEN) covers [0, 1) evenly for every batch size (Kronecker sequence)
+GOLDEN = 2654435769  # 2^32 times the golden ratio's fraction: frac(u + i GOLDEN / 2^32) covers [0, 1) evenly for any n
 EDGE = 1e-6  # a uniform stays so far from 0 and 1, where some inverse distribution functions are infinite
 
 
 def strata(key: jax.Array, batch: Batch) -> jax.Array:
     """Uniforms in (0, 1), [B]: evenly spread over a training batch (in the manner of VDM, arXiv:2107.00630, app. I.1).
 
-    Place i of the global batch gets frac(u + i GOLDEN) with one u for all, so the layout of devices does not matter and
-    each alone is uniform. Without places (evaluation) every example draws its own.
+    Place i of the global batch gets frac(u + i GOLDEN / 2^32) with one u for all, so the layout of devices does not
+    matter and each alone is uniform. Without places (evaluation) every example draws its own.
     """
     if "position" in batch:
-        u = jnp.mod(jax.random.uniform(key) + jnp.mod(batch["position"].astype(jnp.float32) * GOLDEN, 1.0), 1.0)
+        spread = batch["position"].astype(jnp.uint32) * jnp.uint32(GOLDEN)  # modulo 2^32, exact
+        u = jnp.mod(jax.random.uniform(key) + spread.astype(jnp.float32) * 2.0**-32, 1.0)
     else:
         u = jax.vmap(jax.random.uniform)(example_keys(key, batch["index"]))
     return jnp.clip(u, EDGE, 1.0 - EDGE)
+
+
+def unplaced(batch: Batch) -> Batch:
+    """The batch without places: every example then has times of its own, a function of (key, index)."""
+    return {name: value for name, value in batch.items() if name != "position"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,8 +27,9 @@ from genjax.config import field
 from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_normal, single
 from genjax.data.images import signed, unsigned
 from genjax.diffusion import samplers
+from genjax.diffusion.labels import check_labels, one_hot
 from genjax.diffusion.paths import over
-from genjax.diffusion.times import strata
+from genjax.diffusion.times import strata, unplaced
 from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least
 from genjax.nets import UNet
@@ -249,11 +250,6 @@ def terms(params: dict, key: jax.Array, t: jax.Array, batch: Batch, cfg: VDM, sp
     return {"loss": sum(parts.values()), **parts}
 
 
-def one_hot(given: Batch, cfg: VDM, spec: Spec) -> jax.Array | None:
-    """What the net sees of the labels: [B, classes], or None for an unconditional model."""
-    return jax.nn.one_hot(given["label"], spec.classes) if cfg.conditional else None
-
-
 def loss(params: dict, key: jax.Array, batch: Batch, cfg: VDM, spec: Spec) -> Parts:
     """The bound and its terms [B] at stratified times, one draw each."""
     time, noise = jax.random.split(key)
@@ -266,7 +262,7 @@ def bound(params: dict, key: jax.Array, batch: Batch, draws: int, cfg: VDM, spec
     In memory for one draw. All is a function of (key, index).
     """
     time, noise = jax.random.split(key)
-    u = strata(time, {"index": batch["index"]})
+    u = strata(time, unplaced(batch))
 
     def draw(i):
         return terms(params, jax.random.fold_in(noise, i), jnp.mod(u + i / draws, 1.0), batch, cfg, spec)
@@ -317,10 +313,7 @@ def check(cfg: VDM, spec: Spec) -> None:
             f"--algorithm.schedule.gamma_min={low:g} must be below --algorithm.schedule.gamma_max={high:g}: data have "
             "less noise than the prior, e.g. -13.3 and 5."
         )
-    if cfg.conditional and not spec.classes:
-        raise UserError(
-            "--algorithm.conditional=true needs labels and this data set has none: use one with classes, or false."
-        )
+    check_labels(cfg, spec)
 
 
 def algorithm(cfg: VDM, spec: Spec) -> Algorithm:

@@ -112,7 +112,13 @@ class UNet(nn.Module):
                 f"UNet: image {h}x{w} does not divide by {unit} = patch {self.patch} x 2^{levels - 1} for {levels} "
                 "widths: use a smaller --algorithm.net.patch or fewer --algorithm.net.widths."
             )
-        for level, width in enumerate(self.widths):
-            if h // self.patch // 2**level in self.attention:
+        heights = [h // self.patch // 2**level for level in range(levels)]
+        if strange := [height for height in self.attention if height not in heights]:
+            raise UserError(
+                f"UNet: no map is {strange[0]} high, they are {heights}: choose --algorithm.net.attention among these, "
+                "or () for none."
+            )
+        for height, width in zip(heights, self.widths, strict=True):
+            if height in self.attention:
                 check_heads("UNet", width, self.heads)
         return compute_type("UNet", self.dtype)

@@ -106,12 +106,17 @@ def test_hutchinson_is_unbiased_and_exact_for_diagonal_derivatives():
     np.testing.assert_allclose(one, 2 * x.sum(-1), rtol=1e-5)
 
 
+def test_min_snr_is_the_smaller_of_the_two():
+    t = jnp.array([1 / 11, 0.5, 0.75])  # alpha / sigma = 10, 1, 1 / 3
+    np.testing.assert_allclose(gaussian.MinSNR(5.0)(paths.Linear(), t), [5.0, 1.0, 1 / 9], rtol=1e-5)
+
+
 def test_uniform_bytes_have_eight_bits():
     image = jnp.asarray(np.random.default_rng(0).integers(0, 256, (8, 4, 4, 1), np.uint8))
     x = likelihood.dequantised(image, jax.random.key(0), jnp.arange(8))
-    assert float(x.min()) >= -1.0 and float(x.max()) < 1.0
-    np.testing.assert_array_equal(jnp.floor((x + 1.0) * 128.0), image)
-    assert float(likelihood.bits_per_dim(jnp.asarray(16 * np.log(0.5)), 16)) == pytest.approx(8.0)  # density 1/2
+    np.testing.assert_array_equal(jnp.round((x + 1.0) * 127.5), image)  # around the values that nets are trained on
+    uniform = jnp.asarray(-16 * np.log(256 / 127.5))  # the density of 256 bins, each 1 / 127.5 wide
+    assert float(likelihood.bits_per_dim(uniform, 16)) == pytest.approx(8.0)
 
 
 def test_labels_are_hidden_from_a_share_and_shown_in_evaluation():
@@ -158,6 +163,8 @@ def test_a_net_that_is_given_a_degraded_image_sees_it():
         ({"guidance": Guidance(2.0)}, SPEC, "--algorithm.guidance.scale=2.0 sets the label against none"),
         ({"guidance": Guidance(2.0), "conditional": True, "drop": 0.0}, SPEC, "use --algorithm.drop=0.1"),
         ({"schedule": schedules.Karras(0)}, SPEC, "--algorithm.schedule.steps=0 must be at least 1"),
+        ({"schedule": schedules.Times(4, first=1.0)}, SPEC, "noise levels that do not fall, finite and above 0"),
+        ({"schedule": schedules.Karras(4, low=90.0)}, SPEC, "with low below high"),
         ({"drop": 1.5}, SPEC, "--algorithm.drop=1.5 must be at most 1"),
     ],
 )

@@ -7,8 +7,8 @@ import pytest
 
 from genjax.diffusion import samplers, schedules
 from genjax.diffusion.guidance import Dynamic, Guidance, Keep, Static
-from genjax.diffusion.paths import Exploding
-from genjax.diffusion.samplers import DDIM, DDPM, DPMSolver2M, Euler, EulerMaruyama, Heun
+from genjax.diffusion.paths import Exploding, Linear
+from genjax.diffusion.samplers import DDIM, DDPM, DPMSolver2M, Euler, EulerMaruyama, FlowHeun, Heun
 
 M, S = 0.3, 0.5
 
@@ -30,7 +30,7 @@ def normals(n):
 STOCHASTIC = [DDPM(), DDIM(1.0), DDIM(0.5), EulerMaruyama(), Heun(churn=0.3)]
 
 
-@pytest.mark.parametrize("sampler", [Euler(), DDIM(), Heun(), DPMSolver2M(), *STOCHASTIC], ids=repr)
+@pytest.mark.parametrize("sampler", [Euler(), DDIM(), Heun(), FlowHeun(), DPMSolver2M(), *STOCHASTIC], ids=repr)
 def test_every_sampler_returns_the_data_distribution(sampler):
     n, noise = 40_000, normals(40_000)
     sigmas = schedules.Karras(500 if sampler in STOCHASTIC else 100)(Exploding())
@@ -41,7 +41,9 @@ def test_every_sampler_returns_the_data_distribution(sampler):
     assert abs(np.mean(z**4) - 3.0) < 0.15
 
 
-@pytest.mark.parametrize("sampler, order", [(Euler(), 1), (DDIM(), 1), (Heun(), 2), (DPMSolver2M(), 2)], ids=repr)
+@pytest.mark.parametrize(
+    "sampler, order", [(Euler(), 1), (DDIM(), 1), (Heun(), 2), (FlowHeun(), 2), (DPMSolver2M(), 2)], ids=repr
+)
 def test_orders_of_convergence(sampler, order):
     with jax.enable_x64(True):
         x, errors, ns = jnp.array([[60.0], [-25.0]]), [], np.array([32, 64, 128, 256])
@@ -51,6 +53,20 @@ def test_orders_of_convergence(sampler, order):
             errors.append(float(jnp.abs(end - flow(x, 80.0, 0.002)).max()))
     slope = -np.polyfit(np.log(ns), np.log(errors), 1)[0]
     assert abs(slope - order) < 0.12, (slope, errors)
+
+
+@pytest.mark.parametrize("n", [2, 4, 8, 18])
+def test_few_even_steps_of_a_flow(n):
+    """From t = 0.999 the level falls a thousandfold in one step: second order must still be better than first."""
+    sigmas = schedules.Times(n)(Linear())
+    x = sigmas[0] * normals(2000)(0)
+    error = {}
+    for sampler in (Euler(), FlowHeun(), DPMSolver2M(), Heun()):
+        end, _ = samplers.walk(sampler, exact, x, sigmas, samplers.still(x))
+        error[sampler] = float(jnp.sqrt(jnp.mean((end - flow(x, sigmas[0], sigmas[-1])) ** 2)))
+    assert error[FlowHeun()] < 0.9 * error[Euler()] < 0.5 and error[DPMSolver2M()] < 0.5
+    if n == 4:
+        assert error[Heun()] > 1.0  # why FlowHeun exists
 
 
 def test_ddim_is_euler_without_eta_and_ddpm_with_eta_one():
@@ -122,3 +138,10 @@ def test_thresholds():
     assert Keep()(big) is big
     with pytest.raises(ValueError, match="a quantile lies in"):
         Dynamic(0.0)
+
+
+def test_values_that_no_sampler_takes():
+    with pytest.raises(ValueError, match="eta lies in"):
+        DDIM(1.2)
+    with pytest.raises(ValueError, match="cannot be negative"):
+        Heun(churn=-0.1)
