@@ -71,7 +71,7 @@ def empty_cache(tmp_path, monkeypatch):
         ("digits --algorithm.likelihood=Bernouli()", "Did you mean Bernoulli"),
         ("digits --algorithm.enc=GateMLP((8,))", "Did you mean GatedMLP"),
         ("digits --layout=Jitt()", "constructors: Jit, Mesh, Pmap. Did you mean Jit"),
-        ("--data=Digit()", "constructors: Digits, FashionMNIST, Folder, Stock, Toy. Did you mean Digits"),
+        ("--data=Digit()", "constructors: Digits, FashionMNIST, Folder, Photographs, Stock, Toy. Did you mean Digits"),
         ("digits --batch=0", "--batch=0 must be at least 1"),
         ("digits --steps=0", "--steps=0 must be at least 1"),
         ("digits --evaluate_every=-1", "--evaluate_every=-1 must be at least 0"),

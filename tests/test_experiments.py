@@ -14,7 +14,7 @@ from genjax.core import Spec
 from genjax.data import Digits, FashionMNIST, Photographs
 from genjax.diffusion.samplers import DDPM, Euler
 from genjax.metrics.judges import Components, Svm
-from genjax.nets import DiT
+from genjax.nets import TimeMLP
 from genjax.train import run
 
 ALL = [
@@ -126,7 +126,7 @@ def test_modes_counts_modes_and_good_samples():
     assert toy2d.modes(mixture, half) == (4, 0.5)
 
 
-TINY = {"algorithm.net": DiT(patch=2, width=16, depth=1, heads=2), "algorithm.schedule.steps": 3, "keep": 2}
+TINY = {"algorithm.net": TimeMLP((16,), waves=0), "algorithm.schedule.steps": 3, "keep": 2}  # quick to compile
 
 
 def test_diffusion_draws_and_measures_samples(tmp_path):
@@ -145,14 +145,19 @@ def test_diffusion_draws_and_measures_samples(tmp_path):
 
 
 def test_edits_of_a_trained_model(tmp_path):
-    exp = shrink(edit_.EXPERIMENTS["digits"], tmp_path, **TINY, **{"finish.steps": 3, "finish.images": 4})
+    exp = shrink(
+        edit_.EXPERIMENTS["digits"],
+        tmp_path,
+        **TINY,
+        **{"finish.steps": 2, "finish.images": 4, "finish.strengths": (0.7,)},
+    )
     this = run("diffusion", exp, "digits")
     drawn = {"sdedit", "inpainting", "super-resolution", "inversion", "interpolation"}
     assert drawn <= pngs(this)
     restored = this.log.result("Replace Coarse(factor=2)")
     assert restored["known"] < 1e-6 and restored["lost"] > 0
     assert this.log.result("RePaint " + repr(edit_.Hole()))["known"] < 1e-12
-    colour = {"algorithm.net": DiT(patch=4, width=16, depth=1, heads=2), "algorithm.schedule.steps": 2}
+    colour = {"algorithm.net": TimeMLP((16,), waves=0), "algorithm.schedule.steps": 2}
     small = {"data.size": 8, "data.train": 40, "data.test": 12, "finish.measured": 8, "finish.images": 4}
     this = run("diffusion", shrink(edit_.EXPERIMENTS["colour"], tmp_path, **colour, **small), "colour")
     assert "restored" in pngs(this) and this.log.result("conditioned Grey()")["lost"] > 0

@@ -23,6 +23,7 @@ from genjax.checkpoint import Checkpoints
 from genjax.config import edit, field
 from genjax.core import Algorithm, Spec, averaged, example_normal, single
 from genjax.data import Toy
+from genjax.ema import Decay
 from genjax.log import Log
 from genjax.optim import Adam
 
@@ -51,7 +52,7 @@ class Walk:
         def init_params(key, batch):
             return {"net": {"centre": jax.random.normal(key, spec.shape)}}
 
-        init, step = single(init_params, loss, Adam(self.rate)(spec.steps), ema=0.9)
+        init, step = single(init_params, loss, Adam(self.rate)(spec.steps), ema=Decay(0.9))
         return Algorithm(init, step, evaluate, sample)
 
 

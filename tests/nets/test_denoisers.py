@@ -247,7 +247,8 @@ BAD = {
     "unet heads": (UNet((8, 10), attention=(2,)), SHAPE, "UNet: 10 channels do not divide into 4 heads: .*heads=5"),
     "no widths": (UNet(()), SHAPE, "UNet: widths=0 must be at least 1"),
     "blocks": (UNet(blocks=0), SHAPE, "UNet: blocks=0 must be at least 1"),
-    "unet dtype": (UNet(dtype="int8"), SHAPE, "UNet: dtype='int8'"),
+    "unet attention": (UNet((8, 8)), (32, 32, 1), r"UNet: no map is 7 high, they are \[16, 8\]"),
+    "unet dtype": (UNet(dtype="int8", attention=()), SHAPE, "UNet: dtype='int8'"),
     "unet plane": (UNet(), (2,), "UNet maps images"),
     "hidden": (TimeMLP(hidden=()), SHAPE, "TimeMLP: hidden=0 must be at least 1"),
 }
