@@ -126,6 +126,7 @@ def test_without_the_packages_that_prepare(monkeypatch, cache_dir):
         return real(name, *args, **kwargs)
 
     monkeypatch.delitem(sys.modules, "genjax.data.builders", raising=False)
+    monkeypatch.delattr("genjax.data.builders", raising=False)  # or the package still has it, and nothing is imported
     monkeypatch.setattr(builtins, "__import__", blocked)
     with pytest.raises(UserError, match=f"digits is not in the cache {cache_dir}.*copy that directory"):
         Digits().load()
