@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Large pages for malloc on Linux: XLA's buffers on CPU otherwise cost a page fault every 4 KiB, an eighth of a step.
+# Large pages for malloc on Linux: XLA's buffers on CPU otherwise cost a page fault every 4 KiB.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .PHONY: help setup demo test lint bench clean

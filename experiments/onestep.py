@@ -1,9 +1,9 @@
 """How good are samples that cost one evaluation of the net: MeanFlow and consistency training at 1, 2 and 4 steps.
 
-    python -m experiments.onestep                     MeanFlow, a small DiT on Fashion-MNIST: hours on two cores
+    python -m experiments.onestep                     MeanFlow, a small DiT on Fashion-MNIST
     python -m experiments.onestep consistency         the same net as a consistency model
-    python -m experiments.onestep digits              8x8 digits by class, minutes on two cores
-    python -m experiments.onestep toy                 eight Gaussians on a ring, minutes
+    python -m experiments.onestep digits              8x8 digits by class
+    python -m experiments.onestep toy                 eight Gaussians on a ring
     python -m experiments.onestep --list              also: digits_consistency, toy_consistency
 
 Toys print the modes found and the share of samples within four standard deviations of one. Digits print the share of

@@ -3,8 +3,8 @@
 import os
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Compiling is most of the time of tiny tests: without XLA's dear passes they take two thirds of it. Set it to 0 to test
-# the code that users run.
+# Compiling is most of the time of tiny tests: XLA's dear passes are left out here. Set it to 0 to test the code that
+# users run.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax  # noqa: E402
