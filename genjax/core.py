@@ -52,6 +52,7 @@ class Algorithm(NamedTuple):
     step: Callable[..., tuple[State, dict[str, jax.Array]]]  # (key, state, batch, axis=None)
     evaluate: Callable[[jax.Array, State, Batch], Parts]  # per example, [B]
     sample: Callable[[jax.Array, State, Batch], jax.Array]  # [B, ...]
+    cycle: tuple[Callable, ...] = ()  # steps taken in turn, for work that is due only every so many; () = `step` always
 
 
 def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:

@@ -226,27 +226,31 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     return Run(exp, source, spec, algorithm, log, state, meta), checkpoints
 
 
-def _dispatches(exp: Experiment, first: int) -> Iterator[tuple[int, int]]:
-    """(step, K) of every dispatch: K divides chunk and all cadences; single steps where it is not aligned."""
+def _dispatches(exp: Experiment, first: int, turns: int) -> Iterator[tuple[int, int]]:
+    """(step, K) of every dispatch: K divides chunk and all cadences; single steps where it is not aligned.
+
+    Steps that take turns are single.
+    """
     step = first
-    most = math.gcd(exp.chunk, exp.log_every, exp.save_every, exp.evaluate_every, exp.sample_every)
+    chunk = exp.chunk if turns == 1 else 1
+    most = math.gcd(chunk, exp.log_every, exp.save_every, exp.evaluate_every, exp.sample_every)
     while step < exp.steps:
         k = most if step % most == 0 and step + most <= exp.steps else 1
         yield step, k
         step += k
 
 
-def _feed(run: Run, first: int) -> Iterator[tuple[int, dict]]:
-    """(last step, batches [K, B, ...] on the device) of every dispatch, made ahead of time in a thread."""
+def _feed(run: Run, first: int, turns: int) -> Iterator[tuple[int, int, dict]]:
+    """(first step, step after it, batches [K, B, ...] on the device) of every dispatch, made ahead in a thread."""
     exp = run.exp
     batches = train_batches(run.source, exp.seed, first, exp.batch, _process(), exp.resident)
 
     def make(dispatch):
         step, k = dispatch
         steps = [next(batches) for _ in range(k)]
-        return step + k, exp.layout.put({name: np.stack([b[name] for b in steps]) for name in steps[0]}, 1)
+        return step, step + k, exp.layout.put({name: np.stack([b[name] for b in steps]) for name in steps[0]}, 1)
 
-    return prefetch(make, _dispatches(exp, first))
+    return prefetch(make, _dispatches(exp, first, turns))
 
 
 def _retire(run: Run, metrics: dict[str, Any]) -> None:
@@ -294,12 +298,13 @@ def _due(exp: Experiment, step: int) -> bool:
 def train(run: Run, checkpoints: Checkpoints) -> Run:
     """Steps from run.state.step to exp.steps; raises Preempted, with everything saved, when asked to stop."""
     exp, first = run.exp, int(run.state.step)
-    step_fn = exp.layout.train(guarded(run.algorithm.step), run.state)
+    turns = run.algorithm.cycle or (run.algorithm.step,)
+    compiled = {fn: exp.layout.train(guarded(fn), run.state) for fn in dict.fromkeys(turns)}
     resident = exp.layout.put(dict(run.source.train), None) if exp.resident else {}
     key, pending = run.key(0), deque()
     with stop_requests() as stop:
-        for step, batches in _feed(run, first):
-            run.state, metrics = step_fn(key, run.state, resident, batches)
+        for begun, step, batches in _feed(run, first, len(turns)):
+            run.state, metrics = compiled[turns[begun % len(turns)]](key, run.state, resident, batches)
             pending.append(metrics)
             asked = stop.is_set()
             while pending and (len(pending) >= IN_FLIGHT or _due(exp, step) or asked):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import autoencoder, bits, diffusion, onestep, samplers, toy2d, vae
+from experiments import autoencoder, bits, diffusion, gan, gan_game, onestep, samplers, stacked, stylegan2, toy2d, vae
 from experiments import edit as edit_
 from genjax import cli, train
 from genjax.data import Digits, source
@@ -328,6 +328,34 @@ def test_results_of_an_earlier_training_are_forgotten(command, tmp_path):
 def test_diffusion_refuses_in_one_line_before_anything_is_compiled(module, flags, told, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         argv = ["digits", *flags, f"--runs={tmp_path}"]
+        cli.main(module.EXPERIMENTS, functools.partial(train.run, "x"), module.__doc__, argv)
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert end.value.code == 2 and error.startswith("error: ") and told in error
+    assert not list(tmp_path.glob("x/*/checkpoints/[0-9]*"))
+
+
+@pytest.mark.parametrize(
+    "module, flags, told",
+    [
+        (gan, ["digits", "--algorithm.critic_steps=0"], "--algorithm.critic_steps=0 must be at least 1"),
+        (gan, ["digits", "--algorithm.critic_steps=5"], "critic_steps=5 does not divide the 64 examples"),
+        (gan, ["digits", "--algorithm.gen=R3Generator((8,8,8,8,8))"], "divisible by 16, got (8, 8, 1)"),
+        (gan, ["digits", "--algorithm.disc=ResnetDiscriminator((8,8,8,8))"], "divisible by 16, got (8, 8, 1)"),
+        (gan, ["digits", "--algorithm.augment=Ada(p=1.5)"], "p=1.5"),
+        (gan, ["digits", "--algorithm.truncation=0.0"], "--algorithm.truncation=0.0 must be above 0"),
+        (gan, ["digits", "--finish.samples=30"], "--finish.samples=30 is too few for balls"),
+        (gan, ["digits", "--data=Toy()"], "this experiment draws images and ring has none"),
+        (gan_game, ["--data=Digits()"], "gan_game measures against a known density"),
+        (gan_game, ["--algorithm.conditional=true"], "gan_game knows densities without labels only"),
+        (gan_game, ["--algorithm.augment=DiffAugment()"], "image"),
+        (stylegan2, ["digits", "--finish.images=1000"], "--finish.images=1000 is more than the"),
+        (stylegan2, ["digits", "--algorithm.synthesis.widths=(8,8,8,8,8,8)"], "(8, 8, 1)"),
+        (stacked, ["--data=Digits()"], "stacked counts the 1000 modes"),
+    ],
+)
+def test_gan_refuses_in_one_line(module, flags, told, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        argv = [*flags, f"--runs={tmp_path}"]
         cli.main(module.EXPERIMENTS, functools.partial(train.run, "x"), module.__doc__, argv)
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert end.value.code == 2 and error.startswith("error: ") and told in error

@@ -18,8 +18,23 @@ from genjax.diffusion.gaussian import Diffusion
 from genjax.diffusion.named import EDM, JIT
 from genjax.diffusion.onestep import MeanFlow
 from genjax.diffusion.vdm import VDM, Monotone
-from genjax.ema import Power
-from genjax.nets import MLP, ConvDecoder, ConvEncoder, DiT, GatedMLP, Gelu, TimeMLP, UNet
+from genjax.ema import Decay, Power
+from genjax.gan.augment import Ada
+from genjax.gan.games import Hinge, Wasserstein
+from genjax.gan.gan import GAN
+from genjax.gan.penalties import R1, Gradient
+from genjax.nets import (
+    MLP,
+    ConvDecoder,
+    ConvEncoder,
+    DcganGenerator,
+    DiT,
+    GatedMLP,
+    Gelu,
+    ResnetDiscriminator,
+    TimeMLP,
+    UNet,
+)
 from genjax.optim import Adam, Cosine
 from genjax.parallel import Jit, Mesh, Pmap
 from genjax.vae.likelihoods import DiscretisedLogistic, Gaussian
@@ -55,6 +70,38 @@ ALGORITHMS = {
     ),
     "meanflow": MeanFlow(net=TimeMLP((64,), waves=0, frequency=2.0), p=0.0, conditional=True, omega=1.5, optimiser=TX),
     "consistency": Consistency(net=TimeMLP((64,), waves=0, frequency=2.0), stages=1, optimiser=TX),
+    "gan-ada": GAN(
+        latent=8,
+        gen=MLP((32,), Gelu()),
+        disc=MLP((32,), Gelu()),
+        conditional=True,
+        augment=Ada(p=0.5, rate=0.01, geometry=False),
+        penalties=(R1(0.1),),
+        every=2,
+        optimiser=TX,
+        disc_optimiser=TX,
+    ),
+    "wgan-gp": GAN(
+        latent=8,
+        gen=MLP((32,), Gelu()),
+        disc=MLP((32,), Gelu()),
+        game=Wasserstein(),
+        penalties=(Gradient(1.0),),
+        critic_steps=2,
+        ema=Decay(0.0),
+        optimiser=TX,
+        disc_optimiser=TX,
+    ),
+    "sngan-conv": GAN(
+        latent=8,
+        gen=DcganGenerator((8,)),
+        disc=ResnetDiscriminator((8,)),
+        game=Hinge(),
+        penalties=(),
+        conditional=True,
+        optimiser=TX,
+        disc_optimiser=TX,
+    ),
     "edm-unet-conv": edit(EDM, {"net": UNet((8, 16), blocks=1, attention=(2,), heads=2), "optimiser": TX}),
 }
 LAYOUTS = {"pmap": Pmap(), "mesh": Mesh(), "mesh-fsdp": Mesh(data=2, fsdp=2, min_shard=64)}

@@ -7,19 +7,18 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import autoencoder, bits, diffusion, onestep, samplers, toy2d, vae
+from experiments import autoencoder, bits, diffusion, gan, gan_game, onestep, samplers, stacked, stylegan2, toy2d, vae
 from experiments import edit as edit_
 from genjax.config import edit
 from genjax.core import Spec
-from genjax.data import Digits, FashionMNIST, Photographs
+from genjax.data import Digits, FashionMNIST, Photographs, StackedDigits
 from genjax.diffusion.samplers import DDPM, Euler
 from genjax.metrics.judges import Components, Svm
-from genjax.nets import TimeMLP
+from genjax.nets import MLP, TimeMLP
 from genjax.train import run
 
-ALL = [
-    (m, name) for m in (autoencoder, bits, diffusion, edit_, onestep, samplers, toy2d, vae) for name in m.EXPERIMENTS
-]
+MODULES = (autoencoder, bits, diffusion, edit_, gan, gan_game, onestep, samplers, stacked, stylegan2, toy2d, vae)
+ALL = [(m, name) for m in MODULES for name in m.EXPERIMENTS]
 SHRUNK = {
     "steps": 2,
     "log_every": 1,
@@ -46,6 +45,8 @@ def fashion(tmp_path_factory):
 def shape_of(data) -> Spec:
     if type(data) is Photographs:
         return Spec((32, 32, 3), 2, 10)
+    if type(data) is StackedDigits:
+        return Spec((8, 8, 3), 1000, 10)
     images = {FashionMNIST: (28, 28, 1), Digits: (8, 8, 1)}
     return Spec(images.get(type(data), (2,)), 10, 10)
 
@@ -142,6 +143,43 @@ def test_diffusion_draws_and_measures_samples(tmp_path):
     found = again.log.result("samplers")
     assert found["Euler() 2"]["error"] > 0 and "error" not in found["DDPM() 2"]
     assert len(again.log.result("guidance")) == 4 and again.log.result("widths")["0.08"] > 0
+
+
+def test_gan_draws_and_measures_samples(tmp_path):
+    nets = {"algorithm.gen": MLP((16,)), "algorithm.disc": MLP((16,))}
+    this = run("gan", shrink(gan.EXPERIMENTS["digits"], tmp_path, **nets, **{"finish.samples": 60}), "digits")
+    assert pngs(this) == {"samples", "interpolation", "00000002"}
+    values = this.log.result("variety")  # two steps from noise: far from every image
+    assert values["recall"] < 0.2 < 0.7 < values["recall_real"] and len(values["recall_by_class"]) == 10
+    assert min(values["recall_by_class_real"]) > 0.3 > max(values["recall_by_class"])
+
+
+def test_the_game_is_measured_at_every_checkpoint(tmp_path):
+    nets = {"algorithm.gen": MLP((16,)), "algorithm.disc": MLP((16,)), "save_every": 1, "steps": 2}
+    small = {"data.train": 500, "data.test": 200, "finish.density": 2000, "finish.samples": 500, "finish.descents": 2}
+    this = run("gan_game", shrink(gan_game.BASE, tmp_path, **nets, **small), "base")
+    assert {"samples", "outputs", "curves"} <= pngs(this)
+    for step in (1, 2):
+        values = this.log.result(f"step {step}")
+        assert 0 <= values["modes"] < 25 and values["good"] < 0.5 and 0.0 <= values["higher"] <= 1.0
+        assert {"gap", "from_optimal", "overfitting", "real", "fake"} <= set(values)
+
+
+def test_stylegan2_shows_what_its_styles_do(tmp_path):
+    nets = {"algorithm.synthesis.widths": (4,), "algorithm.disc": MLP((16,)), "algorithm.mapping.depth": 1}
+    small = {"algorithm.latent": 8, "finish.samples": 60, "finish.images": 2, "finish.projector.steps": 3}
+    exp = shrink(stylegan2.EXPERIMENTS["digits"], tmp_path, **nets, **small, **{"finish.psis": (0.5,)})
+    this = run("stylegan2", exp, "digits")
+    assert {"truncation", "mixing", "directions-pca", "directions-sefa", "projection", "samples"} <= pngs(this)
+    assert (this.log.directory / "samples" / "path.gif").exists()
+    assert this.log.result("truncation")["psi 0.5"]["fd_pca16"] > 0 and this.log.result("projection")["mse"] > 0
+
+
+def test_stacked_counts_modes(tmp_path):
+    nets = {"algorithm.gen": MLP((16,)), "algorithm.disc": MLP((16,)), "data.train": 300, "data.test": 50}
+    this = run("stacked", shrink(stacked.BASE, tmp_path, **nets, **{"finish.samples": 200}), "base")
+    values = this.log.result("modes")
+    assert values["modes_samples"] < values["modes_real"] <= 200 and values["kl_samples"] > values["kl_real"]
 
 
 def test_edits_of_a_trained_model(tmp_path):

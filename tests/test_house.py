@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent / "genjax"
-FAMILIES = {"ae", "vae", "diffusion"}
+FAMILIES = {"ae", "vae", "gan", "diffusion"}
 KNOWS = {  # package of genjax -> the packages of genjax that it may import
     "errors": set(),
     "platform": set(),

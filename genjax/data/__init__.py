@@ -7,6 +7,7 @@ imported where it is needed, so a warm cache is read on machines that have none 
 from genjax.data.folder import Folder
 from genjax.data.photographs import Photographs
 from genjax.data.source import Digits, FashionMNIST, Source, fingerprint, train_batches
+from genjax.data.stacked import StackedDigits
 from genjax.data.stock import Stock
 from genjax.data.toy import Grid, Moons, Ring, Spiral, Toy
 
@@ -20,6 +21,7 @@ __all__ = [
     "Ring",
     "Source",
     "Spiral",
+    "StackedDigits",
     "Stock",
     "Toy",
     "fingerprint",

@@ -1,26 +1,39 @@
 """Linen modules, called `net(x, label, out)`: input, one-hot label [B, classes] or None, output shape.
 
+Discriminators have out = (1,); some remember vectors in the collection "spectral".
 Denoisers (DiT, UNet, TimeMLP) are called `net(x, time, label, out)` with clocks [B] or [B, k].
 """
 
 from genjax.nets.blocks import Gelu, Identity, Relu, Silu, Tanh
 from genjax.nets.conv import ConvDecoder, ConvEncoder
 from genjax.nets.dit import DiT, Learned, Rope
+from genjax.nets.gan import DcganDiscriminator, DcganGenerator, ResnetDiscriminator, ResnetGenerator
 from genjax.nets.mlp import MLP, GatedMLP, TimeMLP
+from genjax.nets.r3gan import R3Discriminator, R3Generator
+from genjax.nets.stylegan2 import StyleDiscriminator, StyleMapping, StyleSynthesis
 from genjax.nets.unet import UNet
 
 __all__ = [
     "MLP",
     "ConvDecoder",
     "ConvEncoder",
+    "DcganDiscriminator",
+    "DcganGenerator",
     "DiT",
     "GatedMLP",
     "Gelu",
     "Identity",
     "Learned",
+    "R3Discriminator",
+    "R3Generator",
     "Relu",
+    "ResnetDiscriminator",
+    "ResnetGenerator",
     "Rope",
     "Silu",
+    "StyleDiscriminator",
+    "StyleMapping",
+    "StyleSynthesis",
     "Tanh",
     "TimeMLP",
     "UNet",

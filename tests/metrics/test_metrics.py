@@ -49,3 +49,23 @@ def test_judges_of_the_digits(digits):
     blurred = (test["image"] / 255.0 + np.roll(test["image"] / 255.0, 1, 2)) / 2
     assert between(train["image"]) < 1e-6 < between(test["image"]) < between(blurred) < between(noise)
     assert Components(16).name == "fd_pca16"
+
+
+def test_precision_and_recall_of_sets_with_a_known_overlap():
+    from genjax.metrics.manifold import precision_recall, radii
+
+    line = np.arange(40.0)[:, None]
+    np.testing.assert_array_equal(radii(line, 2)[[0, 1, 20, 39]], [4.0, 1.0, 1.0, 4.0])  # squared
+    assert precision_recall(line, line, 1) == (1.0, 1.0)
+    half = line[:20]  # samples that miss half of the modes, none of them bad
+    precision, recall = precision_recall(line, half, 1)
+    assert precision == 1.0 and recall == pytest.approx(21 / 40)  # 20 is within one step of 19
+    wide = np.concatenate([line, line + 1000.0])  # all modes, half of the samples bad
+    assert precision_recall(line, wide, 1) == (0.5, 1.0)
+    far = line + 500.0
+    assert precision_recall(line, far, 1) == (0.0, 0.0)
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(1500, 4)), rng.normal(size=(1500, 4))
+    assert all(0.8 < value <= 1.0 for value in precision_recall(a, b, 3))
+    with pytest.raises(ValueError, match="needs more than 3 points"):
+        radii(line[:3], 3)

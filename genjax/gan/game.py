@@ -1,0 +1,316 @@
+"""The game measured: how far D is from optimal, how far the pair is from an equilibrium, how D scores what it sees.
+
+    D*(x) = game.optimal(log p(x) - log q(x))           p the data's density, q the generator's
+    V(G, D) = -E disc(D(x), D(G(z)))                    what D maximises, without penalties
+    gap = max_D' V(G, D') - min_G' V(G', D) >= 0        0 at an equilibrium (Grnarova et al. 2019, arXiv:1811.05512)
+
+Everything is of the pair as it plays: the generator's weights of now, not their average. Drivers run a Python loop and
+take `compile`, e.g. jax.jit, for the functions that they call many times.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax.core import Batch, Spec, State, descend
+from genjax.data.images import signed
+from genjax.data.toy import Mixture, log_prob
+from genjax.errors import UserError, at_least
+from genjax.gan.games import Game, Relativistic
+from genjax.gan.gan import GAN, disc_loss, discriminate, generate, latents, one_hot, remembered
+from genjax.optim import Adam, Cosine
+
+Compile = Callable[[Callable], Callable]
+
+
+class Distance(NamedTuple):
+    """How far D is from the optimal discriminator."""
+
+    mean: float  # mean |D - D*|; nan where no point is kept
+    kept: float  # share of the points where both densities are above the floor
+    shift: float  # what was subtracted from D - D* first, its median, if the game leaves a constant free; else 0
+    bandwidth: float  # of the kernel density of the generator
+
+
+class Player(NamedTuple):
+    """A copy of one player on its way to its best response."""
+
+    params: Any
+    opt: Any
+    memory: Any  # the vectors of D's spectral norms; {} for G
+
+
+class Gap(NamedTuple):
+    """An estimate of the duality gap on held-out data, in units of the discriminator's loss."""
+
+    gap: float  # disc - gen
+    error: float  # standard error of the gap over the held-out examples
+    value: float  # V(G, D)
+    disc: float  # V(G, D'), D' the best response to G
+    gen: float  # V(G', D), G' the best response to D
+
+
+class Outputs(NamedTuple):
+    """D's outputs, one number an example."""
+
+    train: np.ndarray  # [N]
+    held: np.ndarray  # [M], on held-out data
+    samples: np.ndarray  # [M]
+    overfitting: float  # share of (train, held-out) pairs in which the training example scores higher; 1/2 = none
+    odds: tuple[float, float, float] | None  # mean sigmoid(D) of the three where D is log odds; all 1/2 at equilibrium
+
+
+def drawn(rng: np.random.Generator, data: Batch, size: int) -> Batch:
+    """`size` examples drawn with replacement; "index" is the place in the batch, so that each has its own noise."""
+    rows = rng.integers(len(data["image"]), size=size)
+    return {**{k: np.asarray(v)[rows] for k, v in data.items()}, "index": np.arange(size, dtype=np.uint32)}
+
+
+def joined(run: Callable[[Batch], Any], data: Batch, size: int) -> Any:
+    """run(batch) over a split {name: [N, ...]} in its order, `size` at a time: a tree of numpy arrays [N, ...]."""
+    n, results = len(data["image"]), []
+    for first in range(0, n, size):
+        part = {k: v[first : first + size] for k, v in data.items()}
+        results.append(run({**part, "index": np.arange(first, min(first + size, n), dtype=np.uint32)}))
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
+
+
+def scores(key: jax.Array, gen: Any, disc: Any, memory: Any, batch: Batch, cfg: GAN, spec: Spec):
+    """(D(x), D(G(z))), each [B], without augmentation; z number i is a function of (key, batch["index"][i])."""
+    label = one_hot(batch, cfg, spec)
+    sampled = generate(gen, latents(key, batch["index"], cfg.latent), label, cfg, spec)
+    return tuple(discriminate(disc, memory, x, label, cfg) for x in (signed(batch["image"]), sampled))
+
+
+def value(key: jax.Array, gen: Any, disc: Any, memory: Any, batch: Batch, cfg: GAN, spec: Spec) -> jax.Array:
+    """V(G, D) [B], minus the discriminator's loss: D wants it large and, in the zero-sum game, G small."""
+    return -cfg.game.disc(*scores(key, gen, disc, memory, batch, cfg, spec))
+
+
+def best_disc(
+    key: jax.Array, mine: Player, gen: Any, augment: Any, batch: Batch, cfg: GAN, spec: Spec, tx: Any
+) -> Player:
+    """One descent of D alone against G as it is, as in training: penalties, clipped weights, augmentation."""
+    each = dataclasses.replace(cfg, every=1)  # the penalties are due at every step here, so none counts many times
+    extra = {"disc": mine.memory, "augment": augment}
+
+    def mean_loss(disc):
+        return jnp.mean(disc_loss(disc, gen, extra, key, batch, each, spec)["loss"]), {}
+
+    disc, opt, _ = descend(mean_loss, tx, mine.params, mine.opt)
+    if cfg.clip is not None:
+        disc = jax.tree.map(lambda w: jnp.clip(w, -cfg.clip, cfg.clip), disc)
+    memory = remembered(disc, mine.memory, signed(batch["image"]), one_hot(batch, cfg, spec), cfg)
+    return Player(disc, opt, memory)
+
+
+def best_gen(
+    key: jax.Array, mine: Player, disc: Any, memory: Any, batch: Batch, cfg: GAN, spec: Spec, tx: Any
+) -> Player:
+    """One descent of G alone on V(G, D), whatever loss the generator trains on: D as it is."""
+
+    def mean_value(gen):
+        return jnp.mean(value(key, gen, disc, memory, batch, cfg, spec)), {}
+
+    gen, opt, _ = descend(mean_value, tx, mine.params, mine.opt)
+    return Player(gen, opt, mine.memory)
+
+
+def responses(
+    key: jax.Array, state: State, cfg: GAN, spec: Spec, train: Batch, steps: int, batch: int, tx: Any, compile: Compile
+) -> tuple[Player, Player]:
+    """(D', G'): copies of the players after `steps` descents, each against the other as it is in `state`."""
+    gen, disc, extra = state.params["gen"], state.params["disc"], state.extra
+    disc_step = compile(lambda *args: best_disc(*args, cfg, spec, tx))
+    gen_step = compile(lambda *args: best_gen(*args, cfg, spec, tx))
+    d, g = Player(disc, tx.init(disc), extra["disc"]), Player(gen, tx.init(gen), {})
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    for i in range(steps):  # no scan: gradients of convolutions in a loop of XLA are slow on CPU
+        turn, part = jax.random.fold_in(key, i), drawn(rng, train, batch)
+        d = disc_step(turn, d, gen, extra["augment"], part)
+        g = gen_step(turn, g, disc, extra["disc"], part)
+    return d, g
+
+
+def duality_gap(
+    key: jax.Array,
+    state: State,
+    cfg: GAN,
+    spec: Spec,
+    train: Batch,
+    test: Batch,
+    steps: int = 1000,
+    batch: int = 256,
+    optimiser: Adam = Adam(1e-3, decay=Cosine()),
+    compile: Compile = lambda f: f,
+) -> Gap:
+    """Estimates V(G, D') - V(G', D) on `test`: D' and G' are the players after `steps` descents on `train`.
+
+    V is the zero-sum value of every game, NonSaturating and Hinge too: G' descends V and not its own loss. Finite
+    descents make it an estimate from below, and where D grows without end far from the data G' runs there, the further
+    the more descents: compare gaps of equal `steps` and `optimiser` only. D' is bound as D is in training (penalties,
+    clip), else Wasserstein's gap has no bound; with penalties D' may have the lesser V and the gap be below 0.
+    """
+    at_least(1, steps=steps, batch=batch)
+    gen, disc, memory = state.params["gen"], state.params["disc"], state.extra["disc"]
+    descent, held = jax.random.split(key)
+    d, g = responses(descent, state, cfg, spec, train, steps, batch, optimiser(steps), compile)
+    of = compile(lambda *args: value(*args, cfg, spec))
+    pairs = ((gen, disc, memory), (gen, d.params, d.memory), (g.params, disc, memory))
+    now, best_d, best_g = (joined(lambda part, pair=pair: of(held, *pair, part), test, batch) for pair in pairs)
+    difference = best_d - best_g  # the same z in all three: their noise cancels
+    error = difference.std() / math.sqrt(len(difference))
+    return Gap(*(float(x) for x in (difference.mean(), error, now.mean(), best_d.mean(), best_g.mean())))
+
+
+def kernel_density(
+    points: np.ndarray, at: np.ndarray, bandwidth: float, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """(q [M] at the places `at` within the box low..high, its squared error + a constant) from points [N, 2].
+
+    The kernel is K = 2 N(0, b²) - N(0, 2 b²), b the bandwidth: its bias is of order b⁴ for b², and far out q may fall
+    below 0. The variance is 11 q / (24 pi b² N). The error is that of cross-validation, the integral of q² less twice
+    the mean of q at each point from the others (Rudemo 1982). The points are counted on a grid first.
+    """
+    from scipy.ndimage import gaussian_filter, map_coordinates  # a fifth of a second: only for who measures
+
+    n, cell, low = len(points), bandwidth / 4.0, low - 8.0 * bandwidth  # what lies outside has its tails inside
+    bins = np.ceil((high + 8.0 * bandwidth - low) / cell).astype(int)
+    counts = np.histogram2d(*points.T, bins, np.stack([low, low + bins * cell], -1))[0]
+    once = gaussian_filter(counts / (n * cell**2), 4.0, mode="constant", truncate=6.0)
+    density = 2.0 * once - gaussian_filter(once, 4.0, mode="constant", truncate=6.0)
+    q = map_coordinates(density, ((at - low) / cell - 0.5).T, order=1, mode="constant")
+    own = 3.0 / (4.0 * math.pi * bandwidth**2)  # K(0)
+    others = float(np.sum(counts * (density - own / n))) / (n - 1)
+    return q, float(np.sum(density**2)) * cell**2 - 2.0 * others
+
+
+def fitted_density(points: np.ndarray, at: np.ndarray, bandwidths: Sequence[float], low: np.ndarray, high: np.ndarray):
+    """(q [M] at `at`, the bandwidth): of the given ones that of the least squared error."""
+    found = ((b, *kernel_density(points, at, b, low, high)) for b in bandwidths)
+    bandwidth, q, _ = min(found, key=lambda one: one[2])
+    return q, float(bandwidth)
+
+
+def optimal_distance(
+    key: jax.Array,
+    state: State,
+    cfg: GAN,
+    spec: Spec,
+    mixture: Mixture,
+    data: np.ndarray,
+    samples: int = 200_000,
+    error: float = 0.1,
+    compile: Compile = lambda f: f,
+) -> Distance | None:
+    """Mean |D - D*| over held-out `data` [M, 2] from `mixture` and M samples; None if the game does not tell D*.
+
+    q is a kernel density of `samples` samples. Its bandwidth is one of 1/8, 1/4 … 4 times the mixture's least scale:
+    what is finer in q is not seen. D* has no bound where one density vanishes: points count where both p and q are
+    above the value at which q's relative standard error is `error`. Where q = p and D = 0 the four toys give 0.03 to
+    0.05, which is the noise. D is asked about plain points, not augmented ones. Wasserstein's D* is no function of the
+    densities' ratio: None. Relativistic's is log p - log q + any constant: the median of the difference is subtracted.
+    Raises UserError unless the data are unlabelled points of the plane.
+    """
+    if spec.shape != (2,) or cfg.conditional:
+        raise UserError(
+            f"optimal_distance needs densities of the plane without labels, got examples of {spec.shape}: use e.g. "
+            "--data='Toy()' --algorithm.conditional=false."
+        )
+    free = cfg.game == Relativistic()
+    if cfg.game.optimal(0.0) is None and not free:
+        return None
+    data = np.asarray(data, np.float32)
+    sampled, d = _play(key, state, cfg, spec, data, samples, compile)
+    x, far = np.concatenate([data, sampled[samples:]]), 6.0 * mixture.scales.max()  # beyond it p is nothing
+    box = mixture.means.min(0) - far, mixture.means.max(0) + far
+    ladder = [mixture.scales.min() * 2.0**k for k in range(-3, 3)]
+    q, bandwidth = fitted_density(sampled[:samples], x, ladder, *box)
+    p = np.exp(np.asarray(log_prob(mixture, x)))
+    kept = np.minimum(p, q) > 11.0 / (24.0 * math.pi * bandwidth**2 * samples * error**2)
+    if not kept.any():
+        return Distance(math.nan, 0.0, 0.0, bandwidth)
+    log_ratio = np.log(p[kept] / q[kept])
+    difference = d[kept] - np.asarray(log_ratio if free else cfg.game.optimal(log_ratio))
+    shift = float(np.median(difference)) if free else 0.0
+    return Distance(float(np.abs(difference - shift).mean()), float(kept.mean()), shift, bandwidth)
+
+
+def _play(key, state: State, cfg: GAN, spec: Spec, data: np.ndarray, samples: int, compile: Compile, size=10_000):
+    """(samples + M points G(z), D on the data and on the last M of them)."""
+    gen, disc, memory = state.params["gen"], state.params["disc"], state.extra["disc"]
+    draw = compile(lambda key, gen, index: generate(gen, latents(key, index, cfg.latent), None, cfg, spec))
+    score = compile(lambda disc, memory, x: discriminate(disc, memory, x, None, cfg))
+    index = np.arange(samples + len(data), dtype=np.uint32)
+    points = joined(lambda part: draw(key, gen, part["image"]), {"image": index}, size)
+    points = np.where(np.isfinite(points), points, 1e9)  # what diverged lies nowhere near the data
+    seen = {"image": np.concatenate([data, points[samples:]])}
+    return points, joined(lambda part: score(disc, memory, part["image"]), seen, size)
+
+
+def higher(a: np.ndarray, b: np.ndarray) -> float:
+    """The share of all pairs with a_i > b_j, ties half: the area under the ROC curve."""
+    b = np.sort(b)
+    below = np.searchsorted(b, a, "left") + np.searchsorted(b, a, "right")
+    return float(below.mean() / (2 * len(b)))
+
+
+def log_odds(game: Game) -> bool:
+    """Whether the best D is log p - log q, so that sigmoid(D) is the probability of data."""
+    return all(best is not None and float(best) == t for t in (-1.5, 0.0, 2.0) for best in [game.optimal(t)])
+
+
+def outputs(
+    key: jax.Array,
+    state: State,
+    cfg: GAN,
+    spec: Spec,
+    train: Batch,
+    test: Batch,
+    batch: int = 256,
+    compile: Compile = lambda f: f,
+) -> Outputs:
+    """D on training data, on held-out data and on as many samples, which take their labels; no augmentation."""
+    pair = state.params["gen"], state.params["disc"], state.extra["disc"]
+    of = compile(lambda *args: scores(*args, cfg, spec))
+    (seen, _), (held, fake) = (joined(lambda part: of(key, *pair, part), data, batch) for data in (train, test))
+    means = tuple(float(np.mean(jax.nn.sigmoid(d))) for d in (seen, held, fake))
+    return Outputs(seen, held, fake, higher(seen, held), means if log_odds(cfg.game) else None)
+
+
+def picture(
+    steps: Sequence[int], real: Sequence[np.ndarray], fake: Sequence[np.ndarray], game: Game, bins: int = 60
+) -> np.ndarray:
+    """Histograms of D(x) and D(G(z)), a panel a step, all with the same axes: uint8 [H, W, 3].
+
+    The dashed line is D at the equilibrium, where the game says what it is. Values that are not finite are left out.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # half a second: only for who draws
+    from matplotlib.figure import Figure
+
+    real, fake = ([d[np.isfinite(d)] for d in map(np.asarray, part)] for part in (real, fake))
+    low, high = np.quantile(np.concatenate([*real, *fake, np.zeros(1)]), (0.002, 0.998))
+    edges, line = np.linspace(low - 0.1, high + 0.1, bins + 1), game.optimal(0.0)
+    figure = Figure(figsize=(1.0 + 2.4 * len(steps), 2.8), dpi=100, layout="constrained")  # no pyplot: global state
+    canvas = FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(steps), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, step, r, f in zip(panels, steps, real, fake, strict=True):
+        for d, name in ((r, "D(x), data"), (f, "D(G(z)), samples")):
+            heights = np.histogram(d, edges)[0] / max(len(d), 1) / (edges[1] - edges[0])
+            axes.stairs(heights, edges, fill=True, alpha=0.5, label=name)
+        if line is not None:
+            axes.axvline(float(line), color="black", linestyle="--", linewidth=1.0, label="equilibrium")
+        axes.set_title(f"step {step}", fontsize=9)
+        axes.set_xlabel("output of D", fontsize=8)
+        axes.tick_params(labelsize=7)
+    panels[0].set_ylabel("density", fontsize=8)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -1,0 +1,110 @@
+"""R3GAN's generator and discriminator (Huang et al. 2024, arXiv:2501.05441, sec. 4): ResNets of today without a norm.
+
+A block adds conv1x1(lrelu(conv3x3(lrelu(conv1x1(x))))) to x, an inverted bottleneck; without norms depth is held in
+check by Fixup (arXiv:1901.09321): the last kernel of a block starts at zero, the others are smaller by L^(-1/4), L the
+number of blocks. The generator starts from a learned picture that z scales channel by channel; the discriminator ends
+with a learned weight for every pixel of its last maps. Sizes change by bilinear resampling.
+"""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from genjax.config import field
+from genjax.nets.blocks import check_sizes, depth_to_space, join, space_to_depth
+from genjax.nets.gan import check_levels, projection
+
+GAIN = (2.0 / (1.0 + 0.2**2)) ** 0.5  # keeps the variance through a leaky ReLU of slope 0.2
+
+
+def _lrelu(x: jax.Array) -> jax.Array:
+    return nn.leaky_relu(x, 0.2)
+
+
+def _init(scale: float) -> nn.initializers.Initializer:
+    """Normal with variance scale² / fan-in; 0 = zeros."""
+    return nn.initializers.variance_scaling(scale**2, "fan_in", "normal") if scale else nn.initializers.zeros
+
+
+class Block(nn.Module):
+    """x [B, H, W, C] -> the same, a residual bottleneck; `total`: blocks in the net."""
+
+    total: int
+    expansion: int
+    group: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        width, scale = x.shape[-1], GAIN * self.total**-0.25
+        inner = self.expansion * width
+        h = _lrelu(nn.Conv(inner, (1, 1), kernel_init=_init(scale))(x))
+        groups = inner // self.group if self.group else 1
+        h = _lrelu(nn.Conv(inner, (3, 3), feature_group_count=groups, kernel_init=_init(scale))(h))
+        return x + nn.Conv(width, (1, 1), use_bias=False, kernel_init=_init(0.0))(h)
+
+
+def resized(x: jax.Array, h: int, w: int) -> jax.Array:
+    """Bilinear resampling of [B, H, W, C], with a filter wide enough when it shrinks."""
+    return jax.image.resize(x, (x.shape[0], h, w, x.shape[-1]), "bilinear")
+
+
+class R3Generator(nn.Module):
+    """z [B, D] and label -> [B, *out]; linear at the end, as in the paper."""
+
+    widths: tuple[int, ...] = field((64, 128), "channels of each level, from the largest size down")
+    blocks: int = field(1, "residual blocks a level")
+    patch: int = field(1, "side of the patch unfolded at the end [pixels]")
+    expansion: int = field(2, "inner width of a block, in widths")
+    group: int = field(0, "channels of a group of the 3x3 convolution, 0 = one group; groups are slow on CPU")
+
+    @nn.compact
+    def __call__(self, z: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+        _check("R3Generator", self, out)
+        levels, total = len(self.widths), self.blocks * len(self.widths)
+        h, w = (n // self.patch // 2 ** (levels - 1) for n in out[:2])
+        z = z * jax.lax.rsqrt(jnp.mean(jnp.square(z), -1, keepdims=True) + 1e-6)
+        basis = self.param("basis", nn.initializers.normal(1.0), (h, w, self.widths[-1]))
+        x = basis * nn.Dense(self.widths[-1], use_bias=False, kernel_init=_init(1.0))(join(z, label))[:, None, None]
+        for level, width in reversed(list(enumerate(self.widths))):
+            if level < levels - 1:
+                h, w = 2 * h, 2 * w
+                x = resized(nn.Conv(width, (1, 1), use_bias=False, kernel_init=_init(1.0))(x), h, w)
+            for _ in range(self.blocks):
+                x = Block(total, self.expansion, self.group)(x)
+        return depth_to_space(nn.Conv(self.patch**2 * out[2], (1, 1), kernel_init=_init(1.0))(x), self.patch)
+
+
+class R3Discriminator(nn.Module):
+    """Pixels [B, H, W, C] and label -> [B, 1]; the label by projection."""
+
+    widths: tuple[int, ...] = field((64, 128), "channels of each level, from the largest size down")
+    blocks: int = field(1, "residual blocks a level")
+    patch: int = field(1, "side of the patch folded into channels first [pixels]")
+    expansion: int = field(2, "inner width of a block, in widths")
+    group: int = field(0, "channels of a group of the 3x3 convolution, 0 = one group; groups are slow on CPU")
+
+    @nn.compact
+    def __call__(self, x: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+        _check("R3Discriminator", self, x.shape[1:])
+        total = self.blocks * len(self.widths)
+        x = nn.Conv(self.widths[0], (1, 1), kernel_init=_init(1.0))(space_to_depth(x, self.patch))
+        for level, width in enumerate(self.widths):
+            if level:
+                x = resized(x, x.shape[1] // 2, x.shape[2] // 2)
+                x = nn.Conv(width, (1, 1), use_bias=False, kernel_init=_init(1.0))(x)
+            for _ in range(self.blocks):
+                x = Block(total, self.expansion, self.group)(x)
+        weight = self.param("basis", nn.initializers.normal(1.0), x.shape[1:])
+        h = jnp.sum(x * weight, (1, 2)) / (x.shape[1] * x.shape[2]) ** 0.5  # [B, width]
+        score = nn.Dense(*out, use_bias=False, kernel_init=_init(1.0))
+        return projection(
+            h, label, score, nn.Dense(h.shape[-1], use_bias=False, kernel_init=_init(h.shape[-1] ** -0.5))
+        )
+
+
+def _check(name: str, net: nn.Module, shape: tuple[int, ...]) -> None:
+    sizes = {size: getattr(net, size) for size in ("blocks", "patch", "expansion")}
+    check_sizes(name, widths=min(net.widths, default=0), **sizes)
+    check_levels(name, shape, net.patch * 2 ** (len(net.widths) - 1))

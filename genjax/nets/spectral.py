@@ -1,0 +1,75 @@
+"""Spectral normalisation: W / sigma(W), sigma the largest singular value (Miyato et al. 2018, arXiv:1802.05957).
+
+sigma is found by power iteration from a vector u that is remembered in the collection "spectral" (algorithm 1): a call
+goes a few iterations on, and keeps them where the caller makes that collection mutable. A kernel [kh, kw, in, out] is
+the matrix [kh kw in, out].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+WARM = 50  # iterations at the start, so that the first step sees a normalised net too
+ITERATIONS = 3  # of a call: one, as in the paper, left norms 0.4 % off under Adam at 1e-2; they cost next to nothing
+
+
+def _unit(x: jax.Array) -> jax.Array:
+    return x / (jnp.linalg.norm(x) + 1e-12)
+
+
+def iterate(w: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """One power iteration on w [n, m] from u [m]: (u, v [n]), nearer to the first pair of singular vectors."""
+    v = _unit(w @ u)
+    return _unit(v @ w), v
+
+
+def normalised(net: nn.Module, kernel: jax.Array, name: str = "u") -> jax.Array:
+    """kernel / sigma as a part of `net`; u and v are constants for the gradient (ibid., sec. 2.1, eq. 12)."""
+    w = kernel.reshape(-1, kernel.shape[-1])
+    fixed = jax.lax.stop_gradient(w)
+
+    def first() -> jax.Array:
+        u = jnp.ones(w.shape[-1]) / w.shape[-1] ** 0.5
+        return jax.lax.fori_loop(0, WARM, lambda _, u: iterate(fixed, u)[0], u)
+
+    memory = net.variable("spectral", name, first)
+    u = memory.value
+    for _ in range(ITERATIONS):
+        u, v = iterate(fixed, u)
+    if net.is_mutable_collection("spectral"):
+        memory.value = u
+    return kernel / (v @ w @ u)
+
+
+class Dense(nn.Module):
+    """A dense layer; `spectral` divides its kernel by its largest singular value."""
+
+    features: int
+    spectral: bool = True
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", nn.initializers.orthogonal(), (x.shape[-1], self.features))
+        y = x @ (normalised(self, kernel) if self.spectral else kernel)
+        return y + self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else y
+
+
+class Conv(nn.Module):
+    """A convolution with kernel size x size, same padding; `spectral` as for `Dense`."""
+
+    features: int
+    size: int = 3
+    spectral: bool = True
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        kernel: Any = self.param("kernel", nn.initializers.orthogonal(), shape)
+        kernel = normalised(self, kernel) if self.spectral else kernel
+        y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return y + self.param("bias", nn.initializers.zeros, (self.features,))
