@@ -29,7 +29,7 @@ from genjax.data.corruptions import Coarse, Grey, Hole, Projection
 from genjax.data.images import grid, signed, unsigned
 from genjax.diffusion import edit as editing
 from genjax.diffusion import gaussian, samplers
-from genjax.diffusion.guidance import Guidance
+from genjax.diffusion.guidance import Guidance, Static
 from genjax.errors import UserError, at_least
 from genjax.train import Experiment, Run, run
 
@@ -134,7 +134,7 @@ def _restore(how, known, cfg, denoiser, image, sigmas, noise):
 def restored(this: Run, cfg: gaussian.Diffusion, known: Projection, image: jax.Array, sigmas) -> list[jax.Array]:
     """By replacement and by guidance with the likelihood of what is known."""
     found = []
-    for how in (editing.Replace(), editing.PseudoInverse(std=cfg.std)):
+    for how in (editing.Replace(), editing.PseudoInverse(std=cfg.std, threshold=Static())):
         found.append(work(this, functools.partial(_restore, how, known), cfg, image, sigmas))
         report(this, type(how).__name__, known, image, found[-1])
     return found

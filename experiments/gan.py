@@ -140,7 +140,7 @@ BASE = Experiment(
 
 
 def _named(cfg: gan.GAN) -> dict:
-    return {"algorithm": edit(cfg, {"conditional": True})}
+    return {"algorithm": edit(cfg, {"conditional": True}), "batch": 64 * cfg.critic_steps}
 
 
 EXPERIMENTS = {

@@ -29,7 +29,7 @@ from genjax.gan import game
 from genjax.gan.games import Hinge, LeastSquares, Minimax, NonSaturating, Relativistic, Wasserstein
 from genjax.gan.gan import GAN
 from genjax.gan.penalties import R1, R2, Gradient
-from genjax.nets import MLP, Gelu
+from genjax.nets import MLP
 from genjax.optim import Adam, Cosine
 from genjax.train import Experiment, Run, run
 
@@ -40,8 +40,8 @@ class Report:
 
     samples: int = field(10_000, "samples whose modes are counted")
     examples: int = field(4000, "held-out points that D is asked about")
-    density: int = field(100_000, "samples from which the generator's density is found")
-    descents: int = field(300, "steps of each player to its best response, for the duality gap; 0 = no gap")
+    density: int = field(200_000, "samples from which the generator's density is found")
+    descents: int = field(100, "steps of each player to its best response, for the duality gap; 0 = no gap")
 
     def check(self, exp: Experiment, source) -> None:
         """Raises UserError for data whose density is not known."""
@@ -113,30 +113,31 @@ def curves(this: Run) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-TX = Adam(1e-3, b1=0.0, b2=0.99, decay=Cosine(0.1))
+TX = Adam(2e-3, b1=0.0, b2=0.99, decay=Cosine(0.1))
 BASE = Experiment(
     data=Toy(Grid(), train=50_000),
     algorithm=GAN(
-        latent=16,
-        gen=MLP((128, 128, 128), Gelu()),
-        disc=MLP((128, 128, 128), Gelu()),
+        latent=2,
+        gen=MLP((128, 128, 128), waves=3),  # without waves in both, edges stay soft: 57 % of samples near a mode
+        disc=MLP((128, 128, 128), waves=4),
         game=Relativistic(),
-        penalties=(R1(0.1), R2(0.1)),
+        penalties=(R1(0.02), R2(0.02)),
         optimiser=TX,
         disc_optimiser=TX,
         ema=Decay(0.999),
     ),
-    steps=10_000,
+    steps=4000,
     batch=256,
     evaluate_every=1000,
     sample_every=1000,
-    save_every=2000,
-    keep=5,
-    log_every=100,
+    save_every=1000,
+    keep=4,
+    log_every=50,
     samples=2000,
     finish=Report(),
 )
-WGAN = {"algorithm.game": Wasserstein(), "algorithm.critic_steps": 5, "batch": 1280}  # 256 examples a critic step
+# 256 examples a critic step
+WGAN = {"algorithm.game": Wasserstein(), "algorithm.critic_steps": 5, "batch": 1280, "steps": 2000, "save_every": 500}
 
 EXPERIMENTS = {
     "base": BASE,
@@ -147,10 +148,10 @@ EXPERIMENTS = {
     "wasserstein": edit(BASE, {"algorithm.game": Wasserstein()}),
     "wgan": edit(BASE, {**WGAN, "algorithm.penalties": (), "algorithm.clip": 0.05}),
     "wgan_gp": edit(BASE, {**WGAN, "algorithm.penalties": (Gradient(1.0),)}),
-    "r1_alone": edit(BASE, {"algorithm.penalties": (R1(0.1),)}),
+    "r1_alone": edit(BASE, {"algorithm.penalties": (R1(0.02),)}),
     "no_penalty": edit(BASE, {"algorithm.penalties": ()}),
     "non_saturating_bare": edit(BASE, {"algorithm.game": NonSaturating(), "algorithm.penalties": ()}),
-    "simple": edit(BASE, {"data.mixture": Ring(), "steps": 4000}),
+    "simple": edit(BASE, {"data.mixture": Ring(), "steps": 2000, "save_every": 500}),
 }
 
 if __name__ == "__main__":

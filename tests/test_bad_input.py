@@ -349,7 +349,7 @@ def test_diffusion_refuses_in_one_line_before_anything_is_compiled(module, flags
         (gan_game, ["--algorithm.conditional=true"], "gan_game knows densities without labels only"),
         (gan_game, ["--algorithm.augment=DiffAugment()"], "image"),
         (stylegan2, ["digits", "--finish.images=1000"], "--finish.images=1000 is more than the"),
-        (stylegan2, ["digits", "--algorithm.synthesis.widths=(8,8,8,8,8,8)"], "(8, 8, 1)"),
+        (stylegan2, ["digits", "--algorithm.synthesis.widths=(8,8,8,8,8,8)"], "cannot be halved 5 times"),
         (stacked, ["--data=Digits()"], "stacked counts the 1000 modes"),
     ],
 )

@@ -57,10 +57,11 @@ def test_every_config_traces_a_step_an_evaluation_and_a_sample(module, name):
     spec = shape_of(exp.data)
     algorithm = exp.algorithm(spec)
     dtype = np.float32 if spec.shape == (2,) else np.uint8
+    n = exp.batch
     batch = {
-        "image": np.zeros((4, *spec.shape), dtype),
-        "label": np.zeros(4, np.int32),
-        "index": np.zeros(4, np.uint32),
+        "image": np.zeros((n, *spec.shape), dtype),
+        "label": np.zeros(n, np.int32),
+        "index": np.zeros(n, np.uint32),
     }
 
     def one(key):
@@ -68,7 +69,7 @@ def test_every_config_traces_a_step_an_evaluation_and_a_sample(module, name):
         return metrics, algorithm.evaluate(key, state, batch), algorithm.sample(key, state, batch)
 
     metrics, parts, x = jax.eval_shape(one, jax.random.key(0))
-    assert "grad_norm" in metrics and all(v.shape == (4,) for v in parts.values()) and x.shape == (4, *spec.shape)
+    assert "grad_norm" in metrics and all(v.shape == (n,) for v in parts.values()) and x.shape == (n, *spec.shape)
 
 
 def shrink(exp, tmp_path, **more):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from genjax.config import field
 from genjax.data.corruptions import Projection
+from genjax.diffusion.guidance import Keep, Threshold
 from genjax.diffusion.samplers import DDPM, Denoiser, Euler, Sampler, sample, still, walk
 from genjax.errors import UserError
 
@@ -103,6 +104,7 @@ class PseudoInverse:
 
     scale: float = field(1.0, "strength of the guidance")
     std: float = field(0.5, "standard deviation of the data")
+    threshold: Threshold = field(Keep(), "of the guided image: images need one, the weight is thousands at much noise")
 
     def __call__(self, denoiser: Denoiser, known: Projection, y: jax.Array) -> Denoiser:
         def guided(x: jax.Array, sigma: jax.Array) -> jax.Array:
@@ -110,7 +112,7 @@ class PseudoInverse:
             weight = self.scale * (sigma**2 + self.std**2) / self.std**2
             return d + weight * pullback(y - known(d))[0]
 
-        return guided
+        return self.threshold(guided)
 
 
 Consistency = Replace | PseudoInverse

@@ -14,6 +14,17 @@ from genjax.nets.blocks import Activation, Condition, Relu, Silu, check_sizes, j
 he = nn.initializers.he_normal()
 
 
+def with_waves(x: jax.Array, n: int) -> jax.Array:
+    """[B, D] -> [B, (1 + 2 n) D]: x with its cosines and sines at 1, 2, 4, … rad.
+
+    They let a net learn sharp functions of few numbers (arXiv:2006.10739).
+    """
+    if not n:
+        return x
+    angles = (x[..., None] * 2.0 ** jnp.arange(n)).reshape(x.shape[0], -1)
+    return jnp.concatenate([x, jnp.cos(angles), jnp.sin(angles)], -1)
+
+
 class MLP(nn.Module):
     """Dense layers with one activation; no hidden layer = a linear map."""
 
@@ -21,10 +32,11 @@ class MLP(nn.Module):
     activation: Activation = field(Relu(), "after every hidden layer")
     norm: bool = field(False, "layer norm before every activation")
     skip: bool = field(False, "add a linear map of the input: the layers learn what is not linear")
+    waves: int = field(0, "frequencies 1, 2, 4, … [rad] of sinusoidal features of x; 0: x alone")
 
     @nn.compact
     def __call__(self, x: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
-        x = join(x, label)
+        x = join(with_waves(join(x, None), self.waves), label)
         linear = nn.Dense(math.prod(out), use_bias=False, name="linear")(x) if self.skip else 0.0
         for width in self.hidden:
             x = nn.Dense(width, kernel_init=he)(x)
@@ -51,8 +63,7 @@ class TimeMLP(nn.Module):
     """(x [B, ...], time [B] or [B, k], label [B, classes] or None) -> [B, *out]: a denoiser for points of the plane.
 
     Residual layers h + act((W h + b) (1 + s) + t) whose scale s and shift t are linear in an embedding of time and
-    label (FiLM, arXiv:1709.07871); the last layer starts at zero. Sines and cosines of x let it learn the sharp
-    functions near the data (arXiv:2006.10739).
+    label (FiLM, arXiv:1709.07871); the last layer starts at zero.
     """
 
     hidden: tuple[int, ...] = field((256, 256, 256), "widths of the hidden layers")
@@ -63,9 +74,7 @@ class TimeMLP(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, time: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
         check_sizes("TimeMLP", hidden=min(self.hidden, default=0), frequency=self.frequency)
-        x = join(x, None).astype(jnp.float32)
-        angles = (x[..., None] * 2.0 ** jnp.arange(self.waves)).reshape(x.shape[0], -1)
-        h = jnp.concatenate([x, jnp.cos(angles), jnp.sin(angles)], -1)
+        h = with_waves(join(x, None).astype(jnp.float32), self.waves)
         condition = Condition(self.hidden[0], self.frequency, name="condition")(time, label)
         for i, width in enumerate(self.hidden):
             scale, shift = jnp.split(nn.Dense(2 * width, name=f"film_{i}")(condition), 2, -1)
