@@ -1,7 +1,7 @@
 """Noise -> image by a game: which game, with which penalty, makes pictures that are both good and various?
 
     python -m experiments.gan            BASE: R3GAN's game, penalties and blocks on Fashion-MNIST, class-conditional
-    python -m experiments.gan digits     8x8 digits in minutes on two cores, read back by a classifier
+    python -m experiments.gan digits     8x8 digits in nine minutes on two cores, read back by a classifier
     python -m experiments.gan --list     the other games and penalties, and DCGAN, WGAN, WGAN-GP, SNGAN, R1
 
 Prints the Fréchet distance of samples on whitened principal components, the share of samples that a classifier trained
@@ -153,7 +153,7 @@ EXPERIMENTS = {
     "r1_alone": edit(BASE, {"algorithm.penalties": (R1(1.0),)}),
     "no_penalty": edit(BASE, {"algorithm.penalties": ()}),
     "diffaugment": edit(BASE, {"algorithm.augment": DiffAugment()}),
-    "ada": edit(BASE, {"algorithm.augment": Ada()}),
+    "ada": edit(BASE, {"algorithm.augment": Ada(rate=1e-3), "algorithm.game": NonSaturating()}),
     **{name: edit(BASE, _named(cfg)) for name, cfg in named.ALL.items() if name != "r3gan"},
     "digits": edit(
         BASE,
@@ -161,7 +161,8 @@ EXPERIMENTS = {
             "data": Digits(),
             "algorithm.gen": R3Generator((32, 64)),
             "algorithm.disc": R3Discriminator((32, 64)),
-            "steps": 2000,
+            "algorithm.penalties": (R1(0.3), R2(0.3)),
+            "steps": 4000,
             "finish.distance": Components(16),
             "finish.classifier": Svm(),
         },

@@ -20,7 +20,7 @@ from genjax.diffusion.onestep import MeanFlow
 from genjax.diffusion.vdm import VDM, Monotone
 from genjax.ema import Decay, Power
 from genjax.gan.augment import Ada
-from genjax.gan.games import Hinge, Wasserstein
+from genjax.gan.games import Hinge, NonSaturating, Wasserstein
 from genjax.gan.gan import GAN
 from genjax.gan.penalties import R1, Gradient
 from genjax.nets import (
@@ -75,6 +75,7 @@ ALGORITHMS = {
         gen=MLP((32,), Gelu()),
         disc=MLP((32,), Gelu()),
         conditional=True,
+        game=NonSaturating(),
         augment=Ada(p=0.5, rate=0.01, geometry=False),
         penalties=(R1(0.1),),
         every=2,

@@ -196,6 +196,11 @@ def check(cfg: GAN, spec: Spec) -> None:
     for name, value in (("clip", cfg.clip), ("truncation", cfg.truncation)):
         if value is not None and value <= 0:
             raise UserError(f"--algorithm.{name}={value} must be above 0, or None.")
+    if getattr(cfg.augment, "rate", 0.0) and cfg.game.optimal(jnp.zeros(())) is None:
+        raise UserError(
+            f"--algorithm.augment={cfg.augment} adapts by the sign of D(x), which {type(cfg.game).__name__} leaves "
+            "free: use rate=0, or --algorithm.game='NonSaturating()'."
+        )
     cfg.augment.check(spec)
 
 
