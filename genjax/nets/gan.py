@@ -16,8 +16,8 @@ import jax.numpy as jnp
 
 from genjax.config import field
 from genjax.errors import UserError
-from genjax.nets import spectral
 from genjax.nets.blocks import depth_to_space, join, space_to_depth
+from genjax.nets.spectral import SpectralConv, SpectralDense
 
 normal = nn.initializers.normal(0.02)
 
@@ -106,12 +106,12 @@ class ResnetDiscriminator(nn.Module):
         sn = self.spectral
         for level, width in enumerate((*self.widths, self.widths[-1])):
             h = nn.relu(x) if level else x  # pixels are not cut
-            h = spectral.Conv(width, 3, sn)(nn.relu(spectral.Conv(width, 3, sn)(h)))
-            skip = spectral.Conv(width, 1, sn)(x) if level < len(self.widths) else x
+            h = SpectralConv(width, 3, sn)(nn.relu(SpectralConv(width, 3, sn)(h)))
+            skip = SpectralConv(width, 1, sn)(x) if level < len(self.widths) else x
             x = skip + h if level == len(self.widths) else _halved(skip + h)
         x = jnp.sum(nn.relu(x), (1, 2))
         return projection(
-            x, label, spectral.Dense(*out, spectral=sn), spectral.Dense(x.shape[-1], spectral=sn, use_bias=False)
+            x, label, SpectralDense(*out, spectral=sn), SpectralDense(x.shape[-1], spectral=sn, use_bias=False)
         )
 
 

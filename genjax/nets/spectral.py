@@ -45,7 +45,7 @@ def normalised(net: nn.Module, kernel: jax.Array, name: str = "u") -> jax.Array:
     return kernel / (v @ w @ u)
 
 
-class Dense(nn.Module):
+class SpectralDense(nn.Module):
     """A dense layer; `spectral` divides its kernel by its largest singular value."""
 
     features: int
@@ -59,8 +59,8 @@ class Dense(nn.Module):
         return y + self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else y
 
 
-class Conv(nn.Module):
-    """A convolution with kernel size x size, same padding; `spectral` as for `Dense`."""
+class SpectralConv(nn.Module):
+    """A convolution with kernel size x size, same padding; `spectral` as for `SpectralDense`."""
 
     features: int
     size: int = 3
