@@ -81,14 +81,23 @@ def remembered(disc: Any, memory: Any, x: jax.Array, label: jax.Array | None, cf
     return cfg.disc.apply({"params": disc, **memory}, x, label, (1,), mutable=list(memory))[1]
 
 
+def judged(loss: jax.Array, penalty: jax.Array, real: jax.Array, fake: jax.Array) -> Parts:
+    """The parts of a discriminator's loss, each [B], from its game's loss, its penalty, D(x) and D(G(z)), each [B].
+
+    sign: of D(x); its mean nears 1 as D learns the training set by heart (Karras et al. 2020, arXiv:2006.06676, eq. 1).
+    higher: 1 where the real example scores higher than its sample; 1/2 on average when D cannot tell them apart,
+    whatever the game.
+    """
+    parts = {"penalty": penalty, "real": real, "fake": fake, "sign": jnp.sign(real)}
+    return {"loss": loss + penalty, **parts, "higher": (real > fake).astype(jnp.float32)}
+
+
 def disc_loss(
     disc: Any, gen: Any, extra: dict, key: jax.Array, batch: Batch, cfg: GAN, spec: Spec, due: bool = True
 ) -> Parts:
     """The discriminator's loss and its parts, each [B]; the penalties are there only if `due`.
 
-    Augmentation does the same to an example and to its sample. real = D(x), fake = D(G(z)). sign: of D(x); its mean
-    nears 1 as D learns the training set by heart (Karras et al. 2020, arXiv:2006.06676, eq. 1). higher: 1 where the
-    real example scores higher than its sample; 1/2 on average when D cannot tell them apart, whatever the game.
+    Augmentation does the same to an example and to its sample.
     """
     at, change, line = jax.random.split(key, 3)
     x, label = signed(batch["image"]), one_hot(batch, cfg, spec)
@@ -102,8 +111,7 @@ def disc_loss(
     loss, keys = cfg.game.disc(real, fake), example_keys(line, batch["index"])
     penalties = [cfg.every * penalty(critic, x, sampled, keys) for penalty in cfg.penalties if due]
     penalty = sum(penalties, start=jnp.zeros_like(loss))
-    parts = {"penalty": penalty, "real": real, "fake": fake, "sign": jnp.sign(real)}
-    return {"loss": loss + penalty, **parts, "higher": (real > fake).astype(jnp.float32)}
+    return judged(loss, penalty, real, fake)
 
 
 def gen_loss(gen: Any, disc: Any, extra: dict, key: jax.Array, batch: Batch, cfg: GAN, spec: Spec) -> jax.Array:

@@ -28,7 +28,7 @@ from genjax.ema import Decay
 from genjax.errors import UserError, at_least
 from genjax.gan.augment import Augment, Plain
 from genjax.gan.games import Game, NonSaturating
-from genjax.gan.gan import discriminate, latents, one_hot, remembered
+from genjax.gan.gan import discriminate, judged, latents, one_hot, remembered
 from genjax.gan.penalties import R1
 from genjax.nets.stylegan2 import StyleDiscriminator, StyleMapping, StyleSynthesis
 from genjax.optim import Adam
@@ -125,8 +125,7 @@ def disc_loss(
     real, fake = critic(x), critic(sampled)
     loss = cfg.game.disc(real, fake)
     penalty = cfg.r1_every * cfg.r1(critic, x, sampled, keys) if due else jnp.zeros_like(loss)
-    parts = {"penalty": penalty, "real": real, "fake": fake, "sign": jnp.sign(real)}
-    return {"loss": loss + penalty, **parts, "higher": (real > fake).astype(jnp.float32)}
+    return judged(loss, penalty, real, fake)
 
 
 def gen_loss(

@@ -130,7 +130,7 @@ class Condition(nn.Module):
 class Parts(nn.Module):
     """A Dense whose output [rows, parts * width] comes as `parts` arrays [rows, width]: each has its own product.
 
-    On CPU a fifth faster in training than one product whose output is cut: gradients are not padded and added up.
+    On CPU faster in training than one product whose output is cut: gradients are not padded and added up.
     """
 
     parts: int
