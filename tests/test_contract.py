@@ -23,6 +23,7 @@ from genjax.gan.augment import Ada
 from genjax.gan.games import Hinge, NonSaturating, Wasserstein
 from genjax.gan.gan import GAN
 from genjax.gan.penalties import R1, Gradient
+from genjax.gan.stylegan2 import StyleGAN2
 from genjax.nets import (
     MLP,
     ConvDecoder,
@@ -32,6 +33,9 @@ from genjax.nets import (
     GatedMLP,
     Gelu,
     ResnetDiscriminator,
+    StyleDiscriminator,
+    StyleMapping,
+    StyleSynthesis,
     TimeMLP,
     UNet,
 )
@@ -99,6 +103,16 @@ ALGORITHMS = {
         disc=ResnetDiscriminator((8,)),
         game=Hinge(),
         penalties=(),
+        conditional=True,
+        optimiser=TX,
+        disc_optimiser=TX,
+    ),
+    "stylegan2-conv": StyleGAN2(
+        latent=8,
+        mapping=StyleMapping(depth=1, width=8),
+        synthesis=StyleSynthesis((8, 8)),
+        disc=StyleDiscriminator((8, 8)),
+        r1=R1(0.1),
         conditional=True,
         optimiser=TX,
         disc_optimiser=TX,

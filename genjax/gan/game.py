@@ -23,7 +23,8 @@ from genjax.core import Batch, Spec, State, descend
 from genjax.data.images import signed
 from genjax.data.toy import Mixture, log_prob
 from genjax.errors import UserError, at_least
-from genjax.gan.games import Game, Relativistic
+from genjax.gan.density import fitted_density
+from genjax.gan.games import Game
 from genjax.gan.gan import GAN, disc_loss, discriminate, generate, latents, one_hot, remembered
 from genjax.optim import Adam, Cosine
 
@@ -170,35 +171,6 @@ def duality_gap(
     return Gap(*(float(x) for x in (difference.mean(), error, now.mean(), best_d.mean(), best_g.mean())))
 
 
-def kernel_density(
-    points: np.ndarray, at: np.ndarray, bandwidth: float, low: np.ndarray, high: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """(q [M] at the places `at` within the box low..high, its squared error + a constant) from points [N, 2].
-
-    The kernel is K = 2 N(0, b²) - N(0, 2 b²), b the bandwidth: its bias is of order b⁴ for b², and far out q may fall
-    below 0. The variance is 11 q / (24 pi b² N). The error is that of cross-validation, the integral of q² less twice
-    the mean of q at each point from the others (Rudemo 1982). The points are counted on a grid first.
-    """
-    from scipy.ndimage import gaussian_filter, map_coordinates  # a fifth of a second: only for who measures
-
-    n, cell, low = len(points), bandwidth / 4.0, low - 8.0 * bandwidth  # what lies outside has its tails inside
-    bins = np.ceil((high + 8.0 * bandwidth - low) / cell).astype(int)
-    counts = np.histogram2d(*points.T, bins, np.stack([low, low + bins * cell], -1))[0]
-    once = gaussian_filter(counts / (n * cell**2), 4.0, mode="constant", truncate=6.0)
-    density = 2.0 * once - gaussian_filter(once, 4.0, mode="constant", truncate=6.0)
-    q = map_coordinates(density, ((at - low) / cell - 0.5).T, order=1, mode="constant")
-    own = 3.0 / (4.0 * math.pi * bandwidth**2)  # K(0)
-    others = float(np.sum(counts * (density - own / n))) / (n - 1)
-    return q, float(np.sum(density**2)) * cell**2 - 2.0 * others
-
-
-def fitted_density(points: np.ndarray, at: np.ndarray, bandwidths: Sequence[float], low: np.ndarray, high: np.ndarray):
-    """(q [M] at `at`, the bandwidth): of the given ones that of the least squared error."""
-    found = ((b, *kernel_density(points, at, b, low, high)) for b in bandwidths)
-    bandwidth, q, _ = min(found, key=lambda one: one[2])
-    return q, float(bandwidth)
-
-
 def optimal_distance(
     key: jax.Array,
     state: State,
@@ -224,8 +196,7 @@ def optimal_distance(
             f"optimal_distance needs densities of the plane without labels, got examples of {spec.shape}: use e.g. "
             "--data='Toy()' --algorithm.conditional=false."
         )
-    free = cfg.game == Relativistic()
-    if cfg.game.optimal(0.0) is None and not free:
+    if cfg.game.optimal(0.0) is None:
         return None
     data = np.asarray(data, np.float32)
     sampled, d = _play(key, state, cfg, spec, data, samples, compile)
@@ -238,8 +209,8 @@ def optimal_distance(
     if not kept.any():
         return Distance(math.nan, 0.0, 0.0, bandwidth)
     log_ratio = np.log(p[kept] / q[kept])
-    difference = d[kept] - np.asarray(log_ratio if free else cfg.game.optimal(log_ratio))
-    shift = float(np.median(difference)) if free else 0.0
+    difference = d[kept] - np.asarray(cfg.game.optimal(log_ratio))
+    shift = float(np.median(difference)) if cfg.game.free else 0.0
     return Distance(float(np.abs(difference - shift).mean()), float(kept.mean()), shift, bandwidth)
 
 
@@ -264,7 +235,7 @@ def higher(a: np.ndarray, b: np.ndarray) -> float:
 
 def log_odds(game: Game) -> bool:
     """Whether the best D is log p - log q, so that sigmoid(D) is the probability of data."""
-    return all(best is not None and float(best) == t for t in (-1.5, 0.0, 2.0) for best in [game.optimal(t)])
+    return not game.free and all(float(game.optimal(t)) == t for t in (-1.5, 0.0, 2.0))
 
 
 def outputs(
@@ -297,7 +268,7 @@ def picture(
 
     real, fake = ([d[np.isfinite(d)] for d in map(np.asarray, part)] for part in (real, fake))
     low, high = np.quantile(np.concatenate([*real, *fake, np.zeros(1)]), (0.002, 0.998))
-    edges, line = np.linspace(low - 0.1, high + 0.1, bins + 1), game.optimal(0.0)
+    edges, line = np.linspace(low - 0.1, high + 0.1, bins + 1), None if game.free else game.optimal(0.0)
     figure = Figure(figsize=(1.0 + 2.4 * len(steps), 2.8), dpi=100, layout="constrained")  # no pyplot: global state
     canvas = FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(steps), sharex=True, sharey=True, squeeze=False)[0]

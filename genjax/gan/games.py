@@ -2,12 +2,14 @@
 
 r = D(x) on data, f = D(G(z)) on samples, each [B], any real number. `disc(r, f)` is what the discriminator minimises,
 `gen(r, f)` what the generator minimises. `optimal(log_ratio)` is the best D where log p(x) - log q(x) is known, p the
-data's density and q the generator's; None where D is free by a constant or by its slope.
+data's density and q the generator's; None where it is no function of it. Where `free`, D may move by a constant at no
+cost, and its sign means nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +20,8 @@ softplus = jax.nn.softplus
 @dataclasses.dataclass(frozen=True)
 class Minimax:
     """min_G max_D E log s(r) + E log(1 - s(f)), s = sigmoid (Goodfellow et al. 2014, arXiv:1406.2661, eq. 1)."""
+
+    free: ClassVar[bool] = False
 
     def disc(self, r: jax.Array, f: jax.Array) -> jax.Array:
         return softplus(-r) + softplus(f)
@@ -33,6 +37,8 @@ class Minimax:
 class NonSaturating:
     """As `Minimax`, but the generator maximises E log s(f): a gradient where D is sure (ibid., sec. 3)."""
 
+    free: ClassVar[bool] = False
+
     def disc(self, r: jax.Array, f: jax.Array) -> jax.Array:
         return softplus(-r) + softplus(f)
 
@@ -47,6 +53,8 @@ class NonSaturating:
 class LeastSquares:
     """Data are to score 1, samples 0; the generator wants 1 (Mao et al. 2017, arXiv:1611.04076, eq. 9)."""
 
+    free: ClassVar[bool] = False
+
     def disc(self, r: jax.Array, f: jax.Array) -> jax.Array:
         return 0.5 * (jnp.square(r - 1.0) + jnp.square(f))
 
@@ -60,6 +68,8 @@ class LeastSquares:
 @dataclasses.dataclass(frozen=True)
 class Hinge:
     """D pays only within the margins (Lim & Ye 2017, arXiv:1705.02894; arXiv:1802.05957, eq. 17)."""
+
+    free: ClassVar[bool] = False
 
     def disc(self, r: jax.Array, f: jax.Array) -> jax.Array:
         return jax.nn.relu(1.0 - r) + jax.nn.relu(1.0 + f)
@@ -77,6 +87,8 @@ class Wasserstein:
 
     D must be kept Lipschitz, by `penalties.Gradient` or by clipped weights.
     """
+
+    free: ClassVar[bool] = True
 
     def disc(self, r: jax.Array, f: jax.Array) -> jax.Array:
         return f - r
@@ -96,14 +108,16 @@ class Relativistic:
     2020, arXiv:2011.04926; the game of R3GAN (Huang et al. 2024, arXiv:2501.05441, eq. 2).
     """
 
+    free: ClassVar[bool] = True
+
     def disc(self, r: jax.Array, f: jax.Array) -> jax.Array:
         return softplus(f - r)
 
     def gen(self, r: jax.Array, f: jax.Array) -> jax.Array:
         return softplus(r - f)
 
-    def optimal(self, log_ratio: jax.Array) -> None:
-        return None  # log p - log q + any constant
+    def optimal(self, log_ratio: jax.Array) -> jax.Array:
+        return log_ratio  # + any constant
 
 
 Game = Minimax | NonSaturating | LeastSquares | Hinge | Wasserstein | Relativistic

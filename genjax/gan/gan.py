@@ -196,20 +196,25 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: GAN, spec: Spec) -> 
     return unsigned(generate(params["gen"], z, one_hot(given, cfg, spec), cfg, spec))
 
 
-def check(cfg: GAN, spec: Spec) -> None:
-    """Raises UserError for what cannot be trained."""
-    at_least(1, algorithm__latent=cfg.latent, algorithm__critic_steps=cfg.critic_steps, algorithm__every=cfg.every)
+def check_given(cfg: Any, spec: Spec) -> None:
+    """Raises UserError for labels that the data lack and for augmentation that neither data nor game can bear."""
     if cfg.conditional and not spec.classes:
         raise UserError("--algorithm.conditional=true needs labels and this data set has none.")
-    for name, value in (("clip", cfg.clip), ("truncation", cfg.truncation)):
-        if value is not None and value <= 0:
-            raise UserError(f"--algorithm.{name}={value} must be above 0, or None.")
-    if getattr(cfg.augment, "rate", 0.0) and cfg.game.optimal(jnp.zeros(())) is None:
+    if getattr(cfg.augment, "rate", 0.0) and cfg.game.free:
         raise UserError(
             f"--algorithm.augment={cfg.augment} adapts by the sign of D(x), which {type(cfg.game).__name__} leaves "
             "free: use rate=0, or --algorithm.game='NonSaturating()'."
         )
     cfg.augment.check(spec)
+
+
+def check(cfg: GAN, spec: Spec) -> None:
+    """Raises UserError for what cannot be trained."""
+    at_least(1, algorithm__latent=cfg.latent, algorithm__critic_steps=cfg.critic_steps, algorithm__every=cfg.every)
+    for name, value in (("clip", cfg.clip), ("truncation", cfg.truncation)):
+        if value is not None and value <= 0:
+            raise UserError(f"--algorithm.{name}={value} must be above 0, or None.")
+    check_given(cfg, spec)
 
 
 def algorithm(cfg: GAN, spec: Spec) -> Algorithm:

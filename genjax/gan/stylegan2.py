@@ -28,7 +28,7 @@ from genjax.ema import Decay
 from genjax.errors import UserError, at_least
 from genjax.gan.augment import Augment, Plain
 from genjax.gan.games import Game, NonSaturating
-from genjax.gan.gan import discriminate, judged, latents, one_hot, remembered
+from genjax.gan.gan import check_given, discriminate, judged, latents, one_hot, remembered
 from genjax.gan.penalties import R1
 from genjax.nets.stylegan2 import StyleDiscriminator, StyleMapping, StyleSynthesis
 from genjax.optim import Adam
@@ -240,14 +240,12 @@ def check(cfg: StyleGAN2, spec: Spec) -> None:
     for name in ("mixing", "path_decay", "w_decay"):
         if not 0.0 <= getattr(cfg, name) <= 1.0:
             raise UserError(f"--algorithm.{name}={getattr(cfg, name)} must lie between 0 and 1.")
-    if cfg.conditional and not spec.classes:
-        raise UserError("--algorithm.conditional=true needs labels and this data set has none.")
     if len(spec.shape) != 3:
         raise UserError(
             f"StyleGAN2 makes images [H, W, C] and this data set has examples of shape {tuple(spec.shape)}: use "
             "--algorithm='GAN()'."
         )
-    cfg.augment.check(spec)
+    check_given(cfg, spec)
 
 
 def turns(cfg: StyleGAN2, spec: Spec) -> tuple[Callable, ...]:

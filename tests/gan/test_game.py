@@ -14,7 +14,7 @@ import pytest
 from genjax.core import Spec
 from genjax.data.toy import Mixture, draw
 from genjax.errors import UserError
-from genjax.gan import game
+from genjax.gan import density, game
 from genjax.gan.games import Hinge, LeastSquares, Minimax, NonSaturating, Relativistic, Wasserstein
 from genjax.gan.gan import GAN, algorithm
 from genjax.gan.penalties import R1
@@ -90,7 +90,7 @@ def relative_error(bandwidth, n, q):
 def test_kernel_density_of_one_point_and_of_a_normal():
     at = np.array([[0.0, 0.0], [0.2, 0.0], [0.0, -0.4], [0.3, 0.3]])
     middle = np.full(2, -0.425)  # so that the point lies in the middle of a cell
-    one, error = game.kernel_density(np.zeros((2, 2)), at, 0.2, middle, -middle)
+    one, error = density.kernel_density(np.zeros((2, 2)), at, 0.2, middle, -middle)
     np.testing.assert_allclose(one, 2.0 * normal_density(at, var=0.04) - normal_density(at, var=0.08), atol=0.02)
     assert error == pytest.approx((11.0 / 24.0 - 2.0 * 3.0 / 4.0) / (math.pi * 0.04), rel=1e-2)  # each sees the other
     n, at = 100_000, normal(1, 4000, 0.0, 0.0)
@@ -98,7 +98,7 @@ def test_kernel_density_of_one_point_and_of_a_normal():
     at, q = at[q > 0.02], q[q > 0.02]
     low, high = np.full(2, -0.5), np.full(2, 3.0)
     inside = np.all((at > low) & (at < high), -1)
-    found, _ = game.kernel_density(normal(0, n, 0.0, 0.0), at[inside], 0.2, low, high)
+    found, _ = density.kernel_density(normal(0, n, 0.0, 0.0), at[inside], 0.2, low, high)
     error = found / q[inside] - 1.0
     assert abs(error.mean()) < 0.005
     assert 0.85 < np.sqrt(np.mean(error**2) / np.mean(relative_error(0.2, n, q[inside]) ** 2)) < 1.15
@@ -110,12 +110,12 @@ def test_the_bandwidth_is_that_of_least_squared_error():
         drawn = scale * normal(0, 40_000, 0.0, 0.0)
         grid = np.stack(np.meshgrid(*[np.linspace(-3.0, 3.0, 121)] * 2), -1).reshape(-1, 2)
         exact = normal_density(grid, var=scale**2)
-        found = [game.kernel_density(drawn, grid, b, *box) for b in ladder]
+        found = [density.kernel_density(drawn, grid, b, *box) for b in ladder]
         errors = np.array([np.mean((q - exact) ** 2) * 36.0 for q, _ in found])
         # the estimates of the errors lack the integral of the density's square, 1 / (4 pi scale²)
         lacking, estimates = 1.0 / (4.0 * math.pi * scale**2), np.array([e for _, e in found])
         np.testing.assert_allclose(estimates[:4] + lacking, errors[:4], atol=0.02 * lacking)
-        q, chosen = game.fitted_density(drawn, grid, ladder, *box)
+        q, chosen = density.fitted_density(drawn, grid, ladder, *box)
         assert chosen == ladder[int(np.argmin(errors))]
         np.testing.assert_array_equal(q, found[int(np.argmin(errors))][0])
 
