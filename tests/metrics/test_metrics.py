@@ -1,9 +1,11 @@
 """Fréchet distance in closed form; judges that know the real from the rest."""
 
+import functools
+
 import numpy as np
 import pytest
 
-from genjax.metrics.frechet import Moments, frechet, moments
+from genjax.metrics.frechet import Moments, frechet, merge, moments
 from genjax.metrics.judges import Components, Neighbours, Svm
 
 
@@ -28,13 +30,34 @@ def test_distance_of_covariances_that_do_not_commute():
     assert frechet(Moments(np.zeros(5), c[0]), Moments(np.zeros(5), c[1])) == pytest.approx(wanted, rel=1e-8)
 
 
-def test_moments_are_those_of_numpy_and_need_two():
+def test_moments_are_those_of_numpy_and_too_few_are_refused():
     x = np.random.default_rng(0).standard_normal((100, 3)).astype(np.float32)
     found = moments(x)
     np.testing.assert_allclose(found.mean, x.mean(0), atol=1e-6)
     np.testing.assert_allclose(found.covariance, np.cov(x.T), atol=1e-6)
-    with pytest.raises(ValueError, match="at least 2 examples, got 1"):
-        moments(x[:1])
+    assert found.n == 100
+    for few in (1, 3):  # three examples of three features have a covariance of rank two
+        with pytest.raises(ValueError, match=f"needs more than 3 examples, got {few}"):
+            frechet(found, moments(x[:few]))
+    assert np.isfinite(frechet(found, moments(x[:4])))
+    with pytest.raises(ValueError, match="no features"):
+        moments(x[:0])
+    with pytest.raises(ValueError, match="NaN"):
+        moments(np.where(x == x[7, 1], np.nan, x))
+
+
+def test_moments_of_parts_merge_into_those_of_the_whole():
+    x = 1e4 + np.random.default_rng(0).standard_normal((1000, 5)) * np.arange(1, 6)  # far from 0: sums would cancel
+    whole, cuts = moments(x), np.split(x, [1, 2, 300, 999])  # parts of one example among them
+    parts = [moments(part) for part in cuts]
+    left, right = functools.reduce(merge, parts), functools.reduce(lambda a, b: merge(b, a), parts[::-1])
+    for joined in (left, right, merge(merge(parts[3], parts[0]), merge(parts[4], merge(parts[1], parts[2])))):
+        np.testing.assert_allclose(joined.mean, whole.mean, rtol=1e-14)
+        np.testing.assert_allclose(joined.covariance, whole.covariance, rtol=1e-10, atol=1e-10)
+        assert joined.n == 1000
+    np.testing.assert_allclose(whole.covariance, np.cov(x, rowvar=False), rtol=1e-10, atol=1e-10)
+    with pytest.raises(ValueError, match="without a number"):
+        merge(whole, Moments(np.zeros(5), np.eye(5)))
 
 
 def test_judges_of_the_digits(digits):
