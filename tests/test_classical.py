@@ -1,0 +1,70 @@
+"""The classical densities: each integrates to one, tells the truth about a known one and draws from what it tells."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from genjax.classical import KernelDensity, Mixture, Ppca, bits_per_dim, dequantised
+from genjax.errors import UserError
+
+RNG = np.random.default_rng(0)
+MIX = RNG.standard_normal((2, 5))
+MEANS = np.array([[0.0, 1.0, 0.0, -1.0, 0.5], [3.0, 0.0, 0.0, 1.0, 0.0]])
+COVARIANCE = MIX.T @ MIX + 0.09 * np.eye(5)
+LABEL = np.repeat([0, 1], 4000)
+X = MEANS[LABEL] + RNG.multivariate_normal(np.zeros(5), COVARIANCE, 8000)
+
+
+@pytest.mark.parametrize("density", [Ppca(2), Mixture(1, 5, 1e-9), Mixture(1, 2, 1e-9)], ids=repr)
+def test_a_normal_of_two_factors_is_found_again(density):
+    fitted = density.fit(X, LABEL)
+    exact = [multivariate_normal(mean, COVARIANCE).logpdf(X[:200]) for mean in MEANS]
+    for label in (0, 1):
+        found = fitted.log_prob(X[:200], np.full(200, label))
+        np.testing.assert_allclose(found, exact[label], atol=0.03 * np.abs(exact[label]).max())
+    drawn = fitted.sample(LABEL, 1)
+    for c in (0, 1):
+        np.testing.assert_allclose(drawn[c == LABEL].mean(0), MEANS[c], atol=0.12)
+        np.testing.assert_allclose(np.cov(drawn[c == LABEL].T), COVARIANCE, atol=0.05 * COVARIANCE.max() + 0.05)
+
+
+def test_kernels_are_the_mean_of_normals_and_the_bandwidth_is_cross_validated():
+    x = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [0.5, 0.5]])
+    fitted, at = KernelDensity((0.7,), 2).fit(x, np.zeros(4)), np.array([[0.3, 0.2]])
+    exact = np.mean([multivariate_normal(m, 0.49 * np.eye(2)).pdf(at) for m in x])
+    assert fitted.log_prob(at, np.zeros(1))[0] == pytest.approx(math.log(exact))
+    grid = KernelDensity((0.001, 0.3, 30.0)).fit(RNG.standard_normal((3000, 1)), np.zeros(3000))
+    near, far = grid.log_prob(np.array([[0.0], [6.0]]), np.zeros(2))
+    assert near == pytest.approx(-0.95, abs=0.2) and far < -12.0
+
+
+@pytest.mark.parametrize("density", [Ppca(1), Mixture(2, 2), Mixture(2, 1), KernelDensity((0.3,))], ids=repr)
+def test_densities_integrate_to_one_and_samples_agree_with_them(density):
+    x = np.concatenate([RNG.normal((-1, 0), 0.4, (400, 2)), RNG.normal((1, 0.5), 0.3, (400, 2))])
+    fitted = density.fit(x, np.zeros(800))
+    line = np.linspace(-5, 5, 401)
+    grid = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
+    p = np.exp(fitted.log_prob(grid, np.zeros(len(grid))))
+    assert p.sum() * 0.025**2 == pytest.approx(1.0, abs=0.01)
+    drawn = fitted.sample(np.zeros(20_000), 3)
+    within = grid[:, 0] + grid[:, 1] > 0.6
+    assert (drawn.sum(1) > 0.6).mean() == pytest.approx(p[within].sum() * 0.025**2, abs=0.02)
+
+
+def test_each_class_has_its_own_and_seeds_repeat():
+    fitted = Ppca(1).fit(X, LABEL)
+    label = np.array([1, 0, 1, 1])
+    assert (fitted.sample(label, 0)[:, 0] > 1.5).tolist() != [False] * 4
+    np.testing.assert_array_equal(fitted.sample(label, 5), fitted.sample(label, 5))
+    with pytest.raises(UserError, match="class 7 has one training example"):
+        Ppca().fit(X[:3], np.array([1, 1, 7]))
+
+
+def test_bits_of_even_noise_are_eight():
+    image = RNG.integers(0, 256, (50, 4, 4, 1), np.uint8)
+    x = dequantised(image, 0)
+    assert x.shape == (50, 16) and x.min() >= 0 and x.max() < 1
+    np.testing.assert_array_equal((x * 256).astype(np.uint8), image.reshape(50, -1))
+    np.testing.assert_allclose(bits_per_dim(np.zeros(50), 16), 8.0)
