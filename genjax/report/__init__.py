@@ -1,0 +1,79 @@
+"""report.html of a run, comparison.html of several: one file with text, tables, curves and pictures, nothing to load.
+
+    python -m genjax.report runs/vae/base-7422f6eb              writes report.html into that run
+    python -m genjax.report runs/vae/* --out=vae.html           compares runs: comparison.html, or the file named
+
+The page holds no script and forbids itself to load anything. The same run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from genjax.errors import UserError
+from genjax.report.compare import comparison
+from genjax.report.facts import read
+from genjax.report.page import single
+
+USAGE = "usage: python -m genjax.report RUN [RUN ...] [--out FILE]"
+
+
+def write(directories: Sequence[Path], out: Path | None = None) -> Path:
+    """Writes the report of one run directory, or the comparison of several, and returns its path.
+
+    out: the file, by default <run>/report.html, or comparison.html in the current directory. Raises UserError for a
+    directory that is no run, a file in it that cannot be read, and a report that cannot be written.
+    """
+    unique = {Path(directory).resolve(): Path(directory) for directory in directories}
+    runs = [read(directory) for directory in unique.values()]
+    if not runs:
+        raise UserError(f"no run directory is given. {USAGE}")
+    if len(runs) == 1:
+        path, text = runs[0].directory / "report.html", single(runs[0])
+    else:
+        path, text = Path("comparison.html"), comparison(runs)
+    path = path if out is None else Path(out)
+    if path.is_dir():
+        raise UserError(f"--out={path} is a folder: name a file in it.")
+    new = path.with_name(path.name + ".new")
+    try:
+        new.write_text(text, encoding="utf-8", errors="replace")
+        os.replace(new, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error.strerror}): mend it or choose another --out.") from None
+    return path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line: prints the path and returns 0, or one line on stderr and 2."""
+    try:
+        directories, out = _arguments(list(sys.argv[1:] if argv is None else argv))
+        if directories is None:
+            print(__doc__.strip())
+        else:
+            print(write(directories, out))
+        return 0
+    except UserError as error:
+        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr, flush=True)
+        return 2
+
+
+def _arguments(tokens: list[str]) -> tuple[list[Path] | None, Path | None]:
+    """The run directories (None: help is asked for) and --out."""
+    directories, out = [], None
+    while tokens:
+        name, given, text = (token := tokens.pop(0)).partition("=")
+        if token in ("--help", "-h"):
+            return None, None
+        if name == "--out":
+            out = text if given else tokens.pop(0) if tokens else ""
+            if not out:
+                raise UserError(f"--out: missing value, expected the name of a file. {USAGE}")
+        elif token.startswith("-"):
+            raise UserError(f"unknown flag {token}. {USAGE}")
+        else:
+            directories.append(Path(token))
+    return directories, Path(out) if out else None

@@ -1,0 +1,7 @@
+"""python -m genjax.report"""
+
+import sys
+
+from genjax.report import main
+
+sys.exit(main())
