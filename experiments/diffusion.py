@@ -28,7 +28,9 @@ from genjax.diffusion.guidance import Guidance
 from genjax.diffusion.likelihood import Flow, bits_per_dim, dequantised
 from genjax.ema import Power
 from genjax.errors import UserError, at_least
-from genjax.metrics.judges import Classifier, Components, Neighbours, Svm
+from genjax.metrics.evaluate import Extractor, distance
+from genjax.metrics.features import Components
+from genjax.metrics.judges import Classifier, Neighbours, Svm
 from genjax.nets import DiT, UNet
 from genjax.optim import Adam, Cosine
 from genjax.train import Experiment, Run, run
@@ -42,16 +44,14 @@ class Report:
     labels: tuple[int, ...] = field((), "classes of the sample grid, in turn; () = all")
     likelihood: int = field(0, "test images whose log p is found by the probability-flow ODE, 0 = none")
     low: float = field(0.01, "noise that the likelihood takes the data to have, in [-1, 1]; a grey level is 0.008")
-    distance: Components = field(Components(), "Fréchet distance on these features")
+    distance: Extractor = field(Components(), "Fréchet distance on these features")
     classifier: Classifier = field(Neighbours(), "reads the samples' classes, for a conditional model")
 
     def check(self, exp: Experiment, source) -> None:
         """Raises UserError for what cannot be drawn or measured."""
         check_images(source)
         at_least(0, finish__samples=self.samples, finish__likelihood=self.likelihood)
-        at_least(1, finish__distance__k=self.distance.k)
-        if self.samples == 1:
-            raise UserError("--finish.samples=1 has no covariance to measure: use 2 or more, or 0 for none.")
+        check_count(self.samples, self.distance, source)
         if strange := [label for label in self.labels if not 0 <= label < source.classes]:
             raise UserError(
                 f"--finish.labels: {source.name} has no class {strange[0]}, its {source.classes} classes are numbered "
@@ -96,15 +96,25 @@ def check_images(source) -> None:
         )
 
 
-def measure(this: Run, x: np.ndarray, distance: Components, classifier: Classifier) -> dict[str, float]:
+def check_count(n: int, on: Extractor, source) -> None:
+    """Raises UserError for n > 0 samples that are too few for a distance on an extractor's features."""
+    n = min(n, len(source.test["image"])) if n else 0
+    if 0 < n <= on.size(source.shape):
+        raise UserError(
+            f"--finish.samples: a Fréchet distance on {on.size(source.shape)} features needs more samples and test "
+            f"images than that, and there are {n}: measure more, or on fewer features by --finish.distance, or 0."
+        )
+
+
+def measure(this: Run, x: np.ndarray, on: Extractor, classifier: Classifier) -> dict[str, float]:
     """Distance with its floor and, for a conditional model, the share of samples read as the class asked for."""
-    test, n = this.source.test, min(len(x), len(this.source.test["image"]))
-    between = distance.fit(this.source.train)
-    values = {distance.name: between(x), f"{distance.name}_real": between(test["image"][:n]), "n": len(x)}
-    this.log.note(
-        f"{distance.name} {values[distance.name]:.3f} of {len(x)} samples; of {n} real test images "
-        f"{values[f'{distance.name}_real']:.3f}"
-    )
+    test, n = (
+        this.source.test,
+        min(len(x), len(this.source.test["image"])),
+    )  # as many of both: the distance falls with n
+    name, between = distance(on, this.source.train)
+    values = {name: between(x[:n]), f"{name}_real": between(test["image"][:n]), "n": n}
+    this.log.note(f"{name} {values[name]:.3f} of {n} samples; of {n} real test images {values[f'{name}_real']:.3f}")
     if this.exp.algorithm.conditional:
         read = classifier.fit(this.source.train)
         values["recognised"] = float(np.mean(read(x) == this.given(len(x))["label"]))

@@ -17,7 +17,7 @@ import functools
 import jax
 import numpy as np
 
-from experiments.diffusion import check_images, measure
+from experiments.diffusion import check_count, check_images, measure
 from genjax import cli
 from genjax.config import edit, field
 from genjax.core import averaged
@@ -30,7 +30,9 @@ from genjax.gan.augment import Ada, DiffAugment
 from genjax.gan.games import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
 from genjax.gan.penalties import R1, R2
 from genjax.latent import slerp
-from genjax.metrics.judges import Classifier, Components, Neighbours, Svm, rows
+from genjax.metrics.evaluate import Extractor
+from genjax.metrics.features import Components
+from genjax.metrics.judges import Classifier, Neighbours, Svm, rows
 from genjax.metrics.manifold import covered, precision_recall
 from genjax.nets import R3Discriminator, R3Generator
 from genjax.optim import Adam, Cosine
@@ -43,14 +45,15 @@ class Report:
 
     samples: int = field(2000, "samples that are measured, 0 = none")
     neighbours: int = field(3, "k of the balls of precision and recall")
-    distance: Components = field(Components(), "Fréchet distance on these features")
+    distance: Extractor = field(Components(), "Fréchet distance on these features")
     classifier: Classifier = field(Neighbours(), "reads the samples' classes, for a conditional model")
 
     def check(self, exp: Experiment, source) -> None:
         """Raises UserError for what cannot be drawn or measured."""
         check_images(source)
         at_least(0, finish__samples=self.samples)
-        at_least(1, finish__neighbours=self.neighbours, finish__distance__k=self.distance.k)
+        at_least(1, finish__neighbours=self.neighbours)
+        check_count(self.samples, self.distance, source)
         least = (self.neighbours + 1) * max(source.classes, 1)
         if 0 < self.samples < least:
             raise UserError(

@@ -25,7 +25,9 @@ from genjax.data.images import grid
 from genjax.diffusion import gaussian, samplers
 from genjax.diffusion.guidance import Guidance
 from genjax.errors import UserError, at_least
-from genjax.metrics.judges import Classifier, Components, Neighbours, Svm
+from genjax.metrics.evaluate import Extractor, distance
+from genjax.metrics.features import Components
+from genjax.metrics.judges import Classifier, Neighbours, Svm
 from genjax.train import Experiment, Run, run
 
 
@@ -44,15 +46,15 @@ class Tables:
     widths: tuple[float, ...] = field((0.03, 0.05, 0.075, 0.10, 0.15, 0.20), "averages mixed from the kept snapshots")
     samples: int = field(500, "samples for each number")
     exact: int = field(150, "steps of Heun's method in flow time that are taken for the exact solution")
-    distance: Components = field(Components(), "Fréchet distance on these features")
+    distance: Extractor = field(Components(), "Fréchet distance on these features")
     classifier: Classifier = field(Neighbours(), "reads the samples' classes")
 
     def check(self, exp: Experiment, source) -> None:
         """Raises UserError for tables that cannot be made."""
         check_images(source)
         at_least(1, finish__exact=self.exact, finish__steps=min(self.steps, default=0))
-        at_least(1, finish__distance__k=self.distance.k)
-        at_least(2, finish__samples=self.samples)
+        at_least(1, finish__samples=self.samples)
+        diffusion.check_count(self.samples, self.distance, source)
         if not self.deterministic:
             raise UserError("--finish.deterministic names no sampler: give one, e.g. '(Euler(),)'.")
         try:
@@ -61,9 +63,9 @@ class Tables:
             raise UserError(f"--finish.widths: {error}") from None
 
     def __call__(self, this: Run) -> None:
-        between = self.distance.fit(this.source.train)
+        name, between = distance(self.distance, this.source.train)
         floor = between(this.source.test["image"][: self.samples])
-        this.log.note(f"{self.distance.name} of {min(self.samples, len(this.source.test['image']))} real: {floor:.3f}")
+        this.log.note(f"{name} of {min(self.samples, len(this.source.test['image']))} real: {floor:.3f}")
         this.log.result("samplers", {"real": floor, "samples": self.samples})
         self.steps_table(this, between)
         if this.exp.algorithm.conditional and this.exp.algorithm.drop:
@@ -85,7 +87,7 @@ class Tables:
                 rows.append(x[:3])
                 this.log.result("samplers", {f"{sampler!r} {n}": values})
                 shown = f", {values['error']:.4f} from the exact solution" if "error" in values else ""
-                this.log.note(f"{sampler!r} {n} steps: {self.distance.name} {values['distance']:.3f}{shown}")
+                this.log.note(f"{sampler!r} {n} steps: distance {values['distance']:.3f}{shown}")
         k = len(self.steps)
         tiles = np.concatenate([np.concatenate(rows[i : i + k]) for i in range(0, len(rows), k)])
         this.log.note(f"picture {this.log.picture('samplers', grid(tiles, 3 * k))}")
@@ -101,7 +103,7 @@ class Tables:
                 rows.append(x[: this.spec.classes])
                 this.log.result("guidance", {f"{name} {scale:g}": values})
                 this.log.note(
-                    f"guidance {scale:g} by {name}: {self.distance.name} {values['distance']:.3f}, "
+                    f"guidance {scale:g} by {name}: distance {values['distance']:.3f}, "
                     f"{100 * values['recognised']:.1f} % read as the class asked for"
                 )
         this.log.note(f"picture {this.log.picture('guidance', grid(np.concatenate(rows), this.spec.classes))}")
@@ -119,7 +121,7 @@ class Tables:
             mixed = ema.mix(snapshots, steps, widths, steps[-1], width)
             far = between(draw(this, this.exp.algorithm, this.given(self.samples), main={"net": mixed}))
             this.log.result("widths", {f"{width:g}": far})
-            this.log.note(f"average of width {width:g}: {self.distance.name} {far:.3f}")
+            this.log.note(f"average of width {width:g}: distance {far:.3f}")
 
 
 def draw(this: Run, cfg: gaussian.Diffusion, given: dict, weak: dict | None = None, main: dict | None = None):

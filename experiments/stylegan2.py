@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.diffusion import check_images
+from experiments.diffusion import check_count, check_images
 from experiments.gan import measure, variety
 from genjax import cli
 from genjax.config import edit, field
@@ -31,7 +31,9 @@ from genjax.gan.invert import Projector, animation, invert, pca, sefa
 from genjax.gan.penalties import R1
 from genjax.gan.stylegan2 import StyleGAN2
 from genjax.latent import lerp
-from genjax.metrics.judges import Classifier, Components, Neighbours, Svm, rows
+from genjax.metrics.evaluate import Extractor, distance
+from genjax.metrics.features import Components
+from genjax.metrics.judges import Classifier, Neighbours, Svm, rows
 from genjax.metrics.manifold import precision_recall
 from genjax.nets import StyleDiscriminator, StyleMapping, StyleSynthesis
 from genjax.optim import Adam
@@ -47,13 +49,14 @@ class Report:
     projector: Projector = field(Projector(steps=400, pull=1e-3), "how real images are projected")
     images: int = field(8, "rows and columns of the pictures")
     neighbours: int = field(3, "k of the balls of precision and recall")
-    distance: Components = field(Components(), "Fréchet distance on these features")
+    distance: Extractor = field(Components(), "Fréchet distance on these features")
     classifier: Classifier = field(Neighbours(), "reads the samples' classes, for a conditional model")
 
     def check(self, exp: Experiment, source) -> None:
         """Raises UserError for what cannot be drawn or measured."""
         check_images(source)
         at_least(0, finish__samples=self.samples)
+        check_count(self.samples, self.distance, source)
         at_least(1, finish__images=self.images, finish__projector__steps=self.projector.steps)
         if self.images > len(source.test["image"]):
             raise UserError(f"--finish.images={self.images} is more than the {len(source.test['image'])} test images.")
@@ -75,13 +78,16 @@ class Report:
 
     def curve(self, this: Run) -> None:
         """Distance, precision and recall of truncated samples."""
-        between, n = self.distance.fit(this.source.train), min(self.samples, len(this.source.test["image"]))
+        (name, between), n = (
+            distance(self.distance, this.source.train),
+            min(self.samples, len(this.source.test["image"])),
+        )
         real, values = rows(this.source.test["image"][:n]), {}
         for psi in self.psis:
             x = this.draw(functools.partial(_truncated, this.exp.algorithm, this.spec, psi), this.given(n))
             precision, recall = precision_recall(real, rows(x), self.neighbours)
-            values[f"psi {psi:g}"] = {self.distance.name: between(x), "precision": precision, "recall": recall}
-            told = ", ".join(f"{name} {value:.3f}" for name, value in values[f"psi {psi:g}"].items())
+            values[f"psi {psi:g}"] = {name: between(x), "precision": precision, "recall": recall}
+            told = ", ".join(f"{key} {value:.3f}" for key, value in values[f"psi {psi:g}"].items())
             this.log.note(f"psi {psi:g}: {told}")
         this.log.result("truncation", values)
 

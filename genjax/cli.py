@@ -22,7 +22,10 @@ WORDS = {"true": True, "false": False, "inf": float("inf"), "nan": float("nan")}
 
 
 def main(experiments: Mapping[str, Any], run: Callable, doc: str, argv: Sequence[str] | None = None) -> NoReturn:
-    """Calls run(config, name) for one of `experiments` (unnamed: the first) as the arguments say, and exits."""
+    """Calls run(config, name, origin) for one of `experiments` (unnamed: the first) as the arguments say, and exits.
+
+    origin: {"command", "question", "differences"}, what a report tells of where a run comes from.
+    """
     try:
         _main(experiments, run, doc, sys.argv[1:] if argv is None else argv)
         code, message = 0, ""
@@ -95,7 +98,19 @@ def _main(experiments: Mapping[str, Any], run: Callable, doc: str, argv: Sequenc
     elif action == "print":
         print(f"{config.to_json(cfg)}\ndigest {config.digest(cfg)}")
     else:
-        run(cfg, name)
+        run(cfg, name, _origin(next(iter(experiments.values())), cfg, doc, argv))
+
+
+def _origin(base: Any, cfg: Any, doc: str, argv: Sequence[str]) -> dict[str, Any]:
+    """What was typed, the first paragraph of the docs, {path: [value in the base, value here]}, all as texts."""
+    command = shlex.join(["python", *_program().split(), *argv])
+    differences = {path: [show(a), show(b)] for path, (a, b) in config.diff(base, cfg).items()}
+    return {"command": command, "question": " ".join(doc.strip().split("\n\n")[0].split()), "differences": differences}
+
+
+def _program() -> str:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return f"-m {spec.name}" if spec else sys.argv[0]
 
 
 def _split(tokens: list[str]) -> tuple[str, str, list[tuple[str, str | None]]]:
@@ -183,9 +198,7 @@ def _list(experiments: Mapping[str, Any]) -> str:
 
 
 def _help(experiments: Mapping[str, Any], name: str, cfg: Any, doc: str) -> str:
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    program = f"-m {spec.name}" if spec else sys.argv[0]
-    usage = f"usage: python {program} [ablation] [--path=value ...] [--help | --list | --print]"
+    usage = f"usage: python {_program()} [ablation] [--path=value ...] [--help | --list | --print]"
     rows = [("field", "type", f"in {name}", "meaning")]
     for path, hint, value, meaning, execution in config.walk(cfg):
         inner = config.is_config(value) and config.fields(type(value))  # they follow, each on its own line

@@ -123,6 +123,11 @@ class Log:
             _replace(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
         return results.get(name)
 
+    def about(self, values: Mapping[str, Any]) -> None:
+        """Writes run.json: where the run comes from and what it ran on."""
+        if self._writes:
+            _replace(self.directory / "run.json", json.dumps(_json(values), indent=2, allow_nan=False) + "\n")
+
     def close(self) -> None:
         """Ends the bar; every line is on disk already."""
         if self._bar is not None:
@@ -136,6 +141,14 @@ class Log:
                 file.write(text + "\n")
         except OSError as error:
             raise _unwritable(path, error) from error
+
+
+def trained_for(directory: Path) -> float:
+    """Seconds of training steps of a run, without compiling, evaluation and pictures; 0 of one that never trained."""
+    path = directory / "speed.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    starts = [0, *(line["step"] for line in lines)]
+    return sum((line["step"] - first) / line["steps/s"] for first, line in zip(starts, lines, strict=False))
 
 
 def make_directory(path: str | Path) -> Path:

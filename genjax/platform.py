@@ -9,6 +9,7 @@ import resource
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 _YNN = "--xla_cpu_experimental_ynn_fusion_type="
 
@@ -38,6 +39,26 @@ def _cpu_flags(info: Path) -> str:
     """Virtual machines report one model name for several generations: the instruction sets tell them apart."""
     lines = [line for line in info.read_text(errors="replace").splitlines() if line.startswith(("flags", "Features"))]
     return " " + hashlib.sha256(lines[0].encode()).hexdigest()[:8] if lines else ""
+
+
+def hardware() -> str:
+    """The machine in words, for a report; starts JAX's backend."""
+    import jax
+
+    devices = jax.devices()
+    kind = devices[0].device_kind if devices[0].platform != "cpu" else "CPU"
+    return f"{jax.device_count()} x {kind}; {os.cpu_count()} cores {cpu_model().rsplit(' ', 1)[0]}"
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that numbers depend on."""
+    names = ("jax", "jaxlib", "flax", "optax", "numpy")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+
+
+def facts() -> dict[str, Any]:
+    """What a report tells of the machine and of this process."""
+    return {"hardware": hardware(), "versions": versions(), "memory_mib": peak_memory()}
 
 
 def peak_memory() -> float:

@@ -13,14 +13,14 @@ import functools
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from genjax import platform
+from genjax import platform, report
 from genjax.checkpoint import Checkpoints
 from genjax.config import digest, field, to_json
 from genjax.core import Algorithm, Spec, State, guarded
@@ -30,9 +30,20 @@ from genjax.errors import Preempted, UserError, at_least
 from genjax.log import Log, make_directory
 from genjax.parallel import Jit, Layout, check_batch
 from genjax.preempt import alone, stop_requests
+from genjax.watch import Measure, Watch, told
 
 IN_FLIGHT = 2  # steps dispatched and not yet awaited; more can deadlock collectives on virtual CPU devices
 MOST_SKIPS = 20  # steps in a row that may be skipped because something was not finite
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A number of somebody else, which reports show beside ours."""
+
+    entry: str = field("metrics", "entry of results.json")
+    name: str = field("", "name of the number in it")
+    value: float = field(0.0, "the published number")
+    source: str = field("", "where, and of what")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +61,8 @@ class Experiment:
     evaluate_batch: int = field(500, "examples an evaluation batch", execution=True)
     sample_every: int = field(1000, "steps between sample grids, 0 = never", execution=True)
     samples: int = field(64, "samples in a grid", execution=True)
+    watch: Watch = field(Watch(), "metrics of samples, in training and at its end", execution=True)
+    published: tuple[Published, ...] = field((), "numbers to compare with", execution=True)
     finish: Callable[[Any], None] | None = field(None, "what is measured and drawn after training", execution=True)
     layout: Layout = field(Jit(), "how a step is laid over devices", execution=True)
     chunk: int = field(1, "most steps in one dispatch; on CPU 1 with convolutions", execution=True)
@@ -70,7 +83,8 @@ class Run:
     algorithm: Algorithm
     log: Log
     state: State
-    meta: dict  # what the checkpoint holds besides the state: the unfinished window of metrics, skips in a row
+    meta: dict  # what the checkpoint holds besides the state: the unfinished window of metrics, skips in a row, …
+    measure: Measure | None = None  # metrics of samples and their labels, as `exp.watch` says
 
     def key(self, purpose: int) -> jax.Array:
         """One key per purpose: 0 training, 1 evaluation, 2 samples, 3 initial weights; 4 and up are free."""
@@ -124,6 +138,15 @@ class Run:
                 self.log.note(f"{i + most} of {n} samples drawn, {left:.0f} s left")
         return np.concatenate(parts)
 
+    def best(self) -> tuple[int, State]:
+        """(step, state) of the best state by `exp.watch.best`; UserError where none was kept."""
+        name = self.exp.watch.best
+        if name not in self.meta.get("best", {}):
+            raise UserError(f"--watch.best={name}: this run has kept no such state, as it was trained without.")
+        step = self.meta["best"][name]["step"]
+        with contextlib.closing(_best(self, name)) as checkpoints:
+            return step, checkpoints.at(step, jax.tree.map(_struct, self.state))
+
     def snapshots(self) -> Iterator[tuple[int, State]]:
         """(step, state) of every checkpoint that was kept (`--keep`), oldest first, one at a time in memory."""
         exp, like = self.exp, jax.tree.map(_struct, self.state)
@@ -131,6 +154,11 @@ class Run:
         with contextlib.closing(Checkpoints(self.log.directory / "checkpoints", config, exp.keep)) as checkpoints:
             for step in checkpoints.all_steps():
                 yield step, checkpoints.at(step, like)
+
+    def quality(self) -> dict[str, Any]:
+        """The metrics of `exp.watch` of samples 0..n-1 of the state as it is, {name: metrics.evaluate.Value}."""
+        n = self.exp.watch.count(len(self.held_out()[1]["image"]))
+        return self.measure(self.sample(n), self.given(n)["label"])
 
     def held_out(self) -> tuple[str, dict]:
         """The split that is looked at during training: "valid" where some is held out, else "test"."""
@@ -202,6 +230,9 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     if exp.resident and source.records is not None:
         raise UserError("--resident=true keeps the set on the device and --data.stream=true does not: choose one.")
     getattr(exp.finish, "check", lambda exp, source: None)(exp, source)
+    held = source.valid if len(source.valid["image"]) else source.test
+    labelled = bool(source.classes) and getattr(exp.algorithm, "conditional", False)
+    exp.watch.check(spec.shape, labelled, len(held["image"]), bool(exp.evaluate_every))
     algorithm = exp.algorithm(spec)
     example = {k: v[:1] for k, v in source.train.items()} | {"index": np.zeros(1, np.uint32)}
     key = jax.random.fold_in(jax.random.key(exp.seed), 3)
@@ -223,7 +254,10 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
         raise UserError(f"cannot write {path / 'config.json'} ({error.strerror}): free space or mend it.") from error
     resumed = f", resumed at step {int(state.step)}" if restored else ""
     log.note(f"run directory {directory(exp, experiment, name)}{resumed}")
-    return Run(exp, source, spec, algorithm, log, state, meta), checkpoints
+    measure = None
+    if exp.watch.metrics:
+        measure = exp.watch.start(source.train, held, Path(exp.runs) / "features", exp.layout)
+    return Run(exp, source, spec, algorithm, log, state, meta, measure), checkpoints
 
 
 def _dispatches(exp: Experiment, first: int, turns: int) -> Iterator[tuple[int, int]]:
@@ -233,7 +267,7 @@ def _dispatches(exp: Experiment, first: int, turns: int) -> Iterator[tuple[int, 
     """
     step = first
     chunk = exp.chunk if turns == 1 else 1
-    most = math.gcd(chunk, exp.log_every, exp.save_every, exp.evaluate_every, exp.sample_every)
+    most = math.gcd(chunk, exp.log_every, exp.save_every, exp.evaluate_every, exp.sample_every, exp.watch.every)
     while step < exp.steps:
         k = most if step % most == 0 and step + most <= exp.steps else 1
         yield step, k
@@ -279,19 +313,41 @@ def _window(meta: dict) -> dict[str, float]:
 
 
 def _events(run: Run, step: int) -> None:
-    """What is due after `step`: a line of metrics, an evaluation, a picture."""
-    exp, last = run.exp, step == run.exp.steps
+    """What is due after `step`: a line of metrics, an evaluation, metrics of samples, a picture."""
+    exp, last, known = run.exp, step == run.exp.steps, {}
     if step % exp.log_every == 0 or last:
         run.log.scalars(step, _window(run.meta))
     if exp.evaluate_every and (step % exp.evaluate_every == 0 or last):
         split, arrays = run.held_out()
-        run.log.scalars(step, {k: v.mean(dtype=np.float64) for k, v in run.evaluate(arrays).items()}, split)
+        known = {k: v.mean(dtype=np.float64) for k, v in run.evaluate(arrays).items()}
+        run.log.scalars(step, known, split)
+    if exp.watch.metrics and exp.watch.every and (step % exp.watch.every == 0 or last):
+        values = {name: value.value for name, value in run.quality().items()}
+        run.log.scalars(step, values, "samples")
+        known = known | values
+    if exp.watch.best in known:
+        _keep(run, step, known[exp.watch.best])
     if exp.sample_every and (step % exp.sample_every == 0 or last):
         run.log.picture(f"{step:08d}", run.source.picture(run.sample(exp.samples)))
 
 
+def _keep(run: Run, step: int, value: float) -> None:
+    """Saves the state if it is the best so far; the best value is in `meta`, so a resumed run knows it."""
+    name = run.exp.watch.best
+    best = run.meta.setdefault("best", {})
+    if name not in best or run.exp.watch.better(value, best[name]["value"]):
+        best[name] = {"step": step, "value": float(value)}
+        with contextlib.closing(_best(run, name)) as checkpoints:
+            checkpoints.save(step, run.state, {})
+        run.log.result("best", {name: best[name]})
+
+
+def _best(run: Run, name: str) -> Checkpoints:
+    return Checkpoints(run.log.directory / "best" / name, to_json(run.exp, execution=False), 1)
+
+
 def _due(exp: Experiment, step: int) -> bool:
-    every = (exp.log_every, exp.save_every, exp.evaluate_every, exp.sample_every)
+    every = (exp.log_every, exp.save_every, exp.evaluate_every, exp.sample_every, exp.watch.every)
     return step == exp.steps or any(n and step % n == 0 for n in every)
 
 
@@ -321,19 +377,53 @@ def train(run: Run, checkpoints: Checkpoints) -> Run:
     return run
 
 
-def run(experiment: str, exp: Experiment, name: str) -> Run:
+def _beside(run: Run) -> None:
+    """Tells the published numbers beside this run's own."""
+    for other in run.exp.published:
+        mine = (run.log.result(other.entry) or {}).get(other.name)
+        mine = mine.get("value") if isinstance(mine, dict) else mine
+        if mine is not None:
+            run.log.note(f"{other.entry} {other.name} {mine:.5g}; published {other.value:.5g}: {other.source}")
+
+
+def _about(run: Run, experiment: str, name: str, origin: Mapping[str, Any] | None) -> None:
+    """Writes run.json: what a report tells of a run besides its numbers."""
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(run.state.params))
+    names = {"experiment": experiment, "ablation": name, "seed": run.exp.seed, "parameters": parameters}
+    run.log.about({**names, **platform.facts(), **(origin or {})})
+
+
+def _conclude(run: Run) -> None:
+    """Writes the metrics of the final samples to results.json, unless they are there."""
+    wanted, known = run.exp.watch.names(), run.log.result("metrics") or {}
+    n = run.exp.watch.count(len(run.held_out()[1]["image"]))
+    if any(known.get(name, {}).get("n") != n for name in wanted):
+        values = run.quality()
+        run.log.result("metrics", {name: value._asdict() for name, value in values.items()})
+        run.log.note(told(values))
+
+
+def run(experiment: str, exp: Experiment, name: str, origin: Mapping[str, Any] | None = None) -> Run:
     """Carries out an experiment from wherever its directory stands, then `exp.finish`; returns the finished run.
 
-    `finish` may have a method check(exp, source), called before training, which raises UserError for what it cannot do.
+    origin: what `cli.main` knows of where the run comes from, for its report. `finish` may have
+    a method check(exp, source), called before training, which raises UserError for what it cannot do.
     """
     with alone(make_directory(directory(exp, experiment, name))):
         this, checkpoints = start(exp, experiment, name)
+        trained = int(this.state.step) < exp.steps
         try:
             train(this, checkpoints)
         finally:
             this.log.close()
             checkpoints.close()
+        _conclude(this)
         if exp.finish is not None:
             exp.finish(this)
+        _beside(this)
+        if trained or not (this.log.directory / "run.json").exists():  # not of who only looks at a finished run
+            _about(this, experiment, name, origin)
+        if jax.process_index() == 0:
+            this.log.note(f"report {report.write([this.log.directory])}")
         this.log.note(f"done: {this.log.directory}, peak memory {platform.peak_memory():.0f} MiB")
         return this

@@ -235,7 +235,7 @@ def digest(flags: list[str]) -> str:
     """The digest of the config that the flags make."""
     found = []
     with pytest.raises(SystemExit):
-        cli.main(vae.EXPERIMENTS, lambda cfg, name: found.append(cfg), "", ["--finish=None", *TINY, *flags])
+        cli.main(vae.EXPERIMENTS, lambda cfg, name, origin: found.append(cfg), "", ["--finish=None", *TINY, *flags])
     return train.digest(found[0])
 
 

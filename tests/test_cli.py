@@ -92,7 +92,7 @@ def call(*argv, run=None):
     """Returns (exit code, what run was called with)."""
     calls = []
     with pytest.raises(SystemExit) as end:
-        cli.main(EXPERIMENTS, run or (lambda cfg, name: calls.append((cfg, name))), "What is asked.", argv)
+        cli.main(EXPERIMENTS, run or (lambda cfg, name, origin: calls.append((cfg, name))), "What is asked.", argv)
     return end.value.code, calls
 
 
@@ -241,7 +241,7 @@ def test_a_name_with_two_meanings_is_written_in_full(capsys):
 
 def test_exit_codes_of_run(capsys):
     def stop(error):
-        def run(cfg, name):
+        def run(cfg, name, origin):
             print("some output")
             raise error
 
@@ -254,7 +254,7 @@ def test_exit_codes_of_run(capsys):
     assert call(run=stop(KeyboardInterrupt()))[0] == 130
     assert capsys.readouterr().err == "interrupted\n"
     with pytest.raises(ZeroDivisionError):  # a crash keeps its traceback, and Python's exit code 1
-        cli.main(EXPERIMENTS, lambda cfg, name: 1 / 0, "", [])
+        cli.main(EXPERIMENTS, lambda cfg, name, origin: 1 / 0, "", [])
 
 
 def test_help_shows_every_field_of_the_ablation(capsys):
@@ -347,7 +347,7 @@ class Mine(nn.Module):
 class Run:
     net: nn.Module = field(Mine(), "the net")
 
-main({"base": Run()}, lambda cfg, name: print("ran", cfg.net.width), "A question.")
+main({"base": Run()}, lambda cfg, name, origin: print("ran", cfg.net.width), "A question.")
 """
 
 

@@ -13,7 +13,8 @@ from genjax.config import edit
 from genjax.core import Spec
 from genjax.data import Digits, FashionMNIST, Photographs, StackedDigits
 from genjax.diffusion.samplers import DDPM, Euler
-from genjax.metrics.judges import Components, Svm
+from genjax.metrics.features import Components
+from genjax.metrics.judges import Svm
 from genjax.nets import MLP, TimeMLP
 from genjax.train import run
 

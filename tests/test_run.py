@@ -251,7 +251,7 @@ def test_a_complete_run_trains_nothing_when_it_is_run_again(tmp_path, monkeypatc
     assert "resumed at step 20\n" in capsys.readouterr().err
     assert Log(directory, 20, 16, 20).result("count") == {"calls": 2, "step": 20}  # what is measured is measured again
     changed = {path.name for path, when in files.items() if path.stat().st_mtime_ns != when}
-    assert changed <= {"results.json", "config.json"}
+    assert changed <= {"results.json", "config.json", "report.html"}
 
 
 def flip(file: Path) -> None:

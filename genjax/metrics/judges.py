@@ -1,7 +1,7 @@
-"""Judges fitted on a data set's own training split: a Fréchet distance on its principal components, and classifiers.
+"""Classifiers fitted on a data set's own training split, which read samples.
 
-A judge is a config value; `fit(train)` of {"image": uint8 [N, H, W, C], "label": [N]} gives a function of images,
-uint8 or float in [0, 1].
+A judge is a config value; `fit(train)` of {"image": uint8 [N, H, W, C], "label": [N]} gives a function of
+images, uint8 or float in [0, 1].
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from genjax.config import field
-from genjax.metrics.frechet import frechet, moments
 
 
 def rows(images: Any) -> np.ndarray:
@@ -21,26 +20,6 @@ def rows(images: Any) -> np.ndarray:
     x = np.asarray(images)
     scale = 255.0 if x.dtype == np.uint8 else 1.0
     return np.clip(x.reshape(len(x), -1).astype(np.float32) / scale, 0.0, 1.0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Components:
-    """Fréchet distance on whitened principal components: every direction that varies in real data counts alike."""
-
-    k: int = field(64, "components")
-
-    @property
-    def name(self) -> str:
-        return f"fd_pca{self.k}"
-
-    def fit(self, train: dict[str, Any]) -> Callable[[Any], float]:
-        """images [N, ...] -> squared distance from the training split; moments of the split are taken once."""
-        from sklearn.decomposition import PCA
-
-        real = rows(train["image"])
-        pca = PCA(min(self.k, *real.shape), whiten=True, svd_solver="covariance_eigh").fit(real)
-        reference = moments(pca.transform(real))
-        return lambda images: frechet(reference, moments(pca.transform(rows(images))))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,10 @@ import functools
 import numpy as np
 import pytest
 
+from genjax.metrics.evaluate import distance
+from genjax.metrics.features import Components
 from genjax.metrics.frechet import Moments, frechet, merge, moments
-from genjax.metrics.judges import Components, Neighbours, Svm
+from genjax.metrics.judges import Neighbours, Svm
 
 
 def test_distance_of_two_gaussians():
@@ -67,11 +69,11 @@ def test_judges_of_the_digits(digits):
         assert np.mean(read(test["image"]) == test["label"]) > least
         assert np.mean(read(test["image"] / 255.0) == test["label"]) > least  # floats as well as bytes
         assert np.mean(read(test["image"]) == np.roll(test["label"], 1)) < 0.3
-    between = Components(16).fit(train)
+    name, between = distance(Components(16), train)
     noise = np.random.default_rng(0).random((360, 8, 8, 1))
     blurred = (test["image"] / 255.0 + np.roll(test["image"] / 255.0, 1, 2)) / 2
     assert between(train["image"]) < 1e-6 < between(test["image"]) < between(blurred) < between(noise)
-    assert Components(16).name == "fd_pca16"
+    assert name == "fd_pca16"
 
 
 def test_precision_and_recall_of_sets_with_a_known_overlap():

@@ -1,0 +1,266 @@
+"""Metrics as config values: each sees the training set, as many held-out examples as samples, and the samples.
+
+`measured` gives every number with its count, an interval where one is known, and its floor: the same number with real
+examples in the place of the samples, at the same n. A distance without its floor says little, since its bias falls
+with n. Names end in that of the extractor (fd_pca64) where the number depends on it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from genjax.config import field
+from genjax.errors import UserError
+from genjax.metrics import intervals, manifold, memorisation, scores
+from genjax.metrics.classifier import Convolutional
+from genjax.metrics.features import Components, Pixels, RandomNet
+from genjax.metrics.frechet import frechet, moments
+from genjax.metrics.inception import Inception
+from genjax.metrics.intervals import Interval
+from genjax.metrics.judges import Classifier, Svm
+from genjax.metrics.kid import kid
+
+Extractor = Components | Convolutional | Inception | Pixels | RandomNet
+DOWN, UP, FLAT = -1, 1, 0  # which way is better; FLAT: neither, the floor is
+
+
+class Seen(NamedTuple):
+    """Examples as a metric sees them."""
+
+    image: np.ndarray  # [N, H, W, C]
+    label: np.ndarray  # [N] int32; of samples the class asked for
+    features: np.ndarray  # [N, D]
+    logits: np.ndarray | None  # [N, K]
+
+    def first(self, n: int) -> Seen:
+        return Seen(*(None if part is None else part[:n] for part in self))
+
+
+class Value(NamedTuple):
+    """A number of `n` samples, the ends of its 95 % interval (None = not known) and its floor (None = has none)."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    floor: float | None
+
+
+def seen(extract: Callable[[Any], Any], split: dict[str, Any]) -> Seen:
+    """Examples {"image", "label"} with what an extractor makes of them."""
+    image = np.asarray(split["image"])
+    return Seen(image, np.asarray(split["label"]), *extract(image))
+
+
+def distance(extractor: Extractor, train: dict[str, Any]) -> tuple[str, Callable[[Any], float]]:
+    """The name of the Fréchet distance on an extractor's features, and images -> that distance from the training split.
+
+    The moments of the split are taken once. UserError, by the function, for fewer images than features.
+    """
+    (name,), extract = Frechet().names(extractor.name), extractor.fit(train)
+    reference = moments(extract(train["image"]).features)
+
+    def between(images: Any) -> float:
+        try:
+            return frechet(reference, moments(extract(images).features))
+        except ValueError as error:
+            raise UserError(f"{error}: measure more samples, or on fewer features.") from error
+
+    return name, between
+
+
+@dataclasses.dataclass(frozen=True)
+class Frechet:
+    """Fréchet distance of samples from the training set; the interval is over the draw of the samples at this n."""
+
+    def names(self, on: str) -> dict[str, int]:
+        return {"fid" if on == "inception" else f"fd_{on}": DOWN}
+
+    def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
+        reference, (name,) = moments(train.features), self.names(on)
+        value = frechet(reference, moments(samples.features))
+        n, dimensions = samples.features.shape
+        if n - -(-n // 50) <= dimensions:  # what the jackknife leaves is too few
+            return {name: Interval(value, np.nan, np.nan)}
+        around = intervals.frechet_interval(reference, samples.features)  # about the distance at n = infinity
+        return {name: Interval(value, value + around.low - around.value, value + around.high - around.value)}
+
+    def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
+        return self(train, real, real, on)
+
+
+@dataclasses.dataclass(frozen=True)
+class Kernel:
+    """Kernel distance (KID), unbiased over all pairs, of samples from as many held-out examples."""
+
+    def names(self, on: str) -> dict[str, int]:
+        return {"kid" if on == "inception" else f"kd_{on}": DOWN}
+
+    def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
+        return {name: intervals.kid_interval(real.features, samples.features) for name in self.names(on)}
+
+    def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
+        return {name: Interval(kid(real.features, drawn.features), np.nan, np.nan) for name in self.names(on)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """Inception score by the extractor's own classes; real held-out examples beside it."""
+
+    def names(self, on: str) -> dict[str, int]:
+        return {f"is_{on}": UP}
+
+    def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
+        if samples.logits is None:
+            raise ValueError(f"an Inception score needs a classifier's outputs and {on} has none")
+        value = intervals.jackknife(lambda i: scores.inception_score(samples.logits[i]), len(samples.logits))
+        whole = scores.inception_score(samples.logits)
+        return {f"is_{on}": Interval(whole, whole + value.low - value.value, whole + value.high - value.value)}
+
+    def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
+        return self(train, real, real, on)
+
+
+@dataclasses.dataclass(frozen=True)
+class PrecisionRecall:
+    """Shares of samples near real examples and of real examples near samples; intervals over those that are counted."""
+
+    k: int = field(3, "neighbours")
+
+    def names(self, on: str) -> dict[str, int]:
+        return {f"precision_{on}": UP, f"recall_{on}": UP}
+
+    def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
+        n = len(samples.features)
+        shares = manifold.precision_recall(real.features, samples.features, self.k)
+        return {name: intervals.share(p * n, n) for name, p in zip(self.names(on), shares, strict=True)}
+
+    def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
+        return self(train, real, drawn, on)
+
+
+@dataclasses.dataclass(frozen=True)
+class DensityCoverage:
+    """How many real neighbourhoods a sample lies in, and the share of them that samples reach."""
+
+    k: int = field(5, "neighbours")
+
+    def names(self, on: str) -> dict[str, int]:
+        return {f"density_{on}": UP, f"coverage_{on}": UP}
+
+    def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
+        density, coverage = manifold.density_coverage(real.features, samples.features, self.k)
+        n = len(real.features)
+        return {
+            f"density_{on}": Interval(density, np.nan, np.nan),
+            f"coverage_{on}": intervals.share(coverage * n, n),
+        }
+
+    def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
+        return self(train, real, drawn, on)
+
+
+@dataclasses.dataclass(frozen=True)
+class Memorisation:
+    """Are samples copies? `closer` is 1/2, `copying` a z-score about 0 for a model that has learned none by heart.
+
+    `closer` sees as many training as held-out examples, `copying` (far below 0: copies) and the percentage of authentic
+    samples all of them.
+    """
+
+    def names(self, on: str) -> dict[str, int]:
+        return {f"closer_{on}": FLAT, f"copying_{on}": FLAT, f"authpct_{on}": FLAT}
+
+    def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
+        n = len(samples.features)
+        near = memorisation.closer(samples.features, train.features, real.features)
+        authentic = intervals.share(memorisation.authpct(samples.features, train.features) / 100.0 * n, n)
+        z = memorisation.copying(samples.features, train.features, real.features)
+        return {
+            f"closer_{on}": intervals.share(near * n, n),
+            f"copying_{on}": Interval(z, z - 1.96, z + 1.96),
+            f"authpct_{on}": Interval(*(100.0 * x for x in authentic)),
+        }
+
+    def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
+        """What is expected of fresh data; for the authentic ones that of held-out examples."""
+        authentic = memorisation.authpct(real.features, train.features)
+        return {name: Interval(x, x, x) for name, x in zip(self.names(on), (0.5, 0.0, authentic), strict=True)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Recognition:
+    """The share of samples that the extractor, a classifier, reads as the class asked for."""
+
+    labelled: ClassVar[bool] = True  # samples must be of a class that was asked for
+
+    def names(self, on: str) -> dict[str, int]:
+        return {f"recognised_{on}": UP}
+
+    def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
+        if samples.logits is None:
+            raise ValueError(f"recognition needs a classifier's outputs and {on} has none")
+        hits = np.sum(samples.logits.argmax(1) == samples.label)
+        return {f"recognised_{on}": intervals.share(hits, len(samples.label))}
+
+    def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
+        return self(train, real, real, on)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cas:
+    """Classification accuracy score: a classifier trained on samples with the classes asked for, on held-out examples.
+
+    Ravuri & Vinyals 2019, arXiv:1905.10887. The floor is trained on as many real examples.
+    """
+
+    labelled: ClassVar[bool] = True  # samples must be of a class that was asked for
+
+    classifier: Classifier = field(Svm(), "what is trained")
+
+    def names(self, on: str) -> dict[str, int]:
+        return {"cas": UP}
+
+    def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
+        if len(np.unique(samples.label)) < 2:
+            raise ValueError("a classifier trained on samples needs samples of at least two classes")
+        read = self.classifier.fit({"image": samples.image, "label": samples.label})
+        return {"cas": intervals.share(np.sum(read(real.image) == real.label), len(real.label))}
+
+    def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
+        return self(train, real, drawn, on)
+
+
+Metric = Frechet | Kernel | Score | PrecisionRecall | DensityCoverage | Memorisation | Recognition | Cas
+
+
+def names(metrics: Sequence[Metric], on: str) -> dict[str, int]:
+    """Every number's name with the way that is better."""
+    return {name: way for metric in metrics for name, way in metric.names(on).items()}
+
+
+def floors(metrics: Sequence[Metric], train: Seen, real: Seen, on: str, seed: int = 0) -> dict[str, float]:
+    """The floors at n = len(real): held-out examples, or as many of the training set, in the place of samples.
+
+    ValueError, with the metric's reason, where n or the extractor is not enough for it.
+    """
+    rows = np.sort(np.random.default_rng(seed).permutation(len(train.features))[: len(real.features)])
+    drawn = Seen(*(None if part is None else part[rows] for part in train))
+    found = [metric.floor(train, drawn, real, on) for metric in metrics]
+    return {name: float(interval.value) for part in found for name, interval in part.items()}
+
+
+def measured(
+    metrics: Sequence[Metric], train: Seen, real: Seen, samples: Seen, on: str, floor: dict[str, float]
+) -> dict[str, Value]:
+    """All numbers of the samples, with `floor` from `floors` at the same n."""
+    values = {}
+    for metric in metrics:
+        for name, (value, low, high) in metric(train, real, samples, on).items():
+            ends = (float(x) if np.isfinite(x) else None for x in (low, high))
+            values[name] = Value(float(value), *ends, len(samples.image), floor.get(name))
+    return values

@@ -1,0 +1,206 @@
+"""Feature extractors: images become rows of numbers, in which samples and data are compared.
+
+An extractor is a config value with a `name` and `fit(train, folder=None, layout=Jit())`, which gives a function
+images [N, H, W, C], uint8 or float in [0, 1] -> `Extracted`. `train` is a split {"image", "label"}; what was fitted at
+some cost is kept in `folder` and read back from there. A Fréchet distance d² on features f,
+
+    d²(f(x), f(y)) = |m_x - m_y|² + tr(C_x + C_y - 2 (C_x C_y)^(1/2)),
+
+depends on f and its scale: it is named after the extractor, fd_<name>, and only distances of one name compare.
+Here: pixels, principal components and a random net (Naeem et al. 2020, arXiv:2002.09797, measure data unlike
+photographs by one); `classifier.Convolutional` and `inception.Inception` are trained nets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from genjax.config import field
+from genjax.data.batches import eval_batches
+from genjax.data.images import to_float
+from genjax.errors import UserError
+from genjax.metrics.judges import rows
+from genjax.parallel import Jit, Layout
+
+STRANGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+
+
+class Extracted(NamedTuple):
+    """Features [N, D], float32, and the logits [N, K] of an extractor that is a classifier."""
+
+    features: np.ndarray
+    logits: np.ndarray | None = None
+
+
+Extract = Callable[[Any], Extracted]
+
+
+@dataclasses.dataclass(frozen=True)
+class Pixels:
+    """The pixels themselves, in [0, 1]."""
+
+    @property
+    def name(self) -> str:
+        return "pixels"
+
+    def size(self, shape: tuple[int, ...]) -> int:
+        """The number of features of images of `shape`."""
+        return math.prod(shape)
+
+    def fit(self, train: Any, folder: str | Path | None = None, layout: Layout = Jit()) -> Extract:
+        """images [N, ...] -> features [N, H * W * C]."""
+        return lambda images: Extracted(rows(images))
+
+
+@dataclasses.dataclass(frozen=True)
+class Components:
+    """Whitened principal components of the training images: every direction that varies in real data counts alike."""
+
+    k: int = field(64, "components")
+
+    @property
+    def name(self) -> str:
+        return f"pca{self.k}"
+
+    def size(self, shape: tuple[int, ...]) -> int:
+        """The number of features of images of `shape`, at most."""
+        return min(self.k, math.prod(shape))
+
+    def fit(self, train: Any, folder: str | Path | None = None, layout: Layout = Jit()) -> Extract:
+        """images [N, ...] -> features [N, k], fewer where the data have fewer dimensions; UserError for k < 1."""
+        from sklearn.decomposition import PCA
+
+        if self.k < 1:
+            raise UserError(f"Components(k={self.k}): k must be at least 1.")
+        real = rows(train["image"])
+        pca = PCA(min(self.k, *real.shape), whiten=True, svd_solver="covariance_eigh").fit(real)
+        return lambda images: Extracted(pca.transform(rows(images)).astype(np.float32))
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomNet:
+    """A convolutional net that was never trained: it knows the size of the images and nothing else of the data.
+
+    Levels of convolution 3x3, stride 2, and relu until the maps are at most 4x4, then a linear layer; weights are
+    N(0, 2 / fan in), so that numbers stay of order one.
+    """
+
+    width: int = field(64, "channels of every level, and features")
+    seed: int = field(0, "of the weights")
+    batch: int = field(500, "images at a time", execution=True)
+
+    @property
+    def name(self) -> str:
+        return "random"
+
+    def size(self, shape: tuple[int, ...]) -> int:
+        """The number of features of images of `shape`."""
+        return self.width
+
+    def fit(self, train: Any, folder: str | Path | None = None, layout: Layout = Jit()) -> Extract:
+        """images [N, H, W, C] -> features [N, width]; UserError for a width or seed out of range."""
+        if self.width < 1 or self.seed < 0:
+            raise UserError(f"RandomNet(width={self.width}, seed={self.seed}): a width of 1, a seed of 0 or more.")
+        shape = tuple(train["image"].shape[1:])
+        return batched(random_net, random_weights(self.seed, self.width, shape), shape, layout, self.batch)
+
+
+def random_weights(seed: int, width: int, shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Kernels [3, 3, C, width] of the levels and the matrix of the last layer, for images of `shape`."""
+    rng = np.random.Generator(np.random.Philox(seed))
+    (h, w, channels), sizes = shape, []
+    while max(h, w) > 4:
+        sizes.append((3, 3, channels, width))
+        h, w, channels = -(-h // 2), -(-w // 2), width
+    sizes.append((h * w * channels, width))
+    return [(rng.standard_normal(s) * np.sqrt(2.0 / np.prod(s[:-1]))).astype(np.float32) for s in sizes]
+
+
+def random_net(weights: list[jax.Array], image: jax.Array) -> Extracted:
+    """[B, H, W, C] -> features [B, width]."""
+    x = 2.0 * pixels(image) - 1.0
+    for kernel in weights[:-1]:
+        axes = ("NHWC", "HWIO", "NHWC")
+        x = jax.nn.relu(jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=axes))
+    return Extracted(x.reshape(len(x), -1) @ weights[-1])
+
+
+def pixels(image: jax.Array) -> jax.Array:
+    """As `rows`, for use in a compiled function: bytes or floats -> [0, 1], what is beyond is clipped."""
+    return jnp.clip(to_float(image), 0.0, 1.0)
+
+
+def batched(
+    fn: Callable, params: Any, shape: tuple[int, ...] | None, layout: Layout = Jit(), batch: int = 500
+) -> Extract:
+    """images -> Extracted by fn(params, image [B, H, W, C]) -> Extracted, through one program over a layout's devices.
+
+    Every batch has one size, the last one filled up. ValueError for images that are not [N, *shape] with N > 0.
+    """
+    ways = layout.ways()
+    batch += -batch % ways
+
+    def exact(params: Any, image: jax.Array) -> Extracted:
+        with jax.default_matmul_precision("highest"):  # accelerators would round to 8 or 10 bits
+            return fn(params, image)
+
+    compiled, placed = layout.apply(exact), layout.put(params, None)
+
+    def extract(images: Any) -> Extracted:
+        if not len(images) or shape not in (None, tuple(images.shape[1:])):
+            raise ValueError(f"features are of images [N, {shape}], N at least 1, got {tuple(images.shape)}")
+        process = (jax.process_index(), jax.process_count()) if ways > 1 else (0, 1)
+        parts = []
+        for host, valid in eval_batches({"image": images}, batch, process):
+            out = compiled(placed, layout.put(host["image"]))
+            parts.append(jax.tree.map(lambda x: np.asarray(x)[:valid], out))  # noqa: B023  (used at once)
+        return jax.tree.map(lambda *x: np.concatenate(x), *parts)
+
+    return extract
+
+
+def save_arrays(path: Path, tree: Any) -> None:
+    """Writes a tree of dicts of arrays as one .npz, whole or not at all; UserError if it cannot be written."""
+    flat = traverse_util.flatten_dict(jax.tree.map(np.asarray, tree), sep="/")
+    work = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+            work = file.name
+            np.savez(file, **flat)
+        os.chmod(work, 0o644)
+        os.replace(work, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error.strerror or error}): free space or mend the folder.") from error
+    finally:
+        if work is not None:
+            with contextlib.suppress(OSError):
+                os.remove(work)
+
+
+def load_arrays(path: Path, like: Any) -> Any:
+    """What `save_arrays` wrote, of the tree, shapes and types of `like`; else one of `STRANGE`, ValueError mostly."""
+    wanted = traverse_util.flatten_dict(like, sep="/")
+    with np.load(path, allow_pickle=False) as file:
+        if set(file.files) != set(wanted):
+            odd = sorted(set(file.files) ^ set(wanted))
+            raise ValueError(f"{len(odd)} arrays are missing or too many, {odd[0]} for one")
+        flat = {name: file[name] for name in wanted}
+    for name, array in flat.items():
+        if array.shape != tuple(wanted[name].shape) or array.dtype != wanted[name].dtype:
+            raise ValueError(f"{name} is {array.dtype}{array.shape}, not {wanted[name].dtype}{wanted[name].shape}")
+    return traverse_util.unflatten_dict(flat, sep="/")

@@ -1,0 +1,92 @@
+"""Metrics of samples in the loop: how good a model is over training, and which of its states was the best."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genjax.config import field
+from genjax.errors import UserError, at_least
+from genjax.metrics.evaluate import DOWN, FLAT, Extractor, Metric, Value, floors, measured, names, seen
+from genjax.metrics.features import Components
+
+Measure = Callable[[np.ndarray, np.ndarray], dict[str, Value]]  # of samples [n, H, W, C] and their labels [n]
+
+
+@dataclasses.dataclass(frozen=True)
+class Watch:
+    """Which metrics of how many samples, how often."""
+
+    metrics: tuple[Metric, ...] = field((), "what is measured, at the end of training too; () = nothing")
+    every: int = field(0, "steps between measurements, 0 = only at the end")
+    samples: int = field(0, "samples that are measured, 0 = as many as there are held-out examples")
+    extractor: Extractor = field(Components(), "features that the metrics see")
+    best: str | None = field(None, "name of a metric, or loss: a checkpoint of its best state is kept in best/")
+
+    def count(self, held: int) -> int:
+        """Samples that are measured, with `held` held-out examples."""
+        return self.samples or held
+
+    def names(self) -> dict[str, int]:
+        """The metrics' names, each with the way that is better."""
+        return names(self.metrics, self.extractor.name)
+
+    def check(self, shape: tuple[int, ...], labelled: bool, held: int, evaluates: bool) -> None:
+        """Raises UserError for what cannot be measured.
+
+        labelled: whether samples are of a class that is asked for; held: the number of held-out examples; evaluates:
+        whether the held-out loss is measured.
+        """
+        at_least(0, watch__every=self.every, watch__samples=self.samples)
+        known = [*self.names(), *["loss"] * evaluates]
+        if self.best is not None and (self.best not in known or not (self.every or self.best == "loss")):
+            mend = "set --watch.every too" if self.best in known else f"choose from {', '.join(known) or 'none'}"
+            raise UserError(f"--watch.best={self.best} is not measured during training: {mend}.")
+        if not self.metrics:
+            return
+        if len(shape) != 3:
+            raise UserError(
+                f"--watch.metrics are of images and the examples have shape {shape}: use --watch.metrics=()."
+            )
+        if self.count(held) > held:
+            raise UserError(
+                f"--watch.samples={self.samples} is more than the {held} held-out examples, so that no floor of real "
+                f"examples can be taken at the same number: use {held} or fewer."
+            )
+        if not labelled and (of := [type(m).__name__ for m in self.metrics if getattr(m, "labelled", False)]):
+            raise UserError(
+                f"--watch.metrics: {of[0]} needs samples of a class that was asked for: use a class-conditional model."
+            )
+
+    def start(self, train: dict, held: dict, folder: str | Path, layout: Any) -> Measure:
+        """Fits the extractor, finds the floors; UserError for a metric that cannot be had at this number of samples."""
+        extract = self.extractor.fit(train, folder, layout)
+        n, on = self.count(len(held["image"])), self.extractor.name
+        whole, real = seen(extract, train), seen(extract, held).first(n)
+        try:
+            floor = floors(self.metrics, whole, real, on)
+        except ValueError as error:
+            raise UserError(f"--watch: {error}.") from error
+
+        def measure(image: np.ndarray, label: np.ndarray) -> dict[str, Value]:
+            return measured(self.metrics, whole, real, seen(extract, {"image": image, "label": label}), on, floor)
+
+        return measure
+
+    def better(self, value: float, best: float) -> bool:
+        """Whether a value of `best` beats the best so far; one that is not finite never does."""
+        way = self.names().get(self.best, DOWN)
+        return bool(np.isfinite(value)) and (value < best if way in (DOWN, FLAT) else value > best)
+
+
+def told(values: dict[str, Value]) -> str:
+    """One line: name value [low, high] (real floor)."""
+    parts = []
+    for name, v in values.items():
+        ends = f" [{v.low:.3f}, {v.high:.3f}]" if v.low is not None else ""
+        parts.append(f"{name} {v.value:.3f}{ends}" + (f" (real {v.floor:.3f})" if v.floor is not None else ""))
+    return ", ".join(parts)
