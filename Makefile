@@ -9,7 +9,7 @@ export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 .PHONY: help setup demo test lint bench clean
 
 help:
-	@echo "make demo    train a VAE on scikit-learn's digits: pictures, ELBO and IWAE in a minute or two"
+	@echo "make demo    compare the families on scikit-learn's digits: one table, one page, in a few minutes"
 	@echo "make test    all tests, a few minutes on two cores"
 	@echo "make lint    ruff"
 	@echo "make bench   speed beside PyTorch (installs it)"
@@ -24,7 +24,7 @@ $(VENV)/installed: requirements.txt requirements-dev.txt
 setup: $(VENV)/installed
 
 demo: setup
-	$(BIN)/python -m experiments.vae digits
+	$(BIN)/python -m experiments.compare
 
 test: setup
 	$(BIN)/python -m ruff check .
@@ -38,6 +38,7 @@ bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks.vae
 	$(BIN)/python -m benchmarks.diffusion
+	$(BIN)/python -m benchmarks.gan
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -95,7 +95,7 @@ def compare(cfg: Comparison, name: str, origin: Mapping[str, Any]) -> None:
         made.log.result("cost", made.cost)
         if made.bits:
             made.log.result("likelihood", made.bits)
-        made.log.picture("compared", source.picture(made.images[:64]))
+        made.log.picture("samples", grid(made.images[: 6 * source.classes], source.classes))  # a class a column
         made.log.note(f"{entry.name}: {told(values)}")
         report.write([made.log.directory])
         rows[entry.name] = (values, made)
@@ -132,7 +132,7 @@ AUTOENCODER = Trained(
     Experiment(
         algorithm=ae.Autoencoder(latent=16, enc=MLP(HIDDEN, Gelu()), dec=MLP(HIDDEN, Gelu()), optimiser=TX), batch=128
     ),
-    rate=200.0,
+    rate=120.0,
     draw=OfCodes(Mixture(2, 16)),
 )
 VAE = Trained(
@@ -148,7 +148,7 @@ VAE = Trained(
         ),
         batch=128,
     ),
-    rate=200.0,
+    rate=150.0,
     bits=Iwae(),
 )
 GAN = Trained(
@@ -165,7 +165,7 @@ GAN = Trained(
         ),
         batch=128,
     ),
-    rate=60.0,
+    rate=25.0,
 )
 FLOW = Trained(
     Experiment(
@@ -183,7 +183,7 @@ FLOW = Trained(
         ),
         batch=128,
     ),
-    rate=60.0,
+    rate=35.0,
     bits=Ode(),
 )
 BASE = Comparison(

@@ -5,8 +5,9 @@
     python -m experiments.gan --list     the other games and penalties, and DCGAN, WGAN, WGAN-GP, SNGAN, R1
 
 Prints the Fréchet distance of samples on whitened principal components, the share of samples that a classifier trained
-on real images takes for the class asked for, precision and recall, and each class's recall: a collapsed class has none.
-Beside each number stands that of real images. Costs and numbers are in experiments/README.md.
+on real images takes for the class asked for, precision and recall, and each class's recall: a collapsed class has none;
+how D scores training images, held-out ones and samples. Beside each number stands that of real images. Costs and
+numbers are in experiments/README.md.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from genjax.data import Digits, FashionMNIST
 from genjax.data.images import grid, unsigned
 from genjax.ema import Decay
 from genjax.errors import UserError, at_least
-from genjax.gan import gan, named
+from genjax.gan import game, gan, named
 from genjax.gan.augment import Ada, DiffAugment
 from genjax.gan.games import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
 from genjax.gan.penalties import R1, R2
@@ -68,6 +69,28 @@ class Report:
             x = this.sample(self.samples)
             measure(this, x, self.distance, self.classifier)
             variety(this, x, self.neighbours)
+            balance(this, self.samples)
+
+
+def balance(this: Run, most: int) -> dict[str, float]:
+    """How D scores training data, held-out data and samples: has it learned its training set by heart, does it win?"""
+    cfg, n = this.exp.algorithm, min(most, len(this.source.test["image"]))
+    train, test = ({k: v[:n] for k, v in split.items()} for split in (this.source.train, this.source.test))
+    seen = game.outputs(this.key(4), this.state, cfg, this.spec, train, test, min(n, 500), jax.jit)
+    values = {"n": n, "overfitting": seen.overfitting, "higher": game.higher(seen.held, seen.samples)}
+    values |= {"train": seen.train.mean(), "held_out": seen.held.mean(), "samples": seen.samples.mean()}
+    this.log.note(
+        f"D scores a training image above a held-out one in {100 * seen.overfitting:.1f} % of all pairs (50 % unless "
+        f"it learned them by heart), a held-out one above a sample in {100 * values['higher']:.1f} % (50 % in balance)"
+    )
+    this.log.note(f"picture {this.log.picture('outputs', drawn(this, seen))}")
+    this.log.result("balance", values)
+    return values
+
+
+def drawn(this: Run, seen: game.Outputs) -> np.ndarray:
+    """D's outputs on held-out data and on samples."""
+    return game.picture([int(this.state.step)], [seen.held], [seen.samples], this.exp.algorithm.game)
 
 
 def variety(this: Run, x: np.ndarray, k: int) -> dict[str, float]:

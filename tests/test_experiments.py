@@ -150,7 +150,9 @@ def test_diffusion_draws_and_measures_samples(tmp_path):
 def test_gan_draws_and_measures_samples(tmp_path):
     nets = {"algorithm.gen": MLP((16,)), "algorithm.disc": MLP((16,))}
     this = run("gan", shrink(gan.EXPERIMENTS["digits"], tmp_path, **nets, **{"finish.samples": 60}), "digits")
-    assert pngs(this) == {"samples", "interpolation", "00000002"}
+    assert pngs(this) == {"samples", "interpolation", "outputs", "00000002"}
+    balance = this.log.result("balance")
+    assert 0.3 < balance["overfitting"] < 0.7 and balance["n"] == 60 and 0.0 <= balance["higher"] <= 1.0
     values = this.log.result("variety")  # two steps from noise: far from every image
     assert values["recall"] < 0.2 < 0.7 < values["recall_real"] and len(values["recall_by_class"]) == 10
     assert min(values["recall_by_class_real"]) > 0.3 > max(values["recall_by_class"])

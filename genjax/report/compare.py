@@ -49,9 +49,9 @@ def _names(runs: Sequence[Facts]) -> list[str]:
 
 
 def thumbnail(run: Facts) -> Picture | None:
-    """The picture that stands for a run: its last samples, or the first picture that it has."""
+    """The picture that stands for a run: its samples at the end, its last grid, or the first picture that it has."""
     samples = [picture for picture in run.drawn if picture.name.startswith("samples.")]
-    return next(iter([*run.grids[-1:], *samples, *run.drawn]), None)
+    return next(iter([*samples, *run.grids[-1:], *run.drawn]), None)
 
 
 def numbers(runs: Sequence[Facts], names: Sequence[str]) -> Html:
