@@ -1,6 +1,6 @@
 """A whole step of a GAN, discriminator and generator, beside the same game in plain PyTorch, on CPU.
 
-    python -m benchmarks.gan              four minutes on two cores; --quick: does it run at all
+    python -m benchmarks.gan              five minutes with --rounds 5 --seconds 2; --quick: does it run at all
     python -m benchmarks.gan --stylegan2  what each kind of step of our StyleGAN2 costs at 64x64
 
 28x28 images without labels, two pairs of nets: `dcgan`, the non-saturating game without a penalty, and `r3gan`, the

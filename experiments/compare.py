@@ -60,7 +60,7 @@ class Comparison:
         Digits(), "the data set, images with labels"
     )
     contenders: tuple[Entry, ...] = field((), "who takes part")
-    seconds: float = field(20.0, "of training for each that is trained, by their rates")
+    seconds: float = field(35.0, "of training for each that is trained, by their rates")
     watch: Watch = field(Watch(), "metrics, features, number of samples")
     likelihood: int = field(100, "test images whose log p is found, 0 = none")
     seed: int = field(0, "of everything")
@@ -132,7 +132,7 @@ AUTOENCODER = Trained(
     Experiment(
         algorithm=ae.Autoencoder(latent=16, enc=MLP(HIDDEN, Gelu()), dec=MLP(HIDDEN, Gelu()), optimiser=TX), batch=128
     ),
-    rate=120.0,
+    rate=165.0,
     draw=OfCodes(Mixture(2, 16)),
 )
 VAE = Trained(
@@ -148,15 +148,15 @@ VAE = Trained(
         ),
         batch=128,
     ),
-    rate=150.0,
+    rate=215.0,
     bits=Iwae(),
 )
 GAN = Trained(
     Experiment(
         algorithm=gan.GAN(
             latent=32,
-            gen=MLP(HIDDEN, Gelu()),
-            disc=MLP(HIDDEN, Gelu()),
+            gen=MLP((256, 256), Gelu()),
+            disc=MLP((256, 256), Gelu()),
             penalties=(R1(0.3), R2(0.3)),
             conditional=True,
             optimiser=GAME,
@@ -165,14 +165,14 @@ GAN = Trained(
         ),
         batch=128,
     ),
-    rate=25.0,
+    rate=150.0,
 )
 FLOW = Trained(
     Experiment(
         algorithm=edit(
             named.FLOW,
             {
-                "net": TimeMLP((384, 384, 384), waves=0),
+                "net": TimeMLP((256, 256, 256), waves=0),
                 "std": 0.7,
                 "conditional": True,
                 "schedule": schedules.Times(steps=18),
@@ -183,7 +183,7 @@ FLOW = Trained(
         ),
         batch=128,
     ),
-    rate=35.0,
+    rate=120.0,
     bits=Ode(),
 )
 BASE = Comparison(
