@@ -67,7 +67,7 @@ def row(spec: Row, runs: str) -> list[str]:
     cost = f"{exp.steps:,} steps of {exp.batch}, {trained_for(path) / 60:.0f} min" if number is not None else ""
     published = [f"{p.value:g} ({p.source})" for p in exp.published if (p.entry, p.name) == (spec.entry, spec.name)]
     command = f"`python -m experiments.{spec.experiment}{'' if spec.ablation == 'base' else ' ' + spec.ablation}`"
-    shown = "not trained" if number is None else f"{number:.5g} {spec.unit}"
+    shown = "not yet with this config" if number is None else f"{number:.5g} {spec.unit}"
     return [question, command, cost, shown, "; ".join(published)]
 
 

@@ -101,7 +101,7 @@ def test_bad_input(flags, told, tmp_path, capsys):
 def test_a_row_of_the_table_is_of_the_config_as_it_is(tmp_path):
     spec = table.Row("gan_game", "base", "step 4000", "modes", "modes of 25")
     exp = edit(gan_game.BASE, {"runs": str(tmp_path)})
-    assert table.row(spec, str(tmp_path))[2:4] == ["", "not trained"]
+    assert table.row(spec, str(tmp_path))[2:4] == ["", "not yet with this config"]
     path = directory(exp, "gan_game", "base")
     path.mkdir(parents=True)
     (path / "results.json").write_text('{"step 4000": {"modes": 24.0}}')
