@@ -37,6 +37,7 @@ class Seen(NamedTuple):
     logits: np.ndarray | None  # [N, K]
 
     def first(self, n: int) -> Seen:
+        """The first n examples."""
         return Seen(*(None if part is None else part[:n] for part in self))
 
 
