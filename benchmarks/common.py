@@ -10,12 +10,13 @@ import importlib.util
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.turns import Failed, Worker, alternate
+from benchmarks.turns import Failed, Worker, alternate, ratio
 
 LR = 1e-3
 CHECKED = 3  # Adam steps in which both sides must agree
@@ -85,3 +86,23 @@ def measure(
                 print(f"left out: {failed}", file=sys.stderr)
         alternate(list(workers.values()), seconds, rounds, multiple)
     return workers
+
+
+def rows(workers: dict[str, Worker], reference: str, flops: float, peak: float) -> list[str]:
+    """Lines of Markdown, a side each, with its speed against that of `reference` round by round.
+
+    flops: of a step, by hand count; peak: FLOP/s of the fastest single product.
+    """
+    lines = [
+        f"| | time | speed against {reference}, median (least, most) | GFLOP/s | of the product's | CPU time | "
+        "peak memory |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for side, worker in workers.items():
+        rate = statistics.median(worker.rates)
+        against = "1" if side == reference else "{:.2f} ({:.2f}, {:.2f})".format(*ratio(worker, workers[reference]))
+        lines.append(
+            f"| {side} | {1000 / rate:.1f} ms | {against} | {rate * flops / 1e9:.1f} | {rate * flops / peak:.0%} | "
+            f"{1000 * worker.cpu:.0f} ms | {worker.peak:.0f} MiB |"
+        )
+    return lines

@@ -18,8 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.common import CHECKED, agreement, answer, machine, measure, need_torch, save_images
-from benchmarks.turns import Worker, ratio
+from benchmarks.common import CHECKED, agreement, answer, machine, measure, need_torch, rows, save_images
+from benchmarks.turns import Worker
 
 TOLERANCE = 1e-4  # relative, of losses, gradient norms and samples in float32
 SIDE, CHANNELS, CLASSES = 28, 1, 10  # of the images
@@ -141,17 +141,8 @@ def table(name: str, job: str, workers: dict[str, Worker]) -> str:
         f"{peak / 1e9:.0f} GFLOP/s; PyTorch's fastest here: {reference.hello['layout']}, "
         f"threads: {reference.hello['threads']}",
         "",
-        f"| | time | speed against {REFERENCE}, median (least, most) | GFLOP/s | of the product's | CPU time | "
-        "peak memory |",
-        "|---|---|---|---|---|---|---|",
+        *rows(workers, REFERENCE, flops, peak),
     ]
-    for side, worker in workers.items():
-        rate = statistics.median(worker.rates)
-        against = "1" if worker is reference else "{:.2f} ({:.2f}, {:.2f})".format(*ratio(worker, reference))
-        lines.append(
-            f"| {side} | {1000 / rate:.1f} ms | {against} | {rate * flops / 1e9:.1f} | {rate * flops / peak:.0%} | "
-            f"{1000 * worker.cpu:.0f} ms | {worker.peak:.0f} MiB |"
-        )
     return "\n".join(lines)
 
 

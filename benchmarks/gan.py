@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.common import CHECKED, agreement, answer, machine, measure, need_torch, save_images
-from benchmarks.turns import Worker, ratio
+from benchmarks.common import CHECKED, agreement, answer, machine, measure, need_torch, rows, save_images
+from benchmarks.turns import Worker
 
 TOLERANCE = 1e-4  # relative, of losses, gradient norms and samples in float32
 SIDE, CHANNELS = 28, 1  # of the images
@@ -151,23 +151,14 @@ def sides(name: str, images: Path, chosen: dict, eager: bool) -> dict[str, tuple
 
 def table(name: str, workers: dict[str, Worker], chosen: dict) -> str:
     """Markdown: time (median), ratio to the reference round by round, FLOP/s by hand count, their share of the peak."""
-    reference, flops, peak = workers[REFERENCE], work(name), workers[OURS].hello["peak"]
+    flops, peak = work(name), workers[OURS].hello["peak"]
     lines = [
         f"**{name}, training step of both players**, batch {NETS[name].batch}: {flops / 1e9:.1f} GFLOP; the fastest "
         f"single product here {peak / 1e9:.0f} GFLOP/s; PyTorch's fastest here: {chosen['choice']}, "
         f"threads: {chosen['threads']}",
         "",
-        f"| | time | speed against {REFERENCE}, median (least, most) | GFLOP/s | of the product's | CPU time | "
-        "peak memory |",
-        "|---|---|---|---|---|---|---|",
+        *rows(workers, REFERENCE, flops, peak),
     ]
-    for side, worker in workers.items():
-        rate = statistics.median(worker.rates)
-        against = "1" if worker is reference else "{:.2f} ({:.2f}, {:.2f})".format(*ratio(worker, reference))
-        lines.append(
-            f"| {side} | {1000 / rate:.1f} ms | {against} | {rate * flops / 1e9:.1f} | {rate * flops / peak:.0%} | "
-            f"{1000 * worker.cpu:.0f} ms | {worker.peak:.0f} MiB |"
-        )
     return "\n".join(lines)
 
 

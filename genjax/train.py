@@ -1,8 +1,8 @@
 """The one training loop, for every family: an `Experiment` is the whole run as a config, `run` carries it out.
 
 Everything is a function of (seed, step): a run that was killed and started again gives the same bits as one that was
-not. Run directory: <runs>/<experiment>/<ablation>-<digest>/ with config.json, metrics.jsonl, speed.jsonl, results.json,
-checkpoints/ and samples/.
+not. Run directory: <runs>/<experiment>/<ablation>-<digest>/ with config.json, run.json, metrics.jsonl, speed.jsonl,
+results.json, report.html, samples/, checkpoints/ and, where a best state is kept, best/.
 """
 
 from __future__ import annotations
@@ -335,7 +335,7 @@ def _keep(run: Run, step: int, value: float) -> None:
     """Saves the state if it is the best so far; the best value is in `meta`, so a resumed run knows it."""
     name = run.exp.watch.best
     best = run.meta.setdefault("best", {})
-    if name not in best or run.exp.watch.better(value, best[name]["value"]):
+    if run.exp.watch.better(value, best.get(name, {}).get("value")):
         best[name] = {"step": step, "value": float(value)}
         with contextlib.closing(_best(run, name)) as checkpoints:
             checkpoints.save(step, run.state, {})

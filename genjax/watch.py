@@ -42,10 +42,10 @@ class Watch:
         whether the held-out loss is measured.
         """
         at_least(0, watch__every=self.every, watch__samples=self.samples)
-        known = [*self.names(), *["loss"] * evaluates]
+        known = [*(name for name, way in self.names().items() if way != FLAT), *["loss"] * evaluates]
         if self.best is not None and (self.best not in known or not (self.every or self.best == "loss")):
             mend = "set --watch.every too" if self.best in known else f"choose from {', '.join(known) or 'none'}"
-            raise UserError(f"--watch.best={self.best} is not measured during training: {mend}.")
+            raise UserError(f"--watch.best={self.best} is no number with a best that training measures: {mend}.")
         if not self.metrics:
             return
         if len(shape) != 3:
@@ -73,14 +73,16 @@ class Watch:
             raise UserError(f"--watch: {error}.") from error
 
         def measure(image: np.ndarray, label: np.ndarray) -> dict[str, Value]:
+            if not np.isfinite(image).all():  # the model diverged; the run goes on, and says so
+                return {name: Value(float("nan"), None, None, len(image), floor.get(name)) for name in self.names()}
             return measured(self.metrics, whole, real, seen(extract, {"image": image, "label": label}), on, floor)
 
         return measure
 
-    def better(self, value: float, best: float) -> bool:
-        """Whether a value of `best` beats the best so far; one that is not finite never does."""
+    def better(self, value: float, best: float | None) -> bool:
+        """Whether a value of `best` beats the best so far (None = there is none); one that is not finite never does."""
         way = self.names().get(self.best, DOWN)
-        return bool(np.isfinite(value)) and (value < best if way in (DOWN, FLAT) else value > best)
+        return bool(np.isfinite(value)) and (best is None or (value < best if way == DOWN else value > best))
 
 
 def told(values: dict[str, Value]) -> str:

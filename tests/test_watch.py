@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -132,6 +133,16 @@ def test_the_best_state_is_kept_and_the_curve_written(tmp_path):
     assert final["floor"] < curve[20]
 
 
+def test_a_model_that_diverged_is_measured_as_nan_and_is_never_the_best(tmp_path):
+    this = run(tmp_path, steps=20)
+    label = np.zeros(200, np.int32)
+    found = this.measure(np.full((200, 8, 8, 1), np.nan, np.float32), label)["fd_pixels"]
+    assert math.isnan(found.value) and found.low is None and found.n == 200 and found.floor > 0
+    watch = this.exp.watch
+    assert not watch.better(math.nan, None) and watch.better(1.0, None)
+    assert watch.better(0.5, 1.0) and not watch.better(1.5, 1.0) and not watch.better(math.nan, 1.0)
+
+
 def test_the_best_by_the_loss_needs_no_metric(tmp_path):
     this = run(tmp_path, **{"watch": Watch(best="loss")})
     assert this.best()[0] == 20 and this.log.result("metrics") is None
@@ -167,8 +178,18 @@ def test_a_run_that_was_stopped_after_its_best_state_knows_it(tmp_path):
     [
         ({"watch.samples": 400}, "--watch.samples=400 is more than the 360 held-out examples.*use 360 or fewer"),
         ({"watch.samples": 64}, "--watch: a Fréchet distance on 64 features needs more than 64 examples, got 64"),
-        ({"watch.best": "fid"}, "--watch.best=fid is not measured during training: choose from fd_pixels, loss"),
-        ({"watch.every": 0}, "--watch.best=fd_pixels is not measured during training: set --watch.every too"),
+        (
+            {"watch.best": "fid"},
+            "--watch.best=fid is no number.*: choose from fd_pixels, loss",
+        ),
+        (
+            {"watch.every": 0},
+            "--watch.best=fd_pixels is no number.*: set --watch.every too",
+        ),
+        (
+            {"watch.metrics": (Memorisation(),), "watch.best": "closer_pixels"},
+            "no number with a best that training measures: choose from loss",
+        ),
         ({"watch.every": -1}, "--watch.every=-1 must be at least 0"),
         ({"watch.metrics": (Cas(),), "watch.best": None}, "Cas needs samples of a class that was asked for"),
         ({"watch.metrics": (Score(),), "watch.best": None}, "an Inception score needs a classifier's outputs"),
