@@ -1,9 +1,11 @@
-"""Our side: the guarded step as the loop runs it, one by one or K to a dispatch, and the loop itself."""
+"""Our side: the guarded step as the loop runs it, one by one or K to a dispatch, the loop itself, samples of a run."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
 import sys
 import tempfile
 from typing import Any
@@ -13,18 +15,19 @@ import numpy as np
 
 from benchmarks.common import CHECKED, LR
 from benchmarks.turns import blocks
-from benchmarks.vae import NETS, Net
+from benchmarks.vae import DRAWN, NETS, SAMPLES, Net
 from genjax.config import field
-from genjax.core import Spec, example_keys, guarded
+from genjax.core import Spec, State, example_normal, guarded
 from genjax.data import Source, train_batches
 from genjax.data.images import grid, to_float
 from genjax.log import Log
-from genjax.nets import MLP, GatedMLP
+from genjax.nets import MLP, ConvDecoder, ConvEncoder, GatedMLP
 from genjax.optim import Adam
 from genjax.train import IN_FLIGHT, Experiment, Run, start, train
 from genjax.vae.vae import VAE
 
 FOREVER = 10**9  # steps: the parent says when it is enough
+NOISE = 0.03  # added to all weights before the check: layers that start at zero would hide what is before them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Images:
 
 def model(net: Net) -> VAE:
     """The config of one row of the table."""
+    if net.widths:
+        return VAE(net.latent, ConvEncoder(net.widths), ConvDecoder(net.widths), optimiser=Adam(LR))
     family = GatedMLP if net.gated else MLP
     return VAE(net.latent, family(net.hidden), family(net.hidden[::-1]), optimiser=Adam(LR))
 
@@ -75,7 +80,7 @@ class Turns:
     """A log for `train` that holds the loop still between blocks, and ends it when the parent has seen enough."""
 
     def __init__(self, log: Log):
-        self.scalars, self.note = log.scalars, log.note
+        self.directory, self.scalars, self.note, self.apart = log.directory, log.scalars, log.note, log.apart
         self._blocks = blocks()
         self._until = next(self._blocks)
 
@@ -94,8 +99,29 @@ def loop(run: Run, checkpoints) -> None:
     train(run, checkpoints)
 
 
-def _torch_names(params: dict) -> dict[str, np.ndarray]:
-    """{"enc.hidden.0.weight": [out, in], …}: our parameters under the names that the PyTorch model has for them."""
+def sample(run: Run, images: int) -> None:
+    """Blocks of draws of so many images, each brought to the host."""
+    for draws in blocks():
+        for _ in range(draws):
+            run.sample(images)
+
+
+def perturbed(state: State) -> State:
+    """The state with seeded noise on all its weights."""
+    rng = np.random.default_rng(1)
+    noisy = [np.asarray(p) + NOISE * rng.standard_normal(p.shape, np.float32) for p in jax.tree.leaves(state.params)]
+    return state.replace(params=jax.tree.unflatten(jax.tree.structure(state.params), noisy))
+
+
+def draws(key: jax.Array, batch: dict, cfg: VAE) -> dict[str, jax.Array]:
+    """What the loss draws of a batch, as `genjax.vae.vae.loss` does; if that changes, the two sides disagree."""
+    observed, noise = jax.random.split(key)
+    eps = example_normal(noise, batch["index"], (1, cfg.latent))  # one importance sample
+    return {"x": cfg.likelihood.observe(observed, to_float(batch["image"]), batch["index"]), "eps": eps[:, 0]}
+
+
+def mlp_names(params: dict) -> dict[str, np.ndarray]:
+    """{"enc.hidden.0.weight": [out, in], …}: an MLP's parameters under the names that the PyTorch model has."""
     named = {}
     for half, layers in params.items():
         ordered = sorted(layers, key=lambda name: int(name.split("_")[-1]))
@@ -106,29 +132,70 @@ def _torch_names(params: dict) -> dict[str, np.ndarray]:
     return named
 
 
-def check(net: Net, path: str, out: str) -> None:
-    """Adam steps by the algorithm itself; saves weights and noise at `out`, prints parameters, losses, gradient norms.
+def turned(p: np.ndarray, axis: int, pixels: int) -> np.ndarray:
+    """p with an axis that runs over (pixels, channels) as one over (channels, pixels)."""
+    axis %= p.ndim
+    parts = p.reshape(*p.shape[:axis], pixels, -1, *p.shape[axis + 1 :])
+    return parts.swapaxes(axis, axis + 1).reshape(p.shape)
 
-    The noise is drawn here as `genjax.vae.vae.loss` draws it: if that changes, the two sides disagree, loudly.
+
+# ours -> PyTorch's, in this order; a place in the tree is written "enc/Residual_0/GroupNorm_1/scale"
+NAMES = (
+    (r"^(enc|dec)/(GroupNorm|Dense)_0/", r"\1/\2/"),
+    ("GroupNorm", "norm"),
+    (r"_(\d+)", r".\1"),
+    (r"(kernel|scale)$", "weight"),
+    ("/", "."),
+)
+AXES = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}  # of ours, in PyTorch's order
+
+
+def conv_names(params: dict, shape: tuple[int, ...], levels: int) -> dict[str, np.ndarray]:
+    """{"enc.conv.0.weight": [out, in, 3, 3], …}: a convolutional VAE's parameters for images of `shape` [H, W, C].
+
+    Folded pixels and maps that are flattened run over (pixels, channels) here and over (channels, pixels) there.
+    """
+    cells, named = math.prod(shape[:2]) // 4**levels, {}
+    folded = (
+        (r"enc/Conv_\d/kernel", 2, 4),
+        (r"enc/Dense_0/kernel", 0, cells),
+        (r"dec/Dense_0/", -1, cells),
+        (r"dec/Conv_\d*[13579]/", -1, 4),  # every other one is unfolded after it
+    )
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        place, p = "/".join(entry.key for entry in path), np.asarray(leaf)
+        for pattern, axis, pixels in folded:
+            p = turned(p, axis, pixels) if re.match(pattern, place) else p
+        for pattern, new in NAMES:
+            place = re.sub(pattern, new, place)
+        named[place.lower()] = p.transpose(AXES[p.ndim])
+    return named
+
+
+def check(net: Net, path: str, out: str) -> None:
+    """Adam steps by the algorithm itself, then samples; saves weights, noise and samples at `out`, prints the metrics.
+
+    z is drawn as `genjax.vae.vae.sample` draws it.
     """
     source, cfg = Images(path).load(), model(net)
     algorithm, key = cfg(Spec(tuple(source.shape))), jax.random.key(0)
     batch = {name: array[:1] for name, array in source.train.items()} | {"index": np.zeros(1, np.uint32)}
-    state = jax.jit(algorithm.init)(key, batch)
-    saved = _torch_names(state.params) | {"x": [], "eps": []}
+    state = perturbed(jax.jit(algorithm.init)(key, batch))
+    names = conv_names(state.params, source.shape, len(net.widths)) if net.widths else mlp_names(state.params)
+    saved = names | {"x": [], "eps": []}
     found = {"parameters": sum(p.size for p in jax.tree.leaves(state.params)), "loss": [], "grad_norm": []}
     batches, step_fn = train_batches(source, 0, 0, net.batch), jax.jit(guarded(algorithm.step))
+    drawn = jax.jit(draws, static_argnums=2)
     for i in range(CHECKED):
         batch, folded = next(batches), jax.random.fold_in(key, i)
-        observed, noise = jax.random.split(folded)
-        x = cfg.likelihood.observe(observed, to_float(batch["image"]), batch["index"])
-        eps = jax.vmap(lambda k: jax.random.normal(k, (1, net.latent)))(example_keys(noise, batch["index"]))
-        saved["x"].append(np.asarray(x).reshape(net.batch, -1))
-        saved["eps"].append(np.asarray(eps)[:, 0])
+        for name, value in drawn(folded, batch, cfg).items():
+            saved[name].append(np.asarray(value))
         state, metrics = step_fn(folded, state, batch)
         for name in ("loss", "grad_norm"):
             found[name].append(float(metrics[name]))
-    np.savez(out, **saved)
+    given = {"index": np.arange(SAMPLES, dtype=np.uint32)}
+    z = example_normal(jax.random.split(key)[0], given["index"], (net.latent,))
+    np.savez(out, **saved, z=np.asarray(z), samples=np.asarray(jax.jit(algorithm.sample)(key, state, given)))
     print(json.dumps(found))
 
 
@@ -141,6 +208,8 @@ def main(side: str, name: str, path: str, more: str) -> None:
         this, checkpoints = start(exp, "benchmark", name)
         if side == "loop":
             loop(this, checkpoints)
+        elif side == "sample":
+            sample(this, DRAWN)
         else:
             step(this)
 

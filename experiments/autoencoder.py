@@ -26,7 +26,8 @@ from genjax.data.images import grid, to_float
 from genjax.errors import UserError
 from genjax.nets import MLP, ConvDecoder, ConvEncoder, Gelu
 from genjax.optim import Adam, Cosine
-from genjax.train import Experiment, Published, Run, run
+from genjax.run import Run
+from genjax.train import Experiment, Published, run
 from genjax.vae import vae
 
 LARGEST = 4096  # values an image may have for PCA: its covariance has the square of that

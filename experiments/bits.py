@@ -26,7 +26,8 @@ from genjax.diffusion import samplers, vdm
 from genjax.errors import UserError, at_least
 from genjax.nets import DiT, UNet
 from genjax.optim import Adam, Cosine
-from genjax.train import Experiment, Published, Run, run
+from genjax.run import Run
+from genjax.train import Experiment, Published, run
 
 TERMS = ("prior", "reconstruction", "diffusion")
 

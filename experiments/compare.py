@@ -213,8 +213,14 @@ EXPERIMENTS = {
                 Entry("ppca", Classical(Ppca(64))),
                 Entry("mixture", Classical(Mixture(8, 64))),
                 Entry("kernels", Classical(KernelDensity())),
-                Entry("autoencoder", edit(AUTOENCODER, {"exp.algorithm.latent": 32, "draw": OfCodes(Mixture(8, 32))})),
-                Entry("vae", edit(VAE, {"exp.algorithm.latent": 32, "exp.algorithm.dec": GatedMLP((512, 512))})),
+                Entry(
+                    "autoencoder",
+                    edit(AUTOENCODER, {"exp.algorithm.latent": 32, "draw": OfCodes(Mixture(8, 32)), "rate": 80.0}),
+                ),
+                Entry(
+                    "vae",
+                    edit(VAE, {"exp.algorithm.latent": 32, "exp.algorithm.dec": GatedMLP((512, 512)), "rate": 48.0}),
+                ),
                 Entry(
                     "gan",
                     edit(
@@ -235,12 +241,12 @@ EXPERIMENTS = {
                             "exp.algorithm.net": DiT(patch=4, width=128, depth=4, heads=4),
                             "exp.algorithm.guidance": Guidance(1.5),
                             "exp.batch": 64,
-                            "rate": 4.0,
+                            "rate": 5.5,
                         },
                     ),
                 ),
             ),
-            "seconds": 600.0,
+            "seconds": 400.0,
             "watch.samples": 2000,
             "watch.metrics": (*BASE.watch.metrics[:-1], Cas(Neighbours())),
         },

@@ -24,7 +24,8 @@ from genjax.config import digest, edit, field, to_json
 from genjax.core import averaged
 from genjax.data.images import to_uint8
 from genjax.log import Log, trained_for
-from genjax.train import Experiment, Run
+from genjax.run import Run
+from genjax.train import Experiment
 from genjax.vae import vae
 
 

@@ -33,7 +33,8 @@ from genjax.metrics.features import Components
 from genjax.metrics.judges import Classifier, Neighbours, Svm
 from genjax.nets import DiT, UNet
 from genjax.optim import Adam, Cosine
-from genjax.train import Experiment, Run, run
+from genjax.run import Run
+from genjax.train import Experiment, run
 
 
 @dataclasses.dataclass(frozen=True)

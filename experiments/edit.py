@@ -31,7 +31,8 @@ from genjax.diffusion import edit as editing
 from genjax.diffusion import gaussian, samplers
 from genjax.diffusion.guidance import Guidance, Static
 from genjax.errors import UserError, at_least
-from genjax.train import Experiment, Run, run
+from genjax.run import Run
+from genjax.train import Experiment, run
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,7 +37,8 @@ from genjax.metrics.judges import Classifier, Neighbours, Svm, rows
 from genjax.metrics.manifold import covered, precision_recall
 from genjax.nets import R3Discriminator, R3Generator
 from genjax.optim import Adam, Cosine
-from genjax.train import Experiment, Run, run
+from genjax.run import Run
+from genjax.train import Experiment, run
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,7 +31,8 @@ from genjax.gan.gan import GAN
 from genjax.gan.penalties import R1, R2, Gradient
 from genjax.nets import MLP
 from genjax.optim import Adam, Cosine
-from genjax.train import Experiment, Run, run
+from genjax.run import Run
+from genjax.train import Experiment, run
 
 
 @dataclasses.dataclass(frozen=True)

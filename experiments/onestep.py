@@ -28,7 +28,8 @@ from genjax.errors import UserError, at_least
 from genjax.metrics.judges import Classifier, Svm
 from genjax.nets import DiT, TimeMLP
 from genjax.optim import Adam, Cosine
-from genjax.train import Experiment, Run, run
+from genjax.run import Run
+from genjax.train import Experiment, run
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,7 +28,8 @@ from genjax.errors import UserError, at_least
 from genjax.metrics.evaluate import Extractor, distance
 from genjax.metrics.features import Components
 from genjax.metrics.judges import Classifier, Neighbours, Svm
-from genjax.train import Experiment, Run, run
+from genjax.run import Run
+from genjax.train import Experiment, run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Tables:
     steps: tuple[int, ...] = field((1, 2, 4, 8, 18, 35), "denoising steps")
     scales: tuple[float, ...] = field((1.0, 1.5, 2.0, 3.0, 5.0), "scales of guidance")
     widths: tuple[float, ...] = field((0.03, 0.05, 0.075, 0.10, 0.15, 0.20), "averages mixed from the kept snapshots")
-    samples: int = field(500, "samples for each number")
+    samples: int = field(500, "samples for each number; no more than test images: a distance falls with their number")
     exact: int = field(150, "steps of Heun's method in flow time that are taken for the exact solution")
     distance: Extractor = field(Components(), "Fréchet distance on these features")
     classifier: Classifier = field(Neighbours(), "reads the samples' classes")
@@ -62,11 +63,16 @@ class Tables:
         except ValueError as error:
             raise UserError(f"--finish.widths: {error}") from None
 
+    def given(self, this: Run) -> dict[str, np.ndarray]:
+        """What is asked for: as many samples as real examples that they are compared with."""
+        return this.given(min(self.samples, len(this.source.test["image"])))
+
     def __call__(self, this: Run) -> None:
         name, between = distance(self.distance, this.source.train)
-        floor = between(this.source.test["image"][: self.samples])
-        this.log.note(f"{name} of {min(self.samples, len(this.source.test['image']))} real: {floor:.3f}")
-        this.log.result("samplers", {"real": floor, "samples": self.samples})
+        n = len(self.given(this)["index"])
+        floor = between(this.source.test["image"][:n])
+        this.log.note(f"{name} of {n} real: {floor:.3f}")
+        this.log.result("samplers", {"real": floor, "samples": n})
         self.steps_table(this, between)
         if this.exp.algorithm.conditional and this.exp.algorithm.drop:
             self.guidance_table(this, between)
@@ -80,7 +86,7 @@ class Tables:
         truth = draw(this, edit(cfg, {"sampler": samplers.FlowHeun(), "schedule.steps": self.exact}), few)
         for sampler in (*self.deterministic, *self.stochastic):
             for n in self.steps:
-                x = draw(this, edit(cfg, {"sampler": sampler, "schedule.steps": n}), this.given(self.samples))
+                x = draw(this, edit(cfg, {"sampler": sampler, "schedule.steps": n}), self.given(this))
                 values = {"distance": between(x)}
                 if sampler in self.deterministic:
                     values["error"] = float(np.sqrt(np.mean((x[: len(truth)] - truth) ** 2)))
@@ -95,7 +101,7 @@ class Tables:
     def guidance_table(self, this: Run, between: Callable) -> None:
         """Scales of guidance, by the label and by the oldest snapshot."""
         step, weak = next(this.snapshots())
-        read, given, rows = self.classifier.fit(this.source.train), this.given(self.samples), []
+        read, given, rows = self.classifier.fit(this.source.train), self.given(this), []
         for name, other in (("label", None), (f"the model at step {step}", averaged(weak))):
             for scale in self.scales:
                 x = draw(this, edit(this.exp.algorithm, {"guidance": Guidance(scale)}), given, other)
@@ -119,7 +125,7 @@ class Tables:
                 widths.append(width)
         for width in self.widths:
             mixed = ema.mix(snapshots, steps, widths, steps[-1], width)
-            far = between(draw(this, this.exp.algorithm, this.given(self.samples), main={"net": mixed}))
+            far = between(draw(this, this.exp.algorithm, self.given(this), main={"net": mixed}))
             this.log.result("widths", {f"{width:g}": far})
             this.log.note(f"average of width {width:g}: distance {far:.3f}")
 

@@ -27,7 +27,8 @@ from genjax.gan.penalties import R1, R2
 from genjax.metrics.judges import Classifier, Svm
 from genjax.nets import R3Discriminator, R3Generator
 from genjax.optim import Adam, Cosine
-from genjax.train import Experiment, Run, run
+from genjax.run import Run
+from genjax.train import Experiment, run
 
 
 @dataclasses.dataclass(frozen=True)

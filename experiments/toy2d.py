@@ -28,7 +28,8 @@ from genjax.diffusion.likelihood import Exact, Flow
 from genjax.errors import UserError
 from genjax.nets import MLP, Gelu, TimeMLP
 from genjax.optim import Adam, Cosine
-from genjax.train import Experiment, Run, run
+from genjax.run import Run
+from genjax.train import Experiment, run
 from genjax.vae import vae
 from genjax.vae.likelihoods import Gaussian
 

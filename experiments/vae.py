@@ -23,7 +23,8 @@ from genjax.data.images import grid, to_float
 from genjax.errors import at_least
 from genjax.nets import ConvDecoder, ConvEncoder, GatedMLP
 from genjax.optim import Adam, Cosine
-from genjax.train import Experiment, Published, Run, run
+from genjax.run import Run
+from genjax.train import Experiment, Published, run
 from genjax.vae import vae
 from genjax.vae.likelihoods import DiscretisedLogistic
 

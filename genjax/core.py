@@ -27,6 +27,7 @@ class Spec(NamedTuple):
     shape: tuple[int, ...]  # of one example: (28, 28, 1), or (2,) for points of the plane
     classes: int = 0  # number of labels, 0 = unlabelled
     steps: int = 1  # length of the run, for schedules
+    microbatches: int = 1  # parts of a batch whose gradients are averaged one after the other
 
 
 @struct.dataclass
@@ -66,17 +67,46 @@ def example_normal(key: jax.Array, index: jax.Array, shape: tuple[int, ...]) -> 
 
 
 def descend(
-    loss: Callable, tx: optax.GradientTransformation, params: Any, opt: Any, *args: Any, axis: str | None = None
+    loss: Callable,
+    tx: optax.GradientTransformation,
+    params: Any,
+    opt: Any,
+    batch: Batch,
+    *args: Any,
+    axis: str | None = None,
+    microbatches: int = 1,
 ):
-    """One optimiser step on `loss(params, *args) -> (scalar, {name: scalar})`; returns (params, opt, metrics).
+    """One optimiser step on `loss(params, batch, *args) -> (mean over the batch, {name: mean})`.
 
-    The only line that knows of devices is the `pmean`. Metrics are the loss's parts, "loss" and "grad_norm".
+    Returns (params, opt, metrics). The only line that knows of devices is the `pmean`. Metrics are the loss's parts,
+    "loss" and "grad_norm". `microbatches`: see `accumulated`.
     """
-    (value, parts), grads = jax.value_and_grad(loss, has_aux=True)(params, *args)
+    grad = jax.value_and_grad(loss, has_aux=True)
+    (value, parts), grads = accumulated(lambda part: grad(params, part, *args), batch, microbatches)
     if axis is not None:
         value, parts, grads = jax.lax.pmean((value, parts, grads), axis)
     updates, opt = tx.update(grads, opt, params)
     return optax.apply_updates(params, updates), opt, {**parts, "loss": value, "grad_norm": norm(grads)}
+
+
+def accumulated(fn: Callable[[Batch], Any], batch: Batch, n: int) -> Any:
+    """The mean of fn(part) over n parts of a batch, one after the other: what is in memory at a time is one part's.
+
+    It is fn(batch) where fn is a mean over examples; statistics over a batch, such as StyleGAN2's deviation of a group,
+    become those of a part. (On CPU leave n = 1 with convolutions: their gradients are slow inside a loop, jax#12868.)
+    """
+    if n == 1:
+        return fn(batch)
+    first, *rest = divided(batch, n)
+    rest = jax.tree.map(lambda *x: jnp.stack(x), *rest)
+    total, _ = jax.lax.scan(lambda total, part: (jax.tree.map(jnp.add, total, fn(part)), None), fn(first), rest)
+    return jax.tree.map(lambda x: x / n, total)
+
+
+def divided(batch: Batch, n: int) -> list[Batch]:
+    """n parts of a batch, part i with the examples i, i + n, …: the same parts however the batch lies on devices."""
+    rows = jax.tree.map(lambda x: x.reshape(len(x) // n, n, *x.shape[1:]), batch)
+    return [jax.tree.map(lambda x, i=i: x[:, i], rows) for i in range(n)]
 
 
 def norm(tree: Any) -> jax.Array:
@@ -94,7 +124,7 @@ def averaged(state: State) -> dict[str, Any]:
     return {**state.params, **state.ema}
 
 
-def single(init_params: Callable, loss: Callable, tx: optax.GradientTransformation, ema: Any):
+def single(init_params: Callable, loss: Callable, tx: optax.GradientTransformation, ema: Any, microbatches: int = 1):
     """`init` and `step` of every family with one loss.
 
     init_params(key, batch) -> params by network; loss(params, key, batch, step) -> Parts, per example; `ema` is an
@@ -106,11 +136,12 @@ def single(init_params: Callable, loss: Callable, tx: optax.GradientTransformati
         return State(jnp.zeros((), jnp.int32), params, {"loss": tx.init(params)}, ema.init(params), {})
 
     def step(key: jax.Array, state: State, batch: Batch, axis: str | None = None):
-        def mean_loss(params):
+        def mean_loss(params, batch):
             means = {name: jnp.mean(value) for name, value in loss(params, key, batch, state.step).items()}
             return means.pop("loss"), means
 
-        params, opt, metrics = descend(mean_loss, tx, state.params, state.opt["loss"], axis=axis)
+        old = state.params, state.opt["loss"]
+        params, opt, metrics = descend(mean_loss, tx, *old, batch, axis=axis, microbatches=microbatches)
         averages = ema.update(state.ema, params, state.step)
         return state.replace(step=state.step + 1, params=params, opt={"loss": opt}, ema=averages), metrics
 

@@ -7,13 +7,14 @@ JSON has no NaN, so non-finite values are written as the strings "nan", "inf" an
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,6 +22,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from genjax import hosts
 from genjax.errors import UserError
 
 
@@ -28,20 +30,28 @@ class Log:
     """The files and the progress of one run; of several processes only process 0 writes and prints."""
 
     def __init__(
-        self, directory: str | Path, total_steps: int, batch: int, first_step: int = 0, stream: TextIO | None = None
+        self,
+        directory: str | Path,
+        total_steps: int,
+        batch: int,
+        first_step: int = 0,
+        stream: TextIO | None = None,
+        begun: float | None = None,
     ):
         """Opens the logs of a run that starts after step `first_step` (0 = a new run), with `batch` examples a step.
 
         Lines of later steps and a torn last line are removed: they were written after the checkpoint that the run
         resumes from, and will be written again. So log the scalars of a step before you save it. Progress goes to
-        `stream` (None = stderr). Raises UserError if the directory cannot be written.
+        `stream` (None = stderr). `begun`: when the work began by time.perf_counter, which goodput counts from (None =
+        now). Raises UserError if the directory cannot be written.
         """
         self.directory = Path(directory)
         self.total_steps, self.batch, self.stream = total_steps, batch, sys.stderr if stream is None else stream
         self._writes = jax.process_index() == 0
         self._bar = None
-        self._start = time.perf_counter()
-        self._mark = (first_step, self._start)  # where the speed of the next interval is measured from
+        self._start = time.perf_counter() if begun is None else begun
+        self._mark = (first_step, time.perf_counter())  # where the speed of the next interval is measured from
+        self._apart = self._productive = 0.0  # seconds since the mark that were no steps; seconds of steps in all
         self._stepped = False
         if not self._writes:
             return
@@ -58,6 +68,21 @@ class Log:
             self._stepped, self._mark = True, (step, time.perf_counter())
         if self._bar is not None:
             self._bar.update(step - self._bar.n)
+
+    def open(self, config: str, finished: bool) -> None:
+        """Writes config.json; of a run that is not finished, forgets results: it will end with other parameters."""
+        if not self._writes:
+            return
+        if not finished:
+            (self.directory / "results.json").unlink(missing_ok=True)
+        _replace(self.directory / "config.json", config)
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        """What is done in it is no training: evaluation, pictures, saving. It does not count in speed and goodput."""
+        start = time.perf_counter()
+        yield
+        self._apart += time.perf_counter() - start
 
     def scalars(self, step: int, values: Mapping[str, Any], kind: str = "train") -> None:
         """Appends scalars as "<kind>/<name>" to metrics.jsonl and shows them; those of "train" measure the speed."""
@@ -76,14 +101,14 @@ class Log:
         line = f"step {step}/{self.total_steps} {shown}"
         extra = ""
         if step > since:
-            speed = (step - since) / max(now - then, 1e-9)
+            seconds = max(now - then - self._apart, 1e-9)
+            self._productive += seconds
+            speed, goodput = (step - since) / seconds, self._productive / max(now - self._start, 1e-9)
             extra = f"{_si(speed * self.batch)} examples/s"
             line += f" | {_si(speed)} steps/s {extra} | {_duration((self.total_steps - step) / speed)} left"
-            seconds = round(now - self._start, 3)
-            self._append(
-                "speed.jsonl", {"step": step, "steps/s": speed, "examples/s": speed * self.batch, "seconds": seconds}
-            )
-        self._stepped, self._mark = True, (step, now)
+            known = {"step": step, "steps/s": speed, "examples/s": speed * self.batch}
+            self._append("speed.jsonl", {**known, "seconds": round(now - self._start, 3), "goodput": goodput})
+        self._stepped, self._mark, self._apart = True, (step, now), 0.0
         if self._bar is None:
             self.note(line)
         else:
@@ -112,13 +137,19 @@ class Log:
         return path
 
     def result(self, name: str, values: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-        """Merges `values`, if given, into entry `name` of results.json atomically; returns the entry or None."""
+        """Merges `values`, if given, into entry `name` of results.json atomically; returns the entry or None.
+
+        Of several processes all must call it: they get what process 0 read and wrote.
+        """
+        return hosts.from_first(self._result(name, values) if self._writes else None)
+
+    def _result(self, name: str, values: Mapping[str, Any] | None) -> dict[str, Any] | None:
         path = self.directory / "results.json"
         try:
             results = json.loads(path.read_text()) if path.exists() else {}
         except ValueError:
             raise UserError(f"{path} is not valid JSON: mend it or remove it") from None
-        if values is not None and self._writes:
+        if values is not None:
             results[name] = results.get(name, {}) | {key: _json(value) for key, value in values.items()}
             _replace(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
         return results.get(name)

@@ -104,9 +104,17 @@ class Pmap:
 
         def split(key, state, resident, batches):  # [K, B, ...] -> [K, n, B / n, ...]
             parts = jax.tree.map(lambda x: x.reshape(x.shape[0], n, -1, *x.shape[2:]), batches)
-            return compiled(key, state, resident, parts)
+            state, metrics = compiled(key, state, resident, parts)
+            return self._everywhere(state), metrics
 
         return split
+
+    def _everywhere(self, tree: Any) -> Any:
+        """The same buffers as arrays of all processes: `pmap` hands out arrays of this process's devices alone."""
+        if jax.process_count() == 1:
+            return tree
+        whole, make = NamedSharding(self._mesh(), P()), jax.make_array_from_single_device_arrays
+        return jax.tree.map(lambda x: make(x.shape, whole, [shard.data for shard in x.addressable_shards]), tree)
 
     def apply(self, fn: Callable) -> Callable:
         return jax.jit(fn, out_shardings=NamedSharding(self._mesh(), P()))
@@ -174,10 +182,17 @@ class Mesh:
 Layout = Jit | Pmap | Mesh
 
 
-def check_batch(layout: Layout, batch: int) -> None:
-    """Raises UserError unless the batch divides among the layout's devices."""
+def check_batch(layout: Layout, batch: int, parts: int = 1) -> None:
+    """Raises UserError unless the batch divides among the layout's devices, and on each into `parts`."""
+    if jax.process_count() > 1 and isinstance(layout, Jit):
+        raise UserError("--layout=Jit() is of one device, and several processes have more: use --layout='Mesh()'.")
     ways = layout.ways()
     if batch < 1 or batch % ways:
         raise UserError(
             f"--batch={batch} does not divide over the {ways} devices of --layout={layout}: use a multiple of {ways}."
+        )
+    if batch // ways % parts:
+        raise UserError(
+            f"--microbatches={parts} does not divide the {batch // ways} examples a device has: use a --batch that is "
+            f"a multiple of {parts * ways}."
         )

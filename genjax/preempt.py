@@ -4,33 +4,47 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
+from jax.experimental import multihost_utils
 
+from genjax import hosts
 from genjax.errors import UserError
+
+_POLLS = itertools.count()  # of this process: JAX's service knows the polls of all processes by their numbers
 
 
 @contextlib.contextmanager
-def stop_requests() -> Iterator[threading.Event]:
-    """An event that SIGTERM or SIGINT sets; a second SIGINT interrupts at once. Handlers are put back at the end.
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """A function, to be called after every dispatch, that says whether SIGTERM or SIGINT has asked to stop.
 
-    Only in the main thread of a job of one process: with several, JAX's own preemption service must keep the signal.
+    A second SIGINT interrupts at once. Of several processes any one may be asked: all hear of it after the same
+    dispatch, by JAX's preemption service, which must keep SIGTERM. Handlers are put back at the end, and belong to the
+    main thread: a run in another one is not stopped by signals.
     """
-    asked, before = threading.Event(), {}
+    asked, before, alone = threading.Event(), {}, jax.process_count() == 1
 
     def ask(number, frame):
         if asked.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         asked.set()
+        if not alone:
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    if threading.current_thread() is threading.main_thread() and jax.process_count() == 1:
-        before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    def poll() -> bool:
+        return asked.is_set() if alone else multihost_utils.reached_preemption_sync_point(next(_POLLS))
+
+    if threading.current_thread() is threading.main_thread():
+        numbers = (signal.SIGTERM, signal.SIGINT) if alone else (signal.SIGINT,)
+        before = {number: signal.signal(number, ask) for number in numbers}
     try:
-        yield asked
+        yield poll
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -38,10 +52,17 @@ def stop_requests() -> Iterator[threading.Event]:
 
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Holds the lock of a run directory; UserError when another process has it. The kernel frees it on any death."""
+    """Holds the lock of a run directory; UserError when another job has it. The kernel frees it on any death.
+
+    Of a job of several processes the first one holds it.
+    """
     with (path / "lock").open("a") as file:  # not "w", which would touch it
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"{path} is in use by another process: wait for it, or stop it.") from None
+        ours = True
+        if jax.process_index() == 0:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                ours = False
+        if not hosts.from_first(ours):
+            raise UserError(f"{path} is in use by another process: wait for it, or stop it.")
         yield

@@ -9,30 +9,31 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from genjax import platform, report
+from genjax import hosts, platform, report
 from genjax.checkpoint import Checkpoints
 from genjax.config import digest, field, to_json
-from genjax.core import Algorithm, Spec, State, guarded
+from genjax.core import Algorithm, Spec, guarded
 from genjax.data import Digits, FashionMNIST, Folder, Photographs, Stock, Toy, fingerprint, train_batches
-from genjax.data.batches import eval_batches, prefetch, steps_per_epoch
+from genjax.data.batches import prefetch, steps_per_epoch
 from genjax.errors import Preempted, UserError, at_least
+from genjax.hosts import Hosts
 from genjax.log import Log, make_directory
 from genjax.parallel import Jit, Layout, check_batch
 from genjax.preempt import alone, stop_requests
-from genjax.watch import Measure, Watch, told
+from genjax.pulse import Pulse
+from genjax.run import IN_FLIGHT, Run
+from genjax.watch import Watch, told
 
-IN_FLIGHT = 2  # steps dispatched and not yet awaited; more can deadlock collectives on virtual CPU devices
 MOST_SKIPS = 20  # steps in a row that may be skipped because something was not finite
 
 
@@ -65,118 +66,19 @@ class Experiment:
     published: tuple[Published, ...] = field((), "numbers to compare with", execution=True)
     finish: Callable[[Any], None] | None = field(None, "what is measured and drawn after training", execution=True)
     layout: Layout = field(Jit(), "how a step is laid over devices", execution=True)
+    hosts: Hosts = field(Hosts(), "the processes that work together", execution=True)
+    microbatches: int = field(
+        1, "parts of a batch that go through a step one after the other: memory of one part", execution=True
+    )
     chunk: int = field(1, "most steps in one dispatch; on CPU 1 with convolutions", execution=True)
     resident: bool = field(False, "keep the training set on the device", execution=True)
     log_every: int = field(100, "steps between lines of metrics", execution=True)
     save_every: int = field(1000, "steps between checkpoints", execution=True)
     keep: int = field(2, "checkpoints kept", execution=True)
+    watchdog: float = field(
+        30.0, "time without a step after which the process ends with its stacks [minutes], 0 = any", execution=True
+    )
     runs: str = field("runs", "folder of the run directories", execution=True)
-
-
-@dataclasses.dataclass
-class Run:
-    """A run in progress: what `finish` and notebooks work with."""
-
-    exp: Experiment
-    source: Any
-    spec: Spec
-    algorithm: Algorithm
-    log: Log
-    state: State
-    meta: dict  # what the checkpoint holds besides the state: the unfinished window of metrics, skips in a row, …
-    measure: Measure | None = None  # metrics of samples and their labels, as `exp.watch` says
-
-    def key(self, purpose: int) -> jax.Array:
-        """One key per purpose: 0 training, 1 evaluation, 2 samples, 3 initial weights; 4 and up are free."""
-        return jax.random.fold_in(jax.random.key(self.exp.seed), purpose)
-
-    def given(self, n: int, labels: Sequence[int] = ()) -> dict[str, np.ndarray]:
-        """What `sample` is asked for in a grid of n: indices, `labels` in turn (() = all), perhaps images."""
-        index = np.arange(n, dtype=np.uint32)
-        labels = np.resize(np.asarray(labels or range(max(self.spec.classes, 1)), np.int32), n)
-        given = {"index": index, "label": labels}
-        if getattr(self.exp.algorithm, "given", None) is not None:  # a model that starts from an image
-            split = next(s for s in (self.source.test, self.source.valid, self.source.train) if len(s["image"]))
-            given["image"] = np.asarray(split["image"][index % len(split["image"])])
-        return given
-
-    def compiled(self, fn: Callable) -> Callable:
-        """fn(key, state, batch) -> tree of [B, ...], compiled for the layout once per function."""
-        return _compiled(self.exp.layout, fn)
-
-    def evaluate(self, arrays: dict, fn: Callable | None = None, batch: int | None = None) -> dict[str, np.ndarray]:
-        """Per-example values over a whole split, {name: [N]}; fn defaults to the algorithm's own `evaluate`."""
-        batch = batch or min(self.exp.evaluate_batch, len(arrays["image"]))
-        batch += -batch % self.exp.layout.ways()
-        fn, parts = self.compiled(fn or self.algorithm.evaluate), []
-        for host, valid in eval_batches(arrays, batch, _process()):
-            values = fn(self.key(1), self.state, self.exp.layout.put(host))
-            parts.append({name: np.asarray(value)[:valid] for name, value in values.items()})
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-    def sample(self, n: int) -> np.ndarray:
-        """Samples 0..n-1, [n, ...]."""
-        return self.draw(self.algorithm.sample, self.given(n))
-
-    def draw(self, fn: Callable, given: dict[str, Any], state: Any = None) -> np.ndarray:
-        """fn(key, state, given) -> [B, ...] over all rows of `given`, evaluate_batch at a time; tells how far it is.
-
-        `state` is the run's own, or any tree of arrays that fn wants instead.
-        """
-        state, ways = self.state if state is None else state, self.exp.layout.ways()
-        compiled, n, parts = self.compiled(fn), len(given["index"]), []
-        most = min(self.exp.evaluate_batch, n)
-        most += -most % ways
-        start = told = time.monotonic()
-        for i in range(0, n, most):
-            rows = np.arange(i, i + most) % n  # the last part is filled up, so that one compiled program serves all
-            part = self.exp.layout.put({name: x[rows] for name, x in given.items()})
-            parts.append(np.asarray(compiled(self.key(2), state, part))[: n - i])
-            if time.monotonic() - told > 20.0 and i + most < n:
-                told = time.monotonic()
-                left = (told - start) * (n - i - most) / (i + most)
-                self.log.note(f"{i + most} of {n} samples drawn, {left:.0f} s left")
-        return np.concatenate(parts)
-
-    def best(self) -> tuple[int, State]:
-        """(step, state) of the best state by `exp.watch.best`; UserError where none was kept."""
-        name = self.exp.watch.best
-        if name not in self.meta.get("best", {}):
-            raise UserError(f"--watch.best={name}: this run has kept no such state, as it was trained without.")
-        step = self.meta["best"][name]["step"]
-        with contextlib.closing(_best(self, name)) as checkpoints:
-            return step, checkpoints.at(step, jax.tree.map(_struct, self.state))
-
-    def snapshots(self) -> Iterator[tuple[int, State]]:
-        """(step, state) of every checkpoint that was kept (`--keep`), oldest first, one at a time in memory."""
-        exp, like = self.exp, jax.tree.map(_struct, self.state)
-        config = to_json(exp, execution=False)
-        with contextlib.closing(Checkpoints(self.log.directory / "checkpoints", config, exp.keep)) as checkpoints:
-            for step in checkpoints.all_steps():
-                yield step, checkpoints.at(step, like)
-
-    def quality(self) -> dict[str, Any]:
-        """The metrics of `exp.watch` of samples 0..n-1 of the state as it is, {name: metrics.evaluate.Value}."""
-        n = self.exp.watch.count(len(self.held_out()[1]["image"]))
-        return self.measure(self.sample(n), self.given(n)["label"])
-
-    def held_out(self) -> tuple[str, dict]:
-        """The split that is looked at during training: "valid" where some is held out, else "test"."""
-        valid = self.source.valid
-        return ("valid", valid) if len(valid["image"]) else ("test", self.source.test)
-
-
-def _struct(x: jax.Array) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
-
-
-@functools.lru_cache(maxsize=32)
-def _compiled(layout: Layout, fn: Callable) -> Callable:
-    return layout.apply(fn)
-
-
-def _process() -> tuple[int, int]:
-    return jax.process_index(), jax.process_count()
 
 
 def directory(exp: Experiment, experiment: str, name: str) -> Path:
@@ -187,13 +89,13 @@ def directory(exp: Experiment, experiment: str, name: str) -> Path:
 def check(exp: Experiment) -> None:
     """Raises UserError for a config that cannot run, before anything is loaded or compiled."""
     positive = ("steps", "batch", "log_every", "save_every", "chunk", "keep", "evaluate_batch", "samples")
-    at_least(1, **{name: getattr(exp, name) for name in positive})
-    at_least(0, evaluate_every=exp.evaluate_every, sample_every=exp.sample_every, seed=exp.seed)
+    at_least(1, **{name: getattr(exp, name) for name in positive}, microbatches=exp.microbatches)
+    at_least(0, **{name: getattr(exp, name) for name in ("evaluate_every", "sample_every", "seed", "watchdog")})
     if exp.seed >= 2**32:
         raise UserError(f"--seed={exp.seed} must be less than 2**32: JAX's keys have no room for more.")
     if not callable(getattr(exp.data, "load", None)) or not callable(exp.algorithm):
         raise UserError("--data and --algorithm must be configs: --data='Digits()', --algorithm='VAE()' for instance.")
-    check_batch(exp.layout, exp.batch)
+    check_batch(exp.layout, exp.batch, exp.microbatches)
 
 
 def _check_held_out(exp: Experiment, source: Any) -> None:
@@ -219,11 +121,12 @@ def _check_labels(source: Any) -> None:
 
 def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints]:
     """Loads the data, builds the state or restores it, opens the logs."""
+    begun = time.perf_counter()
     check(exp)
     platform.enable_compilation_cache()
     path = make_directory(directory(exp, experiment, name))
     source = exp.data.load()
-    spec = Spec(tuple(source.shape), source.classes, exp.steps)
+    spec = Spec(tuple(source.shape), source.classes, exp.steps, exp.microbatches)
     steps_per_epoch(len(source.train["image"]), exp.batch)  # raises for a batch larger than the set
     _check_held_out(exp, source)
     _check_labels(source)
@@ -245,13 +148,8 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
             f"{path} was trained on other data than {source.name} holds now: put that data back, choose another "
             "--runs, or remove the directory."
         )
-    log = Log(path, exp.steps, exp.batch, int(state.step))
-    if int(state.step) < exp.steps:
-        (path / "results.json").unlink(missing_ok=True)  # of other parameters than those that this run will end with
-    try:
-        (path / "config.json").write_text(to_json(exp))
-    except OSError as error:
-        raise UserError(f"cannot write {path / 'config.json'} ({error.strerror}): free space or mend it.") from error
+    log = Log(path, exp.steps, exp.batch, int(state.step), begun=begun)
+    log.open(to_json(exp), finished=int(state.step) >= exp.steps)
     resumed = f", resumed at step {int(state.step)}" if restored else ""
     log.note(f"run directory {directory(exp, experiment, name)}{resumed}")
     measure = None
@@ -277,7 +175,7 @@ def _dispatches(exp: Experiment, first: int, turns: int) -> Iterator[tuple[int, 
 def _feed(run: Run, first: int, turns: int) -> Iterator[tuple[int, int, dict]]:
     """(first step, step after it, batches [K, B, ...] on the device) of every dispatch, made ahead in a thread."""
     exp = run.exp
-    batches = train_batches(run.source, exp.seed, first, exp.batch, _process(), exp.resident)
+    batches = train_batches(run.source, exp.seed, first, exp.batch, hosts.process(), exp.resident)
 
     def make(dispatch):
         step, k = dispatch
@@ -337,13 +235,9 @@ def _keep(run: Run, step: int, value: float) -> None:
     best = run.meta.setdefault("best", {})
     if run.exp.watch.better(value, best.get(name, {}).get("value")):
         best[name] = {"step": step, "value": float(value)}
-        with contextlib.closing(_best(run, name)) as checkpoints:
+        with contextlib.closing(run.bests(name)) as checkpoints:
             checkpoints.save(step, run.state, {})
         run.log.result("best", {name: best[name]})
-
-
-def _best(run: Run, name: str) -> Checkpoints:
-    return Checkpoints(run.log.directory / "best" / name, to_json(run.exp, execution=False), 1)
 
 
 def _due(exp: Experiment, step: int) -> bool:
@@ -354,22 +248,27 @@ def _due(exp: Experiment, step: int) -> bool:
 def train(run: Run, checkpoints: Checkpoints) -> Run:
     """Steps from run.state.step to exp.steps; raises Preempted, with everything saved, when asked to stop."""
     exp, first = run.exp, int(run.state.step)
+    if first >= exp.steps:
+        return run
     turns = run.algorithm.cycle or (run.algorithm.step,)
     compiled = {fn: exp.layout.train(guarded(fn), run.state) for fn in dict.fromkeys(turns)}
     resident = exp.layout.put(dict(run.source.train), None) if exp.resident else {}
     key, pending = run.key(0), deque()
-    with stop_requests() as stop:
+    home = run.log.directory if jax.process_index() == 0 else None
+    with stop_requests() as asked_to_stop, Pulse(home, exp.watchdog) as run.pulse:
         for begun, step, batches in _feed(run, first, len(turns)):
             run.state, metrics = compiled[turns[begun % len(turns)]](key, run.state, resident, batches)
             pending.append(metrics)
-            asked = stop.is_set()
-            while pending and (len(pending) >= IN_FLIGHT or _due(exp, step) or asked):
+            asked, due = asked_to_stop(), _due(exp, step)
+            while pending and (len(pending) >= IN_FLIGHT or due or asked):
                 _retire(run, pending.popleft())
             run.log.advance(step)
-            if _due(exp, step):
-                _events(run, step)
-            if step % exp.save_every == 0 or step == exp.steps or asked:
-                checkpoints.save(step, run.state, dict(run.meta, sums=dict(run.meta["sums"])))
+            run.pulse.beat(step)
+            if due or asked:
+                with run.log.apart():
+                    _events(run, step)
+                    if step % exp.save_every == 0 or step == exp.steps or asked:
+                        checkpoints.save(step, run.state, dict(run.meta, sums=dict(run.meta["sums"])))
             if asked and step < exp.steps:
                 checkpoints.wait()
                 raise Preempted(f"stopped and saved at step {step}: run the same command again to go on.")
@@ -397,7 +296,7 @@ def _conclude(run: Run) -> None:
     """Writes the metrics of the final samples to results.json, unless they are there."""
     wanted, known = run.exp.watch.names(), run.log.result("metrics") or {}
     n = run.exp.watch.count(len(run.held_out()[1]["image"]))
-    if any(known.get(name, {}).get("n") != n for name in wanted):
+    if hosts.from_first(any(known.get(name, {}).get("n") != n for name in wanted)):
         values = run.quality()
         run.log.result("metrics", {name: value._asdict() for name, value in values.items()})
         run.log.note(told(values))
@@ -409,6 +308,7 @@ def run(experiment: str, exp: Experiment, name: str, origin: Mapping[str, Any] |
     origin: what `cli.main` knows of where the run comes from, for its report. `finish` may have
     a method check(exp, source), called before training, which raises UserError for what it cannot do.
     """
+    exp.hosts.join()
     with alone(make_directory(directory(exp, experiment, name))):
         this, checkpoints = start(exp, experiment, name)
         trained = int(this.state.step) < exp.steps

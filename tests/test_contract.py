@@ -119,6 +119,7 @@ ALGORITHMS = {
     ),
     "edm-unet-conv": edit(EDM, {"net": UNet((8, 16), blocks=1, attention=(2,), heads=2), "optimiser": TX}),
 }
+DIGITS_LIKE = {"image": np.zeros((4096, 8, 8, 1), np.uint8), "label": np.zeros(4096, np.int32)}
 LAYOUTS = {"pmap": Pmap(), "mesh": Mesh(), "mesh-fsdp": Mesh(data=2, fsdp=2, min_shard=64)}
 cases = pytest.mark.parametrize("name", ALGORITHMS)
 
@@ -214,6 +215,8 @@ def test_layouts_agree_in_parameters_and_gradient_norms(name, layout, play):
     lr = ALGORITHMS[name].optimiser.lr
     for a, b in zip(arrays(one.params), arrays(other.params), strict=True):
         np.testing.assert_allclose(a, b, atol=0.02 * lr)  # of the 4 lr that Adam may have moved it
+    for a, b in zip(arrays((one.ema, one.extra)), arrays((other.ema, other.extra)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
 @cases
@@ -236,6 +239,39 @@ def test_a_chunk_of_steps_is_the_single_steps(name, play, digits):
     for a, b in zip(arrays(single), arrays(chunk), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
     np.testing.assert_allclose([m["loss"] for m in metrics], [m["loss"] for m in later], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name, layout",
+    [(n, Jit()) for n in ALGORITHMS if n.split("-")[-1] not in ("conv", "linear")] + [("vae", Pmap()), ("vae", Mesh())],
+    ids=lambda v: v if isinstance(v, str) else type(v).__name__.lower(),
+)
+def test_microbatches_are_one_batch(name, layout, play, digits):
+    """Gradients of four parts, one after the other: the parameters, norms and metrics of the whole batch."""
+    whole, metrics = play(name, Jit(), 2)
+    algorithm = ALGORITHMS[name](SPEC._replace(microbatches=4))
+    step = layout.train(guarded(algorithm.step), play.like(name, layout))
+    state = layout.init(algorithm.init, jax.random.key(3), batch_at(digits, 0, 0, 4))
+    for i in range(2):
+        batch = layout.put(jax.tree.map(lambda x: x[None], batch_at(digits, 7, i, B)), 1)
+        state, values = step(jax.random.key(1), state, {}, batch)
+        values = jax.device_get(values)
+        for key in metrics[i]:
+            np.testing.assert_allclose(values[key][0], metrics[i][key], rtol=5e-4, atol=1e-5, err_msg=key)
+    for a, b in zip(arrays(whole.params), arrays(state.params), strict=True):
+        np.testing.assert_allclose(a, b, atol=0.02 * ALGORITHMS[name].optimiser.lr)
+
+
+def test_microbatches_bound_the_memory_of_a_step():
+    """What XLA sets aside for intermediate values falls with the number of parts."""
+    algorithm = VAE(latent=4, enc=GatedMLP((512, 512)), dec=GatedMLP((512, 512)), optimiser=TX)
+
+    def temporary(parts):
+        bound, batch = algorithm(SPEC._replace(microbatches=parts)), batch_at(DIGITS_LIKE, 0, 0, 4096)
+        state = jax.eval_shape(bound.init, jax.random.key(0), batch)
+        return jax.jit(bound.step).lower(jax.random.key(0), state, batch).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporary(8) < 0.4 * temporary(1)
 
 
 @pytest.mark.parametrize("layout", [Jit(), Pmap(), Mesh()], ids=["jit", "pmap", "mesh"])

@@ -68,22 +68,27 @@ def test_values_that_are_not_finite_stay_valid_json(tmp_path):
 
 
 def test_plain_lines_tell_speed_and_time_left(tmp_path, monkeypatch):
-    clock = iter([0.0, 10.0, 12.0, 14.0])  # start, first step compiled, two logging steps
+    clock = iter([0.0, 0.0, 10.0, 12.0, 12.0, 15.0, 17.0])  # twice at the start, then as they are read below
     monkeypatch.setattr("genjax.log.time", SimpleNamespace(perf_counter=lambda: next(clock)))
     log = Log(tmp_path, 1201, batch=100, stream=io.StringIO())
-    log.advance(1)
+    log.advance(1)  # 10 s: compiled
     log.advance(2)
-    log.scalars(201, {"loss": 231.4, "kl": 12.0})
-    log.scalars(401, {"loss": 200.0})
+    log.scalars(201, {"loss": 231.4, "kl": 12.0})  # 12 s
+    with log.apart():  # 12 s to 15 s: no training
+        log.scalars(201, {"loss": 210.0}, kind="valid")
+    log.scalars(401, {"loss": 200.0})  # 17 s
     log.note("a note")
-    log.scalars(401, {"loss": 210.0}, kind="valid")
     assert log.stream.getvalue().splitlines() == [
         "step 201/1201 loss 231.40 kl 12.000 | 100 steps/s 10.0k examples/s | 10s left",
+        "step 201/1201 valid loss 210.00",
         "step 401/1201 loss 200.00 | 100 steps/s 10.0k examples/s | 8s left",
         "a note",
-        "step 401/1201 valid loss 210.00",
     ]
-    assert lines(tmp_path / "speed.jsonl")[0] == {"step": 201, "steps/s": 100.0, "examples/s": 1e4, "seconds": 12.0}
+    speed = {"steps/s": 100.0, "examples/s": 1e4}
+    assert lines(tmp_path / "speed.jsonl") == [
+        {"step": 201, **speed, "seconds": 12.0, "goodput": 2 / 12},
+        {"step": 401, **speed, "seconds": 17.0, "goodput": 4 / 17},
+    ]
 
 
 def test_a_terminal_gets_a_bar(tmp_path):

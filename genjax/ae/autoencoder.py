@@ -105,7 +105,11 @@ def algorithm(cfg: Autoencoder, spec: Spec) -> Algorithm:
         }
 
     init, step = single(
-        init_params, lambda p, key, batch, step: loss(p, batch, cfg, spec), cfg.optimiser(spec.steps), Decay(cfg.ema)
+        init_params,
+        lambda p, key, batch, step: loss(p, batch, cfg, spec),
+        cfg.optimiser(spec.steps),
+        Decay(cfg.ema),
+        spec.microbatches,
     )
     return Algorithm(
         init,

@@ -159,6 +159,7 @@ def algorithm(cfg: Consistency, spec: Spec) -> Algorithm:
         lambda p, key, batch, step: loss(p, key, batch, step, cfg, spec),
         cfg.optimiser(spec.steps),
         cfg.ema,
+        spec.microbatches,
     )
 
     def evaluate(key: jax.Array, state: State, batch: Batch) -> Parts:

@@ -194,7 +194,11 @@ def algorithm(cfg: Diffusion, spec: Spec) -> Algorithm:
         return {"net": cfg.net.init(key, seen, jnp.ones(len(x)), label, spec.shape)["params"]}
 
     init, step = single(
-        init_params, lambda p, key, batch, step: loss(p, key, batch, cfg, spec), cfg.optimiser(spec.steps), cfg.ema
+        init_params,
+        lambda p, key, batch, step: loss(p, key, batch, cfg, spec),
+        cfg.optimiser(spec.steps),
+        cfg.ema,
+        spec.microbatches,
     )
 
     def evaluation(key: jax.Array, state: State, batch: Batch) -> Parts:

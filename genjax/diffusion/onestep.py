@@ -172,7 +172,11 @@ def algorithm(cfg: MeanFlow, spec: Spec) -> Algorithm:
         return {"net": cfg.net.init(key, x, jnp.ones((len(x), 2)), one_hot(batch, cfg, spec), spec.shape)["params"]}
 
     init, step = single(
-        init_params, lambda p, key, batch, step: loss(p, key, batch, cfg, spec), cfg.optimiser(spec.steps), cfg.ema
+        init_params,
+        lambda p, key, batch, step: loss(p, key, batch, cfg, spec),
+        cfg.optimiser(spec.steps),
+        cfg.ema,
+        spec.microbatches,
     )
 
     def evaluation(key: jax.Array, state: State, batch: Batch) -> Parts:

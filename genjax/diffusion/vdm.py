@@ -327,7 +327,11 @@ def algorithm(cfg: VDM, spec: Spec) -> Algorithm:
         return {"net": net, "schedule": init_schedule(cfg.schedule)}
 
     init, step = single(
-        init_params, lambda p, key, batch, step: loss(p, key, batch, cfg, spec), cfg.optimiser(spec.steps), cfg.ema
+        init_params,
+        lambda p, key, batch, step: loss(p, key, batch, cfg, spec),
+        cfg.optimiser(spec.steps),
+        cfg.ema,
+        spec.microbatches,
     )
 
     def evaluate(key: jax.Array, state: State, batch: Batch) -> Parts:

@@ -102,10 +102,10 @@ def best_disc(
     each = dataclasses.replace(cfg, every=1)  # the penalties are due at every step here, so none counts many times
     extra = {"disc": mine.memory, "augment": augment}
 
-    def mean_loss(disc):
+    def mean_loss(disc, batch):
         return jnp.mean(disc_loss(disc, gen, extra, key, batch, each, spec)["loss"]), {}
 
-    disc, opt, _ = descend(mean_loss, tx, mine.params, mine.opt)
+    disc, opt, _ = descend(mean_loss, tx, mine.params, mine.opt, batch)
     if cfg.clip is not None:
         disc = jax.tree.map(lambda w: jnp.clip(w, -cfg.clip, cfg.clip), disc)
     memory = remembered(disc, mine.memory, signed(batch["image"]), one_hot(batch, cfg, spec), cfg)
@@ -117,10 +117,10 @@ def best_gen(
 ) -> Player:
     """One descent of G alone on V(G, D), whatever loss the generator trains on: D as it is."""
 
-    def mean_value(gen):
+    def mean_value(gen, batch):
         return jnp.mean(value(key, gen, disc, memory, batch, cfg, spec)), {}
 
-    gen, opt, _ = descend(mean_value, tx, mine.params, mine.opt)
+    gen, opt, _ = descend(mean_value, tx, mine.params, mine.opt, batch)
     return Player(gen, opt, mine.memory)
 
 

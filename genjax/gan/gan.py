@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax.config import field
-from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, descend, example_keys
+from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, descend, divided, example_keys
 from genjax.data.images import signed, unsigned
 from genjax.ema import Decay
 from genjax.errors import UserError, at_least
@@ -126,18 +126,6 @@ def gen_loss(gen: Any, disc: Any, extra: dict, key: jax.Array, batch: Batch, cfg
     return cfg.game.gen(real, fake)
 
 
-def divided(batch: Batch, n: int) -> list[Batch]:
-    """n parts of a batch, part i with the examples i, i + n, …: the same parts however the batch lies on devices."""
-    size = len(batch["index"])
-    if size % n:
-        raise UserError(
-            f"--algorithm.critic_steps={n} does not divide the {size} examples a device has: use a --batch that is a "
-            f"multiple of {n} times the devices."
-        )
-    rows = jax.tree.map(lambda x: x.reshape(size // n, n, *x.shape[1:]), batch)
-    return [jax.tree.map(lambda x, i=i: x[:, i], rows) for i in range(n)]
-
-
 def step(
     key: jax.Array, state: State, batch: Batch, axis: str | None = None, *, cfg: GAN, spec: Spec, due: bool = True
 ) -> tuple[State, dict[str, jax.Array]]:
@@ -145,25 +133,31 @@ def step(
     tx, disc_tx = cfg.optimiser(spec.steps), cfg.disc_optimiser(spec.steps * cfg.critic_steps)
     gen, disc = state.params["gen"], state.params["disc"]
     opt, disc_opt, extra = state.opt["gen"], state.opt["disc"], state.extra
+    how = {"axis": axis, "microbatches": spec.microbatches}
+    if len(batch["index"]) % cfg.critic_steps:
+        raise UserError(
+            f"--algorithm.critic_steps={cfg.critic_steps} does not divide the {len(batch['index'])} examples a device "
+            f"has: use a --batch that is a multiple of {cfg.critic_steps} times the devices."
+        )
     batches = divided(batch, cfg.critic_steps)
     for i, part in enumerate(batches):
         turn = jax.random.fold_in(key, i)
 
-        def mean_disc(disc, gen, extra, turn=turn, part=part):
+        def mean_disc(disc, part, gen, extra, turn=turn):
             means = {k: jnp.mean(v) for k, v in disc_loss(disc, gen, extra, turn, part, cfg, spec, due).items()}
             return means.pop("loss"), means
 
-        disc, disc_opt, metrics = descend(mean_disc, disc_tx, disc, disc_opt, gen, extra, axis=axis)
+        disc, disc_opt, metrics = descend(mean_disc, disc_tx, disc, disc_opt, part, gen, extra, **how)
         if cfg.clip is not None:
             disc = jax.tree.map(lambda w: jnp.clip(w, -cfg.clip, cfg.clip), disc)
         memory = remembered(disc, extra["disc"], signed(part["image"]), one_hot(part, cfg, spec), cfg)
         extra = {"disc": memory, "augment": cfg.augment.adapt(extra["augment"], metrics)}
     turn, part = jax.random.fold_in(key, cfg.critic_steps), batches[-1]
 
-    def mean_gen(gen, disc, extra):
+    def mean_gen(gen, part, disc, extra):
         return jnp.mean(gen_loss(gen, disc, extra, turn, part, cfg, spec)), {}
 
-    gen, opt, of_gen = descend(mean_gen, tx, gen, opt, disc, extra, axis=axis)
+    gen, opt, of_gen = descend(mean_gen, tx, gen, opt, part, disc, extra, **how)
     metrics |= {
         "gen_loss": of_gen["loss"],
         "gen_grad_norm": of_gen["grad_norm"],

@@ -176,25 +176,28 @@ def step(
     What the means in `extra` take in comes out of `descend`, which has averaged it over the devices.
     """
     at, turn = jax.random.split(key)
+    how = {"axis": axis, "microbatches": spec.microbatches}
     disc, disc_opt, metrics = descend(
-        lambda disc, gen, extra: _means(disc_loss(disc, gen, extra, at, batch, cfg, spec, r1)),
+        lambda disc, batch, gen, extra: _means(disc_loss(disc, gen, extra, at, batch, cfg, spec, r1)),
         cfg.disc_optimiser(spec.steps),
         state.params["disc"],
         state.opt["disc"],
+        batch,
         state.params["gen"],
         state.extra,
-        axis=axis,
+        **how,
     )
     memory = remembered(disc, state.extra["disc"], signed(batch["image"]), one_hot(batch, cfg, spec), cfg)
     extra = state.extra | {"disc": memory, "augment": cfg.augment.adapt(state.extra["augment"], metrics)}
     gen, opt, of_gen = descend(
-        lambda gen, disc, extra: _means(gen_loss(gen, disc, extra, turn, batch, cfg, spec, path)),
+        lambda gen, batch, disc, extra: _means(gen_loss(gen, disc, extra, turn, batch, cfg, spec, path)),
         cfg.optimiser(spec.steps),
         state.params["gen"],
         state.opt["gen"],
+        batch,
         disc,
         extra,
-        axis=axis,
+        **how,
     )
     extra |= {
         "path": _towards(extra["path"], of_gen["length"], cfg.path_decay),

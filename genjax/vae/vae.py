@@ -179,7 +179,7 @@ def algorithm(cfg: VAE, spec: Spec) -> Algorithm:
     def bound_loss(params, key, batch, step):
         return loss(params, key, batch, step, cfg, spec)
 
-    init, step = single(init_params, bound_loss, cfg.optimiser(spec.steps), Decay(cfg.ema))
+    init, step = single(init_params, bound_loss, cfg.optimiser(spec.steps), Decay(cfg.ema), spec.microbatches)
 
     def evaluate(key: jax.Array, state: State, batch: Batch) -> Parts:
         return elbo(averaged(state), key, batch, cfg, spec)

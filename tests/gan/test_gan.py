@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from genjax.config import edit
-from genjax.core import Spec, descend
+from genjax.core import Spec, descend, divided
 from genjax.ema import Decay
 from genjax.errors import UserError
 from genjax.gan import gan
@@ -38,10 +38,10 @@ def learned(cfg, spec, x, steps=400, lr=0.05):
 
     @jax.jit
     def step(disc, opt, key):
-        def mean(disc):
+        def mean(disc, x):
             return jnp.mean(gan.disc_loss(disc, gen, state.extra, key, x, cfg, spec)["loss"]), {}
 
-        return descend(mean, tx, disc, opt)[:2]
+        return descend(mean, tx, disc, opt, x)[:2]
 
     disc, opt = state.params["disc"], tx.init(state.params["disc"])
     for i in range(steps):
@@ -89,11 +89,11 @@ def test_the_generator_answers_the_discriminator_that_has_moved():
     new, metrics = jax.jit(functools.partial(gan.step, cfg=cfg, spec=PLANE))(key, state, batch)
 
     def means(loss, who, other, turn):
-        def mean(params):
+        def mean(params, batch):
             found = loss(params, other, state.extra, turn, batch, cfg, PLANE)
             return jnp.mean(found["loss"] if isinstance(found, dict) else found), {}
 
-        return descend(mean, cfg.optimiser(100), state.params[who], state.opt[who])[0]
+        return descend(mean, cfg.optimiser(100), state.params[who], state.opt[who], batch)[0]
 
     disc = means(gan.disc_loss, "disc", state.params["gen"], jax.random.fold_in(key, 0))
     gen = means(gan.gen_loss, "gen", disc, jax.random.fold_in(key, 1))
@@ -108,7 +108,7 @@ def test_the_generator_answers_the_discriminator_that_has_moved():
 
 
 def test_critic_steps_divide_the_batch_and_clipped_weights_stay_in_their_box():
-    parts = gan.divided(points(12), 3)
+    parts = divided(points(12), 3)
     np.testing.assert_array_equal([p["index"] for p in parts], np.arange(12).reshape(4, 3).T)
     cfg = edit(TINY, {"critic_steps": 3, "clip": 0.01, "penalties": (), "game": Wasserstein()})
     algorithm = cfg(PLANE)

@@ -1,0 +1,87 @@
+"""Several processes that work as one: a TPU pod slice, GPU hosts, or two processes on a laptop.
+
+Every process runs the same command on its own devices; `jax.distributed` joins them. A batch is cut along its first
+axis, each process reads its own part of the data, and process 0 alone writes logs and reports. A process that dies
+takes the others with it, so that none waits for ever: start all again, and they go on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import json
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from genjax.config import field
+from genjax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Hosts:
+    """Which processes work together; by default this one alone."""
+
+    coordinator: str = field("", "host:port of process 0, which all must reach; '' = none")
+    count: int = field(1, "processes in the job")
+    index: int = field(0, "number of this process, from 0")
+    detect: bool = field(False, "take the three from the cluster: Cloud TPU, GKE, SLURM, Open MPI")
+    wait: int = field(300, "time for all to come together at the start [s]")
+    lost: int = field(30, "silence after which a process counts as dead [s]")
+
+    def join(self) -> None:
+        """Joins the other processes, once in a process and before JAX's first backend starts.
+
+        Raises UserError where flags contradict each other, or the others do not come within `wait` seconds.
+        """
+        self.check()
+        if not (self.coordinator or self.detect) or jax.distributed.is_initialized():
+            return
+        own = {"coordinator_address": self.coordinator, "num_processes": self.count, "process_id": self.index}
+        how = {} if self.detect else {**own, "cluster_detection_method": "deactivate"}
+        times = {"heartbeat_timeout_seconds": self.lost, "shutdown_timeout_seconds": self.lost}
+        try:
+            jax.distributed.initialize(**how, **times, initialization_timeout=self.wait)
+        except (RuntimeError, ValueError, TypeError, OSError) as error:
+            where = "by the cluster's own variables (--hosts.detect=true)" if self.detect else f"at {self.coordinator}"
+            reason = str(error).strip().split("\n")[0]
+            raise UserError(
+                f"process {self.index} cannot join the others {where}: {reason}. Start all {self.count} with the same "
+                "--hosts.coordinator and --hosts.count, each with its own --hosts.index."
+            ) from error
+        atexit.register(jax.distributed.shutdown)  # waits for the others: the coordinator must be the last to go
+
+    def check(self) -> None:
+        """Raises UserError for flags that contradict each other."""
+        host, _, port = self.coordinator.rpartition(":")
+        if self.coordinator and not (host and port.isdecimal() and 0 < int(port) < 65536):
+            raise UserError(f"--hosts.coordinator={self.coordinator} must be host:port, e.g. 10.0.0.1:8476.")
+        if not 0 <= self.index < self.count:
+            raise UserError(
+                f"--hosts.index={self.index} must be 0 to {self.count - 1} for --hosts.count={self.count} processes."
+            )
+        if self.count > 1 and not self.coordinator:
+            raise UserError(f"--hosts.count={self.count} needs --hosts.coordinator=host:port, where process 0 is.")
+        if self.detect and self.coordinator:
+            raise UserError("--hosts.detect=true finds the coordinator itself: leave --hosts.coordinator out.")
+        for name in ("wait", "lost"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--hosts.{name}={getattr(self, name)} must be at least 1 second.")
+
+
+def process() -> tuple[int, int]:
+    """(number of this process, how many there are)."""
+    return jax.process_index(), jax.process_count()
+
+
+def from_first(value: Any) -> Any:
+    """What process 0 passed, in every process; all must call it at the same point. `value`: whatever JSON can hold."""
+    if jax.process_count() == 1:
+        return value
+    text = np.frombuffer(json.dumps(value if jax.process_index() == 0 else None).encode(), np.uint8)
+    size = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
+    padded = np.zeros(size, np.uint8)
+    padded[: len(text[:size])] = text[:size]
+    return json.loads(multihost_utils.broadcast_one_to_all(padded).tobytes())
