@@ -1,21 +1,29 @@
 """The array cache: what a builder prepared, read once through its data source and kept as memory-mapped .npy files.
 
 A set is a directory $GENJAX_CACHE/data/<name> (default ~/.cache/genjax/data/<name>) of `<split>-<field>.npy` and
-`meta.json` with shapes, dtypes, class names and the fingerprint of the source files. It is written beside its place
-and renamed, so a half-written cache is never seen; another fingerprint, or a file that does not fit `meta.json`, means
-that it is built again. Reading needs numpy alone: copy the directory to a machine that has nothing else.
+`meta.json` with shapes, dtypes, class names, the fingerprint of the source files and the CRC-32 of every file. It is
+written beside its place and renamed, so a half-written cache is never seen; another fingerprint, or a file whose bytes
+are not those that were written, means that it is built again. Reading needs numpy alone: copy the directory to a
+machine that has nothing else.
+
+Checksums cost about a second a GB, so each machine compares them once, and again when a file's size or times change.
+What it has compared is noted under $GENJAX_CACHE/verified, not in the set: the set may be read-only or shared, and a
+note that were copied with it to another machine would vouch for bytes that the copying may have spoilt.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
+import platform as system
 import shutil
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +35,7 @@ from genjax.data.stream import Records
 from genjax.errors import UserError
 from genjax.platform import cache_root
 
-VERSION = 1  # of the files' layout and of the builders: a new number makes every cache be built again
+VERSION = 2  # of the files' layout and of the builders: a new number makes every cache be built again
 _CHUNK = 512  # examples read at a time
 
 
@@ -71,35 +79,113 @@ def place(name: str, request: dict[str, Any]) -> Path:
     return cache_root() / "data" / (f"{name}-{digest}" if request else name)
 
 
+class Changed(Exception):
+    """A file of the cache is not what was written; the message says which, as the beginning of a sentence."""
+
+
 def read(directory: Path, mark: str | None) -> Stored | None:
-    """The cached set, or None if there is none, it is of another fingerprint (None: any will do), or it is damaged."""
+    """The cached set, or None if there is none, or it is of another version or fingerprint (mark None: any will do).
+
+    Raises Changed if a file is not what was written.
+    """
+    path = directory / "meta.json"
     try:
-        meta = json.loads((directory / "meta.json").read_text())
-        if meta["version"] != VERSION or mark not in (None, meta["fingerprint"]):
+        meta = json.loads(path.read_text())
+        if meta["version"] != VERSION:
             return None
-        splits = {split: {name: _open(directory, split, name, spec) for name, spec in fields.items()}
-                  for split, fields in meta["splits"].items()}  # fmt: skip
-        return Stored(splits, tuple(meta["shape"]), tuple(meta["class_names"]), tuple(meta["notes"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        intact = meta.pop("crc32") == _sum(meta)
+    except OSError:
         return None
+    except (ValueError, KeyError, TypeError):
+        intact = False
+    if not intact:
+        raise Changed(f"{path} has changed since it was written")
+    if mark not in (None, meta["fingerprint"]):
+        return None
+    _verify(directory, {_file(split, name): spec["crc32"] for split, fields in meta["splits"].items()
+                        for name, spec in fields.items()})  # fmt: skip
+    try:
+        splits = {split: {name: _open(directory / _file(split, name), spec) for name, spec in fields.items()}
+                  for split, fields in meta["splits"].items()}  # fmt: skip
+    except (OSError, ValueError) as error:  # changed after it was verified, to the same size and time
+        raise Changed(f"a file of {directory} has changed since it was written") from error
+    return Stored(splits, tuple(meta["shape"]), tuple(meta["class_names"]), tuple(meta["notes"]))
 
 
-def _open(directory: Path, split: str, name: str, spec: dict) -> np.ndarray:
+def _file(split: str, name: str) -> str:
+    return f"{split}-{name}.npy"
+
+
+def _sum(meta: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(meta, sort_keys=True).encode())
+
+
+def _open(path: Path, spec: dict) -> np.ndarray:
     empty = 0 in spec["shape"]  # an empty file cannot be mapped
-    array = np.load(directory / f"{split}-{name}.npy", mmap_mode=None if empty else "r", allow_pickle=False)
+    array = np.load(path, mmap_mode=None if empty else "r", allow_pickle=False)
     if list(array.shape) != spec["shape"] or str(array.dtype) != spec["dtype"]:
-        raise ValueError(f"{split}-{name}.npy does not fit meta.json")
+        raise ValueError(f"{path} does not fit meta.json")
     return array
+
+
+def _verify(directory: Path, sums: dict[str, int]) -> None:
+    """Raises Changed unless the CRC-32 of the files are `sums` {file: CRC-32}; reads none that this machine knows."""
+    stamp = _stamp(directory)
+    try:
+        seen = {file: [*_marks(directory / file), crc] for file, crc in sums.items()}  # first: a later change shows
+        with contextlib.suppress(OSError, ValueError):
+            if json.loads(stamp.read_text()) == seen:
+                return
+        for file, crc in sums.items():
+            if _crc32(directory / file) != crc:
+                raise Changed(f"{directory / file} has changed since it was written")
+    except OSError as error:
+        raise Changed(f"{error.filename} cannot be read ({error.strerror})") from error
+    with contextlib.suppress(OSError):  # a note that cannot be kept costs the next run the comparison
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        new = stamp.with_name(f".{stamp.name}-{os.getpid()}")
+        new.write_text(json.dumps(seen))
+        os.replace(new, stamp)
+
+
+def _marks(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns  # ctime: a copy that keeps mtime is a new file
+
+
+def _stamp(directory: Path) -> Path:
+    """Where this machine notes what it has verified; by name, as home directories are shared between machines."""
+    try:
+        machine = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        machine = ""
+    names = [machine or system.node(), str(directory.absolute())]
+    return cache_root() / "verified" / ("-".join(hashlib.sha256(n.encode()).hexdigest()[:12] for n in names) + ".json")
+
+
+def _crc32(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 22):
+            crc = zlib.crc32(chunk, crc)
+    return crc
 
 
 def arrays(name: str, request: dict[str, Any], mark: str | None, prepare: Callable[[Path], Prepared]) -> Stored:
     """The set as memory-mapped arrays, built with `prepare(working directory)` unless the cache has it."""
-    directory = place(name, request)
-    stored = read(directory, mark)
+    directory, changed = place(name, request), ""
+    try:
+        stored = read(directory, mark)
+    except Changed as error:
+        if mark is None:
+            mend = f"put the source or a good copy of {directory} back"
+            raise UserError(f"{error}, and the source of {name} is gone: {mend}.") from error
+        stored, changed = None, str(error)
+        print(f"warning: {changed}: {name} is prepared again", file=sys.stderr, flush=True)
     if stored is None:
-        with _explained(name, directory):
+        with _explained(name, directory, changed):
             _build(directory, name, mark or "", prepare)
-        stored = read(directory, None)
+        stored = _own(directory)
     if stored is None:
         raise UserError(f"the data cache {directory} cannot be read back: delete it and run the same command again.")
     _tell(stored.notes)
@@ -113,6 +199,14 @@ def records(name: str, request: dict[str, Any], mark: str | None, prepare: Calla
         prepared = prepare(directory)
     _tell(prepared.notes)
     return prepared
+
+
+def _own(directory: Path) -> Stored | None:
+    """The set as it was just built, whatever its fingerprint; None if it does not read back as it was written."""
+    try:
+        return read(directory, None)
+    except Changed:
+        return None
 
 
 def _tell(notes: Iterable[str]) -> None:
@@ -133,7 +227,7 @@ def _build(directory: Path, name: str, mark: str, prepare: Callable[[Path], Prep
                   for split, source in prepared.splits.items()}  # fmt: skip
         meta = {"version": VERSION, "name": name, "fingerprint": mark, "shape": prepared.shape, "splits": splits}
         meta |= {"class_names": prepared.class_names, "notes": prepared.notes}
-        (work / "arrays" / "meta.json").write_text(json.dumps(meta, indent=1))
+        (work / "arrays" / "meta.json").write_text(json.dumps({**meta, "crc32": _sum(meta)}, indent=1))
         _publish(work / "arrays", directory, work / "old")
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -151,22 +245,31 @@ def _write(directory: Path, split: str, source: Records, shape: tuple[int, ...])
     """Writes a split in chunks, so that memory stays bounded; by plain writes, for a full disk to be an error."""
     n = len(source)
     specs = {"image": ((n, *shape), np.dtype(np.uint8)), "label": ((n,), np.dtype(np.int32))}
-    files = {name: (directory / f"{split}-{name}.npy").open("wb") for name in specs}
+    files = {name: (directory / _file(split, name)).open("wb") for name in specs}
+    sums = dict.fromkeys(specs, 0)
+
+    def put(name: str, content: bytes) -> None:
+        files[name].write(content)
+        sums[name] = zlib.crc32(content, sums[name])  # of what was meant: reading back would bless a bad disk
+
     try:
         for name, (full, dtype) in specs.items():
-            header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": full}
-            np.lib.format.write_array_header_1_0(files[name], header)
+            header = io.BytesIO()
+            fields = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": full}
+            np.lib.format.write_array_header_1_0(header, fields)
+            put(name, header.getvalue())
         chunks = [np.arange(i, min(i + _CHUNK, n)) for i in range(0, n, _CHUNK)]
         for rows in prefetch(source.rows, chunks, depth=4, workers=os.cpu_count() or 1):
             for name, (full, dtype) in specs.items():
                 got = rows[name]
                 if got.shape[1:] != full[1:] or got.dtype != dtype:
                     raise ValueError(f"{split} {name}: {got.dtype}{got.shape[1:]} is not {dtype}{full[1:]}")
-                files[name].write(got.tobytes())
+                put(name, got.tobytes())
     finally:
         for file in files.values():
             file.close()
-    return {name: {"shape": list(full), "dtype": str(dtype)} for name, (full, dtype) in specs.items()}
+    return {name: {"shape": list(full), "dtype": str(dtype), "crc32": sums[name]}
+            for name, (full, dtype) in specs.items()}  # fmt: skip
 
 
 def _publish(new: Path, directory: Path, old: Path) -> None:
@@ -176,18 +279,18 @@ def _publish(new: Path, directory: Path, old: Path) -> None:
             directory.rename(old)  # who has mapped its files keeps them
         new.rename(directory)
     except OSError:
-        if read(directory, None) is None:
+        if _own(directory) is None:
             raise
 
 
 @contextlib.contextmanager
-def _explained(name: str, directory: Path) -> Iterator[None]:
-    """What can go wrong in preparing, as the user's one line."""
+def _explained(name: str, directory: Path, changed: str = "") -> Iterator[None]:
+    """What can go wrong in preparing, as the user's one line; `changed`: what is wrong with the set that is there."""
     try:
         yield
     except ImportError as error:
         raise UserError(
-            f"{name} is not in the cache {directory} and cannot be prepared here ({error}): "
+            f"{changed or f'{name} is not in the cache {directory}'} and cannot be prepared here ({error}): "
             f"pip install -r requirements.txt, or copy that directory from a machine that has it."
         ) from error
     except OSError as error:

@@ -25,6 +25,8 @@ from genjax.data.source import Source, assemble
 from genjax.errors import UserError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+# Whatever the suffix says; for an EPS, Pillow would start ghostscript.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _TRANSPARENT = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
 
 
@@ -94,10 +96,13 @@ def scan(root: Path, test: float) -> Scan:
 
 
 def _names(root: Path, above: str) -> list[str]:
-    names = []
-    for folder, folders, files in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith((".", "__"))]
-        inside = Path(folder).relative_to(root)
+    names, chain = [], {str(root): {os.path.realpath(root)}}  # folder -> where it and those above it really are
+    for folder, folders, files in os.walk(str(root), followlinks=True):
+        inside, passed = Path(folder).relative_to(root), chain.pop(folder)
+        real = {name: os.path.realpath(os.path.join(folder, name)) for name in folders}
+        # a link to a folder above would lead round and round
+        folders[:] = [name for name in folders if not name.startswith((".", "__")) and real[name] not in passed]
+        chain |= {os.path.join(folder, name): passed | {real[name]} for name in folders}
         names += [above + (inside / name).as_posix() for name in files
                   if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")]  # fmt: skip
     return names
@@ -118,7 +123,7 @@ def decode(path: Path, size: int, colour: bool) -> np.ndarray:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return fit(ImageOps.exif_transpose(image), size, colour)
     except Exception as error:  # on a corrupt file Pillow's readers raise almost anything
         raise UserError(

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +81,10 @@ def _prepare(found: Path | None, cfg: Stock) -> cache.Prepared:
     if found is None:
         raise _unprepared(cfg)
     import tensorflow_datasets as tfds
+    from PIL import EpsImagePlugin
 
+    EpsImagePlugin.gs_binary = False  # TFDS opens images of any format, and for an EPS Pillow would start ghostscript
+    _check_own(found / "features.json")
     builder = tfds.builder_from_directory(found)
     features = builder.info.features
     for flag, key in (("image", cfg.image), ("label", cfg.label)):
@@ -94,6 +99,30 @@ def _prepare(found: Path | None, cfg: Stock) -> cache.Prepared:
     wanted = {"train": cfg.train, "test": cfg.test}
     sources = {flag: _source(builder, cfg, flag, split) if split else () for flag, split in wanted.items()}
     return cache.Prepared({flag: Records(source, read) for flag, source in sources.items()}, shape, names)
+
+
+def _check_own(path: Path) -> None:
+    """Raises UserError where the features of a set are classes outside TFDS, whose modules it would import."""
+    try:
+        named = set(_classes(json.loads(path.read_text())))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({error}): copy or prepare the set again.") from error
+    if foreign := sorted(name for name in named if not name.startswith("tensorflow_datasets.")):
+        raise UserError(f"{path} names {foreign[0]}, code that is not of TFDS: only its own features are read.")
+
+
+def _classes(tree: Any) -> Iterator[str]:
+    """The feature classes that a features.json names: at any depth, in the old format too, and in JSON kept as text."""
+    if isinstance(tree, dict):
+        legacy = ("type",) if "content" in tree else ()
+        yield from (str(tree[key]) for key in ("pythonClassName", "python_class_name", *legacy) if key in tree)
+    if isinstance(tree, str):
+        try:
+            tree = json.loads(tree)
+        except ValueError:
+            return
+    for part in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        yield from _classes(part)
 
 
 def _shape(cfg: Stock, stored: tuple[int | None, ...], dtype: Any) -> tuple[int, ...]:

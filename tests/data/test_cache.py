@@ -3,9 +3,11 @@
 import builtins
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +101,134 @@ def test_a_damaged_cache_is_built_again(cache_dir, harm):
     calls = []
     assert load(calls=calls).splits["train"]["image"][:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
     assert len(calls) == 1
+
+
+def flip(path, bit=None):
+    """Turns one bit, by default the last byte's lowest; the time of the file is that of the change."""
+    data = bytearray(path.read_bytes())
+    byte, bit = divmod(8 * (len(data) - 1) if bit is None else bit, 8)
+    data[byte] ^= 1 << bit
+    path.write_bytes(data)
+
+
+FILES = ["train-image.npy", "train-label.npy", "test-image.npy", "test-label.npy", "meta.json"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_flipped_bit_is_said_and_the_set_prepared_again(cache_dir, capfd, name):
+    load()
+    good = {file: (cache_dir / "tiny" / file).read_bytes() for file in FILES}
+    flip(cache_dir / "tiny" / name, None if name.endswith("npy") else 8 * good[name].index(b"a note"))
+    capfd.readouterr()
+    calls = []
+    assert load(calls=calls).splits["train"]["image"][:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
+    assert len(calls) == 1 and {file: (cache_dir / "tiny" / file).read_bytes() for file in FILES} == good
+    path = cache_dir / "tiny" / name
+    said = capfd.readouterr().err.splitlines()
+    assert said[0] == f"warning: {path} has changed since it was written: tiny is prepared again"
+    assert [line.partition(":")[0] for line in said].count("warning") == 1
+    load()
+    assert capfd.readouterr().err == "a note\n"  # mended
+
+
+def test_the_sums_are_those_of_the_files(cache_dir):
+    load(train=examples(200) * 6)  # more than a chunk
+    fields = json.loads((cache_dir / "tiny" / "meta.json").read_text())["splits"]
+    for split, names in fields.items():
+        for name, spec in names.items():
+            assert spec["crc32"] == zlib.crc32((cache_dir / "tiny" / f"{split}-{name}.npy").read_bytes())
+
+
+def test_a_changed_set_whose_source_is_gone_is_a_user_error(cache_dir):
+    load()
+    flip(path := cache_dir / "tiny" / "train-image.npy")
+    with pytest.raises(UserError, match=f"{path} has changed .* the source of tiny is gone: put .* back") as error:
+        load(None)
+    assert "\n" not in str(error.value)
+
+
+def test_a_changed_set_that_cannot_be_prepared_here_names_the_file(cache_dir):
+    def prepare(directory):
+        raise ImportError("No module named 'tensorflow_datasets'")
+
+    load()
+    flip(path := cache_dir / "tiny" / "train-label.npy")
+    with pytest.raises(UserError, match=f"{path} has changed .* cannot be prepared here .*copy that directory"):
+        cache.arrays("tiny", {}, "1", prepare)
+
+
+def reads(monkeypatch):
+    """The files whose bytes are compared from now on."""
+    seen, real = [], cache._crc32
+    monkeypatch.setattr(cache, "_crc32", lambda path: seen.append(path.name) or real(path))
+    return seen
+
+
+def test_files_are_read_once_a_machine_and_again_when_touched(cache_dir, monkeypatch):
+    seen = reads(monkeypatch)
+    load()
+    assert sorted(seen) == sorted(FILES[:4])  # read back after writing
+    seen.clear()
+    load()
+    assert seen == []
+    os.utime(cache_dir / "tiny" / "test-label.npy", ns=(1, 1))
+    load()
+    assert sorted(seen) == sorted(FILES[:4])
+    seen.clear()
+    monkeypatch.setattr(Path, "read_text", machine(Path.read_text, "another"))
+    load()
+    assert sorted(seen) == sorted(FILES[:4])
+    assert len(list((cache_dir.parent / "verified").iterdir())) == 2
+
+
+def machine(read_text, name):
+    return lambda path, *args: name if str(path) == "/etc/machine-id" else read_text(path, *args)
+
+
+def test_a_copied_set_is_compared_though_its_times_are_the_old_ones(tmp_path, monkeypatch):
+    load()
+    flip(cache.place("tiny", {}) / "train-image.npy")
+    shutil.copytree(cache.place("tiny", {}), tmp_path / "other" / "data" / "tiny")  # copies times too
+    monkeypatch.setenv("GENJAX_CACHE", str(tmp_path / "other"))
+    calls = []
+    load(calls=calls)
+    assert len(calls) == 1
+
+
+def test_a_file_put_back_with_its_old_time_is_compared(cache_dir):
+    load()
+    path = cache_dir / "tiny" / "train-image.npy"
+    before = path.stat()
+    flip(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    calls = []
+    load(calls=calls)
+    assert path.stat().st_size == before.st_size and len(calls) == 1
+
+
+def test_every_set_has_a_note_of_its_own(cache_dir, monkeypatch):
+    for name in ("one", "other"):
+        cache.arrays(name, {}, "1", lambda directory: prepared(examples(5)))
+    seen = reads(monkeypatch)
+    for name in ("one", "other"):
+        cache.arrays(name, {}, "1", lambda directory: prepared(examples(5)))
+    assert seen == []
+
+
+@pytest.mark.parametrize("stamp", ["file", "directory", "nonsense"])
+def test_a_note_that_cannot_be_kept_or_read_costs_only_the_comparison(cache_dir, monkeypatch, capfd, stamp):
+    verified = cache_dir.parent / "verified"
+    if stamp == "file":
+        cache_dir.parent.mkdir(exist_ok=True)
+        verified.write_text("in the way")
+    load()
+    for path in verified.iterdir() if stamp != "file" else ():
+        path.unlink()
+        path.mkdir() if stamp == "directory" else path.write_text("{")
+    seen, calls = reads(monkeypatch), []
+    capfd.readouterr()
+    assert len(load(calls=calls).splits["train"]["label"]) == 5 and calls == []
+    assert sorted(seen) == sorted(FILES[:4]) and capfd.readouterr().err == "a note\n"
 
 
 def test_of_two_builders_at_once_one_wins_and_both_are_served(cache_dir):
