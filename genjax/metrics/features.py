@@ -199,7 +199,7 @@ def load_arrays(path: Path, like: Any) -> Any:
         if set(file.files) != set(wanted):
             odd = sorted(set(file.files) ^ set(wanted))
             raise ValueError(f"{len(odd)} arrays are missing or too many, {odd[0]} for one")
-        flat = {name: file[name] for name in wanted}
+        flat = {name: np.asarray(file[name]) for name in wanted}  # a member that is no .npy comes as bytes
     for name, array in flat.items():
         if array.shape != tuple(wanted[name].shape) or array.dtype != wanted[name].dtype:
             raise ValueError(f"{name} is {array.dtype}{array.shape}, not {wanted[name].dtype}{wanted[name].shape}")
