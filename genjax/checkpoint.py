@@ -278,8 +278,25 @@ def _from_elsewhere(record: logging.LogRecord) -> bool:
     return "orbax" not in Path(record.pathname).parts
 
 
+def _awaited(record: logging.LogRecord) -> bool:
+    told = record.getMessage()
+    return "exception was never retrieved" not in told and "Task was destroyed but it is pending" not in told
+
+
 def _silence_orbax() -> None:
-    """Keeps Orbax's log off the terminal: what fails is raised as well, and said there in one line."""
-    logger = logging.getLogger("absl")
-    if _from_elsewhere not in logger.filters:
-        logger.addFilter(_from_elsewhere)
+    """Keeps Orbax's words off the terminal: what fails is raised as well, and said there in one line.
+
+    When a save fails, Orbax ends its event loop while TensorStore still has writes to report to it: one "Event loop is
+    closed" for every array, and failed writes that nobody awaits.
+    """
+    for name, keep in (("absl", _from_elsewhere), ("asyncio", _awaited)):
+        logger = logging.getLogger(name)
+        if keep not in logger.filters:
+            logger.addFilter(keep)
+    if sys.unraisablehook is not _unraisable:
+        _unraisable.others, sys.unraisablehook = sys.unraisablehook, _unraisable
+
+
+def _unraisable(caught: Any) -> None:
+    if not (isinstance(caught.exc_value, RuntimeError) and str(caught.exc_value) == "Event loop is closed"):
+        _unraisable.others(caught)

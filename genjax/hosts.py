@@ -41,6 +41,8 @@ class Hosts:
             return
         own = {"coordinator_address": self.coordinator, "num_processes": self.count, "process_id": self.index}
         how = {} if self.detect else {**own, "cluster_detection_method": "deactivate"}
+        if self.coordinator.startswith(("127.0.0.1:", "localhost:")):
+            how["coordinator_bind_address"] = self.coordinator  # else process 0 listens on all addresses
         times = {"heartbeat_timeout_seconds": self.lost, "shutdown_timeout_seconds": self.lost}
         try:
             jax.distributed.initialize(**how, **times, initialization_timeout=self.wait)

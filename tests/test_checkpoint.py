@@ -219,7 +219,8 @@ def test_a_failed_write_keeps_the_previous_checkpoint(tmp_path):
         checkpoints.save(1, state_at(1), {})
         checkpoints.wait()
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
-        big = {"x": jnp.asarray(np.random.default_rng(0).standard_normal(100_000))}
+        rng = np.random.default_rng(0)
+        big = {str(i): jnp.asarray(rng.standard_normal(20_000)) for i in range(40)}  # many arrays fail in many threads
         checkpoints.save(2, big, {})
         try:
             checkpoints.save(3, big, {})
