@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 # Large pages for malloc on Linux: XLA's buffers on CPU otherwise cost a page fault every 4 KiB.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint bench chaos clean
 
 help:
 	@echo "make demo    compare the families on scikit-learn's digits: one table, one page, in a few minutes"
 	@echo "make test    all tests, a few minutes on two cores"
 	@echo "make lint    ruff"
 	@echo "make bench   speed beside PyTorch (installs it)"
+	@echo "make chaos   runs killed, starved and damaged 50 times must end in the same bits, about 12 minutes"
 
 # The stamp is newer than the requirements only after a complete install, so an interrupted one starts again.
 $(VENV)/installed: requirements.txt requirements-dev.txt
@@ -28,7 +29,8 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m ruff check .
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 lint: setup
 	$(BIN)/python -m ruff check .
@@ -36,9 +38,10 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
-	$(BIN)/python -m benchmarks.vae
-	$(BIN)/python -m benchmarks.diffusion
-	$(BIN)/python -m benchmarks.gan
+	$(BIN)/python -m benchmarks
+
+chaos: setup
+	$(BIN)/python -m tests.chaos
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache
