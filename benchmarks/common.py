@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
+import math
 import os
 import platform
 import statistics
@@ -15,11 +16,23 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from benchmarks.turns import Failed, Worker, alternate, ratio
 
 LR = 1e-3
 CHECKED = 3  # Adam steps in which both sides must agree
+EAGER, COMPILED = "PyTorch eager", "PyTorch compile"  # the latter may be absent: it needs a C++ compiler
+
+
+class Row(NamedTuple):
+    """What was measured of one job of one net: "U-Net", "sampling", all sides by name, and which two are compared."""
+
+    net: str
+    job: str
+    workers: dict[str, Worker]
+    reference: str
+    ours: str
 
 
 def need_torch() -> None:
@@ -67,12 +80,24 @@ def agreement(name: str, ours: dict, theirs: dict, tolerance: float) -> float:
     return max(errors)
 
 
+def samples_agreement(name: str, ours: Any, theirs: Any, tolerance: float) -> float:
+    """The largest difference of two arrays of samples over the largest value; SystemExit if it is too large."""
+    import numpy as np
+
+    ours, theirs = (np.reshape(x, (len(x), -1)) for x in (ours, theirs))
+    same = ours.shape == theirs.shape
+    apart = float(np.abs(ours - theirs).max() / np.abs(theirs).max()) if same else math.inf
+    if not apart < tolerance:  # a NaN fails too
+        raise SystemExit(f"error: the two sides do not draw the same samples ({name}): {apart:.1e} apart")
+    return apart
+
+
 def measure(
     commands: dict[str, tuple[str, ...]], seconds: float, rounds: int, multiple: int, optional: tuple[str, ...] = ()
 ) -> dict[str, Worker]:
     """Workers by the names of their commands, (module of benchmarks, *arguments), with their rates.
 
-    One of the `optional` may be absent: it is left out, with the reason, where it cannot start.
+    One of the `optional` may be absent: it is left out, with the reason, where it cannot start or take a step.
     """
     workers = {}
     with ExitStack() as stack:
@@ -84,8 +109,13 @@ def measure(
                 if side not in optional:
                     raise
                 print(f"left out: {failed}", file=sys.stderr)
-        alternate(list(workers.values()), seconds, rounds, multiple)
-    return workers
+        ran = alternate(list(workers.values()), seconds, rounds, multiple, optional)
+    return {side: worker for side, worker in workers.items() if worker in ran}
+
+
+def against(worker: Worker, reference: Worker) -> str:
+    """The worker's speed over the reference's as "median (least, most)" of the rounds; above 1: it is faster."""
+    return "{:.2f} ({:.2f}, {:.2f})".format(*ratio(worker, reference))
 
 
 def rows(workers: dict[str, Worker], reference: str, flops: float, peak: float) -> list[str]:
@@ -100,9 +130,9 @@ def rows(workers: dict[str, Worker], reference: str, flops: float, peak: float) 
     ]
     for side, worker in workers.items():
         rate = statistics.median(worker.rates)
-        against = "1" if side == reference else "{:.2f} ({:.2f}, {:.2f})".format(*ratio(worker, workers[reference]))
+        speed = "1" if side == reference else against(worker, workers[reference])
         lines.append(
-            f"| {side} | {1000 / rate:.1f} ms | {against} | {rate * flops / 1e9:.1f} | {rate * flops / peak:.0%} | "
+            f"| {side} | {1000 / rate:.1f} ms | {speed} | {rate * flops / 1e9:.1f} | {rate * flops / peak:.0%} | "
             f"{1000 * worker.cpu:.0f} ms | {worker.peak:.0f} MiB |"
         )
     return lines

@@ -1,7 +1,6 @@
 """The training step and the sampling of a DiT and a U-Net beside the same nets in plain PyTorch.
 
-    python -m benchmarks.diffusion            about 20 minutes on two cores; --quick: does it run at all
-    python -m benchmarks.diffusion --curves   how our own cost grows with steps, samples and batch
+    python -m benchmarks.diffusion   about 20 minutes on two cores; --quick: does it run at all
 
 Flow matching on 28x28 images with labels: loss mean (net(z_t, t, label) - (eps - x))², z_t = (1 - t) x + t eps, Adam,
 an average of the weights; samples by Euler's method from that average. Prints Markdown tables; what they mean and what
@@ -11,14 +10,28 @@ they were is in benchmarks/README.md.
 from __future__ import annotations
 
 import argparse
-import math
+import functools
 import os
-import statistics
+import sys
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.common import CHECKED, agreement, answer, machine, measure, need_torch, rows, save_images
+from benchmarks.common import (
+    CHECKED,
+    COMPILED,
+    EAGER,
+    Row,
+    agreement,
+    answer,
+    machine,
+    measure,
+    need_torch,
+    rows,
+    samples_agreement,
+    save_images,
+)
 from benchmarks.turns import Worker
 
 TOLERANCE = 1e-4  # relative, of losses, gradient norms and samples in float32
@@ -83,17 +96,13 @@ def attention(n: int, d: int) -> int:
 
 NETS = {"dit": Transformer(), "unet": Unet()}
 JOBS = {"train": "training step", "sample": "sampling"}
-SIDES = {  # name -> (module, its first argument)
-    "PyTorch eager": ("diffusion_torch", "eager"),
-    "PyTorch compile": ("diffusion_torch", "compile"),
-    "ours, one by one": ("diffusion_genjax", "ours"),
+TITLES = {  # (net, job) -> its name in the one table of `python -m benchmarks`
+    ("dit", "train"): ("DiT", "flow training step"),
+    ("dit", "sample"): ("DiT", "sampling"),
+    ("unet", "train"): ("U-Net", "diffusion training step"),
+    ("unet", "sample"): ("U-Net", "sampling"),
 }
-REFERENCE, OPTIONAL, OURS = SIDES  # the optional one needs a C++ compiler
-CURVES = {  # name -> (job, the values, value -> (examples, Euler steps))
-    "sampling, steps": ("sample", (2, 4, 8, 16), lambda n: (SAMPLES, n)),
-    "sampling, images": ("sample", (16, 32, 64, 128), lambda n: (n, STEPS)),
-    "training, batch": ("train", (16, 32, 64, 128), lambda n: (n, STEPS)),
-}
+OURS = "ours, one by one"
 
 
 def work(name: str, job: str) -> float:
@@ -110,10 +119,7 @@ def same_computation(name: str, images: Path, folder: Path) -> str:
     ours = answer("diffusion_genjax", "check", name, str(images), str(saved))
     theirs = answer("diffusion_torch", "check", name, str(saved), str(drawn))
     error = agreement(name, ours, theirs, TOLERANCE)
-    a, b = np.load(saved)["samples"].reshape(SAMPLES, -1), np.load(drawn).reshape(SAMPLES, -1)
-    apart = float(np.abs(a - b).max() / np.abs(b).max())
-    if not apart < TOLERANCE:  # a NaN fails too
-        raise SystemExit(f"error: the two sides do not draw the same samples ({name}): {apart:.1e} apart")
+    apart = samples_agreement(name, np.load(saved)["samples"], np.load(drawn), TOLERANCE)
     first = " and ".join(f"{side['loss'][0]:.5f}" for side in (ours, theirs))
     hand = work(name, "train")
     return (
@@ -123,87 +129,84 @@ def same_computation(name: str, images: Path, folder: Path) -> str:
     )
 
 
-def sides(name: str, job: str, images: Path, device: str, eager: bool) -> dict[str, tuple[str, ...]]:
-    """The commands of all sides of one net and job."""
-    commands = {side: (module, what, job, name, str(images), device) for side, (module, what) in SIDES.items()}
+def sides(name: str, job: str, images: Path, device: str, chosen: dict, eager: bool) -> dict[str, tuple[str, ...]]:
+    """The commands of all sides of one net and job; `chosen`: what PyTorch's eager mode is fastest with."""
+    what, how = (job, name, str(images), device), (chosen["choice"], str(chosen["threads"]))
+    commands = {
+        EAGER: ("diffusion", "worker", "eager", *what, *how),
+        COMPILED: ("diffusion", "worker", "compile", *what, *how),
+        OURS: ("diffusion_genjax", "ours", *what),
+    }
     if eager:
-        del commands[OPTIONAL]
+        del commands[COMPILED]
     return commands
 
 
-def table(name: str, job: str, workers: dict[str, Worker]) -> str:
+def worker(side: str, job: str, name: str, path: str, device: str, choice: str = "", threads: str = "") -> None:
+    """PyTorch's process: it chooses the order of maps and the threads, or does steps or draws with what was chosen."""
+    import numpy as np
+    import torch
+
+    from benchmarks.diffusion_torch import JOBS, LAYOUTS
+    from benchmarks.vae_torch import choose, serve, wrapped
+
+    torch.manual_seed(0)
+    place = torch.device({"cpu": "cpu", "gpu": "cuda"}[device])
+    wanted = np.load(path, mmap_mode="r")[: None if job == "train" else 1]  # samples are drawn without
+    images = torch.from_numpy(np.array(wanted)).permute(0, 3, 1, 2).contiguous().to(place)
+
+    def make(layout: str) -> Callable[[int], None]:
+        return JOBS[job](name, images, LAYOUTS[layout], functools.partial(wrapped, compiled=side == "compile"))
+
+    if side == "choose":
+        choose({layout: make(layout) for layout in list(LAYOUTS)[: 2 if name == "unet" else 1]})
+    else:
+        serve(functools.partial(make, choice), int(threads))
+
+
+def table(name: str, job: str, workers: dict[str, Worker], chosen: dict) -> str:
     """Markdown: time (median), ratio to the reference round by round, FLOP/s by hand count, their share of the peak."""
-    net, reference, flops = NETS[name], workers[REFERENCE], work(name, job)
+    net, flops = NETS[name], work(name, job)
     peak = workers[OURS].hello["peak"]
     what = f"batch {net.batch}" if job == "train" else f"{SAMPLES} images, {STEPS} Euler steps"
     lines = [
         f"**{name}, {JOBS[job]}**, {what}: {flops / 1e9:.1f} GFLOP; the fastest single product here "
-        f"{peak / 1e9:.0f} GFLOP/s; PyTorch's fastest here: {reference.hello['layout']}, "
-        f"threads: {reference.hello['threads']}",
+        f"{peak / 1e9:.0f} GFLOP/s; PyTorch's fastest here: {chosen['choice']}, threads: {chosen['threads']}",
         "",
-        *rows(workers, REFERENCE, flops, peak),
+        *rows(workers, EAGER, flops, peak),
     ]
     return "\n".join(lines)
 
 
-def exponents(values: tuple[int, ...], workers: list[Worker]) -> tuple[float, float, float]:
-    """(median, least, most) over the rounds of k in time ~ n^k, by least squares on the logarithms."""
-    n = [math.log(value) for value in values]
-    rounds = zip(*(worker.rates for worker in workers), strict=True)
-    found = [statistics.linear_regression(n, [-math.log(rate) for rate in rates]).slope for rates in rounds]
-    return statistics.median(found), min(found), max(found)
-
-
-def curve(name: str, what: str, images: Path, args: argparse.Namespace) -> str:
-    """A line of the table of curves: our times at a few sizes and the exponent of their growth."""
-    job, values, sizes = CURVES[what]
-    values = values[:2] if args.quick else values
-    commands = {
-        str(n): ("diffusion_genjax", "ours", job, name, str(images), args.device, *map(str, sizes(n))) for n in values
-    }
-    workers = measure(commands, args.seconds, args.rounds, 1)
-    times = ", ".join(f"{n}: {1000 / statistics.median(worker.rates):.1f}" for n, worker in workers.items())
-    found = exponents(values, list(workers.values()))
-    return f"| {name}, {what} | {times} | {'{:.2f} ({:.2f}, {:.2f})'.format(*found)} |"
-
-
-def _arguments() -> argparse.Namespace:
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line; of this process by default."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.diffusion", description="Diffusion beside PyTorch.")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of a block")
     parser.add_argument("--rounds", type=int, default=9, help="blocks of every side")
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
     parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(JOBS))
     parser.add_argument("--eager", action="store_true", help="leave out torch.compile, which takes minutes to start")
-    parser.add_argument("--curves", action="store_true", help="only our own times against steps, samples and batch")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="gpu: bfloat16 on both sides")
     parser.add_argument("--quick", action="store_true", help="only whether it runs: the numbers mean nothing")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.quick:
         args.seconds, args.rounds, args.eager = 0.2, 2, True
     return args
 
 
-def compare(images: Path, folder: Path, args: argparse.Namespace) -> None:
-    """Prints what agrees, then a table for every net and job."""
+def compare(images: Path, folder: Path, args: argparse.Namespace) -> Iterator[Row]:
+    """Prints what agrees, then a table for every net and job; yields what was measured as it comes."""
     os.environ["JAX_PLATFORMS"] = "cpu"  # both sides are compared there, in float32, wherever they are timed
     for name in args.nets:
         print(same_computation(name, images, folder), flush=True)
     _place(args.device)
     for name in args.nets:
         for job in args.jobs:
-            commands = sides(name, job, images, args.device, args.eager)
-            workers = measure(commands, args.seconds, args.rounds, 1, (OPTIONAL,))
-            print("\n" + table(name, job, workers), flush=True)
-
-
-def curves(images: Path, args: argparse.Namespace) -> None:
-    """Prints the table of our times against sizes."""
-    _place(args.device)
-    print("| ours | size: time [ms] | exponent, median (least, most) |\n|---|---|---|", flush=True)
-    for name in args.nets:
-        for what, (job, *_) in CURVES.items():
-            if job in args.jobs:
-                print(curve(name, what, images, args), flush=True)
+            chosen = answer("diffusion", "worker", "choose", job, name, str(images), args.device)
+            commands = sides(name, job, images, args.device, chosen, args.eager)
+            workers = measure(commands, args.seconds, args.rounds, 1, (COMPILED,))
+            print("\n" + table(name, job, workers, chosen), flush=True)
+            yield Row(*TITLES[name, job], workers, EAGER, OURS)
 
 
 def _place(device: str) -> None:
@@ -211,17 +214,16 @@ def _place(device: str) -> None:
 
 
 def main() -> None:
-    args = _arguments()
-    if not args.curves:
-        need_torch()
+    if sys.argv[1:2] == ["worker"]:
+        return worker(*sys.argv[2:])
+    args = arguments()
+    need_torch()
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images.npy"
         data = save_images(images)
         print(f"{machine()}; {args.device}; {data}; {args.rounds} rounds of {args.seconds:g} s\n", flush=True)
-        if args.curves:
-            curves(images, args)
-        else:
-            compare(images, Path(folder), args)
+        for _ in compare(images, Path(folder), args):
+            pass
 
 
 if __name__ == "__main__":

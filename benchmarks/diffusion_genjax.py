@@ -154,18 +154,17 @@ def check(name: str, path: str, out: str) -> None:
     print(json.dumps(found))
 
 
-def work(job: str, name: str, path: str, device: str, examples: str = "", steps: str = str(STEPS)) -> None:
-    """Blocks of training steps at a batch of `examples`, or of draws of so many images in so many Euler steps."""
-    cfg = model(name, int(steps), TYPES[device][0])
-    n = int(examples or (NETS[name].batch if job == "train" else SAMPLES))
+def work(job: str, name: str, path: str, device: str) -> None:
+    """Blocks of training steps or of draws."""
+    cfg = model(name, dtype=TYPES[device][0])
     with tempfile.TemporaryDirectory() as runs:
-        exp = experiment(Images(path, CLASSES), cfg, n if job == "train" else NETS[name].batch, 1, runs)
+        exp = experiment(Images(path, CLASSES), cfg, NETS[name].batch, 1, runs)
         run, _ = start(exp, "benchmark", f"{name}-{job}")
         hello = {"peak": peak(device)}
         if job == "train":
             step(run, **hello)
         else:
-            sample(run, n, **hello)
+            sample(run, SAMPLES, **hello)
 
 
 def main(what: str, *args: str) -> None:

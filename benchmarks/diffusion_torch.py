@@ -1,13 +1,12 @@
 """The contender: the DiT and the U-Net of `genjax.nets` as one writes them in plain PyTorch, and as fast as they go.
 
 Fused Adam, `scaled_dot_product_attention`, strided convolutions and `pixel_shuffle` for patches, images in memory as
-bytes; on one thread or on all cores, the U-Net's maps channels first or last, whichever is faster.
+bytes; on one thread or on all cores, the U-Net's maps channels first or last, whichever is faster: `diffusion.worker`.
 """
 
 from __future__ import annotations
 
 import copy
-import functools
 import json
 import sys
 from collections.abc import Callable
@@ -34,8 +33,6 @@ from benchmarks.diffusion import (
     Transformer,
     Unet,
 )
-from benchmarks.turns import blocks
-from benchmarks.vae_torch import fastest
 
 LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
 EPS = 1e-6  # of all norms
@@ -323,25 +320,9 @@ def check(name: str, path: str, out: str) -> None:
     print(json.dumps(found))
 
 
-def work(side: str, job: str, name: str, path: str, device: str) -> None:
-    """Blocks of training steps or draws, with the layout and the threads that eager mode is fastest with."""
-    device = torch.device({"cpu": "cpu", "gpu": "cuda"}[device])
-    images = torch.from_numpy(np.load(path)).permute(0, 3, 1, 2).contiguous().to(device)
-    layouts = list(LAYOUTS) if name == "unet" else list(LAYOUTS)[:1]
-    make = functools.partial(JOBS[job], name, images)
-    eager = {layout: make(LAYOUTS[layout], lambda f: f) for layout in layouts}
-    threads, layout = fastest(eager, rounds=5, steps=1)
-    torch.set_num_threads(threads)
-    compiled = functools.partial(torch.compile, dynamic=False)
-    run = make(LAYOUTS[layout], compiled) if side == "compile" else eager[layout]
-    run(1)  # a compiler that does not work here fails before the worker says that it is ready
-    for steps in blocks(layout=layout, threads=threads):
-        run(steps)
-
-
 def main(what: str, *args: str) -> None:
     torch.manual_seed(0)
-    check(*args) if what == "check" else work(what, *args)
+    {"check": check}[what](*args)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from benchmarks.common import CHECKED
 from benchmarks.diffusion_genjax import peak
 from benchmarks.gan import BATCHES, CHANNELS, CHECK_LR, DECAY, LATENT, LR, NETS, SAMPLES, SIDE, STYLES
 from benchmarks.turns import blocks
-from benchmarks.vae_genjax import Images, experiment
+from benchmarks.vae_genjax import Images, experiment, turned
 from genjax import platform
 from genjax.config import edit
 from genjax.core import Spec, State, guarded
@@ -90,13 +90,6 @@ FOLDED = (
 )
 NAMES = ((r"_(\d)", r".\1"), ("dense.0", "dense"), ("groupnorm", "norm"), (r"(kernel|scale)$", "weight"), ("/", "."))
 AXES = {1: (0,), 2: (1, 0), 3: (2, 0, 1), 4: (3, 2, 0, 1)}  # of ours, in PyTorch's order
-
-
-def turned(p: np.ndarray, axis: int, pixels: int) -> np.ndarray:
-    """p with an axis (pixels, channels) as (channels, pixels)."""
-    axis %= p.ndim
-    parts = p.reshape(*p.shape[:axis], pixels, -1, *p.shape[axis + 1 :])
-    return parts.swapaxes(axis, axis + 1).reshape(p.shape)
 
 
 def torch_names(name: str, params: dict) -> dict[str, np.ndarray]:

@@ -22,8 +22,6 @@ from torch import nn
 from benchmarks.common import CHECKED
 from benchmarks.diffusion_torch import LAYOUTS
 from benchmarks.gan import BATCHES, CHANNELS, CHECK_LR, DECAY, LATENT, LR, NETS, SIDE, Dcgan, R3gan
-from benchmarks.turns import blocks
-from benchmarks.vae_torch import fastest
 
 EPS = 1e-6  # of all norms
 
@@ -282,27 +280,9 @@ def check(name: str, path: str, out: str) -> None:
     print(json.dumps(found))
 
 
-def choose(name: str, path: str) -> None:
-    """Prints the choice and the threads that eager mode is fastest with; the workers hold only what was chosen."""
-    threads, choice = fastest({choice: trainer(name, path, choice) for choice in CHOICES}, rounds=5, steps=1)
-    print(json.dumps({"choice": choice, "threads": threads}))
-
-
-def work(name: str, path: str, choice: str, threads: str, compiled: bool) -> None:
-    """Blocks of training steps."""
-    torch.set_num_threads(int(threads))
-    run = trainer(name, path, choice, compiled)
-    run(1)  # a compiler that does not work here fails before the worker says that it is ready
-    for steps in blocks():
-        run(steps)
-
-
 def main(what: str, *args: str) -> None:
     torch.manual_seed(0)
-    if what in ("eager", "compile"):
-        work(*args, compiled=what == "compile")
-    else:
-        {"check": check, "choose": choose}[what](*args)
+    {"check": check}[what](*args)
 
 
 if __name__ == "__main__":

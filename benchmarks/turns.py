@@ -7,7 +7,9 @@ hits all of them. Neither PyTorch nor JAX is imported here: each is only in the 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import resource
 import statistics
@@ -30,18 +32,20 @@ class Worker:
 
     def __init__(self, name: str, module: str, *args: str):
         """Starts the worker and waits until it is ready; raises `Failed` if it does not get that far."""
-        self.name, self.rates, self.cpu, self.peak = name, [], 0.0, 0.0
+        self.name, self.rates, self.first, self.cpu, self.peak = name, [], math.nan, 0.0, 0.0
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  (its stderr, shown if it fails)
-        # compiling takes memory: with a cache of compiled code the peak would depend on what ran here before
-        env = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+        self._compiled = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        # compiling takes memory and time: with a cache of compiled code both would depend on what ran here before
+        env = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false", "TORCHINDUCTOR_CACHE_DIR": self._compiled.name}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._said}
         self._process = subprocess.Popen([sys.executable, "-m", module, *args], env=env, text=True, **pipes)
         self.hello = self._answer()
 
     def block(self, steps: int) -> float:
         """Runs `steps` steps there; returns steps/s and notes the processor time a step took, over all threads [s]."""
-        self._process.stdin.write(f"{steps}\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended: there is no answer, and that is told
+            self._process.stdin.write(f"{steps}\n")
+            self._process.stdin.flush()
         answer = self._answer()
         self.cpu, self.peak = answer["cpu"] / steps, answer["peak"]
         time.sleep(PAUSE)
@@ -49,9 +53,11 @@ class Worker:
 
     def close(self) -> None:
         """Ends the worker: its input is at an end."""
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.wait()
         self._said.close()
+        self._compiled.cleanup()
 
     def _answer(self) -> dict[str, Any]:
         line = self._process.stdout.readline()
@@ -86,18 +92,30 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 
 
-def alternate(workers: list[Worker], seconds: float, rounds: int, multiple: int = 10) -> None:
+def alternate(
+    workers: list[Worker], seconds: float, rounds: int, multiple: int = 10, optional: tuple[str, ...] = ()
+) -> list[Worker]:
     """Fills `worker.rates` [steps/s], one a round, with blocks of about `seconds` and a multiple of `multiple` steps.
 
     Every other round goes backwards (A B C, C B A), so that a machine that slowly warms up or slows favours nobody.
+    `worker.first` is the time of its first block, of `multiple` steps, with compiling [s]. A worker named in `optional`
+    that fails there is left out, with the reason. Returns those that took turns.
     """
     steps = {}
     for worker in workers:
-        worker.block(2 * multiple)  # compiles, fills caches
+        try:
+            worker.first = multiple / worker.block(multiple)
+        except Failed as failed:
+            if worker.name not in optional:
+                raise
+            print(f"left out: {failed}", file=sys.stderr)
+            continue
+        worker.block(multiple)  # fills caches
         steps[worker] = max(1, round(worker.block(2 * multiple) * seconds / multiple)) * multiple
     for i in range(rounds):
-        for worker in workers[:: -1 if i % 2 else 1]:
+        for worker in list(steps)[:: -1 if i % 2 else 1]:
             worker.rates.append(worker.block(steps[worker]))
+    return list(steps)
 
 
 def ratio(worker: Worker, reference: Worker) -> tuple[float, float, float]:

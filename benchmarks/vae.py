@@ -1,8 +1,9 @@
-"""The MLP VAE's training step beside the same step in plain PyTorch, on CPU, and the time to a first step.
+"""The training step and the sampling of VAEs beside the same in plain PyTorch, on CPU, and the time to a first step.
 
-    python -m benchmarks.vae            about ten minutes on two cores; --quick: does it run at all
+    python -m benchmarks.vae            about 25 minutes on two quiet cores; --quick: does it run at all
 
-Prints Markdown tables; what they mean and what they were is in benchmarks/README.md.
+Two MLP VAEs and a convolutional one. Prints Markdown tables; what they mean and what they were is in
+benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -14,81 +15,136 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.common import CHECKED, agreement, answer, machine, measure, need_torch, save_images
-from benchmarks.turns import Worker, ratio
+from benchmarks.common import (
+    CHECKED,
+    COMPILED,
+    EAGER,
+    Row,
+    against,
+    agreement,
+    answer,
+    machine,
+    measure,
+    need_torch,
+    samples_agreement,
+    save_images,
+)
+from benchmarks.turns import Worker
 
-TOLERANCE = 1e-4  # relative, of losses and gradient norms in float32
+TOLERANCE = 1e-4  # relative, of losses, gradient norms and samples in float32
+SAMPLES, DRAWN = 64, 500  # samples in the check; in a draw that is timed
 
 
 class Net(NamedTuple):
-    """A row: an MLP VAE with a mirrored decoder on 784 pixels."""
+    """A VAE with a mirrored decoder: an MLP with `hidden` layers, or a convolutional one with `widths` by level."""
 
-    gated: bool
-    hidden: tuple[int, ...]
     latent: int
     batch: int
+    hidden: tuple[int, ...] = ()
+    gated: bool = False
+    widths: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        layers = "-".join(map(str, (784, *self.hidden, *self.widths, self.latent)))
+        return f"{'gated ' * self.gated}{'convolutional ' * bool(self.widths)}{layers}"
 
 
 NETS = {
-    "published": Net(True, (300, 300), 40, 100),  # `python -m experiments.vae`
-    "plain": Net(False, (512, 256), 32, 128),
+    "published": Net(40, 100, (300, 300), gated=True),  # `python -m experiments.vae`
+    "plain": Net(32, 128, (512, 256)),
+    "conv": Net(32, 64, widths=(32, 64)),  # the nets of `python -m experiments.vae conv`
 }
-SIDES = {  # name -> (module, its first argument, its last ones)
-    "PyTorch eager": ("vae_torch", "eager", ()),
-    "PyTorch eager, defaults": ("vae_torch", "defaults", ()),
-    "PyTorch compile": ("vae_torch", "compile", ()),
-    "step, one by one": ("vae_genjax", "step", ("1",)),
-    "step, 10 in a scan": ("vae_genjax", "step", ("10",)),
-    "loop, one by one": ("vae_genjax", "loop", ("1",)),
-    "loop, 10 in a scan": ("vae_genjax", "loop", ("10",)),
-}
-REFERENCE = "PyTorch eager"
-OPTIONAL = "PyTorch compile"  # needs a C++ compiler: the one side that may be absent
+TITLES = {"published": "MLP VAE", "plain": "MLP VAE, plain", "conv": "conv VAE"}
+JOBS = {"train": "training step", "sample": "sampling"}
+CHUNKS = {"one by one": "1", "10 in a scan": "10"}  # steps in a dispatch
+DEFAULTS, DRAWS = "PyTorch eager, defaults", "ours, one by one"
 
 
 def same_computation(name: str, images: Path, folder: Path) -> str:
-    """Runs both sides from the same weights with the same noise; a line of what agreed, SystemExit if it did not."""
-    saved = str(folder / f"{name}.npz")
-    ours, theirs = answer("vae_genjax", "check", name, str(images), saved), answer("vae_torch", "check", name, saved)
-    error = agreement(name, ours, theirs, TOLERANCE)
-    first = " and ".join(f"{side['loss'][0]:.4f}" for side in (ours, theirs))
+    """Runs both sides from the same weights with the same noise; a line of what agreed, SystemExit if it did not.
+
+    PyTorch may fold pixels into channels in more than one way: each must agree.
+    """
+    import numpy as np
+
+    saved, drawn = folder / f"{name}.npz", folder / f"{name}-drawn.npz"
+    ours = answer("vae_genjax", "check", name, str(images), str(saved))
+    theirs = answer("vae_torch", "check", name, str(saved), str(drawn))
+    errors = [agreement(f"{name}, {way}", ours, found, TOLERANCE) for way, found in theirs.items()]
+    mine = np.load(saved)["samples"]
+    apart = [samples_agreement(f"{name}, {way}", mine, x, TOLERANCE) for way, x in np.load(drawn).items()]
+    first = " and ".join(f"{side['loss'][0]:.4f}" for side in (ours, next(iter(theirs.values()))))
     return (
         f"{name}: {ours['parameters']:,} parameters on both sides, first loss {first} nats; losses and gradient norms "
-        f"of {CHECKED} Adam steps agree to {error:.0e}"
+        f"of {CHECKED} Adam steps agree to {max(errors):.0e}, samples after them to {max(apart):.0e}"
     )
 
 
-def sides(name: str, images: Path, eager: bool) -> dict[str, tuple[str, ...]]:
-    """The commands of all sides of one net."""
-    commands = {side: (module, what, name, str(images), *more) for side, (module, what, more) in SIDES.items()}
+def chunks(name: str) -> dict[str, str]:
+    """How our steps are dispatched; convolutions one by one: their gradients are slow in a loop (jax#12868)."""
+    return {how: steps for how, steps in CHUNKS.items() if steps == "1" or not NETS[name].widths}
+
+
+def sides(name: str, job: str, images: Path, chosen: dict, eager: bool) -> dict[str, tuple[str, ...]]:
+    """The commands of all sides of one net and job; `chosen`: what PyTorch's eager mode is fastest with."""
+    what, how = (job, name, str(images)), (chosen["choice"], str(chosen["threads"]))
+    names = {EAGER: "eager", DEFAULTS: "defaults", COMPILED: "compile"}
+    commands = {side: ("vae_torch", named, *what, *how) for side, named in names.items()}
     if eager:
-        del commands[OPTIONAL]
+        del commands[COMPILED]
+    if job == "sample" or NETS[name].widths:
+        del commands[DEFAULTS]
+    if job == "sample":
+        return commands | {DRAWS: ("vae_genjax", "sample", name, str(images), "1")}
+    for kind in ("step", "loop"):
+        for dispatched, steps in chunks(name).items():
+            commands[f"{kind}, {dispatched}"] = ("vae_genjax", kind, name, str(images), steps)
     return commands
 
 
-def table(name: str, workers: dict[str, Worker]) -> str:
+def ours(name: str, job: str) -> str:
+    """The side that stands for us: steps as `python -m experiments.vae` dispatches them, without the loop."""
+    return DRAWS if job == "sample" else f"step, {list(chunks(name))[-1]}"
+
+
+def table(name: str, job: str, workers: dict[str, Worker], chosen: dict) -> str:
     """Markdown: steps/s (median), ratio to the reference round by round, CPU time of the last block, peak memory."""
-    net, reference = NETS[name], workers[REFERENCE]
+    what, unit = (f"{DRAWN} images", "draw") if job == "sample" else (f"batch {NETS[name].batch}", "step")
     lines = [
-        f"**{name}**: {'gated ' * net.gated}784-{'-'.join(map(str, net.hidden))}-{net.latent}, batch {net.batch}; "
-        f"PyTorch's fastest here: {reference.hello['adam']} Adam, threads: {reference.hello['threads']}",
+        f"**{name}, {JOBS[job]}**: {NETS[name]}, {what}; PyTorch's fastest here: {chosen['choice']}, "
+        f"threads: {chosen['threads']}",
         "",
-        f"| | steps/s | against {REFERENCE}, median (least, most) | CPU time a step | peak memory |",
+        f"| | {unit}s/s | against {EAGER}, median (least, most) | CPU time a {unit} | peak memory |",
         "|---|---|---|---|---|",
     ]
     for side, worker in workers.items():
-        against = "1" if worker is reference else "{:.2f} ({:.2f}, {:.2f})".format(*ratio(worker, reference))
+        speed = "1" if side == EAGER else against(worker, workers[EAGER])
         lines.append(
-            f"| {side} | {statistics.median(worker.rates):.1f} | {against} | "
+            f"| {side} | {statistics.median(worker.rates):.1f} | {speed} | "
             f"{1000 * worker.cpu:.1f} ms | {worker.peak:.0f} MiB |"
         )
-    lines += ["", "The loop's speed over the bare step's: "]
-    shares = [(how, *ratio(workers[f"loop, {how}"], workers[f"step, {how}"])) for how in ("one by one", "10 in a scan")]
-    lines[-1] += "; ".join("{} {:.2f} ({:.2f}, {:.2f})".format(*share) for share in shares) + "."
+    if job == "train":
+        shares = [f"{how} {against(workers[f'loop, {how}'], workers[f'step, {how}'])}" for how in chunks(name)]
+        lines += ["", f"The loop's speed over the bare step's: {'; '.join(shares)}."]
     return "\n".join(lines)
+
+
+def compare(images: Path, folder: Path, args: argparse.Namespace) -> Iterator[Row]:
+    """Prints what agrees, then a table for every net and job; yields what was measured as it comes."""
+    for name in args.nets:
+        print(same_computation(name, images, folder), flush=True)
+    for name in args.nets:
+        for job in args.jobs:
+            chosen = answer("vae_torch", "choose", job, name, str(images))
+            commands = sides(name, job, images, chosen, args.eager)
+            multiple = 1 if job == "sample" else max(map(int, chunks(name).values()))
+            workers = measure(commands, args.seconds, args.rounds, multiple, (COMPILED,))
+            print("\n" + table(name, job, workers, chosen), flush=True)
+            yield Row(TITLES[name], JOBS[job], workers, EAGER, ours(name, job))
 
 
 def first_step(args: list[str], chunk: int, compiled: str, limit: float = 300.0) -> float:
@@ -129,33 +185,32 @@ def first_steps(warm: int, fashion: bool) -> str:
     return "\n".join(lines)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.vae", description="The MLP VAE beside plain PyTorch.")
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line; of this process by default."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.vae", description="VAEs beside plain PyTorch.")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a block")
     parser.add_argument("--rounds", type=int, default=11, help="blocks of every side")
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
+    parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(JOBS))
     parser.add_argument("--eager", action="store_true", help="leave out torch.compile, which takes minutes to start")
     parser.add_argument("--warm", type=int, default=3, help="starts from a warm cache, 0 = do not time starts at all")
     parser.add_argument("--quick", action="store_true", help="only whether it runs: the numbers mean nothing")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.quick:
         args.seconds, args.rounds, args.warm, args.eager = 0.2, 2, min(args.warm, 1), True
     return args
 
 
 def main() -> None:
-    args = _arguments()
+    args = arguments()
     need_torch()
     os.environ["JAX_PLATFORMS"] = "cpu"  # of the workers too
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images.npy"
         data = save_images(images)
-        print(f"{machine()}; {data}; {args.rounds} rounds of {args.seconds:g} s\n")
-        for name in args.nets:
-            print(same_computation(name, images, Path(folder)), flush=True)
-        for name in args.nets:
-            workers = measure(sides(name, images, args.eager), args.seconds, args.rounds, 10, (OPTIONAL,))
-            print("\n" + table(name, workers), flush=True)
+        print(f"{machine()}; {data}; {args.rounds} rounds of {args.seconds:g} s\n", flush=True)
+        for _ in compare(images, Path(folder), args):
+            pass
     if args.warm:
         print("\n" + first_steps(args.warm, data == "Fashion-MNIST"))
 
