@@ -219,19 +219,20 @@ def test_the_signal_handlers_of_the_caller_come_back(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "flags",
+    ("first", "then"),
     [
-        ["--layout=Mesh()"],
-        ["--layout=Pmap()"],
-        ["--layout=Mesh(data=2,fsdp=2,min_shard=1)"],
-        ["--chunk=5", "--save_every=10", "--layout=Mesh()", "--resident=true"],  # 12 is no multiple of the chunk
+        ([], ["--layout=Mesh()"]),
+        ([], ["--layout=Pmap()"]),
+        ([], ["--layout=Mesh(data=2,fsdp=2,min_shard=1)"]),
+        (["--layout=Mesh(data=2,fsdp=2,min_shard=1)"], []),  # from four devices to one
+        ([], ["--chunk=5", "--save_every=10", "--layout=Mesh()", "--resident=true"]),  # 12 is no multiple of the chunk
     ],
 )
-def test_a_run_moves_to_another_layout_in_its_directory(straight, tmp_path, monkeypatch, capsys, flags):
+def test_a_run_moves_to_another_layout_in_its_directory(straight, tmp_path, monkeypatch, capsys, first, then):
     with monkeypatch.context() as patch:
         at_step(patch, 11, interrupt(signal.SIGTERM))
-        assert command(tmp_path) == 75
-    assert command(tmp_path, *flags) == 0
+        assert command(tmp_path, *first) == 75
+    assert command(tmp_path, *then) == 0
     assert "resumed at step 12\n" in capsys.readouterr().err
     one, other = state(straight(), 20), state(only(tmp_path), 20)  # `only`: there is still one directory
     for path in one:
