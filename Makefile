@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Large pages for malloc on Linux: XLA's buffers on CPU otherwise cost a page fault every 4 KiB.
-export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+# malloc on Linux: large pages, as XLA's buffers on CPU otherwise cost a page fault every 4 KiB; few arenas, as every
+# save in the background takes threads of its own, whose arenas fill up and are never given back.
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=2
 
 .PHONY: help setup demo test lint bench chaos clean
 

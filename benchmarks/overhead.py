@@ -3,7 +3,7 @@
     python -m benchmarks.overhead            about a minute; --quick: does it run at all
 
 The step is as small as a step can be (a linear autoencoder with one code on digits), so that what is left is the loop:
-the data's thread, the dispatch, the guard, the metrics and the log. "bare" calls the same compiled step from a plain
+the batch, its way to the device, the metrics and the log. "bare" calls the same compiled step from a plain
 Python loop on one batch that lies on the device, with as many steps in flight.
 """
 
@@ -44,7 +44,7 @@ def bare(run) -> None:
     exp = run.exp
     step = exp.layout.train(guarded(run.algorithm.step), run.state)
     batch = batch_at(run.source.train, exp.seed, 0, exp.batch)
-    batch = exp.layout.put({name: np.stack([x]) for name, x in batch.items()}, 1)
+    batch = jax.device_put({name: np.stack([x]) for name, x in batch.items()})
     state, key, pending = run.state, run.key(0), deque()
     for steps in blocks():
         for _ in range(steps):

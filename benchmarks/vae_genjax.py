@@ -60,7 +60,7 @@ def experiment(images: Images, algorithm: Any, batch: int, chunk: int, runs: str
 
 
 def step(run: Run, **hello: Any) -> None:
-    """Blocks of the bare step: gather on the host, put, step; the loop without its thread, metrics and bookkeeping."""
+    """Blocks of the bare step: gather on the host, put, step; the loop without metrics and bookkeeping."""
     exp = run.exp
     step_fn = exp.layout.train(guarded(run.algorithm.step), run.state)
     batches = train_batches(run.source, exp.seed, 0, exp.batch)

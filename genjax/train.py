@@ -24,7 +24,7 @@ from genjax.checkpoint import Checkpoints
 from genjax.config import digest, field, to_json
 from genjax.core import Algorithm, Spec, guarded
 from genjax.data import Digits, FashionMNIST, Folder, Photographs, Stock, Toy, fingerprint, train_batches
-from genjax.data.batches import prefetch, steps_per_epoch
+from genjax.data.batches import steps_per_epoch
 from genjax.errors import Preempted, UserError, at_least
 from genjax.hosts import Hosts
 from genjax.log import Log, make_directory
@@ -173,16 +173,17 @@ def _dispatches(exp: Experiment, first: int, turns: int) -> Iterator[tuple[int, 
 
 
 def _feed(run: Run, first: int, turns: int) -> Iterator[tuple[int, int, dict]]:
-    """(first step, step after it, batches [K, B, ...] on the device) of every dispatch, made ahead in a thread."""
+    """(first step, step after it, batches [K, B, ...]) of every dispatch.
+
+    Made in the loop's own thread, while the dispatch before is still computed: another thread costs more than it saves.
+    """
     exp = run.exp
     batches = train_batches(run.source, exp.seed, first, exp.batch, hosts.process(), exp.resident)
-
-    def make(dispatch):
-        step, k = dispatch
-        steps = [next(batches) for _ in range(k)]
-        return step, step + k, exp.layout.put({name: np.stack([b[name] for b in steps]) for name in steps[0]}, 1)
-
-    return prefetch(make, _dispatches(exp, first, turns))
+    with contextlib.closing(batches):
+        for step, k in _dispatches(exp, first, turns):
+            steps = [next(batches) for _ in range(k)]
+            stacked = {name: np.stack([b[name] for b in steps]) if k > 1 else x[None] for name, x in steps[0].items()}
+            yield step, step + k, exp.layout.put(stacked, 1)
 
 
 def _retire(run: Run, metrics: dict[str, Any]) -> None:
