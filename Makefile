@@ -3,9 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# malloc on Linux: large pages, as XLA's buffers on CPU otherwise cost a page fault every 4 KiB; few arenas, as every
-# save in the background takes threads of its own, whose arenas fill up and are never given back.
-export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=2
+# Large pages for malloc on Linux: XLA's buffers on CPU otherwise cost a page fault every 4 KiB.
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .PHONY: help setup demo test lint bench chaos clean
 

@@ -54,6 +54,7 @@ def chain(x: jax.Array, *layers: Layer) -> jax.Array:
 
 
 def cat(*branches: jax.Array) -> jax.Array:
+    """Branches [B, H, W, C_i] side by side: [B, H, W, sum of C_i]."""
     return jnp.concatenate(branches, -1)
 
 
