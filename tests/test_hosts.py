@@ -106,7 +106,8 @@ def alike(a: list[dict], b: list[dict], tolerance: float) -> None:
 @pytest.mark.alone
 @pytest.mark.parametrize("layout", ["Mesh(data=2, fsdp=2, min_shard=64)", "Pmap()"])
 def test_two_processes_give_the_numbers_of_one(layout, tmp_path):
-    flags = f"--layout={layout}", "--steps=40"
+    watch = "--watch=Watch((Frechet(),),extractor=RandomNet(16))"
+    flags = f"--layout={layout}", "--steps=40", watch
     one, two = Job(tmp_path / "one", *flags, count=1), Job(tmp_path / "two", *flags)
     assert one.codes() == [0] and two.codes() == [0, 0], one.words() + two.words()
     alike(one.metrics(), two.metrics(), 1e-4)
@@ -114,6 +115,8 @@ def test_two_processes_give_the_numbers_of_one(layout, tmp_path):
         np.testing.assert_allclose(a, b, atol=2e-5)
     results = [json.loads((job.directory() / "results.json").read_text()) for job in (one, two)]
     assert results[0]["iwae20"] == pytest.approx(results[1]["iwae20"], rel=1e-4)
+    one_fd, two_fd = (result["metrics"]["fd_random"]["value"] for result in results)  # features over processes
+    assert one_fd == pytest.approx(two_fd, rel=1e-3) and one_fd > 0
     assert (two.directory() / "report.html").exists()
     said = [path.read_text() for path in two.told]
     assert "step 40/40" in said[0] and "step" not in said[1]  # process 0 speaks, the other works
