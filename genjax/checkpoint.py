@@ -21,7 +21,6 @@ import os
 import re
 import shutil
 import sys
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
+from genjax.checksum import crc32
 from genjax.errors import UserError
 from genjax.log import make_directory
 
@@ -188,7 +188,7 @@ class Checkpoints:
         unfinished = self.directory.glob(f"{self._saving}.orbax-checkpoint-tmp*")
         step_dir = next(unfinished, self.directory / str(self._saving))
         files = [path for item in ("state", "meta") for path in _files(step_dir, item)]
-        sums = {str(path.relative_to(step_dir)): _crc32(path) for path in files}
+        sums = {str(path.relative_to(step_dir)): crc32(path) for path in files}
         (step_dir / SUMS).write_text(json.dumps(sums))
 
     def _fail(self, error: Exception) -> None:
@@ -217,7 +217,7 @@ def _fault(step_dir: Path) -> str | None:
     try:
         sums = dict(json.loads((step_dir / SUMS).read_bytes()))
         for name, crc in sums.items():
-            if _crc32(step_dir / name) != crc:
+            if crc32(step_dir / name) != crc:
                 return f"{name} has changed"
     except (FileNotFoundError, NotADirectoryError) as error:
         return f"{Path(error.filename).relative_to(step_dir)} is missing"
@@ -232,14 +232,6 @@ def _fault(step_dir: Path) -> str | None:
 
 def _files(step_dir: Path, item: str) -> list[Path]:
     return sorted(path for path in (step_dir / item).rglob("*") if path.is_file())
-
-
-def _crc32(path: Path) -> int:
-    crc = 0
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 22):
-            crc = zlib.crc32(chunk, crc)
-    return crc
 
 
 def _errno(error: BaseException | None) -> int | None:

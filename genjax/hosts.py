@@ -10,6 +10,8 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import json
+import socket
+import time
 from typing import Any
 
 import jax
@@ -44,6 +46,8 @@ class Hosts:
         if self.coordinator.startswith(("127.0.0.1:", "localhost:")):
             how["coordinator_bind_address"] = self.coordinator  # else process 0 listens on all addresses
         times = {"heartbeat_timeout_seconds": self.lost, "shutdown_timeout_seconds": self.lost}
+        if self.index:
+            self._reach()
         try:
             jax.distributed.initialize(**how, **times, initialization_timeout=self.wait)
         except (RuntimeError, ValueError, TypeError, OSError) as error:
@@ -54,6 +58,21 @@ class Hosts:
                 "--hosts.coordinator and --hosts.count, each with its own --hosts.index."
             ) from error
         atexit.register(jax.distributed.shutdown)  # waits for the others: the coordinator must be the last to go
+
+    def _reach(self) -> None:
+        """Raises UserError unless process 0 answers within `wait` seconds: JAX's client would abort the process."""
+        host, _, port = self.coordinator.rpartition(":")
+        end = time.monotonic() + self.wait
+        while True:
+            try:
+                return socket.create_connection((host.strip("[]"), int(port)), timeout=5.0).close()
+            except OSError as error:
+                if time.monotonic() > end:
+                    raise UserError(
+                        f"--hosts.coordinator={self.coordinator} did not answer in {self.wait} s ({error}): start "
+                        "process 0 there, and let its port through."
+                    ) from error
+            time.sleep(0.5)
 
     def check(self) -> None:
         """Raises UserError for flags that contradict each other."""

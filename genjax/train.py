@@ -2,7 +2,7 @@
 
 Everything is a function of (seed, step): a run that was killed and started again gives the same bits as one that was
 not. Run directory: <runs>/<experiment>/<ablation>-<digest>/ with config.json, run.json, metrics.jsonl, speed.jsonl,
-results.json, report.html, samples/, checkpoints/ and, where a best state is kept, best/.
+results.json, heartbeat.json, report.html, samples/, checkpoints/ and, where a best state is kept, best/.
 """
 
 from __future__ import annotations
@@ -257,6 +257,7 @@ def train(run: Run, checkpoints: Checkpoints) -> Run:
     key, pending = run.key(0), deque()
     home = run.log.directory if jax.process_index() == 0 else None
     with stop_requests() as asked_to_stop, Pulse(home, exp.watchdog) as run.pulse:
+        run.pulse.beat(first)
         for begun, step, batches in _feed(run, first, len(turns)):
             run.state, metrics = compiled[turns[begun % len(turns)]](key, run.state, resident, batches)
             pending.append(metrics)

@@ -162,6 +162,14 @@ def test_flags_that_contradict_each_other_are_named():
         assert "\n" not in str(caught.value)
 
 
+def test_a_coordinator_that_does_not_answer_is_named():
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        hosts = Hosts(f"127.0.0.1:{taken.getsockname()[1]}", 2, 1, wait=1)
+        with pytest.raises(UserError, match="did not answer in 1 s .*start process 0 there"):
+            hosts.join()
+
+
 def test_alone_nothing_is_joined_and_nothing_sent():
     Hosts().join()
     assert not jax.distributed.is_initialized() and from_first({"a": 1}) == {"a": 1}

@@ -8,6 +8,7 @@ FAMILIES = {"ae", "vae", "gan", "diffusion"}
 KNOWS = {  # package of genjax -> the packages of genjax that it may import
     "errors": set(),
     "platform": set(),
+    "checksum": set(),
     "hosts": {"config", "errors"},
     "preempt": {"errors", "hosts"},
     "pulse": set(),
@@ -23,10 +24,10 @@ KNOWS = {  # package of genjax -> the packages of genjax that it may import
     "optim": {"config"},
     "parallel": {"config", "errors"},
     "log": {"data", "errors", "hosts"},  # data.images writes the pictures
-    "checkpoint": {"errors", "log"},
+    "checkpoint": {"checksum", "errors", "log"},
     "cli": {"config", "errors", "platform"},
     "nets": {"config", "errors"},
-    "data": {"config", "errors", "platform"},
+    "data": {"checksum", "config", "errors", "platform"},
     "train": {
         "checkpoint",
         "config",

@@ -90,7 +90,7 @@ def prefetch(make: Callable[[Any], Any], steps: Iterable[Any], depth: int = 2, w
     """Yields make(step) for each of `steps`, in order, computed up to `depth` ahead in background threads.
 
     An exception of `make` is raised here, at its place in the order. Closing the iterator (or leaving the loop) drops
-    what is pending and joins the threads. Call `jax.device_put` inside `make` to prefetch to a device.
+    what is pending and joins the threads.
     """
     pending: deque = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="prefetch") as pool:

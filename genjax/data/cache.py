@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from genjax.checksum import crc32
 from genjax.data.batches import prefetch
 from genjax.data.stream import Records
 from genjax.errors import UserError
@@ -137,7 +138,7 @@ def _verify(directory: Path, sums: dict[str, int]) -> None:
             if json.loads(stamp.read_text()) == seen:
                 return
         for file, crc in sums.items():
-            if _crc32(directory / file) != crc:
+            if crc32(directory / file) != crc:
                 raise Changed(f"{directory / file} has changed since it was written")
     except OSError as error:
         raise Changed(f"{error.filename} cannot be read ({error.strerror})") from error
@@ -161,14 +162,6 @@ def _stamp(directory: Path) -> Path:
         machine = ""
     names = [machine or system.node(), str(directory.absolute())]
     return cache_root() / "verified" / ("-".join(hashlib.sha256(n.encode()).hexdigest()[:12] for n in names) + ".json")
-
-
-def _crc32(path: Path) -> int:
-    crc = 0
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 22):
-            crc = zlib.crc32(chunk, crc)
-    return crc
 
 
 def arrays(name: str, request: dict[str, Any], mark: str | None, prepare: Callable[[Path], Prepared]) -> Stored:

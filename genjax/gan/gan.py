@@ -139,6 +139,11 @@ def step(
             f"--algorithm.critic_steps={cfg.critic_steps} does not divide the {len(batch['index'])} examples a device "
             f"has: use a --batch that is a multiple of {cfg.critic_steps} times the devices."
         )
+    if (turn := len(batch["index"]) // cfg.critic_steps) % spec.microbatches:
+        raise UserError(
+            f"--microbatches={spec.microbatches} does not divide the {turn} examples of each of "
+            f"--algorithm.critic_steps={cfg.critic_steps}: use a larger --batch or fewer microbatches."
+        )
     batches = divided(batch, cfg.critic_steps)
     for i, part in enumerate(batches):
         turn = jax.random.fold_in(key, i)

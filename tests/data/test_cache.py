@@ -159,8 +159,8 @@ def test_a_changed_set_that_cannot_be_prepared_here_names_the_file(cache_dir):
 
 def reads(monkeypatch):
     """The files whose bytes are compared from now on."""
-    seen, real = [], cache._crc32
-    monkeypatch.setattr(cache, "_crc32", lambda path: seen.append(path.name) or real(path))
+    seen, real = [], cache.crc32
+    monkeypatch.setattr(cache, "crc32", lambda path: seen.append(path.name) or real(path))
     return seen
 
 

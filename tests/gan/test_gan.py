@@ -118,6 +118,8 @@ def test_critic_steps_divide_the_batch_and_clipped_weights_stay_in_their_box():
     assert int(jax.tree.leaves(new.opt["disc"])[0]) == 3 and int(jax.tree.leaves(new.opt["gen"])[0]) == 1
     with pytest.raises(UserError, match="critic_steps=3 does not divide the 16 examples"):
         algorithm.step(jax.random.key(1), state, points(16))
+    with pytest.raises(UserError, match="microbatches=8 does not divide the 4 examples of each of .*critic_steps=3"):
+        cfg(PLANE._replace(microbatches=8)).step(jax.random.key(1), state, points(12))
 
 
 def test_lazy_penalties_weigh_as_much_as_those_of_every_step():
