@@ -65,7 +65,8 @@ class Hosts:
         end = time.monotonic() + self.wait
         while True:
             try:
-                return socket.create_connection((host.strip("[]"), int(port)), timeout=5.0).close()
+                with socket.create_connection((host.strip("[]"), int(port)), timeout=5.0):
+                    return
             except OSError as error:
                 if time.monotonic() > end:
                     raise UserError(
