@@ -32,6 +32,7 @@ from jax.experimental import multihost_utils
 from genjax.checksum import crc32
 from genjax.errors import UserError
 from genjax.log import make_directory
+from genjax.platform import trim_memory
 
 SUMS = "crc32.json"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -69,6 +70,7 @@ class Checkpoints:
         a full disk.
         """
         self.wait()
+        trim_memory()  # every save of Orbax runs in new threads
         if step <= max(self.all_steps(), default=-1):
             return
         about = {"config": self.config, "state": _leaves(state), "meta": meta}

@@ -24,7 +24,7 @@ KNOWS = {  # package of genjax -> the packages of genjax that it may import
     "optim": {"config"},
     "parallel": {"config", "errors"},
     "log": {"data", "errors", "hosts"},  # data.images writes the pictures
-    "checkpoint": {"checksum", "errors", "log"},
+    "checkpoint": {"checksum", "errors", "log", "platform"},
     "cli": {"config", "errors", "platform"},
     "nets": {"config", "errors"},
     "data": {"checksum", "config", "errors", "platform"},
