@@ -46,7 +46,7 @@ class Run:
 
     def key(self, purpose: int) -> jax.Array:
         """One key per purpose: 0 training, 1 evaluation, 2 samples, 3 initial weights; 4 and up are free."""
-        return jax.random.fold_in(jax.random.key(self.exp.seed), purpose)
+        return _key(self.exp.seed, purpose)
 
     def given(self, n: int, labels: Sequence[int] = ()) -> dict[str, np.ndarray]:
         """What `sample` is asked for in a grid of n: indices, `labels` in turn (() = all), perhaps images."""
@@ -85,7 +85,7 @@ class Run:
         `state` is the run's own, or any tree of arrays that fn wants instead.
         """
         state, ways = self.state if state is None else state, self.exp.layout.ways()
-        compiled, n, parts = self.compiled(fn), len(given["index"]), []
+        compiled, key, n, parts = self.compiled(fn), self.key(2), len(given["index"]), []
         most = min(self.exp.evaluate_batch, n)
         most += -most % ways
         mine = share(most, hosts.process())
@@ -94,12 +94,12 @@ class Run:
             self._beat()
             rows = np.arange(i, i + most)[mine] % n  # the last part is filled up: one compiled program serves all
             part = self.exp.layout.put({name: x[rows] for name, x in given.items()})
-            parts.append(np.asarray(compiled(self.key(2), state, part))[: n - i])
+            parts.append(np.asarray(compiled(key, state, part))[: n - i])
             if time.monotonic() - told > 20.0 and i + most < n:
                 told = time.monotonic()
                 left = (told - start) * (n - i - most) / (i + most)
                 self.log.note(f"{i + most} of {n} samples drawn, {left:.0f} s left")
-        return np.concatenate(parts)
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     def best(self) -> tuple[int, State]:
         """(step, state) of the best state by `exp.watch.best`; UserError where none was kept."""
@@ -143,6 +143,11 @@ def _valid(values: dict[str, jax.Array], n: int) -> dict[str, np.ndarray]:
 
 def _struct(x: jax.Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+
+
+@functools.lru_cache(maxsize=32)
+def _key(seed: int, purpose: int) -> jax.Array:
+    return jax.random.fold_in(jax.random.key(seed), purpose)
 
 
 @functools.lru_cache(maxsize=32)
