@@ -1,6 +1,7 @@
 """Every job of every net beside PyTorch, in one table at the end.
 
     python -m benchmarks            about 50 minutes on two quiet cores, 30 with --eager
+    python -m benchmarks --profile  where the time of each goes, on one core: a few minutes
     python -m benchmarks --quick    does it run at all; its numbers mean nothing
 
 Prints the tables of `benchmarks.vae`, `benchmarks.gan` and `benchmarks.diffusion`, which tell how each of them is
@@ -133,11 +134,13 @@ def arguments(argv: Sequence[str] | None = None) -> tuple[list[str], list[str]]:
     parser.add_argument("--rounds", type=int, help="blocks of every side; each script has its own number")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), metavar="NAME", help="parts")
     parser.add_argument("--eager", action="store_true", help="leave out torch.compile, which takes minutes to start")
+    parser.add_argument("--profile", action="store_true", help="where the time goes, on one core, eager only")
     parser.add_argument("--quick", action="store_true", help="only whether it runs: the numbers mean nothing")
     args = parser.parse_args(argv)
     given = {"--seconds": args.seconds, "--rounds": args.rounds}
     flags = [f"{flag}={value}" for flag, value in given.items() if value is not None]
-    return args.only, flags + ["--eager"] * args.eager + ["--quick"] * args.quick
+    chosen = {"--eager": args.eager, "--profile": args.profile, "--quick": args.quick}
+    return args.only, flags + [flag for flag, wanted in chosen.items() if wanted]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -93,11 +93,17 @@ def samples_agreement(name: str, ours: Any, theirs: Any, tolerance: float) -> fl
 
 
 def measure(
-    commands: dict[str, tuple[str, ...]], seconds: float, rounds: int, multiple: int, optional: tuple[str, ...] = ()
+    commands: dict[str, tuple[str, ...]],
+    seconds: float,
+    rounds: int,
+    multiple: int,
+    optional: tuple[str, ...] = (),
+    profiled: int = 0,
 ) -> dict[str, Worker]:
     """Workers by the names of their commands, (module of benchmarks, *arguments), with their rates.
 
     One of the `optional` may be absent: it is left out, with the reason, where it cannot start or take a step.
+    `profiled`: so many times `multiple` steps more are taken under a profiler at the end.
     """
     workers = {}
     with ExitStack() as stack:
@@ -110,6 +116,8 @@ def measure(
                     raise
                 print(f"left out: {failed}", file=sys.stderr)
         ran = alternate(list(workers.values()), seconds, rounds, multiple, optional)
+        for worker in ran if profiled else ():
+            worker.profile(profiled * multiple)
     return {side: worker for side, worker in workers.items() if worker in ran}
 
 

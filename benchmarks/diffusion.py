@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import profile
 from benchmarks.common import (
     CHECKED,
     COMPILED,
@@ -186,9 +187,11 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
     parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(JOBS))
     parser.add_argument("--eager", action="store_true", help="leave out torch.compile, which takes minutes to start")
+    parser.add_argument("--profile", action="store_true", help="where the time goes, on one core, eager only")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="gpu: bfloat16 on both sides")
     parser.add_argument("--quick", action="store_true", help="only whether it runs: the numbers mean nothing")
     args = parser.parse_args(argv)
+    args.eager = args.eager or args.profile
     if args.quick:
         args.seconds, args.rounds, args.eager = 0.2, 2, True
     return args
@@ -196,6 +199,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def compare(images: Path, folder: Path, args: argparse.Namespace) -> Iterator[Row]:
     """Prints what agrees, then a table for every net and job; yields what was measured as it comes."""
+    if args.profile:
+        profile.one_core()
     os.environ["JAX_PLATFORMS"] = "cpu"  # both sides are compared there, in float32, wherever they are timed
     for name in args.nets:
         print(same_computation(name, images, folder), flush=True)
@@ -204,8 +209,10 @@ def compare(images: Path, folder: Path, args: argparse.Namespace) -> Iterator[Ro
         for job in args.jobs:
             chosen = answer("diffusion", "worker", "choose", job, name, str(images), args.device)
             commands = sides(name, job, images, args.device, chosen, args.eager)
-            workers = measure(commands, args.seconds, args.rounds, 1, (COMPILED,))
+            workers = measure(commands, args.seconds, args.rounds, 1, (COMPILED,), profile.STEPS * args.profile)
             print("\n" + table(name, job, workers, chosen), flush=True)
+            if args.profile:
+                print("\n" + profile.table(workers[EAGER], workers[OURS]), flush=True)
             yield Row(*TITLES[name, job], workers, EAGER, OURS)
 
 

@@ -17,8 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+
+from benchmarks.profile import operations
 
 PAUSE = 0.05  # [s] between blocks: OpenMP threads spin for some milliseconds before they sleep
 
@@ -33,6 +36,7 @@ class Worker:
     def __init__(self, name: str, module: str, *args: str):
         """Starts the worker and waits until it is ready; raises `Failed` if it does not get that far."""
         self.name, self.rates, self.first, self.cpu, self.peak = name, [], math.nan, 0.0, 0.0
+        self.operations, self.profiled = {}, math.nan
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  (its stderr, shown if it fails)
         self._compiled = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         # compiling takes memory and time: with a cache of compiled code both would depend on what ran here before
@@ -43,13 +47,16 @@ class Worker:
 
     def block(self, steps: int) -> float:
         """Runs `steps` steps there; returns steps/s and notes the processor time a step took, over all threads [s]."""
-        with contextlib.suppress(BrokenPipeError):  # it has ended: there is no answer, and that is told
-            self._process.stdin.write(f"{steps}\n")
-            self._process.stdin.flush()
-        answer = self._answer()
+        answer = self._ask(f"{steps}")
         self.cpu, self.peak = answer["cpu"] / steps, answer["peak"]
         time.sleep(PAUSE)
         return steps / answer["seconds"]
+
+    def profile(self, steps: int) -> None:
+        """Runs `steps` steps under a profiler: notes the time of a step [s] and of its operations by name [s]."""
+        answer = self._ask(f"{steps} profiled")
+        self.profiled = answer["seconds"] / steps
+        self.operations = {name: seconds / steps for name, seconds in answer["operations"].items()}
 
     def close(self) -> None:
         """Ends the worker: its input is at an end."""
@@ -58,6 +65,12 @@ class Worker:
         self._process.wait()
         self._said.close()
         self._compiled.cleanup()
+
+    def _ask(self, what: str) -> dict[str, Any]:
+        with contextlib.suppress(BrokenPipeError):  # it has ended: there is no answer, and that is told
+            self._process.stdin.write(f"{what}\n")
+            self._process.stdin.flush()
+        return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         line = self._process.stdout.readline()
@@ -77,9 +90,13 @@ def blocks(**hello: Any) -> Iterator[int]:
     os.dup2(2, 1)  # whatever a library prints goes to stderr and cannot be taken for an answer
     _write(answers, **hello)
     for line in sys.stdin:
-        start, cpu = time.perf_counter(), time.process_time()
-        yield int(line)
-        _write(answers, seconds=time.perf_counter() - start, cpu=time.process_time() - cpu, peak=peak_memory())
+        steps, *profiled = line.split()
+        found = Counter()
+        with operations(found) if profiled else contextlib.nullcontext():
+            start, cpu = time.perf_counter(), time.process_time()
+            yield int(steps)
+            took = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}
+        _write(answers, **took, peak=peak_memory(), operations=found)
 
 
 def _write(file, **values: Any) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import profile
 from benchmarks.common import (
     CHECKED,
     COMPILED,
@@ -135,6 +136,8 @@ def table(name: str, job: str, workers: dict[str, Worker], chosen: dict) -> str:
 
 def compare(images: Path, folder: Path, args: argparse.Namespace) -> Iterator[Row]:
     """Prints what agrees, then a table for every net and job; yields what was measured as it comes."""
+    if args.profile:
+        profile.one_core()
     for name in args.nets:
         print(same_computation(name, images, folder), flush=True)
     for name in args.nets:
@@ -142,8 +145,10 @@ def compare(images: Path, folder: Path, args: argparse.Namespace) -> Iterator[Ro
             chosen = answer("vae_torch", "choose", job, name, str(images))
             commands = sides(name, job, images, chosen, args.eager)
             multiple = 1 if job == "sample" else max(map(int, chunks(name).values()))
-            workers = measure(commands, args.seconds, args.rounds, multiple, (COMPILED,))
+            workers = measure(commands, args.seconds, args.rounds, multiple, (COMPILED,), profile.STEPS * args.profile)
             print("\n" + table(name, job, workers, chosen), flush=True)
+            if args.profile:
+                print("\n" + profile.table(workers[EAGER], workers[ours(name, job)]), flush=True)
             yield Row(TITLES[name], JOBS[job], workers, EAGER, ours(name, job))
 
 
@@ -193,9 +198,11 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
     parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(JOBS))
     parser.add_argument("--eager", action="store_true", help="leave out torch.compile, which takes minutes to start")
+    parser.add_argument("--profile", action="store_true", help="where the time goes, on one core, eager only")
     parser.add_argument("--warm", type=int, default=3, help="starts from a warm cache, 0 = do not time starts at all")
     parser.add_argument("--quick", action="store_true", help="only whether it runs: the numbers mean nothing")
     args = parser.parse_args(argv)
+    args.eager = args.eager or args.profile
     if args.quick:
         args.seconds, args.rounds, args.warm, args.eager = 0.2, 2, min(args.warm, 1), True
     return args

@@ -145,13 +145,14 @@ def test_flags_go_on_to_the_scripts():
         args = script.arguments(flags)
         assert (args.seconds, args.rounds, args.eager) == (2.0, 4, True)
         assert script.arguments(["--quick"]).rounds == 2
+        assert script.arguments(bench.arguments(["--profile"])[1]).eager  # no torch.compile there
     with pytest.raises(SystemExit):
         bench.arguments(["--only", "nothing"])
 
 
 def test_the_rows_of_the_table(monkeypatch, tmp_path, capsys):
-    def measure(commands, seconds, rounds, multiple, optional):
-        assert optional == (COMPILED,) and COMPILED in commands
+    def measure(commands, seconds, rounds, multiple, optional, profiled):
+        assert optional == (COMPILED,) and COMPILED in commands and profiled == 0
         workers = {side: Fake(side, []) for side in commands}
         for worker in workers.values():
             worker.rates = [float(len(commands))] * rounds
