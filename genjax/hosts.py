@@ -49,7 +49,8 @@ class Hosts:
             how["coordinator_bind_address"] = self.coordinator  # else process 0 listens on all addresses
         times = {"heartbeat_timeout_seconds": self.lost, "shutdown_timeout_seconds": self.lost}
         where = "by the cluster's own variables (--hosts.detect=true)" if self.detect else f"at {self.coordinator}"
-        alarm = threading.Timer(self.wait, self._give_up, [where])
+        who = "this process" if self.detect else f"process {self.index}"
+        alarm = threading.Timer(self.wait, self._give_up, [who, where])
         alarm.daemon = True
         alarm.start()
         try:
@@ -57,17 +58,17 @@ class Hosts:
         except (RuntimeError, ValueError, TypeError, OSError) as error:
             reason = str(error).strip().split("\n")[0]
             raise UserError(
-                f"process {self.index} cannot join the others {where}: {reason}. Start all {self.count} with the same "
+                f"{who} cannot join the others {where}: {reason}. Start all {self.count} with the same "
                 "--hosts.coordinator and --hosts.count, each with its own --hosts.index."
             ) from error
         finally:
             alarm.cancel()
         atexit.register(jax.distributed.shutdown)  # waits for the others: the coordinator must be the last to go
 
-    def _give_up(self, where: str) -> None:
+    def _give_up(self, who: str, where: str) -> None:
         """Ends the process with one line; left alone, JAX's client aborts it with a stack of C++."""
         print(
-            f"error: process {self.index} waited {self.wait} s (--hosts.wait) for all to come together {where}: start "
+            f"error: {who} waited {self.wait} s (--hosts.wait) for all to come together {where}: start "
             "all processes, and let the coordinator's port through.",
             file=sys.stderr,
             flush=True,
