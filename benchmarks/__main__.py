@@ -1,7 +1,7 @@
 """Every job of every net beside PyTorch, in one table at the end.
 
     python -m benchmarks            about 50 minutes on two quiet cores, 30 with --eager
-    python -m benchmarks --profile  where the time of each goes, on one core: a few minutes
+    python -m benchmarks --profile  where the time of each goes, on one core: a quarter of an hour
     python -m benchmarks --quick    does it run at all; its numbers mean nothing
 
 Prints the tables of `benchmarks.vae`, `benchmarks.gan` and `benchmarks.diffusion`, which tell how each of them is

@@ -72,7 +72,7 @@ def trim_memory() -> None:
     """Gives the system back what malloc keeps for itself; does nothing without glibc.
 
     glibc has an arena for almost every thread, and one that has filled and emptied keeps its pages: work that is always
-    done in new threads takes more and more of them. Costs about a millisecond.
+    done in new threads takes more and more of them (malloc_trim(3)).
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:

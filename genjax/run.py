@@ -76,7 +76,7 @@ class Run:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def sample(self, n: int) -> np.ndarray:
-        """Samples 0..n-1, [n, ...]."""
+        """Samples 0..n-1, [n, ...]; to be read only, as those of one part are JAX's own memory."""
         return self.draw(self.algorithm.sample, self.given(n))
 
     def draw(self, fn: Callable, given: dict[str, Any], state: Any = None) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 import optax
 import pytest
 
+from genjax import checkpoint
 from genjax.checkpoint import SUMS, Checkpoints
 from genjax.core import State
 from genjax.errors import UserError
@@ -114,6 +115,16 @@ def test_saving_an_existing_or_older_step_is_a_no_op(tmp_path):
     write(tmp_path, [2, 1])
     assert (tmp_path / "2" / SUMS).stat().st_mtime_ns == before
     assert bits(read(tmp_path)[0]) == bits(state_at(2))
+
+
+def test_every_save_first_gives_back_what_the_last_one_left(tmp_path, monkeypatch):
+    trims, trim = [], checkpoint.trim_memory
+    monkeypatch.setattr(checkpoint, "trim_memory", lambda: trims.append(1) or trim())
+    checkpoints = Checkpoints(tmp_path, "{}")
+    for step in (1, 2, 3):
+        checkpoints.save(step, {"a": jnp.ones(2)}, {})
+        assert len(trims) == step
+    checkpoints.close()
 
 
 def test_donated_buffers_do_not_reach_a_save_in_the_background(tmp_path):
