@@ -92,28 +92,48 @@ def told(row: Row) -> str:
 def speeds(row: Row) -> tuple[str, str]:
     """How fast ours is against the reference and against torch.compile."""
     mine, compiled = row.workers[row.ours], row.workers.get(COMPILED)
-    return against(mine, row.workers[row.reference]), NONE if compiled is None else against(mine, compiled)
+    return against(mine, row.workers[row.reference]), NONE if compiled is None else against(
+        mine, compiled
+    )
 
 
 def line(row: Row) -> str:
     """A line of the table."""
-    mine, reference, compiled = row.workers[row.ours], row.workers[row.reference], row.workers.get(COMPILED)
+    mine, reference, compiled = (
+        row.workers[row.ours],
+        row.workers[row.reference],
+        row.workers.get(COMPILED),
+    )
     memory = f"{mine.peak:.0f} / {reference.peak:.0f}"
     first = f"{mine.first:.1f} / {NONE if compiled is None else format(compiled.first, '.1f')}"
-    cells = (told(row), f"{1000.0 / statistics.median(mine.rates):.1f}", *speeds(row), memory, first)
+    cells = (
+        told(row),
+        f"{1000.0 / statistics.median(mine.rates):.1f}",
+        *speeds(row),
+        memory,
+        first,
+    )
     return f"| {' | '.join(cells)} |"
 
 
 def slower(rows: Sequence[Row]) -> list[str]:
     """The names of the rows in which ours is slower than the reference by the median."""
-    return [told(row) for row in rows if ratio(row.workers[row.ours], row.workers[row.reference])[0] < 1.0]
+    return [
+        told(row)
+        for row in rows
+        if ratio(row.workers[row.ours], row.workers[row.reference])[0] < 1.0
+    ]
 
 
 def table(rows: Sequence[Row]) -> str:
     """Markdown: a row for each job of each net, what the columns are, and which rows miss the target."""
     behind = slower(rows)
     target = f"The target is to be no slower than {EAGER} by the median. "
-    target += f"Slower are {len(behind)} of {len(rows)}: {', '.join(behind)}." if behind else "No row is slower."
+    target += (
+        f"Slower are {len(behind)} of {len(rows)}: {', '.join(behind)}."
+        if behind
+        else "No row is slower."
+    )
     head = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
     return "\n".join([*head, *map(line, rows), "", LEGEND, "", target])
 
@@ -129,13 +149,25 @@ def conclude(rows: Sequence[Row], failed: Sequence[str]) -> int:
 
 def arguments(argv: Sequence[str] | None = None) -> tuple[list[str], list[str]]:
     """The names of the parts, and the flags that go on to their scripts."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--seconds", type=float, help="length of a block; each script has its own")
-    parser.add_argument("--rounds", type=int, help="blocks of every side; each script has its own number")
-    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), metavar="NAME", help="parts")
-    parser.add_argument("--eager", action="store_true", help="leave out torch.compile, which takes minutes to start")
-    parser.add_argument("--profile", action="store_true", help="where the time goes, on one core, eager only")
-    parser.add_argument("--quick", action="store_true", help="only whether it runs: the numbers mean nothing")
+    parser.add_argument(
+        "--rounds", type=int, help="blocks of every side; each script has its own number"
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=list(PARTS), default=list(PARTS), metavar="NAME", help="parts"
+    )
+    parser.add_argument(
+        "--eager", action="store_true", help="leave out torch.compile, which takes minutes to start"
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="where the time goes, on one core, eager only"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="only whether it runs: the numbers mean nothing"
+    )
     args = parser.parse_args(argv)
     given = {"--seconds": args.seconds, "--rounds": args.rounds}
     flags = [f"{flag}={value}" for flag, value in given.items() if value is not None]

@@ -22,7 +22,10 @@ from benchmarks.turns import Failed, Worker, alternate, ratio
 
 LR = 1e-3
 CHECKED = 3  # Adam steps in which both sides must agree
-EAGER, COMPILED = "PyTorch eager", "PyTorch compile"  # the latter may be absent: it needs a C++ compiler
+EAGER, COMPILED = (
+    "PyTorch eager",
+    "PyTorch compile",
+)  # the latter may be absent: it needs a C++ compiler
 
 
 class Row(NamedTuple):
@@ -38,7 +41,9 @@ class Row(NamedTuple):
 def need_torch() -> None:
     """Ends the program, with advice, where PyTorch is not installed."""
     if importlib.util.find_spec("torch") is None:
-        sys.exit("error: PyTorch is not installed: run `make bench`, or pip install -r benchmarks/requirements.txt")
+        sys.exit(
+            "error: PyTorch is not installed: run `make bench`, or pip install -r benchmarks/requirements.txt"
+        )
 
 
 def save_images(path: Path) -> str:
@@ -51,17 +56,24 @@ def save_images(path: Path) -> str:
     try:
         images, name = FashionMNIST().load().train["image"], "Fashion-MNIST"
     except UserError:
-        images, name = np.random.default_rng(0).integers(0, 256, (60_000, 28, 28, 1), np.uint8), "noise"
+        images, name = (
+            np.random.default_rng(0).integers(0, 256, (60_000, 28, 28, 1), np.uint8),
+            "noise",
+        )
     np.save(path, images)
     return name
 
 
 def machine() -> str:
     """Cores, processor and versions."""
-    from genjax.platform import cpu_model
+    from genjax.machine.platform import cpu_model
 
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "torch")]
-    parts = [f"{os.cpu_count()} cores", cpu_model().rsplit(" ", 1)[0], f"Python {platform.python_version()}"]
+    parts = [
+        f"{os.cpu_count()} cores",
+        cpu_model().rsplit(" ", 1)[0],
+        f"Python {platform.python_version()}",
+    ]
     return ", ".join([*parts, *versions])
 
 
@@ -73,10 +85,16 @@ def answer(module: str, *args: str) -> dict:
 
 def agreement(name: str, ours: dict, theirs: dict, tolerance: float) -> float:
     """The largest relative difference of losses and gradient norms; SystemExit if it, or a count, is not the same."""
-    pairs = [pair for key in ("loss", "grad_norm") for pair in zip(ours[key], theirs[key], strict=True)]
+    pairs = [
+        pair for key in ("loss", "grad_norm") for pair in zip(ours[key], theirs[key], strict=True)
+    ]
     errors = [abs(a - b) / abs(b) for a, b in pairs]
-    if ours["parameters"] != theirs["parameters"] or not all(error < tolerance for error in errors):  # a NaN fails too
-        raise SystemExit(f"error: the two sides do not compute the same thing ({name}): {ours} against {theirs}")
+    if ours["parameters"] != theirs["parameters"] or not all(
+        error < tolerance for error in errors
+    ):  # a NaN fails too
+        raise SystemExit(
+            f"error: the two sides do not compute the same thing ({name}): {ours} against {theirs}"
+        )
     return max(errors)
 
 
@@ -88,7 +106,9 @@ def samples_agreement(name: str, ours: Any, theirs: Any, tolerance: float) -> fl
     same = ours.shape == theirs.shape
     apart = float(np.abs(ours - theirs).max() / np.abs(theirs).max()) if same else math.inf
     if not apart < tolerance:  # a NaN fails too
-        raise SystemExit(f"error: the two sides do not draw the same samples ({name}): {apart:.1e} apart")
+        raise SystemExit(
+            f"error: the two sides do not draw the same samples ({name}): {apart:.1e} apart"
+        )
     return apart
 
 

@@ -37,7 +37,11 @@ from benchmarks.turns import Worker
 
 TOLERANCE = 1e-4  # relative, of losses, gradient norms and samples in float32
 SIDE, CHANNELS, CLASSES = 28, 1, 10  # of the images
-STD, DROP, DECAY = 0.7, 0.1, 0.999  # of the data; share of labels hidden; of the average of the weights
+STD, DROP, DECAY = (
+    0.7,
+    0.1,
+    0.999,
+)  # of the data; share of labels hidden; of the average of the weights
 FEATURES, FREQUENCY = 128, 1000.0  # of the time: how many, the highest
 SAMPLES, STEPS, FIRST = 64, 10, 0.999  # of a draw: images, Euler steps, the time to start from
 
@@ -56,7 +60,9 @@ class Transformer(NamedTuple):
         """Of the products in a forward pass of one image: two for each multiplication."""
         d, n, pixels = self.width, (SIDE // self.patch) ** 2, self.patch**2 * CHANNELS
         condition = (FEATURES + d + CLASSES) * d
-        block = 6 * d * d + attention(n, d) + 2 * n * self.mlp_ratio * d * d  # modulation, attention, MLP
+        block = (
+            6 * d * d + attention(n, d) + 2 * n * self.mlp_ratio * d * d
+        )  # modulation, attention, MLP
         return 2.0 * (condition + n * pixels * d + self.depth * block + 2 * d * d + n * d * pixels)
 
 
@@ -74,13 +80,17 @@ class Unet(NamedTuple):
         """Of the convolutions and products in a forward pass of one image: two for each multiplication."""
         first, last, pixels = self.widths[0], self.widths[-1], self.patch**2 * CHANNELS
         side, d = SIDE // self.patch, 4 * first
-        total = (FEATURES + d + CLASSES) * d + 2 * 9 * side**2 * pixels * first  # condition, first and last map
+        total = (
+            FEATURES + d + CLASSES
+        ) * d + 2 * 9 * side**2 * pixels * first  # condition, first and last map
         for level, width in enumerate(self.widths):
             here, below = side // 2**level, self.widths[level - 1]
             if level:
                 total += 2 * here**2 * 4 * below * width  # down and up
             same, joined = (self.block(here, inputs * width, width) for inputs in (1, 2))
-            total += self.blocks * (same + joined)  # on the way down and on the way up, where a skip is joined
+            total += self.blocks * (
+                same + joined
+            )  # on the way down and on the way up, where a skip is joined
         return 2.0 * (total + self.block(side // 2 ** (len(self.widths) - 1), last, last))
 
     def block(self, side: int, inputs: int, width: int) -> float:
@@ -130,7 +140,9 @@ def same_computation(name: str, images: Path, folder: Path) -> str:
     )
 
 
-def sides(name: str, job: str, images: Path, device: str, chosen: dict, eager: bool) -> dict[str, tuple[str, ...]]:
+def sides(
+    name: str, job: str, images: Path, device: str, chosen: dict, eager: bool
+) -> dict[str, tuple[str, ...]]:
     """The commands of all sides of one net and job; `chosen`: what PyTorch's eager mode is fastest with."""
     what, how = (job, name, str(images), device), (chosen["choice"], str(chosen["threads"]))
     commands = {
@@ -143,7 +155,9 @@ def sides(name: str, job: str, images: Path, device: str, chosen: dict, eager: b
     return commands
 
 
-def worker(side: str, job: str, name: str, path: str, device: str, choice: str = "", threads: str = "") -> None:
+def worker(
+    side: str, job: str, name: str, path: str, device: str, choice: str = "", threads: str = ""
+) -> None:
     """PyTorch's process: it chooses the order of maps and the threads, or does steps or draws with what was chosen."""
     import numpy as np
     import torch
@@ -153,11 +167,15 @@ def worker(side: str, job: str, name: str, path: str, device: str, choice: str =
 
     torch.manual_seed(0)
     place = torch.device({"cpu": "cpu", "gpu": "cuda"}[device])
-    wanted = np.load(path, mmap_mode="r")[: None if job == "train" else 1]  # samples are drawn without
+    wanted = np.load(path, mmap_mode="r")[
+        : None if job == "train" else 1
+    ]  # samples are drawn without
     images = torch.from_numpy(np.array(wanted)).permute(0, 3, 1, 2).contiguous().to(place)
 
     def make(layout: str) -> Callable[[int], None]:
-        return JOBS[job](name, images, LAYOUTS[layout], functools.partial(wrapped, compiled=side == "compile"))
+        return JOBS[job](
+            name, images, LAYOUTS[layout], functools.partial(wrapped, compiled=side == "compile")
+        )
 
     if side == "choose":
         choose({layout: make(layout) for layout in list(LAYOUTS)[: 2 if name == "unet" else 1]})
@@ -181,15 +199,25 @@ def table(name: str, job: str, workers: dict[str, Worker], chosen: dict) -> str:
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line; of this process by default."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.diffusion", description="Diffusion beside PyTorch.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.diffusion", description="Diffusion beside PyTorch."
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="length of a block")
     parser.add_argument("--rounds", type=int, default=9, help="blocks of every side")
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
     parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(JOBS))
-    parser.add_argument("--eager", action="store_true", help="leave out torch.compile, which takes minutes to start")
-    parser.add_argument("--profile", action="store_true", help="where the time goes, on one core, eager only")
-    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="gpu: bfloat16 on both sides")
-    parser.add_argument("--quick", action="store_true", help="only whether it runs: the numbers mean nothing")
+    parser.add_argument(
+        "--eager", action="store_true", help="leave out torch.compile, which takes minutes to start"
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="where the time goes, on one core, eager only"
+    )
+    parser.add_argument(
+        "--device", choices=("cpu", "gpu"), default="cpu", help="gpu: bfloat16 on both sides"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="only whether it runs: the numbers mean nothing"
+    )
     args = parser.parse_args(argv)
     args.eager = args.eager or args.profile
     if args.quick:
@@ -201,7 +229,9 @@ def compare(images: Path, folder: Path, args: argparse.Namespace) -> Iterator[Ro
     """Prints what agrees, then a table for every net and job; yields what was measured as it comes."""
     if args.profile:
         profile.one_core()
-    os.environ["JAX_PLATFORMS"] = "cpu"  # both sides are compared there, in float32, wherever they are timed
+    os.environ["JAX_PLATFORMS"] = (
+        "cpu"  # both sides are compared there, in float32, wherever they are timed
+    )
     for name in args.nets:
         print(same_computation(name, images, folder), flush=True)
     _place(args.device)
@@ -209,7 +239,9 @@ def compare(images: Path, folder: Path, args: argparse.Namespace) -> Iterator[Ro
         for job in args.jobs:
             chosen = answer("diffusion", "worker", "choose", job, name, str(images), args.device)
             commands = sides(name, job, images, args.device, chosen, args.eager)
-            workers = measure(commands, args.seconds, args.rounds, 1, (COMPILED,), profile.STEPS * args.profile)
+            workers = measure(
+                commands, args.seconds, args.rounds, 1, (COMPILED,), profile.STEPS * args.profile
+            )
             print("\n" + table(name, job, workers, chosen), flush=True)
             if args.profile:
                 print("\n" + profile.table(workers[EAGER], workers[OURS]), flush=True)
@@ -217,7 +249,9 @@ def compare(images: Path, folder: Path, args: argparse.Namespace) -> Iterator[Ro
 
 
 def _place(device: str) -> None:
-    os.environ["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[device]  # of the workers; without one JAX ends them
+    os.environ["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[
+        device
+    ]  # of the workers; without one JAX ends them
 
 
 def main() -> None:
@@ -228,7 +262,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images.npy"
         data = save_images(images)
-        print(f"{machine()}; {args.device}; {data}; {args.rounds} rounds of {args.seconds:g} s\n", flush=True)
+        print(
+            f"{machine()}; {args.device}; {data}; {args.rounds} rounds of {args.seconds:g} s\n",
+            flush=True,
+        )
         for _ in compare(images, Path(folder), args):
             pass
 

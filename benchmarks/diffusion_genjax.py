@@ -13,13 +13,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.common import CHECKED, LR
-from benchmarks.diffusion import CHANNELS, CLASSES, DECAY, DROP, FIRST, NETS, SAMPLES, SIDE, STD, STEPS
+from benchmarks.diffusion import (
+    CHANNELS,
+    CLASSES,
+    DECAY,
+    DROP,
+    FIRST,
+    NETS,
+    SAMPLES,
+    SIDE,
+    STD,
+    STEPS,
+)
 from benchmarks.turns import blocks
 from benchmarks.vae_genjax import Images, experiment, step
 from genjax.config import edit
 from genjax.core import Spec, State, example_keys, example_normal, guarded
 from genjax.data import train_batches
-from genjax.data.images import signed
 from genjax.diffusion import gaussian, named, times
 from genjax.diffusion.gaussian import Diffusion
 from genjax.diffusion.samplers import Euler
@@ -27,11 +37,15 @@ from genjax.diffusion.schedules import Times
 from genjax.ema import Decay
 from genjax.nets import DiT, UNet
 from genjax.optim import Adam
-from genjax.train import Run, start
+from genjax.pictures.draw import signed
+from genjax.training.loop import Run, start
 
 SPEC = Spec((SIDE, SIDE, CHANNELS), CLASSES)
 FAMILIES = {"dit": DiT, "unet": UNet}
-TYPES = {"cpu": ("float32", 1024), "gpu": ("bfloat16", 8192)}  # to compute in; size of the products of the peak
+TYPES = {
+    "cpu": ("float32", 1024),
+    "gpu": ("bfloat16", 8192),
+}  # to compute in; size of the products of the peak
 NOISE = 0.1  # added to all weights before the check: layers that start at zero would hide what is before them
 
 
@@ -74,7 +88,9 @@ def perturbed(state: State) -> State:
     """The state with seeded noise on all its weights, the average with them."""
     leaves, tree = jax.tree.flatten(state.params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
-    noisy = [p + NOISE * jax.random.normal(key, p.shape) for key, p in zip(keys, leaves, strict=True)]
+    noisy = [
+        p + NOISE * jax.random.normal(key, p.shape) for key, p in zip(keys, leaves, strict=True)
+    ]
     params = jax.tree.unflatten(tree, noisy)
     return state.replace(params=params, ema=params)
 
@@ -109,7 +125,9 @@ def folded(place: str, p: np.ndarray) -> np.ndarray:
         return p.reshape(2, 2, -1, p.shape[-1])
     if re.fullmatch(r"up_\d+/(kernel|bias)", place):  # [..., 4, C] -> [..., C, 4]
         return p.reshape(*p.shape[:-1], 4, -1).swapaxes(-1, -2).reshape(p.shape)
-    if place == "patches/kernel" and p.ndim == 2:  # [patch * patch * C, width] -> [patch, patch, C, width]
+    if (
+        place == "patches/kernel" and p.ndim == 2
+    ):  # [patch * patch * C, width] -> [patch, patch, C, width]
         side = round((p.shape[0] / CHANNELS) ** 0.5)
         return p.reshape(side, side, CHANNELS, -1)
     return p
@@ -135,7 +153,11 @@ def check(name: str, path: str, out: str) -> None:
     batch = next(batches)
     state = perturbed(jax.jit(algorithm.init)(key, batch))
     saved = torch_names(state.params["net"]) | {"z": [], "t": [], "label": [], "target": []}
-    found = {"parameters": sum(p.size for p in jax.tree.leaves(state.params)), "loss": [], "grad_norm": []}
+    found = {
+        "parameters": sum(p.size for p in jax.tree.leaves(state.params)),
+        "loss": [],
+        "grad_norm": [],
+    }
     step_fn = jax.jit(guarded(algorithm.step)).lower(key, state, batch).compile()
     found["flops"] = step_fn.cost_analysis()["flops"]
     for i in range(CHECKED):

@@ -74,7 +74,9 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: torch.Tensor, turn: Turn | None = None) -> torch.Tensor:
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each [B, heads, N, d]
+        q, k, v = (
+            self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )  # each [B, heads, N, d]
         q, k = self.q_norm(q), self.k_norm(k)
         if turn is not None:
             q, k = rotate(q, *turn), rotate(k, *turn)
@@ -93,7 +95,9 @@ class Block(nn.Module):
         self.mlp_1 = nn.Linear(mlp_ratio * width, width)
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor, turn: Turn) -> torch.Tensor:
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition)[:, None].chunk(6, -1)
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition)[:, None].chunk(
+            6, -1
+        )
         h = F.layer_norm(x, x.shape[-1:], eps=EPS) * (1 + scale1) + shift1
         x = x + gate1 * self.attention(h, turn)
         h = F.layer_norm(x, x.shape[-1:], eps=EPS) * (1 + scale2) + shift2
@@ -116,7 +120,9 @@ class DiT(nn.Module):
         self.patch, self.side, width = net.patch, SIDE // net.patch, net.width
         self.patches = nn.Conv2d(CHANNELS, width, net.patch, net.patch)
         self.condition = Condition(width)
-        self.blocks = nn.ModuleList(Block(width, net.heads, net.mlp_ratio) for _ in range(net.depth))
+        self.blocks = nn.ModuleList(
+            Block(width, net.heads, net.mlp_ratio) for _ in range(net.depth)
+        )
         self.modulation = nn.Linear(width, 2 * width)
         self.last = nn.Linear(width, net.patch**2 * CHANNELS)
         for name, value in zip(("cos", "sin"), turns(self.side, width // net.heads), strict=True):
@@ -129,7 +135,9 @@ class DiT(nn.Module):
             tokens = block(tokens, condition, (self.cos, self.sin))
         shift, scale = self.modulation(condition)[:, None].chunk(2, -1)
         tokens = self.last(F.layer_norm(tokens, tokens.shape[-1:], eps=EPS) * (1 + scale) + shift)
-        return F.pixel_shuffle(tokens.transpose(1, 2).unflatten(2, (self.side, self.side)), self.patch)
+        return F.pixel_shuffle(
+            tokens.transpose(1, 2).unflatten(2, (self.side, self.side)), self.patch
+        )
 
 
 def group_norm(width: int) -> nn.GroupNorm:
@@ -219,14 +227,20 @@ class Flow(nn.Module):
         with torch.autocast(z.device.type, torch.bfloat16, enabled=z.is_cuda):
             return self.net(scale * z, t, label).float()
 
-    def loss(self, z: torch.Tensor, t: torch.Tensor, label: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def loss(
+        self, z: torch.Tensor, t: torch.Tensor, label: torch.Tensor, target: torch.Tensor
+    ) -> torch.Tensor:
         """The mean square error of the velocity."""
         return F.mse_loss(self(z, t, label), target)
 
 
 def stepper(flow: Flow, wrap: Callable) -> tuple[Callable[..., torch.Tensor], Flow]:
     """A function that takes one step on (z, t, label, target) and returns the loss; the average of the weights."""
-    optimiser, loss_fn, taken = torch.optim.Adam(flow.parameters(), LR, fused=True), wrap(flow.loss), 0
+    optimiser, loss_fn, taken = (
+        torch.optim.Adam(flow.parameters(), LR, fused=True),
+        wrap(flow.loss),
+        0,
+    )
     average = copy.deepcopy(flow).requires_grad_(False)
     averaged, weights = list(average.parameters()), list(flow.parameters())
 
@@ -237,7 +251,9 @@ def stepper(flow: Flow, wrap: Callable) -> tuple[Callable[..., torch.Tensor], Fl
         loss.backward()
         optimiser.step()
         with torch.no_grad():
-            torch._foreach_lerp_(averaged, weights, 1.0 - min(DECAY, (1.0 + taken) / (10.0 + taken)))
+            torch._foreach_lerp_(
+                averaged, weights, 1.0 - min(DECAY, (1.0 + taken) / (10.0 + taken))
+            )
         taken += 1
         return loss.detach()
 
@@ -266,11 +282,17 @@ def labels_in_turn(n: int, device: torch.device) -> torch.Tensor:
     return torch.arange(n, device=device) % CLASSES
 
 
-def trainer(name: str, images: torch.Tensor, layout: torch.memory_format, wrap: Callable) -> Callable[[int], None]:
+def trainer(
+    name: str, images: torch.Tensor, layout: torch.memory_format, wrap: Callable
+) -> Callable[[int], None]:
     """A function that trains so many steps more; images are bytes [N, C, H, W]."""
     batch, device = NETS[name].batch, images.device
     step, _ = stepper(Flow(name).to(device, memory_format=layout), wrap)
-    labels, order, at = labels_in_turn(len(images), device), torch.randperm(len(images), device=device), 0
+    labels, order, at = (
+        labels_in_turn(len(images), device),
+        torch.randperm(len(images), device=device),
+        0,
+    )
 
     def train(steps: int) -> None:
         nonlocal order, at
@@ -287,7 +309,9 @@ def trainer(name: str, images: torch.Tensor, layout: torch.memory_format, wrap: 
     return train
 
 
-def sampler(name: str, images: torch.Tensor, layout: torch.memory_format, wrap: Callable) -> Callable[[int], None]:
+def sampler(
+    name: str, images: torch.Tensor, layout: torch.memory_format, wrap: Callable
+) -> Callable[[int], None]:
     """A function that makes so many draws of samples, each brought to the host."""
     flow = Flow(name).to(images.device, memory_format=layout).requires_grad_(False)
     velocity = wrap(flow.forward)
@@ -296,7 +320,9 @@ def sampler(name: str, images: torch.Tensor, layout: torch.memory_format, wrap: 
     @torch.inference_mode()
     def run(draws: int) -> None:
         for _ in range(draws):
-            draw(velocity, torch.randn(SAMPLES, CHANNELS, SIDE, SIDE, device=images.device), label).cpu()
+            draw(
+                velocity, torch.randn(SAMPLES, CHANNELS, SIDE, SIDE, device=images.device), label
+            ).cpu()
 
     return run
 
@@ -307,14 +333,23 @@ JOBS = {"train": trainer, "sample": sampler}
 def check(name: str, path: str, out: str) -> None:
     """Prints {"parameters", "loss", "grad_norm"} of Adam steps on the draws saved at `path`; saves samples at `out`."""
     given = {what: torch.from_numpy(array) for what, array in np.load(path).items()}
-    first = {what: given[what].permute(*range(given[what].ndim - 3), -1, -3, -2) for what in ("z", "target", "eps")}
+    first = {
+        what: given[what].permute(*range(given[what].ndim - 3), -1, -3, -2)
+        for what in ("z", "target", "eps")
+    }
     flow = Flow(name)
-    flow.net.load_state_dict({weight: given[weight] for weight in flow.net.state_dict()})  # a wrong shape raises
+    flow.net.load_state_dict(
+        {weight: given[weight] for weight in flow.net.state_dict()}
+    )  # a wrong shape raises
     step, average = stepper(flow, lambda f: f)
     found = {"parameters": sum(p.numel() for p in flow.parameters()), "loss": [], "grad_norm": []}
     for i in range(CHECKED):
-        found["loss"].append(step(first["z"][i], given["t"][i], given["label"][i], first["target"][i]).item())
-        found["grad_norm"].append(torch.cat([p.grad.flatten() for p in flow.parameters()]).double().norm().item())
+        found["loss"].append(
+            step(first["z"][i], given["t"][i], given["label"][i], first["target"][i]).item()
+        )
+        found["grad_norm"].append(
+            torch.cat([p.grad.flatten() for p in flow.parameters()]).double().norm().item()
+        )
     label = F.one_hot(labels_in_turn(SAMPLES, torch.device("cpu")), CLASSES).float()
     np.save(out, draw(average, first["eps"], label).permute(0, 2, 3, 1).numpy())
     print(json.dumps(found))

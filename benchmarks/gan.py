@@ -41,7 +41,11 @@ from benchmarks.turns import Worker
 
 TOLERANCE = 1e-4  # relative, of losses, gradient norms and samples in float32
 SIDE, CHANNELS = 28, 1  # of the images
-LATENT, LR, DECAY = 64, 2e-4, 0.999  # of z; of both players; of the average of the generator's weights
+LATENT, LR, DECAY = (
+    64,
+    2e-4,
+    0.999,
+)  # of z; of both players; of the average of the generator's weights
 CHECK_LR = 2e-5  # at LR the players turn so fast that rounding errors grow to 1e-3 in three steps
 SAMPLES, DRAWN = 64, 500  # samples in the check; in a draw that is timed
 BATCHES = 50  # made before the first block and then taken in turn
@@ -143,7 +147,9 @@ def same_computation(name: str, images: Path, folder: Path) -> str:
     theirs = answer("gan_torch", "check", name, str(saved), str(drawn))
     error = agreement(name, ours, theirs, TOLERANCE)
     apart = samples_agreement(name, np.load(saved)["samples"], np.load(drawn), TOLERANCE)
-    first = " and ".join(f"{disc:.4f}, {gen:.4f}" for disc, gen, *_ in (ours["loss"], theirs["loss"]))
+    first = " and ".join(
+        f"{disc:.4f}, {gen:.4f}" for disc, gen, *_ in (ours["loss"], theirs["loss"])
+    )
     return (
         f"{name}: {ours['parameters']:,} parameters on both sides, first losses (discriminator, generator) {first}; "
         f"losses and gradient norms of both players in {CHECKED} steps agree to {error:.0e}, samples from the averaged "
@@ -152,13 +158,17 @@ def same_computation(name: str, images: Path, folder: Path) -> str:
     )
 
 
-def sides(name: str, job: str, images: Path, chosen: dict, eager: bool) -> dict[str, tuple[str, ...]]:
+def sides(
+    name: str, job: str, images: Path, chosen: dict, eager: bool
+) -> dict[str, tuple[str, ...]]:
     """The commands of all sides of one pair and job; `chosen`: what PyTorch's eager mode is fastest with."""
     what, how = (job, name, str(images)), (chosen["choice"], str(chosen["threads"]))
     commands = {
         EAGER: ("gan", "worker", "eager", *what, *how),
         COMPILED: ("gan", "worker", "compile", *what, *how),
-        OURS: ("gan_genjax", "ours", name, str(images)) if job == "train" else ("gan", "draws", name, str(images)),
+        OURS: ("gan_genjax", "ours", name, str(images))
+        if job == "train"
+        else ("gan", "draws", name, str(images)),
     }
     if eager:
         del commands[COMPILED]
@@ -170,10 +180,12 @@ def draws(name: str, path: str) -> None:
     from benchmarks.diffusion_genjax import peak, sample
     from benchmarks.gan_genjax import model
     from benchmarks.vae_genjax import Images, experiment
-    from genjax.train import start
+    from genjax.training.loop import start
 
     with tempfile.TemporaryDirectory() as runs:
-        run, _ = start(experiment(Images(path), model(name), NETS[name].batch, 1, runs), "benchmark", name)
+        run, _ = start(
+            experiment(Images(path), model(name), NETS[name].batch, 1, runs), "benchmark", name
+        )
         sample(run, DRAWN, peak=peak("cpu"))
 
 
@@ -203,7 +215,11 @@ def worker(side: str, job: str, name: str, path: str, choice: str = "", threads:
     from benchmarks.vae_torch import choose, serve
 
     torch.manual_seed(0)
-    make = functools.partial(trainer, name, path) if job == "train" else functools.partial(sampler, name)
+    make = (
+        functools.partial(trainer, name, path)
+        if job == "train"
+        else functools.partial(sampler, name)
+    )
     if side == "choose":
         choose({choice: make(choice) for choice in (CHOICES if job == "train" else LAYOUTS)})
     else:
@@ -238,7 +254,9 @@ def stylegan2(size: str, rounds: int) -> str:
     for name, kind in found["kinds"].items():
         median, least, most = (1000 * f(kind["seconds"]) for f in (statistics.median, min, max))
         share = f"{kind['turns']} of {length}"
-        lines.append(f"| {name} | {share} | {median:.0f} ms ({least:.0f}, {most:.0f}) | {kind['first']:.1f} s |")
+        lines.append(
+            f"| {name} | {share} | {median:.0f} ms ({least:.0f}, {most:.0f}) | {kind['first']:.1f} s |"
+        )
     mean, least, most = (1000 * f(found["cycles"]) / length for f in (statistics.median, min, max))
     lines += [
         "",
@@ -250,15 +268,25 @@ def stylegan2(size: str, rounds: int) -> str:
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line; of this process by default."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gan", description="GANs beside PyTorch.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gan", description="GANs beside PyTorch."
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="length of a block")
-    parser.add_argument("--rounds", type=int, default=9, help="blocks of every side; of StyleGAN2: cycles")
+    parser.add_argument(
+        "--rounds", type=int, default=9, help="blocks of every side; of StyleGAN2: cycles"
+    )
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
     parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(JOBS))
-    parser.add_argument("--eager", action="store_true", help="leave out torch.compile, which takes minutes to start")
-    parser.add_argument("--profile", action="store_true", help="where the time goes, on one core, eager only")
+    parser.add_argument(
+        "--eager", action="store_true", help="leave out torch.compile, which takes minutes to start"
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="where the time goes, on one core, eager only"
+    )
     parser.add_argument("--stylegan2", action="store_true", help="only the steps of our StyleGAN2")
-    parser.add_argument("--quick", action="store_true", help="only whether it runs: the numbers mean nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="only whether it runs: the numbers mean nothing"
+    )
     args = parser.parse_args(argv)
     args.eager = args.eager or args.profile
     if args.quick:
@@ -276,7 +304,9 @@ def compare(images: Path, folder: Path, args: argparse.Namespace) -> Iterator[Ro
         for job in args.jobs:
             chosen = answer("gan", "worker", "choose", job, name, str(images))
             commands = sides(name, job, images, chosen, args.eager)
-            workers = measure(commands, args.seconds, args.rounds, 1, (COMPILED,), profile.STEPS * args.profile)
+            workers = measure(
+                commands, args.seconds, args.rounds, 1, (COMPILED,), profile.STEPS * args.profile
+            )
             print("\n" + table(name, job, workers, chosen), flush=True)
             if args.profile:
                 print("\n" + profile.table(workers[EAGER], workers[OURS]), flush=True)

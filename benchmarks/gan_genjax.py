@@ -16,10 +16,20 @@ import numpy as np
 
 from benchmarks.common import CHECKED
 from benchmarks.diffusion_genjax import peak
-from benchmarks.gan import BATCHES, CHANNELS, CHECK_LR, DECAY, LATENT, LR, NETS, SAMPLES, SIDE, STYLES
+from benchmarks.gan import (
+    BATCHES,
+    CHANNELS,
+    CHECK_LR,
+    DECAY,
+    LATENT,
+    LR,
+    NETS,
+    SAMPLES,
+    SIDE,
+    STYLES,
+)
 from benchmarks.turns import blocks
 from benchmarks.vae_genjax import Images, experiment, turned
-from genjax import platform
 from genjax.config import edit
 from genjax.core import Spec, State, guarded
 from genjax.data import train_batches
@@ -27,6 +37,8 @@ from genjax.ema import Decay
 from genjax.gan import named, stylegan2
 from genjax.gan.gan import GAN, latents
 from genjax.gan.penalties import R1, R2
+from genjax.machine import platform
+from genjax.machine.parallel import Jit
 from genjax.nets import (
     DcganDiscriminator,
     DcganGenerator,
@@ -36,8 +48,7 @@ from genjax.nets import (
     StyleSynthesis,
 )
 from genjax.optim import Adam
-from genjax.parallel import Jit
-from genjax.train import IN_FLIGHT, Run, start
+from genjax.training.loop import IN_FLIGHT, Run, start
 
 SPEC = Spec((SIDE, SIDE, CHANNELS))
 FAMILIES = {
@@ -50,7 +61,11 @@ NOISE = 0.03  # added to all weights before the check: layers that start at zero
 def model(name: str, lr: float = LR) -> GAN:
     """The config of one row of the table."""
     net, (cfg, gen, disc) = NETS[name], FAMILIES[name]
-    sizes = {field: getattr(net, field) for field in ("widths", "patch", "expansion") if hasattr(net, field)}
+    sizes = {
+        field: getattr(net, field)
+        for field in ("widths", "patch", "expansion")
+        if hasattr(net, field)
+    }
     tx = Adam(lr, *net.betas)
     changes = {
         "latent": LATENT,
@@ -68,7 +83,9 @@ def perturbed(state: State) -> State:
     """The state with seeded noise on all its weights, the average of the generator's with them."""
     leaves, tree = jax.tree.flatten(state.params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
-    noisy = [p + NOISE * jax.random.normal(key, p.shape) for key, p in zip(keys, leaves, strict=True)]
+    noisy = [
+        p + NOISE * jax.random.normal(key, p.shape) for key, p in zip(keys, leaves, strict=True)
+    ]
     params = jax.tree.unflatten(tree, noisy)
     return state.replace(params=params, ema={"gen": params["gen"]})
 
@@ -76,7 +93,9 @@ def perturbed(state: State) -> State:
 def draws(key: jax.Array, index: jax.Array) -> dict[str, jax.Array]:
     """z of both players as `genjax.gan.gan.step` draws them; if that changes, the two sides disagree."""
     turns = {"z_disc": jax.random.fold_in(key, 0), "z_gen": jax.random.fold_in(key, 1)}
-    return {name: latents(jax.random.split(turn, 3)[0], index, LATENT) for name, turn in turns.items()}
+    return {
+        name: latents(jax.random.split(turn, 3)[0], index, LATENT) for name, turn in turns.items()
+    }
 
 
 # DCGAN's parameters with an axis that runs over (pixels, channels) here and over (channels, pixels) in PyTorch:
@@ -88,7 +107,13 @@ FOLDED = (
     (r"disc/Conv_\d/kernel", 2, 4),
     (r"disc/Dense_0/kernel", 0, PIXELS),
 )
-NAMES = ((r"_(\d)", r".\1"), ("dense.0", "dense"), ("groupnorm", "norm"), (r"(kernel|scale)$", "weight"), ("/", "."))
+NAMES = (
+    (r"_(\d)", r".\1"),
+    ("dense.0", "dense"),
+    ("groupnorm", "norm"),
+    (r"(kernel|scale)$", "weight"),
+    ("/", "."),
+)
 AXES = {1: (0,), 2: (1, 0), 3: (2, 0, 1), 4: (3, 2, 0, 1)}  # of ours, in PyTorch's order
 
 
@@ -116,7 +141,11 @@ def check(name: str, path: str, out: str) -> None:
     batch = next(batches)
     state = perturbed(jax.jit(algorithm.init)(key, batch))
     saved = torch_names(name, state.params) | {"image": [], "z_disc": [], "z_gen": []}
-    found = {"parameters": sum(p.size for p in jax.tree.leaves(state.params)), "loss": [], "grad_norm": []}
+    found = {
+        "parameters": sum(p.size for p in jax.tree.leaves(state.params)),
+        "loss": [],
+        "grad_norm": [],
+    }
     step_fn = jax.jit(guarded(algorithm.step)).lower(key, state, batch).compile()
     found["flops"] = step_fn.cost_analysis()["flops"]
     for i in range(CHECKED):
@@ -134,11 +163,13 @@ def check(name: str, path: str, out: str) -> None:
 
 
 def train(run: Run) -> None:
-    """Blocks of steps as `genjax.train.train` dispatches them, on batches that lie ready."""
+    """Blocks of steps as `genjax.training.loop.train` dispatches them, on batches that lie ready."""
     exp = run.exp
     step_fn = exp.layout.train(guarded(run.algorithm.step), run.state)
     made = itertools.islice(train_batches(run.source, exp.seed, 0, exp.batch), BATCHES)
-    ready = itertools.cycle([exp.layout.put({k: v[None] for k, v in batch.items()}, 1) for batch in made])
+    ready = itertools.cycle(
+        [exp.layout.put({k: v[None] for k, v in batch.items()}, 1) for batch in made]
+    )
     state, key, pending = run.state, run.key(0), []
     for steps in blocks(peak=peak("cpu")):
         for _ in range(steps):
@@ -154,11 +185,18 @@ def train(run: Run) -> None:
 def ours(name: str, path: str) -> None:
     """The worker of the table."""
     with tempfile.TemporaryDirectory() as runs:
-        run, _ = start(experiment(Images(path), model(name), NETS[name].batch, 1, runs), "benchmark", name)
+        run, _ = start(
+            experiment(Images(path), model(name), NETS[name].batch, 1, runs), "benchmark", name
+        )
         train(run)
 
 
-KINDS = {(False, False): "plain", (False, True): "path length", (True, False): "R1", (True, True): "both"}
+KINDS = {
+    (False, False): "plain",
+    (False, True): "path length",
+    (True, False): "R1",
+    (True, True): "both",
+}
 
 
 def kind(step: Callable) -> str:
@@ -173,7 +211,9 @@ def style(size: str, rounds: str, begun: str) -> None:
     """
     net, layout = STYLES[size], Jit()
     spec = Spec((net.side, net.side, 3))
-    cfg = stylegan2.StyleGAN2(synthesis=StyleSynthesis(net.widths), disc=StyleDiscriminator(net.widths))
+    cfg = stylegan2.StyleGAN2(
+        synthesis=StyleSynthesis(net.widths), disc=StyleDiscriminator(net.widths)
+    )
     algorithm, key = cfg(spec), jax.random.key(0)
     image = np.random.default_rng(0).integers(0, 256, (net.batch, *spec.shape), np.uint8)
     batch = {"image": image, "index": np.arange(net.batch, dtype=np.uint32)}
@@ -192,15 +232,22 @@ def style(size: str, rounds: str, begun: str) -> None:
 
     turns = [kind(step) for step in algorithm.cycle]
     first = {turns[0]: timed(turns[0])}
-    found = {"parameters": sum(p.size for p in jax.tree.leaves(state.params)), "start": time.time() - float(begun)}
+    found = {
+        "parameters": sum(p.size for p in jax.tree.leaves(state.params)),
+        "start": time.time() - float(begun),
+    }
     first |= {name: timed(name) for name in dict.fromkeys(turns[1:]) if name not in first}
     cycles = [[timed(name) for name in turns] for _ in range(int(rounds))]
     found |= {"cycles": [sum(cycle) for cycle in cycles], "peak": platform.peak_memory()}
-    seconds = {name: [s for cycle in cycles for n, s in zip(turns, cycle, strict=True) if n == name] for name in first}
+    seconds = {
+        name: [s for cycle in cycles for n, s in zip(turns, cycle, strict=True) if n == name]
+        for name in first
+    }
     for name in set(steps) - set(first):
         first[name], seconds[name] = timed(name), [timed(name) for _ in range(int(rounds))]
     found["kinds"] = {
-        name: {"turns": turns.count(name), "first": first[name], "seconds": seconds[name]} for name in KINDS.values()
+        name: {"turns": turns.count(name), "first": first[name], "seconds": seconds[name]}
+        for name in KINDS.values()
     }
     print(json.dumps(found))
 

@@ -35,7 +35,9 @@ def group_norms(widths: tuple[int, ...]) -> nn.ModuleList:
 
 def convolutions(inputs: tuple[int, ...], outputs: tuple[int, ...]) -> nn.ModuleList:
     """3x3, the same size."""
-    return nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(inputs, outputs, strict=True))
+    return nn.ModuleList(
+        nn.Conv2d(a, b, 3, padding=1) for a, b in zip(inputs, outputs, strict=True)
+    )
 
 
 class DcganGenerator(nn.Module):
@@ -60,7 +62,9 @@ class DcganDiscriminator(nn.Module):
 
     def __init__(self, net: Dcgan):
         super().__init__()
-        self.conv = convolutions(tuple(4 * width for width in (CHANNELS, *net.widths[:-1])), net.widths)
+        self.conv = convolutions(
+            tuple(4 * width for width in (CHANNELS, *net.widths[:-1])), net.widths
+        )
         self.norm = group_norms(net.widths[1:])
         self.dense = nn.Linear((SIDE // 2 ** len(net.widths)) ** 2 * net.widths[-1], 1)
 
@@ -76,7 +80,9 @@ class Block(nn.Module):
     def __init__(self, width: int, inner: int):
         super().__init__()
         sizes = ((width, inner, 1), (inner, inner, 3), (inner, width, 1))
-        self.conv = nn.ModuleList(nn.Conv2d(a, b, k, padding=k // 2, bias=i < 2) for i, (a, b, k) in enumerate(sizes))
+        self.conv = nn.ModuleList(
+            nn.Conv2d(a, b, k, padding=k // 2, bias=i < 2) for i, (a, b, k) in enumerate(sizes)
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         h = lrelu(self.conv[0](x))
@@ -103,7 +109,9 @@ class R3Generator(nn.Module):
         self.basis = nn.Parameter(torch.randn(widths[0], side, side))
         self.dense = nn.Linear(LATENT, widths[0], bias=False)
         between = [pointwise(a, b) for a, b in itertools.pairwise(widths)]
-        self.conv = nn.ModuleList([*between, pointwise(widths[-1], net.patch**2 * CHANNELS, bias=True)])
+        self.conv = nn.ModuleList(
+            [*between, pointwise(widths[-1], net.patch**2 * CHANNELS, bias=True)]
+        )
         self.block = nn.ModuleList(Block(width, net.expansion * width) for width in widths)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
@@ -122,7 +130,9 @@ class R3Discriminator(nn.Module):
         self.patch, widths = net.patch, net.widths
         side = SIDE // net.patch // 2 ** (len(widths) - 1)
         between = [pointwise(a, b) for a, b in itertools.pairwise(widths)]
-        self.conv = nn.ModuleList([pointwise(net.patch**2 * CHANNELS, widths[0], bias=True), *between])
+        self.conv = nn.ModuleList(
+            [pointwise(net.patch**2 * CHANNELS, widths[0], bias=True), *between]
+        )
         self.block = nn.ModuleList(Block(width, net.expansion * width) for width in widths)
         self.basis = nn.Parameter(torch.randn(widths[-1], side, side))
         self.dense = nn.Linear(widths[-1], 1, bias=False)
@@ -177,10 +187,18 @@ class Game(nn.Module):
         """The discriminator's loss with R1 and R2."""
         with torch.no_grad():
             x = torch.cat([signed(image), self.gen(z)])
-        scores, slopes = zip(*(self.judge(self.disc, part) for part in x.chunk(self.calls)), strict=True)
+        scores, slopes = zip(
+            *(self.judge(self.disc, part) for part in x.chunk(self.calls)), strict=True
+        )
         real, fake = torch.cat(scores).chunk(2)
-        loss = F.softplus(fake - real) if self.net.relativistic else F.softplus(-real) + F.softplus(fake)
-        return loss.mean() + 0.5 * self.net.gamma * sum(slope.square().sum() for slope in slopes) / len(image)
+        loss = (
+            F.softplus(fake - real)
+            if self.net.relativistic
+            else F.softplus(-real) + F.softplus(fake)
+        )
+        return loss.mean() + 0.5 * self.net.gamma * sum(
+            slope.square().sum() for slope in slopes
+        ) / len(image)
 
     def gen_loss(self, image: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """The generator's loss; only the relativistic game looks at the images."""
@@ -208,7 +226,10 @@ def stepper(
     """A function that takes a step on (image, z of the discriminator's turn, z of the generator's) and returns both
     losses; the averaged generator."""
     gen, disc, taken = game.gen, game.disc, 0
-    optimisers = [torch.optim.Adam(player.parameters(), lr, game.net.betas, fused=True) for player in (disc, gen)]
+    optimisers = [
+        torch.optim.Adam(player.parameters(), lr, game.net.betas, fused=True)
+        for player in (disc, gen)
+    ]
     losses = wrap(game.disc_loss), wrap(game.gen_loss)
     average = copy.deepcopy(gen).requires_grad_(False)
     averaged, weights = list(average.parameters()), list(gen.parameters())
@@ -220,14 +241,18 @@ def stepper(
         optimisers[player].step()
         return loss.detach()
 
-    def step(image: torch.Tensor, z_disc: torch.Tensor, z_gen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def step(
+        image: torch.Tensor, z_disc: torch.Tensor, z_gen: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         nonlocal taken
         disc.requires_grad_(True)
         of_disc = descend(0, image, z_disc)
         disc.requires_grad_(False)
         of_gen = descend(1, image, z_gen)
         with torch.no_grad():
-            torch._foreach_lerp_(averaged, weights, 1.0 - min(DECAY, (1.0 + taken) / (10.0 + taken)))
+            torch._foreach_lerp_(
+                averaged, weights, 1.0 - min(DECAY, (1.0 + taken) / (10.0 + taken))
+            )
         taken += 1
         return of_disc, of_gen
 
@@ -244,7 +269,11 @@ CHOICES = {  # name -> (memory format, calls)
 def trainer(name: str, path: str, choice: str, compiled: bool = False) -> Callable[[int], None]:
     """A function that trains so many steps more, on the first images of the file at `path`, batches lying ready."""
     batch, (layout, calls) = NETS[name].batch, CHOICES[choice]
-    wrap, sloped = (functools.partial(torch.compile, dynamic=False), by_func) if compiled else (as_is, by_autograd)
+    wrap, sloped = (
+        (functools.partial(torch.compile, dynamic=False), by_func)
+        if compiled
+        else (as_is, by_autograd)
+    )
     step, _ = stepper(Game(name, calls, sloped).to(memory_format=layout), wrap)
     images = np.array(np.load(path, mmap_mode="r")[: BATCHES * batch])
     ready = itertools.cycle(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().split(batch))
@@ -268,12 +297,16 @@ def check(name: str, path: str, out: str) -> None:
     """Prints {"parameters", "loss", "grad_norm"} of steps on the draws saved at `path`; saves samples at `out`."""
     given = {what: torch.from_numpy(array) for what, array in np.load(path).items()}
     game = Game(name)
-    game.load_state_dict({weight: given[weight] for weight in game.state_dict()})  # a wrong shape raises
+    game.load_state_dict(
+        {weight: given[weight] for weight in game.state_dict()}
+    )  # a wrong shape raises
     step, average = stepper(game, as_is, CHECK_LR)
     found = {"parameters": sum(p.numel() for p in game.parameters()), "loss": [], "grad_norm": []}
     for i in range(CHECKED):
         image = given["image"][i].permute(0, 3, 1, 2)
-        found["loss"] += [loss.item() for loss in step(image, given["z_disc"][i], given["z_gen"][i])]
+        found["loss"] += [
+            loss.item() for loss in step(image, given["z_disc"][i], given["z_gen"][i])
+        ]
         found["grad_norm"] += [norm(player) for player in (game.disc, game.gen)]
     samples = 0.5 * (average(given["z"]) + 1.0)
     np.save(out, samples.permute(0, 2, 3, 1).numpy())

@@ -62,7 +62,9 @@ BASES = {
 }
 BATCHES = (16, 32, 64, 128, 256)
 AXES = {
-    "batch": Axis("Training against the batch", "batch", "train", dict.fromkeys(BASES, BATCHES), {}),
+    "batch": Axis(
+        "Training against the batch", "batch", "train", dict.fromkeys(BASES, BATCHES), {}
+    ),
     "width": Axis(
         "Training against the width",
         "width",
@@ -84,8 +86,20 @@ AXES = {
         dict.fromkeys(("dit", "mlp", "conv"), (1, 2, 4)),
         {},
     ),
-    "steps": Axis("Sampling against Euler steps", "steps", "sample", dict.fromkeys(("dit", "unet"), (2, 4, 8, 16)), {}),
-    "images": Axis("Sampling against images", "batch", "sample", dict.fromkeys(("dit", "unet"), (16, 32, 64, 128)), {}),
+    "steps": Axis(
+        "Sampling against Euler steps",
+        "steps",
+        "sample",
+        dict.fromkeys(("dit", "unet"), (2, 4, 8, 16)),
+        {},
+    ),
+    "images": Axis(
+        "Sampling against images",
+        "batch",
+        "sample",
+        dict.fromkeys(("dit", "unet"), (16, 32, 64, 128)),
+        {},
+    ),
 }
 
 
@@ -96,7 +110,9 @@ def exponent(sizes: Sequence[float], times: Sequence[float]) -> float:
     """k of time ~ size^k by least squares on the logarithms; nan for fewer than two sizes."""
     if len(sizes) < 2:
         return math.nan
-    return statistics.linear_regression([math.log(n) for n in sizes], [math.log(t) for t in times]).slope
+    return statistics.linear_regression(
+        [math.log(n) for n in sizes], [math.log(t) for t in times]
+    ).slope
 
 
 def upper(values: Sequence) -> Sequence:
@@ -104,7 +120,9 @@ def upper(values: Sequence) -> Sequence:
     return values[min(len(values) // 2, max(len(values) - 2, 0)) :]
 
 
-def exponents(sizes: Sequence[float], rates: Sequence[Sequence[float]]) -> dict[str, tuple[float, float, float]]:
+def exponents(
+    sizes: Sequence[float], rates: Sequence[Sequence[float]]
+) -> dict[str, tuple[float, float, float]]:
     """{"upper half", "whole range": (median, least, most) of k over the rounds}; rates [steps/s] by size, by round."""
     found = {"upper half": [], "whole range": []}
     for round_ in zip(*rates, strict=True):
@@ -129,7 +147,9 @@ def algorithm(point: Point) -> Any:
     if point.net == "dit":
         return edit(model("dit"), {**steps, "net.width": w, "net.depth": point.depth})
     if point.net == "unet":
-        return edit(model("unet"), {**steps, "net.widths": (w, 2 * w), "net.attention": (point.side // 4,)})
+        return edit(
+            model("unet"), {**steps, "net.widths": (w, 2 * w), "net.attention": (point.side // 4,)}
+        )
     if point.net == "mlp":
         return VAE(32, MLP((2 * w, w)), MLP((w, 2 * w)), optimiser=Adam(1e-3))
     return VAE(32, ConvEncoder((w, 2 * w)), ConvDecoder((w, 2 * w)), optimiser=Adam(1e-3))
@@ -144,7 +164,12 @@ def images(point: Point) -> dict[str, Any]:
     index = np.arange(point.batch, dtype=np.uint32)
     shape = (point.batch, point.side, point.side, 1)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    return {"image": pixels, "label": (index % CLASSES).astype(np.int32), "index": index, "position": index}
+    return {
+        "image": pixels,
+        "label": (index % CLASSES).astype(np.int32),
+        "index": index,
+        "position": index,
+    }
 
 
 def program(point: Point) -> tuple[Callable[[int], None], dict[str, float]]:
@@ -153,19 +178,24 @@ def program(point: Point) -> tuple[Callable[[int], None], dict[str, float]]:
 
     from benchmarks.diffusion import CLASSES
     from genjax.core import Spec, guarded
-    from genjax.parallel import Jit, Mesh
+    from genjax.machine.parallel import Jit, Mesh
 
     layout = Mesh() if point.devices else Jit()
     built = algorithm(point)(Spec((point.side, point.side, 1), CLASSES))
     key, batch = jax.random.key(0), images(point)
     state = layout.init(built.init, key, {name: array[:1] for name, array in batch.items()})
     if point.job == "train":
-        step, stacked = layout.train(guarded(built.step), state), {name: x[None] for name, x in batch.items()}
+        step, stacked = (
+            layout.train(guarded(built.step), state),
+            {name: x[None] for name, x in batch.items()},
+        )
         compiled, known = _compiled(step, key, state, {}, layout.put(stacked, 1))
         return _training(compiled, layout, key, state, stacked), known
     given = {name: batch[name] for name in ("index", "label")}
     compiled, known = _compiled(layout.apply(built.sample), key, state, layout.put(given))
-    return lambda n: [jax.device_get(compiled(key, state, layout.put(given))) for _ in range(n)], known
+    return lambda n: [
+        jax.device_get(compiled(key, state, layout.put(given))) for _ in range(n)
+    ], known
 
 
 def _compiled(fn: Any, *args: Any) -> tuple[Any, dict[str, float]]:
@@ -175,7 +205,9 @@ def _compiled(fn: Any, *args: Any) -> tuple[Any, dict[str, float]]:
     return compiled, known | {"planned": compiled.memory_analysis().temp_size_in_bytes / 2**20}
 
 
-def _training(compiled: Callable, layout: Any, key: Any, state: Any, stacked: dict) -> Callable[[int], None]:
+def _training(
+    compiled: Callable, layout: Any, key: Any, state: Any, stacked: dict
+) -> Callable[[int], None]:
     import jax
 
     def run(n: int) -> None:
@@ -226,7 +258,10 @@ def row(net: str, workers: dict[int, Worker]) -> str:
     found = exponents(list(workers), [worker.rates for worker in workers.values()])
     fits = [f"{k:.2f} ({least:.2f}, {most:.2f})" for k, least, most in found.values()]
     times = listed(".1f", lambda worker: 1000.0 / statistics.median(worker.rates))
-    peak, planned = listed(".0f", lambda worker: worker.peak), listed(".0f", lambda worker: worker.hello["planned"])
+    peak, planned = (
+        listed(".0f", lambda worker: worker.peak),
+        listed(".0f", lambda worker: worker.hello["planned"]),
+    )
     seconds = listed(".1f", lambda worker: worker.hello["compile"])
     return f"| {' | '.join([net, times, *fits, peak, planned, seconds])} |"
 
@@ -237,7 +272,9 @@ def fixed(axis: Axis, nets: Sequence[str]) -> str:
     for net in nets:
         base = BASES[net]._replace(**axis.base)
         kept = {"batch": base.batch, "width": base.width, "side": base.side}
-        said.append(f"{net} {', '.join(f'{name} {n}' for name, n in kept.items() if name != axis.field)}")
+        said.append(
+            f"{net} {', '.join(f'{name} {n}' for name, n in kept.items() if name != axis.field)}"
+        )
     return "; ".join(said)
 
 
@@ -257,26 +294,36 @@ def table(name: str, args: argparse.Namespace) -> None:
     )
     for net in nets:
         line = points(axis, net, args.quick)
-        commands = {str(size): ("growth", "point", *map(str, point)) for size, point in line.items()}
+        commands = {
+            str(size): ("growth", "point", *map(str, point)) for size, point in line.items()
+        }
         workers = measure(commands, args.seconds, args.rounds, 1)
         print(row(net, {int(size): worker for size, worker in workers.items()}), flush=True)
 
 
 def machine() -> str:
     """Cores, processor and versions."""
-    from genjax.platform import cpu_model
+    from genjax.machine.platform import cpu_model
 
     jax = f"jax {importlib.metadata.version('jax')}"
-    return ", ".join([f"{os.cpu_count()} cores", cpu_model().rsplit(" ", 1)[0], platform.python_version(), jax])
+    return ", ".join(
+        [f"{os.cpu_count()} cores", cpu_model().rsplit(" ", 1)[0], platform.python_version(), jax]
+    )
 
 
 def main(argv: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description="How our own cost grows.")
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of a block, one step at least")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.growth", description="How our own cost grows."
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="length of a block, one step at least"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="blocks of every point")
     parser.add_argument("--nets", nargs="+", choices=list(BASES), default=list(BASES))
     parser.add_argument("--axes", nargs="+", choices=list(AXES), default=list(AXES))
-    parser.add_argument("--quick", action="store_true", help="only whether it runs: the numbers mean nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="only whether it runs: the numbers mean nothing"
+    )
     args = parser.parse_args(argv)
     if args.quick:
         args.seconds, args.rounds = 0.05, 2

@@ -68,7 +68,9 @@ class Look(NamedTuple):
     threads: int
     compiles: int  # since its start
     step: int  # training steps done, by the last line of speed.jsonl
-    time: float  # of a step, median over the lines since the last look [s]; nan where there was none
+    time: (
+        float  # of a step, median over the lines since the last look [s]; nan where there was none
+    )
 
 
 class Slope(NamedTuple):
@@ -99,7 +101,11 @@ class Tail:
 
 def process(pid: int) -> tuple[float, int, int]:
     """(resident memory [MiB], open files, threads) of a running process, from Linux's /proc."""
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
+    status = dict(
+        line.split(":", 1)
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if ":" in line
+    )
     files = len(os.listdir(f"/proc/{pid}/fd"))
     return float(status["VmRSS"].split()[0]) / 1024.0, files, int(status["Threads"])
 
@@ -135,8 +141,12 @@ def slope(t: Sequence[float], y: Sequence[float]) -> Slope:
 def fits(looks: Sequence[Look]) -> tuple[Slope, Slope]:
     """(memory [MiB/hour], time of a step [% of its median an hour]) of the looks after the warm-up."""
     hours = [look.seconds / 3600.0 for look in looks]
-    typical = statistics.median([look.time for look in looks if math.isfinite(look.time)] or [math.nan])
-    return slope(hours, [look.memory for look in looks]), slope(hours, [100.0 * look.time / typical for look in looks])
+    typical = statistics.median(
+        [look.time for look in looks if math.isfinite(look.time)] or [math.nan]
+    )
+    return slope(hours, [look.memory for look in looks]), slope(
+        hours, [100.0 * look.time / typical for look in looks]
+    )
 
 
 def ends(looks: Sequence[Look], name: str) -> tuple[float, float]:
@@ -145,7 +155,9 @@ def ends(looks: Sequence[Look], name: str) -> tuple[float, float]:
     return statistics.median(values[:few]), statistics.median(values[-few:])
 
 
-def verdict(looks: Sequence[Look], code: int | None, limits: Limits = Limits()) -> tuple[list[str], list[str]]:
+def verdict(
+    looks: Sequence[Look], code: int | None, limits: Limits = Limits()
+) -> tuple[list[str], list[str]]:
     """(what is broken, what the run was too short to tell), a line each; `looks` are those after the warm-up."""
     broken, open_ = [], []
     if code != PREEMPTED:
@@ -154,20 +166,29 @@ def verdict(looks: Sequence[Look], code: int | None, limits: Limits = Limits()) 
         return [*broken, "nothing was seen after the warm-up"], open_
     if looks[-1].step <= looks[0].step:
         broken.append(f"no step was taken after step {looks[0].step}")
-    lines, minutes = zip(("memory", "time of a step"), fits(looks), limits[:2], strict=True), _minutes(looks)
+    lines, minutes = (
+        zip(("memory", "time of a step"), fits(looks), limits[:2], strict=True),
+        _minutes(looks),
+    )
     for what, found, limit in lines:
         if minutes < LEAST:
             open_.append(f"{what}: a line of {minutes:.1f} minutes, {LEAST:g} are needed")
         elif found.low > limit:
-            broken.append(f"{what} grows by {found.value:.1f} an hour, at least {found.low:.1f}: limit {limit:g}")
+            broken.append(
+                f"{what} grows by {found.value:.1f} an hour, at least {found.low:.1f}: limit {limit:g}"
+            )
         elif not found.high <= limit:
-            open_.append(f"{what}: the interval ({found.low:.1f}, {found.high:.1f}) reaches across the limit {limit:g}")
+            open_.append(
+                f"{what}: the interval ({found.low:.1f}, {found.high:.1f}) reaches across the limit {limit:g}"
+            )
     for name in ("files", "threads", "compiles"):
         first, last = ends(looks, name)
         if name == "compiles":
             first, last = looks[0].compiles, looks[-1].compiles
         if last - first > getattr(limits, name):
-            broken.append(f"{name} went from {first:g} to {last:g}: {getattr(limits, name)} more are allowed")
+            broken.append(
+                f"{name} went from {first:g} to {last:g}: {getattr(limits, name)} more are allowed"
+            )
     return broken, open_
 
 
@@ -182,7 +203,11 @@ def _minutes(looks: Sequence[Look]) -> float:
 
 # --- what is printed --------------------------------------------------------------------------------------------------
 
-HEAD = "| minutes | memory [MiB] | steps/s | time of a step [ms] | files | threads | compiles |\n" + "|---" * 7 + "|"
+HEAD = (
+    "| minutes | memory [MiB] | steps/s | time of a step [ms] | files | threads | compiles |\n"
+    + "|---" * 7
+    + "|"
+)
 
 
 def row(looks: Sequence[Look], before: Look | None) -> str:
@@ -214,8 +239,12 @@ def summary(looks: Sequence[Look], limits: Limits) -> str:
     for name in ("files", "threads"):
         first, last = ends(looks, name)
         lines.append(f"{name} {first:g} -> {last:g}, limit +{getattr(limits, name)}")
-    lines[0] = f"\nfrom minute {looks[0].seconds / 60:.1f}, step {looks[0].step}, to step {looks[-1].step}:"
-    return "\n".join([*lines, f"compiles {looks[0].compiles} -> {looks[-1].compiles}, limit +{limits.compiles}"])
+    lines[0] = (
+        f"\nfrom minute {looks[0].seconds / 60:.1f}, step {looks[0].step}, to step {looks[-1].step}:"
+    )
+    return "\n".join(
+        [*lines, f"compiles {looks[0].compiles} -> {looks[-1].compiles}, limit +{limits.compiles}"]
+    )
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------
@@ -226,12 +255,25 @@ class Child:
 
     def __init__(self, which: str, folder: Path):
         module, ablation, log, others = RUNS[which]
-        cadences = [f"--log_every={log}", *(f"--{what}_every={others}" for what in ("evaluate", "sample", "save"))]
-        command = [sys.executable, "-m", module, ablation, *cadences, *COMMON, f"--runs={folder / 'runs'}"]
+        cadences = [
+            f"--log_every={log}",
+            *(f"--{what}_every={others}" for what in ("evaluate", "sample", "save")),
+        ]
+        command = [
+            sys.executable,
+            "-m",
+            module,
+            ablation,
+            *cadences,
+            *COMMON,
+            f"--runs={folder / 'runs'}",
+        ]
         self.words, self.began = folder / "stderr", time.monotonic()
         self._file = self.words.open("wb")
         env = os.environ | {"JAX_LOG_COMPILES": "1"}
-        self.process = subprocess.Popen(command, env=env, stdout=self._file, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(
+            command, env=env, stdout=self._file, stderr=subprocess.STDOUT
+        )
         self._speed = Tail(lambda: next((folder / "runs").glob("*/*/speed.jsonl"), None))
         self._said = Tail(lambda: self.words)
         self._compiles, self._step = 0, 0
@@ -287,9 +329,13 @@ def watch(child: Child, minutes: float, row_minutes: float) -> list[Look]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0 healthy or too short to tell, 1 broken."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.health", description="A long run, watched.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.health", description="A long run, watched."
+    )
     parser.add_argument("--minutes", type=float, default=60.0, help="how long")
-    parser.add_argument("--warm", type=float, default=None, help="minutes left out of the fits; 5, or a quarter")
+    parser.add_argument(
+        "--warm", type=float, default=None, help="minutes left out of the fits; 5, or a quarter"
+    )
     parser.add_argument("--run", choices=list(RUNS), default="vae", help="what is trained")
     args = parser.parse_args(argv)
     warm = min(ROW, args.minutes / 4) if args.warm is None else args.warm
@@ -312,7 +358,11 @@ def tell(looks: Sequence[Look], code: int | None, last_words: Sequence[str]) -> 
     print(f"exit code {code}; its last words: {' / '.join(last_words)}")
     for line in open_:
         print(f"too short to tell: {line}")
-    print("\n".join(f"broken: {line}" for line in broken) if broken else "healthy, as far as can be told")
+    print(
+        "\n".join(f"broken: {line}" for line in broken)
+        if broken
+        else "healthy, as far as can be told"
+    )
     return int(bool(broken))
 
 

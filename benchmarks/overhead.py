@@ -23,11 +23,18 @@ def experiment(batch: int, chunk: int, runs: str):
     """A run that never ends, and never evaluates, draws or saves."""
     from genjax.ae.autoencoder import Autoencoder
     from genjax.data import Digits
-    from genjax.train import Experiment
+    from genjax.training.loop import Experiment
 
     never = 10**9
     cadence = {"evaluate_every": 0, "sample_every": 0, "save_every": never, "log_every": 1000}
-    exp = Experiment(data=Digits(), algorithm=Autoencoder(latent=1), steps=never, batch=batch, chunk=chunk, runs=runs)
+    exp = Experiment(
+        data=Digits(),
+        algorithm=Autoencoder(latent=1),
+        steps=never,
+        batch=batch,
+        chunk=chunk,
+        runs=runs,
+    )
     return exp.__class__(**{**exp.__dict__, **cadence})
 
 
@@ -39,7 +46,7 @@ def bare(run) -> None:
     from benchmarks.turns import blocks
     from genjax.core import guarded
     from genjax.data.batches import batch_at
-    from genjax.train import IN_FLIGHT
+    from genjax.training.loop import IN_FLIGHT
 
     exp = run.exp
     step = exp.layout.train(guarded(run.algorithm.step), run.state)
@@ -58,7 +65,7 @@ def bare(run) -> None:
 def worker(side: str, batch: int, chunk: int) -> None:
     """The process of one side."""
     from benchmarks.vae_genjax import loop
-    from genjax.train import start
+    from genjax.training.loop import start
 
     with tempfile.TemporaryDirectory() as runs:
         run, checkpoints = start(experiment(batch, chunk, runs), "benchmark", "overhead")
@@ -72,12 +79,18 @@ def rows(batch: int, seconds: float, rounds: int) -> list[str]:
     """Lines of the table for one batch size."""
     from benchmarks.common import measure
 
-    commands = {side: ("overhead", "worker", side, str(batch), chunk) for side, chunk in SIDES.items()}
+    commands = {
+        side: ("overhead", "worker", side, str(batch), chunk) for side, chunk in SIDES.items()
+    }
     workers, lines = measure(commands, seconds, rounds, 10), []
     for side, one in workers.items():
         more = [1e6 / a - 1e6 / b for a, b in zip(one.rates, workers["bare"].rates, strict=True)]
         took = 1e6 / statistics.median(one.rates)
-        over = "" if side == "bare" else f"{statistics.median(more):.0f} ({min(more):.0f}, {max(more):.0f})"
+        over = (
+            ""
+            if side == "bare"
+            else f"{statistics.median(more):.0f} ({min(more):.0f}, {max(more):.0f})"
+        )
         lines.append(f"| {batch} | {side} | {took:.0f} | {over} | {1e6 * one.cpu:.0f} |")
     return lines
 
@@ -90,8 +103,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="blocks of every side")
     parser.add_argument("--quick", action="store_true", help="does it run at all")
     args = parser.parse_args()
-    seconds, rounds, batches = (0.05, 2, BATCHES[:1]) if args.quick else (args.seconds, args.rounds, BATCHES)
-    print("| batch | | µs a step | more than bare, median (least, most) | CPU time, µs a step |\n|---|---|---|---|---|")
+    seconds, rounds, batches = (
+        (0.05, 2, BATCHES[:1]) if args.quick else (args.seconds, args.rounds, BATCHES)
+    )
+    print(
+        "| batch | | µs a step | more than bare, median (least, most) | CPU time, µs a step |\n|---|---|---|---|---|"
+    )
     for batch in batches:
         print("\n".join(rows(batch, seconds, rounds)), flush=True)
 

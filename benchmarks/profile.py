@@ -65,7 +65,9 @@ def _jax(found: Counter[str]) -> Iterator[None]:
             yield
         for path in Path(folder).rglob("*.xplane.pb"):
             data = jax.profiler.ProfileData.from_file(str(path))
-            for event in (event for plane in data.planes for line in plane.lines for event in line.events):
+            for event in (
+                event for plane in data.planes for line in plane.lines for event in line.events
+            ):
                 if any(name == "hlo_op" for name, _ in event.stats):
                     found[re.sub(r"[.\d]+$", "", event.name)] += 1e-9 * event.duration_ns
 
@@ -85,11 +87,25 @@ def table(reference: Worker, ours: Worker) -> str:
     sides = {worker.name: (worker, kinds(worker.operations)) for worker in (reference, ours)}
     lines = ["| one core, ms | " + " | ".join(sides) + " |", "|---" * 3 + "|"]
     for kind in filter(None, KINDS):
-        lines.append(f"| {kind} | " + " | ".join(f"{1000 * summed[kind]:.1f}" for _, summed in sides.values()) + " |")
-    rest = [1000 * max(worker.profiled - sum(summed.values()), 0.0) for worker, summed in sides.values()]
+        lines.append(
+            f"| {kind} | "
+            + " | ".join(f"{1000 * summed[kind]:.1f}" for _, summed in sides.values())
+            + " |"
+        )
+    rest = [
+        1000 * max(worker.profiled - sum(summed.values()), 0.0) for worker, summed in sides.values()
+    ]
     whole = [1000 * worker.profiled for worker, _ in sides.values()]
-    lines += [f"| {REST} | {rest[0]:.1f} | {rest[1]:.1f} |", f"| all | {whole[0]:.1f} | {whole[1]:.1f} |", ""]
+    lines += [
+        f"| {REST} | {rest[0]:.1f} | {rest[1]:.1f} |",
+        f"| all | {whole[0]:.1f} | {whole[1]:.1f} |",
+        "",
+    ]
     for name, (worker, _) in sides.items():
         most = Counter(worker.operations).most_common(LARGEST)
-        lines.append(f"Longest, {name}: " + ", ".join(f"`{op}` {1000 * seconds:.1f}" for op, seconds in most) + ".  ")
+        lines.append(
+            f"Longest, {name}: "
+            + ", ".join(f"`{op}` {1000 * seconds:.1f}" for op, seconds in most)
+            + ".  "
+        )
     return "\n".join(lines)

@@ -40,9 +40,14 @@ class Worker:
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  (its stderr, shown if it fails)
         self._compiled = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         # compiling takes memory and time: with a cache of compiled code both would depend on what ran here before
-        env = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false", "TORCHINDUCTOR_CACHE_DIR": self._compiled.name}
+        env = os.environ | {
+            "JAX_ENABLE_COMPILATION_CACHE": "false",
+            "TORCHINDUCTOR_CACHE_DIR": self._compiled.name,
+        }
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._said}
-        self._process = subprocess.Popen([sys.executable, "-m", module, *args], env=env, text=True, **pipes)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *args], env=env, text=True, **pipes
+        )
         self.hello = self._answer()
 
     def block(self, steps: int) -> float:
@@ -67,7 +72,9 @@ class Worker:
         self._compiled.cleanup()
 
     def _ask(self, what: str) -> dict[str, Any]:
-        with contextlib.suppress(BrokenPipeError):  # it has ended: there is no answer, and that is told
+        with contextlib.suppress(
+            BrokenPipeError
+        ):  # it has ended: there is no answer, and that is told
             self._process.stdin.write(f"{what}\n")
             self._process.stdin.flush()
         return self._answer()
@@ -77,7 +84,9 @@ class Worker:
         if not line:
             code = self._process.wait()
             self._said.seek(0)
-            raise Failed(f"{self.name}: the worker ended with exit code {code} and these words:\n{self._said.read()}")
+            raise Failed(
+                f"{self.name}: the worker ended with exit code {code} and these words:\n{self._said.read()}"
+            )
         return json.loads(line)
 
 
@@ -110,7 +119,11 @@ def peak_memory() -> float:
 
 
 def alternate(
-    workers: list[Worker], seconds: float, rounds: int, multiple: int = 10, optional: tuple[str, ...] = ()
+    workers: list[Worker],
+    seconds: float,
+    rounds: int,
+    multiple: int = 10,
+    optional: tuple[str, ...] = (),
 ) -> list[Worker]:
     """Fills `worker.rates` [steps/s], one a round, with blocks of about `seconds` and a multiple of `multiple` steps.
 

@@ -77,7 +77,9 @@ def same_computation(name: str, images: Path, folder: Path) -> str:
     theirs = answer("vae_torch", "check", name, str(saved), str(drawn))
     errors = [agreement(f"{name}, {way}", ours, found, TOLERANCE) for way, found in theirs.items()]
     mine = np.load(saved)["samples"]
-    apart = [samples_agreement(f"{name}, {way}", mine, x, TOLERANCE) for way, x in np.load(drawn).items()]
+    apart = [
+        samples_agreement(f"{name}, {way}", mine, x, TOLERANCE) for way, x in np.load(drawn).items()
+    ]
     first = " and ".join(f"{side['loss'][0]:.4f}" for side in (ours, next(iter(theirs.values()))))
     return (
         f"{name}: {ours['parameters']:,} parameters on both sides, first loss {first} nats; losses and gradient norms "
@@ -90,7 +92,9 @@ def chunks(name: str) -> dict[str, str]:
     return {how: steps for how, steps in CHUNKS.items() if steps == "1" or not NETS[name].widths}
 
 
-def sides(name: str, job: str, images: Path, chosen: dict, eager: bool) -> dict[str, tuple[str, ...]]:
+def sides(
+    name: str, job: str, images: Path, chosen: dict, eager: bool
+) -> dict[str, tuple[str, ...]]:
     """The commands of all sides of one net and job; `chosen`: what PyTorch's eager mode is fastest with."""
     what, how = (job, name, str(images)), (chosen["choice"], str(chosen["threads"]))
     names = {EAGER: "eager", DEFAULTS: "defaults", COMPILED: "compile"}
@@ -114,7 +118,9 @@ def ours(name: str, job: str) -> str:
 
 def table(name: str, job: str, workers: dict[str, Worker], chosen: dict) -> str:
     """Markdown: steps/s (median), ratio to the reference round by round, CPU time of the last block, peak memory."""
-    what, unit = (f"{DRAWN} images", "draw") if job == "sample" else (f"batch {NETS[name].batch}", "step")
+    what, unit = (
+        (f"{DRAWN} images", "draw") if job == "sample" else (f"batch {NETS[name].batch}", "step")
+    )
     lines = [
         f"**{name}, {JOBS[job]}**: {NETS[name]}, {what}; PyTorch's fastest here: {chosen['choice']}, "
         f"threads: {chosen['threads']}",
@@ -129,7 +135,10 @@ def table(name: str, job: str, workers: dict[str, Worker], chosen: dict) -> str:
             f"{1000 * worker.cpu:.1f} ms | {worker.peak:.0f} MiB |"
         )
     if job == "train":
-        shares = [f"{how} {against(workers[f'loop, {how}'], workers[f'step, {how}'])}" for how in chunks(name)]
+        shares = [
+            f"{how} {against(workers[f'loop, {how}'], workers[f'step, {how}'])}"
+            for how in chunks(name)
+        ]
         lines += ["", f"The loop's speed over the bare step's: {'; '.join(shares)}."]
     return "\n".join(lines)
 
@@ -145,7 +154,14 @@ def compare(images: Path, folder: Path, args: argparse.Namespace) -> Iterator[Ro
             chosen = answer("vae_torch", "choose", job, name, str(images))
             commands = sides(name, job, images, chosen, args.eager)
             multiple = 1 if job == "sample" else max(map(int, chunks(name).values()))
-            workers = measure(commands, args.seconds, args.rounds, multiple, (COMPILED,), profile.STEPS * args.profile)
+            workers = measure(
+                commands,
+                args.seconds,
+                args.rounds,
+                multiple,
+                (COMPILED,),
+                profile.STEPS * args.profile,
+            )
             print("\n" + table(name, job, workers, chosen), flush=True)
             if args.profile:
                 print("\n" + profile.table(workers[EAGER], workers[ours(name, job)]), flush=True)
@@ -159,14 +175,23 @@ def first_step(args: list[str], chunk: int, compiled: str, limit: float = 300.0)
     """
     env = os.environ | {"JAX_COMPILATION_CACHE_DIR": compiled}
     with tempfile.TemporaryDirectory() as runs, tempfile.TemporaryFile("w+") as said:
-        command = [sys.executable, "-m", "experiments.vae", *args, f"--runs={runs}", f"--log_every={chunk}"]
+        command = [
+            sys.executable,
+            "-m",
+            "experiments.vae",
+            *args,
+            f"--runs={runs}",
+            f"--log_every={chunk}",
+        ]
         start = time.perf_counter()
         process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=said)
         try:
             while not any(path.stat().st_size for path in Path(runs).glob("vae/*/metrics.jsonl")):
                 if process.poll() is not None or time.perf_counter() - start > limit:
                     said.seek(0)
-                    raise SystemExit(f"error: {' '.join(command[1:])} wrote no metrics:\n{said.read()}")
+                    raise SystemExit(
+                        f"error: {' '.join(command[1:])} wrote no metrics:\n{said.read()}"
+                    )
                 time.sleep(0.005)
             return time.perf_counter() - start
         finally:
@@ -180,27 +205,45 @@ def first_steps(warm: int, fashion: bool) -> str:
     from genjax.data import Digits
 
     Digits().load()  # prepares the data cache, which is not what is measured
-    lines = ["| command to first step | nothing compiled yet | compiled code cached |", "|---|---|---|"]
+    lines = [
+        "| command to first step | nothing compiled yet | compiled code cached |",
+        "|---|---|---|",
+    ]
     for args in [["digits"]] + [[]] * fashion:
         chunk = EXPERIMENTS[[*args, "base"][0]].chunk
         with tempfile.TemporaryDirectory() as compiled:
             cold, *rest = [first_step(args, chunk, compiled) for _ in range(1 + warm)]
         shown = ", ".join(f"{seconds:.1f}" for seconds in rest)
-        lines.append(f"| `{' '.join(['python -m experiments.vae', *args])}` | {cold:.1f} s | {shown} s |")
+        lines.append(
+            f"| `{' '.join(['python -m experiments.vae', *args])}` | {cold:.1f} s | {shown} s |"
+        )
     return "\n".join(lines)
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line; of this process by default."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.vae", description="VAEs beside plain PyTorch.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.vae", description="VAEs beside plain PyTorch."
+    )
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a block")
     parser.add_argument("--rounds", type=int, default=11, help="blocks of every side")
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
     parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(JOBS))
-    parser.add_argument("--eager", action="store_true", help="leave out torch.compile, which takes minutes to start")
-    parser.add_argument("--profile", action="store_true", help="where the time goes, on one core, eager only")
-    parser.add_argument("--warm", type=int, default=3, help="starts from a warm cache, 0 = do not time starts at all")
-    parser.add_argument("--quick", action="store_true", help="only whether it runs: the numbers mean nothing")
+    parser.add_argument(
+        "--eager", action="store_true", help="leave out torch.compile, which takes minutes to start"
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="where the time goes, on one core, eager only"
+    )
+    parser.add_argument(
+        "--warm",
+        type=int,
+        default=3,
+        help="starts from a warm cache, 0 = do not time starts at all",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="only whether it runs: the numbers mean nothing"
+    )
     args = parser.parse_args(argv)
     args.eager = args.eager or args.profile
     if args.quick:

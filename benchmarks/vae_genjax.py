@@ -19,11 +19,11 @@ from benchmarks.vae import DRAWN, NETS, SAMPLES, Net
 from genjax.config import field
 from genjax.core import Spec, State, example_normal, guarded
 from genjax.data import Source, train_batches
-from genjax.data.images import grid, to_float
-from genjax.log import Log
 from genjax.nets import MLP, ConvDecoder, ConvEncoder, GatedMLP
 from genjax.optim import Adam
-from genjax.train import IN_FLIGHT, Experiment, Run, start, train
+from genjax.pictures.draw import grid, to_float
+from genjax.training.log import Log
+from genjax.training.loop import IN_FLIGHT, Experiment, Run, start, train
 from genjax.vae.vae import VAE
 
 FOREVER = 10**9  # steps: the parent says when it is enough
@@ -39,7 +39,10 @@ class Images:
 
     def load(self) -> Source:
         images = np.load(self.path, mmap_mode="r")
-        train = {"image": images, "label": np.arange(len(images), dtype=np.int32) % max(self.classes, 1)}
+        train = {
+            "image": images,
+            "label": np.arange(len(images), dtype=np.int32) % max(self.classes, 1),
+        }
         none = {name: array[:0] for name, array in train.items()}
         names = tuple(map(str, range(self.classes)))
         return Source("images", images.shape[1:], self.classes, names, train, none, none, grid)
@@ -68,7 +71,9 @@ def step(run: Run, **hello: Any) -> None:
     for steps in blocks(**hello):
         for _ in range(steps // exp.chunk):
             parts = [next(batches) for _ in range(exp.chunk)]
-            stacked = exp.layout.put({name: np.stack([part[name] for part in parts]) for name in parts[0]}, 1)
+            stacked = exp.layout.put(
+                {name: np.stack([part[name] for part in parts]) for name in parts[0]}, 1
+            )
             state, metrics = step_fn(key, state, {}, stacked)
             pending.append(metrics)
             if len(pending) >= IN_FLIGHT:
@@ -80,7 +85,12 @@ class Turns:
     """A log for `train` that holds the loop still between blocks, and ends it when the parent has seen enough."""
 
     def __init__(self, log: Log):
-        self.directory, self.scalars, self.note, self.apart = log.directory, log.scalars, log.note, log.apart
+        self.directory, self.scalars, self.note, self.apart = (
+            log.directory,
+            log.scalars,
+            log.note,
+            log.apart,
+        )
         self._blocks = blocks()
         self._until = next(self._blocks)
 
@@ -94,7 +104,7 @@ class Turns:
 
 
 def loop(run: Run, checkpoints) -> None:
-    """Blocks of `genjax.train.train` itself."""
+    """Blocks of `genjax.training.loop.train` itself."""
     run.log = Turns(run.log)
     train(run, checkpoints)
 
@@ -109,7 +119,10 @@ def sample(run: Run, images: int) -> None:
 def perturbed(state: State) -> State:
     """The state with seeded noise on all its weights."""
     rng = np.random.default_rng(1)
-    noisy = [np.asarray(p) + NOISE * rng.standard_normal(p.shape, np.float32) for p in jax.tree.leaves(state.params)]
+    noisy = [
+        np.asarray(p) + NOISE * rng.standard_normal(p.shape, np.float32)
+        for p in jax.tree.leaves(state.params)
+    ]
     return state.replace(params=jax.tree.unflatten(jax.tree.structure(state.params), noisy))
 
 
@@ -117,7 +130,10 @@ def draws(key: jax.Array, batch: dict, cfg: VAE) -> dict[str, jax.Array]:
     """What the loss draws of a batch, as `genjax.vae.vae.loss` does; if that changes, the two sides disagree."""
     observed, noise = jax.random.split(key)
     eps = example_normal(noise, batch["index"], (1, cfg.latent))  # one importance sample
-    return {"x": cfg.likelihood.observe(observed, to_float(batch["image"]), batch["index"]), "eps": eps[:, 0]}
+    return {
+        "x": cfg.likelihood.observe(observed, to_float(batch["image"]), batch["index"]),
+        "eps": eps[:, 0],
+    }
 
 
 def mlp_names(params: dict) -> dict[str, np.ndarray]:
@@ -179,11 +195,21 @@ def check(net: Net, path: str, out: str) -> None:
     """
     source, cfg = Images(path).load(), model(net)
     algorithm, key = cfg(Spec(tuple(source.shape))), jax.random.key(0)
-    batch = {name: array[:1] for name, array in source.train.items()} | {"index": np.zeros(1, np.uint32)}
+    batch = {name: array[:1] for name, array in source.train.items()} | {
+        "index": np.zeros(1, np.uint32)
+    }
     state = perturbed(jax.jit(algorithm.init)(key, batch))
-    names = conv_names(state.params, source.shape, len(net.widths)) if net.widths else mlp_names(state.params)
+    names = (
+        conv_names(state.params, source.shape, len(net.widths))
+        if net.widths
+        else mlp_names(state.params)
+    )
     saved = names | {"x": [], "eps": []}
-    found = {"parameters": sum(p.size for p in jax.tree.leaves(state.params)), "loss": [], "grad_norm": []}
+    found = {
+        "parameters": sum(p.size for p in jax.tree.leaves(state.params)),
+        "loss": [],
+        "grad_norm": [],
+    }
     batches, step_fn = train_batches(source, 0, 0, net.batch), jax.jit(guarded(algorithm.step))
     drawn = jax.jit(draws, static_argnums=2)
     for i in range(CHECKED):
@@ -195,7 +221,12 @@ def check(net: Net, path: str, out: str) -> None:
             found[name].append(float(metrics[name]))
     given = {"index": np.arange(SAMPLES, dtype=np.uint32)}
     z = example_normal(jax.random.split(key)[0], given["index"], (net.latent,))
-    np.savez(out, **saved, z=np.asarray(z), samples=np.asarray(jax.jit(algorithm.sample)(key, state, given)))
+    np.savez(
+        out,
+        **saved,
+        z=np.asarray(z),
+        samples=np.asarray(jax.jit(algorithm.sample)(key, state, given)),
+    )
     print(json.dumps(found))
 
 

@@ -55,7 +55,9 @@ class MLP(nn.Module):
         super().__init__()
         *hidden, out = sizes[1:]
         self.gated = gated
-        self.hidden = nn.ModuleList(nn.Linear(a, b * (1 + gated)) for a, b in zip(sizes, hidden, strict=False))
+        self.hidden = nn.ModuleList(
+            nn.Linear(a, b * (1 + gated)) for a, b in zip(sizes, hidden, strict=False)
+        )
         self.last = nn.Linear(hidden[-1], out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -103,7 +105,9 @@ class ConvEncoder(nn.Module):
     def __init__(self, net: Net, shape: tuple[int, ...], fold: Callable):
         super().__init__()
         widths, cells = net.widths, math.prod(shape[1:]) // 4 ** len(net.widths)
-        self.conv = nn.ModuleList(fold(a, b) for a, b in zip((shape[0], *widths), widths, strict=False))
+        self.conv = nn.ModuleList(
+            fold(a, b) for a, b in zip((shape[0], *widths), widths, strict=False)
+        )
         self.residual = nn.ModuleList(map(Residual, widths))
         self.norm = group_norm(widths[-1])
         self.dense = nn.Linear(cells * widths[-1], 2 * net.latent)
@@ -119,7 +123,10 @@ class ConvDecoder(nn.Module):
 
     def __init__(self, net: Net, shape: tuple[int, ...]):
         super().__init__()
-        widths, (height, width) = net.widths[::-1], (side // 2 ** len(net.widths) for side in shape[1:])
+        widths, (height, width) = (
+            net.widths[::-1],
+            (side // 2 ** len(net.widths) for side in shape[1:]),
+        )
         self.shape = (widths[0], height, width)
         self.dense = nn.Linear(net.latent, math.prod(self.shape))
         same = [nn.Conv2d(a, a, 3, padding=1) for a in widths]
@@ -186,11 +193,18 @@ def binarise(x: torch.Tensor) -> torch.Tensor:
 
 
 def trainer(
-    net: Net, images: torch.Tensor, choice: Choice, compiled: bool = False, draw: Callable = binarise
+    net: Net,
+    images: torch.Tensor,
+    choice: Choice,
+    compiled: bool = False,
+    draw: Callable = binarise,
 ) -> Callable[[int], None]:
     """A function that trains so many steps more; images are bytes as `shaped` has them."""
     model = built(net, choice)
-    optimiser, loss_fn = torch.optim.Adam(model.parameters(), LR, **choice.adam), wrapped(model.loss, compiled)
+    optimiser, loss_fn = (
+        torch.optim.Adam(model.parameters(), LR, **choice.adam),
+        wrapped(model.loss, compiled),
+    )
     order, at = torch.randperm(len(images)), 0
 
     def train(steps: int) -> None:
@@ -245,7 +259,9 @@ def maker(job: str, net: Net, path: str) -> Callable[..., Callable[[int], None]]
     return functools.partial(trainer, net, shaped(net, torch.from_numpy(np.load(path))))
 
 
-def fastest(jobs: dict[str, Callable[[int], None]], rounds: int = 4, steps: int = 10) -> tuple[int, str]:
+def fastest(
+    jobs: dict[str, Callable[[int], None]], rounds: int = 4, steps: int = 10
+) -> tuple[int, str]:
     """The number of threads and the name in `jobs` that are fastest here and now, by medians of alternating blocks.
 
     The threads are chosen with the first of the jobs. One can win: OpenMP's threads wait for each other after every
@@ -262,7 +278,9 @@ def fastest(jobs: dict[str, Callable[[int], None]], rounds: int = 4, steps: int 
             start = time.perf_counter()
             jobs[name](steps)
             seconds[threads, name].append(time.perf_counter() - start)
-        return min(choices, key=lambda choice: statistics.median(seconds[choice][1:]))  # the first warms up
+        return min(
+            choices, key=lambda choice: statistics.median(seconds[choice][1:])
+        )  # the first warms up
 
     threads, _ = best([(n, next(iter(jobs))) for n in sorted({1, cores})])
     return best([(threads, name) for name in jobs])
@@ -290,19 +308,29 @@ def check(net: Net, path: str, out: str) -> None:
     given = {name: torch.from_numpy(array) for name, array in np.load(path).items()}
     x, found, samples = [shaped(net, x) for x in given["x"]], {}, {}
     for way, is_strided in FOLDS.items() if net.widths else [("dense", False)]:
-        model = VAE(net, given["x"].shape[-1:] + given["x"].shape[2:4], strided if is_strided else Folded)
+        model = VAE(
+            net, given["x"].shape[-1:] + given["x"].shape[2:4], strided if is_strided else Folded
+        )
         optimiser = torch.optim.Adam(model.parameters(), LR)
         for name, value in model.named_parameters():
             known = given[name]
-            value.data.copy_(spread(known) if known.shape[2:] != value.shape[2:] else known)  # a wrong shape raises
-        of = found[way] = {"parameters": sum(p.numel() for p in model.parameters()), "loss": [], "grad_norm": []}
+            value.data.copy_(
+                spread(known) if known.shape[2:] != value.shape[2:] else known
+            )  # a wrong shape raises
+        of = found[way] = {
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "loss": [],
+            "grad_norm": [],
+        }
         for i in range(CHECKED):
             loss = model.loss(x[i], given["eps"][i])
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
             of["loss"].append(loss.item())
-            of["grad_norm"].append(torch.cat([p.grad.flatten() for p in model.parameters()]).double().norm().item())
+            of["grad_norm"].append(
+                torch.cat([p.grad.flatten() for p in model.parameters()]).double().norm().item()
+            )
         drawn = model.sample(given["z"]).detach()
         samples[way] = (drawn.permute(0, 2, 3, 1) if net.widths else drawn).numpy()
     np.savez(out, **samples)
@@ -324,9 +352,13 @@ def main(side: str, *args: str) -> None:
     net = NETS[name]
     make, named = maker(job, net, path), choices(net, job)
     if side == "choose":
-        return choose({words: make(choice) for words, choice in named.items()}, 5, 1 if net.widths else 10)
+        return choose(
+            {words: make(choice) for words, choice in named.items()}, 5, 1 if net.widths else 10
+        )
     if side == "defaults":
-        return serve(functools.partial(make, DEFAULTS, draw=torch.bernoulli), torch.get_num_threads())
+        return serve(
+            functools.partial(make, DEFAULTS, draw=torch.bernoulli), torch.get_num_threads()
+        )
     choice, threads = how
     serve(functools.partial(make, named[choice], side == "compile"), int(threads))
 

@@ -17,17 +17,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax import cli, latent
+from genjax import cli
 from genjax.ae import autoencoder as ae
 from genjax.config import edit, field
 from genjax.core import averaged
 from genjax.data import FashionMNIST
-from genjax.data.images import grid, to_float
 from genjax.errors import UserError
 from genjax.nets import MLP, ConvDecoder, ConvEncoder, Gelu
-from genjax.optim import Adam, Cosine
-from genjax.run import Run
-from genjax.train import Experiment, Published, run
+from genjax.optim import Adam, CosineDecay
+from genjax.pictures import latent
+from genjax.pictures.draw import grid, to_float
+from genjax.training.loop import Experiment, Published, run
+from genjax.training.run import Run
 from genjax.vae import vae
 
 LARGEST = 4096  # values an image may have for PCA: its covariance has the square of that
@@ -43,7 +44,9 @@ class Report:
         """Raises UserError for what cannot be drawn or compared."""
         _check_images(source)
         if self.angle and getattr(exp.algorithm.dec, "hidden", None) != ():
-            raise UserError("--finish.angle=true compares linear nets with PCA: use --finish.angle=false with others.")
+            raise UserError(
+                "--finish.angle=true compares linear nets with PCA: use --finish.angle=false with others."
+            )
 
     def __call__(self, this: Run) -> None:
         for path in pictures(this):
@@ -62,8 +65,12 @@ class Report:
             np.asarray(split["image"], np.float32).reshape(len(split["image"]), -1) / 255
             for split in (this.source.train, this.source.test)
         )
-        pca = PCA(min(this.exp.algorithm.latent, *train.shape), svd_solver="covariance_eigh").fit(train)
-        floor = float(np.mean(np.square(pca.inverse_transform(pca.transform(test)) - test), dtype=np.float64))
+        pca = PCA(min(this.exp.algorithm.latent, *train.shape), svd_solver="covariance_eigh").fit(
+            train
+        )
+        floor = float(
+            np.mean(np.square(pca.inverse_transform(pca.transform(test)) - test), dtype=np.float64)
+        )
         values = {"pca_mse": floor, "ratio": mse / floor}
         if self.angle:
             values |= angles(averaged(this.state), pca.components_)
@@ -71,12 +78,16 @@ class Report:
         this.log.note(f"      PCA {floor:.5f}, ratio {mse / floor:.4f}")
         if self.angle:
             largest, mean = values["largest_angle"], values["mean_angle"]
-            this.log.note(f"      angles to PCA's subspace: largest {largest:.2f}, mean {mean:.2f} degrees")
+            this.log.note(
+                f"      angles to PCA's subspace: largest {largest:.2f}, mean {mean:.2f} degrees"
+            )
 
 
 def _check_images(source) -> None:
     if len(source.shape) != 3:
-        raise UserError(f"this experiment draws images and {source.name} has none: use --finish=None to train alone.")
+        raise UserError(
+            f"this experiment draws images and {source.name} has none: use --finish=None to train alone."
+        )
 
 
 def angles(params: dict, components: np.ndarray) -> dict[str, float]:
@@ -111,7 +122,9 @@ class Plane:
     image, in units of the same distance for reconstructions of test images.
     """
 
-    twin: vae.VAE = field(vae.VAE(latent=2), "the VAE beside it; its run is the autoencoder's in all else")
+    twin: vae.VAE = field(
+        vae.VAE(latent=2), "the VAE beside it; its run is the autoencoder's in all else"
+    )
     samples: int = field(1000, "points of the plane whose nearest training image is sought")
 
     def check(self, exp: Experiment, source) -> None:
@@ -123,30 +136,48 @@ class Plane:
             )
 
     def __call__(self, this: Run) -> None:
-        other = run("autoencoder", dataclasses.replace(this.exp, algorithm=self.twin, finish=None), "plane-vae")
+        other = run(
+            "autoencoder",
+            dataclasses.replace(this.exp, algorithm=self.twin, finish=None),
+            "plane-vae",
+        )
         cfg, twin = this.exp.algorithm, other.exp.algorithm
         params, twin_params = averaged(this.state), averaged(other.state)
         encode_ae = jax.jit(lambda x: ae.encode(params, x, cfg))
         encode_vae = jax.jit(lambda x: vae.encode(twin_params, to_float(x), None, twin)[0])
         render_ae = jax.jit(lambda z: ae.render(params, z, cfg, this.spec))
         render_vae = jax.jit(lambda z: vae.render(twin_params, z, {}, twin, this.spec))
-        for name, encode, render in (("autoencoder", encode_ae, render_ae), ("vae", encode_vae, render_vae)):
+        for name, encode, render in (
+            ("autoencoder", encode_ae, render_ae),
+            ("vae", encode_vae, render_vae),
+        ):
             self.compare(this, name, encode, render)
 
     def compare(self, this: Run, name: str, encode, render) -> None:
         """Pictures and the two numbers of one model."""
         train, test = this.source.train, this.source.test
         codes = np.concatenate(
-            [np.asarray(encode(jnp.asarray(train["image"][i : i + 1000]))) for i in range(0, len(train["image"]), 1000)]
+            [
+                np.asarray(encode(jnp.asarray(train["image"][i : i + 1000])))
+                for i in range(0, len(train["image"]), 1000)
+            ]
         )
         low, high = np.quantile(codes, [0.02, 0.98], axis=0)
         counts, *_ = np.histogram2d(*codes.T, bins=32, range=np.stack([low, high], 1))
         box = low + (high - low) * np.random.default_rng(0).random((self.samples, 2))
         rebuilt = render(encode(jnp.asarray(test["image"][: self.samples])))
-        away, near = (nearest(np.asarray(x), train["image"]) for x in (render(jnp.asarray(box, jnp.float32)), rebuilt))
-        values = {"empty": float((counts == 0).mean()), "distance": float(away.mean() / near.mean())}
+        away, near = (
+            nearest(np.asarray(x), train["image"])
+            for x in (render(jnp.asarray(box, jnp.float32)), rebuilt)
+        )
+        values = {
+            "empty": float((counts == 0).mean()),
+            "distance": float(away.mean() / near.mean()),
+        }
         this.log.result(f"plane_{name}", values)
-        tiles = render(latent.plane(jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32), 20))
+        tiles = render(
+            latent.plane(jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32), 20)
+        )
         points = scatter_codes(codes[:10_000], train["label"][:10_000], low, high)
         for kind, image in (("plane", grid(tiles, 20, pad=0, zoom=1)), ("codes", points)):
             this.log.note(f"picture {this.log.picture(f'{kind}-{name}', image)}")
@@ -167,16 +198,18 @@ def nearest(x: np.ndarray, train: np.ndarray, chunk: int = 10_000) -> np.ndarray
     return best / x.shape[1]
 
 
-def scatter_codes(codes: np.ndarray, labels: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def scatter_codes(
+    codes: np.ndarray, labels: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
     """Codes [N, 2] coloured by class, in coordinates of the box low..high."""
-    from genjax.data.images import scatter
+    from genjax.pictures.draw import scatter
 
     return scatter(2 * (codes - low) / (high - low) - 1, limit=1.3, colours=labels, side=480)
 
 
 BASE = Experiment(
     data=FashionMNIST(),
-    algorithm=ae.Autoencoder(latent=64, optimiser=Adam(1e-3, warmup=500, decay=Cosine())),
+    algorithm=ae.Autoencoder(latent=64, optimiser=Adam(1e-3, warmup=500, decay=CosineDecay())),
     steps=20_000,
     batch=256,
     log_every=500,
@@ -202,7 +235,7 @@ _OTHERS = {
 _PLANE = {
     "enc": MLP((512, 256), Gelu()),
     "dec": MLP((256, 512), Gelu()),
-    "optimiser": Adam(1e-3, warmup=500, decay=Cosine()),
+    "optimiser": Adam(1e-3, warmup=500, decay=CosineDecay()),
 }
 
 EXPERIMENTS = {
@@ -210,10 +243,15 @@ EXPERIMENTS = {
     "linear64": BASE,
     "linear128": edit(
         BASE,
-        {"algorithm.latent": 128, "published": (Published("reconstruction", "mse", 0.00653, "PCA, 128 components"),)},
+        {
+            "algorithm.latent": 128,
+            "published": (Published("reconstruction", "mse", 0.00653, "PCA, 128 components"),),
+        },
     ),
     "deep64": edit(BASE, {**_DEEP, "steps": 30_000, "batch": 128, **_OTHERS}),
-    "bernoulli64": edit(BASE, {**_DEEP, "batch": 128, "algorithm.error": ae.BernoulliError(), **_OTHERS}),
+    "bernoulli64": edit(
+        BASE, {**_DEEP, "batch": 128, "algorithm.error": ae.BernoulliError(), **_OTHERS}
+    ),
     "conv64": edit(
         BASE,
         {

@@ -21,13 +21,13 @@ from genjax import cli
 from genjax.config import edit, field
 from genjax.core import averaged
 from genjax.data import Digits, FashionMNIST
-from genjax.data.images import grid, unsigned
 from genjax.diffusion import samplers, vdm
 from genjax.errors import UserError, at_least
 from genjax.nets import DiT, UNet
-from genjax.optim import Adam, Cosine
-from genjax.run import Run
-from genjax.train import Experiment, Published, run
+from genjax.optim import Adam, CosineDecay
+from genjax.pictures.draw import grid, unsigned
+from genjax.training.loop import Experiment, Published, run
+from genjax.training.run import Run
 
 TERMS = ("prior", "reconstruction", "diffusion")
 
@@ -36,14 +36,18 @@ TERMS = ("prior", "reconstruction", "diffusion")
 class Report:
     """After training: samples, the way from noise to image and the learned schedule as PNG; the test set's bound."""
 
-    draws: int = field(20, "times and noises a test image, evenly spaced in time; the bound is their mean")
+    draws: int = field(
+        20, "times and noises a test image, evenly spaced in time; the bound is their mean"
+    )
     batch: int = field(250, "test images at a time")
 
     def check(self, exp: Experiment, source) -> None:
         """Raises UserError for what cannot be measured or drawn."""
         at_least(1, finish__draws=self.draws, finish__batch=self.batch)
         if len(source.shape) != 3:
-            raise UserError(f"bits are of images and {source.name} has none: use --data='Digits()' or --finish=None.")
+            raise UserError(
+                f"bits are of images and {source.name} has none: use --data='Digits()' or --finish=None."
+            )
 
     def __call__(self, this: Run) -> None:
         for path in pictures(this):
@@ -51,7 +55,9 @@ class Report:
         name = f"bits{self.draws}"
         values = this.log.result(name) or this.log.result(name, self.scores(this))
         total, error = values["bits_per_dim"], values["standard_error"]
-        this.log.note(f"test  {total:.4f} +- {error:.4f} bits/dim ({values['n']} images, {self.draws} draws each)")
+        this.log.note(
+            f"test  {total:.4f} +- {error:.4f} bits/dim ({values['n']} images, {self.draws} draws each)"
+        )
         this.log.note("      = " + " + ".join(f"{values[term]:.4f} ({term})" for term in TERMS))
         this.log.note(f"      gamma from {values['gamma_0']:.3f} to {values['gamma_1']:.3f}")
 
@@ -59,13 +65,23 @@ class Report:
         """Means over the test set, the standard error over its images, the ends of the schedule."""
         cfg, test = this.exp.algorithm, this.source.test
         parts = this.evaluate(
-            test, functools.partial(_bound, cfg, this.spec, self.draws), min(self.batch, _count(test))
+            test,
+            functools.partial(_bound, cfg, this.spec, self.draws),
+            min(self.batch, _count(test)),
         )
         bits = parts["bits_per_dim"].astype(np.float64)
-        ends = np.asarray(vdm.gamma(averaged(this.state)["schedule"], jnp.array([0.0, 1.0]), cfg.schedule))
+        ends = np.asarray(
+            vdm.gamma(averaged(this.state)["schedule"], jnp.array([0.0, 1.0]), cfg.schedule)
+        )
         means = {name: float(value.mean(dtype=np.float64)) for name, value in parts.items()}
         error = bits.std(ddof=1) / np.sqrt(len(bits))
-        return {**means, "standard_error": error, "n": len(bits), "gamma_0": ends[0], "gamma_1": ends[1]}
+        return {
+            **means,
+            "standard_error": error,
+            "n": len(bits),
+            "gamma_0": ends[0],
+            "gamma_1": ends[1],
+        }
 
 
 def _count(split) -> int:
@@ -119,7 +135,7 @@ BASE = Experiment(
     algorithm=vdm.VDM(
         net=UNet(widths=(32, 64), blocks=1),
         sampling_steps=100,
-        optimiser=Adam(1e-3, warmup=500, decay=Cosine()),
+        optimiser=Adam(1e-3, warmup=500, decay=CosineDecay()),
     ),
     steps=8000,
     batch=64,
@@ -134,11 +150,13 @@ BASE = Experiment(
 
 EXPERIMENTS = {
     "base": BASE,
-    "linear": edit(BASE, {"algorithm.schedule": vdm.Linear()}),
-    "fixed": edit(BASE, {"algorithm.schedule": vdm.Linear(learn_ends=False)}),
+    "linear": edit(BASE, {"algorithm.schedule": vdm.LinearGamma()}),
+    "fixed": edit(BASE, {"algorithm.schedule": vdm.LinearGamma(learn_ends=False)}),
     "discrete": edit(BASE, {"algorithm.steps": 1000}),
     "no_fourier": edit(BASE, {"algorithm.fourier": False}),
-    "conditional": edit(BASE, {"algorithm.conditional": True, "published": ()}),  # bits given the label
+    "conditional": edit(
+        BASE, {"algorithm.conditional": True, "published": ()}
+    ),  # bits given the label
     "dit": edit(BASE, {"algorithm.net": DiT(patch=4, width=128, depth=6, heads=4)}),
     "digits": edit(
         BASE,

@@ -19,29 +19,46 @@ from typing import Any
 
 import numpy as np
 
-from experiments.contenders import Classical, Contender, Iwae, Ode, OfCodes, Outcome, Trained, TrainingSet, labels
+from experiments.contenders import (
+    Classical,
+    Contender,
+    Iwae,
+    Ode,
+    OfCodes,
+    Outcome,
+    Trained,
+    TrainingSet,
+    labels,
+)
 from genjax import cli, report
 from genjax.ae import autoencoder as ae
 from genjax.classical import KernelDensity, Mixture, Ppca
 from genjax.config import edit, field
 from genjax.data import Digits, FashionMNIST, Folder, Photographs, Stock, Toy
-from genjax.data.images import grid, save_png
 from genjax.diffusion import named, schedules
 from genjax.diffusion.guidance import Guidance
 from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least
 from genjax.gan import gan
 from genjax.gan.penalties import R1, R2
+from genjax.machine.parallel import Jit
 from genjax.metrics.classifier import Convolutional
-from genjax.metrics.evaluate import Cas, DensityCoverage, Frechet, Memorisation, PrecisionRecall, Recognition
+from genjax.metrics.evaluate import (
+    Cas,
+    DensityCoverage,
+    Frechet,
+    Memorisation,
+    PrecisionRecall,
+    Recognition,
+)
 from genjax.metrics.judges import Neighbours, Svm
 from genjax.nets import MLP, DiT, GatedMLP, Gelu, R3Discriminator, R3Generator, TimeMLP
-from genjax.optim import Adam, Cosine
-from genjax.parallel import Jit
-from genjax.train import Experiment
+from genjax.optim import Adam, CosineDecay
+from genjax.pictures.draw import grid, save_png
+from genjax.training.loop import Experiment
+from genjax.training.watch import Watch, told
 from genjax.vae import vae
 from genjax.vae.likelihoods import DiscretisedLogistic
-from genjax.watch import Watch, told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +93,13 @@ def check(cfg: Comparison, source: Any) -> None:
     if cfg.seconds <= 0:
         raise UserError(f"--seconds={cfg.seconds} must be above 0.")
     if not cfg.contenders or not cfg.watch.metrics:
-        raise UserError("--contenders and --watch.metrics must not be empty: there is nothing to compare.")
+        raise UserError(
+            "--contenders and --watch.metrics must not be empty: there is nothing to compare."
+        )
     if len(source.shape) != 3 or not source.classes:
-        raise UserError(f"compare is of images with labels, and {source.name} has none: use --data='Digits()'.")
+        raise UserError(
+            f"compare is of images with labels, and {source.name} has none: use --data='Digits()'."
+        )
     cfg.watch.check(source.shape, True, len(source.test["image"]), False)
 
 
@@ -95,7 +116,9 @@ def compare(cfg: Comparison, name: str, origin: Mapping[str, Any]) -> None:
         made.log.result("cost", made.cost)
         if made.bits:
             made.log.result("likelihood", made.bits)
-        made.log.picture("samples", grid(made.images[: 6 * source.classes], source.classes))  # a class a column
+        made.log.picture(
+            "samples", grid(made.images[: 6 * source.classes], source.classes)
+        )  # a class a column
         made.log.note(f"{entry.name}: {told(values)}")
         report.write([made.log.directory])
         rows[entry.name] = (values, made)
@@ -117,20 +140,31 @@ def table(rows: Mapping[str, tuple[dict, Outcome]]) -> str:
     floor = [f"{v.floor:.3f}" if v.floor is not None else "" for v in first.values()]
     lines = [["", *head], ["---"] * (len(head) + 1), [f"{n} real examples", *floor, "", "", "", ""]]
     for name, (values, made) in rows.items():
-        bits = f"{made.bits['bits_per_dim']:.2f} ± {made.bits['standard_error']:.2f}" if made.bits else ""
-        costs = [("parameters", ",.0f"), ("training_seconds", ".1f"), ("seconds_per_1000_samples", ".2f")]
+        bits = (
+            f"{made.bits['bits_per_dim']:.2f} ± {made.bits['standard_error']:.2f}"
+            if made.bits
+            else ""
+        )
+        costs = [
+            ("parameters", ",.0f"),
+            ("training_seconds", ".1f"),
+            ("seconds_per_1000_samples", ".2f"),
+        ]
         told = [format(made.cost[key], form) if key in made.cost else "" for key, form in costs]
         lines.append([name, *(f"{v.value:.3f}" for v in values.values()), bits, *told])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-TX = Adam(1e-3, warmup=200, decay=Cosine())
-GAME = Adam(5e-4, b1=0.0, b2=0.99, warmup=100, decay=Cosine(0.1))
+TX = Adam(1e-3, warmup=200, decay=CosineDecay())
+GAME = Adam(5e-4, b1=0.0, b2=0.99, warmup=100, decay=CosineDecay(0.1))
 HIDDEN = (512, 512)
 
 AUTOENCODER = Trained(
     Experiment(
-        algorithm=ae.Autoencoder(latent=16, enc=MLP(HIDDEN, Gelu()), dec=MLP(HIDDEN, Gelu()), optimiser=TX), batch=128
+        algorithm=ae.Autoencoder(
+            latent=16, enc=MLP(HIDDEN, Gelu()), dec=MLP(HIDDEN, Gelu()), optimiser=TX
+        ),
+        batch=128,
     ),
     rate=165.0,
     draw=OfCodes(Mixture(2, 16)),
@@ -198,7 +232,14 @@ BASE = Comparison(
         Entry("flow", FLOW),
     ),
     watch=Watch(
-        (Frechet(), PrecisionRecall(), DensityCoverage(), Memorisation(), Recognition(), Cas(Svm())),
+        (
+            Frechet(),
+            PrecisionRecall(),
+            DensityCoverage(),
+            Memorisation(),
+            Recognition(),
+            Cas(Svm()),
+        ),
         extractor=Convolutional(),
     ),
 )
@@ -215,11 +256,21 @@ EXPERIMENTS = {
                 Entry("kernels", Classical(KernelDensity())),
                 Entry(
                     "autoencoder",
-                    edit(AUTOENCODER, {"exp.algorithm.latent": 32, "draw": OfCodes(Mixture(8, 32)), "rate": 80.0}),
+                    edit(
+                        AUTOENCODER,
+                        {"exp.algorithm.latent": 32, "draw": OfCodes(Mixture(8, 32)), "rate": 80.0},
+                    ),
                 ),
                 Entry(
                     "vae",
-                    edit(VAE, {"exp.algorithm.latent": 32, "exp.algorithm.dec": GatedMLP((512, 512)), "rate": 48.0}),
+                    edit(
+                        VAE,
+                        {
+                            "exp.algorithm.latent": 32,
+                            "exp.algorithm.dec": GatedMLP((512, 512)),
+                            "rate": 48.0,
+                        },
+                    ),
                 ),
                 Entry(
                     "gan",

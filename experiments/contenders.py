@@ -17,15 +17,16 @@ import jax
 import numpy as np
 
 from experiments.diffusion import Report as FlowReport
-from genjax import platform, train
 from genjax.ae import autoencoder as ae
 from genjax.classical import Density, Mixture, Ppca, bits_per_dim, dequantised
 from genjax.config import digest, edit, field, to_json
 from genjax.core import averaged
-from genjax.data.images import to_uint8
-from genjax.log import Log, trained_for
-from genjax.run import Run
-from genjax.train import Experiment
+from genjax.machine import platform
+from genjax.pictures.draw import to_uint8
+from genjax.training import loop as train
+from genjax.training.log import Log, trained_for
+from genjax.training.loop import Experiment
+from genjax.training.run import Run
 from genjax.vae import vae
 
 
@@ -34,7 +35,9 @@ class Outcome(NamedTuple):
 
     images: np.ndarray  # uint8 [n, H, W, C]
     cost: dict[str, float]  # parameters, steps, training_seconds, seconds_per_1000_samples
-    bits: dict[str, float] | None  # bits_per_dim of test images, standard_error, n; None where p(x) is not to be had
+    bits: (
+        dict[str, float] | None
+    )  # bits_per_dim of test images, standard_error, n; None where p(x) is not to be had
     log: Log
 
 
@@ -48,9 +51,13 @@ class Iwae:
         cfg, spec = this.exp.algorithm, this.spec
 
         def bound(key, state, batch):
-            return {"log_p": vae.log_likelihood(averaged(state), key, batch, cfg, spec, self.k, self.k)}
+            return {
+                "log_p": vae.log_likelihood(averaged(state), key, batch, cfg, spec, self.k, self.k)
+            }
 
-        log_p = this.evaluate({k: v[:n] for k, v in this.source.test.items()}, bound, min(n, 100))["log_p"]
+        log_p = this.evaluate({k: v[:n] for k, v in this.source.test.items()}, bound, min(n, 100))[
+            "log_p"
+        ]
         return summary(-log_p / (math.prod(spec.shape) * math.log(2.0)))
 
 
@@ -88,7 +95,9 @@ class OfCodes:
         def decode(key, state, batch):
             return ae.render(averaged(state), batch["z"], cfg, spec)
 
-        fitted = self.density.fit(this.evaluate(this.source.train, encode)["z"], this.source.train["label"])
+        fitted = self.density.fit(
+            this.evaluate(this.source.train, encode)["z"], this.source.train["label"]
+        )
 
         def draw() -> np.ndarray:
             z = fitted.sample(given["label"], this.exp.seed).astype(np.float32)
@@ -102,22 +111,48 @@ class Trained:
     """A model of this library: an experiment whose data, steps, seed and folders the comparison sets."""
 
     exp: Experiment = field(Experiment(), "the run")
-    rate: float = field(100.0, "steps a second on two cores, without compiling: what --seconds is turned into steps by")
+    rate: float = field(
+        100.0,
+        "steps a second on two cores, without compiling: what --seconds is turned into steps by",
+    )
     draw: Own | OfCodes = field(Own(), "where samples come from")
     bits: Iwae | Ode | None = field(None, "how p(x) is found, where it can be")
 
     def __call__(self, name: str, cfg: Any, source: Any, origin: Mapping[str, Any]) -> Outcome:
         steps = max(100, round(self.rate * cfg.seconds / 100) * 100)
-        changes = {"data": cfg.data, "steps": steps, "seed": cfg.seed, "runs": cfg.runs, "finish": None}
-        every = {"log_every": max(steps // 50, 1), "evaluate_every": max(steps // 5, 1), "save_every": steps}
-        this = train.run("compare", edit(self.exp, {**changes, **every, "sample_every": steps}), name, origin)
+        changes = {
+            "data": cfg.data,
+            "steps": steps,
+            "seed": cfg.seed,
+            "runs": cfg.runs,
+            "finish": None,
+        }
+        every = {
+            "log_every": max(steps // 50, 1),
+            "evaluate_every": max(steps // 5, 1),
+            "save_every": steps,
+        }
+        this = train.run(
+            "compare", edit(self.exp, {**changes, **every, "sample_every": steps}), name, origin
+        )
         draw = self.draw(this, cfg.count(source))
         images, seconds = timed(draw)
         parameters = sum(leaf.size for leaf in jax.tree.leaves(averaged(this.state)))
-        cost = {"parameters": parameters, "steps": steps, "training_seconds": trained_for(this.log.directory)}
-        bits = self.bits(this, min(cfg.likelihood, len(source.test["image"]))) if self.bits and cfg.likelihood else None
+        cost = {
+            "parameters": parameters,
+            "steps": steps,
+            "training_seconds": trained_for(this.log.directory),
+        }
+        bits = (
+            self.bits(this, min(cfg.likelihood, len(source.test["image"])))
+            if self.bits and cfg.likelihood
+            else None
+        )
         return Outcome(
-            to_uint8(images), {**cost, "seconds_per_1000_samples": 1000 * seconds / len(images)}, bits, this.log
+            to_uint8(images),
+            {**cost, "seconds_per_1000_samples": 1000 * seconds / len(images)},
+            bits,
+            this.log,
         )
 
 
@@ -129,17 +164,26 @@ class Classical:
 
     def __call__(self, name: str, cfg: Any, source: Any, origin: Mapping[str, Any]) -> Outcome:
         start = time.perf_counter()
-        fitted = self.density.fit(dequantised(source.train["image"], cfg.seed), np.asarray(source.train["label"]))
+        fitted = self.density.fit(
+            dequantised(source.train["image"], cfg.seed), np.asarray(source.train["label"])
+        )
         cost = {"parameters": fitted.parameters, "training_seconds": time.perf_counter() - start}
         label, shape = labels(cfg.count(source), source), source.shape
-        images, seconds = timed(lambda: np.clip(fitted.sample(label, cfg.seed), 0.0, 1.0).reshape(-1, *shape))
+        images, seconds = timed(
+            lambda: np.clip(fitted.sample(label, cfg.seed), 0.0, 1.0).reshape(-1, *shape)
+        )
         bits = None
         if cfg.likelihood:
             test = {k: np.asarray(v[: cfg.likelihood]) for k, v in source.test.items()}
             log_p = fitted.log_prob(dequantised(test["image"], cfg.seed + 1), test["label"])
             bits = summary(bits_per_dim(log_p, math.prod(shape)))
         log = directory(name, self, cfg)
-        return Outcome(to_uint8(images), {**cost, "seconds_per_1000_samples": 1000 * seconds / len(images)}, bits, log)
+        return Outcome(
+            to_uint8(images),
+            {**cost, "seconds_per_1000_samples": 1000 * seconds / len(images)},
+            bits,
+            log,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,9 +194,13 @@ class TrainingSet:
         label, given = labels(cfg.count(source), source), np.asarray(source.train["label"])
         rng = np.random.default_rng(cfg.seed)
         orders = {c: rng.permutation(np.flatnonzero(given == c)) for c in np.unique(label)}
-        turn = np.array([np.sum(label[:i] == c) for i, c in enumerate(label)])  # how many of the class came before
+        turn = np.array(
+            [np.sum(label[:i] == c) for i, c in enumerate(label)]
+        )  # how many of the class came before
         rows = np.array([orders[c][i % len(orders[c])] for c, i in zip(label, turn, strict=True)])
-        return Outcome(np.asarray(source.train["image"])[rows], {}, None, directory(name, self, cfg))
+        return Outcome(
+            np.asarray(source.train["image"])[rows], {}, None, directory(name, self, cfg)
+        )
 
 
 def labels(n: int, source: Any) -> np.ndarray:

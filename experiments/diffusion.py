@@ -22,7 +22,6 @@ from genjax import cli
 from genjax.config import edit, field
 from genjax.core import averaged
 from genjax.data import Digits, FashionMNIST
-from genjax.data.images import grid, signed, unsigned
 from genjax.diffusion import gaussian, named, samplers, schedules
 from genjax.diffusion.guidance import Guidance
 from genjax.diffusion.likelihood import Flow, bits_per_dim, dequantised
@@ -32,9 +31,10 @@ from genjax.metrics.evaluate import Extractor, distance
 from genjax.metrics.features import Components
 from genjax.metrics.judges import Classifier, Neighbours, Svm
 from genjax.nets import DiT, UNet
-from genjax.optim import Adam, Cosine
-from genjax.run import Run
-from genjax.train import Experiment, run
+from genjax.optim import Adam, CosineDecay
+from genjax.pictures.draw import grid, signed, unsigned
+from genjax.training.loop import Experiment, run
+from genjax.training.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +43,16 @@ class Report:
 
     samples: int = field(2000, "samples that are measured, 0 = none")
     labels: tuple[int, ...] = field((), "classes of the sample grid, in turn; () = all")
-    likelihood: int = field(0, "test images whose log p is found by the probability-flow ODE, 0 = none")
-    low: float = field(0.01, "noise that the likelihood takes the data to have, in [-1, 1]; a grey level is 0.008")
+    likelihood: int = field(
+        0, "test images whose log p is found by the probability-flow ODE, 0 = none"
+    )
+    low: float = field(
+        0.01, "noise that the likelihood takes the data to have, in [-1, 1]; a grey level is 0.008"
+    )
     distance: Extractor = field(Components(), "Fréchet distance on these features")
-    classifier: Classifier = field(Neighbours(), "reads the samples' classes, for a conditional model")
+    classifier: Classifier = field(
+        Neighbours(), "reads the samples' classes, for a conditional model"
+    )
 
     def check(self, exp: Experiment, source) -> None:
         """Raises UserError for what cannot be drawn or measured."""
@@ -59,7 +65,9 @@ class Report:
                 f"from 0 to {source.classes - 1}."
             )
         if self.labels and not exp.algorithm.conditional:
-            raise UserError("--finish.labels asks for classes of a model without: use --algorithm.conditional=true.")
+            raise UserError(
+                "--finish.labels asks for classes of a model without: use --algorithm.conditional=true."
+            )
 
     def __call__(self, this: Run) -> None:
         for path in pictures(this, self.labels):
@@ -85,8 +93,12 @@ class Report:
         log_p = this.evaluate(test, log_p, min(self.likelihood, 50))["log_p"]
         bits = np.asarray(bits_per_dim(log_p, int(np.prod(spec.shape))))
         error = bits.std() / np.sqrt(len(bits))
-        this.log.result("likelihood", {"bits_per_dim": bits.mean(), "standard_error": error, "n": len(bits)})
-        this.log.note(f"{bits.mean():.3f} +- {error:.3f} bits/dim of {len(bits)} test images, by the ODE")
+        this.log.result(
+            "likelihood", {"bits_per_dim": bits.mean(), "standard_error": error, "n": len(bits)}
+        )
+        this.log.note(
+            f"{bits.mean():.3f} +- {error:.3f} bits/dim of {len(bits)} test images, by the ODE"
+        )
 
 
 def check_images(source) -> None:
@@ -115,7 +127,9 @@ def measure(this: Run, x: np.ndarray, on: Extractor, classifier: Classifier) -> 
     )  # as many of both: the distance falls with n
     name, between = distance(on, this.source.train)
     values = {name: between(x[:n]), f"{name}_real": between(test["image"][:n]), "n": n}
-    this.log.note(f"{name} {values[name]:.3f} of {n} samples; of {n} real test images {values[f'{name}_real']:.3f}")
+    this.log.note(
+        f"{name} {values[name]:.3f} of {n} samples; of {n} real test images {values[f'{name}_real']:.3f}"
+    )
     if this.exp.algorithm.conditional:
         read = classifier.fit(this.source.train)
         values["recognised"] = float(np.mean(read(x) == this.given(len(x))["label"]))
@@ -155,7 +169,9 @@ def pictures(this: Run, labels: tuple[int, ...] = (), n: int = 8, rows: int = 4)
 
 def _trajectory(params, key, given, cfg, spec):
     x, sigmas, noise = gaussian.start(key, given["index"], cfg, spec)
-    return samplers.sample(cfg.sampler, gaussian.guided(params, given, cfg, spec), x, sigmas, noise, keep=True)
+    return samplers.sample(
+        cfg.sampler, gaussian.guided(params, given, cfg, spec), x, sigmas, noise, keep=True
+    )
 
 
 BASE = Experiment(
@@ -167,7 +183,7 @@ BASE = Experiment(
             "std": 0.7,
             "conditional": True,
             "guidance": Guidance(1.5),
-            "optimiser": Adam(1e-3, warmup=300, decay=Cosine(), clip=1.0),
+            "optimiser": Adam(1e-3, warmup=300, decay=CosineDecay(), clip=1.0),
             "ema": Power((0.05, 0.10)),
         },
     ),
@@ -184,7 +200,10 @@ BASE = Experiment(
 
 def _with(cfg: gaussian.Diffusion) -> dict:
     """BASE's net, data and optimiser under another of the named models."""
-    kept = {name: getattr(BASE.algorithm, name) for name in ("net", "conditional", "guidance", "optimiser", "ema")}
+    kept = {
+        name: getattr(BASE.algorithm, name)
+        for name in ("net", "conditional", "guidance", "optimiser", "ema")
+    }
     return {"algorithm": edit(cfg, kept)}
 
 

@@ -21,18 +21,19 @@ import numpy as np
 
 from experiments import diffusion
 from experiments.diffusion import check_images
-from genjax import cli, latent
+from genjax import cli
 from genjax.config import edit, field
 from genjax.core import averaged, example_normal
+from genjax.corruptions import Coarse, Grey, Hole, Projection
 from genjax.data import Digits, Photographs
-from genjax.data.corruptions import Coarse, Grey, Hole, Projection
-from genjax.data.images import grid, signed, unsigned
-from genjax.diffusion import edit as editing
+from genjax.diffusion import editing as editing
 from genjax.diffusion import gaussian, samplers
 from genjax.diffusion.guidance import Guidance, Static
 from genjax.errors import UserError, at_least
-from genjax.run import Run
-from genjax.train import Experiment, run
+from genjax.pictures import latent
+from genjax.pictures.draw import grid, signed, unsigned
+from genjax.training.loop import Experiment, run
+from genjax.training.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,9 @@ class Edits:
 
     images: int = field(8, "test images that are edited")
     steps: int = field(40, "denoising steps")
-    strengths: tuple[float, ...] = field((0.3, 0.7, 1.5, 4.0), "noise levels sigma / alpha to which SDEdit goes up")
+    strengths: tuple[float, ...] = field(
+        (0.3, 0.7, 1.5, 4.0), "noise levels sigma / alpha to which SDEdit goes up"
+    )
     hole: Hole = field(Hole(), "what is missing for inpainting")
     repeats: int = field(5, "RePaint's resampling of each step")
     coarse: Coarse = field(Coarse(4), "what super-resolution starts from")
@@ -52,9 +55,13 @@ class Edits:
         at_least(2, finish__images=self.images)  # interpolation needs a pair
         at_least(1, finish__steps=self.steps, finish__repeats=self.repeats)
         at_least(1e-3, finish__strengths=min(self.strengths, default=1.0))
-        jax.eval_shape(self.coarse, jax.ShapeDtypeStruct((1, *source.shape), jnp.float32))  # refuses a bad factor
+        jax.eval_shape(
+            self.coarse, jax.ShapeDtypeStruct((1, *source.shape), jnp.float32)
+        )  # refuses a bad factor
         if exp.algorithm.given is not None:
-            raise UserError("these edits are of a model that starts from noise alone: use --algorithm.given=None.")
+            raise UserError(
+                "these edits are of a model that starts from noise alone: use --algorithm.given=None."
+            )
 
     def __call__(self, this: Run) -> None:
         for name, tiles, columns in self.pictures(this):
@@ -70,10 +77,14 @@ class Edits:
             levels = jnp.concatenate([jnp.asarray([strength]), sigmas[sigmas < strength]])
             rows.append(work(this, _sdedit, cfg, image, levels))
             moved = float(jnp.sqrt(jnp.mean(jnp.square(rows[-1] - image))))
-            this.log.note(f"SDEdit from level {strength:g}: {moved:.3f} from the image, root mean square in [-1, 1]")
+            this.log.note(
+                f"SDEdit from level {strength:g}: {moved:.3f} from the image, root mean square in [-1, 1]"
+            )
         yield "sdedit", jnp.concatenate(rows), n
 
-        filled = work(this, functools.partial(_inpaint, self.hole, self.repeats), cfg, image, sigmas)
+        filled = work(
+            this, functools.partial(_inpaint, self.hole, self.repeats), cfg, image, sigmas
+        )
         report(this, "RePaint", self.hole, image, filled)
         guided = restored(this, cfg, self.hole, image, sigmas)
         yield "inpainting", jnp.concatenate([image, self.hole(image), filled, *guided]), n
@@ -87,17 +98,29 @@ class Edits:
         back = work(this, _follow, plain, up, sigmas, shown=False)
         error = float(jnp.sqrt(jnp.mean(jnp.square(back - image))))
         this.log.result("inversion", {"error": error})
-        this.log.note(f"inversion and back, {self.steps} steps each: {error:.4f} from the image, root mean square")
+        this.log.note(
+            f"inversion and back, {self.steps} steps each: {error:.4f} from the image, root mean square"
+        )
         yield "inversion", jnp.concatenate([image, up / jnp.sqrt(1 + sigmas[0] ** 2), back]), n
         a, b = (part.reshape(n // 2, -1) for part in (up[: n // 2], up[n // 2 : 2 * (n // 2)]))
         arcs = latent.slerp(a, b, 8).reshape(-1, *this.spec.shape)
         yield "interpolation", work(this, _follow, plain, arcs, sigmas, shown=False), 8
 
 
-def work(this: Run, fn: Callable, cfg: gaussian.Diffusion, image: jax.Array, sigmas: jax.Array, shown: bool = True):
+def work(
+    this: Run,
+    fn: Callable,
+    cfg: gaussian.Diffusion,
+    image: jax.Array,
+    sigmas: jax.Array,
+    shown: bool = True,
+):
     """fn(cfg, denoiser, image, sigmas, noise), compiled with the weights as an argument; `shown`: labels are."""
     n, test = len(image), this.source.test["label"]
-    given = {"index": np.arange(n, dtype=np.uint32), "label": np.asarray(test[np.arange(n) % len(test)])}
+    given = {
+        "index": np.arange(n, dtype=np.uint32),
+        "label": np.asarray(test[np.arange(n) % len(test)]),
+    }
 
     def run(params, key, given, image, sigmas):
         label = gaussian.one_hot(given, cfg, this.spec)
@@ -132,7 +155,9 @@ def _restore(how, known, cfg, denoiser, image, sigmas, noise):
     return editing.restore(how, known, samplers.DDIM(1.0), denoiser, image, sigmas, noise)
 
 
-def restored(this: Run, cfg: gaussian.Diffusion, known: Projection, image: jax.Array, sigmas) -> list[jax.Array]:
+def restored(
+    this: Run, cfg: gaussian.Diffusion, known: Projection, image: jax.Array, sigmas
+) -> list[jax.Array]:
     """By replacement and by guidance with the likelihood of what is known."""
     found = []
     for how in (editing.Replace(), editing.PseudoInverse(std=cfg.std, threshold=Static())):
@@ -168,17 +193,24 @@ class Conditioned:
         check_images(source)
         at_least(1, finish__images=self.images, finish__measured=self.measured)
         if exp.algorithm.given is None:
-            raise UserError("this model is given no image to restore: use --algorithm.given='Coarse()', for instance.")
+            raise UserError(
+                "this model is given no image to restore: use --algorithm.given='Coarse()', for instance."
+            )
 
     def __call__(self, this: Run) -> None:
         test, cfg = this.source.test, this.exp.algorithm
         n = min(self.measured, len(test["image"]))
         rows = {name: np.asarray(test[name][:n]) for name in ("image", "label")}
-        x = [this.draw(this.algorithm.sample, rows | {"index": np.arange(i, i + n, dtype=np.uint32)}) for i in (0, n)]
+        x = [
+            this.draw(this.algorithm.sample, rows | {"index": np.arange(i, i + n, dtype=np.uint32)})
+            for i in (0, n)
+        ]
         image = signed(rows["image"])
         report(this, "conditioned", cfg.given, image, signed(x[0]))
         k = self.images
-        tiles = jnp.concatenate([image[:k], cfg.given(image[:k]), signed(x[0][:k]), signed(x[1][:k])])
+        tiles = jnp.concatenate(
+            [image[:k], cfg.given(image[:k]), signed(x[0][:k]), signed(x[1][:k])]
+        )
         this.log.note(f"picture {this.log.picture('restored', grid(unsigned(tiles), k))}")
 
 
@@ -194,7 +226,8 @@ EXPERIMENTS = {
     "base": edit(diffusion.BASE, {"finish": Edits()}),
     "digits": edit(diffusion.EXPERIMENTS["digits"], {"finish": Edits(coarse=Coarse(2))}),
     "coarse": edit(
-        diffusion.EXPERIMENTS["digits"], {"data": Digits(), "algorithm.given": Coarse(4), "finish": Conditioned()}
+        diffusion.EXPERIMENTS["digits"],
+        {"data": Digits(), "algorithm.given": Coarse(4), "finish": Conditioned()},
     ),
     "colour": edit(diffusion.BASE, {**_PHOTOGRAPHS, "steps": 3000}),
 }

@@ -23,22 +23,22 @@ from genjax import cli
 from genjax.config import edit, field
 from genjax.core import averaged
 from genjax.data import Digits, FashionMNIST
-from genjax.data.images import grid, unsigned
 from genjax.ema import Decay
 from genjax.errors import UserError, at_least
 from genjax.gan import game, gan, named
 from genjax.gan.augment import Ada, DiffAugment
 from genjax.gan.games import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
 from genjax.gan.penalties import R1, R2
-from genjax.latent import slerp
 from genjax.metrics.evaluate import Extractor
 from genjax.metrics.features import Components
 from genjax.metrics.judges import Classifier, Neighbours, Svm, rows
 from genjax.metrics.manifold import covered, precision_recall
 from genjax.nets import R3Discriminator, R3Generator
-from genjax.optim import Adam, Cosine
-from genjax.run import Run
-from genjax.train import Experiment, run
+from genjax.optim import Adam, CosineDecay
+from genjax.pictures.draw import grid, unsigned
+from genjax.pictures.latent import slerp
+from genjax.training.loop import Experiment, run
+from genjax.training.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,9 @@ class Report:
     samples: int = field(2000, "samples that are measured, 0 = none")
     neighbours: int = field(3, "k of the balls of precision and recall")
     distance: Extractor = field(Components(), "Fréchet distance on these features")
-    classifier: Classifier = field(Neighbours(), "reads the samples' classes, for a conditional model")
+    classifier: Classifier = field(
+        Neighbours(), "reads the samples' classes, for a conditional model"
+    )
 
     def check(self, exp: Experiment, source) -> None:
         """Raises UserError for what cannot be drawn or measured."""
@@ -64,7 +66,9 @@ class Report:
             )
 
     def __call__(self, this: Run) -> None:
-        this.log.note(f"picture {this.log.picture('samples', this.source.picture(this.sample(this.exp.samples)))}")
+        this.log.note(
+            f"picture {this.log.picture('samples', this.source.picture(this.sample(this.exp.samples)))}"
+        )
         this.log.note(f"picture {this.log.picture('interpolation', interpolation(this))}")
         if self.samples:
             x = this.sample(self.samples)
@@ -76,10 +80,20 @@ class Report:
 def balance(this: Run, most: int) -> dict[str, float]:
     """How D scores training data, held-out data and samples: has it learned its training set by heart, does it win?"""
     cfg, n = this.exp.algorithm, min(most, len(this.source.test["image"]))
-    train, test = ({k: v[:n] for k, v in split.items()} for split in (this.source.train, this.source.test))
+    train, test = (
+        {k: v[:n] for k, v in split.items()} for split in (this.source.train, this.source.test)
+    )
     seen = game.outputs(this.key(4), this.state, cfg, this.spec, train, test, min(n, 500), jax.jit)
-    values = {"n": n, "overfitting": seen.overfitting, "higher": game.higher(seen.held, seen.samples)}
-    values |= {"train": seen.train.mean(), "held_out": seen.held.mean(), "samples": seen.samples.mean()}
+    values = {
+        "n": n,
+        "overfitting": seen.overfitting,
+        "higher": game.higher(seen.held, seen.samples),
+    }
+    values |= {
+        "train": seen.train.mean(),
+        "held_out": seen.held.mean(),
+        "samples": seen.samples.mean(),
+    }
     this.log.note(
         f"D scores a training image above a held-out one in {100 * seen.overfitting:.1f} % of all pairs (50 % unless "
         f"it learned them by heart), a held-out one above a sample in {100 * values['higher']:.1f} % (50 % in balance)"
@@ -91,7 +105,9 @@ def balance(this: Run, most: int) -> dict[str, float]:
 
 def drawn(this: Run, seen: game.Outputs) -> np.ndarray:
     """D's outputs on held-out data and on samples."""
-    return game.picture([int(this.state.step)], [seen.held], [seen.samples], this.exp.algorithm.game)
+    return game.picture(
+        [int(this.state.step)], [seen.held], [seen.samples], this.exp.algorithm.game
+    )
 
 
 def variety(this: Run, x: np.ndarray, k: int) -> dict[str, float]:
@@ -100,15 +116,22 @@ def variety(this: Run, x: np.ndarray, k: int) -> dict[str, float]:
     n = min(len(x), len(test["image"]), len(train["image"]))
     real, other = rows(test["image"][:n]), rows(train["image"][:n])
     values = dict(zip(("precision", "recall"), precision_recall(real, rows(x[:n]), k), strict=True))
-    values |= dict(zip(("precision_real", "recall_real"), precision_recall(real, other, k), strict=True))
+    values |= dict(
+        zip(("precision_real", "recall_real"), precision_recall(real, other, k), strict=True)
+    )
     this.log.note(
         f"precision {values['precision']:.3f}, recall {values['recall']:.3f} of {n} samples against {n} test images; "
         f"of {n} training images {values['precision_real']:.3f}, {values['recall_real']:.3f}"
     )
     if this.exp.algorithm.conditional:
-        classes = np.array([recalls(this, x, c, k) for c in range(this.spec.classes)])  # [classes, 2]
+        classes = np.array(
+            [recalls(this, x, c, k) for c in range(this.spec.classes)]
+        )  # [classes, 2]
         worst = int(classes[:, 0].argmin())
-        values |= {"recall_by_class": classes[:, 0].tolist(), "recall_by_class_real": classes[:, 1].tolist()}
+        values |= {
+            "recall_by_class": classes[:, 0].tolist(),
+            "recall_by_class_real": classes[:, 1].tolist(),
+        }
         told = " ".join(f"{a:.2f} ({b:.2f})" for a, b in classes)
         name = this.source.class_names[worst]
         this.log.note(f"recall by class, in brackets that of real images: {told}; worst: {name}")
@@ -140,7 +163,7 @@ def interpolation(this: Run, n: int = 8, pairs: int = 8) -> np.ndarray:
     return grid(jax.jit(draw)(this.key(2), this.state, given), n)
 
 
-TX = Adam(4e-4, b1=0.0, b2=0.99, warmup=200, decay=Cosine(0.1))
+TX = Adam(4e-4, b1=0.0, b2=0.99, warmup=200, decay=CosineDecay(0.1))
 
 BASE = Experiment(
     data=FashionMNIST(),

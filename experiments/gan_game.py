@@ -30,9 +30,9 @@ from genjax.gan.games import Hinge, LeastSquares, Minimax, NonSaturating, Relati
 from genjax.gan.gan import GAN
 from genjax.gan.penalties import R1, R2, Gradient
 from genjax.nets import MLP
-from genjax.optim import Adam, Cosine
-from genjax.run import Run
-from genjax.train import Experiment, run
+from genjax.optim import Adam, CosineDecay
+from genjax.training.loop import Experiment, run
+from genjax.training.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,15 +42,26 @@ class Report:
     samples: int = field(10_000, "samples whose modes are counted")
     examples: int = field(4000, "held-out points that D is asked about")
     density: int = field(200_000, "samples from which the generator's density is found")
-    descents: int = field(100, "steps of each player to its best response, for the duality gap; 0 = no gap")
+    descents: int = field(
+        100, "steps of each player to its best response, for the duality gap; 0 = no gap"
+    )
 
     def check(self, exp: Experiment, source) -> None:
         """Raises UserError for data whose density is not known."""
         if not hasattr(exp.data, "mixture"):
-            raise UserError("gan_game measures against a known density: use --data='Toy(mixture=Grid())'.")
+            raise UserError(
+                "gan_game measures against a known density: use --data='Toy(mixture=Grid())'."
+            )
         if exp.algorithm.conditional:
-            raise UserError("gan_game knows densities without labels only: use --algorithm.conditional=false.")
-        at_least(1, finish__samples=self.samples, finish__examples=self.examples, finish__density=self.density)
+            raise UserError(
+                "gan_game knows densities without labels only: use --algorithm.conditional=false."
+            )
+        at_least(
+            1,
+            finish__samples=self.samples,
+            finish__examples=self.examples,
+            finish__density=self.density,
+        )
         at_least(0, finish__descents=self.descents)
 
     def __call__(self, this: Run) -> None:
@@ -73,10 +84,20 @@ class Report:
     def look(self, this: Run, state) -> tuple[dict[str, float], game.Outputs]:
         """All measurements of one state, and D's outputs."""
         cfg, spec, mixture = this.exp.algorithm, this.spec, this.exp.data.mixture()
-        train, test = ({k: v[: self.examples] for k, v in s.items()} for s in (this.source.train, this.source.test))
-        found, good = modes(mixture, this.draw(this.algorithm.sample, this.given(self.samples), state))
+        train, test = (
+            {k: v[: self.examples] for k, v in s.items()}
+            for s in (this.source.train, this.source.test)
+        )
+        found, good = modes(
+            mixture, this.draw(this.algorithm.sample, this.given(self.samples), state)
+        )
         seen = game.outputs(this.key(4), state, cfg, spec, train, test, 2000, jax.jit)
-        values = {"modes": found, "good": good, "real": seen.held.mean(), "fake": seen.samples.mean()}
+        values = {
+            "modes": found,
+            "good": good,
+            "real": seen.held.mean(),
+            "fake": seen.samples.mean(),
+        }
         values |= {"higher": game.higher(seen.held, seen.samples), "overfitting": seen.overfitting}
         distance = game.optimal_distance(
             this.key(5), state, cfg, spec, mixture, test["image"], self.density, compile=jax.jit
@@ -85,7 +106,14 @@ class Report:
             values |= {"from_optimal": distance.mean, "from_optimal_kept": distance.kept}
         if self.descents:
             gap = game.duality_gap(
-                this.key(6), state, cfg, spec, this.source.train, test, self.descents, compile=jax.jit
+                this.key(6),
+                state,
+                cfg,
+                spec,
+                this.source.train,
+                test,
+                self.descents,
+                compile=jax.jit,
             )
             values |= {"gap": gap.gap, "gap_error": gap.error}
         return {name: float(value) for name, value in values.items()}, seen
@@ -96,12 +124,24 @@ def curves(this: Run) -> np.ndarray:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    lines = [json.loads(line) for line in (this.log.directory / "metrics.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (this.log.directory / "metrics.jsonl").read_text().splitlines()
+    ]
     lines = [line for line in lines if "train/real" in line]
     figure = Figure(figsize=(10.0, 2.8), dpi=100, layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    panels = {"output of D": ("real", "fake"), "gradient norm": ("grad_norm", "gen_grad_norm"), "pairs": ("higher",)}
-    names = {"real": "D(x)", "fake": "D(G(z))", "grad_norm": "D", "gen_grad_norm": "G", "higher": "D(x) > D(G(z))"}
+    panels = {
+        "output of D": ("real", "fake"),
+        "gradient norm": ("grad_norm", "gen_grad_norm"),
+        "pairs": ("higher",),
+    }
+    names = {
+        "real": "D(x)",
+        "fake": "D(G(z))",
+        "grad_norm": "D",
+        "gen_grad_norm": "G",
+        "higher": "D(x) > D(G(z))",
+    }
     for axes, (title, shown) in zip(figure.subplots(1, 3), panels.items(), strict=True):
         for name in shown:
             values = [float(line[f"train/{name}"]) for line in lines]
@@ -114,12 +154,14 @@ def curves(this: Run) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-TX = Adam(2e-3, b1=0.0, b2=0.99, decay=Cosine(0.1))
+TX = Adam(2e-3, b1=0.0, b2=0.99, decay=CosineDecay(0.1))
 BASE = Experiment(
     data=Toy(Grid(), train=50_000),
     algorithm=GAN(
         latent=2,
-        gen=MLP((128, 128, 128), waves=3),  # without waves in both nets the edges of modes stay soft
+        gen=MLP(
+            (128, 128, 128), waves=3
+        ),  # without waves in both nets the edges of modes stay soft
         disc=MLP((128, 128, 128), waves=4),
         game=Relativistic(),
         penalties=(R1(0.02), R2(0.02)),
@@ -138,7 +180,13 @@ BASE = Experiment(
     finish=Report(),
 )
 # 256 examples a critic step
-WGAN = {"algorithm.game": Wasserstein(), "algorithm.critic_steps": 5, "batch": 1280, "steps": 2000, "save_every": 500}
+WGAN = {
+    "algorithm.game": Wasserstein(),
+    "algorithm.critic_steps": 5,
+    "batch": 1280,
+    "steps": 2000,
+    "save_every": 500,
+}
 
 EXPERIMENTS = {
     "base": BASE,
@@ -151,7 +199,9 @@ EXPERIMENTS = {
     "wgan_gp": edit(BASE, {**WGAN, "algorithm.penalties": (Gradient(1.0),)}),
     "r1_alone": edit(BASE, {"algorithm.penalties": (R1(0.02),)}),
     "no_penalty": edit(BASE, {"algorithm.penalties": ()}),
-    "non_saturating_bare": edit(BASE, {"algorithm.game": NonSaturating(), "algorithm.penalties": ()}),
+    "non_saturating_bare": edit(
+        BASE, {"algorithm.game": NonSaturating(), "algorithm.penalties": ()}
+    ),
     "simple": edit(BASE, {"data.mixture": Ring(), "steps": 2000, "save_every": 500}),
 }
 

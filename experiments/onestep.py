@@ -27,9 +27,9 @@ from genjax.diffusion.onestep import MeanFlow
 from genjax.errors import UserError, at_least
 from genjax.metrics.judges import Classifier, Svm
 from genjax.nets import DiT, TimeMLP
-from genjax.optim import Adam, Cosine
-from genjax.run import Run
-from genjax.train import Experiment, run
+from genjax.optim import Adam, CosineDecay
+from genjax.training.loop import Experiment, run
+from genjax.training.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,9 @@ class Modes:
     def check(self, exp: Experiment, source) -> None:
         """Raises UserError for data whose density is not known."""
         if not hasattr(exp.data, "mixture"):
-            raise UserError("--finish.measure='Modes()' needs a known density: use --data='Toy(mixture=Ring())'.")
+            raise UserError(
+                "--finish.measure='Modes()' needs a known density: use --data='Toy(mixture=Ring())'."
+            )
 
     def real(self, this: Run) -> dict[str, float]:
         """The same of the test points."""
@@ -101,7 +103,9 @@ class Report:
     def check(self, exp: Experiment, source) -> None:
         """Raises UserError for what cannot be sampled or measured."""
         if not hasattr(exp.algorithm, "steps"):
-            raise UserError("this experiment compares numbers of steps: use --algorithm='MeanFlow()' or Consistency().")
+            raise UserError(
+                "this experiment compares numbers of steps: use --algorithm='MeanFlow()' or Consistency()."
+            )
         at_least(1, finish__samples=self.samples, finish__steps=min(self.steps, default=0))
         self.measure.check(exp, source)
 
@@ -110,11 +114,15 @@ class Report:
             self.tell(this, "real", "real test data", real)
         for n in self.steps:
             cfg = dataclasses.replace(this.exp.algorithm, steps=n)
-            x = dataclasses.replace(this, algorithm=cfg(this.spec)).sample(max(self.samples, this.exp.samples))
+            x = dataclasses.replace(this, algorithm=cfg(this.spec)).sample(
+                max(self.samples, this.exp.samples)
+            )
             shown = this.source.picture(x[: this.exp.samples])
             this.log.note(f"picture {this.log.picture(f'steps{n}', shown)}")
             if values := self.measure(this, x[: self.samples]):
-                self.tell(this, f"steps{n}", f"{n} step{'s' * (n > 1)}, {self.samples} samples", values)
+                self.tell(
+                    this, f"steps{n}", f"{n} step{'s' * (n > 1)}, {self.samples} samples", values
+                )
 
     def tell(self, this: Run, name: str, what: str, values: dict[str, float]) -> None:
         """Prints the values and keeps them as a result."""
@@ -123,11 +131,13 @@ class Report:
 
 
 FREQUENCY = 2.0  # of the clocks: see MeanFlow.net
-TX = Adam(1e-3, warmup=500, decay=Cosine(), clip=1.0)
+TX = Adam(1e-3, warmup=500, decay=CosineDecay(), clip=1.0)
 
 BASE = Experiment(
     data=FashionMNIST(),
-    algorithm=MeanFlow(net=DiT(patch=4, width=128, depth=4, heads=4, frequency=FREQUENCY), optimiser=TX),
+    algorithm=MeanFlow(
+        net=DiT(patch=4, width=128, depth=4, heads=4, frequency=FREQUENCY), optimiser=TX
+    ),
     steps=20_000,
     batch=128,
     log_every=200,
@@ -151,14 +161,35 @@ _TOY = {
 
 EXPERIMENTS = {
     "base": BASE,
-    "consistency": edit(BASE, {"algorithm": Consistency(net=BASE.algorithm.net, std=0.7, optimiser=TX)}),
-    "digits": edit(BASE, {**_SMALL, "steps": 5000, "algorithm": MeanFlow(net=_DIGITS, conditional=True, optimiser=TX)}),
-    "digits_consistency": edit(
-        BASE, {**_SMALL, "steps": 5000, "algorithm": Consistency(net=_DIGITS, std=0.75, conditional=True, optimiser=TX)}
+    "consistency": edit(
+        BASE, {"algorithm": Consistency(net=BASE.algorithm.net, std=0.7, optimiser=TX)}
     ),
-    "toy": edit(BASE, {**_TOY, "algorithm": MeanFlow(net=TimeMLP(frequency=FREQUENCY), share=0.5, optimiser=TX)}),
+    "digits": edit(
+        BASE,
+        {
+            **_SMALL,
+            "steps": 5000,
+            "algorithm": MeanFlow(net=_DIGITS, conditional=True, optimiser=TX),
+        },
+    ),
+    "digits_consistency": edit(
+        BASE,
+        {
+            **_SMALL,
+            "steps": 5000,
+            "algorithm": Consistency(net=_DIGITS, std=0.75, conditional=True, optimiser=TX),
+        },
+    ),
+    "toy": edit(
+        BASE,
+        {**_TOY, "algorithm": MeanFlow(net=TimeMLP(frequency=FREQUENCY), share=0.5, optimiser=TX)},
+    ),
     "toy_consistency": edit(
-        BASE, {**_TOY, "algorithm": Consistency(net=TimeMLP(frequency=FREQUENCY), std=1.42, optimiser=TX)}
+        BASE,
+        {
+            **_TOY,
+            "algorithm": Consistency(net=TimeMLP(frequency=FREQUENCY), std=1.42, optimiser=TX),
+        },
     ),
 }
 

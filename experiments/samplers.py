@@ -21,15 +21,15 @@ from experiments.diffusion import check_images
 from genjax import cli, ema
 from genjax.config import edit, field
 from genjax.core import Spec, averaged
-from genjax.data.images import grid
 from genjax.diffusion import gaussian, samplers
 from genjax.diffusion.guidance import Guidance
 from genjax.errors import UserError, at_least
 from genjax.metrics.evaluate import Extractor, distance
 from genjax.metrics.features import Components
 from genjax.metrics.judges import Classifier, Neighbours, Svm
-from genjax.run import Run
-from genjax.train import Experiment, run
+from genjax.pictures.draw import grid
+from genjax.training.loop import Experiment, run
+from genjax.training.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,16 +37,23 @@ class Tables:
     """Distances against steps, guidance, and width of the average; grids of the same samples under each."""
 
     deterministic: tuple[samplers.Sampler, ...] = field(
-        (samplers.Euler(), samplers.Heun(), samplers.FlowHeun(), samplers.DPMSolver2M()), "compared with the exact flow"
+        (samplers.Euler(), samplers.Heun(), samplers.FlowHeun(), samplers.DPMSolver2M()),
+        "compared with the exact flow",
     )
     stochastic: tuple[samplers.Sampler, ...] = field(
         (samplers.DDPM(), samplers.DDIM(0.5)), "compared by the distance alone"
     )
     steps: tuple[int, ...] = field((1, 2, 4, 8, 18, 35), "denoising steps")
     scales: tuple[float, ...] = field((1.0, 1.5, 2.0, 3.0, 5.0), "scales of guidance")
-    widths: tuple[float, ...] = field((0.03, 0.05, 0.075, 0.10, 0.15, 0.20), "averages mixed from the kept snapshots")
-    samples: int = field(500, "samples for each number; no more than test images: a distance falls with their number")
-    exact: int = field(150, "steps of Heun's method in flow time that are taken for the exact solution")
+    widths: tuple[float, ...] = field(
+        (0.03, 0.05, 0.075, 0.10, 0.15, 0.20), "averages mixed from the kept snapshots"
+    )
+    samples: int = field(
+        500, "samples for each number; no more than test images: a distance falls with their number"
+    )
+    exact: int = field(
+        150, "steps of Heun's method in flow time that are taken for the exact solution"
+    )
     distance: Extractor = field(Components(), "Fréchet distance on these features")
     classifier: Classifier = field(Neighbours(), "reads the samples' classes")
 
@@ -83,16 +90,22 @@ class Tables:
         """Every sampler at every number of steps, from the same starts, without guidance."""
         cfg, rows = edit(this.exp.algorithm, {"guidance": Guidance()}), []
         few = this.given(min(self.samples, 100))
-        truth = draw(this, edit(cfg, {"sampler": samplers.FlowHeun(), "schedule.steps": self.exact}), few)
+        truth = draw(
+            this, edit(cfg, {"sampler": samplers.FlowHeun(), "schedule.steps": self.exact}), few
+        )
         for sampler in (*self.deterministic, *self.stochastic):
             for n in self.steps:
-                x = draw(this, edit(cfg, {"sampler": sampler, "schedule.steps": n}), self.given(this))
+                x = draw(
+                    this, edit(cfg, {"sampler": sampler, "schedule.steps": n}), self.given(this)
+                )
                 values = {"distance": between(x)}
                 if sampler in self.deterministic:
                     values["error"] = float(np.sqrt(np.mean((x[: len(truth)] - truth) ** 2)))
                 rows.append(x[:3])
                 this.log.result("samplers", {f"{sampler!r} {n}": values})
-                shown = f", {values['error']:.4f} from the exact solution" if "error" in values else ""
+                shown = (
+                    f", {values['error']:.4f} from the exact solution" if "error" in values else ""
+                )
                 this.log.note(f"{sampler!r} {n} steps: distance {values['distance']:.3f}{shown}")
         k = len(self.steps)
         tiles = np.concatenate([np.concatenate(rows[i : i + k]) for i in range(0, len(rows), k)])
@@ -104,15 +117,22 @@ class Tables:
         read, given, rows = self.classifier.fit(this.source.train), self.given(this), []
         for name, other in (("label", None), (f"the model at step {step}", averaged(weak))):
             for scale in self.scales:
-                x = draw(this, edit(this.exp.algorithm, {"guidance": Guidance(scale)}), given, other)
-                values = {"distance": between(x), "recognised": float(np.mean(read(x) == given["label"]))}
+                x = draw(
+                    this, edit(this.exp.algorithm, {"guidance": Guidance(scale)}), given, other
+                )
+                values = {
+                    "distance": between(x),
+                    "recognised": float(np.mean(read(x) == given["label"])),
+                }
                 rows.append(x[: this.spec.classes])
                 this.log.result("guidance", {f"{name} {scale:g}": values})
                 this.log.note(
                     f"guidance {scale:g} by {name}: distance {values['distance']:.3f}, "
                     f"{100 * values['recognised']:.1f} % read as the class asked for"
                 )
-        this.log.note(f"picture {this.log.picture('guidance', grid(np.concatenate(rows), this.spec.classes))}")
+        this.log.note(
+            f"picture {this.log.picture('guidance', grid(np.concatenate(rows), this.spec.classes))}"
+        )
 
     def width_table(self, this: Run, between: Callable) -> None:
         """Averages of other widths than those that were kept in training."""
@@ -130,7 +150,13 @@ class Tables:
             this.log.note(f"average of width {width:g}: distance {far:.3f}")
 
 
-def draw(this: Run, cfg: gaussian.Diffusion, given: dict, weak: dict | None = None, main: dict | None = None):
+def draw(
+    this: Run,
+    cfg: gaussian.Diffusion,
+    given: dict,
+    weak: dict | None = None,
+    main: dict | None = None,
+):
     """Samples [n, *shape] of the trained model under another sampler, schedule or guidance, or of other weights."""
 
     return this.draw(_sampler(cfg, this.spec), given, (main or averaged(this.state), weak))
@@ -148,7 +174,10 @@ def _sampler(cfg: gaussian.Diffusion, spec: Spec) -> Callable:
 
 EXPERIMENTS = {
     "base": edit(diffusion.BASE, {"finish": Tables()}),
-    "digits": edit(diffusion.EXPERIMENTS["digits"], {"finish": Tables(distance=Components(16), classifier=Svm())}),
+    "digits": edit(
+        diffusion.EXPERIMENTS["digits"],
+        {"finish": Tables(distance=Components(16), classifier=Svm())},
+    ),
 }
 
 if __name__ == "__main__":

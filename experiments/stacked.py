@@ -26,9 +26,9 @@ from genjax.gan.games import NonSaturating
 from genjax.gan.penalties import R1, R2
 from genjax.metrics.judges import Classifier, Svm
 from genjax.nets import R3Discriminator, R3Generator
-from genjax.optim import Adam, Cosine
-from genjax.run import Run
-from genjax.train import Experiment, run
+from genjax.optim import Adam, CosineDecay
+from genjax.training.loop import Experiment, run
+from genjax.training.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +43,18 @@ class Report:
         check_images(source)
         at_least(1, finish__samples=self.samples)
         if source.classes != CLASSES:
-            raise UserError(f"stacked counts the {CLASSES} modes of --data='StackedDigits()', not of {source.name}.")
+            raise UserError(
+                f"stacked counts the {CLASSES} modes of --data='StackedDigits()', not of {source.name}."
+            )
 
     def __call__(self, this: Run) -> None:
-        this.log.note(f"picture {this.log.picture('samples', this.source.picture(this.sample(this.exp.samples)))}")
-        read, real = self.classifier.fit(Digits().load().train), this.source.train["image"][: self.samples]
+        this.log.note(
+            f"picture {this.log.picture('samples', this.source.picture(this.sample(this.exp.samples)))}"
+        )
+        read, real = (
+            self.classifier.fit(Digits().load().train),
+            this.source.train["image"][: self.samples],
+        )
         values = {"n": self.samples}
         for name, images in (("samples", this.sample(self.samples)), ("real", real)):
             found, kl = modes(read, images)
@@ -56,7 +63,7 @@ class Report:
         this.log.result("modes", values)
 
 
-TX = Adam(4e-4, b1=0.0, b2=0.99, warmup=200, decay=Cosine(0.1))
+TX = Adam(4e-4, b1=0.0, b2=0.99, warmup=200, decay=CosineDecay(0.1))
 
 BASE = Experiment(
     data=StackedDigits(),
@@ -85,7 +92,9 @@ EXPERIMENTS = {
     "no_penalty": edit(BASE, {"algorithm.penalties": ()}),
     "r1_alone": edit(BASE, {"algorithm.penalties": (R1(1.0),)}),
     "non_saturating": edit(BASE, {"algorithm.game": NonSaturating()}),
-    "non_saturating_bare": edit(BASE, {"algorithm.game": NonSaturating(), "algorithm.penalties": ()}),
+    "non_saturating_bare": edit(
+        BASE, {"algorithm.game": NonSaturating(), "algorithm.penalties": ()}
+    ),
     "dcgan": edit(BASE, {"algorithm": named.DCGAN}),
 }
 

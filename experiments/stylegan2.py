@@ -23,22 +23,22 @@ from genjax import cli
 from genjax.config import edit, field
 from genjax.core import averaged, example_keys
 from genjax.data import Digits, FashionMNIST
-from genjax.data.images import grid, signed, unsigned
 from genjax.errors import UserError, at_least
 from genjax.gan import stylegan2
 from genjax.gan.gan import latents, one_hot
 from genjax.gan.invert import Projector, animation, invert, pca, sefa
 from genjax.gan.penalties import R1
 from genjax.gan.stylegan2 import StyleGAN2
-from genjax.latent import lerp
 from genjax.metrics.evaluate import Extractor, distance
 from genjax.metrics.features import Components
 from genjax.metrics.judges import Classifier, Neighbours, Svm, rows
 from genjax.metrics.manifold import precision_recall
 from genjax.nets import StyleDiscriminator, StyleMapping, StyleSynthesis
 from genjax.optim import Adam
-from genjax.run import Run
-from genjax.train import Experiment, run
+from genjax.pictures.draw import grid, signed, unsigned
+from genjax.pictures.latent import lerp
+from genjax.training.loop import Experiment, run
+from genjax.training.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,9 @@ class Report:
     images: int = field(8, "rows and columns of the pictures")
     neighbours: int = field(3, "k of the balls of precision and recall")
     distance: Extractor = field(Components(), "Fréchet distance on these features")
-    classifier: Classifier = field(Neighbours(), "reads the samples' classes, for a conditional model")
+    classifier: Classifier = field(
+        Neighbours(), "reads the samples' classes, for a conditional model"
+    )
 
     def check(self, exp: Experiment, source) -> None:
         """Raises UserError for what cannot be drawn or measured."""
@@ -60,11 +62,16 @@ class Report:
         check_count(self.samples, self.distance, source)
         at_least(1, finish__images=self.images, finish__projector__steps=self.projector.steps)
         if self.images > len(source.test["image"]):
-            raise UserError(f"--finish.images={self.images} is more than the {len(source.test['image'])} test images.")
+            raise UserError(
+                f"--finish.images={self.images} is more than the {len(source.test['image'])} test images."
+            )
 
     def __call__(self, this: Run) -> None:
         drawn = {"samples": this.source.picture(this.sample(this.exp.samples))}
-        drawn |= {"truncation": truncation(this, self.psis, self.images), "mixing": mixing(this, self.images)}
+        drawn |= {
+            "truncation": truncation(this, self.psis, self.images),
+            "mixing": mixing(this, self.images),
+        }
         drawn |= {"directions-pca": directions(this, principal(this), self.images)}
         drawn |= {"directions-sefa": directions(this, closed_form(this), self.images)}
         drawn |= {"projection": self.projection(this)}
@@ -85,7 +92,9 @@ class Report:
         )
         real, values = rows(this.source.test["image"][:n]), {}
         for psi in self.psis:
-            x = this.draw(functools.partial(_truncated, this.exp.algorithm, this.spec, psi), this.given(n))
+            x = this.draw(
+                functools.partial(_truncated, this.exp.algorithm, this.spec, psi), this.given(n)
+            )
             precision, recall = precision_recall(real, rows(x), self.neighbours)
             values[f"psi {psi:g}"] = {name: between(x), "precision": precision, "recall": recall}
             told = ", ".join(f"{key} {value:.3f}" for key, value in values[f"psi {psi:g}"].items())
@@ -102,12 +111,19 @@ class Report:
 
         def watch(i, loss):
             if (i + 1) % 100 == 0:
-                this.log.note(f"projection, step {i + 1} of {self.projector.steps}: error {float(loss.mean()):.4f}")
+                this.log.note(
+                    f"projection, step {i + 1} of {self.projector.steps}: error {float(loss.mean()):.4f}"
+                )
 
         start = jnp.broadcast_to(this.state.extra["w"], (self.images, cfg.latent))
-        found = invert(this.key(7), make, target, start, self.projector, watch=watch, compile=jax.jit)
+        found = invert(
+            this.key(7), make, target, start, self.projector, watch=watch, compile=jax.jit
+        )
         x = unsigned(jax.jit(make)(found.w))
-        mse, base = (float(jnp.mean((y - unsigned(target)) ** 2)) for y in (x, unsigned(jax.jit(make)(start))))
+        mse, base = (
+            float(jnp.mean((y - unsigned(target)) ** 2))
+            for y in (x, unsigned(jax.jit(make)(start)))
+        )
         this.log.result("projection", {"mse": mse, "mse_of_the_mean_style": base, "n": self.images})
         this.log.note(
             f"{self.images} test images projected: MSE {mse:.4f}, of the mean style {base:.4f}, pixels in [0, 1]"
@@ -116,13 +132,19 @@ class Report:
 
 
 def _truncated(cfg: StyleGAN2, spec, psi: float, key, state, given) -> jax.Array:
-    return unsigned(stylegan2.generated(averaged(state)["gen"], key, given, state.extra["w"], psi, cfg, spec))
+    return unsigned(
+        stylegan2.generated(averaged(state)["gen"], key, given, state.extra["w"], psi, cfg, spec)
+    )
 
 
 def _codes(this: Run, n: int) -> tuple[dict, jax.Array, jax.Array | None]:
     """(generator, z [n, latent], one-hot labels or None), labels in turn."""
     cfg, given = this.exp.algorithm, this.given(n)
-    return averaged(this.state)["gen"], latents(this.key(2), given["index"], cfg.latent), one_hot(given, cfg, this.spec)
+    return (
+        averaged(this.state)["gen"],
+        latents(this.key(2), given["index"], cfg.latent),
+        one_hot(given, cfg, this.spec),
+    )
 
 
 def _draw(this: Run, w: jax.Array) -> np.ndarray:
@@ -137,7 +159,9 @@ def truncation(this: Run, psis: tuple[float, ...], n: int) -> np.ndarray:
     """The same codes at every truncation, a row each."""
     gen, z, label = _codes(this, n)
     w, mean = stylegan2.w(gen, z, label, this.exp.algorithm), this.state.extra["w"]
-    return grid(_draw(this, jnp.concatenate([stylegan2.truncated(w, mean, psi) for psi in psis])), n)
+    return grid(
+        _draw(this, jnp.concatenate([stylegan2.truncated(w, mean, psi) for psi in psis])), n
+    )
 
 
 def mixing(this: Run, n: int) -> np.ndarray:
@@ -145,17 +169,24 @@ def mixing(this: Run, n: int) -> np.ndarray:
     cfg, (gen, z, label) = this.exp.algorithm, _codes(this, 2 * n)
     coarse, fine = z[:n].repeat(n, 0), jnp.tile(z[n:], (n, 1))
     labels = None if label is None else label[:n].repeat(n, 0)
-    mixed = _draw(this, stylegan2.style_mix(gen, coarse, fine, cfg.synthesis.layers // 2, labels, cfg))
+    mixed = _draw(
+        this, stylegan2.style_mix(gen, coarse, fine, cfg.synthesis.layers // 2, labels, cfg)
+    )
     alone = _draw(this, stylegan2.w(gen, z, label, cfg))
     mixed, blank = mixed.reshape(n, n, *mixed.shape[1:]), np.zeros_like(alone[:1])
-    lines = [np.concatenate([blank, alone[n:]]), *(np.concatenate([alone[i : i + 1], mixed[i]]) for i in range(n))]
+    lines = [
+        np.concatenate([blank, alone[n:]]),
+        *(np.concatenate([alone[i : i + 1], mixed[i]]) for i in range(n)),
+    ]
     return grid(np.concatenate(lines), n + 1)
 
 
 def principal(this: Run) -> np.ndarray:
     """Principal directions of w, three standard deviations long (GANSpace, arXiv:2004.02546): [k, latent]."""
     gen, z, label = _codes(this, 4000)
-    axes, std = pca(np.asarray(jax.jit(lambda z: stylegan2.w(gen, z, label, this.exp.algorithm))(z)), 4)
+    axes, std = pca(
+        np.asarray(jax.jit(lambda z: stylegan2.w(gen, z, label, this.exp.algorithm))(z)), 4
+    )
     return 3.0 * axes * std[:, None]
 
 
@@ -163,7 +194,11 @@ def closed_form(this: Run) -> np.ndarray:
     """The directions that move the styles of all layers most (SeFa, arXiv:2007.06600, eq. 5): [k, latent]."""
     tree = averaged(this.state)["gen"]["synthesis"]
     paths = jax.tree_util.tree_leaves_with_path(tree)
-    maps = [np.asarray(leaf) for path, leaf in paths if "style" in jax.tree_util.keystr(path) and leaf.ndim == 2]
+    maps = [
+        np.asarray(leaf)
+        for path, leaf in paths
+        if "style" in jax.tree_util.keystr(path) and leaf.ndim == 2
+    ]
     axes, _ = sefa(np.concatenate(maps, 1), 4)
     return axes * float(np.linalg.norm(principal(this)[0]))
 
@@ -183,7 +218,9 @@ def film(this: Run, codes: int = 6, frames: int = 12, tiles: int = 4) -> np.ndar
     w = stylegan2.w(gen, z, label, this.exp.algorithm)  # code i, tile j is number i tiles + j
     path = lerp(w, jnp.roll(w, -tiles, 0), frames + 1)[:, :-1].reshape(codes, tiles, frames, -1)
     images = _draw(this, jnp.moveaxis(path, 1, 2).reshape(codes * frames * tiles, -1))
-    return np.stack([grid(row, tiles) for row in images.reshape(codes * frames, tiles, *images.shape[1:])])
+    return np.stack(
+        [grid(row, tiles) for row in images.reshape(codes * frames, tiles, *images.shape[1:])]
+    )
 
 
 TX = Adam(1e-3, b1=0.0, b2=0.99, warmup=200)

@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genjax.log import trained_for
-from genjax.train import directory
+from genjax.training.log import trained_for
+from genjax.training.loop import directory
 
 README = Path(__file__).parent / "README.md"
 MARKS = ("<!-- table: python -m experiments.table --write -->", "<!-- end of the table -->")
@@ -64,8 +64,16 @@ def row(spec: Row, runs: str) -> list[str]:
     question = " ".join(module.__doc__.strip().split("\n\n")[0].split())
     number = load(path / "results.json").get(spec.entry, {}).get(spec.name)
     number = number.get("value") if isinstance(number, dict) else number
-    cost = f"{exp.steps:,} steps of {exp.batch}, {trained_for(path) / 60:.0f} min" if number is not None else ""
-    published = [f"{p.value:g} ({p.source})" for p in exp.published if (p.entry, p.name) == (spec.entry, spec.name)]
+    cost = (
+        f"{exp.steps:,} steps of {exp.batch}, {trained_for(path) / 60:.0f} min"
+        if number is not None
+        else ""
+    )
+    published = [
+        f"{p.value:g} ({p.source})"
+        for p in exp.published
+        if (p.entry, p.name) == (spec.entry, spec.name)
+    ]
     command = f"`python -m experiments.{spec.experiment}{'' if spec.ablation == 'base' else ' ' + spec.ablation}`"
     shown = "not yet with this config" if number is None else f"{number:.5g} {spec.unit}"
     return [question, command, cost, shown, "; ".join(published)]

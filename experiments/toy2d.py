@@ -27,9 +27,9 @@ from genjax.diffusion.guidance import Keep
 from genjax.diffusion.likelihood import Exact, Flow
 from genjax.errors import UserError
 from genjax.nets import MLP, Gelu, TimeMLP
-from genjax.optim import Adam, Cosine
-from genjax.run import Run
-from genjax.train import Experiment, run
+from genjax.optim import Adam, CosineDecay
+from genjax.training.loop import Experiment, run
+from genjax.training.run import Run
 from genjax.vae import vae
 from genjax.vae.likelihoods import Gaussian
 
@@ -56,7 +56,9 @@ class Iwae:
 class Ode:
     """A diffusion model's or flow's log p(x), exact but for the solver's tolerance."""
 
-    solver: Flow = field(Flow(low=2e-3, high=80.0, std=1.4, trace=Exact(), tolerance=1e-4), "of the probability flow")
+    solver: Flow = field(
+        Flow(low=2e-3, high=80.0, std=1.4, trace=Exact(), tolerance=1e-4), "of the probability flow"
+    )
 
     def __call__(self, key, state, batch, cfg, spec) -> jax.Array:
         denoiser = gaussian.denoiser(averaged(state), None, cfg, spec)
@@ -84,17 +86,21 @@ class Report:
     def check(self, exp: Experiment, source) -> None:
         """Raises UserError for data whose density is not known."""
         if not hasattr(exp.data, "mixture"):
-            raise UserError("toy2d measures the distance from a known density: use --data='Toy(mixture=Ring())'.")
+            raise UserError(
+                "toy2d measures the distance from a known density: use --data='Toy(mixture=Ring())'."
+            )
         self.density.check(exp)
 
     def __call__(self, this: Run) -> None:
         mixture, test = this.exp.data.mixture(), this.source.test
         draws = this.sample(self.samples)
-        this.log.note(f"picture {this.log.picture('data', this.source.picture(test['image'][:4000]))}")
+        this.log.note(
+            f"picture {this.log.picture('data', this.source.picture(test['image'][:4000]))}"
+        )
         this.log.note(f"picture {this.log.picture('samples', this.source.picture(draws[:4000]))}")
-        model = this.evaluate(test, functools.partial(_log_p, self.density, this.exp.algorithm, this.spec), 500)[
-            "log_p"
-        ]
+        model = this.evaluate(
+            test, functools.partial(_log_p, self.density, this.exp.algorithm, this.spec), 500
+        )["log_p"]
         truth = np.asarray(jax.jit(log_prob)(mixture, test["image"]))
         gap = truth - model
         found, good = modes(mixture, draws)
@@ -109,7 +115,9 @@ class Report:
 
 def modes(mixture, x: np.ndarray, sigmas: float = 4.0) -> tuple[int, float]:
     """(modes with at least a tenth of their share of the samples, share of samples near a mode); x [N, 2]."""
-    distance = np.linalg.norm(x[:, None] - np.asarray(mixture.means)[None], axis=-1) / np.asarray(mixture.scales)
+    distance = np.linalg.norm(x[:, None] - np.asarray(mixture.means)[None], axis=-1) / np.asarray(
+        mixture.scales
+    )
     near = distance.min(1) < sigmas
     counts = np.bincount(distance.argmin(1)[near], minlength=len(mixture.means))
     return int((counts >= 0.1 * len(x) / len(mixture.means)).sum()), float(near.mean())
@@ -128,7 +136,7 @@ BASE = Experiment(
         likelihood=Gaussian(scale=None),
         samples=8,
         draw=True,
-        optimiser=Adam(2e-3, decay=Cosine()),
+        optimiser=Adam(2e-3, decay=CosineDecay()),
     ),
     steps=8000,
     batch=256,
@@ -147,7 +155,7 @@ def _diffusion(cfg: gaussian.Diffusion) -> Experiment:
         "net": TimeMLP((128, 128, 128)),
         "std": 1.4,
         "threshold": Keep(),
-        "optimiser": Adam(2e-3, decay=Cosine()),
+        "optimiser": Adam(2e-3, decay=CosineDecay()),
     }
     scaled = {"predict.std": 1.4} if hasattr(cfg.predict, "std") else {}
     algorithm = edit(cfg, {**changes, **scaled})

@@ -16,15 +16,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax import cli, latent
+from genjax import cli
 from genjax.config import edit, field
 from genjax.data import Digits, FashionMNIST
-from genjax.data.images import grid, to_float
 from genjax.errors import at_least
 from genjax.nets import ConvDecoder, ConvEncoder, GatedMLP
-from genjax.optim import Adam, Cosine
-from genjax.run import Run
-from genjax.train import Experiment, Published, run
+from genjax.optim import Adam, CosineDecay
+from genjax.pictures import latent
+from genjax.pictures.draw import grid, to_float
+from genjax.training.loop import Experiment, Published, run
+from genjax.training.run import Run
 from genjax.vae import vae
 from genjax.vae.likelihoods import DiscretisedLogistic
 
@@ -42,14 +43,22 @@ class Report:
         at_least(1, finish__iwae=self.iwae, finish__chunk=self.chunk, finish__batch=self.batch)
 
     def __call__(self, this: Run) -> None:
-        for path in pictures(this) if len(this.spec.shape) == 3 else ():  # points of the plane are no pictures
+        for path in (
+            pictures(this) if len(this.spec.shape) == 3 else ()
+        ):  # points of the plane are no pictures
             this.log.note(f"picture {path}")
         name = f"iwae{self.iwae}"
         scores = this.log.result(name) or this.log.result(name, self.scores(this))
-        elbo, distortion, rate, log_p = (scores[name] for name in ("elbo", "distortion", "rate", "log_p"))
+        elbo, distortion, rate, log_p = (
+            scores[name] for name in ("elbo", "distortion", "rate", "log_p")
+        )
         bits = f", {scores['bits_per_dim']:.4f} bits/dim" if "bits_per_dim" in scores else ""
-        this.log.note(f"test  ELBO {elbo:.3f} nats = -{distortion:.3f} (distortion) - {rate:.3f} (rate)")
-        this.log.note(f"test  -log p(x) <= {-log_p:.3f} nats{bits} (IWAE, {self.iwae} samples, {scores['n']} images)")
+        this.log.note(
+            f"test  ELBO {elbo:.3f} nats = -{distortion:.3f} (distortion) - {rate:.3f} (rate)"
+        )
+        this.log.note(
+            f"test  -log p(x) <= {-log_p:.3f} nats{bits} (IWAE, {self.iwae} samples, {scores['n']} images)"
+        )
 
     def scores(self, this: Run) -> dict[str, float]:
         """Means over the test set, in nats."""
@@ -76,7 +85,13 @@ def pictures(this: Run, n: int = 8):
     batch = {name: jnp.asarray(array[index]) for name, array in test.items()}
     real = np.asarray(to_float(batch["image"]))
     yield this.log.picture("samples", draw(this.sample(n * n)))
-    rows = np.stack([real, np.asarray(jax.jit(vae.reconstruct, static_argnums=(2, 3))(params, batch, cfg, spec))], 1)
+    rows = np.stack(
+        [
+            real,
+            np.asarray(jax.jit(vae.reconstruct, static_argnums=(2, 3))(params, batch, cfg, spec)),
+        ],
+        1,
+    )
     yield this.log.picture("reconstructions", grid(rows.reshape(-1, *spec.shape), n))
 
     render = jax.jit(vae.render, static_argnums=(3, 4))
@@ -85,17 +100,21 @@ def pictures(this: Run, n: int = 8):
     for name, path in (("spherical", latent.slerp), ("linear", latent.lerp)):
         z = path(mu[:n], mu[n : 2 * n], n)
         given = {"label": jnp.repeat(batch["label"][:n], n)}
-        yield this.log.picture(f"interpolation-{name}", grid(render(params, z.reshape(n * n, -1), given, cfg, spec), n))
+        yield this.log.picture(
+            f"interpolation-{name}", grid(render(params, z.reshape(n * n, -1), given, cfg, spec), n)
+        )
 
     dims = jnp.argsort(-jnp.var(mu, 0))[:n]  # the latents that say most about these images
     z = latent.traverse(mu[0], dims, jnp.linspace(-3.0, 3.0, n))
     given = {"label": jnp.full(len(dims) * n, batch["label"][0])}
-    yield this.log.picture("traversal", grid(render(params, z.reshape(-1, cfg.latent), given, cfg, spec), n))
+    yield this.log.picture(
+        "traversal", grid(render(params, z.reshape(-1, cfg.latent), given, cfg, spec), n)
+    )
 
 
 BASE = Experiment(
     data=FashionMNIST(),
-    algorithm=vae.VAE(warmup=60_000, optimiser=Adam(1e-3, warmup=1000, decay=Cosine())),
+    algorithm=vae.VAE(warmup=60_000, optimiser=Adam(1e-3, warmup=1000, decay=CosineDecay())),
     steps=400_000,
     batch=100,
     chunk=10,

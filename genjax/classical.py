@@ -41,7 +41,9 @@ def by_class(fit: Callable[[np.ndarray], One], x: np.ndarray, label: np.ndarray)
     """`fit` on each class of x [N, D]; UserError for a class with fewer than two examples."""
     counts = {c: int(np.sum(label == c)) for c in np.unique(label)}
     if few := [c for c, n in counts.items() if n < 2]:
-        raise UserError(f"class {few[0]} has one training example, too few for a density: leave it out of --data.")
+        raise UserError(
+            f"class {few[0]} has one training example, too few for a density: leave it out of --data."
+        )
     parts = {c: fit(x[label == c]) for c in counts}
 
     def gathered(label: np.ndarray, of: Callable[[One, np.ndarray], np.ndarray]) -> np.ndarray:
@@ -76,8 +78,15 @@ class Ppca:
             scale = np.sqrt(np.maximum(pca.explained_variance_ - pca.noise_variance_, 0.0))
 
             def sample(n: int, rng: np.random.Generator) -> np.ndarray:
-                z, noise = rng.standard_normal((n, len(scale))), rng.standard_normal((n, x.shape[1]))
-                return pca.mean_ + (z * scale) @ pca.components_ + math.sqrt(pca.noise_variance_) * noise
+                z, noise = (
+                    rng.standard_normal((n, len(scale))),
+                    rng.standard_normal((n, x.shape[1])),
+                )
+                return (
+                    pca.mean_
+                    + (z * scale) @ pca.components_
+                    + math.sqrt(pca.noise_variance_) * noise
+                )
 
             return One(sample, pca.score_samples, pca.mean_.size + pca.components_.size + 1)
 
@@ -104,20 +113,35 @@ class Mixture:
             codes, rest = pca.transform(x), x - pca.inverse_transform(pca.transform(x))
             left = d - codes.shape[1]
             variance = max(float(np.sum(rest * rest)) / (n * left), 1e-12) if left else 1.0
-            mixture = GaussianMixture(min(self.k, n // 2), reg_covar=self.ridge, random_state=self.seed).fit(codes)
+            mixture = GaussianMixture(
+                min(self.k, n // 2), reg_covar=self.ridge, random_state=self.seed
+            ).fit(codes)
 
             def sample(count: int, rng: np.random.Generator) -> np.ndarray:
-                which = rng.choice(len(mixture.weights_), count, p=mixture.weights_ / mixture.weights_.sum())
+                which = rng.choice(
+                    len(mixture.weights_), count, p=mixture.weights_ / mixture.weights_.sum()
+                )
                 roots = np.linalg.cholesky(mixture.covariances_)
                 z = rng.standard_normal((count, codes.shape[1], 1))
-                noise = math.sqrt(variance) * rng.standard_normal((count, d)) if left else np.zeros((count, d))
-                noise -= (noise @ pca.components_.T) @ pca.components_  # only what the components leave
-                return pca.inverse_transform(mixture.means_[which] + (roots[which] @ z)[..., 0]) + noise
+                noise = (
+                    math.sqrt(variance) * rng.standard_normal((count, d))
+                    if left
+                    else np.zeros((count, d))
+                )
+                noise -= (
+                    noise @ pca.components_.T
+                ) @ pca.components_  # only what the components leave
+                return (
+                    pca.inverse_transform(mixture.means_[which] + (roots[which] @ z)[..., 0])
+                    + noise
+                )
 
             def log_prob(x: np.ndarray) -> np.ndarray:
                 z = pca.transform(x)
                 rest = x - pca.inverse_transform(z)
-                outside = -0.5 * (np.sum(rest**2, 1) / variance + left * math.log(2.0 * math.pi * variance))
+                outside = -0.5 * (
+                    np.sum(rest**2, 1) / variance + left * math.log(2.0 * math.pi * variance)
+                )
                 return mixture.score_samples(z) + outside
 
             inside = mixture.means_.size + mixture.covariances_.size + mixture.weights_.size
@@ -130,7 +154,9 @@ class Mixture:
 class KernelDensity:
     """Every training example with a normal around it; its samples are noisy copies."""
 
-    bandwidths: tuple[float, ...] = field((0.02, 0.04, 0.07, 0.1, 0.15, 0.25), "standard deviations to choose from")
+    bandwidths: tuple[float, ...] = field(
+        (0.02, 0.04, 0.07, 0.1, 0.15, 0.25), "standard deviations to choose from"
+    )
     folds: int = field(3, "of the cross-validation that chooses, for each class")
     most: int = field(1000, "examples of a class that the cross-validation sees")
 
@@ -140,11 +166,15 @@ class KernelDensity:
         from sklearn.neighbors import KernelDensity as Kernels
 
         def one(x: np.ndarray) -> One:
-            search = GridSearchCV(Kernels(), {"bandwidth": self.bandwidths}, cv=min(self.folds, len(x)))
+            search = GridSearchCV(
+                Kernels(), {"bandwidth": self.bandwidths}, cv=min(self.folds, len(x))
+            )
             kernels = Kernels(bandwidth=search.fit(x[: self.most]).best_params_["bandwidth"]).fit(x)
 
             def sample(n: int, rng: np.random.Generator) -> np.ndarray:
-                return x[rng.integers(len(x), size=n)] + kernels.bandwidth_ * rng.standard_normal((n, x.shape[1]))
+                return x[rng.integers(len(x), size=n)] + kernels.bandwidth_ * rng.standard_normal(
+                    (n, x.shape[1])
+                )
 
             return One(sample, kernels.score_samples, x.size + 1)
 

@@ -21,7 +21,9 @@ from genjax.errors import Preempted, UserError, nearest
 WORDS = {"true": True, "false": False, "inf": float("inf"), "nan": float("nan")}
 
 
-def main(experiments: Mapping[str, Any], run: Callable, doc: str, argv: Sequence[str] | None = None) -> NoReturn:
+def main(
+    experiments: Mapping[str, Any], run: Callable, doc: str, argv: Sequence[str] | None = None
+) -> NoReturn:
     """Calls run(config, name, origin) for one of `experiments` (unnamed: the first) as the arguments say, and exits.
 
     origin: {"command", "question", "differences"}, what a report tells of where a run comes from.
@@ -61,15 +63,31 @@ def read(path: str, text: str, hint: Any, current: Any = None) -> Any:
 
 def constructors(hint: Any, current: Any = None) -> dict[str, type]:
     """Returns {"module.QualName": class} of the config types that an annotation admits, loaded linen modules too."""
-    if hint in (Any, object) or Callable in (hint, typing.get_origin(hint)) or getattr(hint, "_is_protocol", False):
+    if (
+        hint in (Any, object)
+        or Callable in (hint, typing.get_origin(hint))
+        or getattr(hint, "_is_protocol", False)
+    ):
         home = type(current).__module__
-        near = [*vars(sys.modules[home]).values(), type(current)] if config.is_config(current) else []
+        near = (
+            [*vars(sys.modules[home]).values(), type(current)] if config.is_config(current) else []
+        )
         found = [c for c in near if config.is_config_type(c) and c.__module__ == home]
     elif config.is_config_type(hint) or hint is nn.Module:
-        found = [c for c in _family(hint) if c is not nn.Module and (c is hint or not c.__module__.startswith("flax."))]
+        found = [
+            c
+            for c in _family(hint)
+            if c is not nn.Module and (c is hint or not c.__module__.startswith("flax."))
+        ]
     else:  # a union or a tuple: what its parts admit
-        return {name: c for part in typing.get_args(hint) for name, c in constructors(part, current).items()}
-    return {config.type_path(c).replace(":", "."): c for c in found}  # a class defined again replaces the old one
+        return {
+            name: c
+            for part in typing.get_args(hint)
+            for name, c in constructors(part, current).items()
+        }
+    return {
+        config.type_path(c).replace(":", "."): c for c in found
+    }  # a class defined again replaces the old one
 
 
 def show(value: Any) -> str:
@@ -87,7 +105,9 @@ def _main(experiments: Mapping[str, Any], run: Callable, doc: str, argv: Sequenc
     action, name, flags = _split(list(argv))
     name = name or next(iter(experiments))
     if name not in experiments:
-        raise UserError(f"unknown ablation {name!r}: choose from {', '.join(experiments)}.{nearest(name, experiments)}")
+        raise UserError(
+            f"unknown ablation {name!r}: choose from {', '.join(experiments)}.{nearest(name, experiments)}"
+        )
     cfg = experiments[name]
     for path, text in flags:
         cfg = _set(cfg, path, text)
@@ -105,7 +125,11 @@ def _origin(base: Any, cfg: Any, doc: str, argv: Sequence[str]) -> dict[str, Any
     """What was typed, the first paragraph of the docs, {path: [value in the base, value here]}, all as texts."""
     command = shlex.join(["python", *_program().split(), *argv])
     differences = {path: [show(a), show(b)] for path, (a, b) in config.diff(base, cfg).items()}
-    return {"command": command, "question": " ".join(doc.strip().split("\n\n")[0].split()), "differences": differences}
+    return {
+        "command": command,
+        "question": " ".join(doc.strip().split("\n\n")[0].split()),
+        "differences": differences,
+    }
 
 
 def _program() -> str:
@@ -127,7 +151,9 @@ def _split(tokens: list[str]) -> tuple[str, str, list[tuple[str, str | None]]]:
             follows = not given and tokens and not tokens[0].startswith("--")
             flags.append((path, text if given else tokens.pop(0) if follows else None))
     if len(words) > 1:
-        raise UserError(f"expected one ablation, got {' '.join(words)}: values are given as --path=value")
+        raise UserError(
+            f"expected one ablation, got {' '.join(words)}: values are given as --path=value"
+        )
     return action, "".join(words), flags
 
 
@@ -137,7 +163,9 @@ def _set(cfg: Any, path: str, text: str | None) -> Any:
     except UserError as error:
         raise UserError(f"unknown flag --{error} See --help.") from None
     if text is None:
-        raise UserError(f"{path}: missing value, expected {config.type_name(hint)}: write --{path}=value")
+        raise UserError(
+            f"{path}: missing value, expected {config.type_name(hint)}: write --{path}=value"
+        )
     return config.edit(cfg, {path: read(path, text, hint, current)})
 
 
@@ -151,10 +179,14 @@ def _value(path: str, node: ast.expr, hint: Any, current: Any) -> Any:
         case ast.UnaryOp(ast.USub(), ast.Constant(int() | float()) | ast.Name("inf")):
             return -_value(path, node.operand, hint, current)
         case ast.Tuple(parts) | ast.List(parts):
-            return tuple(_value(f"{path}[{i}]", part, hint, current) for i, part in enumerate(parts))
+            return tuple(
+                _value(f"{path}[{i}]", part, hint, current) for i, part in enumerate(parts)
+            )
         case ast.Call():
             return _construct(path, node, _choose(path, ast.unparse(node.func), hint, current))
-    raise UserError(f"{path}: expected {config.type_name(hint)}, got {ast.unparse(node)} (types need (), texts quotes)")
+    raise UserError(
+        f"{path}: expected {config.type_name(hint)}, got {ast.unparse(node)} (types need (), texts quotes)"
+    )
 
 
 def _construct(path: str, node: ast.Call, cls: type) -> Any:
@@ -163,7 +195,10 @@ def _construct(path: str, node: ast.Call, cls: type) -> Any:
     if len(node.args) > len(order):
         raise UserError(f"{path}: {cls.__name__} takes {len(order)} values, got {len(node.args)}")
     values = {}
-    for name, argument in [*zip(order, node.args, strict=False), *((k.arg, k.value) for k in node.keywords)]:
+    for name, argument in [
+        *zip(order, node.args, strict=False),
+        *((k.arg, k.value) for k in node.keywords),
+    ]:
         below = config.join(path, str(name))
         if name not in known:
             raise config.unknown(below, cls, str(name), known)
@@ -192,7 +227,10 @@ def _family(cls: type) -> list[type]:
 def _list(experiments: Mapping[str, Any]) -> str:
     rows, base = [], next(iter(experiments.values()))
     for name, cfg in experiments.items():
-        flags = [f"--{p}={v if isinstance(v, str) else show(v)}" for p, (_, v) in config.diff(base, cfg).items()]
+        flags = [
+            f"--{p}={v if isinstance(v, str) else show(v)}"
+            for p, (_, v) in config.diff(base, cfg).items()
+        ]
         rows.append((name, shlex.join(flags) or "the base"))
     return _table(rows)
 
@@ -201,11 +239,23 @@ def _help(experiments: Mapping[str, Any], name: str, cfg: Any, doc: str) -> str:
     usage = f"usage: python {_program()} [ablation] [--path=value ...] [--help | --list | --print]"
     rows = [("field", "type", f"in {name}", "meaning")]
     for path, hint, value, meaning, execution in config.walk(cfg):
-        inner = config.is_config(value) and config.fields(type(value))  # they follow, each on its own line
+        inner = config.is_config(value) and config.fields(
+            type(value)
+        )  # they follow, each on its own line
         brief = f"{type(value).__name__}(...)" if inner else show(value)
-        rows.append((f"--{path}{'*' * execution}", config.type_name(hint), brief, " ".join(meaning.split())))
+        rows.append(
+            (f"--{path}{'*' * execution}", config.type_name(hint), brief, " ".join(meaning.split()))
+        )
     note = "* does not change the result: runs that differ only in these fields are one run with one digest"
-    return "\n\n".join([doc.strip(), usage, f"ablations: {', '.join(experiments)} (see --list)", _table(rows), note])
+    return "\n\n".join(
+        [
+            doc.strip(),
+            usage,
+            f"ablations: {', '.join(experiments)} (see --list)",
+            _table(rows),
+            note,
+        ]
+    )
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:

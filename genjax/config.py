@@ -30,9 +30,14 @@ UNFIT = object()  # the answer of _fit where a value has the wrong type; None is
 HOLDS = "int, float, bool, str, None, tuples, linen modules, frozen dataclasses (for a function: one with __call__)"
 
 
-def field(default: Any, doc: str, execution: bool = False) -> Any:
-    """A field of a frozen dataclass or linen module; `execution`: it does not change the result (layout, paths)."""
-    return dataclasses.field(default=default, metadata={"doc": doc, "execution": execution})
+def field(default: Any, doc: str, execution: bool = False, added: bool = False) -> Any:
+    """A field of a frozen dataclass or linen module.
+
+    execution: it does not change the result (layout, paths). added: the class had runs before it had this field, and
+    its default does what was done then: at the default it is no part of the digest, so those runs stay what they are.
+    """
+    metadata = {"doc": doc, "execution": execution, "added": added}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def edit(cfg: Any, changes: Mapping[str, Any]) -> Any:
@@ -54,7 +59,9 @@ def lookup(cfg: Any, path: str) -> tuple[Any, Any]:
     return hint, value
 
 
-def walk(cfg: Any, above: str = "", execution: bool = False) -> Iterator[tuple[str, Any, Any, str, bool]]:
+def walk(
+    cfg: Any, above: str = "", execution: bool = False
+) -> Iterator[tuple[str, Any, Any, str, bool]]:
     """Yields (dotted path, annotated type, value, doc, execution) of every field, a config before its own fields."""
     for f in fields(type(cfg)):
         path, value = join(above, f.name), getattr(cfg, f.name)
@@ -66,29 +73,62 @@ def walk(cfg: Any, above: str = "", execution: bool = False) -> Iterator[tuple[s
 
 def diff(a: Any, b: Any, above: str = "") -> dict[str, tuple[Any, Any]]:
     """Returns {dotted path: (value in a, value in b)} where two configs differ; '' is the path of the whole."""
-    a, b = settle(above, a, type(a)), settle(above, b, type(b))  # 1 and 1.0 are the same for a float
+    a, b = (
+        settle(above, a, type(a)),
+        settle(above, b, type(b)),
+    )  # 1 and 1.0 are the same for a float
     if type(a) is type(b) and is_config(a):
-        parts = (diff(getattr(a, f.name), getattr(b, f.name), join(above, f.name)) for f in fields(type(a)))
+        parts = (
+            diff(getattr(a, f.name), getattr(b, f.name), join(above, f.name))
+            for f in fields(type(a))
+        )
         return {path: pair for part in parts for path, pair in part.items()}
     return {above: (a, b)} if repr(a) != repr(b) else {}  # by repr: nan is nan, and True is not 1
 
 
-def to_json(cfg: Any, execution: bool = True) -> str:
-    """Returns the canonical JSON: sorted keys, types as "module:QualName"; on request without the execution fields."""
-    return json.dumps(_encode(settle("", cfg, type(cfg)), execution), indent=2, sort_keys=True, allow_nan=False)
+def to_json(cfg: Any) -> str:
+    """Returns the whole config as canonical JSON: sorted keys, types as "module:QualName"."""
+    return _text(settle("", cfg, type(cfg)), type_path, lambda field, value: True)
 
 
 def from_json(text: str) -> Any:
     """Returns the config that `to_json` wrote; imports the modules named there, calls nothing but config types."""
     cfg = _checked("the JSON of a config", json.loads, text, object_hook=_decode)
     if not is_config(cfg):
-        raise UserError(f"the JSON of a config: expected an object with a __type__, got {_describe(cfg)}")
+        raise UserError(
+            f"the JSON of a config: expected an object with a __type__, got {_describe(cfg)}"
+        )
     return cfg
 
 
+def identity(cfg: Any) -> str:
+    """Returns what the result depends on, as canonical JSON: no execution fields, no added fields at their default.
+
+    Types have their class name alone, so that a class may move to another module. UserError where two classes in the
+    config share a name: one digest would stand for two results.
+    """
+    classes: dict[str, type] = {}
+
+    def name(cls: type) -> str:
+        other = classes.setdefault(cls.__name__, cls)
+        if other is not cls and type_path(other) != type_path(cls):
+            raise UserError(
+                f"{type_path(other)} and {type_path(cls)} share the name {cls.__name__}, and a digest knows classes by "
+                "their names: give one of them another."
+            )
+        return cls.__name__
+
+    def counts(field: dataclasses.Field, value: Any) -> bool:
+        if field.metadata.get("execution", False):
+            return False
+        return not field.metadata.get("added", False) or repr(value) != repr(field.default)
+
+    return _text(settle("", cfg, type(cfg)), name, counts)
+
+
 def digest(cfg: Any) -> str:
-    """Returns 8 hex digits that name the result: the same for configs that differ only in execution fields."""
-    return hashlib.sha256(to_json(cfg, execution=False).encode()).hexdigest()[:8]
+    """Returns 8 hex digits that name the result: the hash of `identity`."""
+    return hashlib.sha256(identity(cfg).encode()).hexdigest()[:8]
 
 
 def is_config_type(cls: Any) -> bool:
@@ -112,10 +152,14 @@ def fields(cls: type) -> list[dataclasses.Field]:
 def hints(cls: type) -> dict[str, Any]:
     """The resolved annotation of each field; a default of None admits None."""
     found = _checked(f"the annotations of {type_path(cls)}", typing.get_type_hints, cls)
-    return {f.name: found[f.name] | None if f.default is None else found[f.name] for f in fields(cls)}
+    return {
+        f.name: found[f.name] | None if f.default is None else found[f.name] for f in fields(cls)
+    }
 
 
-def unknown(path: str, cls: type, name: str, known: Iterable[str], elsewhere: Sequence[str] = ()) -> UserError:
+def unknown(
+    path: str, cls: type, name: str, known: Iterable[str], elsewhere: Sequence[str] = ()
+) -> UserError:
     """The error for a field that is not `known` of `cls`; `elsewhere`: the full paths of fields with that name."""
     near = f" Did you mean {', '.join(elsewhere[:3])}?" if elsewhere else nearest(name, known)
     return UserError(f"{path}: {cls.__name__} has no field {name!r}.{near}")
@@ -126,14 +170,18 @@ def build(path: str, cls: type, values: Mapping[str, Any]) -> Any:
     known = hints(cls)
     if strange := [name for name in values if name not in known]:
         raise unknown(join(path, strange[0]), cls, strange[0], known)
-    return _checked(path, cls, **{name: settle(join(path, name), v, known[name]) for name, v in values.items()})
+    return _checked(
+        path, cls, **{name: settle(join(path, name), v, known[name]) for name, v in values.items()}
+    )
 
 
 def settle(path: str, value: Any, hint: Any) -> Any:
     """Returns `value`, and all in it, as annotated (3 for a float becomes 3.0, a list a tuple), or raises UserError."""
     fit = _fit(value, hint)
     if fit is UNFIT and not _recordable(value):
-        raise UserError(f"{path or 'config'}: {_describe(value)} cannot be part of a config, which holds {HOLDS}")
+        raise UserError(
+            f"{path or 'config'}: {_describe(value)} cannot be part of a config, which holds {HOLDS}"
+        )
     if fit is UNFIT:
         raise UserError(f"{path or 'config'}: expected {type_name(hint)}, got {_describe(value)}")
     if isinstance(fit, tuple):
@@ -163,7 +211,9 @@ def join(above: str, name: str) -> str:
 
 
 def _main_name() -> str:
-    spec = getattr(sys.modules["__main__"], "__spec__", None)  # None where a file or a notebook runs, not a module
+    spec = getattr(
+        sys.modules["__main__"], "__spec__", None
+    )  # None where a file or a notebook runs, not a module
     return spec.name if spec else "__main__"
 
 
@@ -187,17 +237,23 @@ def _replace(cfg: Any, path: str, names: list[str], value: Any) -> Any:
 
 def _recordable(value: Any) -> bool:
     plain = isinstance(value, (*PLAIN, np.bool_, np.integer, np.floating))
-    return plain or is_config(value) or (type(value) in (tuple, list) and all(map(_recordable, value)))
+    return (
+        plain or is_config(value) or (type(value) in (tuple, list) and all(map(_recordable, value)))
+    )
 
 
 def _fit(value: Any, hint: Any) -> Any:
     """The value as `hint` wants it, or UNFIT; the fields of a config in it are not looked at."""
-    value = value.item() if isinstance(value, np.generic) else value  # a sweep over np.logspace gives numpy's numbers
+    value = (
+        value.item() if isinstance(value, np.generic) else value
+    )  # a sweep over np.logspace gives numpy's numbers
     value = tuple(value) if type(value) is list else value
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         fits = [fit for fit in (_fit(value, arg) for arg in args) if fit is not UNFIT]
-        return next((fit for fit in fits if repr(fit) == repr(value)), [*fits, UNFIT][0])  # 3 stays 3 in `float | int`
+        return next(
+            (fit for fit in fits if repr(fit) == repr(value)), [*fits, UNFIT][0]
+        )  # 3 stays 3 in `float | int`
     if hint in SEQUENCES or origin in SEQUENCES:
         return _fit_tuple(value, args, args if origin is tuple and ... not in args else None)
     if hint is float and type(value) is int:
@@ -209,7 +265,9 @@ def _fit(value: Any, hint: Any) -> Any:
     elif Callable in (hint, origin):
         fits = is_config(value) and callable(value)
     elif isinstance(hint, type) and hint not in (object, Any):
-        fits = is_config(value) and (getattr(hint, "_is_protocol", False) or isinstance(value, hint))
+        fits = is_config(value) and (
+            getattr(hint, "_is_protocol", False) or isinstance(value, hint)
+        )
     else:
         fits = _recordable(value)
     return value if fits else UNFIT
@@ -222,13 +280,23 @@ def _fit_tuple(value: Any, args: tuple, each: tuple | None) -> Any:
     return UNFIT if any(fit is UNFIT for fit in fits) else fits
 
 
-def _encode(value: Any, execution: bool) -> Any:
-    if is_config(value):
-        kept = [f.name for f in fields(type(value)) if execution or not f.metadata.get("execution", False)]
-        return {"__type__": type_path(type(value)), **{name: _encode(getattr(value, name), execution) for name in kept}}
-    if isinstance(value, tuple):
-        return [_encode(v, execution) for v in value]
-    return {"__float__": repr(value)} if isinstance(value, float) and not math.isfinite(value) else value
+def _text(
+    cfg: Any, name: Callable[[type], str], counts: Callable[[dataclasses.Field, Any], bool]
+) -> str:
+    """The JSON of a config whose types are named by `name`, of the fields that `counts(field, value)` picks."""
+
+    def encode(value: Any) -> Any:
+        if is_config(value):
+            pairs = [(f, getattr(value, f.name)) for f in fields(type(value))]
+            kept = {f.name: encode(v) for f, v in pairs if counts(f, v)}
+            return {"__type__": name(type(value)), **kept}
+        if isinstance(value, tuple):
+            return [encode(v) for v in value]
+        if isinstance(value, float) and not math.isfinite(value):  # JSON has no such numbers
+            return {"__float__": repr(value)}
+        return value
+
+    return json.dumps(encode(cfg), indent=2, sort_keys=True, allow_nan=False)
 
 
 def _decode(data: dict[str, Any]) -> Any:

@@ -53,7 +53,9 @@ class Algorithm(NamedTuple):
     step: Callable[..., tuple[State, dict[str, jax.Array]]]  # (key, state, batch, axis=None)
     evaluate: Callable[[jax.Array, State, Batch], Parts]  # per example, [B]
     sample: Callable[[jax.Array, State, Batch], jax.Array]  # [B, ...]
-    cycle: tuple[Callable, ...] = ()  # steps taken in turn, for work that is due only every so many; () = `step` always
+    cycle: tuple[
+        Callable, ...
+    ] = ()  # steps taken in turn, for work that is due only every so many; () = `step` always
 
 
 def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
@@ -86,7 +88,11 @@ def descend(
     if axis is not None:
         value, parts, grads = jax.lax.pmean((value, parts, grads), axis)
     updates, opt = tx.update(grads, opt, params)
-    return optax.apply_updates(params, updates), opt, {**parts, "loss": value, "grad_norm": norm(grads)}
+    return (
+        optax.apply_updates(params, updates),
+        opt,
+        {**parts, "loss": value, "grad_norm": norm(grads)},
+    )
 
 
 def accumulated(fn: Callable[[Batch], Any], batch: Batch, n: int) -> Any:
@@ -99,7 +105,9 @@ def accumulated(fn: Callable[[Batch], Any], batch: Batch, n: int) -> Any:
         return fn(batch)
     first, *rest = divided(batch, n)
     rest = jax.tree.map(lambda *x: jnp.stack(x), *rest)
-    total, _ = jax.lax.scan(lambda total, part: (jax.tree.map(jnp.add, total, fn(part)), None), fn(first), rest)
+    total, _ = jax.lax.scan(
+        lambda total, part: (jax.tree.map(jnp.add, total, fn(part)), None), fn(first), rest
+    )
     return jax.tree.map(lambda x: x / n, total)
 
 
@@ -124,7 +132,13 @@ def averaged(state: State) -> dict[str, Any]:
     return {**state.params, **state.ema}
 
 
-def single(init_params: Callable, loss: Callable, tx: optax.GradientTransformation, ema: Any, microbatches: int = 1):
+def single(
+    init_params: Callable,
+    loss: Callable,
+    tx: optax.GradientTransformation,
+    ema: Any,
+    microbatches: int = 1,
+):
     """`init` and `step` of every family with one loss.
 
     init_params(key, batch) -> params by network; loss(params, key, batch, step) -> Parts, per example; `ema` is an
@@ -133,17 +147,26 @@ def single(init_params: Callable, loss: Callable, tx: optax.GradientTransformati
 
     def init(key: jax.Array, batch: Batch) -> State:
         params = init_params(key, batch)
-        return State(jnp.zeros((), jnp.int32), params, {"loss": tx.init(params)}, ema.init(params), {})
+        return State(
+            jnp.zeros((), jnp.int32), params, {"loss": tx.init(params)}, ema.init(params), {}
+        )
 
     def step(key: jax.Array, state: State, batch: Batch, axis: str | None = None):
         def mean_loss(params, batch):
-            means = {name: jnp.mean(value) for name, value in loss(params, key, batch, state.step).items()}
+            means = {
+                name: jnp.mean(value)
+                for name, value in loss(params, key, batch, state.step).items()
+            }
             return means.pop("loss"), means
 
         old = state.params, state.opt["loss"]
-        params, opt, metrics = descend(mean_loss, tx, *old, batch, axis=axis, microbatches=microbatches)
+        params, opt, metrics = descend(
+            mean_loss, tx, *old, batch, axis=axis, microbatches=microbatches
+        )
         averages = ema.update(state.ema, params, state.step)
-        return state.replace(step=state.step + 1, params=params, opt={"loss": opt}, ema=averages), metrics
+        return state.replace(
+            step=state.step + 1, params=params, opt={"loss": opt}, ema=averages
+        ), metrics
 
     return init, step
 
@@ -159,6 +182,9 @@ def guarded(step: Callable) -> Callable:
         new, metrics = step(key, state, batch, axis)
         ok = jnp.stack([jnp.all(jnp.isfinite(value)) for value in metrics.values()]).all()
         kept = jax.tree.map(lambda a, b: jnp.where(ok, a, b), new, state)
-        return kept.replace(step=state.step + 1), {**metrics, "skipped": 1.0 - ok.astype(jnp.float32)}
+        return kept.replace(step=state.step + 1), {
+            **metrics,
+            "skipped": 1.0 - ok.astype(jnp.float32),
+        }
 
     return run

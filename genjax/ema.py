@@ -36,8 +36,14 @@ class Decay:
     def init(self, params: dict[str, Any]) -> dict[str, Any]:
         return _copies(params) if self.decay else {}
 
-    def update(self, ema: dict[str, Any], params: dict[str, Any], step: jax.Array) -> dict[str, Any]:
-        return _towards(ema, params, jnp.minimum(self.decay, (1.0 + step) / (10.0 + step))) if self.decay else {}
+    def update(
+        self, ema: dict[str, Any], params: dict[str, Any], step: jax.Array
+    ) -> dict[str, Any]:
+        return (
+            _towards(ema, params, jnp.minimum(self.decay, (1.0 + step) / (10.0 + step)))
+            if self.decay
+            else {}
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,25 +53,38 @@ class Power:
     The first width is kept under the network's name, the others as "<network>@<width>".
     """
 
-    widths: tuple[float, ...] = field((0.05, 0.10), "sigma_rel of each average kept, between 0 and 0.28")
+    widths: tuple[float, ...] = field(
+        (0.05, 0.10), "sigma_rel of each average kept, between 0 and 0.28"
+    )
 
     def __post_init__(self):
         for width in self.widths or (0.0,):
             gamma(width)  # raises ValueError for a width that no power has
 
     def init(self, params: dict[str, Any]) -> dict[str, Any]:
-        return {key: tree for width in self.widths for key, tree in self._named(_copies(params), width).items()}
+        return {
+            key: tree
+            for width in self.widths
+            for key, tree in self._named(_copies(params), width).items()
+        }
 
-    def update(self, ema: dict[str, Any], params: dict[str, Any], step: jax.Array) -> dict[str, Any]:
+    def update(
+        self, ema: dict[str, Any], params: dict[str, Any], step: jax.Array
+    ) -> dict[str, Any]:
         new = {}
         for width in self.widths:
-            decay = (1.0 - 1.0 / (1.0 + step)) ** (gamma(width) + 1.0)  # eq. 4, with t counted from 1
+            decay = (1.0 - 1.0 / (1.0 + step)) ** (
+                gamma(width) + 1.0
+            )  # eq. 4, with t counted from 1
             named = self._named(params, width)
             new |= {key: _towards(ema[key], tree, decay) for key, tree in named.items()}
         return new
 
     def _named(self, params: dict[str, Any], width: float) -> dict[str, Any]:
-        return {name if width == self.widths[0] else f"{name}@{width:g}": tree for name, tree in params.items()}
+        return {
+            name if width == self.widths[0] else f"{name}@{width:g}": tree
+            for name, tree in params.items()
+        }
 
 
 def gamma(width: float) -> float:
@@ -79,7 +98,9 @@ def gamma(width: float) -> float:
 def _product(ta: np.ndarray, ga: np.ndarray, tb: np.ndarray, gb: np.ndarray) -> np.ndarray:
     """Inner products of the profiles (gamma + 1) tau^gamma / t^(gamma + 1) on [0, t] (appendix C); broadcasts."""
     least, total = np.minimum(ta, tb), ga + gb + 1.0
-    scale = (least / ta) ** (ga + 0.5) * (least / tb) ** (gb + 0.5)  # powers of ratios: t^gamma itself overflows
+    scale = (least / ta) ** (ga + 0.5) * (least / tb) ** (
+        gb + 0.5
+    )  # powers of ratios: t^gamma itself overflows
     return (ga + 1.0) * (gb + 1.0) / total * scale / np.sqrt(ta * tb)
 
 
@@ -93,7 +114,11 @@ def weights(steps: Sequence[int], widths: Sequence[float], step: int, width: flo
     return np.linalg.lstsq(gram, _product(t, g, np.float64(step), gamma(width)), rcond=1e-12)[0]
 
 
-def mix(snapshots: Sequence[Any], steps: Sequence[int], widths: Sequence[float], step: int, width: float) -> Any:
+def mix(
+    snapshots: Sequence[Any], steps: Sequence[int], widths: Sequence[float], step: int, width: float
+) -> Any:
     """The weights averaged with any `width` at `step`, out of snapshots of other averages; trees of arrays."""
     shares = weights(steps, widths, step, width)
-    return jax.tree.map(lambda *leaves: sum(s * leaf for s, leaf in zip(shares, leaves, strict=True)), *snapshots)
+    return jax.tree.map(
+        lambda *leaves: sum(s * leaf for s, leaf in zip(shares, leaves, strict=True)), *snapshots
+    )

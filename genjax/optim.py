@@ -18,7 +18,7 @@ class Constant:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cosine:
+class CosineDecay:
     """Half a cosine from lr down to `final` times lr at the last step (Loshchilov & Hutter, arXiv:1608.03983)."""
 
     final: float = field(0.0, "share of the learning rate that is left at the end")
@@ -37,7 +37,7 @@ class Adam:
     eps: float = field(1e-8, "added to the root of the second moment")
     weight_decay: float = field(0.0, "decoupled weight decay (AdamW)")
     warmup: int = field(0, "steps of linear warm-up from 0")
-    decay: Constant | Cosine = field(Constant(), "learning rate after warm-up")
+    decay: Constant | CosineDecay = field(Constant(), "learning rate after warm-up")
     clip: float | None = field(None, "largest global norm of the gradient")
 
     def __call__(self, steps: int) -> optax.GradientTransformation:
@@ -45,4 +45,6 @@ class Adam:
         rise = optax.linear_schedule(0.0, self.lr, max(self.warmup, 1))
         rate = optax.join_schedules([rise, after], [self.warmup]) if self.warmup else after
         clip = [] if self.clip is None else [optax.clip_by_global_norm(self.clip)]
-        return optax.chain(*clip, optax.adamw(rate, self.b1, self.b2, self.eps, weight_decay=self.weight_decay))
+        return optax.chain(
+            *clip, optax.adamw(rate, self.b1, self.b2, self.eps, weight_decay=self.weight_decay)
+        )

@@ -47,20 +47,22 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from genjax import cli, platform, train
+from genjax import cli
 from genjax.ae import autoencoder as ae
 from genjax.config import edit
 from genjax.data import Folder
-from genjax.data.images import save_png
 from genjax.diffusion import named, schedules
 from genjax.ema import Decay, Power
 from genjax.gan import gan
 from genjax.gan.augment import Ada
 from genjax.gan.games import NonSaturating
 from genjax.gan.penalties import R1
-from genjax.log import Log
+from genjax.machine import platform
 from genjax.nets import MLP, GatedMLP, TimeMLP
-from genjax.optim import Adam, Cosine
+from genjax.optim import Adam, CosineDecay
+from genjax.pictures.draw import save_png
+from genjax.training import loop as train
+from genjax.training.log import Log
 from genjax.vae import vae
 
 ROOT = Path(__file__).parents[1]
@@ -72,15 +74,28 @@ DISK_MIB = 64
 OFFLINE = ("truncate", "flip")
 CODES = {"kill": -9, "term": 75, "save": -9, "evaluation": -9, "disk": 2}
 KINDS = (*CODES, *OFFLINE)
-USUAL = ("run directory ", "step ", "preparing ", "warning: ", "report ", "done: ")  # lines of a run on stderr
+USUAL = (
+    "run directory ",
+    "step ",
+    "preparing ",
+    "warning: ",
+    "report ",
+    "done: ",
+)  # lines of a run on stderr
 
-TX = Adam(1e-3, warmup=20, decay=Cosine())
+TX = Adam(1e-3, warmup=20, decay=CosineDecay())
 GAME = Adam(5e-4, b1=0.0, b2=0.99)
 HIDDEN = (96, 96)
 FAMILIES: dict[str, Any] = {
     "ae": ae.Autoencoder(latent=8, enc=MLP(HIDDEN), dec=MLP(HIDDEN), optimiser=TX, ema=0.99),
     "vae": vae.VAE(
-        latent=8, enc=GatedMLP((64, 64)), dec=GatedMLP((64, 64)), warmup=100, conditional=True, optimiser=TX, ema=0.99
+        latent=8,
+        enc=GatedMLP((64, 64)),
+        dec=GatedMLP((64, 64)),
+        warmup=100,
+        conditional=True,
+        optimiser=TX,
+        ema=0.99,
     ),
     "gan": gan.GAN(  # steps that take turns, and a state of its own besides parameters: ADA's probability
         latent=16,
@@ -215,11 +230,17 @@ class Start:
     """One process of a run, its output in files."""
 
     def __init__(self, scratch: Path, family: str, runs: Path):
-        self.directory = train.directory(experiment(family, scratch / "pictures", runs), "chaos", family)
+        self.directory = train.directory(
+            experiment(family, scratch / "pictures", runs), "chaos", family
+        )
         self.begun = time.monotonic()
         env = os.environ | {"GENJAX_CACHE": str(scratch / "cache")}
-        env.setdefault("JAX_PLATFORMS", "cpu")  # the one platform that gives the same bits without being asked to
-        self.out, self.err = (scratch / "output" / f"{time.time_ns()}.{name}" for name in ("out", "err"))
+        env.setdefault(
+            "JAX_PLATFORMS", "cpu"
+        )  # the one platform that gives the same bits without being asked to
+        self.out, self.err = (
+            scratch / "output" / f"{time.time_ns()}.{name}" for name in ("out", "err")
+        )
         self.out.parent.mkdir(exist_ok=True)
         with self.out.open("w") as out, self.err.open("w") as err:
             command = [sys.executable, "-m", "tests.chaos", "child", family, str(runs)]
@@ -275,7 +296,9 @@ class Disk(NamedTuple):
         if not self.mounted:
             limit = 24_000 + left  # above what metrics.jsonl and stderr hold, below a checkpoint
             with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(start.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+                resource.prlimit(
+                    start.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)
+                )
             yield  # the limit dies with the process
             return
         ballast = self.folder / "ballast"
@@ -347,7 +370,10 @@ INJURE = {
     "evaluation": kill_when(evaluating, EVALUATION_SECONDS / 2),
     "disk": fill_disk,
 }
-SHOWS = {"save": unfinished, "evaluation": evaluating}  # what the directory of a dead run must show for a hit
+SHOWS = {
+    "save": unfinished,
+    "evaluation": evaluating,
+}  # what the directory of a dead run must show for a hit
 
 
 # Injuries between two starts
@@ -367,7 +393,9 @@ def flip(path: Path, rng: np.random.Generator) -> None:
 
 
 def largest(folder: Path) -> Path:
-    return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    return max(
+        (path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+    )
 
 
 def damage(kind: str, scratch: Path, directory: Path, rng: np.random.Generator) -> str | None:
@@ -408,7 +436,9 @@ class Tally:
         self.injuries: list[Injury] = []
         self.faults: list[str] = []
         self.starts: collections.Counter[str] = collections.Counter()
-        self.verdicts: dict[str, list[str]] = collections.defaultdict(list)  # of every disturbed run, "" = same bits
+        self.verdicts: dict[str, list[str]] = collections.defaultdict(
+            list
+        )  # of every disturbed run, "" = same bits
 
     def fault(self, name: str, text: str) -> None:
         self.faults.append(f"{name}: {text}")
@@ -421,19 +451,27 @@ def say(text: str) -> None:
 
 def deal(kinds: Sequence[str], families: Sequence[str], n: int, seed: int) -> dict[str, list[str]]:
     """n injuries, each kind as often as any other, dealt to the families in turn, each in an order of its own."""
-    dealt = {family: [kinds[i % len(kinds)] for i in range(n) if i % len(families) == k]
-             for k, family in enumerate(families)}  # fmt: skip
-    return {family: np.random.default_rng([seed, k]).permutation(mine).tolist()
-            for k, (family, mine) in enumerate(dealt.items())}  # fmt: skip
+    dealt = {
+        family: [kinds[i % len(kinds)] for i in range(n) if i % len(families) == k]
+        for k, family in enumerate(families)
+    }
+    return {
+        family: np.random.default_rng([seed, k]).permutation(mine).tolist()
+        for k, (family, mine) in enumerate(dealt.items())
+    }
 
 
 def differences(a: End, b: End) -> list[str]:
     """What is not bit-equal: paths of arrays, and the first line of metrics.jsonl."""
-    found = [path for path in sorted(a.arrays | b.arrays) if a.arrays.get(path) != b.arrays.get(path)]
+    found = [
+        path for path in sorted(a.arrays | b.arrays) if a.arrays.get(path) != b.arrays.get(path)
+    ]
     if a.metrics != b.metrics:
         pairs = zip([*a.metrics.splitlines(), b""], [*b.metrics.splitlines(), b""], strict=False)
         last = len(a.metrics.splitlines())  # they differ in the end of the last line, if in none
-        found.append(f"metrics.jsonl line {next((i for i, (x, y) in enumerate(pairs, 1) if x != y), last)}")
+        found.append(
+            f"metrics.jsonl line {next((i for i, (x, y) in enumerate(pairs, 1) if x != y), last)}"
+        )
     return found
 
 
@@ -464,22 +502,42 @@ def undisturbed(scratch: Path, family: str) -> End:
     finally:
         start.stop()
     if code != 0:
-        raise SystemExit(f"the undisturbed run of {family} ended in {code}: {start.err.read_text()[-2000:]}")
+        raise SystemExit(
+            f"the undisturbed run of {family} ended in {code}: {start.err.read_text()[-2000:]}"
+        )
     end = ended(start)
     assert {path.split(".")[1] for path in end.arrays} >= {"params", "opt", "ema", "step"}, (
         "there is nothing to compare"
     )
-    say(f"{family}: undisturbed run in {time.monotonic() - start.begun:.1f} s, {len(end.arrays) // 2} arrays")
+    say(
+        f"{family}: undisturbed run in {time.monotonic() - start.begun:.1f} s, {len(end.arrays) // 2} arrays"
+    )
     return end
 
 
 class Disturbed:
     """One disturbed run: `to_the_end` starts it, with injuries of `todo` that it takes off, until it is done."""
 
-    def __init__(self, scratch: Path, disk: Disk, family: str, number: int, rng: np.random.Generator, tally: Tally):
-        self.scratch, self.disk, self.family, self.rng, self.tally = scratch, disk, family, rng, tally
+    def __init__(
+        self,
+        scratch: Path,
+        disk: Disk,
+        family: str,
+        number: int,
+        rng: np.random.Generator,
+        tally: Tally,
+    ):
+        self.scratch, self.disk, self.family, self.rng, self.tally = (
+            scratch,
+            disk,
+            family,
+            rng,
+            tally,
+        )
         self.name, self.runs = f"{family}-{number}", disk.folder / f"{family}-{number}"
-        self.directory = train.directory(experiment(family, scratch / "pictures", self.runs), "chaos", family)
+        self.directory = train.directory(
+            experiment(family, scratch / "pictures", self.runs), "chaos", family
+        )
         self.misses = 0
 
     def to_the_end(self, todo: list[str]) -> Start | None:
@@ -508,7 +566,9 @@ class Disturbed:
                 INJURE[online](start, self.rng, self.disk)
             code = start.wait()
         except Hung as error:
-            self.tally.fault(self.name, f"hung, {error}; injury {online}; {start.err.read_text()[-500:]}")
+            self.tally.fault(
+                self.name, f"hung, {error}; injury {online}; {start.err.read_text()[-500:]}"
+            )
             return False, None
         finally:
             start.stop()
@@ -523,13 +583,17 @@ class Disturbed:
                 return {kind: sign}
         return {}
 
-    def judged(self, start, code, online, hurt, expected, newest, todo) -> tuple[bool, Start | None]:
+    def judged(
+        self, start, code, online, hurt, expected, newest, todo
+    ) -> tuple[bool, Start | None]:
         """Books what a start came to."""
         text, whole = start.err.read_text(), (saved(self.directory) or [0])[-1]
         resumed, lost = start.resumed(), max(reached(self.directory) - whole, 0)
         for kind, sign in hurt.items():
             self.tally.injuries.append(
-                Injury(self.family, kind, "warned" if sign in text else "unnoticed", newest - resumed)
+                Injury(
+                    self.family, kind, "warned" if sign in text else "unnoticed", newest - resumed
+                )
             )
             if sign not in text:
                 self.tally.fault(self.name, f"{kind} went unnoticed: {text[-500:]}")
@@ -543,7 +607,9 @@ class Disturbed:
             self.tally.injuries.append(Injury(self.family, kind, str(code), lost))
         told = "+".join([*hurt, *[online] * bool(online and not over)]) or "left alone"
         seconds = time.monotonic() - start.begun
-        say(f"{self.name}: {told}: exit {code}, from step {resumed} to {reached(self.directory)}, {seconds:.1f} s")
+        say(
+            f"{self.name}: {told}: exit {code}, from step {resumed} to {reached(self.directory)}, {seconds:.1f} s"
+        )
         mended = over or code == CODES.get(online)
         wrong = complaints(text, code)
         if not mended:
@@ -588,11 +654,27 @@ def table(tally: Tally, families: Iterable[str]) -> str:
         ends = collections.Counter(injury.end for injury in mine)
         lost = [injury.lost for injury in mine]
         told = f"{np.mean(lost):.1f}, {max(lost)}" if lost else ""
-        rows.append([kind, *count, len(mine), ", ".join(f"{end} x {n}" for end, n in sorted(ends.items())), told])
+        rows.append(
+            [
+                kind,
+                *count,
+                len(mine),
+                ", ".join(f"{end} x {n}" for end, n in sorted(ends.items())),
+                told,
+            ]
+        )
     each = [sum(injury.family == family for injury in tally.injuries) for family in families]
     lost = [injury.lost for injury in tally.injuries]
     rows.append(["all", *each, sum(each), "", f"{np.mean(lost):.1f}, {max(lost)}" if lost else ""])
-    rows.append(["starts", *(tally.starts[family] for family in families), sum(tally.starts.values()), "", ""])
+    rows.append(
+        [
+            "starts",
+            *(tally.starts[family] for family in families),
+            sum(tally.starts.values()),
+            "",
+            "",
+        ]
+    )
     runs = [len(tally.verdicts[family]) for family in families]
     rows.append(["runs", *runs, sum(runs), "", ""])
     same = [sum(not verdict for verdict in tally.verdicts[family]) for family in families]
@@ -617,16 +699,26 @@ def main(argv: Sequence[str]) -> int:
     """The command line; returns the exit code."""
     if argv[:1] == ["child"]:
         child(argv[1], Path(argv[2]))
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="The crash campaign.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos", description="The crash campaign."
+    )
     parser.add_argument("--kills", type=int, default=50, help="injuries in all (50)")
     parser.add_argument("--seed", type=int, default=0, help="of their order and times (0)")
-    parser.add_argument("--only", nargs="+", choices=FAMILIES, default=list(FAMILIES), help="families (all)")
+    parser.add_argument(
+        "--only", nargs="+", choices=FAMILIES, default=list(FAMILIES), help="families (all)"
+    )
     options, begun = parser.parse_args(argv), time.monotonic()
     scratch = Path(tempfile.mkdtemp(prefix="genjax-chaos-"))
     pictures(scratch / "pictures")
     with small_disk(scratch / "disk") as disk:
         limited = hasattr(resource, "prlimit")
-        means = f"a tmpfs of {DISK_MIB} MiB" if disk.mounted else "RLIMIT_FSIZE" if limited else "not to be had here"
+        means = (
+            f"a tmpfs of {DISK_MIB} MiB"
+            if disk.mounted
+            else "RLIMIT_FSIZE"
+            if limited
+            else "not to be had here"
+        )
         say(f"scratch {scratch}; full disk: {means}")
         kinds = [kind for kind in KINDS if kind != "disk" or disk.mounted or limited]
         dealt = deal(kinds, options.only, options.kills, options.seed)
@@ -634,8 +726,14 @@ def main(argv: Sequence[str]) -> int:
     print(table(tally, options.only))
     for fault in tally.faults:
         print(f"fault: {fault}")
-    verdict = f"{len(tally.faults)} faults, see {scratch}" if tally.faults else "every run ended in the same bits"
-    print(f"{verdict}; {len(tally.injuries)} injuries, full disk by {means}, {time.monotonic() - begun:.0f} s")
+    verdict = (
+        f"{len(tally.faults)} faults, see {scratch}"
+        if tally.faults
+        else "every run ended in the same bits"
+    )
+    print(
+        f"{verdict}; {len(tally.injuries)} injuries, full disk by {means}, {time.monotonic() - begun:.0f} s"
+    )
     if not tally.faults:
         shutil.rmtree(scratch)
     return bool(tally.faults)

@@ -24,7 +24,10 @@ def digits() -> dict[str, np.ndarray]:
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
-    return {"image": np.round(x * 255 / 16).astype(np.uint8).reshape(-1, 8, 8, 1), "label": y.astype(np.int32)}
+    return {
+        "image": np.round(x * 255 / 16).astype(np.uint8).reshape(-1, 8, 8, 1),
+        "label": y.astype(np.int32),
+    }
 
 
 def pytest_collection_modifyitems(items):

@@ -11,14 +11,33 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import autoencoder, bits, diffusion, gan, gan_game, onestep, samplers, stacked, stylegan2, toy2d, vae
+from experiments import (
+    autoencoder,
+    bits,
+    diffusion,
+    gan,
+    gan_game,
+    onestep,
+    samplers,
+    stacked,
+    stylegan2,
+    toy2d,
+    vae,
+)
 from experiments import edit as edit_
-from genjax import cli, train
+from genjax import cli
 from genjax.data import Digits, source
-from genjax.log import Log
-from genjax.preempt import alone
+from genjax.training import loop as train
+from genjax.training.log import Log
+from genjax.training.preempt import alone
 
-TINY = ["--steps=4", "--batch=8", "--algorithm.latent=2", "--algorithm.enc=MLP((8,))", "--algorithm.dec=MLP((8,))"]
+TINY = [
+    "--steps=4",
+    "--batch=8",
+    "--algorithm.latent=2",
+    "--algorithm.enc=MLP((8,))",
+    "--algorithm.dec=MLP((8,))",
+]
 NOTES = ("run directory ", "preparing ", "step ", "skipped ")  # what a sound run tells
 
 
@@ -71,7 +90,10 @@ def empty_cache(tmp_path, monkeypatch):
         ("digits --algorithm.likelihood=Bernouli()", "Did you mean Bernoulli"),
         ("digits --algorithm.enc=GateMLP((8,))", "Did you mean GatedMLP"),
         ("digits --layout=Jitt()", "constructors: Jit, Mesh, Pmap. Did you mean Jit"),
-        ("--data=Digit()", "constructors: Digits, FashionMNIST, Folder, Photographs, Stock, Toy. Did you mean Digits"),
+        (
+            "--data=Digit()",
+            "constructors: Digits, FashionMNIST, Folder, Photographs, Stock, Toy. Did you mean Digits",
+        ),
         ("digits --batch=0", "--batch=0 must be at least 1"),
         ("digits --steps=0", "--steps=0 must be at least 1"),
         ("digits --evaluate_every=-1", "--evaluate_every=-1 must be at least 0"),
@@ -79,24 +101,48 @@ def empty_cache(tmp_path, monkeypatch):
         ("digits --seed=-1", "--seed=-1 must be at least 0"),
         ("digits --data=None", "must be configs: --data='Digits"),
         ("digits --algorithm=None", "must be configs: --data='Digits"),
-        ("digits --algorithm.likelihood=Gaussian(scale=0.0)", "a Gaussian needs a scale above 0, got 0.0"),
+        (
+            "digits --algorithm.likelihood=Gaussian(scale=0.0)",
+            "a Gaussian needs a scale above 0, got 0.0",
+        ),
         ("digits --algorithm.likelihood=DiscretisedLogistic(1)", "at least 2 levels, got 1"),
-        ("digits --algorithm.samples=2 --algorithm.beta=4 --algorithm.warmup=0", "has no KL term to weigh"),
+        (
+            "digits --algorithm.samples=2 --algorithm.beta=4 --algorithm.warmup=0",
+            "has no KL term to weigh",
+        ),
         ("digits --algorithm.enc=ConvEncoder((8,),patch=0)", "patch of at least 1"),
         ("--data=Toy(train=-1)", "--data.train=-1 must be at least 1"),
         ("--data=Toy(mixture=Ring(modes=0))", "at least one Gaussian"),
-        ("digits --batch=1438", "batch 1438 is larger than the training set, 1437 examples: use --batch=1437 or less"),
+        (
+            "digits --batch=1438",
+            "batch 1438 is larger than the training set, 1437 examples: use --batch=1437 or less",
+        ),
         ("digits --batch=6 --layout=Mesh()", "--batch=6 .*4 devices.* multiple of 4"),
         ("digits --batch=6 --layout=Pmap()", "--batch=6 .*4 devices.* multiple of 4"),
-        ("digits --batch=6 --microbatches=4", "--microbatches=4 does not divide the 6 examples .* a multiple of 4"),
-        ("digits --batch=8 --microbatches=4 --layout=Mesh()", "--microbatches=4 .* 2 examples a device .* of 16"),
+        (
+            "digits --batch=6 --microbatches=4",
+            "--microbatches=4 does not divide the 6 examples .* a multiple of 4",
+        ),
+        (
+            "digits --batch=8 --microbatches=4 --layout=Mesh()",
+            "--microbatches=4 .* 2 examples a device .* of 16",
+        ),
         ("digits --microbatches=0", "--microbatches=0 must be at least 1"),
         ("digits --watchdog=-1", "--watchdog=-1.0 must be at least 0"),
         ("digits --hosts.count=2", "--hosts.count=2 needs --hosts.coordinator=host:port"),
-        ("digits --hosts.coordinator=here --hosts.count=2", "--hosts.coordinator=here must be host:port"),
+        (
+            "digits --hosts.coordinator=here --hosts.count=2",
+            "--hosts.coordinator=here must be host:port",
+        ),
         ("digits --layout=Mesh(fsdp=3)", r"Mesh\(data=-1, fsdp=3\) does not fill .*4 devices"),
-        ("digits --data.valid=1437", "--data.valid=1437 must be at least 0 and less than the 1437 training examples"),
-        ("digits --algorithm.enc=ConvEncoder((8,8,8,8))", "divisible by 16, got .8, 8, 1.: change its patch or widths"),
+        (
+            "digits --data.valid=1437",
+            "--data.valid=1437 must be at least 0 and less than the 1437 training examples",
+        ),
+        (
+            "digits --algorithm.enc=ConvEncoder((8,8,8,8))",
+            "divisible by 16, got .8, 8, 1.: change its patch or widths",
+        ),
         ("--data=Folder()", "--data.path=FOLDER"),
         ("--data=Folder(path='/no/where')", "/no/where.* --data.path=FOLDER"),
         ("--data=Stock(name='mnist',data_dir='/no/where')", "mnist .*download_and_prepare"),
@@ -121,7 +167,10 @@ def fashion(folder: Path) -> Path:
     folder.mkdir()
     rng = np.random.default_rng(0)
     for part, n in (("train", 16), ("t10k", 8)):
-        idx(folder / f"{part}-images-idx3-ubyte.gz", rng.integers(0, 256, (n, 28, 28)).astype(np.uint8))
+        idx(
+            folder / f"{part}-images-idx3-ubyte.gz",
+            rng.integers(0, 256, (n, 28, 28)).astype(np.uint8),
+        )
         idx(folder / f"{part}-labels-idx1-ubyte.gz", rng.integers(0, 10, n).astype(np.uint8))
     return folder
 
@@ -135,19 +184,27 @@ def test_a_missing_set_says_how_to_get_it(empty_cache, error, tmp_path):
         "GENJAX_DATA",
     ):
         assert told in line
-    remedy = line.split("use ")[-1].strip(" .")  # and the last remedy is a flag that the command line takes
+    remedy = line.split("use ")[-1].strip(
+        " ."
+    )  # and the last remedy is a flag that the command line takes
     assert remedy == "--data=\"Stock(name='fashion_mnist')\""
-    assert "fashion_mnist is not prepared" in error(remedy.replace('"', ""), f"--data.data_dir={tmp_path}")
+    assert "fashion_mnist is not prepared" in error(
+        remedy.replace('"', ""), f"--data.data_dir={tmp_path}"
+    )
 
 
-def test_a_truncated_file_is_named_and_its_mended_copy_is_taken(empty_cache, error, command, tmp_path):
+def test_a_truncated_file_is_named_and_its_mended_copy_is_taken(
+    empty_cache, error, command, tmp_path
+):
     folder = fashion(tmp_path / "fashion")
     images = folder / "t10k-images-idx3-ubyte.gz"
     whole = images.read_bytes()
     for cut in (gzip.compress(gzip.decompress(whole)[:-100]), whole[:-100]):
         images.write_bytes(cut)
         line = error(f"--data.path={folder}")
-        assert line.startswith(f"{images} is truncated") and "copy or download the file again" in line
+        assert (
+            line.startswith(f"{images} is truncated") and "copy or download the file again" in line
+        )
     images.write_bytes(whole)
     assert command(f"--data.path={folder}", "--evaluate_every=0", "--sample_every=0")[0] == 0
 
@@ -157,7 +214,9 @@ def pets(folder: Path, n: int = 12) -> Path:
     for name in ("train/cat", "train/dog", "test/cat", "test/dog"):
         (folder / name).mkdir(parents=True)
         for i in range(n):
-            Image.fromarray(rng.integers(0, 256, (9, 10, 3)).astype(np.uint8)).save(folder / name / f"{i}.png")
+            Image.fromarray(rng.integers(0, 256, (9, 10, 3)).astype(np.uint8)).save(
+                folder / name / f"{i}.png"
+            )
     return folder
 
 
@@ -168,7 +227,9 @@ def test_an_unreadable_image_is_named_or_skipped_and_counted(empty_cache, error,
     data = f"--data=Folder(path='{folder}', size=8)"
     line = error(data)
     assert line.startswith(f"{bad} cannot be read as an image") and "--data.skip_bad=true" in line
-    code, lines = command(data, "--data.skip_bad=true", "--algorithm.conditional=true", "--sample_every=0")
+    code, lines = command(
+        data, "--data.skip_bad=true", "--algorithm.conditional=true", "--sample_every=0"
+    )
     assert code == 0 and lines[-1].startswith("done: ")
     (told,) = [line for line in lines if line.startswith("skipped ")]
     assert "skipped 1 unreadable of 48 images" in told and "train/dog/3.png" in told
@@ -180,7 +241,11 @@ def test_a_set_without_test_examples_or_labels(empty_cache, error, tmp_path):
     shutil.copytree(pets(tmp_path / "pets") / "train" / "cat", folder)
     data = f"--data=Folder(path='{folder}', size=8, test=0.0)"
     line = error(data)
-    assert line.startswith("flat has no test examples") and "--data.test=0.1" in line and "--evaluate_every=0" in line
+    assert (
+        line.startswith("flat has no test examples")
+        and "--data.test=0.1" in line
+        and "--evaluate_every=0" in line
+    )
     line = error(data, "--algorithm.conditional=true", "--data.valid=2")
     assert "--algorithm.conditional=true needs labels" in line and "use one with classes" in line
     assert "batch 8 is larger than the training set, 7 examples" in error(data, "--data.valid=5")
@@ -199,26 +264,40 @@ def test_a_run_directory_that_cannot_be_written(error, tmp_path):
 @pytest.fixture
 def trained(command, tmp_path):
     """The directory of a finished run of `digits`."""
-    code, lines = command("digits", "--evaluate_every=0", "--sample_every=0", "--save_every=2", "--chunk=1")
+    code, lines = command(
+        "digits", "--evaluate_every=0", "--sample_every=0", "--save_every=2", "--chunk=1"
+    )
     assert code == 0, lines
     (directory,) = tmp_path.glob("runs/vae/*")
     return directory
 
 
 def contents(directory: Path) -> dict[Path, bytes]:
-    return {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(directory): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_checkpoints_that_cannot_be_gone_on_from(trained, command, error, tmp_path):
     before = contents(trained)
     flags = ["digits", "--evaluate_every=0", "--sample_every=0", "--save_every=2", "--chunk=1"]
 
-    other = [*flags, "--algorithm.beta=4", "--seed=3"]  # of another config: the directory was copied or renamed
+    other = [
+        *flags,
+        "--algorithm.beta=4",
+        "--seed=3",
+    ]  # of another config: the directory was copied or renamed
     copy = trained.with_name(f"digits-{digest(other)}")
     shutil.copytree(trained, copy)
     line = error(*other)
     assert f"{copy}/checkpoints holds checkpoints of another config" in line
-    assert "algorithm.beta = 1.0 (now 4.0)" in line and "seed = 0 (now 3)" in line and "another run directory" in line
+    assert (
+        "algorithm.beta = 1.0 (now 4.0)" in line
+        and "seed = 0 (now 3)" in line
+        and "another run directory" in line
+    )
     assert contents(copy) == before
 
     for step in (2, 4):  # none of them intact
@@ -241,17 +320,26 @@ def digest(flags: list[str]) -> str:
     """The digest of the config that the flags make."""
     found = []
     with pytest.raises(SystemExit):
-        cli.main(vae.EXPERIMENTS, lambda cfg, name, origin: found.append(cfg), "", ["--finish=None", *TINY, *flags])
+        cli.main(
+            vae.EXPERIMENTS,
+            lambda cfg, name, origin: found.append(cfg),
+            "",
+            ["--finish=None", *TINY, *flags],
+        )
     return train.digest(found[0])
 
 
 def test_results_that_are_not_json(tmp_path):
     (tmp_path / "results.json").write_text("{")
-    with pytest.raises(train.UserError, match="results.json is not valid JSON: mend it or remove it"):
+    with pytest.raises(
+        train.UserError, match="results.json is not valid JSON: mend it or remove it"
+    ):
         Log(tmp_path, 4, 8).result("iwae")
 
 
-@pytest.mark.parametrize("flag", ["--algorithm.latent=0", "--algorithm.samples=0", "--algorithm.beta=-1.0"])
+@pytest.mark.parametrize(
+    "flag", ["--algorithm.latent=0", "--algorithm.samples=0", "--algorithm.beta=-1.0"]
+)
 def test_sizes_that_make_no_model(error, flag):
     assert error(flag).startswith(f"{flag} must be at least ")
 
@@ -262,7 +350,11 @@ def test_a_run_is_of_one_data_set(command, error, tmp_path):
     folder.mkdir()
     for i, x in enumerate(image):
         Image.fromarray(x).save(folder / f"{i}.png")
-    flags = [f"--data=Folder(path='{folder}',size=8,colour=False,test=0.3)", "--batch=4", "--algorithm.warmup=0"]
+    flags = [
+        f"--data=Folder(path='{folder}',size=8,colour=False,test=0.3)",
+        "--batch=4",
+        "--algorithm.warmup=0",
+    ]
     assert command(*flags)[0] == 0
     Image.fromarray(255 - image[3]).save(folder / "3.png")
     assert "was trained on other data" in error(*flags)
@@ -280,7 +372,11 @@ def test_an_experiment_refuses_what_its_report_cannot_measure(tmp_path, capsys):
     for module, flags, told in (
         (autoencoder, ["--data=Toy()"], "draws images"),
         (autoencoder, ["--data=Digits()", "--algorithm.dec=MLP((4,))"], "--finish.angle=false"),
-        (autoencoder, ["plane", "--data=Digits()", "--algorithm.latent=3"], "leave --algorithm.latent"),
+        (
+            autoencoder,
+            ["plane", "--data=Digits()", "--algorithm.latent=3"],
+            "leave --algorithm.latent",
+        ),
         (toy2d, ["--data=Digits()"], "known density"),
         (vae, ["digits", "--finish.iwae=0"], "--finish.iwae=0 must be at least 1"),
     ):
@@ -305,22 +401,54 @@ def test_results_of_an_earlier_training_are_forgotten(command, tmp_path):
     "module, flags, told",
     [
         (diffusion, ["--algorithm.net.patch=3"], "image 8x8 does not divide into patches of 3"),
-        (diffusion, ["--algorithm.net=UNet(widths=(8,8,8),patch=4)"], "image 8x8 does not divide by 16"),
-        (diffusion, ["--algorithm.conditional=false"], "--algorithm.guidance.scale=2.0 sets the label against none"),
-        (diffusion, ["--algorithm.schedule.steps=0"], "--algorithm.schedule.steps=0 must be at least 1"),
-        (diffusion, ["--finish.labels=(3,12)"], "digits has no class 12, its 10 classes are numbered from 0 to 9"),
+        (
+            diffusion,
+            ["--algorithm.net=UNet(widths=(8,8,8),patch=4)"],
+            "image 8x8 does not divide by 16",
+        ),
+        (
+            diffusion,
+            ["--algorithm.conditional=false"],
+            "--algorithm.guidance.scale=2.0 sets the label against none",
+        ),
+        (
+            diffusion,
+            ["--algorithm.schedule.steps=0"],
+            "--algorithm.schedule.steps=0 must be at least 1",
+        ),
+        (
+            diffusion,
+            ["--finish.labels=(3,12)"],
+            "digits has no class 12, its 10 classes are numbered from 0 to 9",
+        ),
         (diffusion, ["--data=Toy()"], "this experiment draws images and ring has none"),
-        (diffusion, ["--algorithm.ema=Power((0.5,))"], "an average's width must be above 0 and below 0.2887"),
+        (
+            diffusion,
+            ["--algorithm.ema=Power((0.5,))"],
+            "an average's width must be above 0 and below 0.2887",
+        ),
         (samplers, ["--finish.steps=(4,0)"], "--finish.steps=0 must be at least 1"),
         (edit_, ["--finish.coarse.factor=3"], "images of 8x8 do not divide into blocks of 3"),
         (edit_, ["--finish.repeats=0"], "--finish.repeats=0 must be at least 1"),
         (edit_, ["--finish.hole.top=0.9"], "a hole lies in the image"),
-        (edit_, ["--algorithm.given=Grey()", "--finish=None"], "images (8, 8, 1) have no colour to lose"),
+        (
+            edit_,
+            ["--algorithm.given=Grey()", "--finish=None"],
+            "images (8, 8, 1) have no colour to lose",
+        ),
         (edit_, ["--finish.strengths=(0.0,)"], "--finish.strengths=0.0 must be at least"),
         (edit_, ["--algorithm.given=Coarse(2)"], "use --algorithm.given=None"),
         (diffusion, ["--algorithm.schedule.first=1.0"], "noise levels that do not fall"),
-        (diffusion, ["--algorithm.net=UNet((8,8),attention=(7,))"], "no map is 7 high, they are [4, 2]"),
-        (samplers, ["--finish.widths=(0.4,)"], "--finish.widths: an average's width must be above 0"),
+        (
+            diffusion,
+            ["--algorithm.net=UNet((8,8),attention=(7,))"],
+            "no map is 7 high, they are [4, 2]",
+        ),
+        (
+            samplers,
+            ["--finish.widths=(0.4,)"],
+            "--finish.widths: an average's width must be above 0",
+        ),
         (bits, ["--finish.draws=0"], "--finish.draws=0 must be at least 1"),
         (bits, ["--algorithm.schedule.gamma_min=6.0"], "gamma_min=6 must be below"),
         (onestep, ["--algorithm.steps=0"], "--algorithm.steps=0 must be at least 1"),
@@ -331,7 +459,9 @@ def test_results_of_an_earlier_training_are_forgotten(command, tmp_path):
         ),
     ],
 )
-def test_diffusion_refuses_in_one_line_before_anything_is_compiled(module, flags, told, tmp_path, capsys):
+def test_diffusion_refuses_in_one_line_before_anything_is_compiled(
+    module, flags, told, tmp_path, capsys
+):
     with pytest.raises(SystemExit) as end:
         argv = ["digits", *flags, f"--runs={tmp_path}"]
         cli.main(module.EXPERIMENTS, functools.partial(train.run, "x"), module.__doc__, argv)
@@ -343,19 +473,47 @@ def test_diffusion_refuses_in_one_line_before_anything_is_compiled(module, flags
 @pytest.mark.parametrize(
     "module, flags, told",
     [
-        (gan, ["digits", "--algorithm.critic_steps=0"], "--algorithm.critic_steps=0 must be at least 1"),
-        (gan, ["digits", "--algorithm.critic_steps=5"], "critic_steps=5 does not divide the 64 examples"),
-        (gan, ["digits", "--algorithm.gen=R3Generator((8,8,8,8,8))"], "divisible by 16, got (8, 8, 1)"),
-        (gan, ["digits", "--algorithm.disc=ResnetDiscriminator((8,8,8,8))"], "divisible by 16, got (8, 8, 1)"),
+        (
+            gan,
+            ["digits", "--algorithm.critic_steps=0"],
+            "--algorithm.critic_steps=0 must be at least 1",
+        ),
+        (
+            gan,
+            ["digits", "--algorithm.critic_steps=5"],
+            "critic_steps=5 does not divide the 64 examples",
+        ),
+        (
+            gan,
+            ["digits", "--algorithm.gen=R3Generator((8,8,8,8,8))"],
+            "divisible by 16, got (8, 8, 1)",
+        ),
+        (
+            gan,
+            ["digits", "--algorithm.disc=ResnetDiscriminator((8,8,8,8))"],
+            "divisible by 16, got (8, 8, 1)",
+        ),
         (gan, ["digits", "--algorithm.augment=Ada(p=1.5)"], "p=1.5"),
-        (gan, ["digits", "--algorithm.truncation=0.0"], "--algorithm.truncation=0.0 must be above 0"),
+        (
+            gan,
+            ["digits", "--algorithm.truncation=0.0"],
+            "--algorithm.truncation=0.0 must be above 0",
+        ),
         (gan, ["digits", "--finish.samples=30"], "--finish.samples=30 is too few for balls"),
         (gan, ["digits", "--data=Toy()"], "this experiment draws images and ring has none"),
         (gan_game, ["--data=Digits()"], "gan_game measures against a known density"),
-        (gan_game, ["--algorithm.conditional=true"], "gan_game knows densities without labels only"),
+        (
+            gan_game,
+            ["--algorithm.conditional=true"],
+            "gan_game knows densities without labels only",
+        ),
         (gan_game, ["--algorithm.augment=DiffAugment()"], "image"),
         (stylegan2, ["digits", "--finish.images=1000"], "--finish.images=1000 is more than the"),
-        (stylegan2, ["digits", "--algorithm.synthesis.widths=(8,8,8,8,8,8)"], "cannot be halved 5 times"),
+        (
+            stylegan2,
+            ["digits", "--algorithm.synthesis.widths=(8,8,8,8,8,8)"],
+            "cannot be halved 5 times",
+        ),
         (stacked, ["--data=Digits()"], "stacked counts the 1000 modes"),
     ],
 )
@@ -373,6 +531,14 @@ def test_labels_outside_the_classes(monkeypatch, tmp_path, capsys):
     wrong = whole.train | {"label": whole.train["label"] + 3}
     monkeypatch.setattr(Digits, "load", lambda self: whole._replace(train=wrong))
     with pytest.raises(SystemExit) as end:
-        cli.main(diffusion.EXPERIMENTS, functools.partial(train.run, "x"), "", ["digits", f"--runs={tmp_path}"])
+        cli.main(
+            diffusion.EXPERIMENTS,
+            functools.partial(train.run, "x"),
+            "",
+            ["digits", f"--runs={tmp_path}"],
+        )
     assert end.value.code == 2
-    assert "digits (train) has labels from 3 to 12 and 10 classes: labels must be 0 to 9" in capsys.readouterr().err
+    assert (
+        "digits (train) has labels from 3 to 12 and 10 classes: labels must be 0 to 9"
+        in capsys.readouterr().err
+    )

@@ -27,7 +27,14 @@ class Fake:
     """A worker that takes its rates [steps/s] from a list, the first of them while compiling."""
 
     def __init__(self, name, rates, first=1.0, peak=100.0, log=None):
-        self.name, self.rates, self.first, self.cpu, self.peak, self.hello = name, [], first, 0.0, peak, {"peak": 1e12}
+        self.name, self.rates, self.first, self.cpu, self.peak, self.hello = (
+            name,
+            [],
+            first,
+            0.0,
+            peak,
+            {"peak": 1e12},
+        )
         self._next, self._log = iter(rates), [] if log is None else log
 
     def block(self, steps):
@@ -88,7 +95,9 @@ def test_a_side_that_cannot_compile_is_no_side(monkeypatch):
 
 def test_a_line_has_medians_and_ranges_by_rounds():
     one = row("U-Net", [20.0, 10.0, 40.0], [5.0, 20.0, 20.0], [40.0, 30.0, 50.0])
-    assert bench.line(one) == (  # ratios 4, 1/2, 2 and 1/2, 1/3, 4/5; 50 ms is the median of 50, 100, 25
+    assert bench.line(
+        one
+    ) == (  # ratios 4, 1/2, 2 and 1/2, 1/3, 4/5; 50 ms is the median of 50, 100, 25
         "| U-Net sampling | 50.0 | 2.00 (0.50, 4.00) | 0.50 (0.33, 0.80) | 300 / 200 | 3.2 / 20.0 |"
     )
     assert (
@@ -108,7 +117,9 @@ def test_slower_rows_are_named():
     assert bench.table([behind, level]).endswith("by the median. Slower are 1 of 2: a sampling.")
     text = bench.table([level, ahead])
     assert text.endswith("No row is slower.") and text.count("\n| ") == 2
-    assert {cells.count("|") for cells in text.splitlines() if cells.startswith("|")} == {len(bench.HEAD) + 1}
+    assert {cells.count("|") for cells in text.splitlines() if cells.startswith("|")} == {
+        len(bench.HEAD) + 1
+    }
 
 
 def test_a_part_that_fails_is_told_and_the_others_go_on(capsys):
@@ -139,7 +150,9 @@ def test_a_part_that_fails_is_told_and_the_others_go_on(capsys):
 
 def test_flags_go_on_to_the_scripts():
     assert bench.arguments([]) == (list(bench.PARTS), [])
-    only, flags = bench.arguments(["--only", "dit", "mlp", "--seconds", "2", "--rounds=4", "--eager"])
+    only, flags = bench.arguments(
+        ["--only", "dit", "mlp", "--seconds", "2", "--rounds=4", "--eager"]
+    )
     assert only == ["dit", "mlp"] and flags == ["--seconds=2.0", "--rounds=4", "--eager"]
     for script in (vae, gan, diffusion):
         args = script.arguments(flags)
@@ -163,7 +176,11 @@ def test_the_rows_of_the_table(monkeypatch, tmp_path, capsys):
         monkeypatch.setattr(script, "answer", lambda *args: {"choice": "any", "threads": 1})
         monkeypatch.setattr(script, "measure", measure)
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    rows = [one for part in bench.PARTS.values() for one in bench.rows_of(part, tmp_path, tmp_path, ["--rounds=1"])]
+    rows = [
+        one
+        for part in bench.PARTS.values()
+        for one in bench.rows_of(part, tmp_path, tmp_path, ["--rounds=1"])
+    ]
     assert [bench.told(one) for one in rows] == [
         "MLP VAE training step",
         "MLP VAE sampling",
@@ -178,8 +195,16 @@ def test_the_rows_of_the_table(monkeypatch, tmp_path, capsys):
         "DiT sampling",
     ]
     assert all({one.ours, one.reference, COMPILED} <= set(one.workers) for one in rows)
-    assert [one.ours for one in rows[:4]] == ["step, 10 in a scan", vae.DRAWS, "step, one by one", vae.DRAWS]
-    assert len(bench.table(rows).splitlines()) == 2 + 11 + 4 and "conv, training step" in capsys.readouterr().out
+    assert [one.ours for one in rows[:4]] == [
+        "step, 10 in a scan",
+        vae.DRAWS,
+        "step, one by one",
+        vae.DRAWS,
+    ]
+    assert (
+        len(bench.table(rows).splitlines()) == 2 + 11 + 4
+        and "conv, training step" in capsys.readouterr().out
+    )
 
 
 def test_a_worker_tells_what_its_first_block_took(monkeypatch, tmp_path):
@@ -204,13 +229,18 @@ def test_a_worker_tells_what_its_first_block_took(monkeypatch, tmp_path):
 
 
 def test_agreement_is_demanded():
-    a, b = {"parameters": 3, "loss": [1.0], "grad_norm": [2.0]}, {"parameters": 3, "loss": [1.0], "grad_norm": [2.002]}
+    a, b = (
+        {"parameters": 3, "loss": [1.0], "grad_norm": [2.0]},
+        {"parameters": 3, "loss": [1.0], "grad_norm": [2.002]},
+    )
     assert common.agreement("net", a, b, 1e-2) == pytest.approx(1e-3, rel=2e-3)
     for other in (b, dict(a, parameters=4), dict(a, loss=[float("nan")])):
         with pytest.raises(SystemExit):
             common.agreement("net", a, other, 1e-4)
     x = np.array([[1.0, -4.0], [2.0, 0.0]])
-    assert common.samples_agreement("net", x, x[:, :, None] * 1.01, 0.1) == pytest.approx(0.01 / 1.01)
+    assert common.samples_agreement("net", x, x[:, :, None] * 1.01, 0.1) == pytest.approx(
+        0.01 / 1.01
+    )
     for y in (x * 1.01, x * np.nan):
         with pytest.raises(SystemExit):
             common.samples_agreement("net", x, y, 1e-3)
@@ -229,7 +259,12 @@ NETS = {
 def test_both_sides_of_a_vae_compute_the_same(name, torch, tmp_path, capsys):
     from benchmarks import vae_genjax, vae_torch
 
-    net, images, saved, drawn = NETS[name], tmp_path / "images.npy", tmp_path / "saved.npz", tmp_path / "drawn.npz"
+    net, images, saved, drawn = (
+        NETS[name],
+        tmp_path / "images.npy",
+        tmp_path / "saved.npz",
+        tmp_path / "drawn.npz",
+    )
     # height, width and channels all differ, so that none is taken for another
     np.save(images, np.random.default_rng(0).integers(0, 256, (32, 8, 12, 3), np.uint8))
 
@@ -240,7 +275,9 @@ def test_both_sides_of_a_vae_compute_the_same(name, torch, tmp_path, capsys):
     def same(ours, found):
         for way in found:
             common.agreement(name, ours, found[way], vae.TOLERANCE)
-            common.samples_agreement(name, np.load(saved)["samples"], np.load(drawn)[way], vae.TOLERANCE)
+            common.samples_agreement(
+                name, np.load(saved)["samples"], np.load(drawn)[way], vae.TOLERANCE
+            )
 
     vae_genjax.check(net, str(images), str(saved))
     ours = json.loads(capsys.readouterr().out)
@@ -248,7 +285,11 @@ def test_both_sides_of_a_vae_compute_the_same(name, torch, tmp_path, capsys):
     assert len(found) == (2 if net.widths else 1) and ours["loss"][0] > 10.0
     same(ours, found)
     given = dict(np.load(saved))
-    for wrong in ("enc.dense.weight", "dec.conv.1.bias", "enc.norm.weight") if net.widths else ("dec.last.weight",):
+    for wrong in (
+        ("enc.dense.weight", "dec.conv.1.bias", "enc.norm.weight")
+        if net.widths
+        else ("dec.last.weight",)
+    ):
         np.savez(saved, **given | {wrong: given[wrong][::-1]})  # the channels in another order
         with pytest.raises(SystemExit):
             same(ours, theirs())

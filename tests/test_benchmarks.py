@@ -18,7 +18,10 @@ def test_a_gan_step_has_the_work_that_pytorch_counts():
 
     for name, net in gan.NETS.items():
         step, _ = gan_torch.stepper(gan_torch.Game(name), gan_torch.as_is)
-        image, z = torch.zeros(net.batch, 1, 28, 28, dtype=torch.uint8), torch.randn(net.batch, gan.LATENT)
+        image, z = (
+            torch.zeros(net.batch, 1, 28, 28, dtype=torch.uint8),
+            torch.randn(net.batch, gan.LATENT),
+        )
         counter = FlopCounterMode(display=False)
         with _FlopCounterMode(counter):  # the public mode cannot look through torch.autograd.grad
             step(image, z, z)
@@ -43,14 +46,24 @@ def test_a_cost_that_does_not_grow_weighs_less_in_the_upper_half():
 
 
 def test_the_upper_half():
-    assert [list(growth.upper(list(range(n)))) for n in range(1, 6)] == [[0], [0, 1], [1, 2], [2, 3], [2, 3, 4]]
+    assert [list(growth.upper(list(range(n)))) for n in range(1, 6)] == [
+        [0],
+        [0, 1],
+        [1, 2],
+        [2, 3],
+        [2, 3, 4],
+    ]
 
 
 def test_the_points_of_an_axis_differ_in_it_alone():
     for axis in growth.AXES.values():
         for net, values in axis.values.items():
             line = growth.points(axis, net)
-            assert tuple(line) == values == tuple(getattr(point, axis.field) for point in line.values())
+            assert (
+                tuple(line)
+                == values
+                == tuple(getattr(point, axis.field) for point in line.values())
+            )
             assert len({point._replace(**{axis.field: 0}) for point in line.values()}) == 1
             assert all(n % max(axis.base.get("devices", 0), 1) == 0 for n in values)
             assert len(growth.points(axis, net, quick=True)) == 2
@@ -67,7 +80,9 @@ def test_every_net_of_every_size_can_be_built(net):
             batch = growth.images(point)
             spec = Spec((point.side, point.side, 1), 10)
             state = jax.eval_shape(growth.algorithm(point)(spec).init, jax.random.key(0), batch)
-            assert batch["image"].shape == (point.batch, *spec.shape) and jax.tree.leaves(state.params)
+            assert batch["image"].shape == (point.batch, *spec.shape) and jax.tree.leaves(
+                state.params
+            )
 
 
 def test_a_step_and_a_draw_of_a_tiny_point():
@@ -122,8 +137,14 @@ def looks(n=360, leak=0.0, slower=0.0, files=0.0, threads=0.0, compiles=0.0, ste
     rng = np.random.default_rng(0)
     for i in range(n):
         hours = i / 360.0
-        memory, time = 500.0 + leak * hours + rng.normal(), 1e-3 * (1 + slower / 100 * hours + 0.02 * rng.normal())
-        counts = (round(base + more * hours) for base, more in ((20, files), (40, threads), (30, compiles)))
+        memory, time = (
+            500.0 + leak * hours + rng.normal(),
+            1e-3 * (1 + slower / 100 * hours + 0.02 * rng.normal()),
+        )
+        counts = (
+            round(base + more * hours)
+            for base, more in ((20, files), (40, threads), (30, compiles))
+        )
         yield health.Look(10.0 * i, memory, *counts, round(steps * i), time)
 
 
@@ -146,20 +167,28 @@ def test_what_gets_worse_is_broken(worse, said):
 
 def test_the_exit_code_and_a_run_that_is_too_short(capsys):
     for code in (0, 1, None, -9):
-        assert health.verdict(list(looks()), code)[0] == [f"the run ended with exit code {code}, not 75"]
+        assert health.verdict(list(looks()), code)[0] == [
+            f"the run ended with exit code {code}, not 75"
+        ]
     broken, open_ = health.verdict(list(looks(100, slower=5.0)), 75)  # just at the limit
     assert not broken and len(open_) == 1 and open_[0].startswith("time of a step: the interval")
     broken, open_ = health.verdict(list(looks(80, leak=1e4)), 75)
     assert not broken and len(open_) == 2 and "15 are needed" in open_[0]
     assert health.tell(list(looks()), 75, ["bye"]) == 0 and "healthy" in capsys.readouterr().out
-    assert health.tell(list(looks(leak=60.0)), 75, ["bye"]) == 1 and "broken: memory" in capsys.readouterr().out
+    assert (
+        health.tell(list(looks(leak=60.0)), 75, ["bye"]) == 1
+        and "broken: memory" in capsys.readouterr().out
+    )
     assert health.tell([], 1, []) == 1
 
 
 def test_what_comes_before_the_first_evaluation_is_left_out():
     every = list(looks())
     assert health.settled(every, 0, 5000) == every[6:]  # 1000 steps a look
-    assert health.settled(every, 5, 5000) == every[30:] and health.settled(every, 5, 40_000) == every[41:]
+    assert (
+        health.settled(every, 5, 5000) == every[30:]
+        and health.settled(every, 5, 40_000) == every[41:]
+    )
 
 
 def test_a_process_is_seen(tmp_path):

@@ -46,9 +46,14 @@ def test_damage_to_checkpoints_is_to_the_newest_and_only_where_another_is_left(t
     checkpoints(tmp_path, "20", "40.corrupt", "60.orbax-checkpoint-tmp")
     assert chaos.damage("truncate", tmp_path, tmp_path, rng()) is None
     checkpoints(tmp_path, "100")
-    assert chaos.damage("truncate", tmp_path, tmp_path, rng()) == "warning: corrupt checkpoint (step 100: "
+    assert (
+        chaos.damage("truncate", tmp_path, tmp_path, rng())
+        == "warning: corrupt checkpoint (step 100: "
+    )
     assert chaos.saved(tmp_path) == [20, 100]
-    sizes = {p.parent.parent.name: p.stat().st_size for p in (tmp_path / "checkpoints").rglob("arrays")}
+    sizes = {
+        p.parent.parent.name: p.stat().st_size for p in (tmp_path / "checkpoints").rglob("arrays")
+    }
     assert sizes.pop("100") < 100 and set(sizes.values()) == {100}
 
 
@@ -70,15 +75,24 @@ def flipped(data, i):
     return bytes(data)
 
 
-TREE = {"params": {"w": jnp.arange(6.0).reshape(2, 3), "half": jnp.ones(4, "bfloat16")}, "step": jnp.int32(3)}
+TREE = {
+    "params": {"w": jnp.arange(6.0).reshape(2, 3), "half": jnp.ones(4, "bfloat16")},
+    "step": jnp.int32(3),
+}
 METRICS = b'{"step": 5, "train/loss": 0.5}\n{"step": 10, "train/loss": 0.25}\n'
 
 
 def test_one_bit_of_an_array_is_a_difference():
     end = chaos.End(chaos.digests(TREE, "memory."), METRICS)
     assert chaos.differences(end, chaos.End(chaos.digests(TREE, "memory."), METRICS)) == []
-    w = np.frombuffer(flipped(np.asarray(TREE["params"]["w"]).tobytes(), 20), np.float32).reshape(2, 3)
-    for other in (w, TREE["params"]["w"].reshape(3, 2), np.asarray(TREE["params"]["w"]).view(np.int32)):
+    w = np.frombuffer(flipped(np.asarray(TREE["params"]["w"]).tobytes(), 20), np.float32).reshape(
+        2, 3
+    )
+    for other in (
+        w,
+        TREE["params"]["w"].reshape(3, 2),
+        np.asarray(TREE["params"]["w"]).view(np.int32),
+    ):
         tree = {**TREE, "params": {**TREE["params"], "w": other}}
         found = chaos.differences(end, chaos.End(chaos.digests(tree, "memory."), METRICS))
         assert found == ["memory.params.w"]
@@ -87,7 +101,8 @@ def test_one_bit_of_an_array_is_a_difference():
 
 
 @pytest.mark.parametrize(
-    ("metrics", "line"), [(flipped(METRICS, 20), 1), (flipped(METRICS, -3), 2), (METRICS[:-34], 2), (METRICS[:-1], 2)]
+    ("metrics", "line"),
+    [(flipped(METRICS, 20), 1), (flipped(METRICS, -3), 2), (METRICS[:-34], 2), (METRICS[:-1], 2)],
 )
 def test_one_bit_of_the_metrics_is_a_difference(metrics, line):
     a, b = chaos.End({}, METRICS), chaos.End({}, metrics)
@@ -95,7 +110,11 @@ def test_one_bit_of_the_metrics_is_a_difference(metrics, line):
 
 
 def test_what_a_directory_shows(tmp_path):
-    assert not chaos.saved(tmp_path) and not chaos.unfinished(tmp_path) and not chaos.evaluating(tmp_path)
+    assert (
+        not chaos.saved(tmp_path)
+        and not chaos.unfinished(tmp_path)
+        and not chaos.evaluating(tmp_path)
+    )
     assert chaos.reached(tmp_path) == 0
     checkpoints(tmp_path, "20", "100")
     assert chaos.saved(tmp_path) == [20, 100] and not chaos.unfinished(tmp_path)
@@ -103,7 +122,9 @@ def test_what_a_directory_shows(tmp_path):
     assert chaos.saved(tmp_path) == [20, 100] and chaos.unfinished(tmp_path)
 
     def write(*lines, torn=""):
-        (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + torn)
+        (tmp_path / "metrics.jsonl").write_text(
+            "".join(json.dumps(line) + "\n" for line in lines) + torn
+        )
 
     due = {"step": chaos.EVALUATE, "train/loss": 1.0}
     write({"step": chaos.EVALUATE - chaos.LINE, "train/loss": 1.0}, torn='{"step": 30, "tra')
@@ -117,7 +138,12 @@ def test_what_a_directory_shows(tmp_path):
 def test_complaints_about_stderr():
     usual = "run directory runs/x\nstep 5/300 loss 1\nwarning: something\n"
     assert chaos.complaints(usual, 0) == chaos.complaints(usual + "error: disk full\n", 2) == []
-    for text in (usual, usual + "error: a\nerror: b\n", usual + "Exception ignored\nerror: a\n", "oh\n"):
+    for text in (
+        usual,
+        usual + "error: a\nerror: b\n",
+        usual + "Exception ignored\nerror: a\n",
+        "oh\n",
+    ):
         assert chaos.complaints(text, 2)
     assert chaos.complaints(usual + "Traceback (most recent call last):\n", 75)
 
@@ -179,7 +205,9 @@ def test_the_table_counts():
     ]
     tally.starts.update({"ae": 4, "gan": 5})
     tally.verdicts |= {"ae": ["", "memory.step"], "gan": [""]}
-    rows = {line.split("  ")[0]: line.split() for line in chaos.table(tally, ["ae", "gan"]).splitlines()}
+    rows = {
+        line.split("  ")[0]: line.split() for line in chaos.table(tally, ["ae", "gan"]).splitlines()
+    }
     assert rows["kill"][1:] == ["2", "1", "3", "-9", "x", "3", "8.0,", "15"]
     assert rows["term"][1:] == ["0", "1", "1", "75", "x", "1", "0.0,", "0"]
     assert rows["disk"][1:] == ["0", "0", "0"]
@@ -188,7 +216,19 @@ def test_the_table_counts():
     assert rows["of them bit-equal"][3:] == ["1", "1", "2"]
 
 
-def judge(tmp_path, monkeypatch, code, *, online, text="", todo=(), hurt=None, expected=40, resumed=40, name="run"):
+def judge(
+    tmp_path,
+    monkeypatch,
+    code,
+    *,
+    online,
+    text="",
+    todo=(),
+    hurt=None,
+    expected=40,
+    resumed=40,
+    name="run",
+):
     """Books one start of a run whose directory shows what `tmp_path` holds."""
     tally, todo = chaos.Tally(), list(todo)
     monkeypatch.setattr(chaos.train, "directory", lambda *_: tmp_path)
@@ -205,9 +245,13 @@ def test_booking_of_what_is_as_it_should_be(tmp_path, monkeypatch):
     judged = judge(tmp_path, monkeypatch, -9, online="kill", todo=["kill", "kill"])
     assert judged[0].injuries == [chaos.Injury("ae", "kill", "-9", 15)] and not judged[0].faults
     assert judged[1:] == (["kill"], False, True)
-    tally, todo, *_ = judge(tmp_path, monkeypatch, -9, online="save", todo=["save"])  # no save was going on
+    tally, todo, *_ = judge(
+        tmp_path, monkeypatch, -9, online="save", todo=["save"]
+    )  # no save was going on
     assert tally.injuries == [chaos.Injury("ae", "kill", "-9", 15)] and todo == ["save"]
-    tally, todo, done, _ = judge(tmp_path, monkeypatch, 0, online="disk", todo=["disk"])  # it came too late
+    tally, todo, done, _ = judge(
+        tmp_path, monkeypatch, 0, online="disk", todo=["disk"]
+    )  # it came too late
     assert not tally.injuries and not tally.faults and todo == ["disk"] and done
     tally, *_ = judge(
         tmp_path,
@@ -240,5 +284,7 @@ def test_booking_of_a_fault(tmp_path, monkeypatch, code, case):
 
 
 def test_make_runs_the_campaign():
-    told = subprocess.check_output(["make", "-n", "chaos"], cwd=chaos.ROOT, text=True)  # more words inside `make test`
+    told = subprocess.check_output(
+        ["make", "-n", "chaos"], cwd=chaos.ROOT, text=True
+    )  # more words inside `make test`
     assert any(line.endswith("python -m tests.chaos") for line in told.splitlines())

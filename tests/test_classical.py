@@ -27,7 +27,9 @@ def test_a_normal_of_two_factors_is_found_again(density):
     drawn = fitted.sample(LABEL, 1)
     for c in (0, 1):
         np.testing.assert_allclose(drawn[c == LABEL].mean(0), MEANS[c], atol=0.12)
-        np.testing.assert_allclose(np.cov(drawn[c == LABEL].T), COVARIANCE, atol=0.05 * COVARIANCE.max() + 0.05)
+        np.testing.assert_allclose(
+            np.cov(drawn[c == LABEL].T), COVARIANCE, atol=0.05 * COVARIANCE.max() + 0.05
+        )
 
 
 def test_kernels_are_the_mean_of_normals_and_the_bandwidth_is_cross_validated():
@@ -40,7 +42,9 @@ def test_kernels_are_the_mean_of_normals_and_the_bandwidth_is_cross_validated():
     assert near == pytest.approx(-0.95, abs=0.2) and far < -12.0
 
 
-@pytest.mark.parametrize("density", [Ppca(1), Mixture(2, 2), Mixture(2, 1), KernelDensity((0.3,))], ids=repr)
+@pytest.mark.parametrize(
+    "density", [Ppca(1), Mixture(2, 2), Mixture(2, 1), KernelDensity((0.3,))], ids=repr
+)
 def test_densities_integrate_to_one_and_samples_agree_with_them(density):
     x = np.concatenate([RNG.normal((-1, 0), 0.4, (400, 2)), RNG.normal((1, 0.5), 0.3, (400, 2))])
     fitted = density.fit(x, np.zeros(800))

@@ -92,7 +92,12 @@ def call(*argv, run=None):
     """Returns (exit code, what run was called with)."""
     calls = []
     with pytest.raises(SystemExit) as end:
-        cli.main(EXPERIMENTS, run or (lambda cfg, name, origin: calls.append((cfg, name))), "What is asked.", argv)
+        cli.main(
+            EXPERIMENTS,
+            run or (lambda cfg, name, origin: calls.append((cfg, name))),
+            "What is asked.",
+            argv,
+        )
     return end.value.code, calls
 
 
@@ -149,12 +154,18 @@ def test_flags_edit_the_named_ablation_in_both_spellings_and_in_order():
         ("algorithm.likelihood=Bernoulli()", Bernoulli()),
         ("algorithm.likelihood=Gaussian(2)", Gaussian(2.0)),
         ("algorithm.likelihood=Gaussian(2, learn=true)", Gaussian(2.0, True)),
-        ("algorithm.likelihood=Mixture((Gaussian(1), Bernoulli()), weight=1)", Mixture((Gaussian(), Bernoulli()), 1.0)),
+        (
+            "algorithm.likelihood=Mixture((Gaussian(1), Bernoulli()), weight=1)",
+            Mixture((Gaussian(), Bernoulli()), 1.0),
+        ),
         ("algorithm.prior=Gaussian(scale=3)", Gaussian(3.0)),
         ("algorithm.prior=None", None),
         ("algorithm.enc=CliOwn((1, 2), depth=3)", CliOwn((1, 2), depth=3)),
         ("algorithm.enc=CliNet(activation=Gaussian(0.5))", CliNet(activation=Gaussian(0.5))),
-        ("algorithm.enc.activation=Gaussian(2)", Gaussian(2.0)),  # Callable: the classes beside the current one
+        (
+            "algorithm.enc.activation=Gaussian(2)",
+            Gaussian(2.0),
+        ),  # Callable: the classes beside the current one
         ("algorithm.shape=Gaussian(2)", Gaussian(2.0)),
         ("algorithm.extra=(1, 'a')", (1, "a")),
         (f"algorithm.enc={__name__}.CliOwn()", CliOwn()),
@@ -174,10 +185,19 @@ def test_nan_is_read():
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ("beta5", "unknown ablation 'beta5': choose from base, beta4, gaussian, titled. Did you mean beta4"),
+        (
+            "beta5",
+            "unknown ablation 'beta5': choose from base, beta4, gaussian, titled. Did you mean beta4",
+        ),
         ("beta4 base", "expected one ablation, got beta4 base: values are given as --path=value"),
-        ("--algorithm.bta=1", "unknown flag --algorithm.bta: VAE has no field 'bta'. Did you mean beta"),
-        ("--beta=1", "unknown flag --beta: Run has no field 'beta'. Did you mean algorithm.beta? See --help."),
+        (
+            "--algorithm.bta=1",
+            "unknown flag --algorithm.bta: VAE has no field 'bta'. Did you mean beta",
+        ),
+        (
+            "--beta=1",
+            "unknown flag --beta: Run has no field 'beta'. Did you mean algorithm.beta? See --help.",
+        ),
         ("--verbose", "unknown flag --verbose: Run has no field 'verbose'. See --help."),
         ("-x", "unknown flag --x: Run has no field 'x'. See --help."),
         ("--help=1", "unknown flag --help: Run has no field 'help'."),
@@ -192,33 +212,63 @@ def test_nan_is_read():
         ("--steps=(1", "steps: expected int, got (1"),
         ("--algorithm.beta='x'", "algorithm.beta: expected float, got 'x' (str)"),
         ("--algorithm.beta=Gaussian()", "algorithm.beta: expected float, got a call of Gaussian"),
-        ("--algorithm.beta=__import__('os').system('x')", "algorithm.beta: expected float, got a call of __import__"),
+        (
+            "--algorithm.beta=__import__('os').system('x')",
+            "algorithm.beta: expected float, got a call of __import__",
+        ),
         (
             "--algorithm.likelihood=Gausian()",
             "algorithm.likelihood: expected Bernoulli | Gaussian | Mixture, got a call of Gausian; "
             "constructors: Bernoulli, Gaussian, Mixture. Did you mean Gaussian?",
         ),
         ("--algorithm.likelihood=Gaussian", "got Gaussian (types need (), texts quotes)"),
-        ("--algorithm.likelihood=Mesh()", "got a call of Mesh; constructors: Bernoulli, Gaussian, Mixture."),
+        (
+            "--algorithm.likelihood=Mesh()",
+            "got a call of Mesh; constructors: Bernoulli, Gaussian, Mixture.",
+        ),
         (
             "--algorithm.likelihood=Gaussian(skale=1)",
             "likelihood.skale: Gaussian has no field 'skale'. Did you mean scale",
         ),
-        ("--algorithm.likelihood=Gaussian(scale='1')", "algorithm.likelihood.scale: expected float, got '1' (str)"),
-        ("--algorithm.likelihood=Gaussian(1,False,3)", "algorithm.likelihood: Gaussian takes 2 values, got 3"),
+        (
+            "--algorithm.likelihood=Gaussian(scale='1')",
+            "algorithm.likelihood.scale: expected float, got '1' (str)",
+        ),
+        (
+            "--algorithm.likelihood=Gaussian(1,False,3)",
+            "algorithm.likelihood: Gaussian takes 2 values, got 3",
+        ),
         ("--algorithm.likelihood=Gaussian(1,scale=2)", "algorithm.likelihood.scale: given twice"),
-        ("--algorithm.likelihood=Gaussian(**x)", "algorithm.likelihood.None: Gaussian has no field 'None'."),
-        ("--algorithm.likelihood=Gaussian(*x)", "algorithm.likelihood.scale: expected float, got *x"),
+        (
+            "--algorithm.likelihood=Gaussian(**x)",
+            "algorithm.likelihood.None: Gaussian has no field 'None'.",
+        ),
+        (
+            "--algorithm.likelihood=Gaussian(*x)",
+            "algorithm.likelihood.scale: expected float, got *x",
+        ),
         (
             "--algorithm.likelihood=Mixture((Gausian(),))",
             "algorithm.likelihood.parts[0]: expected tuple[Gaussian | Bernoulli, ...], got a call of Gausian; "
             "constructors: Bernoulli, Gaussian. Did you mean Gaussian?",
         ),
-        ("--algorithm.enc=CliNot()", "algorithm.enc: expected Module, got a call of CliNot; constructors: "),
-        ("--algorithm.enc=Dense(3)", "algorithm.enc: expected Module, got a call of Dense; constructors: "),
+        (
+            "--algorithm.enc=CliNot()",
+            "algorithm.enc: expected Module, got a call of CliNot; constructors: ",
+        ),
+        (
+            "--algorithm.enc=Dense(3)",
+            "algorithm.enc: expected Module, got a call of Dense; constructors: ",
+        ),
         ("--algorithm.enc=CliNet(name='x')", "algorithm.enc.name: CliNet has no field 'name'."),
-        ("--algorithm.extra=Gaussian()", "algorithm.extra: expected Any | None, got a call of Gaussian"),
-        ("--algorithm.extra=word", "algorithm.extra: expected Any | None, got word (types need (), texts quotes)"),
+        (
+            "--algorithm.extra=Gaussian()",
+            "algorithm.extra: expected Any | None, got a call of Gaussian",
+        ),
+        (
+            "--algorithm.extra=word",
+            "algorithm.extra: expected Any | None, got word (types need (), texts quotes)",
+        ),
     ],
 )
 def test_user_errors_are_one_line_on_stderr(capsys, argv, message):
@@ -228,12 +278,18 @@ def test_user_errors_are_one_line_on_stderr(capsys, argv, message):
 def test_an_unknown_module_names_the_loaded_ones(capsys):
     message = error(capsys, "--algorithm.enc=CliNt()")
     assert (
-        "CliNet" in message and "CliOwn" in message and "Did you mean CliNet" in message and "BatchNorm" not in message
+        "CliNet" in message
+        and "CliOwn" in message
+        and "Did you mean CliNet" in message
+        and "BatchNorm" not in message
     )
 
 
 def test_a_name_with_two_meanings_is_written_in_full(capsys):
-    here, there = (type("Twin", (nn.Module,), {"__module__": m, "__annotations__": {}}) for m in ("here", "there"))
+    here, there = (
+        type("Twin", (nn.Module,), {"__module__": m, "__annotations__": {}})
+        for m in ("here", "there")
+    )
     message = error(capsys, "--algorithm.enc=Twin()")
     assert message == "algorithm.enc: Twin has several meanings: write here.Twin or there.Twin"
     assert type(configured("--algorithm.enc=there.Twin()").algorithm.enc) is there is not here
@@ -260,7 +316,10 @@ def test_exit_codes_of_run(capsys):
 def test_help_shows_every_field_of_the_ablation(capsys):
     assert call("gaussian", "--help", "--steps=7") == (0, [])
     out = capsys.readouterr().out
-    assert out.startswith("What is asked.\n\nusage: python ") and "ablations: base, beta4, gaussian, titled" in out
+    assert (
+        out.startswith("What is asked.\n\nusage: python ")
+        and "ablations: base, beta4, gaussian, titled" in out
+    )
     rows = {line.split()[0]: line for line in out.splitlines() if line.startswith("--")}
     assert rows["--steps"].split() == ["--steps", "int", "7", "of", "training"]
     assert rows["--algorithm.beta"].split(maxsplit=3) == [
@@ -274,7 +333,11 @@ def test_help_shows_every_field_of_the_ablation(capsys):
     assert "--layout*" in rows and "--layout.fsdp*" in rows and "--steps*" not in rows
     assert out.splitlines()[-1].startswith("* does not change the result")
     header = next(line for line in out.splitlines() if line.startswith("field"))
-    for path, text in (("--steps", "of training"), ("--title", "of the report"), ("--layout.fsdp*", "devices")):
+    for path, text in (
+        ("--steps", "of training"),
+        ("--title", "of the report"),
+        ("--layout.fsdp*", "devices"),
+    ):
         assert rows[path].index(text) == header.index("meaning")
     assert call("-h") == (0, [])
 
@@ -326,7 +389,9 @@ def test_a_misspelt_constructor_is_no_text():
 def test_open_annotations_admit_what_stands_beside_the_current_value(monkeypatch):
     elsewhere = dataclasses.make_dataclass("Elsewhere", [("a", int, 1)], frozen=True)
     elsewhere.__module__ = "elsewhere"
-    monkeypatch.setattr(sys.modules[__name__], "Elsewhere", elsewhere, raising=False)  # imported, not defined here
+    monkeypatch.setattr(
+        sys.modules[__name__], "Elsewhere", elsewhere, raising=False
+    )  # imported, not defined here
     for hint in (Any, object, Callable, Callable[[int], int], Shape, Any | None):
         found = cli.constructors(hint, Gaussian())
         assert found[f"{__name__}.Mixture"] is Mixture and "elsewhere.Elsewhere" not in found
@@ -354,7 +419,10 @@ main({"base": Run()}, lambda cfg, name, origin: print("ran", cfg.net.width), "A 
 def test_as_a_program_classes_have_their_module_and_no_backend_starts(tmp_path):
     (tmp_path / "mine.py").write_text(SCRIPT)
     root = Path(cli.__file__).parents[1]
-    env = os.environ | {"PYTHONPATH": str(root), "JAX_PLATFORMS": "none_such"}  # so that starting a backend fails
+    env = os.environ | {
+        "PYTHONPATH": str(root),
+        "JAX_PLATFORMS": "none_such",
+    }  # so that starting a backend fails
     program = (
         "import runpy, sys\n"
         "for argv in (['--help'], ['--list'], ['--print', '--net=Mine(5)'], ['--net=Mine(7)'], ['--net=Mine(x)']):\n"
@@ -362,9 +430,15 @@ def test_as_a_program_classes_have_their_module_and_no_backend_starts(tmp_path):
         "    try: runpy.run_module('mine', run_name='__main__', alter_sys=True)\n"
         "    except SystemExit as end: print('exit', end.code)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
     blocks = done.stdout.split("exit ")
     assert done.returncode == 0, done.stderr
-    assert "usage: python -m mine" in blocks[0] and '"__type__": "mine:Mine"' in blocks[2] and "ran 7" in blocks[3]
+    assert (
+        "usage: python -m mine" in blocks[0]
+        and '"__type__": "mine:Mine"' in blocks[2]
+        and "ran 7" in blocks[3]
+    )
     assert [block[0] for block in blocks[1:]] == list("00002"), done.stdout
     assert done.stderr == "error: net.width: expected int, got x (types need (), texts quotes)\n"

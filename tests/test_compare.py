@@ -10,13 +10,13 @@ from genjax import cli
 from genjax.classical import Mixture, Ppca
 from genjax.config import edit
 from genjax.errors import UserError
-from genjax.log import trained_for
+from genjax.machine.parallel import Jit
 from genjax.metrics.evaluate import Frechet, Memorisation, PrecisionRecall, Recognition
 from genjax.metrics.features import Components
 from genjax.nets import MLP, Gelu, TimeMLP
-from genjax.parallel import Jit
-from genjax.train import directory
-from genjax.watch import Watch
+from genjax.training.log import trained_for
+from genjax.training.loop import directory
+from genjax.training.watch import Watch
 
 NETS = {f"exp.algorithm.{name}": MLP((16,), Gelu()) for name in ("enc", "dec")}
 
@@ -31,10 +31,14 @@ def small(cfg: compare.Comparison) -> compare.Comparison:
         "autoencoder": edit(ae, {**NETS, "draw.density": Mixture(1, 8)}),
         "vae": edit(vae, {**NETS, "bits.k": 3}),
         "gan": edit(gan, {"exp.algorithm.gen": MLP((16,)), "exp.algorithm.disc": MLP((16,))}),
-        "flow": edit(flow, {"exp.algorithm.net": TimeMLP((16,), waves=0), "exp.algorithm.schedule.steps": 2}),
+        "flow": edit(
+            flow, {"exp.algorithm.net": TimeMLP((16,), waves=0), "exp.algorithm.schedule.steps": 2}
+        ),
     }
     entries = tuple(compare.Entry(name, of) for name, of in shrunk.items())
-    watch = Watch((Frechet(), PrecisionRecall(), Memorisation()), samples=100, extractor=Components(16))
+    watch = Watch(
+        (Frechet(), PrecisionRecall(), Memorisation()), samples=100, extractor=Components(16)
+    )
     return edit(cfg, {"contenders": entries, "watch": watch, "seconds": 1e-3, "likelihood": 3})
 
 
@@ -56,8 +60,14 @@ def test_every_contender_is_measured_by_the_same_yardstick(compared):
     floors = {tuple(v["floor"] for v in results["metrics"].values()) for results in found.values()}
     assert len(floors) == 1 and all(v["n"] == 100 for v in found["gan"]["metrics"].values())
     assert found["training_set"]["metrics"]["authpct_pca16"]["value"] == 0.0
-    assert found["ppca"]["metrics"]["fd_pca16"]["value"] < found["gan"]["metrics"]["fd_pca16"]["value"]
-    assert {name for name, results in found.items() if "likelihood" in results} == {"ppca", "vae", "flow"}
+    assert (
+        found["ppca"]["metrics"]["fd_pca16"]["value"] < found["gan"]["metrics"]["fd_pca16"]["value"]
+    )
+    assert {name for name, results in found.items() if "likelihood" in results} == {
+        "ppca",
+        "vae",
+        "flow",
+    }
     assert 4.0 < found["ppca"]["likelihood"]["bits_per_dim"] < 9.0
     assert found["vae"]["cost"]["steps"] == 100 and found["vae"]["cost"]["training_seconds"] > 0
 
@@ -78,7 +88,9 @@ def test_the_training_set_is_drawn_by_class_without_repeats(monkeypatch):
     made = compare.TrainingSet()("x", cfg, source, {})
     train = np.asarray(source.train["image"]).reshape(-1, 64)
     rows = [int(np.flatnonzero((train == image.reshape(-1)).all(1))[0]) for image in made.images]
-    assert (np.asarray(source.train["label"])[rows] == compare.labels(360, source)).all() and len(set(rows)) > 350
+    assert (np.asarray(source.train["label"])[rows] == compare.labels(360, source)).all() and len(
+        set(rows)
+    ) > 350
 
 
 @pytest.mark.parametrize(
@@ -93,7 +105,9 @@ def test_the_training_set_is_drawn_by_class_without_repeats(monkeypatch):
 )
 def test_bad_input(flags, told, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
-        cli.main(compare.EXPERIMENTS, compare.compare, compare.__doc__, [*flags, f"--runs={tmp_path}"])
+        cli.main(
+            compare.EXPERIMENTS, compare.compare, compare.__doc__, [*flags, f"--runs={tmp_path}"]
+        )
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert end.value.code == 2 and error.startswith("error: ") and told in error
 
@@ -105,7 +119,9 @@ def test_a_row_of_the_table_is_of_the_config_as_it_is(tmp_path):
     path = directory(exp, "gan_game", "base")
     path.mkdir(parents=True)
     (path / "results.json").write_text('{"step 4000": {"modes": 24.0}}')
-    (path / "speed.jsonl").write_text('{"step": 1000, "steps/s": 50.0}\n{"step": 4000, "steps/s": 25.0}\n')
+    (path / "speed.jsonl").write_text(
+        '{"step": 1000, "steps/s": 50.0}\n{"step": 4000, "steps/s": 25.0}\n'
+    )
     assert table.row(spec, str(tmp_path))[2:4] == ["4,000 steps of 256, 2 min", "24 modes of 25"]
     assert trained_for(path) == pytest.approx(140.0)
 
@@ -124,4 +140,6 @@ def test_the_table_is_written_between_its_marks(tmp_path):
 def test_the_recognised_share_needs_a_classifier():
     with pytest.raises(UserError, match="needs a classifier's outputs and pca16 has none"):
         source = compare.Digits().load()
-        Watch((Recognition(),), extractor=Components(16)).start(source.train, source.test, "x", Jit())
+        Watch((Recognition(),), extractor=Components(16)).start(
+            source.train, source.test, "x", Jit()
+        )

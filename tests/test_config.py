@@ -111,14 +111,18 @@ def test_edit_returns_a_new_config_and_leaves_the_old():
 def test_edits_apply_in_order_so_a_choice_can_be_made_and_then_tuned():
     new = edit(RUN, {"algorithm.likelihood": Gaussian(), "algorithm.likelihood.scale": 0.5})
     assert new.algorithm.likelihood == Gaussian(0.5)
-    with pytest.raises(UserError, match="algorithm.likelihood.scale: Bernoulli has no field 'scale'"):
+    with pytest.raises(
+        UserError, match="algorithm.likelihood.scale: Bernoulli has no field 'scale'"
+    ):
         edit(RUN, {"algorithm.likelihood.scale": 0.5})
 
 
 def test_edit_reaches_into_linen_modules_and_the_result_is_a_working_module():
     new = edit(RUN, {"algorithm.enc.hidden": (7, 5), "algorithm.enc.activation.scale": 2.0})
     assert isinstance(new.algorithm.enc, Net) and new.algorithm.enc.activation == Gaussian(2.0)
-    shape = jax.eval_shape(new.algorithm.enc.init_with_output, jax.random.key(0), jnp.zeros((2, 3)))[0].shape
+    shape = jax.eval_shape(
+        new.algorithm.enc.init_with_output, jax.random.key(0), jnp.zeros((2, 3))
+    )[0].shape
     assert shape == (2, 5)
 
 
@@ -134,7 +138,10 @@ def test_a_module_from_elsewhere_drops_in():
     [
         ("algorithm.bta", "algorithm.bta: VAE has no field 'bta'. Did you mean beta"),
         ("beta", "beta: Run has no field 'beta'. Did you mean algorithm.beta?"),
-        ("algoritm.beta", "algoritm.beta: Run has no field 'algoritm'. Did you mean algorithm.beta?"),
+        (
+            "algoritm.beta",
+            "algoritm.beta: Run has no field 'algoritm'. Did you mean algorithm.beta?",
+        ),
         ("algorithm.enc.widths.x", "algorithm.enc.widths.x: Net has no field 'widths'."),
         ("steps.x", "steps.x: int has no field 'x'."),
         ("algorithm.enc.parent", "algorithm.enc.parent: Net has no field 'parent'."),
@@ -206,7 +213,9 @@ def test_values_become_what_the_annotation_says(path, value, result):
 
 
 def test_values_inside_a_constructed_value_are_checked_too():
-    with pytest.raises(UserError, match=r"algorithm.likelihood.scale: expected float, got '0' \(str\)"):
+    with pytest.raises(
+        UserError, match=r"algorithm.likelihood.scale: expected float, got '0' \(str\)"
+    ):
         edit(RUN, {"algorithm.likelihood": _unchecked("0")})
     with pytest.raises(UserError, match=r"algorithm.terms\[1\].scale: expected float"):
         edit(RUN, {"algorithm.terms": (Bernoulli(), _unchecked("0"))})
@@ -272,11 +281,16 @@ def test_json_round_trip():
 
 def test_json_is_canonical_and_names_types():
     data = json.loads(to_json(RUN))
-    assert data["__type__"] == f"{__name__}:Run" and data["algorithm"]["enc"]["__type__"] == f"{__name__}:Net"
+    assert (
+        data["__type__"] == f"{__name__}:Run"
+        and data["algorithm"]["enc"]["__type__"] == f"{__name__}:Net"
+    )
     assert "parent" not in data["algorithm"]["enc"] and "name" not in data["algorithm"]["enc"]
     assert list(data["algorithm"]) == sorted(data["algorithm"])
     assert to_json(VAE(beta=1)) == to_json(VAE(beta=1.0))
-    assert "layout" not in to_json(RUN, execution=False) and "remat" not in to_json(RUN, execution=False)
+    assert "layout" not in to_json(RUN, execution=False) and "remat" not in to_json(
+        RUN, execution=False
+    )
     assert from_json(to_json(RUN, execution=False)) == RUN  # what is left out takes its default
 
 
@@ -289,9 +303,18 @@ def test_json_is_canonical_and_names_types():
         ('{"__type__": "no_such_module:A"}', "there is no type 'no_such_module:A' to import"),
         ('{"__type__": ":A"}', "there is no type ':A' to import"),
         ('{"__type__": "HERE:Nothing"}', "there is no type 'HERE:Nothing' to import"),
-        ('{"__type__": "os:system"}', "'os:system' is neither a frozen dataclass nor a linen module"),
-        ('{"__type__": "collections:OrderedDict"}', "is neither a frozen dataclass nor a linen module"),
-        ('{"__type__": "HERE:Mesh", "fdsp": 1}', "Mesh.fdsp: Mesh has no field 'fdsp'. Did you mean fsdp?"),
+        (
+            '{"__type__": "os:system"}',
+            "'os:system' is neither a frozen dataclass nor a linen module",
+        ),
+        (
+            '{"__type__": "collections:OrderedDict"}',
+            "is neither a frozen dataclass nor a linen module",
+        ),
+        (
+            '{"__type__": "HERE:Mesh", "fdsp": 1}',
+            "Mesh.fdsp: Mesh has no field 'fdsp'. Did you mean fsdp?",
+        ),
         ('{"__type__": "HERE:Mesh", "fsdp": "1"}', "Mesh.fsdp: expected int, got '1' (str)"),
         ('{"__type__": "HERE:Net", "name": "x"}', "Net.name: Net has no field 'name'."),
         ('{"__type__": "HERE:Gaussian", "scale": {"__float__": "1e5"}}', "there is no type None"),
@@ -324,9 +347,19 @@ def test_digest_depends_on_the_result_only():
     assert digest(RUN) == digest(Run()) and len(digest(RUN)) == 8 and int(digest(RUN), 16) >= 0
     same = {"layout": Mesh(4), "layout.fsdp": 2, "path": "/x", "algorithm.enc.remat": True}
     assert digest(edit(RUN, same)) == digest(RUN)
-    others = {"algorithm.beta": 2.0, "steps": 1, "algorithm.enc.hidden": (5,), "algorithm.likelihood": Gaussian()}
-    assert len({digest(edit(RUN, {path: value})) for path, value in others.items()} | {digest(RUN)}) == 5
-    assert digest(VAE(beta=1)) == digest(VAE(beta=1.0)) and digest(VAE(extra=1)) != digest(VAE(extra=True))
+    others = {
+        "algorithm.beta": 2.0,
+        "steps": 1,
+        "algorithm.enc.hidden": (5,),
+        "algorithm.likelihood": Gaussian(),
+    }
+    assert (
+        len({digest(edit(RUN, {path: value})) for path, value in others.items()} | {digest(RUN)})
+        == 5
+    )
+    assert digest(VAE(beta=1)) == digest(VAE(beta=1.0)) and digest(VAE(extra=1)) != digest(
+        VAE(extra=True)
+    )
 
 
 def test_digest_is_that_of_the_json_in_any_process():
@@ -338,7 +371,9 @@ def test_digest_is_that_of_the_json_in_any_process():
 def test_a_class_of_the_running_script_is_named_by_its_module(monkeypatch):
     own = dataclasses.make_dataclass("OfMain", [("a", int, 1)], frozen=True)
     own.__module__ = "__main__"
-    main = types.SimpleNamespace(OfMain=own, __spec__=types.SimpleNamespace(name="experiments.mine"))
+    main = types.SimpleNamespace(
+        OfMain=own, __spec__=types.SimpleNamespace(name="experiments.mine")
+    )
     monkeypatch.setitem(sys.modules, "__main__", main)
     assert json.loads(to_json(own()))["__type__"] == "experiments.mine:OfMain"
     assert type(from_json(to_json(own(2)))) is own  # not a second copy, imported
@@ -363,7 +398,9 @@ def test_unresolved_annotations_name_the_class():
     class Local(nn.Module):
         width: NoSuchType = 1  # noqa: F821
 
-    with pytest.raises(UserError, match=r"annotations of .*Local: name 'NoSuchType' is not defined"):
+    with pytest.raises(
+        UserError, match=r"annotations of .*Local: name 'NoSuchType' is not defined"
+    ):
         edit(RUN, {"algorithm.enc": Local()})
 
 

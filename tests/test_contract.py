@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 
 from genjax.ae.autoencoder import Autoencoder, BernoulliError
-from genjax.checkpoint import Checkpoints
 from genjax.config import edit
 from genjax.core import Spec, guarded
+from genjax.corruptions import Coarse
 from genjax.data.batches import batch_at
-from genjax.data.corruptions import Coarse
 from genjax.diffusion.consistency import Consistency
 from genjax.diffusion.gaussian import Diffusion
 from genjax.diffusion.named import EDM, JIT
 from genjax.diffusion.onestep import MeanFlow
-from genjax.diffusion.vdm import VDM, Monotone
+from genjax.diffusion.vdm import VDM, MonotoneGamma
 from genjax.ema import Decay, Power
 from genjax.gan.augment import Ada
 from genjax.gan.games import Hinge, NonSaturating, Wasserstein
 from genjax.gan.gan import GAN
 from genjax.gan.penalties import R1, Gradient
 from genjax.gan.stylegan2 import StyleGAN2
+from genjax.machine.parallel import Jit, Mesh, Pmap
 from genjax.nets import (
     MLP,
     ConvDecoder,
@@ -39,19 +39,23 @@ from genjax.nets import (
     TimeMLP,
     UNet,
 )
-from genjax.optim import Adam, Cosine
-from genjax.parallel import Jit, Mesh, Pmap
+from genjax.optim import Adam, CosineDecay
+from genjax.training.checkpoint import Checkpoints
 from genjax.vae.likelihoods import DiscretisedLogistic, Gaussian
 from genjax.vae.vae import VAE
 
 SPEC, B = Spec((8, 8, 1), 10, 100), 64
-TX = Adam(3e-3, eps=1e-4)  # a bias before a norm has no gradient but noise: this eps keeps Adam from making steps of it
+TX = Adam(
+    3e-3, eps=1e-4
+)  # a bias before a norm has no gradient but noise: this eps keeps Adam from making steps of it
 SMALL = {"enc": MLP((32,), Gelu()), "dec": MLP((32,))}
 CONV = {"enc": ConvEncoder((8, 16)), "dec": ConvDecoder((8, 16))}
 ALGORITHMS = {
     "ae-linear": Autoencoder(latent=8, optimiser=Adam(1e-2, eps=1e-4)),
     "ae-conv": Autoencoder(latent=8, **CONV, error=BernoulliError(), ema=0.9, optimiser=TX),
-    "vae": VAE(latent=8, enc=GatedMLP((64,)), dec=GatedMLP((64,)), warmup=10, ema=0.99, optimiser=TX),
+    "vae": VAE(
+        latent=8, enc=GatedMLP((64,)), dec=GatedMLP((64,)), warmup=10, ema=0.99, optimiser=TX
+    ),
     "vae-conditional-iwae": VAE(
         latent=4, **SMALL, conditional=True, samples=3, likelihood=Gaussian(None), optimiser=TX
     ),
@@ -60,19 +64,25 @@ ALGORITHMS = {
         **SMALL,
         likelihood=DiscretisedLogistic(),
         free_bits=0.1,
-        optimiser=Adam(3e-3, eps=1e-4, warmup=5, decay=Cosine(), clip=100.0),
+        optimiser=Adam(3e-3, eps=1e-4, warmup=5, decay=CosineDecay(), clip=100.0),
     ),
-    "flow": Diffusion(net=TimeMLP((64,), waves=0), conditional=True, ema=Power((0.1, 0.2)), optimiser=TX),
-    "jit-dit": edit(JIT, {"net": DiT(patch=4, width=16, depth=1, heads=2), "given": Coarse(2), "optimiser": TX}),
+    "flow": Diffusion(
+        net=TimeMLP((64,), waves=0), conditional=True, ema=Power((0.1, 0.2)), optimiser=TX
+    ),
+    "jit-dit": edit(
+        JIT, {"net": DiT(patch=4, width=16, depth=1, heads=2), "given": Coarse(2), "optimiser": TX}
+    ),
     "vdm": VDM(
         TimeMLP((64,)),
-        Monotone(-6.0, 4.0, hidden=32),  # ends that let 30 steps matter
+        MonotoneGamma(-6.0, 4.0, hidden=32),  # ends that let 30 steps matter
         fourier=False,
         conditional=True,
         sampling_steps=8,
         optimiser=Adam(1e-2, eps=1e-4),
     ),
-    "meanflow": MeanFlow(net=TimeMLP((64,), waves=0, frequency=2.0), p=0.0, conditional=True, omega=1.5, optimiser=TX),
+    "meanflow": MeanFlow(
+        net=TimeMLP((64,), waves=0, frequency=2.0), p=0.0, conditional=True, omega=1.5, optimiser=TX
+    ),
     "consistency": Consistency(net=TimeMLP((64,), waves=0, frequency=2.0), stages=1, optimiser=TX),
     "gan-ada": GAN(
         latent=8,
@@ -117,7 +127,9 @@ ALGORITHMS = {
         optimiser=TX,
         disc_optimiser=TX,
     ),
-    "edm-unet-conv": edit(EDM, {"net": UNet((8, 16), blocks=1, attention=(2,), heads=2), "optimiser": TX}),
+    "edm-unet-conv": edit(
+        EDM, {"net": UNet((8, 16), blocks=1, attention=(2,), heads=2), "optimiser": TX}
+    ),
 }
 DIGITS_LIKE = {"image": np.zeros((4096, 8, 8, 1), np.uint8), "label": np.zeros(4096, np.int32)}
 LAYOUTS = {"pmap": Pmap(), "mesh": Mesh(), "mesh-fsdp": Mesh(data=2, fsdp=2, min_shard=64)}
@@ -132,23 +144,37 @@ def play(digits):
     def steps_of(name, layout):
         if (name, layout) not in compiled:
             algorithm = ALGORITHMS[name](SPEC)
-            compiled[name, layout] = algorithm, layout.train(guarded(algorithm.step), like(name, layout))
+            compiled[name, layout] = (
+                algorithm,
+                layout.train(guarded(algorithm.step), like(name, layout)),
+            )
         return compiled[name, layout]
 
     def like(name, layout):
-        return layout.like(ALGORITHMS[name](SPEC).init, jax.random.key(3), batch_at(digits, 0, 0, 4))
+        return layout.like(
+            ALGORITHMS[name](SPEC).init, jax.random.key(3), batch_at(digits, 0, 0, 4)
+        )
 
     def run(name, layout, steps, start=None, chunk=1):
         algorithm, step = steps_of(name, layout)
-        state = layout.init(algorithm.init, jax.random.key(3), batch_at(digits, 0, 0, 4)) if start is None else start
+        state = (
+            layout.init(algorithm.init, jax.random.key(3), batch_at(digits, 0, 0, 4))
+            if start is None
+            else start
+        )
         metrics = []
         first = int(state.step)
         for i in range(first, first + steps, chunk):
             batches = [batch_at(digits, 7, j, B) for j in range(i, i + chunk)]
             state, values = step(
-                jax.random.key(1), state, {}, layout.put(jax.tree.map(lambda *x: np.stack(x), *batches), 1)
+                jax.random.key(1),
+                state,
+                {},
+                layout.put(jax.tree.map(lambda *x: np.stack(x), *batches), 1),
             )
-            values = jax.device_get(values)  # waits: virtual devices deadlock with many steps in flight
+            values = jax.device_get(
+                values
+            )  # waits: virtual devices deadlock with many steps in flight
             metrics += [{k: v[j] for k, v in values.items()} for j in range(chunk)]
         return state, metrics
 
@@ -171,7 +197,9 @@ def test_thirty_steps_lower_the_loss_and_stay_finite(name, play):
     assert int(state.step) == 30 and all(m["skipped"] == 0 for m in metrics)
     losses = [float(m["loss"]) for m in metrics]
     tail = losses[-5:] if not ALGORITHMS[name].__dict__.get("warmup") else losses[10:][-5:]
-    head = losses[:5] if not ALGORITHMS[name].__dict__.get("warmup") else losses[10:15]  # after the KL weight has risen
+    head = (
+        losses[:5] if not ALGORITHMS[name].__dict__.get("warmup") else losses[10:15]
+    )  # after the KL weight has risen
     assert np.mean(tail) < 0.97 * np.mean(head)
 
 
@@ -191,10 +219,16 @@ def test_evaluate_is_per_example_and_sample_is_a_function_of_the_index(name, pla
     batch = batch_at(digits, 0, 0, 12)
     values = jax.jit(algorithm.evaluate)(jax.random.key(0), state, batch)
     assert all(v.shape == (12,) and np.isfinite(v).all() for v in values.values())
-    half = jax.tree.map(lambda x: x[6:], batch)  # the same examples in another batch: the same values
+    half = jax.tree.map(
+        lambda x: x[6:], batch
+    )  # the same examples in another batch: the same values
     for k, v in jax.jit(algorithm.evaluate)(jax.random.key(0), state, half).items():
         np.testing.assert_allclose(v, values[k][6:], rtol=1e-5, atol=1e-5)
-    given = {"index": np.arange(6, dtype=np.uint32), "label": np.arange(6, dtype=np.int32), "image": batch["image"][:6]}
+    given = {
+        "index": np.arange(6, dtype=np.uint32),
+        "label": np.arange(6, dtype=np.int32),
+        "image": batch["image"][:6],
+    }
     x = jax.jit(algorithm.sample)(jax.random.key(0), state, given)
     y = jax.jit(algorithm.sample)(jax.random.key(0), state, jax.tree.map(lambda v: v[3:], given))
     assert x.shape == (6, 8, 8, 1) and np.isfinite(x).all()
@@ -204,7 +238,12 @@ def test_evaluate_is_per_example_and_sample_is_a_function_of_the_index(name, pla
 
 @pytest.mark.parametrize(
     "name, layout",
-    [(n, l) for n in ALGORITHMS for l in LAYOUTS if n.split("-")[-1] not in ("conv", "dit") or l == "mesh-fsdp"],
+    [
+        (n, l)
+        for n in ALGORITHMS
+        for l in LAYOUTS
+        if n.split("-")[-1] not in ("conv", "dit") or l == "mesh-fsdp"
+    ],
 )
 def test_layouts_agree_in_parameters_and_gradient_norms(name, layout, play):
     one, metrics_one = play(name, Jit(), 4)
@@ -242,7 +281,8 @@ def test_a_chunk_of_steps_is_the_single_steps(name, play, digits):
 
 @pytest.mark.parametrize(
     "name, layout",
-    [(n, Jit()) for n in ("vae-discretised", "flow", "vdm", "gan-ada", "wgan-gp")] + [("vae", Pmap()), ("vae", Mesh())],
+    [(n, Jit()) for n in ("vae-discretised", "flow", "vdm", "gan-ada", "wgan-gp")]
+    + [("vae", Pmap()), ("vae", Mesh())],
     ids=lambda v: v if isinstance(v, str) else type(v).__name__.lower(),
 )
 def test_microbatches_are_one_batch(name, layout, play, digits):
@@ -256,7 +296,9 @@ def test_microbatches_are_one_batch(name, layout, play, digits):
         state, values = step(jax.random.key(1), state, {}, batch)
         values = jax.device_get(values)
         for key in metrics[i]:
-            np.testing.assert_allclose(values[key][0], metrics[i][key], rtol=5e-4, atol=1e-5, err_msg=key)
+            np.testing.assert_allclose(
+                values[key][0], metrics[i][key], rtol=5e-4, atol=1e-5, err_msg=key
+            )
     for a, b in zip(arrays(whole.params), arrays(state.params), strict=True):
         np.testing.assert_allclose(a, b, atol=0.02 * ALGORITHMS[name].optimiser.lr)
 
@@ -266,9 +308,18 @@ def test_microbatches_bound_the_memory_of_a_step():
     algorithm = VAE(latent=4, enc=GatedMLP((512, 512)), dec=GatedMLP((512, 512)), optimiser=TX)
 
     def temporary(parts):
-        bound, batch = algorithm(SPEC._replace(microbatches=parts)), batch_at(DIGITS_LIKE, 0, 0, 4096)
+        bound, batch = (
+            algorithm(SPEC._replace(microbatches=parts)),
+            batch_at(DIGITS_LIKE, 0, 0, 4096),
+        )
         state = jax.eval_shape(bound.init, jax.random.key(0), batch)
-        return jax.jit(bound.step).lower(jax.random.key(0), state, batch).compile().memory_analysis().temp_size_in_bytes
+        return (
+            jax.jit(bound.step)
+            .lower(jax.random.key(0), state, batch)
+            .compile()
+            .memory_analysis()
+            .temp_size_in_bytes
+        )
 
     assert temporary(8) < 0.4 * temporary(1)
 
@@ -281,23 +332,30 @@ def test_a_resident_set_gives_the_same_steps(layout, play, digits):
     resident = layout.put(digits, None)
     for i in range(2):
         index = {"index": batch_at(digits, 7, i, B)["index"][None]}
-        state, _ = jax.block_until_ready(step(jax.random.key(1), state, resident, layout.put(index, 1)))
+        state, _ = jax.block_until_ready(
+            step(jax.random.key(1), state, resident, layout.put(index, 1))
+        )
     assert same(streamed, state)
 
 
-@pytest.mark.parametrize("name", ["ae-linear", "vae-conditional-iwae"])  # whose likelihoods see the pixels as they are
+@pytest.mark.parametrize(
+    "name", ["ae-linear", "vae-conditional-iwae"]
+)  # whose likelihoods see the pixels as they are
 def test_a_step_with_nan_is_skipped_as_a_whole(name, play, digits):
     algorithm = ALGORITHMS[name](SPEC)
     state, _ = play(name, Jit(), 1)
     batch = batch_at(digits, 0, 0, 4)
     poisoned = batch | {
-        "image": np.where(np.arange(4)[:, None, None, None] == 2, np.nan, batch["image"] / np.float32(255)).astype(
-            np.float32
-        )
+        "image": np.where(
+            np.arange(4)[:, None, None, None] == 2, np.nan, batch["image"] / np.float32(255)
+        ).astype(np.float32)
     }
     new, metrics = jax.jit(guarded(algorithm.step))(jax.random.key(0), state, poisoned)
     assert float(metrics["skipped"]) == 1 and not np.isfinite(float(metrics["loss"]))
-    assert same(dataclasses.replace(new, step=state.step), state) and int(new.step) == int(state.step) + 1
+    assert (
+        same(dataclasses.replace(new, step=state.step), state)
+        and int(new.step) == int(state.step) + 1
+    )
     healthy, metrics = jax.jit(guarded(algorithm.step))(jax.random.key(0), new, batch)
     assert float(metrics["skipped"]) == 0 and not same(healthy.params, new.params)
 
@@ -305,7 +363,9 @@ def test_a_step_with_nan_is_skipped_as_a_whole(name, play, digits):
 def test_skipping_keeps_every_dtype_and_extra_state():
     def step(key, state, batch, axis=None):
         moved = jax.tree.map(lambda x: x + jnp.ones((), x.dtype), (state.params, state.extra))
-        return state.replace(params=moved[0], extra=moved[1], step=state.step + 1), {"grad_norm": batch}
+        return state.replace(params=moved[0], extra=moved[1], step=state.step + 1), {
+            "grad_norm": batch
+        }
 
     from genjax.core import State
 

@@ -6,8 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-from genjax import core, latent
-from genjax.optim import Adam, Constant, Cosine
+from genjax import core
+from genjax.optim import Adam, Constant, CosineDecay
+from genjax.pictures import latent
 
 
 def test_descend_takes_one_step_and_reports_the_gradient_norm():
@@ -17,7 +18,9 @@ def test_descend_takes_one_step_and_reports_the_gradient_norm():
     w, tx = jnp.array([1.0, 2.0]), optax.sgd(0.1)
     new, _, metrics = core.descend(loss, tx, w, tx.init(w), jnp.array([4.0, -2.0]))
     np.testing.assert_allclose(new, [1.3, 1.6], rtol=1e-6)
-    np.testing.assert_allclose([metrics["loss"], metrics["grad_norm"], metrics["distance"]], [12.5, 5.0, 4.0])
+    np.testing.assert_allclose(
+        [metrics["loss"], metrics["grad_norm"], metrics["distance"]], [12.5, 5.0, 4.0]
+    )
 
 
 def test_noise_is_a_function_of_the_index_alone():
@@ -30,7 +33,8 @@ def test_noise_is_a_function_of_the_index_alone():
 
 
 @pytest.mark.parametrize(
-    "decay, expected", [(Constant(), [0.0, 0.5, 1.0, 1.0, 1.0]), (Cosine(0.2), [0.0, 0.5, 1.0, 0.6, 0.2])]
+    "decay, expected",
+    [(Constant(), [0.0, 0.5, 1.0, 1.0, 1.0]), (CosineDecay(0.2), [0.0, 0.5, 1.0, 0.6, 0.2])],
 )
 def test_learning_rates_over_a_run(decay, expected):
     # with b1 = b2 = 0 Adam's update is -rate * sign(gradient), so the rate can be read off the updates
@@ -39,14 +43,18 @@ def test_learning_rates_over_a_run(decay, expected):
     for _ in range(7):
         update, opt = tx.update(jnp.asarray(3.0), opt, jnp.zeros(()))
         rates.append(-float(update))
-    np.testing.assert_allclose([rates[0], rates[1], rates[2], rates[4], rates[6]], expected, atol=1e-6)
+    np.testing.assert_allclose(
+        [rates[0], rates[1], rates[2], rates[4], rates[6]], expected, atol=1e-6
+    )
 
 
 def test_clipping_bounds_the_global_norm():
     tx = Adam(1.0, clip=1.0)(10)
     grads = {"a": jnp.array([30.0, 40.0])}
     _, opt = tx.update(grads, tx.init(grads), grads)
-    np.testing.assert_allclose(optax.tree.get(opt, "mu")["a"], 0.1 * np.array([0.6, 0.8]), rtol=1e-5)
+    np.testing.assert_allclose(
+        optax.tree.get(opt, "mu")["a"], 0.1 * np.array([0.6, 0.8]), rtol=1e-5
+    )
 
 
 def test_slerp_is_the_great_arc():
@@ -55,7 +63,9 @@ def test_slerp_is_the_great_arc():
     angles = np.linspace(0, np.pi / 2, 4)
     np.testing.assert_allclose(path[0], np.stack([np.cos(angles), np.sin(angles)], -1), atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(path[1], axis=-1), np.linspace(2, 4, 4), rtol=1e-5)
-    np.testing.assert_allclose(latent.slerp(a, 3 * a, 3)[0, 1], [2.0, 0.0], atol=1e-6)  # parallel: the line
+    np.testing.assert_allclose(
+        latent.slerp(a, 3 * a, 3)[0, 1], [2.0, 0.0], atol=1e-6
+    )  # parallel: the line
     np.testing.assert_allclose(latent.lerp(a, b, 3)[0, 1], [0.5, 0.5])
 
 

@@ -39,7 +39,9 @@ def test_the_running_average_has_the_power_profile():
         g = ema.gamma(width)
         p = (np.arange(n) + 0.5) ** g
         assert abs(float(found[key]) - np.sum(p * thetas) / np.sum(p)) < 2e-3
-        assert abs(float(found[key]) - thetas[-1]) > 0.02  # so that the last weights alone would fail
+        assert (
+            abs(float(found[key]) - thetas[-1]) > 0.02
+        )  # so that the last weights alone would fail
 
 
 @pytest.mark.parametrize("width", [0.07, 0.13, 0.2])
@@ -51,7 +53,10 @@ def test_snapshots_of_two_widths_make_any_other(width):
     for step, theta in enumerate(thetas):
         state = average.update(state, {"net": jnp.asarray(theta)}, jnp.asarray(step))
         if (step + 1) % every == 0:
-            snapshots += [state["net"], state["net@0.05" if average.widths[0] != 0.05 else "net@0.1"]]
+            snapshots += [
+                state["net"],
+                state["net@0.05" if average.widths[0] != 0.05 else "net@0.1"],
+            ]
             steps += [step + 1, step + 1]
             widths += [0.05, 0.1]
     wanted = float(run(ema.Power((width,)), thetas)["net"])

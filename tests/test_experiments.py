@@ -7,7 +7,19 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import autoencoder, bits, diffusion, gan, gan_game, onestep, samplers, stacked, stylegan2, toy2d, vae
+from experiments import (
+    autoencoder,
+    bits,
+    diffusion,
+    gan,
+    gan_game,
+    onestep,
+    samplers,
+    stacked,
+    stylegan2,
+    toy2d,
+    vae,
+)
 from experiments import edit as edit_
 from genjax.config import digest, edit
 from genjax.core import Spec
@@ -16,9 +28,22 @@ from genjax.diffusion.samplers import DDPM, Euler
 from genjax.metrics.features import Components
 from genjax.metrics.judges import Svm
 from genjax.nets import MLP, TimeMLP
-from genjax.train import run
+from genjax.training.loop import run
 
-MODULES = (autoencoder, bits, diffusion, edit_, gan, gan_game, onestep, samplers, stacked, stylegan2, toy2d, vae)
+MODULES = (
+    autoencoder,
+    bits,
+    diffusion,
+    edit_,
+    gan,
+    gan_game,
+    onestep,
+    samplers,
+    stacked,
+    stylegan2,
+    toy2d,
+    vae,
+)
 SHRUNK = {
     "steps": 2,
     "log_every": 1,
@@ -58,12 +83,16 @@ for _m in MODULES:
 ALL = list(ALL.values())
 
 
-@pytest.mark.parametrize("module, name", ALL, ids=[f"{m.__name__.split('.')[-1]}-{n}" for m, n in ALL])
+@pytest.mark.parametrize(
+    "module, name", ALL, ids=[f"{m.__name__.split('.')[-1]}-{n}" for m, n in ALL]
+)
 def test_every_config_traces_a_step_an_evaluation_and_a_sample(module, name):
     exp = module.EXPERIMENTS[name]
     spec = shape_of(exp.data)
     cfg = exp.algorithm
-    deep = getattr(getattr(cfg, "net", None), "depth", 0) > 1  # blocks are alike: one tells what all do
+    deep = (
+        getattr(getattr(cfg, "net", None), "depth", 0) > 1
+    )  # blocks are alike: one tells what all do
     algorithm = (edit(cfg, {"net.depth": 1}) if deep else cfg)(spec)
     dtype = np.float32 if spec.shape == (2,) else np.uint8
     n = exp.batch
@@ -78,7 +107,11 @@ def test_every_config_traces_a_step_an_evaluation_and_a_sample(module, name):
         return metrics, algorithm.evaluate(key, state, batch), algorithm.sample(key, state, batch)
 
     metrics, parts, x = jax.eval_shape(one, jax.random.key(0))
-    assert "grad_norm" in metrics and all(v.shape == (n,) for v in parts.values()) and x.shape == (n, *spec.shape)
+    assert (
+        "grad_norm" in metrics
+        and all(v.shape == (n,) for v in parts.values())
+        and x.shape == (n, *spec.shape)
+    )
 
 
 def shrink(exp, tmp_path, **more):
@@ -93,7 +126,14 @@ def test_vae_base_draws_and_measures_what_it_says(fashion, tmp_path, monkeypatch
     monkeypatch.setenv("GENJAX_CACHE", str(tmp_path / "cache"))
     exp = shrink(vae.BASE, tmp_path, **{"data.path": fashion, "finish.iwae": 10, "finish.chunk": 5})
     this = run("vae", exp, "base")
-    drawn = {"samples", "reconstructions", "interpolation-linear", "interpolation-spherical", "traversal", "00000002"}
+    drawn = {
+        "samples",
+        "reconstructions",
+        "interpolation-linear",
+        "interpolation-spherical",
+        "traversal",
+        "00000002",
+    }
     assert pngs(this) == drawn
     scores = this.log.result("iwae10")
     assert scores["elbo"] < scores["log_p"] and scores["n"] == 100
@@ -101,18 +141,31 @@ def test_vae_base_draws_and_measures_what_it_says(fashion, tmp_path, monkeypatch
     assert int(again.state.step) == 2 and again.log.result("iwae10") == scores
 
 
-def test_linear_autoencoder_reports_pca_and_the_plane_compares_two_models(fashion, tmp_path, monkeypatch):
+def test_linear_autoencoder_reports_pca_and_the_plane_compares_two_models(
+    fashion, tmp_path, monkeypatch
+):
     monkeypatch.setenv("GENJAX_CACHE", str(tmp_path / "cache"))
     this = run(
-        "autoencoder", shrink(autoencoder.BASE, tmp_path, **{"data.path": fashion, "algorithm.latent": 8}), "linear"
+        "autoencoder",
+        shrink(autoencoder.BASE, tmp_path, **{"data.path": fashion, "algorithm.latent": 8}),
+        "linear",
     )
     values = this.log.result("reconstruction")
-    assert values["mse"] > values["pca_mse"] > 0 and 0 < values["mean_angle"] <= values["largest_angle"] <= 90
-    assert pngs(this) - {"00000002"} == {"reconstructions", "interpolation-linear", "interpolation-spherical"}
+    assert (
+        values["mse"] > values["pca_mse"] > 0
+        and 0 < values["mean_angle"] <= values["largest_angle"] <= 90
+    )
+    assert pngs(this) - {"00000002"} == {
+        "reconstructions",
+        "interpolation-linear",
+        "interpolation-spherical",
+    }
     small = {"data.path": fashion, "finish.samples": 10, "seed": 3}
     plane = run("autoencoder", shrink(autoencoder.EXPERIMENTS["plane"], tmp_path, **small), "plane")
     (twin,) = (tmp_path / "runs" / "autoencoder").glob("plane-vae-*")
-    assert '"seed": 3' in (twin / "config.json").read_text()  # the twin's run is the autoencoder's in all but the model
+    assert (
+        '"seed": 3' in (twin / "config.json").read_text()
+    )  # the twin's run is the autoencoder's in all but the model
     assert {"plane-autoencoder", "plane-vae", "codes-autoencoder", "codes-vae"} <= pngs(plane)
     assert 0 < plane.log.result("plane_vae")["empty"] < 1
 
@@ -121,7 +174,12 @@ def test_toy2d_measures_the_distance_from_the_truth(tmp_path):
     exp = shrink(
         toy2d.BASE,
         tmp_path,
-        **{"data.train": 500, "data.test": 500, "finish.density.samples": 100, "finish.samples": 500},
+        **{
+            "data.train": 500,
+            "data.test": 500,
+            "finish.density.samples": 100,
+            "finish.samples": 500,
+        },
     )
     values = run("toy2d", exp, "base").log.result("truth")
     assert values["kl"] > 0.3 and 0 <= values["modes"] <= 8  # two steps: far from the truth
@@ -137,18 +195,36 @@ def test_modes_counts_modes_and_good_samples():
     assert toy2d.modes(mixture, half) == (4, 0.5)
 
 
-TINY = {"algorithm.net": TimeMLP((16,), waves=0), "algorithm.schedule.steps": 3, "keep": 2}  # quick to compile
+TINY = {
+    "algorithm.net": TimeMLP((16,), waves=0),
+    "algorithm.schedule.steps": 3,
+    "keep": 2,
+}  # quick to compile
 
 
 def test_diffusion_draws_and_measures_samples(tmp_path):
-    exp = shrink(diffusion.EXPERIMENTS["digits"], tmp_path, **TINY, **{"finish.samples": 40, "finish.likelihood": 4})
+    exp = shrink(
+        diffusion.EXPERIMENTS["digits"],
+        tmp_path,
+        **TINY,
+        **{"finish.samples": 40, "finish.likelihood": 4},
+    )
     this = run("diffusion", exp, "digits")
     assert pngs(this) == {"samples", "forward", "backward", "00000002"}
-    assert 4 < this.log.result("likelihood")["bits_per_dim"] < 20  # of a model that has learned nothing
+    assert (
+        4 < this.log.result("likelihood")["bits_per_dim"] < 20
+    )  # of a model that has learned nothing
     values = this.log.result("samples")
-    assert values["fd_pca16"] > values["fd_pca16_real"] > 0 and 0 <= values["recognised"] < values["recognised_real"]
-    tables = samplers.Tables((Euler(),), (DDPM(),), (1, 2), (1.0, 2.0), (0.08,), 20, 5, Components(4), Svm())
-    again = run("diffusion", edit(exp, {"finish": tables}), "digits")  # the same run, nothing trained anew
+    assert (
+        values["fd_pca16"] > values["fd_pca16_real"] > 0
+        and 0 <= values["recognised"] < values["recognised_real"]
+    )
+    tables = samplers.Tables(
+        (Euler(),), (DDPM(),), (1, 2), (1.0, 2.0), (0.08,), 20, 5, Components(4), Svm()
+    )
+    again = run(
+        "diffusion", edit(exp, {"finish": tables}), "digits"
+    )  # the same run, nothing trained anew
     assert again.log.directory == this.log.directory and {"samplers", "guidance"} <= pngs(again)
     found = again.log.result("samplers")
     assert found["Euler() 2"]["error"] > 0 and "error" not in found["DDPM() 2"]
@@ -157,18 +233,35 @@ def test_diffusion_draws_and_measures_samples(tmp_path):
 
 def test_gan_draws_and_measures_samples(tmp_path):
     nets = {"algorithm.gen": MLP((16,)), "algorithm.disc": MLP((16,))}
-    this = run("gan", shrink(gan.EXPERIMENTS["digits"], tmp_path, **nets, **{"finish.samples": 60}), "digits")
+    this = run(
+        "gan",
+        shrink(gan.EXPERIMENTS["digits"], tmp_path, **nets, **{"finish.samples": 60}),
+        "digits",
+    )
     assert pngs(this) == {"samples", "interpolation", "outputs", "00000002"}
     balance = this.log.result("balance")
-    assert 0.3 < balance["overfitting"] < 0.7 and balance["n"] == 60 and 0.0 <= balance["higher"] <= 1.0
+    assert (
+        0.3 < balance["overfitting"] < 0.7
+        and balance["n"] == 60
+        and 0.0 <= balance["higher"] <= 1.0
+    )
     values = this.log.result("variety")  # two steps from noise: far from every image
-    assert values["recall"] < 0.2 < 0.7 < values["recall_real"] and len(values["recall_by_class"]) == 10
+    assert (
+        values["recall"] < 0.2 < 0.7 < values["recall_real"]
+        and len(values["recall_by_class"]) == 10
+    )
     assert min(values["recall_by_class_real"]) > 0.3 > max(values["recall_by_class"])
 
 
 def test_the_game_is_measured_at_every_checkpoint(tmp_path):
     nets = {"algorithm.gen": MLP((16,)), "algorithm.disc": MLP((16,)), "save_every": 1, "steps": 2}
-    small = {"data.train": 500, "data.test": 200, "finish.density": 2000, "finish.samples": 500, "finish.descents": 2}
+    small = {
+        "data.train": 500,
+        "data.test": 200,
+        "finish.density": 2000,
+        "finish.samples": 500,
+        "finish.descents": 2,
+    }
     this = run("gan_game", shrink(gan_game.BASE, tmp_path, **nets, **small), "base")
     assert {"samples", "outputs", "curves"} <= pngs(this)
     for step in (1, 2):
@@ -178,20 +271,49 @@ def test_the_game_is_measured_at_every_checkpoint(tmp_path):
 
 
 def test_stylegan2_shows_what_its_styles_do(tmp_path):
-    nets = {"algorithm.synthesis.widths": (4,), "algorithm.disc": MLP((16,)), "algorithm.mapping.depth": 1}
-    small = {"algorithm.latent": 8, "finish.samples": 60, "finish.images": 2, "finish.projector.steps": 3}
-    exp = shrink(stylegan2.EXPERIMENTS["digits"], tmp_path, **nets, **small, **{"finish.psis": (0.5,)})
+    nets = {
+        "algorithm.synthesis.widths": (4,),
+        "algorithm.disc": MLP((16,)),
+        "algorithm.mapping.depth": 1,
+    }
+    small = {
+        "algorithm.latent": 8,
+        "finish.samples": 60,
+        "finish.images": 2,
+        "finish.projector.steps": 3,
+    }
+    exp = shrink(
+        stylegan2.EXPERIMENTS["digits"], tmp_path, **nets, **small, **{"finish.psis": (0.5,)}
+    )
     this = run("stylegan2", exp, "digits")
-    assert {"truncation", "mixing", "directions-pca", "directions-sefa", "projection", "samples"} <= pngs(this)
+    assert {
+        "truncation",
+        "mixing",
+        "directions-pca",
+        "directions-sefa",
+        "projection",
+        "samples",
+    } <= pngs(this)
     assert (this.log.directory / "samples" / "path.gif").exists()
-    assert this.log.result("truncation")["psi 0.5"]["fd_pca16"] > 0 and this.log.result("projection")["mse"] > 0
+    assert (
+        this.log.result("truncation")["psi 0.5"]["fd_pca16"] > 0
+        and this.log.result("projection")["mse"] > 0
+    )
 
 
 def test_stacked_counts_modes(tmp_path):
-    nets = {"algorithm.gen": MLP((16,)), "algorithm.disc": MLP((16,)), "data.train": 300, "data.test": 50}
+    nets = {
+        "algorithm.gen": MLP((16,)),
+        "algorithm.disc": MLP((16,)),
+        "data.train": 300,
+        "data.test": 50,
+    }
     this = run("stacked", shrink(stacked.BASE, tmp_path, **nets, **{"finish.samples": 200}), "base")
     values = this.log.result("modes")
-    assert values["modes_samples"] < values["modes_real"] <= 200 and values["kl_samples"] > values["kl_real"]
+    assert (
+        values["modes_samples"] < values["modes_real"] <= 200
+        and values["kl_samples"] > values["kl_real"]
+    )
 
 
 def test_edits_of_a_trained_model(tmp_path):
@@ -208,12 +330,24 @@ def test_edits_of_a_trained_model(tmp_path):
     assert restored["known"] < 1e-6 and restored["lost"] > 0
     assert this.log.result("RePaint " + repr(edit_.Hole()))["known"] < 1e-12
     colour = {"algorithm.net": TimeMLP((16,), waves=0), "algorithm.schedule.steps": 2}
-    small = {"data.size": 8, "data.train": 40, "data.test": 12, "finish.measured": 8, "finish.images": 4}
-    this = run("diffusion", shrink(edit_.EXPERIMENTS["colour"], tmp_path, **colour, **small), "colour")
+    small = {
+        "data.size": 8,
+        "data.train": 40,
+        "data.test": 12,
+        "finish.measured": 8,
+        "finish.images": 4,
+    }
+    this = run(
+        "diffusion", shrink(edit_.EXPERIMENTS["colour"], tmp_path, **colour, **small), "colour"
+    )
     assert "restored" in pngs(this) and this.log.result("conditioned Grey()")["lost"] > 0
 
 
 def test_toy2d_knows_the_density_of_a_flow(tmp_path):
-    exp = shrink(toy2d.EXPERIMENTS["flow"], tmp_path, **{"data.train": 500, "data.test": 64, "finish.samples": 100})
+    exp = shrink(
+        toy2d.EXPERIMENTS["flow"],
+        tmp_path,
+        **{"data.train": 500, "data.test": 64, "finish.samples": 100},
+    )
     values = run("toy2d", exp, "flow").log.result("truth")
     assert 0.3 < values["kl"] < 20

@@ -12,13 +12,31 @@ KNOWS = {  # package of genjax -> the packages of genjax that it may import
     "hosts": {"config", "errors"},
     "preempt": {"errors", "hosts"},
     "pulse": set(),
-    "run": {"checkpoint", "config", "core", "data", "errors", "hosts", "log", "parallel", "pulse", "watch"},
+    "run": {
+        "checkpoint",
+        "config",
+        "core",
+        "data",
+        "errors",
+        "hosts",
+        "log",
+        "parallel",
+        "pulse",
+        "watch",
+    },
     "config": {"errors"},
     "core": set(),
     "classical": {"config", "errors"},
     "ema": {"config"},
     "latent": set(),
-    "metrics": {"config", "data", "errors", "nets", "optim", "parallel"},  # a classifier of features is trained there
+    "metrics": {
+        "config",
+        "data",
+        "errors",
+        "nets",
+        "optim",
+        "parallel",
+    },  # a classifier of features is trained there
     "report": {"errors"},
     "watch": {"config", "errors", "metrics"},
     "optim": {"config"},
@@ -58,7 +76,9 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("genjax."):
             found.add(node.module.split(".")[1])
         elif isinstance(node, ast.Import):
-            found |= {name.name.split(".")[1] for name in node.names if name.name.startswith("genjax.")}
+            found |= {
+                name.name.split(".")[1] for name in node.names if name.name.startswith("genjax.")
+            }
     return found
 
 
@@ -75,6 +95,8 @@ def test_no_pickle_no_eval_no_jit_in_algorithms():
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in ("eval", "exec"), path
             if isinstance(node, ast.Import):
-                assert not any(name.name in ("pickle", "dill", "tensorflow") for name in node.names), path
+                assert not any(
+                    name.name in ("pickle", "dill", "tensorflow") for name in node.names
+                ), path
             if path.relative_to(ROOT).parts[0] in FAMILIES and isinstance(node, ast.Attribute):
                 assert node.attr not in ("jit", "pmap"), path

@@ -70,7 +70,9 @@ def test_a_worker_is_profiled_when_asked(monkeypatch, tmp_path):
         "    for _ in range(steps):\n"
         "        f(x).block_until_ready()\n"
     )
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.getcwd(), str(tmp_path), *filter(None, sys.path)]))
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([os.getcwd(), str(tmp_path), *filter(None, sys.path)])
+    )
     worker = Worker("product", "product")
     worker.block(2)
     assert worker.operations == {}

@@ -28,11 +28,18 @@ VOID = {"meta", "img", "br"}
 
 def png(side=16, shade=0):
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     rows = b"".join(b"\0" + bytes([(shade + 7 * i) % 256] * side) for i in range(side))
     head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def lines(objects):
@@ -41,9 +48,14 @@ def lines(objects):
 
 def config(**changes):
     gen = {"__type__": "nets:Gen", "widths": [32, 64]}
-    algorithm = {"__type__": "gan:GAN", "gen": gen, "latent": 32, "penalties": [{"__type__": "gan:R1", "gamma": 0.3}]}
+    algorithm = {
+        "__type__": "gan:GAN",
+        "gen": gen,
+        "latent": 32,
+        "penalties": [{"__type__": "gan:R1", "gamma": 0.3}],
+    }
     return {
-        "__type__": "genjax.train:Experiment",
+        "__type__": "genjax.training.loop:Experiment",
         "algorithm": algorithm,
         "batch": 64,
         "seed": 5,
@@ -56,7 +68,13 @@ def make(folder, files, pictures=None):
     folder.mkdir(parents=True)
     for name, content in ({"config.json": config()} | files).items():
         if content is not None:
-            written = content if isinstance(content, str) else lines(content) if isinstance(content, list) else None
+            written = (
+                content
+                if isinstance(content, str)
+                else lines(content)
+                if isinstance(content, list)
+                else None
+            )
             (folder / name).write_text(json.dumps(content) if written is None else written)
     for name, data in (pictures or {}).items():
         (folder / "samples").mkdir(exist_ok=True)
@@ -81,9 +99,27 @@ METRICS = {
     "recall": {"value": "nan", "low": None, "high": None, "n": 360, "floor": None},
 }
 PUBLISHED = [
-    {"__type__": "genjax.train:Published", "entry": "metrics", "name": "fd_pca64", "value": 4.9, "source": "A [1]"},
-    {"__type__": "genjax.train:Published", "entry": "samples", "name": "recall", "value": 0.61, "source": "B"},
-    {"__type__": "genjax.train:Published", "entry": "bits", "name": "bits_per_dim", "value": 2.65, "source": "C"},
+    {
+        "__type__": "genjax.training.loop:Published",
+        "entry": "metrics",
+        "name": "fd_pca64",
+        "value": 4.9,
+        "source": "A [1]",
+    },
+    {
+        "__type__": "genjax.training.loop:Published",
+        "entry": "samples",
+        "name": "recall",
+        "value": 0.61,
+        "source": "B",
+    },
+    {
+        "__type__": "genjax.training.loop:Published",
+        "entry": "bits",
+        "name": "bits_per_dim",
+        "value": 2.65,
+        "source": "C",
+    },
 ]
 
 
@@ -93,12 +129,24 @@ def full(folder, **changes):
         "config.json": config(published=PUBLISHED),
         "run.json": ABOUT,
         "results.json": {
-            "samples": {"recognised": 0.99123, "recognised_real": 0.98, "by_class": [0.5, 0.25], "recall": 0.6},
-            "samplers": {"real": 4.9, "Euler() 1": {"distance": 36.5529}, "Heun() 1": {"error": "inf"}},
+            "samples": {
+                "recognised": 0.99123,
+                "recognised_real": 0.98,
+                "by_class": [0.5, 0.25],
+                "recall": 0.6,
+            },
+            "samplers": {
+                "real": 4.9,
+                "Euler() 1": {"distance": 36.5529},
+                "Heun() 1": {"error": "inf"},
+            },
             "metrics": METRICS,
         },
         "metrics.jsonl": [
-            *({"step": s, "train/loss": 1000.0 / s, "train/skipped": 0.0, "train/sign": -s} for s in range(1, 401)),
+            *(
+                {"step": s, "train/loss": 1000.0 / s, "train/skipped": 0.0, "train/sign": -s}
+                for s in range(1, 401)
+            ),
             *({"step": s, "test/loss": 1200.0 / s} for s in (200, 400)),
         ],
         "speed.jsonl": [
@@ -108,8 +156,13 @@ def full(folder, **changes):
             {"step": 400, "steps/s": 14.0, "examples/s": 896.0, "seconds": 18.25},
         ],
     }
-    pictures = {f"{50 * i:08d}.png": png(shade=i) for i in range(1, 9)} | {"samples.png": png(shade=8)}
-    pictures |= {"interpolation-linear.png": png(40), "walk.gif": b"GIF89a" + struct.pack("<HH", 20, 10) + bytes(30)}
+    pictures = {f"{50 * i:08d}.png": png(shade=i) for i in range(1, 9)} | {
+        "samples.png": png(shade=8)
+    }
+    pictures |= {
+        "interpolation-linear.png": png(40),
+        "walk.gif": b"GIF89a" + struct.pack("<HH", 20, 10) + bytes(30),
+    }
     return make(folder, files | changes, pictures)
 
 
@@ -124,7 +177,9 @@ class Page(HTMLParser):
         assert not self.open, f"never closed: {self.open}"
 
     def handle_starttag(self, name, attributes):
-        assert len({key for key, _ in attributes}) == len(attributes), f"an attribute twice in {attributes}"
+        assert len({key for key, _ in attributes}) == len(attributes), (
+            f"an attribute twice in {attributes}"
+        )
         self.tags.append((name, dict(attributes)))
         if name not in VOID:
             self.open.append(name)
@@ -159,12 +214,20 @@ def single(folder):
 def test_what_was_run_stands_on_the_page(tmp_path):
     found = single(full(tmp_path / "gan" / "digits-0123abcd"))
     assert [t for t, _ in found.tags].count("h1") == 1 and "gan: digits" in found.text
-    told = ["Which game?", "python -m experiments.gan digits --seed=5", "genjax 0.1.0, jax 0.10.2", "0123abcd"]
+    told = [
+        "Which game?",
+        "python -m experiments.gan digits --seed=5",
+        "genjax 0.1.0, jax 0.10.2",
+        "0123abcd",
+    ]
     told += ["2 cores AMD EPYC, cpu", "123,456", "900 MiB", "12 a second"]
     for each in told:
         assert each in found.text, each
     assert found.row("algorithm.latent") == ["algorithm.latent", "64", "32"]
-    assert [row for row in found.rows if row[0] == "algorithm.latent"][1] == ["algorithm.latent", "32 (not BASE's)"]
+    assert [row for row in found.rows if row[0] == "algorithm.latent"][1] == [
+        "algorithm.latent",
+        "32 (not BASE's)",
+    ]
     assert found.row("algorithm.gen") == ["algorithm.gen", "Gen"]
     assert found.row("algorithm.gen.widths") == ["algorithm.gen.widths", "(32, 64)"]
     assert found.row("algorithm.penalties") == ["algorithm.penalties", "(R1(gamma=0.3),)"]
@@ -173,22 +236,44 @@ def test_what_was_run_stands_on_the_page(tmp_path):
 
 def test_numbers_stand_beside_intervals_real_data_and_published_ones(tmp_path):
     found = single(full(tmp_path / "gan" / "digits-0123abcd"))
-    assert found.row("fd_pca64") == ["fd_pca64", "4.93 [4.81, 5.07], n 2000, real 4.91", "4.9 (A [1])"]
-    assert found.row("recall") == ["recall", "nan, n 360", ""]  # that of "metrics"; the published one is of "samples"
+    assert found.row("fd_pca64") == [
+        "fd_pca64",
+        "4.93 [4.81, 5.07], n 2000, real 4.91",
+        "4.9 (A [1])",
+    ]
+    assert found.row("recall") == [
+        "recall",
+        "nan, n 360",
+        "",
+    ]  # that of "metrics"; the published one is of "samples"
     assert found.row("recognised") == ["recognised", "0.9912", "0.98", ""]
     assert [row for row in found.rows if row[0] == "recall"][1] == ["recall", "0.6", "", "0.61 (B)"]
     assert found.row("by_class")[1] == "0.5, 0.25" and "recognised_real" not in found.text
-    assert found.row("bits_per_dim [bits/dim]") == ["bits_per_dim [bits/dim]", "not measured", "2.65 (C)"]
-    assert found.row("Euler() 1") == ["Euler() 1", "36.55", ""] and found.row("Heun() 1") == ["Heun() 1", "", "inf"]
+    assert found.row("bits_per_dim [bits/dim]") == [
+        "bits_per_dim [bits/dim]",
+        "not measured",
+        "2.65 (C)",
+    ]
+    assert found.row("Euler() 1") == ["Euler() 1", "36.55", ""] and found.row("Heun() 1") == [
+        "Heun() 1",
+        "",
+        "inf",
+    ]
 
 
 def test_entries_of_the_same_names_share_a_table(tmp_path):
     results = {f"step {i}": {"modes": i, "good": i / 10} for i in range(3)} | {"other": {"kl": 1.5}}
     found = single(make(tmp_path / "r", {"results.json": results}))
-    assert ["entry", "modes", "good"] in found.rows and found.row("step 2") == ["step 2", "2", "0.2"]
+    assert ["entry", "modes", "good"] in found.rows and found.row("step 2") == [
+        "step 2",
+        "2",
+        "0.2",
+    ]
     assert found.row("kl") == ["kl", "1.5"]
     results = {"metrics": {"kl": {"value": 1.0, "low": 0.5, "high": 2.0}}, "other": {"kl": 3.0}}
-    found = single(make(tmp_path / "s", {"results.json": results}))  # metrics have their intervals, so a table
+    found = single(
+        make(tmp_path / "s", {"results.json": results})
+    )  # metrics have their intervals, so a table
     assert [row for row in found.rows if row[0] == "kl"] == [["kl", "1 [0.5, 2]"], ["kl", "3"]]
 
 
@@ -228,14 +313,28 @@ def test_four_significant_digits(value, shown):
 
 def test_what_is_a_number():
     values = (3, 2.5, "inf", {"__float__": "-inf"}, True, None, "3", {}, [1])
-    assert [number(value) for value in values] == [3, 2.5, math.inf, -math.inf, None, None, None, None, None]
+    assert [number(value) for value in values] == [
+        3,
+        2.5,
+        math.inf,
+        -math.inf,
+        None,
+        None,
+        None,
+        None,
+        None,
+    ]
 
 
 def test_what_differs_between_configs():
     one = {"a": {"__type__": "m:A", "x": 1, "y": 2.0}, "b": 1, "published": []}
     two = {"a": {"__type__": "m:A", "x": True, "y": 2.0}, "c": None, "published": [1]}
     three = {"a": {"__type__": "m:B", "x": 1}, "b": 1}
-    assert dict(text.differing([one, two])) == {"a.x": ["1", "True"], "b": ["1", "absent"], "c": ["absent", "None"]}
+    assert dict(text.differing([one, two])) == {
+        "a.x": ["1", "True"],
+        "b": ["1", "absent"],
+        "c": ["absent", "None"],
+    }
     assert dict(text.differing([one, three])) == {"a": ["A(x=1, y=2.0)", "B(x=1)"]}
     assert not list(text.differing([one, one]))
     long = {"a": {"__type__": "m:B", "x": 1, "y": "y" * 60, "z": 3, "only": 5}}
@@ -258,25 +357,39 @@ def test_durations():
 
 def polylines(found, of):
     """{label: points} of the curves in the chart with that title."""
-    start = next(i for i, (t, a) in enumerate(found.tags) if t == "svg" and a.get("aria-label", "").startswith(of))
+    start = next(
+        i
+        for i, (t, a) in enumerate(found.tags)
+        if t == "svg" and a.get("aria-label", "").startswith(of)
+    )
     stop = next(i for i, (t, _) in enumerate(found.tags) if t == "ul" and i > start)
     points = [a["points"] for t, a in found.tags[start:stop] if t == "polyline"]
     return [[tuple(map(float, pair.split(","))) for pair in line.split()] for line in points]
 
 
 def test_training_and_held_out_values_share_a_chart_on_the_right_scale(tmp_path):
-    metrics = [{"step": s, "train/loss": 10.0**k, "train/mse": k * 5.0} for k, s in enumerate((10, 20, 30))]
+    metrics = [
+        {"step": s, "train/loss": 10.0**k, "train/mse": k * 5.0} for k, s in enumerate((10, 20, 30))
+    ]
     metrics += [{"step": s, "test/loss": 10.0**k} for k, s in enumerate((10, 20, 30))]
     found = single(make(tmp_path / "r", {"metrics.jsonl": metrics}))
     train, test = polylines(found, "loss over training steps")
-    assert train == test and "loss, log scale" in found.text  # spans 100 times: 1, 10, 100 lie in equal distances
+    assert (
+        train == test and "loss, log scale" in found.text
+    )  # spans 100 times: 1, 10, 100 lie in equal distances
     (mse,) = polylines(found, "mse over training steps")
     for (x0, y0), (x1, y1), (x2, y2) in (train, mse):
-        assert x1 - x0 == pytest.approx(x2 - x1, abs=0.11) and y0 - y1 == pytest.approx(y1 - y2, abs=0.11) and y0 > y1
+        assert (
+            x1 - x0 == pytest.approx(x2 - x1, abs=0.11)
+            and y0 - y1 == pytest.approx(y1 - y2, abs=0.11)
+            and y0 > y1
+        )
     assert "mse, log scale" not in found.text  # it holds a zero
     classes = [a["class"] for a in found.all("polyline")]
     assert classes[:2] == ["curve c0 d0", "curve c1 d1"]
-    assert found.text.count("train 100") == 1 and found.text.count("test 100") == 1  # last values, in the legend
+    assert (
+        found.text.count("train 100") == 1 and found.text.count("test 100") == 1
+    )  # last values, in the legend
 
 
 @pytest.mark.parametrize("high, log", [(29.0, False), (31.0, True)])
@@ -286,7 +399,10 @@ def test_the_scale_is_logarithmic_beyond_a_span_of_thirty(high, log):
 
 
 def test_values_that_cannot_be_drawn_are_told(tmp_path):
-    metrics = [{"step": s, "train/loss": "nan" if s == 2 else s, "train/bad": "inf", "train/n": 3} for s in range(4)]
+    metrics = [
+        {"step": s, "train/loss": "nan" if s == 2 else s, "train/bad": "inf", "train/n": 3}
+        for s in range(4)
+    ]
     found = single(make(tmp_path / "r", {"metrics.jsonl": metrics}))
     assert "Values left out because they are not finite: 1." in found.text
     assert "Never changed: n 3." in found.text and "Never finite: bad." in found.text
@@ -296,7 +412,15 @@ def test_values_that_cannot_be_drawn_are_told(tmp_path):
 
 @pytest.mark.parametrize(
     "values",
-    [[1e308, -1e308], [1e-320, 1.0], [0.0, 5e-324], [1e16, 1e16 + 2], [1.0, 1.0 + 2**-52], [-1e299, 1e299], [0.5]],
+    [
+        [1e308, -1e308],
+        [1e-320, 1.0],
+        [0.0, 5e-324],
+        [1e16, 1e16 + 2],
+        [1.0, 1.0 + 2**-52],
+        [-1e299, 1e299],
+        [0.5],
+    ],
 )
 def test_no_value_breaks_a_chart(values):
     drawn = svg.chart("x", [svg.Curve("a", list(enumerate(values)), 0, "a")])
@@ -316,14 +440,28 @@ def test_thinning_keeps_ends_and_extremes():
 def test_labels_keep_apart_and_in_order():
     places = svg.spread([50.0, 51.0, 199.0, 52.0, 200.0], 10.0, 200.0, 12.0)
     assert places[0] == 50.0 and sorted(places) == [places[i] for i in (0, 1, 3, 2, 4)]
-    assert min(b - a for a, b in zip(sorted(places), sorted(places)[1:], strict=False)) >= 12.0 - 1e-9
+    assert (
+        min(b - a for a, b in zip(sorted(places), sorted(places)[1:], strict=False)) >= 12.0 - 1e-9
+    )
     assert max(places) <= 200.0
 
 
 def test_marks_of_axes():
     assert [t for _, t in svg.linear(0.0, 4000.0, 4).ticks] == ["0", "1000", "2000", "3000", "4000"]
-    assert [t for _, t in svg.linear(0.99991, 0.99995).ticks] == ["0.99991", "0.99992", "0.99993", "0.99994", "0.99995"]
-    assert [t for _, t in svg.linear(0.0, 400_000.0, 4).ticks] == ["0", "100k", "200k", "300k", "400k"]
+    assert [t for _, t in svg.linear(0.99991, 0.99995).ticks] == [
+        "0.99991",
+        "0.99992",
+        "0.99993",
+        "0.99994",
+        "0.99995",
+    ]
+    assert [t for _, t in svg.linear(0.0, 400_000.0, 4).ticks] == [
+        "0",
+        "100k",
+        "200k",
+        "300k",
+        "400k",
+    ]
     assert [t for _, t in svg.logarithmic(0.5, 2000.0).ticks] == ["1", "10", "100", "1000"]
     assert svg.logarithmic(1.0, 100.0).place(10.0) == pytest.approx(0.5)
 
@@ -337,12 +475,18 @@ def test_pictures_are_in_the_page_each_once(tmp_path):
     assert [alt for alt in images if alt.startswith("samples")] == [
         f"samples after {s} steps of gan digits" for s in steps
     ]
-    assert "1 more grids are in samples/." in found.text and "400 steps (also samples.png)" in found.text
+    assert (
+        "1 more grids are in samples/." in found.text
+        and "400 steps (also samples.png)" in found.text
+    )
     last = images["samples after 400 steps of gan digits"]
     assert base64.b64decode(last["src"].removeprefix("data:image/png;base64,")) == png(shade=8)
     assert (last["width"], last["height"]) == ("128", "128")  # 16 pixels, 8 times
     assert images["walk of gan digits"]["src"].startswith("data:image/gif;base64,")
-    assert (images["walk of gan digits"]["width"], images["walk of gan digits"]["height"]) == ("140", "70")
+    assert (images["walk of gan digits"]["width"], images["walk of gan digits"]["height"]) == (
+        "140",
+        "70",
+    )
     assert len(images) == len(steps) + 2 and "Not readable as pictures: torn.png" in found.text
 
 
@@ -367,13 +511,25 @@ def test_everything_is_escaped(tmp_path):
     files = {
         "run.json": about,
         "config.json": config(
-            **{NASTY: NASTY, "published": published, "x": {"__type__": f"a:{NASTY}", NASTY: [NASTY]}}
+            **{
+                NASTY: NASTY,
+                "published": published,
+                "x": {"__type__": f"a:{NASTY}", NASTY: [NASTY]},
+            }
         ),
-        "results.json": {NASTY: nested, "metrics": {NASTY: {"value": NASTY, "low": NASTY, "high": NASTY}}},
-        "metrics.jsonl": [{"step": s, f"{NASTY}/{NASTY}": s, "train/" + NASTY: 2 * s} for s in (1, 2, 3)],
+        "results.json": {
+            NASTY: nested,
+            "metrics": {NASTY: {"value": NASTY, "low": NASTY, "high": NASTY}},
+        },
+        "metrics.jsonl": [
+            {"step": s, f"{NASTY}/{NASTY}": s, "train/" + NASTY: 2 * s} for s in (1, 2, 3)
+        ],
     }
     name = NASTY.replace("/", "|")
-    runs = [make(tmp_path / f"{i}{name}", files, {f"{name}.png": png(), f"{name}.gif": b"GIF"}) for i in range(2)]
+    runs = [
+        make(tmp_path / f"{i}{name}", files, {f"{name}.png": png(), f"{name}.gif": b"GIF"})
+        for i in range(2)
+    ]
     for written in (report.write(runs[:1]), report.write(runs, tmp_path / "c.html")):
         found = Page(written.read_text())
         assert not found.all("script")
@@ -393,7 +549,9 @@ def test_pages_are_whole_and_sound(tmp_path):
         assert source.startswith("<!doctype html>") and found.all("html") == [{"lang": "en"}]
         assert not {"script", "link", "iframe", "object", "base"} & {name for name, _ in found.tags}
         for _, attributes in found.tags:
-            assert attributes.get("src", "data:").startswith("data:") and attributes.get("href", "#").startswith("#")
+            assert attributes.get("src", "data:").startswith("data:") and attributes.get(
+                "href", "#"
+            ).startswith("#")
             assert not [key for key in attributes if key.startswith("on")]
         assert "url(" not in source and "@import" not in source
         policy = next(a["content"] for a in found.all("meta") if "http-equiv" in a)
@@ -409,9 +567,13 @@ def test_pages_are_whole_and_sound(tmp_path):
         assert all(b <= a + 1 for a, b in zip(levels, levels[1:], strict=False))
         assert found.all("img") and all(a["alt"].strip() for a in found.all("img"))
         assert all(a.get("aria-label") or a.get("aria-hidden") for a in found.all("svg"))
-        assert found.all("th") and all(a["scope"] in ("row", "col", "colgroup") for a in found.all("th"))
+        assert found.all("th") and all(
+            a["scope"] in ("row", "col", "colgroup") for a in found.all("th")
+        )
         assert len(found.all("caption")) == len(found.all("table"))
-        assert len([a for a in found.all("div") if "scroll" in a.get("class", "").split()]) == len(found.all("table"))
+        assert len([a for a in found.all("div") if "scroll" in a.get("class", "").split()]) == len(
+            found.all("table")
+        )
 
 
 def luminance(colour):
@@ -427,20 +589,37 @@ def contrast(a, b):
 
 def test_contrast_in_light_and_dark():
     assert contrast("#000000", "#ffffff") == pytest.approx(21.0)
-    schemes = [dict(re.findall(r"--(\w+): (#\w{6});", part)) for part in re.findall(r":root \{([^}]*)\}", style.CSS)]
-    assert len(schemes) == 2 and luminance(schemes[0]["paper"]) > 0.9 and luminance(schemes[1]["paper"]) < 0.05
+    schemes = [
+        dict(re.findall(r"--(\w+): (#\w{6});", part))
+        for part in re.findall(r":root \{([^}]*)\}", style.CSS)
+    ]
+    assert (
+        len(schemes) == 2
+        and luminance(schemes[0]["paper"]) > 0.9
+        and luminance(schemes[1]["paper"]) < 0.05
+    )
     for scheme in schemes:
         for ground in ("paper", "raised"):
-            assert min(contrast(scheme[name], scheme[ground]) for name in ("ink", "soft", "link")) >= 4.5
+            assert (
+                min(contrast(scheme[name], scheme[ground]) for name in ("ink", "soft", "link"))
+                >= 4.5
+            )
         curves = [scheme[f"c{i}"] for i in range(style.COLOURS)]
-        assert min(contrast(colour, scheme["paper"]) for colour in curves) >= 3.0 and len(set(curves)) == style.COLOURS
-    assert not set(re.findall(r"#[0-9a-fA-F]{3,8}\b", style.CSS)) - {c for scheme in schemes for c in scheme.values()}
+        assert (
+            min(contrast(colour, scheme["paper"]) for colour in curves) >= 3.0
+            and len(set(curves)) == style.COLOURS
+        )
+    assert not set(re.findall(r"#[0-9a-fA-F]{3,8}\b", style.CSS)) - {
+        c for scheme in schemes for c in scheme.values()
+    }
 
 
 def test_curves_are_told_apart_without_colour():
     looks = [svg._classes(slot, "curve") for slot in range(42)]
     assert len(set(looks)) == 42 and len(set(style.DASHES)) == len(style.DASHES)
-    assert len({look.split()[2] for look in looks[:7]}) == 7  # seven runs differ in their dashes alone
+    assert (
+        len({look.split()[2] for look in looks[:7]}) == 7
+    )  # seven runs differ in their dashes alone
 
 
 def test_a_comparison_has_a_row_a_run(tmp_path, monkeypatch):
@@ -449,22 +628,42 @@ def test_a_comparison_has_a_row_a_run(tmp_path, monkeypatch):
         "samples": {"recognised": 0.5, "alone": 1.0},
         "samplers": {"Euler() 1": {"distance": 12.0}},
     }
-    changed = config(algorithm=config()["algorithm"] | {"penalties": [], "latent": 16}, published=PUBLISHED)
+    changed = config(
+        algorithm=config()["algorithm"] | {"penalties": [], "latent": 16}, published=PUBLISHED
+    )
     one = full(tmp_path / "gan" / "digits-0123abcd")
     about = ABOUT | {"ablation": "hinge", "parameters": 99}
     two = full(
-        tmp_path / "gan" / "hinge-0123abce", **{"results.json": second, "run.json": about, "config.json": changed}
+        tmp_path / "gan" / "hinge-0123abce",
+        **{"results.json": second, "run.json": about, "config.json": changed},
     )
     monkeypatch.chdir(tmp_path)
     written = report.write([one, two, one])  # the same run twice is one run
     assert written == Path("comparison.html") and not (one / "report.html").exists()
     found = Page(written.read_text())
     assert "gan: 2 runs compared" in found.text and found.text.count("Which game?") == 1
-    assert found.rows[0] == ["run", "samples", "metrics", "samples", "steps", "parameters", "training [s]"]
+    assert found.rows[0] == [
+        "run",
+        "samples",
+        "metrics",
+        "samples",
+        "steps",
+        "parameters",
+        "training [s]",
+    ]
     assert found.rows[1] == ["fd_pca64", "recall", "recognised"]
     fd, recall = "4.93 [4.81, 5.07], n 2000, real 4.91", "nan, n 360"
     assert found.rows[2] == ["digits", "", fd, recall, "0.9912", "400", "123,456", "48.75"]
-    assert found.rows[3] == ["hinge", "", "5.5 [5.4, 5.6], n 2000, real 4.91", "", "0.5", "400", "99", "48.75"]
+    assert found.rows[3] == [
+        "hinge",
+        "",
+        "5.5 [5.4, 5.6], n 2000, real 4.91",
+        "",
+        "0.5",
+        "400",
+        "99",
+        "48.75",
+    ]
     assert found.rows[4][:4] == ["published", "", "4.9 (A [1])", ""]
     assert found.rows[5] == ["run", "algorithm.latent", "algorithm.penalties"]
     assert found.rows[6:8] == [["digits", "32", "(R1(gamma=0.3),)"], ["hinge", "16", "()"]]
@@ -485,7 +684,10 @@ def test_runs_of_one_name_are_told_apart(tmp_path):
 def test_the_same_run_gives_the_same_bytes(tmp_path):
     folder = full(tmp_path / "gan" / "digits-0123abcd")
     first = report.write([folder]).read_bytes()
-    assert report.write([folder]) == folder / "report.html" and (folder / "report.html").read_bytes() == first
+    assert (
+        report.write([folder]) == folder / "report.html"
+        and (folder / "report.html").read_bytes() == first
+    )
     assert report.write([str(folder)], tmp_path / "x.html") == tmp_path / "x.html"
     assert not list(folder.glob("*.new"))
 
@@ -511,9 +713,18 @@ def _break(folder, name, content):
         (lambda f: _break(f, "config.json", b"\xff\xfe"), "cannot read"),
         (lambda f: _break(f, "config.json", b"[1]"), "must hold a JSON object, got list"),
         (lambda f: _break(f, "results.json", b'{"a": '), "results.json is not valid JSON"),
-        (lambda f: _break(f, "run.json", b'{"differences": 3}'), "'differences' has the wrong type (int)"),
-        (lambda f: _break(f, "run.json", b'{"differences": {"a": "b"}}'), "'differences' of 'a' must be"),
-        (lambda f: _break(f, "metrics.jsonl", b'{"step": 1}\nx\n{"step": 2}\n'), "metrics.jsonl, line 2 is not valid"),
+        (
+            lambda f: _break(f, "run.json", b'{"differences": 3}'),
+            "'differences' has the wrong type (int)",
+        ),
+        (
+            lambda f: _break(f, "run.json", b'{"differences": {"a": "b"}}'),
+            "'differences' of 'a' must be",
+        ),
+        (
+            lambda f: _break(f, "metrics.jsonl", b'{"step": 1}\nx\n{"step": 2}\n'),
+            "metrics.jsonl, line 2 is not valid",
+        ),
         (
             lambda f: _break(f, "speed.jsonl", b'{"seconds": 1}\n'),
             "line 1 must be a JSON object with an integer 'step'",
@@ -524,7 +735,12 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, told, tmp_path, capsys
     folder = make(tmp_path / "vae" / "base-0123abcd", {})
     assert report.main(arguments(folder)) == 2
     shown = capsys.readouterr()
-    assert told in shown.err and shown.err.startswith("error: ") and shown.err.count("\n") == 1 and not shown.out
+    assert (
+        told in shown.err
+        and shown.err.startswith("error: ")
+        and shown.err.count("\n") == 1
+        and not shown.out
+    )
     assert not list(tmp_path.rglob("*.html*"))
 
 
@@ -536,7 +752,9 @@ def test_write_raises_what_main_prints(tmp_path):
 def program(*arguments, **options):
     root = Path(__file__).parent.parent
     environment = os.environ | {"PYTHONPATH": str(root)}
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment, **options)
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=environment, **options
+    )
 
 
 def test_the_command(tmp_path):
@@ -544,7 +762,11 @@ def test_the_command(tmp_path):
     done = program("-m", "genjax.report", str(folder))
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{folder / 'report.html'}\n", "")
     failed = program("-m", "genjax.report", "nowhere", cwd=tmp_path)
-    assert failed.returncode == 2 and failed.stderr.startswith("error: nowhere is not a run") and not failed.stdout
+    assert (
+        failed.returncode == 2
+        and failed.stderr.startswith("error: nowhere is not a run")
+        and not failed.stdout
+    )
 
 
 def test_neither_jax_nor_matplotlib_is_imported():
@@ -554,7 +776,9 @@ def test_neither_jax_nor_matplotlib_is_imported():
 
 
 def test_a_usual_report_takes_less_than_half_a_second(tmp_path):
-    metrics = [{"step": s} | {f"train/m{k}": math.sin(s * k) for k in range(1, 13)} for s in range(1000)]
+    metrics = [
+        {"step": s} | {f"train/m{k}": math.sin(s * k) for k in range(1, 13)} for s in range(1000)
+    ]
     folder = full(tmp_path / "r", **{"metrics.jsonl": metrics})
     times = []
     for _ in range(3):
@@ -568,11 +792,20 @@ def test_a_usual_report_takes_less_than_half_a_second(tmp_path):
 def chromium():
     found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
     found += map(str, Path.home().glob(".cache/ms-playwright/chromium*/chrome-linux*/*chrome*"))
-    return next((path for path in found if path and os.access(path, os.X_OK) and Path(path).is_file()), None)
+    return next(
+        (path for path in found if path and os.access(path, os.X_OK) and Path(path).is_file()), None
+    )
 
 
 def browse(folder, *flags):
-    command = [chromium(), "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *flags]
+    command = [
+        chromium(),
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        *flags,
+    ]
     command += [f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=10000"]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
@@ -584,23 +817,38 @@ def test_a_browser_shows_it_on_a_phone_and_on_a_desk(tmp_path):
 
     written = pages(tmp_path)
     for path in written:
-        opened = re.sub("<details", "<details open", re.sub("<meta http-equiv[^>]*>", "", path.read_text()))
+        opened = re.sub(
+            "<details", "<details open", re.sub("<meta http-equiv[^>]*>", "", path.read_text())
+        )
         code = base64.b64encode(opened.encode()).decode()
         tell = "document.title = f.contentWindow.innerWidth + ' ' + f.contentDocument.documentElement.scrollWidth"
-        frame = tmp_path / "frame.html"  # a headless window is at least 500 pixels wide, a frame in it is not
+        frame = (
+            tmp_path / "frame.html"
+        )  # a headless window is at least 500 pixels wide, a frame in it is not
         frame.write_text(
             "<!doctype html><title></title><iframe id=f style='width:390px;height:3000px;border:0'></iframe><script>"
             f"const f = document.getElementById('f'); f.onload = () => {{ {tell} }};"
             f"f.srcdoc = new TextDecoder().decode(Uint8Array.from(atob('{code}'), c => c.charCodeAt(0)))</script>"
         )
-        title = re.search("<title>(.*?)</title>", browse(tmp_path, "--dump-dom", frame.as_uri()).stdout)
+        title = re.search(
+            "<title>(.*?)</title>", browse(tmp_path, "--dump-dom", frame.as_uri()).stdout
+        )
         inner, needed = map(int, title[1].split())
         assert inner == 390 and needed <= 390
     for flag, scheme in enumerate((style.DARK, style.LIGHT)):
         shot = tmp_path / f"{flag}.png"
         scheme_flag = f"--blink-settings=preferredColorScheme={flag}"
-        browse(tmp_path, f"--screenshot={shot}", "--window-size=1280,3000", scheme_flag, written[0].as_uri())
+        browse(
+            tmp_path,
+            f"--screenshot={shot}",
+            "--window-size=1280,3000",
+            scheme_flag,
+            written[0].as_uri(),
+        )
         with Image.open(shot) as image:
-            colours = {f"#{r:02x}{g:02x}{b:02x}" for _, (r, g, b) in image.convert("RGB").getcolors(1 << 24)}
+            colours = {
+                f"#{r:02x}{g:02x}{b:02x}"
+                for _, (r, g, b) in image.convert("RGB").getcolors(1 << 24)
+            }
             assert image.size == (1280, 3000)
         assert {scheme[name] for name in ("paper", "raised", "ink", "edge", "c0", "c1")} <= colours

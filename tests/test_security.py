@@ -24,16 +24,18 @@ from flax import traverse_util
 from PIL import EpsImagePlugin, Image
 
 from experiments.vae import EXPERIMENTS
-from genjax import cli, hosts, train
-from genjax.checkpoint import SUMS, Checkpoints
+from genjax import cli
 from genjax.config import edit, from_json, to_json
 from genjax.data import Digits, Folder, Stock, cache
 from genjax.data.folder import decode, scan
 from genjax.errors import UserError
-from genjax.log import Log
+from genjax.machine import hosts
 from genjax.metrics import inception
 from genjax.metrics.features import STRANGE, load_arrays, save_arrays
 from genjax.nets import MLP
+from genjax.training import loop as train
+from genjax.training.checkpoint import SUMS, Checkpoints
+from genjax.training.log import Log
 
 ROOT = Path(__file__).parents[1]
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n%%EOF\n"
@@ -66,7 +68,13 @@ def write_cache(directory: Path, content: bytes, shape: list[int], dtype: str) -
     directory.mkdir(exist_ok=True)
     (directory / "train-image.npy").write_bytes(content)
     spec = {"shape": shape, "dtype": dtype, "crc32": zlib.crc32(content)}
-    meta = {"version": cache.VERSION, "name": "x", "fingerprint": "m", "shape": shape[1:], "notes": []}
+    meta = {
+        "version": cache.VERSION,
+        "name": "x",
+        "fingerprint": "m",
+        "shape": shape[1:],
+        "notes": [],
+    }
     meta |= {"class_names": [], "splits": {"train": {"image": spec}}}
     meta["crc32"] = zlib.crc32(json.dumps(meta, sort_keys=True).encode())
     (directory / "meta.json").write_text(json.dumps(meta))
@@ -99,7 +107,9 @@ def _objects(bait: Bait, shape) -> np.ndarray:
 
 
 @pytest.mark.parametrize("bare", [True, False], ids=["a bare pickle", "an array of objects"])
-def test_a_pickle_among_features_and_inception_weights_is_refused(tmp_path, bait, bare, monkeypatch):
+def test_a_pickle_among_features_and_inception_weights_is_refused(
+    tmp_path, bait, bare, monkeypatch
+):
     path, like = tmp_path / "weights.npz", {"a": {"b": jax.ShapeDtypeStruct((2,), np.float32)}}
     save_arrays(path, {"a": {"b": np.ones(2, np.float32)}})
     assert load_arrays(path, like)["a"]["b"].tolist() == [1.0, 1.0]
@@ -117,7 +127,9 @@ def test_a_pickle_among_features_and_inception_weights_is_refused(tmp_path, bait
 def test_a_pickle_for_pytorchs_weights_is_refused(tmp_path, bait, bare, capsys):
     torch = pytest.importorskip("torch", reason="PyTorch is installed by `make bench`")
     path = tmp_path / "weights.pth"
-    path.write_bytes(pickle.dumps({"a": bait}, protocol=2)) if bare else torch.save({"a": bait}, path)
+    path.write_bytes(pickle.dumps({"a": bait}, protocol=2)) if bare else torch.save(
+        {"a": bait}, path
+    )
     assert inception.main(["convert", str(path), str(tmp_path / "out.npz")]) == 2
     assert "is not a state dict" in capsys.readouterr().err
     assert not bait.path.exists() and not (tmp_path / "out.npz").exists()
@@ -181,7 +193,9 @@ def test_a_config_names_config_types_and_nothing_else(tmp_path, type_and_argumen
 
 
 def test_reading_a_config_imports_the_modules_it_names(tmp_path, monkeypatch):
-    (tmp_path / "planted_module.py").write_text("from pathlib import Path\nPath(__file__).with_name('ran').touch()\n")
+    (tmp_path / "planted_module.py").write_text(
+        "from pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UserError):
         from_json('{"__type__": "planted_module:Anything"}')
@@ -215,8 +229,17 @@ def test_a_value_on_the_command_line_is_not_evaluated(tmp_path, capsys, path, te
     assert touched.exists(), "this text does nothing when it is evaluated, so it tests nothing"
     touched.unlink()
     with pytest.raises(SystemExit) as end:
-        cli.main(EXPERIMENTS, lambda *_: pytest.fail("the run was started"), "A test.", [f"--{path}={text}"])
-    assert end.value.code == 2 and len(capsys.readouterr().err.splitlines()) == 1 and not touched.exists()
+        cli.main(
+            EXPERIMENTS,
+            lambda *_: pytest.fail("the run was started"),
+            "A test.",
+            [f"--{path}={text}"],
+        )
+    assert (
+        end.value.code == 2
+        and len(capsys.readouterr().err.splitlines()) == 1
+        and not touched.exists()
+    )
 
 
 def test_a_text_on_the_command_line_stays_a_text(tmp_path):
@@ -229,32 +252,74 @@ def test_a_text_on_the_command_line_stays_a_text(tmp_path):
 
 # --- the source ------------------------------------------------------------------------------------------------------
 
-UNPICKLE = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml"}
+UNPICKLE = {
+    "pickle",
+    "_pickle",
+    "cPickle",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "marshal",
+    "shelve",
+    "yaml",
+}
 START = {"subprocess", "multiprocessing", "pty", "ctypes", "code", "codeop"}
-NETWORK = {"socketserver", "http", "urllib", "requests", "ftplib", "smtplib", "xmlrpc", "asyncio", "aiohttp"}
+NETWORK = {
+    "socketserver",
+    "http",
+    "urllib",
+    "requests",
+    "ftplib",
+    "smtplib",
+    "xmlrpc",
+    "asyncio",
+    "aiohttp",
+}
 FORBIDDEN = UNPICKLE | START | NETWORK | {"tarfile"}
 CALLS = {"eval", "exec", "compile", "__import__"}
-METHODS = {"extractall", "unpack_archive", "download_and_extract", "iter_archive", "start_server", "popen", "system"}
+METHODS = {
+    "extractall",
+    "unpack_archive",
+    "download_and_extract",
+    "iter_archive",
+    "start_server",
+    "popen",
+    "system",
+}
 IMPORTS = {"genjax/config.py", "experiments/table.py"}  # who may import a module by its name
-JOINS = {"genjax/hosts.py"}  # who may join other processes
-ASKS = {("genjax/platform.py", "ctypes")}  # which calls malloc_trim of the C library, and nothing else
+JOINS = {"genjax/machine/hosts.py"}  # who may join other processes
+ASKS = {
+    ("genjax/machine/platform.py", "ctypes")
+}  # which calls malloc_trim of the C library, and nothing else
 
 
 def offences(source: str, name: str = "genjax/x.py") -> set[str]:
     """What in a file SECURITY.md says is nowhere."""
     found, nodes = set(), list(ast.walk(ast.parse(source)))
     arguments = {node.arg for node in nodes if isinstance(node, ast.arg)}
-    builtin = CALLS - (arguments & {"compile"})  # some functions are given the function that compiles
+    builtin = CALLS - (
+        arguments & {"compile"}
+    )  # some functions are given the function that compiles
     for node in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            above = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            above = (
+                [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            )
             modules = above or [alias.name for alias in node.names if isinstance(node, ast.Import)]
             found |= {
-                top for top in (module.split(".")[0] for module in modules) if (name, top) not in ASKS
+                top
+                for top in (module.split(".")[0] for module in modules)
+                if (name, top) not in ASKS
             } & FORBIDDEN
-            names = {alias.name for alias in node.names} if isinstance(node, ast.ImportFrom) else set()
+            names = (
+                {alias.name for alias in node.names} if isinstance(node, ast.ImportFrom) else set()
+            )
             found |= names & (METHODS | CALLS | {"ZipFile"})
-            found |= {module for module in modules if isinstance(node, ast.ImportFrom) and module == "socket"}
+            found |= {
+                module
+                for module in modules
+                if isinstance(node, ast.ImportFrom) and module == "socket"
+            }
             if "import_module" in names and name not in IMPORTS:
                 found.add("import_module")
         if isinstance(node, ast.Attribute):
@@ -274,7 +339,10 @@ def offences(source: str, name: str = "genjax/x.py") -> set[str]:
             called = ast.unparse(node.func)
             if called in builtin or called.split(".")[-1] == "from_json":
                 found.add(called)
-            if given.get("allow_pickle", "False") != "False" or given.get("shell", "False") != "False":
+            if (
+                given.get("allow_pickle", "False") != "False"
+                or given.get("shell", "False") != "False"
+            ):
                 found.add("allow_pickle or shell")
             if called == "torch.load" and given.get("weights_only") != "True":
                 found.add(called)
@@ -283,7 +351,10 @@ def offences(source: str, name: str = "genjax/x.py") -> set[str]:
 
 def test_the_source_has_none_of_it():
     files = [path for folder in ("genjax", "experiments") for path in (ROOT / folder).rglob("*.py")]
-    found = {str(path.relative_to(ROOT)): offences(path.read_text(), str(path.relative_to(ROOT))) for path in files}
+    found = {
+        str(path.relative_to(ROOT)): offences(path.read_text(), str(path.relative_to(ROOT)))
+        for path in files
+    }
     assert len(files) > 60 and not {name: what for name, what in found.items() if what}
 
 
@@ -328,12 +399,10 @@ def test_the_search_finds(source):
 
 
 def test_the_search_passes_over_what_only_sounds_so():
-    innocent = (
-        "module.eval(); jax.eval_shape(f); fn.lower(x).compile(); 'eval(1)'  # pickle\nnp.load(x, allow_pickle=False)"
-    )
+    innocent = "module.eval(); jax.eval_shape(f); fn.lower(x).compile(); 'eval(1)'  # pickle\nnp.load(x, allow_pickle=False)"
     assert not offences(innocent)
     assert not offences("torch.load(x, weights_only=True)\nexcept_ = zipfile.BadZipFile")
-    assert not offences("jax.distributed.initialize()", "genjax/hosts.py")
+    assert not offences("jax.distributed.initialize()", "genjax/machine/hosts.py")
 
 
 # --- nothing is written outside --------------------------------------------------------------------------------------
@@ -346,7 +415,10 @@ def tree(root: Path) -> dict[str, tuple]:
 
 
 def test_a_member_of_an_archive_is_written_nowhere(tmp_path):
-    path, nasty = tmp_path / "a" / "b" / "features.npz", ("../../evil", f"{tmp_path}/absolute", "y/../../../evil")
+    path, nasty = (
+        tmp_path / "a" / "b" / "features.npz",
+        ("../../evil", f"{tmp_path}/absolute", "y/../../../evil"),
+    )
     save_arrays(path, {"x": np.ones(2, np.float32)})
     with zipfile.ZipFile(path, "a") as archive:
         for name in nasty:
@@ -358,7 +430,9 @@ def test_a_member_of_an_archive_is_written_nowhere(tmp_path):
     with pytest.raises(ValueError):
         load_arrays(path, {"x": like})
     with pytest.raises(ValueError):
-        load_arrays(path, traverse_util.unflatten_dict(dict.fromkeys(("x", "link", *nasty), like), sep="/"))
+        load_arrays(
+            path, traverse_util.unflatten_dict(dict.fromkeys(("x", "link", *nasty), like), sep="/")
+        )
     assert tree(tmp_path) == before
 
 
@@ -369,7 +443,15 @@ def save_image(path: Path, value: int = 0) -> None:
 
 def test_names_and_links_in_a_folder_of_images_write_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("GENJAX_CACHE", str(tmp_path / "cache" / "genjax"))
-    names = ("..evil", "a\\..\\..\\evil", "%2e%2e%2fevil", f"$(touch {tmp_path.name})", "; touch x", "new\nline", "<b>")
+    names = (
+        "..evil",
+        "a\\..\\..\\evil",
+        "%2e%2e%2fevil",
+        f"$(touch {tmp_path.name})",
+        "; touch x",
+        "new\nline",
+        "<b>",
+    )
     folder = tmp_path / "images"
     for i, name in enumerate(names):
         safe = name.replace("/", "_")
@@ -390,7 +472,8 @@ def test_names_and_links_in_a_folder_of_images_write_nothing(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(
-    "links", [{"cat/up": ".."}, {"cat/self": "."}, {"cat/far": "../../far", "../far/back": "../root"}]
+    "links",
+    [{"cat/up": ".."}, {"cat/self": "."}, {"cat/far": "../../far", "../far/back": "../root"}],
 )
 def test_links_that_lead_round_end(tmp_path, links):
     root = tmp_path / "root"
@@ -440,10 +523,14 @@ def test_every_format_of_the_known_suffixes_is_read(tmp_path):
 
 def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path):
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))
-    (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+    (tmp_path / "x.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    )
     with pytest.raises(UserError, match="decompression bomb"):
         decode(tmp_path / "x.png", 4, True)
 
@@ -455,8 +542,13 @@ class PostscriptSet(tfds.core.GeneratorBasedBuilder):
     pkg_dir_path = Path(__file__).parent
 
     def _info(self):
-        features = {"image": tfds.features.Image(shape=(4, 4, 3)), "label": tfds.features.ClassLabel(names=["x"])}
-        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features), disable_shuffling=True)
+        features = {
+            "image": tfds.features.Image(shape=(4, 4, 3)),
+            "label": tfds.features.ClassLabel(names=["x"]),
+        }
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features), disable_shuffling=True
+        )
 
     def _split_generators(self, dl):
         return {split: self._generate_examples() for split in ("train", "test")}
@@ -493,12 +585,16 @@ DICT = "tensorflow_datasets.core.features.features_dict.FeaturesDict"
 def test_a_stock_set_names_no_module_to_import(tmp_path, monkeypatch, features, request):
     module = f"planted_{abs(hash(request.node.name))}"
     text = json.dumps(features).replace("MODULE", module)
-    (tmp_path / f"{module}.py").write_text("from pathlib import Path\nPath(__file__).with_name('ran').touch()\n")
+    (tmp_path / f"{module}.py").write_text(
+        "from pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     found = tmp_path / "tfds" / "nasty" / "1.0.0"
     found.mkdir(parents=True)
     (found / "features.json").write_text(text)
-    (found / "dataset_info.json").write_text('{"name": "nasty", "version": "1.0.0", "fileFormat": "array_record"}')
+    (found / "dataset_info.json").write_text(
+        '{"name": "nasty", "version": "1.0.0", "fileFormat": "array_record"}'
+    )
     with contextlib.suppress(Exception):
         tfds.features.FeatureConnector.from_config(str(found))
     assert (tmp_path / "ran").exists(), "TFDS imports nothing for this, so it tests nothing"
@@ -513,7 +609,9 @@ def test_a_stock_set_names_no_module_to_import(tmp_path, monkeypatch, features, 
 # --- nothing listens -------------------------------------------------------------------------------------------------
 
 LISTEN = "0A"  # the state in /proc/net/tcp
-needs_proc = pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="needs Linux's /proc")
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/net/tcp").exists(), reason="needs Linux's /proc"
+)
 
 
 def sockets() -> set[tuple[str, str, str]]:
@@ -532,7 +630,9 @@ def sockets() -> set[tuple[str, str, str]]:
     return found
 
 
-CALLED: list[str] = []  # what Python has done with sockets, once `hear` is installed: an audit hook stays for ever
+CALLED: list[
+    str
+] = []  # what Python has done with sockets, once `hear` is installed: an audit hook stays for ever
 
 
 @functools.cache
@@ -559,8 +659,17 @@ def test_a_run_opens_no_socket(tmp_path, monkeypatch):
     monkeypatch.setenv("GENJAX_CACHE", str(tmp_path / "cache"))
     small = {"enc": MLP((4,)), "dec": MLP((4,)), "latent": 2, "warmup": 0}
     changes = {f"algorithm.{name}": value for name, value in small.items()}
-    changes |= {"steps": 4, "batch": 8, "chunk": 1, "evaluate_every": 2, "sample_every": 2, "save_every": 2}
-    exp = edit(EXPERIMENTS["digits"], changes | {"samples": 4, "finish": None, "runs": str(tmp_path)})
+    changes |= {
+        "steps": 4,
+        "batch": 8,
+        "chunk": 1,
+        "evaluate_every": 2,
+        "sample_every": 2,
+        "save_every": 2,
+    }
+    exp = edit(
+        EXPERIMENTS["digits"], changes | {"samples": 4, "finish": None, "runs": str(tmp_path)}
+    )
     with pytest.raises(SystemExit) as end:
         cli.main({"base": exp}, functools.partial(train.run, "listen"), "A test.", [])
     assert end.value.code == 0

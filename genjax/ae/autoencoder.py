@@ -15,11 +15,11 @@ import jax.numpy as jnp
 
 from genjax.config import field
 from genjax.core import Algorithm, Batch, Parts, Spec, averaged, example_normal, single
-from genjax.data.images import to_float
 from genjax.ema import Decay
 from genjax.errors import at_least
 from genjax.nets import MLP
 from genjax.optim import Adam
+from genjax.pictures.draw import to_float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,8 +18,12 @@ import numpy as np
 
 from genjax.errors import UserError
 
-Arrays = dict[str, Any]  # "image" [N, ...], "label" [N]: numpy arrays, memory maps, or columns read on demand
-Batch = dict[str, np.ndarray]  # "index" uint32 [B], "position" uint32 [B], "image" [B, ...], "label" int32 [B]
+Arrays = dict[
+    str, Any
+]  # "image" [N, ...], "label" [N]: numpy arrays, memory maps, or columns read on demand
+Batch = dict[
+    str, np.ndarray
+]  # "index" uint32 [B], "position" uint32 [B], "image" [B, ...], "label" int32 [B]
 
 
 @lru_cache(maxsize=4)
@@ -39,7 +43,9 @@ def steps_per_epoch(n: int, batch: int) -> int:
     if batch < 1:
         raise UserError(f"batch is {batch}: it must be at least 1.")
     if batch > n:
-        raise UserError(f"batch {batch} is larger than the training set, {n} examples: use --batch={n} or less.")
+        raise UserError(
+            f"batch {batch} is larger than the training set, {n} examples: use --batch={n} or less."
+        )
     return n // batch
 
 
@@ -53,7 +59,9 @@ def share(batch: int, process: tuple[int, int]) -> slice:
     """The part of a global batch that belongs to process (rank, count); UserError unless count divides batch."""
     rank, count = process
     if batch % count:
-        raise UserError(f"batch {batch} cannot be divided over {count} processes: use a multiple of {count}.")
+        raise UserError(
+            f"batch {batch} cannot be divided over {count} processes: use a multiple of {count}."
+        )
     b = batch // count
     return slice(rank * b, (rank + 1) * b)
 
@@ -69,13 +77,17 @@ def placed(batch: Batch, part: slice) -> Batch:
     return {"position": np.arange(part.start, part.stop, dtype=np.uint32), **batch}
 
 
-def batch_at(arrays: Arrays, seed: int, step: int, batch: int, process: tuple[int, int] = (0, 1)) -> Batch:
+def batch_at(
+    arrays: Arrays, seed: int, step: int, batch: int, process: tuple[int, int] = (0, 1)
+) -> Batch:
     """This process's part of global batch `step`: {"index": uint32 [b], "position", "image", "label" [b]}."""
     part = share(batch, process)
     return placed(take(arrays, indices(seed, step, len(arrays["image"]), batch)[part]), part)
 
 
-def eval_batches(arrays: Arrays, batch: int, process: tuple[int, int] = (0, 1)) -> Iterator[tuple[Batch, int]]:
+def eval_batches(
+    arrays: Arrays, batch: int, process: tuple[int, int] = (0, 1)
+) -> Iterator[tuple[Batch, int]]:
     """Every example once, in order: (batch, n_valid) where n_valid counts the real examples of the *global* batch.
 
     The last batch is padded to full size by starting again from example 0, so that one compiled program serves all.
@@ -86,7 +98,9 @@ def eval_batches(arrays: Arrays, batch: int, process: tuple[int, int] = (0, 1)) 
         yield take(arrays, (np.arange(start, start + batch) % n)[part]), min(batch, n - start)
 
 
-def prefetch(make: Callable[[Any], Any], steps: Iterable[Any], depth: int = 2, workers: int = 1) -> Iterator[Any]:
+def prefetch(
+    make: Callable[[Any], Any], steps: Iterable[Any], depth: int = 2, workers: int = 1
+) -> Iterator[Any]:
     """Yields make(step) for each of `steps`, in order, computed up to `depth` ahead in background threads.
 
     An exception of `make` is raised here, at its place in the order. Closing the iterator (or leaving the loop) drops

@@ -30,13 +30,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genjax.checksum import crc32
 from genjax.data.batches import prefetch
 from genjax.data.stream import Records
 from genjax.errors import UserError
-from genjax.platform import cache_root
+from genjax.machine.checksum import crc32
+from genjax.machine.platform import cache_root
 
-VERSION = 2  # of the files' layout and of the builders: a new number makes every cache be built again
+VERSION = (
+    2  # of the files' layout and of the builders: a new number makes every cache be built again
+)
 _CHUNK = 512  # examples read at a time
 
 
@@ -103,12 +105,25 @@ def read(directory: Path, mark: str | None) -> Stored | None:
         raise Changed(f"{path} has changed since it was written")
     if mark not in (None, meta["fingerprint"]):
         return None
-    _verify(directory, {_file(split, name): spec["crc32"] for split, fields in meta["splits"].items()
-                        for name, spec in fields.items()})  # fmt: skip
+    _verify(
+        directory,
+        {
+            _file(split, name): spec["crc32"]
+            for split, fields in meta["splits"].items()
+            for name, spec in fields.items()
+        },
+    )
     try:
-        splits = {split: {name: _open(directory / _file(split, name), spec) for name, spec in fields.items()}
-                  for split, fields in meta["splits"].items()}  # fmt: skip
-    except (OSError, ValueError) as error:  # changed after it was verified, to the same size and time
+        splits = {
+            split: {
+                name: _open(directory / _file(split, name), spec) for name, spec in fields.items()
+            }
+            for split, fields in meta["splits"].items()
+        }
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # changed after it was verified, to the same size and time
         raise Changed(f"a file of {directory} has changed since it was written") from error
     return Stored(splits, tuple(meta["shape"]), tuple(meta["class_names"]), tuple(meta["notes"]))
 
@@ -133,7 +148,9 @@ def _verify(directory: Path, sums: dict[str, int]) -> None:
     """Raises Changed unless the CRC-32 of the files are `sums` {file: CRC-32}; reads none that this machine knows."""
     stamp = _stamp(directory)
     try:
-        seen = {file: [*_marks(directory / file), crc] for file, crc in sums.items()}  # first: a later change shows
+        seen = {
+            file: [*_marks(directory / file), crc] for file, crc in sums.items()
+        }  # first: a later change shows
         with contextlib.suppress(OSError, ValueError):
             if json.loads(stamp.read_text()) == seen:
                 return
@@ -142,7 +159,9 @@ def _verify(directory: Path, sums: dict[str, int]) -> None:
                 raise Changed(f"{directory / file} has changed since it was written")
     except OSError as error:
         raise Changed(f"{error.filename} cannot be read ({error.strerror})") from error
-    with contextlib.suppress(OSError):  # a note that cannot be kept costs the next run the comparison
+    with contextlib.suppress(
+        OSError
+    ):  # a note that cannot be kept costs the next run the comparison
         stamp.parent.mkdir(parents=True, exist_ok=True)
         new = stamp.with_name(f".{stamp.name}-{os.getpid()}")
         new.write_text(json.dumps(seen))
@@ -151,7 +170,11 @@ def _verify(directory: Path, sums: dict[str, int]) -> None:
 
 def _marks(path: Path) -> tuple[int, int, int]:
     status = path.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns  # ctime: a copy that keeps mtime is a new file
+    return (
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )  # ctime: a copy that keeps mtime is a new file
 
 
 def _stamp(directory: Path) -> Path:
@@ -161,10 +184,16 @@ def _stamp(directory: Path) -> Path:
     except OSError:
         machine = ""
     names = [machine or system.node(), str(directory.absolute())]
-    return cache_root() / "verified" / ("-".join(hashlib.sha256(n.encode()).hexdigest()[:12] for n in names) + ".json")
+    return (
+        cache_root()
+        / "verified"
+        / ("-".join(hashlib.sha256(n.encode()).hexdigest()[:12] for n in names) + ".json")
+    )
 
 
-def arrays(name: str, request: dict[str, Any], mark: str | None, prepare: Callable[[Path], Prepared]) -> Stored:
+def arrays(
+    name: str, request: dict[str, Any], mark: str | None, prepare: Callable[[Path], Prepared]
+) -> Stored:
     """The set as memory-mapped arrays, built with `prepare(working directory)` unless the cache has it."""
     directory, changed = place(name, request), ""
     try:
@@ -180,12 +209,16 @@ def arrays(name: str, request: dict[str, Any], mark: str | None, prepare: Callab
             _build(directory, name, mark or "", prepare)
         stored = _own(directory)
     if stored is None:
-        raise UserError(f"the data cache {directory} cannot be read back: delete it and run the same command again.")
+        raise UserError(
+            f"the data cache {directory} cannot be read back: delete it and run the same command again."
+        )
     _tell(stored.notes)
     return stored
 
 
-def records(name: str, request: dict[str, Any], mark: str | None, prepare: Callable[[Path], Prepared]) -> Prepared:
+def records(
+    name: str, request: dict[str, Any], mark: str | None, prepare: Callable[[Path], Prepared]
+) -> Prepared:
     """The set as records to stream; their files stay in a directory of their own, one for each fingerprint."""
     directory = place(f"{name}-records", {**request, "fingerprint": mark, "version": VERSION})
     with _explained(name, directory):
@@ -216,11 +249,21 @@ def _build(directory: Path, name: str, mark: str, prepare: Callable[[Path], Prep
             print(f"preparing {name} in {directory} (once)", file=sys.stderr)
         prepared = prepare(work / "records")
         (work / "arrays").mkdir()
-        splits = {split: _write(work / "arrays", split, source, prepared.shape)
-                  for split, source in prepared.splits.items()}  # fmt: skip
-        meta = {"version": VERSION, "name": name, "fingerprint": mark, "shape": prepared.shape, "splits": splits}
+        splits = {
+            split: _write(work / "arrays", split, source, prepared.shape)
+            for split, source in prepared.splits.items()
+        }
+        meta = {
+            "version": VERSION,
+            "name": name,
+            "fingerprint": mark,
+            "shape": prepared.shape,
+            "splits": splits,
+        }
         meta |= {"class_names": prepared.class_names, "notes": prepared.notes}
-        (work / "arrays" / "meta.json").write_text(json.dumps({**meta, "crc32": _sum(meta)}, indent=1))
+        (work / "arrays" / "meta.json").write_text(
+            json.dumps({**meta, "crc32": _sum(meta)}, indent=1)
+        )
         _publish(work / "arrays", directory, work / "old")
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -243,12 +286,18 @@ def _write(directory: Path, split: str, source: Records, shape: tuple[int, ...])
 
     def put(name: str, content: bytes) -> None:
         files[name].write(content)
-        sums[name] = zlib.crc32(content, sums[name])  # of what was meant: reading back would bless a bad disk
+        sums[name] = zlib.crc32(
+            content, sums[name]
+        )  # of what was meant: reading back would bless a bad disk
 
     try:
         for name, (full, dtype) in specs.items():
             header = io.BytesIO()
-            fields = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": full}
+            fields = {
+                "descr": np.lib.format.dtype_to_descr(dtype),
+                "fortran_order": False,
+                "shape": full,
+            }
             np.lib.format.write_array_header_1_0(header, fields)
             put(name, header.getvalue())
         chunks = [np.arange(i, min(i + _CHUNK, n)) for i in range(0, n, _CHUNK)]
@@ -256,13 +305,17 @@ def _write(directory: Path, split: str, source: Records, shape: tuple[int, ...])
             for name, (full, dtype) in specs.items():
                 got = rows[name]
                 if got.shape[1:] != full[1:] or got.dtype != dtype:
-                    raise ValueError(f"{split} {name}: {got.dtype}{got.shape[1:]} is not {dtype}{full[1:]}")
+                    raise ValueError(
+                        f"{split} {name}: {got.dtype}{got.shape[1:]} is not {dtype}{full[1:]}"
+                    )
                 put(name, got.tobytes())
     finally:
         for file in files.values():
             file.close()
-    return {name: {"shape": list(full), "dtype": str(dtype), "crc32": sums[name]}
-            for name, (full, dtype) in specs.items()}  # fmt: skip
+    return {
+        name: {"shape": list(full), "dtype": str(dtype), "crc32": sums[name]}
+        for name, (full, dtype) in specs.items()
+    }
 
 
 def _publish(new: Path, directory: Path, old: Path) -> None:

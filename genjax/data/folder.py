@@ -24,7 +24,9 @@ from genjax.data.batches import prefetch
 from genjax.data.source import Source, assemble
 from genjax.errors import UserError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+)
 # Whatever the suffix says; for an EPS, Pillow would start ghostscript.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _TRANSPARENT = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
@@ -46,15 +48,25 @@ class Folder:
     colour: bool = field(True, "three channels; False = one, grey")
     test: float = field(0.1, "share of the images that is the test split")
     valid: int = field(0, "training images held out for validation, from the tail")
-    skip_bad: bool = field(False, "leave out unreadable images and tell how many; False = stop at the first")
-    stream: bool = field(False, "read through grain instead of an array cache: for sets beyond memory", execution=True)
+    skip_bad: bool = field(
+        False, "leave out unreadable images and tell how many; False = stop at the first"
+    )
+    stream: bool = field(
+        False,
+        "read through grain instead of an array cache: for sets beyond memory",
+        execution=True,
+    )
 
     def load(self) -> Source:
         """From the cache when the folder has not changed; UserError names a missing folder or an unreadable image."""
         if self.size < 1 or not 0 <= self.test < 1:
-            raise UserError(f"--data.size={self.size} must be at least 1 and --data.test={self.test} in [0, 1).")
+            raise UserError(
+                f"--data.size={self.size} must be at least 1 and --data.test={self.test} in [0, 1)."
+            )
         if not self.path:
-            raise UserError("--data.path is not set: name a folder of images by --data.path=FOLDER.")
+            raise UserError(
+                "--data.path is not set: name a folder of images by --data.path=FOLDER."
+            )
         root = Path(self.path).expanduser().resolve()
         found = scan(root, self.test) if root.is_dir() else None
         request = {"path": str(root), "size": self.size, "colour": self.colour, "test": self.test}
@@ -62,24 +74,32 @@ class Folder:
 
         def prepare(directory: Path) -> cache.Prepared:
             if found is None:
-                raise UserError(f"there is no folder {self.path!r}: name a folder of images by --data.path=FOLDER.")
+                raise UserError(
+                    f"there is no folder {self.path!r}: name a folder of images by --data.path=FOLDER."
+                )
             return _prepare(directory, root, found, self)
 
         mark = None
         if found is not None:
-            mark = cache.fingerprint(root, (name for split in found.splits.values() for name, _ in split))
+            mark = cache.fingerprint(
+                root, (name for split in found.splits.values() for name, _ in split)
+            )
         return assemble(root.name, "folder", request, mark, prepare, self.valid, self.stream)
 
 
 def scan(root: Path, test: float) -> Scan:
     """Finds the images under `root`, their classes and splits; hidden files and other suffixes are passed over."""
     given = all((root / split).is_dir() for split in ("train", "test"))
-    parts = {split: _names(root / split, f"{split}/") for split in ("train", "test")} if given else {}
+    parts = (
+        {split: _names(root / split, f"{split}/") for split in ("train", "test")} if given else {}
+    )
     names = parts or {"": _names(root, "")}
     classes = [{_class_of(name, split) for name in found} for split, found in names.items()]
     class_names = sorted(set().union(*classes))
     if not class_names:
-        raise UserError(f"{root} holds no images ({', '.join(sorted(SUFFIXES))}): name another by --data.path=FOLDER.")
+        raise UserError(
+            f"{root} holds no images ({', '.join(sorted(SUFFIXES))}): name another by --data.path=FOLDER."
+        )
     if "" in class_names and len(class_names) > 1:
         raise UserError(
             f"{root} holds images both beside and inside sub-folders (for instance {class_names[1]}): "
@@ -89,22 +109,36 @@ def scan(root: Path, test: float) -> Scan:
     splits: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
     for split, found in names.items():
         for share, name in sorted((_share(name), name) for name in found):
-            splits[split or ("test" if share < test else "train")].append((name, label[_class_of(name, split)]))
+            splits[split or ("test" if share < test else "train")].append(
+                (name, label[_class_of(name, split)])
+            )
     if not splits["train"]:
-        raise UserError(f"{root} has no image left for training: add images or lower --data.test={test}.")
+        raise UserError(
+            f"{root} has no image left for training: add images or lower --data.test={test}."
+        )
     return Scan(() if "" in class_names else tuple(class_names), splits)
 
 
 def _names(root: Path, above: str) -> list[str]:
-    names, chain = [], {str(root): {os.path.realpath(root)}}  # folder -> where it and those above it really are
+    names, chain = (
+        [],
+        {str(root): {os.path.realpath(root)}},
+    )  # folder -> where it and those above it really are
     for folder, folders, files in os.walk(str(root), followlinks=True):
         inside, passed = Path(folder).relative_to(root), chain.pop(folder)
         real = {name: os.path.realpath(os.path.join(folder, name)) for name in folders}
         # a link to a folder above would lead round and round
-        folders[:] = [name for name in folders if not name.startswith((".", "__")) and real[name] not in passed]
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith((".", "__")) and real[name] not in passed
+        ]
         chain |= {os.path.join(folder, name): passed | {real[name]} for name in folders}
-        names += [above + (inside / name).as_posix() for name in files
-                  if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")]  # fmt: skip
+        names += [
+            above + (inside / name).as_posix()
+            for name in files
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+        ]
     return names
 
 
@@ -137,18 +171,24 @@ def fit(image: Any, size: int, colour: bool) -> np.ndarray:
     from PIL import Image, ImageOps
 
     if image.mode.startswith("I"):  # 16 bits a pixel, and 32 bits that hold 16
-        image = Image.fromarray(np.rint(np.clip(np.asarray(image), 0, 65535) / 257.0).astype(np.uint8))
+        image = Image.fromarray(
+            np.rint(np.clip(np.asarray(image), 0, 65535) / 257.0).astype(np.uint8)
+        )
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range")
     if image.mode in _TRANSPARENT or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    image = ImageOps.fit(image.convert("RGB" if colour else "L"), (size, size), Image.Resampling.LANCZOS)
+    image = ImageOps.fit(
+        image.convert("RGB" if colour else "L"), (size, size), Image.Resampling.LANCZOS
+    )
     return np.asarray(image).reshape(size, size, 3 if colour else 1)
 
 
-def _pairs(root: Path, found: list[tuple[str, int]], cfg: Folder, bad: list[str]) -> Iterator[tuple[np.ndarray, int]]:
+def _pairs(
+    root: Path, found: list[tuple[str, int]], cfg: Folder, bad: list[str]
+) -> Iterator[tuple[np.ndarray, int]]:
     """(image, label) of every readable file, decoded in threads; the names of the others go into `bad`."""
 
     def attempt(item: tuple[str, int]) -> tuple[np.ndarray, int] | None:
@@ -161,9 +201,15 @@ def _pairs(root: Path, found: list[tuple[str, int]], cfg: Folder, bad: list[str]
             return None
 
     workers, before = os.cpu_count() or 1, len(bad)
-    yield from (pair for pair in prefetch(attempt, found, depth=4 * workers, workers=workers) if pair is not None)
+    yield from (
+        pair
+        for pair in prefetch(attempt, found, depth=4 * workers, workers=workers)
+        if pair is not None
+    )
     if len(bad) - before == len(found):
-        raise UserError(f"{root} has a split with no readable image, {len(found)} are bad, for instance {min(bad)}.")
+        raise UserError(
+            f"{root} has a split with no readable image, {len(found)} are bad, for instance {min(bad)}."
+        )
 
 
 def _prepare(directory: Path, root: Path, found: Scan, cfg: Folder) -> cache.Prepared:
@@ -173,10 +219,16 @@ def _prepare(directory: Path, root: Path, found: Scan, cfg: Folder) -> cache.Pre
         print(f"preparing {root} for streaming in {directory} (once)", file=sys.stderr)
     bad: list[str] = []
     told = directory / "skipped.txt"
-    splits = {split: functools.partial(_pairs, root, names, cfg, bad) for split, names in found.splits.items() if names}
+    splits = {
+        split: functools.partial(_pairs, root, names, cfg, bad)
+        for split, names in found.splits.items()
+        if names
+    }
     shape = (cfg.size, cfg.size, 3 if cfg.colour else 1)
     prepared = builders.pictures(directory, shape, found.class_names, splits)
     if bad:
         total = sum(map(len, found.splits.values()))
-        told.write_text(f"skipped {len(bad)} unreadable of {total} images in {root}, for instance {min(bad)}")
+        told.write_text(
+            f"skipped {len(bad)} unreadable of {total} images in {root}, for instance {min(bad)}"
+        )
     return prepared._replace(notes=(told.read_text(),) if told.exists() else ())

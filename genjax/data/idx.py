@@ -35,25 +35,39 @@ def read_idx(path: str | Path, dims: int) -> np.ndarray:
     data = _content(path)
     head = 4 + 4 * dims
     if len(data) < head:
-        raise UserError(f"{path} is truncated, {len(data)} bytes where the header alone needs {head}: {_REMEDY}")
+        raise UserError(
+            f"{path} is truncated, {len(data)} bytes where the header alone needs {head}: {_REMEDY}"
+        )
     zero, code, ndim = struct.unpack(">HBB", data[:4])
     if (zero, code, ndim) != (0, _UINT8, dims):
         start = data[:4].hex()
-        raise UserError(f"{path} is not an idx file of bytes in {dims} dimensions (it starts {start}): {_REMEDY}")
+        raise UserError(
+            f"{path} is not an idx file of bytes in {dims} dimensions (it starts {start}): {_REMEDY}"
+        )
     shape = struct.unpack(f">{dims}I", data[4:head])
     if len(data) - head != math.prod(shape):
         kind = "truncated" if len(data) - head < math.prod(shape) else "too long"
-        raise UserError(f"{path} is {kind}: its header says {shape}, it holds {len(data) - head} values: {_REMEDY}")
+        raise UserError(
+            f"{path} is {kind}: its header says {shape}, it holds {len(data) - head} values: {_REMEDY}"
+        )
     return np.frombuffer(data, np.uint8, offset=head).reshape(shape)
 
 
-def read_pairs(images: Path, labels: Path, side: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def read_pairs(
+    images: Path, labels: Path, side: int, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 [N, side, side, 1] and labels int32 [N] of two idx files that must agree."""
     x, y = read_idx(images, 3), read_idx(labels, 1)
     if len(x) != len(y):
-        raise UserError(f"{images} holds {len(x)} images and {labels} holds {len(y)} labels: they must be of one set.")
+        raise UserError(
+            f"{images} holds {len(x)} images and {labels} holds {len(y)} labels: they must be of one set."
+        )
     if x.shape[1:] != (side, side):
-        raise UserError(f"{images} holds images of {x.shape[1]}x{x.shape[2]} pixels, not {side}x{side}: wrong file?")
+        raise UserError(
+            f"{images} holds images of {x.shape[1]}x{x.shape[2]} pixels, not {side}x{side}: wrong file?"
+        )
     if len(y) and y.max() >= classes:
-        raise UserError(f"{labels} holds label {y.max()}, more than the {classes} classes: wrong file?")
+        raise UserError(
+            f"{labels} holds label {y.max()}, more than the {classes} classes: wrong file?"
+        )
     return x[..., None], y.astype(np.int32)

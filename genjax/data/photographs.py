@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 
 from genjax.config import field
-from genjax.data import images
 from genjax.data.source import Source, hold_out
 from genjax.errors import UserError, at_least
+from genjax.pictures import draw as images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +33,22 @@ class Photographs:
         photographs = [halved(photograph, self.halvings) for photograph in _load()]
         most = min(min(photo.shape[0], photo.shape[1] // 4) for photo in photographs)
         if self.size > most:
-            raise UserError(f"--data.size={self.size} does not fit a quarter of a photograph: use at most {most}.")
+            raise UserError(
+                f"--data.size={self.size} does not fit a quarter of a photograph: use at most {most}."
+            )
         splits = [
-            _crops([p[:, : 3 * p.shape[1] // 4] for p in photographs], self.train, self.size, [self.seed, 0]),
-            _crops([p[:, 3 * p.shape[1] // 4 :] for p in photographs], self.test, self.size, [self.seed, 1]),
+            _crops(
+                [p[:, : 3 * p.shape[1] // 4] for p in photographs],
+                self.train,
+                self.size,
+                [self.seed, 0],
+            ),
+            _crops(
+                [p[:, 3 * p.shape[1] // 4 :] for p in photographs],
+                self.test,
+                self.size,
+                [self.seed, 1],
+            ),
         ]
         train, valid = hold_out(splits[0], self.valid)
         names, shape = ("temple", "flower"), (self.size, self.size, 3)
@@ -53,7 +65,9 @@ def halved(image: np.ndarray, times: int) -> np.ndarray:
     """Means of 2x2 blocks, `times` times; uint8 [H, W, 3]."""
     for _ in range(times):
         h, w = image.shape[0] // 2, image.shape[1] // 2
-        image = np.rint(image[: 2 * h, : 2 * w].reshape(h, 2, w, 2, 3).mean((1, 3))).astype(np.uint8)
+        image = np.rint(image[: 2 * h, : 2 * w].reshape(h, 2, w, 2, 3).mean((1, 3))).astype(
+            np.uint8
+        )
     return image
 
 

@@ -16,13 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genjax.config import field
-from genjax.data import cache, images
+from genjax.data import cache
 from genjax.data.batches import Arrays, indices, placed, share, steps_per_epoch, take
 from genjax.data.stream import Records, columns, stream
 from genjax.errors import UserError
+from genjax.pictures import draw as images
 
 FASHION_FILES = tuple(
-    f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+    f"{part}-{kind}-ubyte.gz"
+    for part in ("train", "t10k")
+    for kind in ("images-idx3", "labels-idx1")
 )
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
@@ -46,7 +49,12 @@ class Source(NamedTuple):
 
 
 def train_batches(
-    source: Source, seed: int, first_step: int, batch: int, process: tuple[int, int] = (0, 1), only_index: bool = False
+    source: Source,
+    seed: int,
+    first_step: int,
+    batch: int,
+    process: tuple[int, int] = (0, 1),
+    only_index: bool = False,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Endless training batches from `first_step` on, the same bytes whether the set is in memory or streamed.
 
@@ -59,7 +67,10 @@ def train_batches(
     n, arrays = len(source.train["image"]), {} if only_index else source.train
     steps_per_epoch(n, batch)
     part = share(batch, process)
-    return (placed(take(arrays, indices(seed, step, n, batch)[part]), part) for step in itertools.count(first_step))
+    return (
+        placed(take(arrays, indices(seed, step, n, batch)[part]), part)
+        for step in itertools.count(first_step)
+    )
 
 
 def fingerprint(source: Source) -> str:
@@ -70,20 +81,26 @@ def fingerprint(source: Source) -> str:
         some = np.unique(np.linspace(0, n - 1, min(n, 64)).astype(np.int64))
         for name in sorted(split):
             values = np.asarray(split[name][some]) if n else np.zeros(0)
-            crc = zlib.crc32(f"{name} {n} {values.dtype} {values.shape}".encode() + values.tobytes(), crc)
+            crc = zlib.crc32(
+                f"{name} {n} {values.dtype} {values.shape}".encode() + values.tobytes(), crc
+            )
     return f"{crc:08x}"
 
 
 def _check_valid(n: int, valid: int) -> None:
     if not 0 <= valid < n:
-        raise UserError(f"--data.valid={valid} must be at least 0 and less than the {n} training examples.")
+        raise UserError(
+            f"--data.valid={valid} must be at least 0 and less than the {n} training examples."
+        )
 
 
 def hold_out(train: Arrays, valid: int) -> tuple[Arrays, Arrays]:
     """(train, valid): the last `valid` examples of the training arrays become the validation split."""
     n = len(train["image"])
     _check_valid(n, valid)
-    return {k: v[: n - valid] for k, v in train.items()}, {k: v[n - valid :] for k, v in train.items()}
+    return {k: v[: n - valid] for k, v in train.items()}, {
+        k: v[n - valid :] for k, v in train.items()
+    }
 
 
 def in_memory(name: str, stored: cache.Stored, valid: int) -> Source:
@@ -139,27 +156,35 @@ class FashionMNIST:
 
     path: str | None = field(
         None, f"folder of the four idx files; None = $GENJAX_DATA, then {DEBIAN}", execution=True
-    )  # fmt: skip
+    )
     valid: int = field(0, "training examples held out for validation, from the tail")
 
     def load(self) -> Source:
         """From the cache, else from the idx files; UserError says how to get them."""
         folder = find_fashion(self.path)
         request = {"path": str(Path(self.path).expanduser().resolve())} if self.path else {}
-        mark = cache.fingerprint(folder, (path.name for path in _present(folder))) if folder else None
+        mark = (
+            cache.fingerprint(folder, (path.name for path in _present(folder))) if folder else None
+        )
 
         def prepare(directory: Path) -> cache.Prepared:
             from genjax.data import builders
 
             return builders.fashion_mnist(directory, folder or missing_fashion(self.path))
 
-        return in_memory("fashion_mnist", cache.arrays("fashion_mnist", request, mark, prepare), self.valid)
+        return in_memory(
+            "fashion_mnist", cache.arrays("fashion_mnist", request, mark, prepare), self.valid
+        )
 
 
 def _present(folder: Path) -> list[Path]:
     """The set's files that are in the folder, gzipped or not."""
     both = [(folder / name.removesuffix(".gz"), folder / name) for name in FASHION_FILES]
-    return [next(path for path in pair if path.is_file()) for pair in both if any(path.is_file() for path in pair)]
+    return [
+        next(path for path in pair if path.is_file())
+        for pair in both
+        if any(path.is_file() for path in pair)
+    ]
 
 
 def find_fashion(path: str | None) -> Path | None:
@@ -173,7 +198,11 @@ def find_fashion(path: str | None) -> Path | None:
 def missing_fashion(path: str | None) -> Path:
     """Raises the UserError that says how to get the set."""
     places = [path] if path else [f"GENJAX_DATA={os.environ.get('GENJAX_DATA', '')}", str(DEBIAN)]
-    there = {file.name.removesuffix(".gz") for file in _present(Path(path).expanduser())} if path else set()
+    there = (
+        {file.name.removesuffix(".gz") for file in _present(Path(path).expanduser())}
+        if path
+        else set()
+    )
     lacking = [name for name in FASHION_FILES if name.removesuffix(".gz") not in there]
     raise UserError(
         f"Fashion-MNIST is not in {' nor '.join(places)} (missing: {', '.join(lacking)}): on Debian and Ubuntu "

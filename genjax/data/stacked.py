@@ -16,9 +16,9 @@ import numpy as np
 
 from genjax.config import field
 from genjax.data.batches import Arrays
-from genjax.data.images import grid
 from genjax.data.source import Digits, Source, hold_out
 from genjax.errors import UserError, at_least
+from genjax.pictures.draw import grid
 
 CLASSES = 1000
 
@@ -54,12 +54,22 @@ def stack(digits: Arrays, bits: np.random.Philox, n: int) -> Arrays:
     From raw bits, which no release of numpy changes (NEP 19).
     """
     draws = bits.random_raw(4 * n).reshape(n, 4)
-    image, of_image, label = np.asarray(digits["image"]), np.asarray(digits["label"]), draws[:, 0] % CLASSES
-    order, count = np.argsort(of_image, kind="stable"), np.bincount(of_image, minlength=10).astype(np.uint64)
+    image, of_image, label = (
+        np.asarray(digits["image"]),
+        np.asarray(digits["label"]),
+        draws[:, 0] % CLASSES,
+    )
+    order, count = (
+        np.argsort(of_image, kind="stable"),
+        np.bincount(of_image, minlength=10).astype(np.uint64),
+    )
     wanted = parts(label)  # [n, 3]
     first = np.cumsum(count) - count  # class k is order[first[k] : first[k] + count[k]]
     chosen = order[first[wanted] + draws[:, 1:] % count[wanted]]
-    return {"image": np.moveaxis(image[chosen][..., 0], 1, -1).copy(), "label": label.astype(np.int32)}
+    return {
+        "image": np.moveaxis(image[chosen][..., 0], 1, -1).copy(),
+        "label": label.astype(np.int32),
+    }
 
 
 def parts(label: Any) -> np.ndarray:
@@ -75,7 +85,9 @@ def modes(read: Callable[[Any], np.ndarray], images: Any) -> tuple[int, float]:
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] != 3 or not len(images):
-        raise UserError(f"modes are counted of images [N, H, W, 3], got {images.shape}: use data of StackedDigits.")
+        raise UserError(
+            f"modes are counted of images [N, H, W, 3], got {images.shape}: use data of StackedDigits."
+        )
     digits = np.stack([np.asarray(read(images[..., c : c + 1])) for c in range(3)], -1)
     q = np.bincount((digits @ np.array([100, 10, 1])).astype(int), minlength=CLASSES) / len(images)
     q = q[q > 0]

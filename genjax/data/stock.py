@@ -27,25 +27,41 @@ class Stock:
 
     name: str = field("mnist", "the set's TFDS name; the newest version unless one is given")
     data_dir: str | None = field(
-        None, "where TFDS sets are; None = $TFDS_DATA_DIR, then ~/tensorflow_datasets", execution=True
+        None,
+        "where TFDS sets are; None = $TFDS_DATA_DIR, then ~/tensorflow_datasets",
+        execution=True,
     )
     train: str = field("train", "split to train on, slices too: train[:90%]")
-    test: str | None = field("test", "split to test on, for instance validation or train[90%:]; None = none")
+    test: str | None = field(
+        "test", "split to test on, for instance validation or train[90%:]; None = none"
+    )
     image: str = field("image", "name of the image feature")
     label: str | None = field("label", "name of the class feature; None = unlabelled")
-    size: int | None = field(None, "short side scaled to it, then the centre square; None = as stored")
+    size: int | None = field(
+        None, "short side scaled to it, then the centre square; None = as stored"
+    )
     valid: int = field(0, "training images held out for validation, from the tail")
-    stream: bool = field(False, "read through grain instead of an array cache: for sets beyond memory", execution=True)
+    stream: bool = field(
+        False,
+        "read through grain instead of an array cache: for sets beyond memory",
+        execution=True,
+    )
 
     def load(self) -> Source:
         """From the cache, else from the prepared set; UserError says how to prepare it."""
         found = find(self.name, data_dir(self.data_dir))
         request = {"name": self.name, "train": self.train, "test": self.test, "image": self.image}
         request |= {"label": self.label, "size": self.size}
-        mark = cache.fingerprint(found, (path.name for path in found.iterdir() if path.is_file())) if found else None
+        mark = (
+            cache.fingerprint(found, (path.name for path in found.iterdir() if path.is_file()))
+            if found
+            else None
+        )
         # Prepared by TFDS, not by us: nothing to write into the working directory.
         key = self.name.replace("/", "-").replace(":", "-")
-        return assemble(self.name, key, request, mark, lambda _: _prepare(found, self), self.valid, self.stream)
+        return assemble(
+            self.name, key, request, mark, lambda _: _prepare(found, self), self.valid, self.stream
+        )
 
 
 def data_dir(given: str | None) -> Path:
@@ -56,11 +72,16 @@ def data_dir(given: str | None) -> Path:
 def find(name: str, root: Path) -> Path | None:
     """The directory of the newest prepared version, or None; UserError when the name leaves several configs open."""
     stem, _, version = name.partition(":")
-    infos = [*(root / stem).glob("*/dataset_info.json"), *(root / stem).glob("*/*/dataset_info.json")]
+    infos = [
+        *(root / stem).glob("*/dataset_info.json"),
+        *(root / stem).glob("*/*/dataset_info.json"),
+    ]
     found = [path.parent for path in infos if version in ("", path.parent.name)]
     if len({path.parent for path in found}) > 1:
         configs = sorted({str(path.parent.relative_to(root)) for path in found})
-        raise UserError(f"{name} is prepared in several configs: use --data.name= one of {', '.join(configs)}.")
+        raise UserError(
+            f"{name} is prepared in several configs: use --data.name= one of {', '.join(configs)}."
+        )
     return max(found, key=_version, default=None)
 
 
@@ -83,7 +104,9 @@ def _prepare(found: Path | None, cfg: Stock) -> cache.Prepared:
     import tensorflow_datasets as tfds
     from PIL import EpsImagePlugin
 
-    EpsImagePlugin.gs_binary = False  # TFDS opens images of any format, and for an EPS Pillow would start ghostscript
+    EpsImagePlugin.gs_binary = (
+        False  # TFDS opens images of any format, and for an EPS Pillow would start ghostscript
+    )
     _check_own(found / "features.json")
     builder = tfds.builder_from_directory(found)
     features = builder.info.features
@@ -97,8 +120,12 @@ def _prepare(found: Path | None, cfg: Stock) -> cache.Prepared:
     names = _class_names(cfg, features[cfg.label]) if cfg.label else ()
     read = functools.partial(_read, cfg=cfg, shape=shape)
     wanted = {"train": cfg.train, "test": cfg.test}
-    sources = {flag: _source(builder, cfg, flag, split) if split else () for flag, split in wanted.items()}
-    return cache.Prepared({flag: Records(source, read) for flag, source in sources.items()}, shape, names)
+    sources = {
+        flag: _source(builder, cfg, flag, split) if split else () for flag, split in wanted.items()
+    }
+    return cache.Prepared(
+        {flag: Records(source, read) for flag, source in sources.items()}, shape, names
+    )
 
 
 def _check_own(path: Path) -> None:
@@ -106,16 +133,24 @@ def _check_own(path: Path) -> None:
     try:
         named = set(_classes(json.loads(path.read_text())))
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read ({error}): copy or prepare the set again.") from error
+        raise UserError(
+            f"{path} cannot be read ({error}): copy or prepare the set again."
+        ) from error
     if foreign := sorted(name for name in named if not name.startswith("tensorflow_datasets.")):
-        raise UserError(f"{path} names {foreign[0]}, code that is not of TFDS: only its own features are read.")
+        raise UserError(
+            f"{path} names {foreign[0]}, code that is not of TFDS: only its own features are read."
+        )
 
 
 def _classes(tree: Any) -> Iterator[str]:
     """The feature classes that a features.json names: at any depth, in the old format too, and in JSON kept as text."""
     if isinstance(tree, dict):
         legacy = ("type",) if "content" in tree else ()
-        yield from (str(tree[key]) for key in ("pythonClassName", "python_class_name", *legacy) if key in tree)
+        yield from (
+            str(tree[key])
+            for key in ("pythonClassName", "python_class_name", *legacy)
+            if key in tree
+        )
     if isinstance(tree, str):
         try:
             tree = json.loads(tree)
@@ -127,11 +162,15 @@ def _classes(tree: Any) -> Iterator[str]:
 
 def _shape(cfg: Stock, stored: tuple[int | None, ...], dtype: Any) -> tuple[int, ...]:
     if len(stored) != 3 or dtype != np.uint8:
-        raise UserError(f"{cfg.name}: feature {cfg.image!r} is {dtype}{stored}, not an 8-bit image: set --data.image.")
+        raise UserError(
+            f"{cfg.name}: feature {cfg.image!r} is {dtype}{stored}, not an 8-bit image: set --data.image."
+        )
     if cfg.size is not None:
         return (cfg.size, cfg.size, 1 if stored[2] == 1 else 3)
     if None in stored:
-        raise UserError(f"{cfg.name} has images of several sizes: scale them to one, for instance --data.size=64.")
+        raise UserError(
+            f"{cfg.name} has images of several sizes: scale them to one, for instance --data.size=64."
+        )
     return stored
 
 
@@ -148,7 +187,9 @@ def _source(builder: Any, cfg: Stock, flag: str, split: str) -> Any:
         raise _unprepared(cfg) from error
     except ValueError as error:
         has = ", ".join(builder.info.splits)
-        raise UserError(f"{cfg.name} has no split {split!r}, it has {has}: set --data.{flag}.") from error
+        raise UserError(
+            f"{cfg.name} has no split {split!r}, it has {has}: set --data.{flag}."
+        ) from error
 
 
 def _read(example: dict[str, Any], cfg: Stock, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
@@ -156,5 +197,9 @@ def _read(example: dict[str, Any], cfg: Stock, shape: tuple[int, ...]) -> dict[s
     if cfg.size is not None:
         from PIL import Image
 
-        image = fit(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), cfg.size, shape[2] == 3)
+        image = fit(
+            Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image),
+            cfg.size,
+            shape[2] == 3,
+        )
     return {"image": image, "label": np.int32(example[cfg.label] if cfg.label else 0)}

@@ -42,7 +42,9 @@ class Records:
         """The first n records and the rest."""
         end = self.start + len(self)
         middle = self.start + n
-        return dataclasses.replace(self, stop=middle), dataclasses.replace(self, start=middle, stop=end)
+        return dataclasses.replace(self, stop=middle), dataclasses.replace(
+            self, start=middle, stop=end
+        )
 
     def rows(self, index: np.ndarray) -> dict[str, np.ndarray]:
         """Stacked records: {"image": [n, H, W, C], "label": [n]}, read only. The last few answers are kept."""
@@ -101,12 +103,19 @@ class _Ordered:
 
     def __getitem__(self, k: int) -> dict[str, np.ndarray]:
         step, j = divmod(k, self.part.stop - self.part.start)
-        i = indices(self.seed, self.first_step + step, len(self.records), self.batch)[self.part.start + j]
+        i = indices(self.seed, self.first_step + step, len(self.records), self.batch)[
+            self.part.start + j
+        ]
         return {"index": np.uint32(i), **self.records[i]}
 
 
 def stream(
-    records: Records, seed: int, first_step: int, batch: int, process: tuple[int, int] = (0, 1), threads: int = 0
+    records: Records,
+    seed: int,
+    first_step: int,
+    batch: int,
+    process: tuple[int, int] = (0, 1),
+    threads: int = 0,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Endless batches, the same bytes as `batch_at(arrays, seed, step, batch, process)` for step = first_step, ….
 
@@ -114,14 +123,18 @@ def stream(
     """
     part = share(batch, process)
     steps_per_epoch(len(records), batch)  # complains here rather than at the first batch
-    return _read(_Ordered(records, seed, first_step, batch, part), threads or 2 * (os.cpu_count() or 1))
+    return _read(
+        _Ordered(records, seed, first_step, batch, part), threads or 2 * (os.cpu_count() or 1)
+    )
 
 
 def _read(ordered: _Ordered, threads: int) -> Iterator[dict[str, np.ndarray]]:
     try:
         import grain
     except ImportError as error:
-        raise UserError(f"streaming needs grain ({error}): pip install grain, or --data.stream=false.") from error
+        raise UserError(
+            f"streaming needs grain ({error}): pip install grain, or --data.stream=false."
+        ) from error
     size = ordered.part.stop - ordered.part.start
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(2 * size, threads))
     batches = iter(grain.MapDataset.source(ordered).to_iter_dataset(options).batch(size))

@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.config import field
-from genjax.data.images import scatter
 from genjax.data.source import Source, hold_out
 from genjax.errors import UserError, at_least
+from genjax.pictures.draw import scatter
 
 
-class Mixture(NamedTuple):
+class Gaussians(NamedTuple):
     """Isotropic Gaussians of the plane; `classes` gives each its label (an arm of a spiral is one class)."""
 
     means: np.ndarray  # [K, 2]
@@ -30,27 +30,29 @@ class Mixture(NamedTuple):
     classes: np.ndarray  # [K] int32
 
 
-def log_prob(mixture: Mixture, x: jax.Array) -> jax.Array:
+def log_prob(mixture: Gaussians, x: jax.Array) -> jax.Array:
     """Exact log density in nats at x [B, 2] -> [B]."""
     distance = jnp.sum((x[:, None] - mixture.means) ** 2, -1)  # [B, K]
-    log_normal = -0.5 * distance / mixture.scales**2 - 2.0 * jnp.log(mixture.scales) - jnp.log(2.0 * jnp.pi)
+    log_normal = (
+        -0.5 * distance / mixture.scales**2 - 2.0 * jnp.log(mixture.scales) - jnp.log(2.0 * jnp.pi)
+    )
     return jax.nn.logsumexp(log_normal, axis=-1, b=mixture.weights)
 
 
-def draw(mixture: Mixture, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+def draw(mixture: Gaussians, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
     """n exact samples: points float32 [n, 2] and their labels int32 [n]."""
     k = rng.choice(len(mixture.weights), size=n, p=mixture.weights)
     x = mixture.means[k] + mixture.scales[k, None] * rng.standard_normal((n, 2))
     return x.astype(np.float32), mixture.classes[k]
 
 
-def _uniform(means: np.ndarray, scale: float, classes: np.ndarray) -> Mixture:
+def _uniform(means: np.ndarray, scale: float, classes: np.ndarray) -> Gaussians:
     k = len(means)
     if not len(means) or scale <= 0:
         raise UserError(
             f"a mixture needs at least one Gaussian and a scale above 0, got {len(means)} of scale {scale}."
         )
-    return Mixture(means, np.full(k, scale), np.full(k, 1.0 / k), classes.astype(np.int32))
+    return Gaussians(means, np.full(k, scale), np.full(k, 1.0 / k), classes.astype(np.int32))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,9 +63,13 @@ class Ring:
     radius: float = field(2.0, "radius of the circle")
     scale: float = field(0.1, "standard deviation of each")
 
-    def __call__(self) -> Mixture:
+    def __call__(self) -> Gaussians:
         angle = 2.0 * np.pi * np.arange(self.modes) / self.modes
-        return _uniform(self.radius * np.stack([np.cos(angle), np.sin(angle)], -1), self.scale, np.arange(self.modes))
+        return _uniform(
+            self.radius * np.stack([np.cos(angle), np.sin(angle)], -1),
+            self.scale,
+            np.arange(self.modes),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Grid:
     spacing: float = field(1.0, "distance of neighbours")
     scale: float = field(0.05, "standard deviation of each")
 
-    def __call__(self) -> Mixture:
+    def __call__(self) -> Gaussians:
         line = self.spacing * (np.arange(self.side) - (self.side - 1) / 2)
         means = np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 2)
         return _uniform(means, self.scale, np.arange(len(means)))
@@ -88,11 +94,13 @@ class Moons:
     radius: float = field(1.5, "radius of both half circles")
     scale: float = field(0.12, "standard deviation of each Gaussian")
 
-    def __call__(self) -> Mixture:
+    def __call__(self) -> Gaussians:
         angle = np.pi * (np.arange(self.knots) + 0.5) / self.knots
         arc = np.stack([np.cos(angle), np.sin(angle)], -1)
         upper = arc + np.array([-0.5, -0.25])
-        return _uniform(self.radius * np.concatenate([upper, -upper]), self.scale, np.repeat([0, 1], self.knots))
+        return _uniform(
+            self.radius * np.concatenate([upper, -upper]), self.scale, np.repeat([0, 1], self.knots)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,11 +113,17 @@ class Spiral:
     knots: int = field(96, "Gaussians along each arm")
     scale: float = field(0.08, "standard deviation of each Gaussian")
 
-    def __call__(self) -> Mixture:
-        t = np.sqrt((np.arange(self.knots) + 0.5) / self.knots)  # the square root spaces them about evenly
-        angle = 2.0 * np.pi * (self.turns * t + np.arange(self.arms)[:, None] / self.arms)  # [arms, knots]
+    def __call__(self) -> Gaussians:
+        t = np.sqrt(
+            (np.arange(self.knots) + 0.5) / self.knots
+        )  # the square root spaces them about evenly
+        angle = (
+            2.0 * np.pi * (self.turns * t + np.arange(self.arms)[:, None] / self.arms)
+        )  # [arms, knots]
         means = self.radius * t[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
-        return _uniform(means.reshape(-1, 2), self.scale, np.repeat(np.arange(self.arms), self.knots))
+        return _uniform(
+            means.reshape(-1, 2), self.scale, np.repeat(np.arange(self.arms), self.knots)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,8 +140,10 @@ class Toy:
         """Draws the points: {"image": float32 [N, 2], "label": int32 [N]}; UserError for sizes below 1."""
         at_least(1, data__train=self.train, data__test=self.test)
         mixture = self.mixture()
-        splits = [draw(mixture, np.random.Generator(np.random.Philox(key=[self.seed, i])), n)
-                  for i, n in enumerate((self.train, self.test))]  # fmt: skip
+        splits = [
+            draw(mixture, np.random.Generator(np.random.Philox(key=[self.seed, i])), n)
+            for i, n in enumerate((self.train, self.test))
+        ]
         train, test = ({"image": x, "label": y} for x, y in splits)
         train, valid = hold_out(train, self.valid)
         classes = int(mixture.classes.max()) + 1

@@ -22,7 +22,6 @@ import numpy as np
 
 from genjax.config import field
 from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_normal, single
-from genjax.data.images import signed, unsigned
 from genjax.diffusion.labels import check_labels, one_hot
 from genjax.diffusion.paths import over
 from genjax.diffusion.times import LogNormal, strata, unplaced
@@ -30,8 +29,11 @@ from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least
 from genjax.nets import DiT
 from genjax.optim import Adam
+from genjax.pictures.draw import signed, unsigned
 
-LEAST = 1e-4  # the noise level below which the net's clock stands still: it has no say there, c_out ~ t
+LEAST = (
+    1e-4  # the noise level below which the net's clock stands still: it has no say there, c_out ~ t
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,9 @@ class SNR:
 class Consistency:
     """Config of the algorithm; called with a `Spec` it becomes one."""
 
-    net: nn.Module = field(DiT(frequency=2.0), "net(x, clock ln(t) / 4, label, out); see MeanFlow.net")
+    net: nn.Module = field(
+        DiT(frequency=2.0), "net(x, clock ln(t) / 4, label, out); see MeanFlow.net"
+    )
     time: LogNormal = field(LogNormal(-1.1, 2.0), "the noise levels t of training")
     std: float = field(0.5, "standard deviation of the data")
     q: float = field(2.0, "factor by which t - r shrinks from stage to stage")
@@ -62,19 +66,25 @@ class Consistency:
     k: float = field(8.0, "how much wider t - r is near the data")
     b: float = field(1.0, "how fast that fades with the noise level")
     weight: Gap | SNR = field(Gap(), "of the pair of noise levels")
-    huber: float = field(0.00054, "constant of the pseudo-Huber error, c / sqrt(dimensions) (arXiv:2310.14189)")
+    huber: float = field(
+        0.00054, "constant of the pseudo-Huber error, c / sqrt(dimensions) (arXiv:2310.14189)"
+    )
     conditional: bool = field(False, "give the net the label")
     steps: int = field(1, "steps of sampling", execution=True)
     most: float = field(80.0, "noise level of the first step of sampling", execution=True)
     last: float = field(0.821, "noise level of the last of several steps", execution=True)
     optimiser: Adam = field(Adam(2e-4), "of the net")
-    ema: Decay | Power = field(Decay(0.999), "average of the weights that evaluation and samples use")
+    ema: Decay | Power = field(
+        Decay(0.999), "average of the weights that evaluation and samples use"
+    )
 
     def __call__(self, spec: Spec) -> Algorithm:
         return algorithm(self, spec)
 
 
-def consistency(params: dict, x: jax.Array, t: jax.Array, label: jax.Array | None, cfg: Consistency) -> jax.Array:
+def consistency(
+    params: dict, x: jax.Array, t: jax.Array, label: jax.Array | None, cfg: Consistency
+) -> jax.Array:
     """f(x, t), [B, *shape]: where the flow through x at noise level t [B] starts; f(x, 0) = x exactly."""
     total = t**2 + cfg.std**2
     skip, out, scale = cfg.std**2 / total, cfg.std * t * jax.lax.rsqrt(total), jax.lax.rsqrt(total)
@@ -90,13 +100,17 @@ def nearer(t: jax.Array, step: jax.Array, cfg: Consistency, spec: Spec) -> jax.A
     return t * jnp.maximum(0.0, 1.0 - share)
 
 
-def difference(params: dict, x: jax.Array, eps: jax.Array, r: jax.Array, t: jax.Array, label, cfg: Consistency):
+def difference(
+    params: dict, x: jax.Array, eps: jax.Array, r: jax.Array, t: jax.Array, label, cfg: Consistency
+):
     """f(x_t, t) - f(x_r, r) with the same noise in both and no gradient through the second, [B, *shape]."""
     teacher = consistency(jax.lax.stop_gradient(params), x + over(r, x) * eps, r, label, cfg)
     return consistency(params, x + over(t, x) * eps, t, label, cfg) - teacher
 
 
-def loss(params: dict, key: jax.Array, batch: Batch, step: jax.Array, cfg: Consistency, spec: Spec) -> Parts:
+def loss(
+    params: dict, key: jax.Array, batch: Batch, step: jax.Array, cfg: Consistency, spec: Spec
+) -> Parts:
     """The weighted loss, and "error" = mean |f(x_t, t) - f(x_r, r)|² a dimension, each [B].
 
     Neither falls steadily: each stage asks for more than the one before.
@@ -136,14 +150,18 @@ def check(cfg: Consistency, spec: Spec) -> None:
         if getattr(cfg, name) <= 0.0:
             raise UserError(f"--algorithm.{name}={getattr(cfg, name)} must be above 0.")
     if cfg.q <= 1.0:
-        raise UserError(f"--algorithm.q={cfg.q} must be above 1, or r never closes in on t: 2 is usual.")
+        raise UserError(
+            f"--algorithm.q={cfg.q} must be above 1, or r never closes in on t: 2 is usual."
+        )
     if cfg.q**-cfg.stages < 1e-6:
         raise UserError(
             f"--algorithm.stages={cfg.stages} with q={cfg.q} brings r nearer to t than float32 can tell: use fewer, 8 "
             "are usual."
         )
     if cfg.most <= cfg.last:
-        raise UserError(f"--algorithm.most={cfg.most} must be above --algorithm.last={cfg.last}: sampling goes down.")
+        raise UserError(
+            f"--algorithm.most={cfg.most} must be above --algorithm.last={cfg.last}: sampling goes down."
+        )
 
 
 def algorithm(cfg: Consistency, spec: Spec) -> Algorithm:
@@ -152,7 +170,11 @@ def algorithm(cfg: Consistency, spec: Spec) -> Algorithm:
 
     def init_params(key, batch):
         x = signed(batch["image"])
-        return {"net": cfg.net.init(key, x, jnp.ones(len(x)), one_hot(batch, cfg, spec), spec.shape)["params"]}
+        return {
+            "net": cfg.net.init(key, x, jnp.ones(len(x)), one_hot(batch, cfg, spec), spec.shape)[
+                "params"
+            ]
+        }
 
     init, step = single(
         init_params,
@@ -165,4 +187,9 @@ def algorithm(cfg: Consistency, spec: Spec) -> Algorithm:
     def evaluate(key: jax.Array, state: State, batch: Batch) -> Parts:
         return loss(averaged(state), key, unplaced(batch), state.step, cfg, spec)
 
-    return Algorithm(init, step, evaluate, lambda key, state, given: sample(averaged(state), key, given, cfg, spec))
+    return Algorithm(
+        init,
+        step,
+        evaluate,
+        lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
+    )

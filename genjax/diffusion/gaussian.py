@@ -17,9 +17,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.config import field
-from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_keys, example_normal, single
-from genjax.data.corruptions import Projection
-from genjax.data.images import signed, unsigned
+from genjax.core import (
+    Algorithm,
+    Batch,
+    Parts,
+    Spec,
+    State,
+    averaged,
+    example_keys,
+    example_normal,
+    single,
+)
+from genjax.corruptions import Projection
 from genjax.diffusion import samplers, schedules, times
 from genjax.diffusion.guidance import Guidance, Keep, Threshold
 from genjax.diffusion.labels import check_labels, one_hot
@@ -28,6 +37,7 @@ from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least
 from genjax.nets import DiT
 from genjax.optim import Adam
+from genjax.pictures.draw import signed, unsigned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,24 +66,38 @@ class Diffusion:
     path: Path = field(Linear(), "alpha(t) and sigma(t)")
     time: times.Law = field(times.LogitNormal(), "the noise levels of training")
     predict: Prediction = field(Velocity(), "what the net says")
-    target: Prediction | None = field(None, "what the error is measured on; None = on what the net says")
+    target: Prediction | None = field(
+        None, "what the error is measured on; None = on what the net says"
+    )
     weight: One | MinSNR = field(One(), "of the noise levels")
-    std: float = field(0.5, "standard deviation of the data, to scale the net's input to unit variance")
+    std: float = field(
+        0.5, "standard deviation of the data, to scale the net's input to unit variance"
+    )
     conditional: bool = field(False, "give the net the label")
-    drop: float = field(0.1, "share of training examples whose label is hidden, for classifier-free guidance")
-    given: Projection | None = field(None, "the net sees this degraded version of x too; sample needs an image")
+    drop: float = field(
+        0.1, "share of training examples whose label is hidden, for classifier-free guidance"
+    )
+    given: Projection | None = field(
+        None, "the net sees this degraded version of x too; sample needs an image"
+    )
     sampler: samplers.Sampler = field(samplers.Heun(), "how samples are drawn", execution=True)
-    schedule: schedules.Schedule = field(schedules.Times(), "the noise levels of sampling", execution=True)
+    schedule: schedules.Schedule = field(
+        schedules.Times(), "the noise levels of sampling", execution=True
+    )
     guidance: Guidance = field(Guidance(), "of the label against none", execution=True)
     threshold: Threshold = field(Keep(), "of the denoised image", execution=True)
     optimiser: Adam = field(Adam(2e-4), "of the net")
-    ema: Decay | Power = field(Decay(0.999), "average of the weights that evaluation and samples use")
+    ema: Decay | Power = field(
+        Decay(0.999), "average of the weights that evaluation and samples use"
+    )
 
     def __call__(self, spec: Spec) -> Algorithm:
         return algorithm(self, spec)
 
 
-def apply(params: dict, z: jax.Array, t: jax.Array, label, image, cfg: Diffusion, spec: Spec) -> jax.Array:
+def apply(
+    params: dict, z: jax.Array, t: jax.Array, label, image, cfg: Diffusion, spec: Spec
+) -> jax.Array:
     """The net's output [B, *shape] at z [B, *shape], t [B]; its input has unit variance (c_in of EDM, for any path)."""
     scale = jax.lax.rsqrt((cfg.std * cfg.path.alpha(t)) ** 2 + cfg.path.sigma(t) ** 2)
     seen = over(scale, z) * z
@@ -81,7 +105,9 @@ def apply(params: dict, z: jax.Array, t: jax.Array, label, image, cfg: Diffusion
     return cfg.net.apply({"params": params["net"]}, seen, cfg.path.clock(t), label, spec.shape)
 
 
-def _loss(params: dict, key: jax.Array, u: jax.Array, label, batch: Batch, cfg: Diffusion, spec: Spec) -> Parts:
+def _loss(
+    params: dict, key: jax.Array, u: jax.Array, label, batch: Batch, cfg: Diffusion, spec: Spec
+) -> Parts:
     x, t = signed(batch["image"]), cfg.time(u)
     eps = example_normal(key, batch["index"], spec.shape)
     z = over(cfg.path.alpha(t), x) * x + over(cfg.path.sigma(t), x) * eps
@@ -112,7 +138,9 @@ def evaluate(params: dict, key: jax.Array, batch: Batch, cfg: Diffusion, spec: S
     return _loss(params, noise, u, one_hot(batch, cfg, spec), batch, cfg, spec)
 
 
-def denoiser(params: dict, label: jax.Array | None, cfg: Diffusion, spec: Spec, image=None) -> samplers.Denoiser:
+def denoiser(
+    params: dict, label: jax.Array | None, cfg: Diffusion, spec: Spec, image=None
+) -> samplers.Denoiser:
     """D(x, sigma) = E[data | data + sigma eps = x] as the net has it, in coordinates x = z / alpha.
 
     label is [B, classes] (zeros: no label) or None; image [B, *shape], signed, for a net that is `given` one: the net
@@ -127,7 +155,9 @@ def denoiser(params: dict, label: jax.Array | None, cfg: Diffusion, spec: Spec, 
     return denoise
 
 
-def guided(params: dict, given: Batch, cfg: Diffusion, spec: Spec, weak: dict | None = None) -> samplers.Denoiser:
+def guided(
+    params: dict, given: Batch, cfg: Diffusion, spec: Spec, weak: dict | None = None
+) -> samplers.Denoiser:
     """The denoiser that samples are drawn with: guided, then thresholded.
 
     The weak model of the guidance is the same net without label or, where `weak` parameters are given, that net with
@@ -142,11 +172,21 @@ def guided(params: dict, given: Batch, cfg: Diffusion, spec: Spec, weak: dict | 
 
 
 def sample(
-    params: dict, key: jax.Array, given: Batch, cfg: Diffusion, spec: Spec, weak: dict | None = None, watch=None
+    params: dict,
+    key: jax.Array,
+    given: Batch,
+    cfg: Diffusion,
+    spec: Spec,
+    weak: dict | None = None,
+    watch=None,
 ) -> jax.Array:
     """Samples [B, *shape], number i a function of (key, given["index"][i]); `watch`: see `samplers.walk`."""
     x, sigmas, noise = start(key, given["index"], cfg, spec)
-    return unsigned(samplers.sample(cfg.sampler, guided(params, given, cfg, spec, weak), x, sigmas, noise, watch=watch))
+    return unsigned(
+        samplers.sample(
+            cfg.sampler, guided(params, given, cfg, spec, weak), x, sigmas, noise, watch=watch
+        )
+    )
 
 
 def start(key: jax.Array, index: jax.Array, cfg: Diffusion, spec: Spec):
@@ -181,7 +221,9 @@ def check(cfg: Diffusion, spec: Spec) -> None:
             "--algorithm.guidance needs a model that was trained without labels too: use --algorithm.drop=0.1."
         )
     if cfg.drop > 1.0 or cfg.std <= 0:
-        raise UserError(f"--algorithm.drop={cfg.drop} must be at most 1, --algorithm.std={cfg.std} above 0.")
+        raise UserError(
+            f"--algorithm.drop={cfg.drop} must be at most 1, --algorithm.std={cfg.std} above 0."
+        )
 
 
 def algorithm(cfg: Diffusion, spec: Spec) -> Algorithm:
@@ -204,4 +246,9 @@ def algorithm(cfg: Diffusion, spec: Spec) -> Algorithm:
     def evaluation(key: jax.Array, state: State, batch: Batch) -> Parts:
         return evaluate(averaged(state), key, batch, cfg, spec)
 
-    return Algorithm(init, step, evaluation, lambda key, state, given: sample(averaged(state), key, given, cfg, spec))
+    return Algorithm(
+        init,
+        step,
+        evaluation,
+        lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
+    )

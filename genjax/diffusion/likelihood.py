@@ -25,7 +25,9 @@ from genjax.diffusion.samplers import Denoiser
 class Exact:
     """tr dD/dx by d derivatives: for few dimensions."""
 
-    def __call__(self, denoiser: Denoiser, x: jax.Array, sigma: jax.Array, key: jax.Array, index: jax.Array):
+    def __call__(
+        self, denoiser: Denoiser, x: jax.Array, sigma: jax.Array, key: jax.Array, index: jax.Array
+    ):
         flat = x.reshape(len(x), -1)
 
         def along(direction):
@@ -41,8 +43,12 @@ class Exact:
 class Hutchinson:
     """tr dD/dx = E v' (dD/dx) v with one random sign vector v per example, the same at all levels (Hutchinson 1989)."""
 
-    def __call__(self, denoiser: Denoiser, x: jax.Array, sigma: jax.Array, key: jax.Array, index: jax.Array):
-        v = jax.vmap(lambda k: jax.random.rademacher(k, x.shape[1:], x.dtype))(example_keys(key, index))
+    def __call__(
+        self, denoiser: Denoiser, x: jax.Array, sigma: jax.Array, key: jax.Array, index: jax.Array
+    ):
+        v = jax.vmap(lambda k: jax.random.rademacher(k, x.shape[1:], x.dtype))(
+            example_keys(key, index)
+        )
         denoised, change = jax.jvp(lambda x: denoiser(x, sigma), (x,), (v,))
         return denoised, jnp.sum((change * v).reshape(len(x), -1), -1)
 
@@ -55,10 +61,14 @@ class Flow:
     high: float = field(80.0, "greatest noise level, where the data are taken for a Gaussian")
     std: float = field(0.5, "standard deviation of the data")
     trace: Exact | Hutchinson = field(Hutchinson(), "of the denoiser's derivative")
-    tolerance: float = field(1e-4, "relative and absolute, of y and of the log-determinant per dimension")
+    tolerance: float = field(
+        1e-4, "relative and absolute, of y and of the log-determinant per dimension"
+    )
     most: int = field(2000, "steps of the solver before it gives up with an error")
 
-    def __call__(self, denoiser: Denoiser, x: jax.Array, key: jax.Array, index: jax.Array) -> jax.Array:
+    def __call__(
+        self, denoiser: Denoiser, x: jax.Array, key: jax.Array, index: jax.Array
+    ) -> jax.Array:
         """log p(x), nats, [B]; x [B, ...] in the units in which the denoiser works; index [B] numbers the examples."""
         d = math.prod(x.shape[1:])
 
@@ -83,13 +93,17 @@ class Flow:
         )
         y, change = jax.tree.map(lambda v: v[-1], solution.ys)
         last = y.reshape(len(x), -1)  # N(0, 1) in these coordinates
-        log_last = -0.5 * jnp.sum(last**2, -1) - d * (0.5 * math.log(2 * math.pi) + jnp.log(scale(end)))
+        log_last = -0.5 * jnp.sum(last**2, -1) - d * (
+            0.5 * math.log(2 * math.pi) + jnp.log(scale(end))
+        )
         return log_last + d * (end - start + change)
 
 
 def dequantised(image: jax.Array, key: jax.Array, index: jax.Array) -> jax.Array:
     """Bytes [B, H, W, C] -> `signed` images with uniform noise of one grey level around them, 2 / 255 wide."""
-    u = jax.vmap(lambda k: jax.random.uniform(k, image.shape[1:], minval=-0.5, maxval=0.5))(example_keys(key, index))
+    u = jax.vmap(lambda k: jax.random.uniform(k, image.shape[1:], minval=-0.5, maxval=0.5))(
+        example_keys(key, index)
+    )
     return 2.0 * (image.astype(jnp.float32) + u) / 255.0 - 1.0
 
 

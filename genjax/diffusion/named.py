@@ -27,7 +27,7 @@ from genjax.diffusion.paths import (
 # Ho et al. 2020, arXiv:2006.11239: L_simple, 1000 discrete times, ancestral sampling of clipped images
 DDPM = Diffusion(
     path=LinearBeta(),
-    time=times.Grid(1000),
+    time=times.Discrete(1000),
     predict=Eps(),
     std=1.0,
     sampler=samplers.DDPM(),
@@ -38,7 +38,7 @@ DDPM = Diffusion(
 # Nichol & Dhariwal 2021, arXiv:2102.09672: the same on the cosine schedule, whose last time has no signal
 DDPM_COSINE = Diffusion(
     path=CosineBeta(),
-    time=times.Grid(1000),
+    time=times.Discrete(1000),
     predict=Eps(),
     std=1.0,
     sampler=samplers.DDPM(),
@@ -87,4 +87,11 @@ JIT = Diffusion(
     schedule=schedules.Times(steps=25),
 )
 
-ALL = {"ddpm": DDPM, "ddpm_cosine": DDPM_COSINE, "v": V_PREDICTION, "edm": EDM, "flow": FLOW, "jit": JIT}
+ALL = {
+    "ddpm": DDPM,
+    "ddpm_cosine": DDPM_COSINE,
+    "v": V_PREDICTION,
+    "edm": EDM,
+    "flow": FLOW,
+    "jit": JIT,
+}

@@ -18,8 +18,17 @@ import jax
 import jax.numpy as jnp
 
 from genjax.config import field
-from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_keys, example_normal, single
-from genjax.data.images import signed, unsigned
+from genjax.core import (
+    Algorithm,
+    Batch,
+    Parts,
+    Spec,
+    State,
+    averaged,
+    example_keys,
+    example_normal,
+    single,
+)
 from genjax.diffusion.labels import check_labels, one_hot
 from genjax.diffusion.paths import over
 from genjax.diffusion.times import LogitNormal, Uniform, strata, unplaced
@@ -27,6 +36,7 @@ from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least
 from genjax.nets import DiT
 from genjax.optim import Adam
+from genjax.pictures.draw import signed, unsigned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,30 +44,45 @@ class MeanFlow:
     """Config of the algorithm; called with a `Spec` it becomes one."""
 
     net: nn.Module = field(
-        DiT(frequency=2.0), "u: net(z, clocks (t, t - r), label, out), of low frequency: training uses du/dt"
+        DiT(frequency=2.0),
+        "u: net(z, clocks (t, t - r), label, out), of low frequency: training uses du/dt",
     )
-    time: LogitNormal | Uniform = field(LogitNormal(-0.4, 1.0), "t and r: the greater and the lesser of two draws")
-    share: float = field(0.25, "share of the examples with r != t; the others train plain flow matching")
+    time: LogitNormal | Uniform = field(
+        LogitNormal(-0.4, 1.0), "t and r: the greater and the lesser of two draws"
+    )
+    share: float = field(
+        0.25, "share of the examples with r != t; the others train plain flow matching"
+    )
     p: float = field(1.0, "power of the adaptive weight 1 / (|error|² + c)^p; 0 = squared error")
     c: float = field(1e-3, "constant of the adaptive weight")
     conditional: bool = field(False, "give the net the label")
     drop: float = field(0.1, "share of training examples whose label is hidden")
     omega: float = field(1.0, "guidance built into what is learned, 1 = none")
-    kappa: float = field(0.0, "share of the net's own conditional velocity in it: the scale is omega / (1 - kappa)")
+    kappa: float = field(
+        0.0, "share of the net's own conditional velocity in it: the scale is omega / (1 - kappa)"
+    )
     steps: int = field(1, "steps of sampling", execution=True)
     optimiser: Adam = field(Adam(2e-4), "of the net")
-    ema: Decay | Power = field(Decay(0.999), "average of the weights that evaluation and samples use")
+    ema: Decay | Power = field(
+        Decay(0.999), "average of the weights that evaluation and samples use"
+    )
 
     def __call__(self, spec: Spec) -> Algorithm:
         return algorithm(self, spec)
 
 
-def average_velocity(params: dict, z: jax.Array, r: jax.Array, t: jax.Array, label, cfg: MeanFlow) -> jax.Array:
+def average_velocity(
+    params: dict, z: jax.Array, r: jax.Array, t: jax.Array, label, cfg: MeanFlow
+) -> jax.Array:
     """u(z, r, t) as the net has it, [B, *shape]; r, t [B], label one-hot or None. At r = t it is the velocity."""
-    return cfg.net.apply({"params": params["net"]}, z, jnp.stack([t, t - r], -1), label, z.shape[1:])
+    return cfg.net.apply(
+        {"params": params["net"]}, z, jnp.stack([t, t - r], -1), label, z.shape[1:]
+    )
 
 
-def derivative(params: dict, z: jax.Array, r: jax.Array, t: jax.Array, v: jax.Array, label, cfg: MeanFlow):
+def derivative(
+    params: dict, z: jax.Array, r: jax.Array, t: jax.Array, v: jax.Array, label, cfg: MeanFlow
+):
     """(u, du/dt) at (z, r, t), each [B, *shape]: the total derivative along dz/dt = v with r fixed."""
 
     def u(z, r, t):
@@ -66,20 +91,35 @@ def derivative(params: dict, z: jax.Array, r: jax.Array, t: jax.Array, v: jax.Ar
     return jax.jvp(u, (z, r, t), (v, jnp.zeros_like(r), jnp.ones_like(t)))
 
 
-def guided(params: dict, z: jax.Array, t: jax.Array, v: jax.Array, label, cfg: MeanFlow) -> jax.Array:
+def guided(
+    params: dict, z: jax.Array, t: jax.Array, v: jax.Array, label, cfg: MeanFlow
+) -> jax.Array:
     """omega v + kappa u(z, t, t | label) + (1 - omega - kappa) u(z, t, t | none), no gradient (sec. 4.2, app. B.1)."""
     if cfg.omega == 1.0 and cfg.kappa == 0.0:
         return v
     own = average_velocity(params, z, t, t, label, cfg) if cfg.kappa else 0.0
     none = average_velocity(params, z, t, t, jnp.zeros_like(label), cfg)
-    return jax.lax.stop_gradient(cfg.omega * v + cfg.kappa * own + (1.0 - cfg.omega - cfg.kappa) * none)
+    return jax.lax.stop_gradient(
+        cfg.omega * v + cfg.kappa * own + (1.0 - cfg.omega - cfg.kappa) * none
+    )
 
 
-def residual(params: dict, x: jax.Array, eps: jax.Array, r: jax.Array, t: jax.Array, label, shown, cfg: MeanFlow):
+def residual(
+    params: dict,
+    x: jax.Array,
+    eps: jax.Array,
+    r: jax.Array,
+    t: jax.Array,
+    label,
+    shown,
+    cfg: MeanFlow,
+):
     """u - u_target, [B, *shape], with a gradient through u alone; x in [-1, 1], `shown` [B]: label not hidden."""
     z, v = over(1.0 - t, x) * x + over(t, x) * eps, eps - x
     if label is not None:
-        v = jnp.where(over(shown, x), guided(params, z, t, v, label, cfg), v)  # no guidance towards no label
+        v = jnp.where(
+            over(shown, x), guided(params, z, t, v, label, cfg), v
+        )  # no guidance towards no label
         label = label * shown[:, None]
     u, du = derivative(params, z, r, t, v, label, cfg)
     return u - jax.lax.stop_gradient(v - over(t - r, x) * du)
@@ -95,7 +135,9 @@ def clocks(key: jax.Array, batch: Batch, cfg: MeanFlow) -> tuple[jax.Array, jax.
 
 def _uniform(key: jax.Array, batch: Batch) -> jax.Array:
     least = jnp.finfo(jnp.float32).eps  # of 0 a time law may make minus infinity
-    return jax.vmap(lambda k: jax.random.uniform(k, minval=least))(example_keys(key, batch["index"]))
+    return jax.vmap(lambda k: jax.random.uniform(k, minval=least))(
+        example_keys(key, batch["index"])
+    )
 
 
 def _weighted(delta: jax.Array, cfg: MeanFlow) -> Parts:
@@ -148,14 +190,26 @@ def check(cfg: MeanFlow, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
     check_labels(cfg, spec)
     at_least(1, algorithm__steps=cfg.steps)
-    at_least(0, algorithm__drop=cfg.drop, algorithm__share=cfg.share, algorithm__p=cfg.p, algorithm__kappa=cfg.kappa)
+    at_least(
+        0,
+        algorithm__drop=cfg.drop,
+        algorithm__share=cfg.share,
+        algorithm__p=cfg.p,
+        algorithm__kappa=cfg.kappa,
+    )
     for name in ("drop", "share"):
         if getattr(cfg, name) > 1.0:
-            raise UserError(f"--algorithm.{name}={getattr(cfg, name)} must be at most 1: it is a share.")
+            raise UserError(
+                f"--algorithm.{name}={getattr(cfg, name)} must be at most 1: it is a share."
+            )
     if cfg.kappa >= 1.0:
-        raise UserError(f"--algorithm.kappa={cfg.kappa} must be below 1: the scale is omega / (1 - kappa).")
+        raise UserError(
+            f"--algorithm.kappa={cfg.kappa} must be below 1: the scale is omega / (1 - kappa)."
+        )
     if cfg.c <= 0.0:
-        raise UserError(f"--algorithm.c={cfg.c} must be above 0, or the weight of a perfect example is infinite.")
+        raise UserError(
+            f"--algorithm.c={cfg.c} must be above 0, or the weight of a perfect example is infinite."
+        )
     if (cfg.omega, cfg.kappa) != (1.0, 0.0) and not (cfg.conditional and cfg.drop):
         raise UserError(
             f"--algorithm.omega={cfg.omega} and kappa={cfg.kappa} guide by the label against none: use "
@@ -169,7 +223,11 @@ def algorithm(cfg: MeanFlow, spec: Spec) -> Algorithm:
 
     def init_params(key, batch):
         x = signed(batch["image"])
-        return {"net": cfg.net.init(key, x, jnp.ones((len(x), 2)), one_hot(batch, cfg, spec), spec.shape)["params"]}
+        return {
+            "net": cfg.net.init(
+                key, x, jnp.ones((len(x), 2)), one_hot(batch, cfg, spec), spec.shape
+            )["params"]
+        }
 
     init, step = single(
         init_params,
@@ -182,4 +240,9 @@ def algorithm(cfg: MeanFlow, spec: Spec) -> Algorithm:
     def evaluation(key: jax.Array, state: State, batch: Batch) -> Parts:
         return evaluate(averaged(state), key, batch, cfg, spec)
 
-    return Algorithm(init, step, evaluation, lambda key, state, given: sample(averaged(state), key, given, cfg, spec))
+    return Algorithm(
+        init,
+        step,
+        evaluation,
+        lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
+    )

@@ -67,8 +67,12 @@ class LinearBeta:
         return jnp.sqrt(-jnp.expm1(2.0 * self._log_alpha(t)))
 
     def time(self, ratio: jax.Array) -> jax.Array:
-        total = jnp.log1p(ratio**2)  # = -2 ln alpha, a quadratic in t; its root without cancellation
-        return 2.0 * total / (self.low + jnp.sqrt(self.low**2 + 2.0 * (self.high - self.low) * total))
+        total = jnp.log1p(
+            ratio**2
+        )  # = -2 ln alpha, a quadratic in t; its root without cancellation
+        return (
+            2.0 * total / (self.low + jnp.sqrt(self.low**2 + 2.0 * (self.high - self.low) * total))
+        )
 
     def clock(self, t: jax.Array) -> jax.Array:
         return t
@@ -196,7 +200,9 @@ def combine(what: Prediction, path: Path, t: jax.Array, x: jax.Array, eps: jax.A
     return over(a, x) * x + over(b, x) * eps
 
 
-def solve(what: Prediction, path: Path, t: jax.Array, z: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+def solve(
+    what: Prediction, path: Path, t: jax.Array, z: jax.Array, y: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """(x, eps) from z = alpha x + sigma eps and y = a x + b eps; t [B], z and y [B, ...]."""
     alpha, sigma, (a, b) = path.alpha(t), path.sigma(t), what.coefficients(path, t)
     det = alpha * b - sigma * a

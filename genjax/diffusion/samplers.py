@@ -40,7 +40,9 @@ class Heun:
     For levels that fall by less than a factor of about three a step, as Karras's do; see `FlowHeun` for others.
     """
 
-    churn: float = field(0.0, "gamma: share by which the level is raised first; EDM's min(S_churn / N, sqrt(2) - 1)")
+    churn: float = field(
+        0.0, "gamma: share by which the level is raised first; EDM's min(S_churn / N, sqrt(2) - 1)"
+    )
     low: float = field(0.0, "S_tmin: least level at which noise is added")
     high: float = field(float("inf"), "S_tmax: greatest level at which noise is added")
     noise: float = field(1.0, "S_noise: scale of the noise that is added")
@@ -129,7 +131,9 @@ class DPMSolver2M:
         older, sigma, after = levels
         denoised = denoiser(x, sigma)
         h, h_before = jnp.log(sigma / after), jnp.log(older / sigma)
-        slope = jnp.where(h_before > 0, h / (2.0 * jnp.maximum(h_before, 1e-12)), 0.0)  # 1 / (2 r); first step: none
+        slope = jnp.where(
+            h_before > 0, h / (2.0 * jnp.maximum(h_before, 1e-12)), 0.0
+        )  # 1 / (2 r); first step: none
         extrapolated = denoised + slope * (denoised - before)
         return after / sigma * x - jnp.expm1(-h) * extrapolated, denoised
 
@@ -166,14 +170,26 @@ def walk(
     return x, path
 
 
-def sample(sampler: Sampler, denoiser: Denoiser, x, sigmas, noise, keep: bool = False, watch: Callable | None = None):
+def sample(
+    sampler: Sampler,
+    denoiser: Denoiser,
+    x,
+    sigmas,
+    noise,
+    keep: bool = False,
+    watch: Callable | None = None,
+):
     """Data [B, ...] from x = sigmas[0] eps: the walk down, then the denoiser at the last level; len(sigmas) steps.
 
     With `keep`: the noisy and the denoised x of every step, each [n, B, ...]; the last denoised one is the sample.
     """
     x, path = walk(sampler, denoiser, x, sigmas, noise, keep, watch)
     last = denoiser(x, sigmas[-1])
-    return tuple(jnp.concatenate([all_, v[None]]) for all_, v in zip(path, (x, last), strict=True)) if keep else last
+    return (
+        tuple(jnp.concatenate([all_, v[None]]) for all_, v in zip(path, (x, last), strict=True))
+        if keep
+        else last
+    )
 
 
 def still(x: jax.Array) -> Callable[[jax.Array], jax.Array]:

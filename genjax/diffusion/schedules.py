@@ -36,7 +36,9 @@ class Times:
     """Even steps in the path's time from `first` to 0; shift > 1 stays longer at noise (arXiv:2403.03206, eq. 23)."""
 
     steps: int = field(50, "denoising steps")
-    first: float = field(0.999, "time to start from; 1 is pure noise, where sigma / alpha of some paths is infinite")
+    first: float = field(
+        0.999, "time to start from; 1 is pure noise, where sigma / alpha of some paths is infinite"
+    )
     shift: float = field(1.0, "t -> shift t / (1 + (shift - 1) t)")
 
     def __call__(self, path: Path) -> jax.Array:

@@ -45,7 +45,7 @@ class Uniform:
 
 
 @dataclasses.dataclass(frozen=True)
-class Grid:
+class Discrete:
     """t uniform on {1/n, 2/n, …, 1}: the discrete times of DDPM (arXiv:2006.11239)."""
 
     n: int = field(1000, "number of times")
@@ -80,4 +80,4 @@ class LogNormal:
         return jnp.exp(self.mean + self.std * jax.scipy.special.ndtri(u))
 
 
-Law = Uniform | Grid | LogitNormal | LogNormal
+Law = Uniform | Discrete | LogitNormal | LogNormal

@@ -25,7 +25,6 @@ import jax.numpy as jnp
 
 from genjax.config import field
 from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_normal, single
-from genjax.data.images import signed, unsigned
 from genjax.diffusion import samplers
 from genjax.diffusion.labels import check_labels, one_hot
 from genjax.diffusion.paths import over
@@ -34,16 +33,22 @@ from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least
 from genjax.nets import UNet
 from genjax.optim import Adam
+from genjax.pictures.draw import signed, unsigned
 
 LEVELS = 256  # grey values of a pixel
-WAVES = (0.5, 1.0)  # turns of the Fourier features a grey level: n = 7 and 8 of the paper's sin(2^n pi z) (sec. 3.4)
+WAVES = (
+    0.5,
+    1.0,
+)  # turns of the Fourier features a grey level: n = 7 and 8 of the paper's sin(2^n pi z) (sec. 3.4)
 
 
 @dataclasses.dataclass(frozen=True)
-class Linear:
+class LinearGamma:
     """gamma is a straight line between its ends."""
 
-    gamma_min: float = field(-13.3, "-ln SNR of the least noise, at t = 0; where it starts if learned")
+    gamma_min: float = field(
+        -13.3, "-ln SNR of the least noise, at t = 0; where it starts if learned"
+    )
     gamma_max: float = field(5.0, "-ln SNR of the most noise, at t = 1; where it starts if learned")
     learn_ends: bool = field(True, "the ends minimise the bound; false = they stay")
 
@@ -56,36 +61,52 @@ class Linear:
 
 
 @dataclasses.dataclass(frozen=True)
-class Monotone:
+class MonotoneGamma:
     """gamma is a monotone net between its ends: t plus sigmoids of t, all weights positive (app. H)."""
 
-    gamma_min: float = field(-13.3, "-ln SNR of the least noise, at t = 0; where it starts if learned")
+    gamma_min: float = field(
+        -13.3, "-ln SNR of the least noise, at t = 0; where it starts if learned"
+    )
     gamma_max: float = field(5.0, "-ln SNR of the most noise, at t = 1; where it starts if learned")
     learn_ends: bool = field(True, "the ends minimise the bound; false = they stay")
     hidden: int = field(1024, "sigmoids")
-    slope: float = field(8.0, "of the sigmoids at the start, where their centres are spread over [0, 1]")
+    slope: float = field(
+        8.0, "of the sigmoids at the start, where their centres are spread over [0, 1]"
+    )
 
     def __post_init__(self):
         if self.hidden < 1 or self.slope <= 0:
-            raise ValueError(f"hidden must be at least 1, slope above 0; got hidden={self.hidden}, slope={self.slope}")
+            raise ValueError(
+                f"hidden must be at least 1, slope above 0; got hidden={self.hidden}, slope={self.slope}"
+            )
 
     def init(self) -> dict:
         slope = jnp.full(self.hidden, self.slope, jnp.float32)
-        raw, zeros = slope + jnp.log(-jnp.expm1(-slope)), jnp.zeros(self.hidden)  # softplus(raw) = slope
-        return {"line": jnp.zeros(()), "slope": raw, "bias": -slope * jnp.linspace(0.0, 1.0, self.hidden), "out": zeros}
+        raw, zeros = (
+            slope + jnp.log(-jnp.expm1(-slope)),
+            jnp.zeros(self.hidden),
+        )  # softplus(raw) = slope
+        return {
+            "line": jnp.zeros(()),
+            "slope": raw,
+            "bias": -slope * jnp.linspace(0.0, 1.0, self.hidden),
+            "out": zeros,
+        }
 
     def rise(self, params: dict, t: jax.Array) -> jax.Array:
         """From 0 at t = 0 to 1 at t = 1, [B] -> [B], strictly increasing."""
 
         def net(t):
             line, slope, out = (jax.nn.softplus(params[name]) for name in ("line", "slope", "out"))
-            return line * t + jax.nn.sigmoid(t[..., None] * slope + params["bias"]) @ out / self.hidden
+            return (
+                line * t + jax.nn.sigmoid(t[..., None] * slope + params["bias"]) @ out / self.hidden
+            )
 
         first, last = net(jnp.zeros(())), net(jnp.ones(()))
         return (net(t) - first) / (last - first)
 
 
-Schedule = Linear | Monotone
+Schedule = LinearGamma | MonotoneGamma
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,14 +114,20 @@ class VDM:
     """Config of the algorithm; called with a `Spec` it becomes one."""
 
     net: nn.Module = field(UNet(), "what predicts the noise: net(z, time, label, out)")
-    schedule: Schedule = field(Monotone(), "gamma(t)")
+    schedule: Schedule = field(MonotoneGamma(), "gamma(t)")
     steps: int = field(0, "T, the steps of the bound; 0 = continuous time")
-    fourier: bool = field(True, "the net sees waves of z too, of one and two grey levels, which resolve them")
+    fourier: bool = field(
+        True, "the net sees waves of z too, of one and two grey levels, which resolve them"
+    )
     conditional: bool = field(False, "give the net the label")
     sampling_steps: int = field(256, "steps of a sample", execution=True)
-    sampler: samplers.Sampler = field(samplers.DDPM(), "how samples are drawn; DDPM = from the model", execution=True)
+    sampler: samplers.Sampler = field(
+        samplers.DDPM(), "how samples are drawn; DDPM = from the model", execution=True
+    )
     optimiser: Adam = field(Adam(2e-4), "of the net and the schedule")
-    ema: Decay | Power = field(Decay(0.999), "average of the weights that evaluation and samples use")
+    ema: Decay | Power = field(
+        Decay(0.999), "average of the weights that evaluation and samples use"
+    )
 
     def __call__(self, spec: Spec) -> Algorithm:
         return algorithm(self, spec)
@@ -108,7 +135,10 @@ class VDM:
 
 def init_schedule(schedule: Schedule) -> dict:
     """The schedule's parameters; softplus(span) = gamma_1 - gamma_0, so that the ends cannot change places."""
-    low, span = jnp.float32(schedule.gamma_min), jnp.float32(schedule.gamma_max - schedule.gamma_min)
+    low, span = (
+        jnp.float32(schedule.gamma_min),
+        jnp.float32(schedule.gamma_max - schedule.gamma_min),
+    )
     learned = {"low": low, "span": span + jnp.log(-jnp.expm1(-span))} if schedule.learn_ends else {}
     return {**learned, **schedule.init()}
 
@@ -126,14 +156,18 @@ def gamma(params: dict, t: jax.Array, schedule: Schedule) -> jax.Array:
     return low + span * schedule.rise(params, t)
 
 
-def predict(net: Any, z: jax.Array, gamma: jax.Array, label: jax.Array | None, cfg: VDM, spec: Spec) -> jax.Array:
+def predict(
+    net: Any, z: jax.Array, gamma: jax.Array, label: jax.Array | None, cfg: VDM, spec: Spec
+) -> jax.Array:
     """eps_hat(z; gamma) [B, *shape] of z [B, *shape], gamma [B]; net: its parameters; label [B, classes] or None.
 
     The net adds to sigma z, the best for data N(0, I). Its clock runs over [-1, 1] from gamma_min to gamma_max.
     """
     low, high = cfg.schedule.gamma_min, cfg.schedule.gamma_max
     clock = (2.0 * gamma - low - high) / (high - low)
-    angles = [2.0 * math.pi * turns * 0.5 * (LEVELS - 1) * z for turns in WAVES] if cfg.fourier else []
+    angles = (
+        [2.0 * math.pi * turns * 0.5 * (LEVELS - 1) * z for turns in WAVES] if cfg.fourier else []
+    )
     seen = jnp.concatenate([z, *map(jnp.sin, angles), *map(jnp.cos, angles)], -1)
     said = cfg.net.apply({"params": net}, seen, clock, label, spec.shape)
     return over(jnp.sqrt(jax.nn.sigmoid(gamma)), z) * z + said
@@ -144,9 +178,14 @@ def _bits(nats: jax.Array) -> jax.Array:
     return jnp.mean(nats.reshape(nats.shape[0], -1), -1) / math.log(2)
 
 
-def _error(net: Any, x: jax.Array, eps: jax.Array, label, gamma: jax.Array, cfg: VDM, spec: Spec) -> jax.Array:
+def _error(
+    net: Any, x: jax.Array, eps: jax.Array, label, gamma: jax.Array, cfg: VDM, spec: Spec
+) -> jax.Array:
     """|eps - eps_hat|² / 2 at gamma [B], in bits per dimension [B]."""
-    z = over(jnp.sqrt(jax.nn.sigmoid(-gamma)), x) * x + over(jnp.sqrt(jax.nn.sigmoid(gamma)), x) * eps
+    z = (
+        over(jnp.sqrt(jax.nn.sigmoid(-gamma)), x) * x
+        + over(jnp.sqrt(jax.nn.sigmoid(gamma)), x) * eps
+    )
     return _bits(0.5 * jnp.square(eps - predict(net, z, gamma, label, cfg, spec)))
 
 
@@ -174,13 +213,17 @@ def _steadied_backward(f, kept, cotangent):
 steadied.defvjp(_steadied_forward, _steadied_backward)
 
 
-def _continuous(cfg: VDM, spec: Spec, rise: tuple, ends: tuple, net: Any, x: jax.Array, eps: jax.Array, label):
+def _continuous(
+    cfg: VDM, spec: Spec, rise: tuple, ends: tuple, net: Any, x: jax.Array, eps: jax.Array, label
+):
     """The loss of sec. 5 at rise = (u, du / dt), each [B], where gamma = gamma_0 + span u."""
     (u, speed), (low, span) = rise, ends
     return span * speed * _error(net, x, eps, label, low + span * u, cfg, spec)
 
 
-def diffusion(params: dict, t: jax.Array, x: jax.Array, eps: jax.Array, label, cfg: VDM, spec: Spec) -> jax.Array:
+def diffusion(
+    params: dict, t: jax.Array, x: jax.Array, eps: jax.Array, label, cfg: VDM, spec: Spec
+) -> jax.Array:
     """The diffusion loss at times t in (0, 1), [B] bits per dimension.
 
     In continuous time its mean depends on the schedule's ends only. They descend it, and the shape between them
@@ -190,7 +233,11 @@ def diffusion(params: dict, t: jax.Array, x: jax.Array, eps: jax.Array, label, c
     if cfg.steps:
         i = jnp.minimum(jnp.floor(t * cfg.steps), cfg.steps - 1.0)
         before, after = (gamma(schedule, (i + k) / cfg.steps, cfg.schedule) for k in (0.0, 1.0))
-        return cfg.steps * jnp.expm1(after - before) * _error(params["net"], x, eps, label, after, cfg, spec)
+        return (
+            cfg.steps
+            * jnp.expm1(after - before)
+            * _error(params["net"], x, eps, label, after, cfg, spec)
+        )
     rise = jax.jvp(lambda t: cfg.schedule.rise(schedule, t), (t,), (jnp.ones_like(t),))
     loss = functools.partial(_continuous, cfg, spec)
     return steadied(loss, rise, ends(schedule, cfg.schedule), params["net"], x, eps, label)
@@ -198,7 +245,9 @@ def diffusion(params: dict, t: jax.Array, x: jax.Array, eps: jax.Array, label, c
 
 def prior(gamma_1: jax.Array, x: jax.Array) -> jax.Array:
     """KL(q(z_1 | x) || N(0, I)) [B], bits per dimension."""
-    return _bits(0.5 * (jax.nn.softplus(-gamma_1) - jax.nn.sigmoid(-gamma_1) * (1.0 - jnp.square(x))))
+    return _bits(
+        0.5 * (jax.nn.softplus(-gamma_1) - jax.nn.sigmoid(-gamma_1) * (1.0 - jnp.square(x)))
+    )
 
 
 def reconstruction(gamma_0: jax.Array, x: jax.Array, eps: jax.Array) -> jax.Array:
@@ -217,7 +266,9 @@ def reconstruction(gamma_0: jax.Array, x: jax.Array, eps: jax.Array) -> jax.Arra
             d = unit * (level - v)
             return total + jnp.exp(-d * (0.5 * d + eps)), None
 
-        return _bits(jnp.log(jax.lax.scan(add, jnp.zeros_like(x), jnp.arange(0.0, LEVELS), unroll=16)[0]))
+        return _bits(
+            jnp.log(jax.lax.scan(add, jnp.zeros_like(x), jnp.arange(0.0, LEVELS), unroll=16)[0])
+        )
 
     here = jax.lax.stop_gradient(gamma_0)
     value, slope = jax.jvp(minus_log_p, (here,), (jnp.ones_like(here),))
@@ -226,7 +277,9 @@ def reconstruction(gamma_0: jax.Array, x: jax.Array, eps: jax.Array) -> jax.Arra
 
 def entropy(gamma_0: jax.Array, x: jax.Array) -> jax.Array:
     """-E log p(x | z_0) [B] of points, exactly: the Gaussian's entropy, bits per dimension."""
-    return jnp.broadcast_to(0.5 * (math.log(2.0 * math.pi * math.e) + gamma_0) / math.log(2), x.shape[:1])
+    return jnp.broadcast_to(
+        0.5 * (math.log(2.0 * math.pi * math.e) + gamma_0) / math.log(2), x.shape[:1]
+    )
 
 
 def observe(image: jax.Array) -> jax.Array:
@@ -265,7 +318,9 @@ def bound(params: dict, key: jax.Array, batch: Batch, draws: int, cfg: VDM, spec
     u = strata(time, unplaced(batch))
 
     def draw(i):
-        return terms(params, jax.random.fold_in(noise, i), jnp.mod(u + i / draws, 1.0), batch, cfg, spec)
+        return terms(
+            params, jax.random.fold_in(noise, i), jnp.mod(u + i / draws, 1.0), batch, cfg, spec
+        )
 
     parts = jax.tree.map(lambda v: jnp.mean(v, 0), jax.lax.map(draw, jnp.arange(draws)))
     return {"bits_per_dim": parts.pop("loss"), **parts}
@@ -277,7 +332,9 @@ def denoiser(params: dict, label: jax.Array | None, cfg: VDM, spec: Spec) -> sam
     def denoise(x: jax.Array, sigma: jax.Array) -> jax.Array:
         level = jnp.broadcast_to(2.0 * jnp.log(sigma), x.shape[:1])
         z = over(jnp.sqrt(jax.nn.sigmoid(-level)), x) * x
-        return x - over(jnp.exp(0.5 * level), x) * predict(params["net"], z, level, label, cfg, spec)
+        return x - over(jnp.exp(0.5 * level), x) * predict(
+            params["net"], z, level, label, cfg, spec
+        )
 
     return denoise
 
@@ -285,7 +342,9 @@ def denoiser(params: dict, label: jax.Array | None, cfg: VDM, spec: Spec) -> sam
 def start(params: dict, key: jax.Array, index: jax.Array, cfg: VDM, spec: Spec):
     """What a sampler needs besides a denoiser: z_1 / alpha_1 [B, *shape], the levels at even times, and noise(i)."""
     first, fresh = jax.random.split(key)
-    sigmas = jnp.exp(0.5 * gamma(params["schedule"], jnp.linspace(1.0, 0.0, cfg.sampling_steps), cfg.schedule))
+    sigmas = jnp.exp(
+        0.5 * gamma(params["schedule"], jnp.linspace(1.0, 0.0, cfg.sampling_steps), cfg.schedule)
+    )
 
     def noise(i: jax.Array) -> jax.Array:
         return example_normal(jax.random.fold_in(fresh, i), index, spec.shape)
@@ -299,7 +358,9 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: VDM, spec: Spec) -> 
     z_1 ~ N(0, I), steps at even times down to t = 0, and there the mean of the data given z_0.
     """
     x, sigmas, noise = start(params, key, given["index"], cfg, spec)
-    x = samplers.sample(cfg.sampler, denoiser(params, one_hot(given, cfg, spec), cfg, spec), x, sigmas, noise)
+    x = samplers.sample(
+        cfg.sampler, denoiser(params, one_hot(given, cfg, spec), cfg, spec), x, sigmas, noise
+    )
     return jnp.clip(unsigned(x), 0.0, 1.0) if x.ndim == 4 else x
 
 
@@ -337,4 +398,9 @@ def algorithm(cfg: VDM, spec: Spec) -> Algorithm:
     def evaluate(key: jax.Array, state: State, batch: Batch) -> Parts:
         return bound(averaged(state), key, batch, 1, cfg, spec)
 
-    return Algorithm(init, step, evaluate, lambda key, state, given: sample(averaged(state), key, given, cfg, spec))
+    return Algorithm(
+        init,
+        step,
+        evaluate,
+        lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
+    )

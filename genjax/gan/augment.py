@@ -55,7 +55,9 @@ class Plain:
 class DiffAugment:
     """Colour, translation and cutout of every example, always (arXiv:2006.10738, sec. 4: the policy of all three)."""
 
-    colour: bool = field(True, "random brightness, contrast and, of images with 3 channels, saturation")
+    colour: bool = field(
+        True, "random brightness, contrast and, of images with 3 channels, saturation"
+    )
     translation: float = field(0.125, "largest shift, share of the side; filled with 0; 0 = off")
     cutout: float = field(0.5, "side of the hole, share of the image's; 0 = off")
     init, adapt, metrics = Plain.init, Plain.adapt, Plain.metrics  # nothing to remember
@@ -108,7 +110,9 @@ def outside(key: jax.Array, sides: tuple[int, int], share: float) -> jax.Array:
     inside = []
     for u, n in zip(uniform(key, (2,)), sides, strict=True):
         hole = _pixels(share, n)
-        first = jnp.floor(u * (n + 1 - hole % 2)) - hole // 2  # the hole's centre is a pixel, or a corner of pixels
+        first = (
+            jnp.floor(u * (n + 1 - hole % 2)) - hole // 2
+        )  # the hole's centre is a pixel, or a corner of pixels
         inside.append((jnp.arange(n) >= first) & (jnp.arange(n) < first + hole))
     return 1.0 - (inside[0][:, None] & inside[1]).astype(jnp.float32)
 
@@ -119,10 +123,14 @@ class Ada:
 
     blit: bool = field(True, "flips, quarter turns and whole-pixel shifts up to 1/8 of the side")
     geometry: bool = field(True, "scales, rotation and fractional shifts")
-    colour: bool = field(True, "brightness, contrast and, of images with 3 channels, luma flip, hue and saturation")
+    colour: bool = field(
+        True, "brightness, contrast and, of images with 3 channels, luma flip, hue and saturation"
+    )
     turns: bool = field(True, "flips, quarter turns and rotation, where their group is on")
     p: float = field(0.0, "probability of each transformation at the start")
-    rate: float = field(1e-4, "change of p a discriminator step (the paper's: batch / 500,000); 0 = p stays")
+    rate: float = field(
+        1e-4, "change of p a discriminator step (the paper's: batch / 500,000); 0 = p stays"
+    )
     target: float = field(0.6, "mean sign of D on data above which p grows")
 
     def __call__(self, keys: jax.Array, x: jax.Array, memory: Any) -> jax.Array:
@@ -141,7 +149,11 @@ class Ada:
 
     def adapt(self, memory: Any, metrics: Any) -> dict[str, jax.Array]:
         """One step of p by metrics["sign"], the mean of sign(D) over augmented data."""
-        return {"p": jnp.clip(memory["p"] + self.rate * jnp.sign(metrics["sign"] - self.target), 0.0, 1.0)}
+        return {
+            "p": jnp.clip(
+                memory["p"] + self.rate * jnp.sign(metrics["sign"] - self.target), 0.0, 1.0
+            )
+        }
 
     def metrics(self, memory: Any) -> dict[str, jax.Array]:
         return {"augment_p": memory["p"]}
@@ -173,7 +185,9 @@ def blits(r: jax.Array, p: jax.Array, sides: tuple[int, int], turns: bool) -> li
     flip = jnp.where((coin[0] < p) & (u[0] < 0.0), -1.0, 1.0)
     quarters = jnp.where(coin[1] < p, jnp.floor(2.0 * u[1]), 0.0)
     t = jnp.where(coin[2] < p, jnp.round(0.125 * u[2:] * jnp.array(sides)), 0.0)
-    turned = [_affine(1.0, 0.0, 0.0, flip), jnp.round(_turned(quarters * jnp.pi / 2))] if turns else []
+    turned = (
+        [_affine(1.0, 0.0, 0.0, flip), jnp.round(_turned(quarters * jnp.pi / 2))] if turns else []
+    )
     return [*turned, _affine(1.0, 0.0, 0.0, 1.0, t)]
 
 
@@ -209,17 +223,28 @@ def resample(x: jax.Array, place: jax.Array) -> jax.Array:
 def tint(r: jax.Array, p: jax.Array, x: jax.Array) -> jax.Array:
     """x [H, W, C] brighter by N(0, 0.2²), then of contrast times 2^N(0, 0.5²), then, if C = 3, of other hues."""
     coin, _, n = r
-    brighter, contrast = jnp.where(coin[0] < p, 0.2 * n[0], 0.0), jnp.where(coin[1] < p, jnp.exp2(0.5 * n[1]), 1.0)
+    brighter, contrast = (
+        jnp.where(coin[0] < p, 0.2 * n[0], 0.0),
+        jnp.where(coin[1] < p, jnp.exp2(0.5 * n[1]), 1.0),
+    )
     x = contrast * (x + brighter)
-    return jnp.einsum("hwc,dc->hwd", x, hues(r[:, 2:], p), precision=EXACT) if x.shape[-1] == 3 else x
+    return (
+        jnp.einsum("hwc,dc->hwd", x, hues(r[:, 2:], p), precision=EXACT) if x.shape[-1] == 3 else x
+    )
 
 
 def hues(r: jax.Array, p: jax.Array) -> jax.Array:
     """Draws [3, 3] -> [3, 3]: luma flip, then a turn of the hue by U(-pi, pi), then saturation times 2^N(0, 1)."""
-    (coin, u, n), one, grey = r, jnp.eye(3), jnp.full((3, 3), 1 / 3)  # grey = v v' of the direction v = (1, 1, 1) / √3
+    (coin, u, n), one, grey = (
+        r,
+        jnp.eye(3),
+        jnp.full((3, 3), 1 / 3),
+    )  # grey = v v' of the direction v = (1, 1, 1) / √3
     flip = one - jnp.where((coin[0] < p) & (u[0] < 0.0), 2.0, 0.0) * grey
     angle = jnp.where(coin[1] < p, jnp.pi * u[1], 0.0)
-    across = jnp.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / jnp.sqrt(3.0)  # v x
+    across = jnp.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / jnp.sqrt(
+        3.0
+    )  # v x
     hue = jnp.cos(angle) * one + jnp.sin(angle) * across + (1.0 - jnp.cos(angle)) * grey
     saturation = jnp.where(coin[2] < p, jnp.exp2(n[2]), 1.0)
     return matmul(saturation * one + (1.0 - saturation) * grey, matmul(hue, flip))

@@ -17,9 +17,16 @@ def kernel_density(
     below 0. The variance is 11 q / (24 pi b² N). The error is that of cross-validation, the integral of q² less twice
     the mean of q at each point from the others (Rudemo 1982). The points are counted on a grid first.
     """
-    from scipy.ndimage import gaussian_filter, map_coordinates  # a fifth of a second: only for who measures
+    from scipy.ndimage import (
+        gaussian_filter,
+        map_coordinates,
+    )  # a fifth of a second: only for who measures
 
-    n, cell, low = len(points), bandwidth / 4.0, low - 8.0 * bandwidth  # what lies outside has its tails inside
+    n, cell, low = (
+        len(points),
+        bandwidth / 4.0,
+        low - 8.0 * bandwidth,
+    )  # what lies outside has its tails inside
     bins = np.ceil((high + 8.0 * bandwidth - low) / cell).astype(int)
     counts = np.histogram2d(*points.T, bins, np.stack([low, low + bins * cell], -1))[0]
     once = gaussian_filter(counts / (n * cell**2), 4.0, mode="constant", truncate=6.0)
@@ -30,7 +37,13 @@ def kernel_density(
     return q, float(np.sum(density**2)) * cell**2 - 2.0 * others
 
 
-def fitted_density(points: np.ndarray, at: np.ndarray, bandwidths: Sequence[float], low: np.ndarray, high: np.ndarray):
+def fitted_density(
+    points: np.ndarray,
+    at: np.ndarray,
+    bandwidths: Sequence[float],
+    low: np.ndarray,
+    high: np.ndarray,
+):
     """(q [M] at `at`, the bandwidth): of the given ones that of the least squared error."""
     found = ((b, *kernel_density(points, at, b, low, high)) for b in bandwidths)
     bandwidth, q, _ = min(found, key=lambda one: one[2])

@@ -20,13 +20,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.core import Batch, Spec, State, descend
-from genjax.data.images import signed
-from genjax.data.toy import Mixture, log_prob
+from genjax.data.toy import Gaussians, log_prob
 from genjax.errors import UserError, at_least
 from genjax.gan.density import fitted_density
 from genjax.gan.games import Game
 from genjax.gan.gan import GAN, disc_loss, discriminate, generate, latents, one_hot, remembered
-from genjax.optim import Adam, Cosine
+from genjax.optim import Adam, CosineDecay
+from genjax.pictures.draw import signed
 
 Compile = Callable[[Callable], Callable]
 
@@ -65,13 +65,18 @@ class Outputs(NamedTuple):
     held: np.ndarray  # [M], on held-out data
     samples: np.ndarray  # [M]
     overfitting: float  # share of (train, held-out) pairs in which the training example scores higher; 1/2 = none
-    odds: tuple[float, float, float] | None  # mean sigmoid(D) of the three where D is log odds; all 1/2 at equilibrium
+    odds: (
+        tuple[float, float, float] | None
+    )  # mean sigmoid(D) of the three where D is log odds; all 1/2 at equilibrium
 
 
 def drawn(rng: np.random.Generator, data: Batch, size: int) -> Batch:
     """`size` examples drawn with replacement; "index" is the place in the batch, so that each has its own noise."""
     rows = rng.integers(len(data["image"]), size=size)
-    return {**{k: np.asarray(v)[rows] for k, v in data.items()}, "index": np.arange(size, dtype=np.uint32)}
+    return {
+        **{k: np.asarray(v)[rows] for k, v in data.items()},
+        "index": np.arange(size, dtype=np.uint32),
+    }
 
 
 def joined(run: Callable[[Batch], Any], data: Batch, size: int) -> Any:
@@ -79,7 +84,9 @@ def joined(run: Callable[[Batch], Any], data: Batch, size: int) -> Any:
     n, results = len(data["image"]), []
     for first in range(0, n, size):
         part = {k: v[first : first + size] for k, v in data.items()}
-        results.append(run({**part, "index": np.arange(first, min(first + size, n), dtype=np.uint32)}))
+        results.append(
+            run({**part, "index": np.arange(first, min(first + size, n), dtype=np.uint32)})
+        )
     return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
 
 
@@ -87,19 +94,32 @@ def scores(key: jax.Array, gen: Any, disc: Any, memory: Any, batch: Batch, cfg: 
     """(D(x), D(G(z))), each [B], without augmentation; z number i is a function of (key, batch["index"][i])."""
     label = one_hot(batch, cfg, spec)
     sampled = generate(gen, latents(key, batch["index"], cfg.latent), label, cfg, spec)
-    return tuple(discriminate(disc, memory, x, label, cfg) for x in (signed(batch["image"]), sampled))
+    return tuple(
+        discriminate(disc, memory, x, label, cfg) for x in (signed(batch["image"]), sampled)
+    )
 
 
-def value(key: jax.Array, gen: Any, disc: Any, memory: Any, batch: Batch, cfg: GAN, spec: Spec) -> jax.Array:
+def value(
+    key: jax.Array, gen: Any, disc: Any, memory: Any, batch: Batch, cfg: GAN, spec: Spec
+) -> jax.Array:
     """V(G, D) [B], minus the discriminator's loss: D wants it large and, in the zero-sum game, G small."""
     return -cfg.game.disc(*scores(key, gen, disc, memory, batch, cfg, spec))
 
 
 def best_disc(
-    key: jax.Array, mine: Player, gen: Any, augment: Any, batch: Batch, cfg: GAN, spec: Spec, tx: Any
+    key: jax.Array,
+    mine: Player,
+    gen: Any,
+    augment: Any,
+    batch: Batch,
+    cfg: GAN,
+    spec: Spec,
+    tx: Any,
 ) -> Player:
     """One descent of D alone against G as it is, as in training: penalties, clipped weights, augmentation."""
-    each = dataclasses.replace(cfg, every=1)  # the penalties are due at every step here, so none counts many times
+    each = dataclasses.replace(
+        cfg, every=1
+    )  # the penalties are due at every step here, so none counts many times
     extra = {"disc": mine.memory, "augment": augment}
 
     def mean_loss(disc, batch):
@@ -113,7 +133,14 @@ def best_disc(
 
 
 def best_gen(
-    key: jax.Array, mine: Player, disc: Any, memory: Any, batch: Batch, cfg: GAN, spec: Spec, tx: Any
+    key: jax.Array,
+    mine: Player,
+    disc: Any,
+    memory: Any,
+    batch: Batch,
+    cfg: GAN,
+    spec: Spec,
+    tx: Any,
 ) -> Player:
     """One descent of G alone on V(G, D), whatever loss the generator trains on: D as it is."""
 
@@ -125,7 +152,15 @@ def best_gen(
 
 
 def responses(
-    key: jax.Array, state: State, cfg: GAN, spec: Spec, train: Batch, steps: int, batch: int, tx: Any, compile: Compile
+    key: jax.Array,
+    state: State,
+    cfg: GAN,
+    spec: Spec,
+    train: Batch,
+    steps: int,
+    batch: int,
+    tx: Any,
+    compile: Compile,
 ) -> tuple[Player, Player]:
     """(D', G'): copies of the players after `steps` descents, each against the other as it is in `state`."""
     gen, disc, extra = state.params["gen"], state.params["disc"], state.extra
@@ -149,7 +184,7 @@ def duality_gap(
     test: Batch,
     steps: int = 1000,
     batch: int = 256,
-    optimiser: Adam = Adam(1e-3, decay=Cosine()),
+    optimiser: Adam = Adam(1e-3, decay=CosineDecay()),
     compile: Compile = lambda f: f,
 ) -> Gap:
     """Estimates V(G, D') - V(G', D) on `test`: D' and G' are the players after `steps` descents on `train`.
@@ -165,10 +200,14 @@ def duality_gap(
     d, g = responses(descent, state, cfg, spec, train, steps, batch, optimiser(steps), compile)
     of = compile(lambda *args: value(*args, cfg, spec))
     pairs = ((gen, disc, memory), (gen, d.params, d.memory), (g.params, disc, memory))
-    now, best_d, best_g = (joined(lambda part, pair=pair: of(held, *pair, part), test, batch) for pair in pairs)
+    now, best_d, best_g = (
+        joined(lambda part, pair=pair: of(held, *pair, part), test, batch) for pair in pairs
+    )
     difference = best_d - best_g  # the same z in all three: their noise cancels
     error = difference.std() / math.sqrt(len(difference))
-    return Gap(*(float(x) for x in (difference.mean(), error, now.mean(), best_d.mean(), best_g.mean())))
+    return Gap(
+        *(float(x) for x in (difference.mean(), error, now.mean(), best_d.mean(), best_g.mean()))
+    )
 
 
 def optimal_distance(
@@ -176,7 +215,7 @@ def optimal_distance(
     state: State,
     cfg: GAN,
     spec: Spec,
-    mixture: Mixture,
+    mixture: Gaussians,
     data: np.ndarray,
     samples: int = 200_000,
     error: float = 0.1,
@@ -200,7 +239,10 @@ def optimal_distance(
         return None
     data = np.asarray(data, np.float32)
     sampled, d = _play(key, state, cfg, spec, data, samples, compile)
-    x, far = np.concatenate([data, sampled[samples:]]), 6.0 * mixture.scales.max()  # beyond it p is nothing
+    x, far = (
+        np.concatenate([data, sampled[samples:]]),
+        6.0 * mixture.scales.max(),
+    )  # beyond it p is nothing
     box = mixture.means.min(0) - far, mixture.means.max(0) + far
     ladder = [mixture.scales.min() * 2.0**k for k in range(-3, 3)]
     q, bandwidth = fitted_density(sampled[:samples], x, ladder, *box)
@@ -214,10 +256,21 @@ def optimal_distance(
     return Distance(float(np.abs(difference - shift).mean()), float(kept.mean()), shift, bandwidth)
 
 
-def _play(key, state: State, cfg: GAN, spec: Spec, data: np.ndarray, samples: int, compile: Compile, size=10_000):
+def _play(
+    key,
+    state: State,
+    cfg: GAN,
+    spec: Spec,
+    data: np.ndarray,
+    samples: int,
+    compile: Compile,
+    size=10_000,
+):
     """(samples + M points G(z), D on the data and on the last M of them)."""
     gen, disc, memory = state.params["gen"], state.params["disc"], state.extra["disc"]
-    draw = compile(lambda key, gen, index: generate(gen, latents(key, index, cfg.latent), None, cfg, spec))
+    draw = compile(
+        lambda key, gen, index: generate(gen, latents(key, index, cfg.latent), None, cfg, spec)
+    )
     score = compile(lambda disc, memory, x: discriminate(disc, memory, x, None, cfg))
     index = np.arange(samples + len(data), dtype=np.uint32)
     points = joined(lambda part: draw(key, gen, part["image"]), {"image": index}, size)
@@ -251,13 +304,19 @@ def outputs(
     """D on training data, on held-out data and on as many samples, which take their labels; no augmentation."""
     pair = state.params["gen"], state.params["disc"], state.extra["disc"]
     of = compile(lambda *args: scores(*args, cfg, spec))
-    (seen, _), (held, fake) = (joined(lambda part: of(key, *pair, part), data, batch) for data in (train, test))
+    (seen, _), (held, fake) = (
+        joined(lambda part: of(key, *pair, part), data, batch) for data in (train, test)
+    )
     means = tuple(float(np.mean(jax.nn.sigmoid(d))) for d in (seen, held, fake))
     return Outputs(seen, held, fake, higher(seen, held), means if log_odds(cfg.game) else None)
 
 
 def picture(
-    steps: Sequence[int], real: Sequence[np.ndarray], fake: Sequence[np.ndarray], game: Game, bins: int = 60
+    steps: Sequence[int],
+    real: Sequence[np.ndarray],
+    fake: Sequence[np.ndarray],
+    game: Game,
+    bins: int = 60,
 ) -> np.ndarray:
     """Histograms of D(x) and D(G(z)), a panel a step, all with the same axes: uint8 [H, W, 3].
 
@@ -268,8 +327,13 @@ def picture(
 
     real, fake = ([d[np.isfinite(d)] for d in map(np.asarray, part)] for part in (real, fake))
     low, high = np.quantile(np.concatenate([*real, *fake, np.zeros(1)]), (0.002, 0.998))
-    edges, line = np.linspace(low - 0.1, high + 0.1, bins + 1), None if game.free else game.optimal(0.0)
-    figure = Figure(figsize=(1.0 + 2.4 * len(steps), 2.8), dpi=100, layout="constrained")  # no pyplot: global state
+    edges, line = (
+        np.linspace(low - 0.1, high + 0.1, bins + 1),
+        None if game.free else game.optimal(0.0),
+    )
+    figure = Figure(
+        figsize=(1.0 + 2.4 * len(steps), 2.8), dpi=100, layout="constrained"
+    )  # no pyplot: global state
     canvas = FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(steps), sharex=True, sharey=True, squeeze=False)[0]
     for axes, step, r, f in zip(panels, steps, real, fake, strict=True):
@@ -277,11 +341,15 @@ def picture(
             heights = np.histogram(d, edges)[0] / max(len(d), 1) / (edges[1] - edges[0])
             axes.stairs(heights, edges, fill=True, alpha=0.5, label=name)
         if line is not None:
-            axes.axvline(float(line), color="black", linestyle="--", linewidth=1.0, label="equilibrium")
+            axes.axvline(
+                float(line), color="black", linestyle="--", linewidth=1.0, label="equilibrium"
+            )
         axes.set_title(f"step {step}", fontsize=9)
         axes.set_xlabel("output of D", fontsize=8)
         axes.tick_params(labelsize=7)
     panels[0].set_ylabel("density", fontsize=8)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8
+    )
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

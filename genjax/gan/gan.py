@@ -16,8 +16,17 @@ import jax
 import jax.numpy as jnp
 
 from genjax.config import field
-from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, descend, divided, example_keys
-from genjax.data.images import signed, unsigned
+from genjax.core import (
+    Algorithm,
+    Batch,
+    Parts,
+    Spec,
+    State,
+    averaged,
+    descend,
+    divided,
+    example_keys,
+)
 from genjax.ema import Decay
 from genjax.errors import UserError, at_least
 from genjax.gan.augment import Augment, Plain
@@ -25,6 +34,7 @@ from genjax.gan.games import Game, Relativistic
 from genjax.gan.penalties import R1, R2, Penalty
 from genjax.nets import MLP
 from genjax.optim import Adam
+from genjax.pictures.draw import signed, unsigned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +47,22 @@ class GAN:
     game: Game = field(Relativistic(), "what both play for")
     penalties: tuple[Penalty, ...] = field((R1(), R2()), "added to the discriminator's loss")
     every: int = field(1, "steps from one penalty to the next, which weighs as many times as much")
-    critic_steps: int = field(1, "discriminator steps for each of the generator; the batch is divided among them")
-    clip: float | None = field(None, "largest weight of the discriminator, cut after each of its steps (WGAN)")
+    critic_steps: int = field(
+        1, "discriminator steps for each of the generator; the batch is divided among them"
+    )
+    clip: float | None = field(
+        None, "largest weight of the discriminator, cut after each of its steps (WGAN)"
+    )
     conditional: bool = field(False, "give both nets the label")
     augment: Augment = field(Plain(), "of all that the discriminator sees")
-    truncation: float | None = field(None, "samples come from |z_i| below this; None = all of N(0, I)", execution=True)
+    truncation: float | None = field(
+        None, "samples come from |z_i| below this; None = all of N(0, I)", execution=True
+    )
     optimiser: Adam = field(Adam(2e-4, b1=0.0, b2=0.99), "of the generator")
     disc_optimiser: Adam = field(Adam(2e-4, b1=0.0, b2=0.99), "of the discriminator")
-    ema: Decay = field(Decay(0.999), "average of the generator's weights that evaluation and samples use")
+    ema: Decay = field(
+        Decay(0.999), "average of the generator's weights that evaluation and samples use"
+    )
 
     def __call__(self, spec: Spec) -> Algorithm:
         return algorithm(self, spec)
@@ -59,7 +77,11 @@ def latents(key: jax.Array, index: jax.Array, size: int, most: float | None = No
     """z [B, size], normal, or normal given |z_i| < most (the truncation trick: arXiv:1809.11096, sec. 3.1)."""
 
     def draw(key):
-        return jax.random.normal(key, (size,)) if most is None else jax.random.truncated_normal(key, -most, most, size)
+        return (
+            jax.random.normal(key, (size,))
+            if most is None
+            else jax.random.truncated_normal(key, -most, most, size)
+        )
 
     return jax.vmap(draw)(example_keys(key, index))
 
@@ -69,7 +91,9 @@ def generate(gen: Any, z: jax.Array, label: jax.Array | None, cfg: GAN, spec: Sp
     return cfg.gen.apply({"params": gen}, z, label, spec.shape)
 
 
-def discriminate(disc: Any, memory: Any, x: jax.Array, label: jax.Array | None, cfg: GAN) -> jax.Array:
+def discriminate(
+    disc: Any, memory: Any, x: jax.Array, label: jax.Array | None, cfg: GAN
+) -> jax.Array:
     """D(x) [B]; `memory` is the net's own: vectors of spectral norms, or nothing."""
     return cfg.disc.apply({"params": disc, **memory}, x, label, (1,))[:, 0]
 
@@ -93,7 +117,14 @@ def judged(loss: jax.Array, penalty: jax.Array, real: jax.Array, fake: jax.Array
 
 
 def disc_loss(
-    disc: Any, gen: Any, extra: dict, key: jax.Array, batch: Batch, cfg: GAN, spec: Spec, due: bool = True
+    disc: Any,
+    gen: Any,
+    extra: dict,
+    key: jax.Array,
+    batch: Batch,
+    cfg: GAN,
+    spec: Spec,
+    due: bool = True,
 ) -> Parts:
     """The discriminator's loss and its parts, each [B]; the penalties are there only if `due`.
 
@@ -101,7 +132,9 @@ def disc_loss(
     """
     at, change, line = jax.random.split(key, 3)
     x, label = signed(batch["image"]), one_hot(batch, cfg, spec)
-    sampled = jax.lax.stop_gradient(generate(gen, latents(at, batch["index"], cfg.latent), label, cfg, spec))
+    sampled = jax.lax.stop_gradient(
+        generate(gen, latents(at, batch["index"], cfg.latent), label, cfg, spec)
+    )
     keys = example_keys(change, batch["index"])
 
     def critic(x):
@@ -114,20 +147,30 @@ def disc_loss(
     return judged(loss, penalty, real, fake)
 
 
-def gen_loss(gen: Any, disc: Any, extra: dict, key: jax.Array, batch: Batch, cfg: GAN, spec: Spec) -> jax.Array:
+def gen_loss(
+    gen: Any, disc: Any, extra: dict, key: jax.Array, batch: Batch, cfg: GAN, spec: Spec
+) -> jax.Array:
     """The generator's loss [B] against the discriminator as it is; data matter to the relativistic game alone."""
     at, change, _ = jax.random.split(key, 3)
     x, label = signed(batch["image"]), one_hot(batch, cfg, spec)
     sampled = generate(gen, latents(at, batch["index"], cfg.latent), label, cfg, spec)
     keys = example_keys(change, batch["index"])
     real, fake = (
-        discriminate(disc, extra["disc"], cfg.augment(keys, x, extra["augment"]), label, cfg) for x in (x, sampled)
+        discriminate(disc, extra["disc"], cfg.augment(keys, x, extra["augment"]), label, cfg)
+        for x in (x, sampled)
     )
     return cfg.game.gen(real, fake)
 
 
 def step(
-    key: jax.Array, state: State, batch: Batch, axis: str | None = None, *, cfg: GAN, spec: Spec, due: bool = True
+    key: jax.Array,
+    state: State,
+    batch: Batch,
+    axis: str | None = None,
+    *,
+    cfg: GAN,
+    spec: Spec,
+    due: bool = True,
 ) -> tuple[State, dict[str, jax.Array]]:
     """The discriminator's steps, then the generator's."""
     tx, disc_tx = cfg.optimiser(spec.steps), cfg.disc_optimiser(spec.steps * cfg.critic_steps)
@@ -149,13 +192,20 @@ def step(
         turn = jax.random.fold_in(key, i)
 
         def mean_disc(disc, part, gen, extra, turn=turn):
-            means = {k: jnp.mean(v) for k, v in disc_loss(disc, gen, extra, turn, part, cfg, spec, due).items()}
+            means = {
+                k: jnp.mean(v)
+                for k, v in disc_loss(disc, gen, extra, turn, part, cfg, spec, due).items()
+            }
             return means.pop("loss"), means
 
-        disc, disc_opt, metrics = descend(mean_disc, disc_tx, disc, disc_opt, part, gen, extra, **how)
+        disc, disc_opt, metrics = descend(
+            mean_disc, disc_tx, disc, disc_opt, part, gen, extra, **how
+        )
         if cfg.clip is not None:
             disc = jax.tree.map(lambda w: jnp.clip(w, -cfg.clip, cfg.clip), disc)
-        memory = remembered(disc, extra["disc"], signed(part["image"]), one_hot(part, cfg, spec), cfg)
+        memory = remembered(
+            disc, extra["disc"], signed(part["image"]), one_hot(part, cfg, spec), cfg
+        )
         extra = {"disc": memory, "augment": cfg.augment.adapt(extra["augment"], metrics)}
     turn, part = jax.random.fold_in(key, cfg.critic_steps), batches[-1]
 
@@ -183,7 +233,8 @@ def evaluate(key: jax.Array, state: State, batch: Batch, cfg: GAN, spec: Spec) -
     label, params = one_hot(batch, cfg, spec), averaged(state)
     sampled = generate(params["gen"], latents(key, batch["index"], cfg.latent), label, cfg, spec)
     real, fake = (
-        discriminate(params["disc"], state.extra["disc"], x, label, cfg) for x in (signed(batch["image"]), sampled)
+        discriminate(params["disc"], state.extra["disc"], x, label, cfg)
+        for x in (signed(batch["image"]), sampled)
     )
     losses = {"loss": cfg.game.disc(real, fake), "gen_loss": cfg.game.gen(real, fake)}
     return {**losses, "real": real, "fake": fake, "higher": (real > fake).astype(jnp.float32)}
@@ -209,7 +260,12 @@ def check_given(cfg: Any, spec: Spec) -> None:
 
 def check(cfg: GAN, spec: Spec) -> None:
     """Raises UserError for what cannot be trained."""
-    at_least(1, algorithm__latent=cfg.latent, algorithm__critic_steps=cfg.critic_steps, algorithm__every=cfg.every)
+    at_least(
+        1,
+        algorithm__latent=cfg.latent,
+        algorithm__critic_steps=cfg.critic_steps,
+        algorithm__every=cfg.every,
+    )
     for name, value in (("clip", cfg.clip), ("truncation", cfg.truncation)):
         if value is not None and value <= 0:
             raise UserError(f"--algorithm.{name}={value} must be above 0, or None.")
@@ -223,7 +279,9 @@ def algorithm(cfg: GAN, spec: Spec) -> Algorithm:
     def init(key: jax.Array, batch: Batch) -> State:
         x, label = signed(batch["image"]), one_hot(batch, cfg, spec)
         gen_key, disc_key = jax.random.split(key)
-        gen = cfg.gen.init(gen_key, jnp.zeros((len(x), cfg.latent)), label, spec.shape).get("params", {})
+        gen = cfg.gen.init(gen_key, jnp.zeros((len(x), cfg.latent)), label, spec.shape).get(
+            "params", {}
+        )
         memory = cfg.disc.init(disc_key, x, label, (1,))
         params = {"gen": gen, "disc": memory.pop("params")}
         opt = {

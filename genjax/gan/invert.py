@@ -21,8 +21,8 @@ import optax
 
 from genjax.config import field
 from genjax.core import example_normal
-from genjax.data.images import to_uint8
 from genjax.errors import UserError, at_least
+from genjax.pictures.draw import to_uint8
 
 Make = Callable[[jax.Array], jax.Array]  # w [B, ...] -> x [B, ...], example by example
 
@@ -35,9 +35,13 @@ class Projector:
     lr: float = field(0.1, "peak learning rate of Adam")
     rise: float = field(0.05, "share of the steps in which the learning rate rises from 0")
     fall: float = field(0.25, "share of the steps in which it falls to 0 along a cosine")
-    noise: float = field(0.0, "standard deviation of noise on w at the start; StyleGAN2: 0.05 of w's own")
+    noise: float = field(
+        0.0, "standard deviation of noise on w at the start; StyleGAN2: 0.05 of w's own"
+    )
     quiet: float = field(0.75, "share of the steps after which there is none")
-    pull: float = field(0.0, "weight of mean |w - mean|², which keeps w where the generator is at home")
+    pull: float = field(
+        0.0, "weight of mean |w - mean|², which keeps w where the generator is at home"
+    )
 
     def rate(self, i: jax.Array) -> jax.Array:
         """The learning rate at step i = 0, 1, …"""
@@ -57,7 +61,14 @@ class Inverted(NamedTuple):
     loss: jax.Array  # [B], mean squared error + the pull, without noise
 
 
-def errors(w: jax.Array, noise: jax.Array | float, make: Make, target: jax.Array, mean: jax.Array, pull: float):
+def errors(
+    w: jax.Array,
+    noise: jax.Array | float,
+    make: Make,
+    target: jax.Array,
+    mean: jax.Array,
+    pull: float,
+):
     """mean |make(w + noise) - target|² + pull mean |w - mean|², example by example: [B]."""
     b = len(target)
     miss = jnp.square(make(w + noise) - target).reshape(b, -1).mean(-1)
@@ -65,7 +76,14 @@ def errors(w: jax.Array, noise: jax.Array | float, make: Make, target: jax.Array
 
 
 def step(
-    key: jax.Array, i: jax.Array, w: jax.Array, opt: Any, target: jax.Array, mean: jax.Array, make: Make, cfg: Projector
+    key: jax.Array,
+    i: jax.Array,
+    w: jax.Array,
+    opt: Any,
+    target: jax.Array,
+    mean: jax.Array,
+    make: Make,
+    cfg: Projector,
 ) -> tuple[jax.Array, Any, jax.Array]:
     """Descent number i of w [B, ...]: (w, opt, the loss [B] before it). No example sees another."""
     index = jnp.arange(len(w), dtype=jnp.uint32)
@@ -105,13 +123,22 @@ def invert(
             "the generator makes."
         )
     mean = start if mean is None else jnp.broadcast_to(jnp.asarray(mean), start.shape)
-    descent = compile(lambda key, i, w, opt, target, mean: step(key, i, w, opt, target, mean, make, cfg))
+    descent = compile(
+        lambda key, i, w, opt, target, mean: step(key, i, w, opt, target, mean, make, cfg)
+    )
     w, opt = start, optax.adam(cfg.rate).init(start)
-    for i in range(cfg.steps):  # no scan: gradients of convolutions in a loop of XLA are slow on CPU
+    for i in range(
+        cfg.steps
+    ):  # no scan: gradients of convolutions in a loop of XLA are slow on CPU
         w, opt, loss = descent(key, jnp.asarray(i, jnp.int32), w, opt, target, mean)
         if watch is not None:
             watch(i, loss)
-    return Inverted(w, compile(lambda w, target, mean: errors(w, 0.0, make, target, mean, cfg.pull))(w, target, mean))
+    return Inverted(
+        w,
+        compile(lambda w, target, mean: errors(w, 0.0, make, target, mean, cfg.pull))(
+            w, target, mean
+        ),
+    )
 
 
 def _axes(matrix: np.ndarray, k: int | None) -> tuple[np.ndarray, np.ndarray]:
@@ -122,7 +149,9 @@ def _axes(matrix: np.ndarray, k: int | None) -> tuple[np.ndarray, np.ndarray]:
     size = len(matrix)
     k = size if k is None else k
     if not 1 <= k <= size:
-        raise UserError(f"a latent space of {size} dimensions has 1 to {size} directions, not k={k}.")
+        raise UserError(
+            f"a latent space of {size} dimensions has 1 to {size} directions, not k={k}."
+        )
     values, vectors = np.linalg.eigh(matrix)
     values, vectors = np.maximum(values[::-1][:k], 0.0), vectors.T[::-1][:k]
     largest = np.take_along_axis(vectors, np.abs(vectors).argmax(-1)[:, None], -1)
@@ -159,10 +188,15 @@ def animation(path: str | Path, frames: np.ndarray, seconds: float = 0.08) -> Pa
 
     path, frames = Path(path), to_uint8(frames)
     if frames.ndim != 4 or not len(frames) or frames.shape[-1] not in (1, 3):
-        raise UserError(f"an animation needs frames [T, H, W, 1 or 3], got an array of {frames.shape}.")
+        raise UserError(
+            f"an animation needs frames [T, H, W, 1 or 3], got an array of {frames.shape}."
+        )
     grey = frames.shape[-1] == 1
     still = Image.Dither.NONE  # dots would dance from frame to frame
-    images = [Image.fromarray(f[..., 0]) if grey else Image.fromarray(f).quantize(256, dither=still) for f in frames]
+    images = [
+        Image.fromarray(f[..., 0]) if grey else Image.fromarray(f).quantize(256, dither=still)
+        for f in frames
+    ]
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

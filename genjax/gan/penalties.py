@@ -29,7 +29,9 @@ class R1:
 
     gamma: float = field(1.0, "strength")
 
-    def __call__(self, critic: Critic, real: jax.Array, fake: jax.Array, keys: jax.Array) -> jax.Array:
+    def __call__(
+        self, critic: Critic, real: jax.Array, fake: jax.Array, keys: jax.Array
+    ) -> jax.Array:
         return 0.5 * self.gamma * slope2(critic, real)
 
 
@@ -39,7 +41,9 @@ class R2:
 
     gamma: float = field(1.0, "strength")
 
-    def __call__(self, critic: Critic, real: jax.Array, fake: jax.Array, keys: jax.Array) -> jax.Array:
+    def __call__(
+        self, critic: Critic, real: jax.Array, fake: jax.Array, keys: jax.Array
+    ) -> jax.Array:
         return 0.5 * self.gamma * slope2(critic, fake)
 
 
@@ -49,9 +53,13 @@ class Gradient:
 
     weight: float = field(10.0, "lambda")
 
-    def __call__(self, critic: Critic, real: jax.Array, fake: jax.Array, keys: jax.Array) -> jax.Array:
+    def __call__(
+        self, critic: Critic, real: jax.Array, fake: jax.Array, keys: jax.Array
+    ) -> jax.Array:
         share = jax.vmap(jax.random.uniform)(keys).reshape(-1, *[1] * (real.ndim - 1))
-        slope = jnp.sqrt(slope2(critic, share * real + (1.0 - share) * fake) + 1e-12)  # no root of zero in a gradient
+        slope = jnp.sqrt(
+            slope2(critic, share * real + (1.0 - share) * fake) + 1e-12
+        )  # no root of zero in a gradient
         return self.weight * jnp.square(slope - 1.0)
 
 

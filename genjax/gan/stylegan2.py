@@ -22,8 +22,17 @@ import jax
 import jax.numpy as jnp
 
 from genjax.config import field
-from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, descend, example_keys, example_normal
-from genjax.data.images import signed, unsigned
+from genjax.core import (
+    Algorithm,
+    Batch,
+    Parts,
+    Spec,
+    State,
+    averaged,
+    descend,
+    example_keys,
+    example_normal,
+)
 from genjax.ema import Decay
 from genjax.errors import UserError, at_least
 from genjax.gan.augment import Augment, Plain
@@ -32,6 +41,7 @@ from genjax.gan.gan import check_given, discriminate, judged, latents, one_hot, 
 from genjax.gan.penalties import R1
 from genjax.nets.stylegan2 import StyleDiscriminator, StyleMapping, StyleSynthesis
 from genjax.optim import Adam
+from genjax.pictures.draw import signed, unsigned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,22 +50,34 @@ class StyleGAN2:
 
     latent: int = field(128, "size of z ~ N(0, I) and of w")
     mapping: nn.Module = field(StyleMapping(), "z -> w: net(z, label, (latent,))")
-    synthesis: nn.Module = field(StyleSynthesis(), "w [B, layers, latent] -> x: net(w, keys, shape); it says `layers`")
+    synthesis: nn.Module = field(
+        StyleSynthesis(), "w [B, layers, latent] -> x: net(w, keys, shape); it says `layers`"
+    )
     disc: nn.Module = field(StyleDiscriminator(), "x -> a number: net(x, label, (1,))")
     game: Game = field(NonSaturating(), "what both play for")
     r1: R1 = field(R1(1.0), "penalty on the discriminator's slope at data; gamma 0 = none")
     r1_every: int = field(16, "steps from one R1 penalty to the next")
     path_weight: float = field(2.0, "of the path length penalty; 0 = none")
     path_every: int = field(4, "steps from one path length penalty to the next")
-    path_decay: float = field(0.99, "share of the mean path length that is kept when it is measured")
-    mixing: float = field(0.9, "share of training samples made of two styles, coarse and fine layers")
+    path_decay: float = field(
+        0.99, "share of the mean path length that is kept when it is measured"
+    )
+    mixing: float = field(
+        0.9, "share of training samples made of two styles, coarse and fine layers"
+    )
     w_decay: float = field(0.995, "share of the mean style that is kept at a step")
-    psi: float = field(1.0, "samples' distance from the mean style, 1 = no truncation, 0 = all alike", execution=True)
+    psi: float = field(
+        1.0,
+        "samples' distance from the mean style, 1 = no truncation, 0 = all alike",
+        execution=True,
+    )
     conditional: bool = field(False, "give both nets the label")
     augment: Augment = field(Plain(), "of all that the discriminator sees")
     optimiser: Adam = field(Adam(2e-3, b1=0.0, b2=0.99), "of the generator")
     disc_optimiser: Adam = field(Adam(2e-3, b1=0.0, b2=0.99), "of the discriminator")
-    ema: Decay = field(Decay(0.999), "average of the generator's weights that evaluation and samples use")
+    ema: Decay = field(
+        Decay(0.999), "average of the generator's weights that evaluation and samples use"
+    )
 
     def __call__(self, spec: Spec) -> Algorithm:
         return algorithm(self, spec)
@@ -66,7 +88,9 @@ def w(gen: Any, z: jax.Array, label: jax.Array | None, cfg: StyleGAN2) -> jax.Ar
     return cfg.mapping.apply({"params": gen["mapping"]}, z, label, (cfg.latent,))
 
 
-def synthesise(gen: Any, w: jax.Array, keys: jax.Array | None, cfg: StyleGAN2, spec: Spec) -> jax.Array:
+def synthesise(
+    gen: Any, w: jax.Array, keys: jax.Array | None, cfg: StyleGAN2, spec: Spec
+) -> jax.Array:
     """g(w) [B, *shape], images in [-1, 1]; w [B, latent] for all layers or [B, layers, latent]; noise from keys [B]."""
     if w.ndim == 2:
         w = jnp.broadcast_to(w[:, None], (len(w), cfg.synthesis.layers, w.shape[-1]))
@@ -79,7 +103,12 @@ def truncated(w: jax.Array, mean: jax.Array, psi: float) -> jax.Array:
 
 
 def style_mix(
-    gen: Any, z_coarse: jax.Array, z_fine: jax.Array, at_layer: Any, label: jax.Array | None, cfg: StyleGAN2
+    gen: Any,
+    z_coarse: jax.Array,
+    z_fine: jax.Array,
+    at_layer: Any,
+    label: jax.Array | None,
+    cfg: StyleGAN2,
 ) -> jax.Array:
     """Styles [B, layers, latent]: of z_coarse below layer `at_layer`, an int or [B], of z_fine from there on."""
     coarse, fine = w(gen, z_coarse, label, cfg), w(gen, z_fine, label, cfg)
@@ -87,7 +116,9 @@ def style_mix(
     return jnp.where(late[..., None], fine[:, None], coarse[:, None])
 
 
-def styles(gen: Any, key: jax.Array, index: jax.Array, label: jax.Array | None, cfg: StyleGAN2) -> jax.Array:
+def styles(
+    gen: Any, key: jax.Array, index: jax.Array, label: jax.Array | None, cfg: StyleGAN2
+) -> jax.Array:
     """The styles of training [B, layers, latent]: a share `mixing` of them changes to another z at a random layer."""
     at, line = jax.random.split(key)
     z, other = jnp.split(latents(at, index, 2 * cfg.latent), 2, -1)
@@ -99,24 +130,37 @@ def styles(gen: Any, key: jax.Array, index: jax.Array, label: jax.Array | None, 
     return style_mix(gen, z, other, jnp.where(u < cfg.mixing, cut, layers), label, cfg)
 
 
-def path_lengths(g: Callable[[jax.Array], jax.Array], w: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+def path_lengths(
+    g: Callable[[jax.Array], jax.Array], w: jax.Array, y: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """x = g(w) and |J^T y| [B], for w [B, layers, latent] and y like x: one forward serves both.
 
     The square of the length is the mean of those of the layers, each with its own w.
     """
     x, pull = jax.vjp(g, w)
     (slope,) = pull(y)
-    return x, jnp.sqrt(jnp.mean(jnp.sum(jnp.square(slope), -1), -1) + 1e-12)  # no root of zero in a gradient
+    return x, jnp.sqrt(
+        jnp.mean(jnp.sum(jnp.square(slope), -1), -1) + 1e-12
+    )  # no root of zero in a gradient
 
 
 def disc_loss(
-    disc: Any, gen: Any, extra: dict, key: jax.Array, batch: Batch, cfg: StyleGAN2, spec: Spec, due: bool = True
+    disc: Any,
+    gen: Any,
+    extra: dict,
+    key: jax.Array,
+    batch: Batch,
+    cfg: StyleGAN2,
+    spec: Spec,
+    due: bool = True,
 ) -> Parts:
     """The discriminator's loss and its parts, each [B], as in `gan.disc_loss`; R1 is there only if `due`."""
     at, noise, change = jax.random.split(key, 3)
     x, label = signed(batch["image"]), one_hot(batch, cfg, spec)
     made = styles(gen, at, batch["index"], label, cfg)
-    sampled = jax.lax.stop_gradient(synthesise(gen, made, example_keys(noise, batch["index"]), cfg, spec))
+    sampled = jax.lax.stop_gradient(
+        synthesise(gen, made, example_keys(noise, batch["index"]), cfg, spec)
+    )
     keys = example_keys(change, batch["index"])
 
     def critic(x):
@@ -129,7 +173,14 @@ def disc_loss(
 
 
 def gen_loss(
-    gen: Any, disc: Any, extra: dict, key: jax.Array, batch: Batch, cfg: StyleGAN2, spec: Spec, due: bool = True
+    gen: Any,
+    disc: Any,
+    extra: dict,
+    key: jax.Array,
+    batch: Batch,
+    cfg: StyleGAN2,
+    spec: Spec,
+    due: bool = True,
 ) -> Parts:
     """The generator's loss, its path penalty and path length (if not `due`: 0 and the mean so far), each [B], and w."""
     at, noise, change, probe = jax.random.split(key, 4)
@@ -148,7 +199,12 @@ def gen_loss(
         for x in (signed(batch["image"]), x)
     )
     loss = cfg.game.gen(real, fake) + penalty
-    return {"loss": loss, "penalty": penalty, "length": length, "w": made[:, 0]}  # layer 0 is never mixed
+    return {
+        "loss": loss,
+        "penalty": penalty,
+        "length": length,
+        "w": made[:, 0],
+    }  # layer 0 is never mixed
 
 
 def _means(parts: Parts) -> tuple[jax.Array, Parts]:
@@ -178,7 +234,9 @@ def step(
     at, turn = jax.random.split(key)
     how = {"axis": axis, "microbatches": spec.microbatches}
     disc, disc_opt, metrics = descend(
-        lambda disc, batch, gen, extra: _means(disc_loss(disc, gen, extra, at, batch, cfg, spec, r1)),
+        lambda disc, batch, gen, extra: _means(
+            disc_loss(disc, gen, extra, at, batch, cfg, spec, r1)
+        ),
         cfg.disc_optimiser(spec.steps),
         state.params["disc"],
         state.opt["disc"],
@@ -187,10 +245,17 @@ def step(
         state.extra,
         **how,
     )
-    memory = remembered(disc, state.extra["disc"], signed(batch["image"]), one_hot(batch, cfg, spec), cfg)
-    extra = state.extra | {"disc": memory, "augment": cfg.augment.adapt(state.extra["augment"], metrics)}
+    memory = remembered(
+        disc, state.extra["disc"], signed(batch["image"]), one_hot(batch, cfg, spec), cfg
+    )
+    extra = state.extra | {
+        "disc": memory,
+        "augment": cfg.augment.adapt(state.extra["augment"], metrics),
+    }
     gen, opt, of_gen = descend(
-        lambda gen, batch, disc, extra: _means(gen_loss(gen, disc, extra, turn, batch, cfg, spec, path)),
+        lambda gen, batch, disc, extra: _means(
+            gen_loss(gen, disc, extra, turn, batch, cfg, spec, path)
+        ),
         cfg.optimiser(spec.steps),
         state.params["gen"],
         state.opt["gen"],
@@ -203,7 +268,11 @@ def step(
         "path": _towards(extra["path"], of_gen["length"], cfg.path_decay),
         "w": _towards(extra["w"], of_gen["w"], cfg.w_decay),
     }
-    metrics |= {"gen_loss": of_gen["loss"], "gen_grad_norm": of_gen["grad_norm"], "gen_penalty": of_gen["penalty"]}
+    metrics |= {
+        "gen_loss": of_gen["loss"],
+        "gen_grad_norm": of_gen["grad_norm"],
+        "gen_penalty": of_gen["penalty"],
+    }
     metrics |= {"path_length": extra["path"], **cfg.augment.metrics(extra["augment"])}
     new = state.replace(
         step=state.step + 1,
@@ -215,30 +284,43 @@ def step(
     return new, metrics
 
 
-def generated(gen: Any, key: jax.Array, given: Batch, mean: Any, psi: float, cfg: StyleGAN2, spec: Spec) -> jax.Array:
+def generated(
+    gen: Any, key: jax.Array, given: Batch, mean: Any, psi: float, cfg: StyleGAN2, spec: Spec
+) -> jax.Array:
     """Unmixed samples [B, *shape], images in [-1, 1], truncated by psi; the same z and noise for every psi."""
     at, noise = jax.random.split(key)
     made = w(gen, latents(at, given["index"], cfg.latent), one_hot(given, cfg, spec), cfg)
-    return synthesise(gen, truncated(made, mean, psi), example_keys(noise, given["index"]), cfg, spec)
+    return synthesise(
+        gen, truncated(made, mean, psi), example_keys(noise, given["index"]), cfg, spec
+    )
 
 
 def evaluate(key: jax.Array, state: State, batch: Batch, cfg: StyleGAN2, spec: Spec) -> Parts:
     """As `gan.evaluate`: D on unseen data and on samples of the averaged generator, neither mixed nor truncated."""
     label, params, x = one_hot(batch, cfg, spec), averaged(state), signed(batch["image"])
     sampled = generated(params["gen"], key, batch, state.extra["w"], 1.0, cfg, spec)
-    real, fake = (discriminate(params["disc"], state.extra["disc"], x, label, cfg) for x in (x, sampled))
+    real, fake = (
+        discriminate(params["disc"], state.extra["disc"], x, label, cfg) for x in (x, sampled)
+    )
     losses = {"loss": cfg.game.disc(real, fake), "gen_loss": cfg.game.gen(real, fake)}
     return {**losses, "real": real, "fake": fake, "higher": (real > fake).astype(jnp.float32)}
 
 
 def sample(key: jax.Array, state: State, given: Batch, cfg: StyleGAN2, spec: Spec) -> jax.Array:
     """Samples [B, *shape], images in [0, 1], truncated; number i is a function of (key, given["index"][i])."""
-    return unsigned(generated(averaged(state)["gen"], key, given, state.extra["w"], cfg.psi, cfg, spec))
+    return unsigned(
+        generated(averaged(state)["gen"], key, given, state.extra["w"], cfg.psi, cfg, spec)
+    )
 
 
 def check(cfg: StyleGAN2, spec: Spec) -> None:
     """Raises UserError for what cannot be trained."""
-    at_least(1, algorithm__latent=cfg.latent, algorithm__r1_every=cfg.r1_every, algorithm__path_every=cfg.path_every)
+    at_least(
+        1,
+        algorithm__latent=cfg.latent,
+        algorithm__r1_every=cfg.r1_every,
+        algorithm__path_every=cfg.path_every,
+    )
     at_least(0, algorithm__r1__gamma=cfg.r1.gamma, algorithm__path_weight=cfg.path_weight)
     for name in ("mixing", "path_decay", "w_decay"):
         if not 0.0 <= getattr(cfg, name) <= 1.0:
@@ -254,10 +336,15 @@ def check(cfg: StyleGAN2, spec: Spec) -> None:
 def turns(cfg: StyleGAN2, spec: Spec) -> tuple[Callable, ...]:
     """The steps of one cycle in order: one function for each pair of penalties that are due together."""
     due = [
-        (cfg.r1.gamma > 0 and i % cfg.r1_every == 0, cfg.path_weight > 0 and i % cfg.path_every == 0)
+        (
+            cfg.r1.gamma > 0 and i % cfg.r1_every == 0,
+            cfg.path_weight > 0 and i % cfg.path_every == 0,
+        )
         for i in range(math.lcm(cfg.r1_every, cfg.path_every))
     ]
-    steps = {pair: functools.partial(step, cfg=cfg, spec=spec, r1=pair[0], path=pair[1]) for pair in due}
+    steps = {
+        pair: functools.partial(step, cfg=cfg, spec=spec, r1=pair[0], path=pair[1]) for pair in due
+    }
     return tuple(steps[pair] for pair in due)
 
 
@@ -268,7 +355,10 @@ def algorithm(cfg: StyleGAN2, spec: Spec) -> Algorithm:
     def init(key: jax.Array, batch: Batch) -> State:
         x, label = signed(batch["image"]), one_hot(batch, cfg, spec)
         keys = jax.random.split(key, 3)
-        z, made = jnp.zeros((len(x), cfg.latent)), jnp.zeros((len(x), cfg.synthesis.layers, cfg.latent))
+        z, made = (
+            jnp.zeros((len(x), cfg.latent)),
+            jnp.zeros((len(x), cfg.synthesis.layers, cfg.latent)),
+        )
         gen = {
             "mapping": cfg.mapping.init(keys[0], z, label, (cfg.latent,))["params"],
             "synthesis": cfg.synthesis.init(keys[1], made, None, spec.shape)["params"],

@@ -29,10 +29,18 @@ import optax
 from genjax.config import digest, field
 from genjax.data.batches import indices, take
 from genjax.errors import UserError
-from genjax.metrics.features import STRANGE, Extract, Extracted, batched, load_arrays, pixels, save_arrays
+from genjax.machine.parallel import Jit, Layout
+from genjax.metrics.features import (
+    STRANGE,
+    Extract,
+    Extracted,
+    batched,
+    load_arrays,
+    pixels,
+    save_arrays,
+)
 from genjax.nets.blocks import space_to_depth
-from genjax.optim import Adam, Cosine
-from genjax.parallel import Jit, Layout
+from genjax.optim import Adam, CosineDecay
 
 VERSION = 1  # of the net and its training: a new number makes every stored one be trained again
 
@@ -55,10 +63,16 @@ class ConvNet(nn.Module):
         patch = 2 ** max(0, math.floor(math.log2(max(image.shape[1:3]) / 14)))
         unit = patch * 2 ** (len(self.widths) - 1)
         border = [(0, -n % unit) for n in image.shape[1:3]]
-        x = space_to_depth(jnp.pad(2.0 * image - 1.0, [(0, 0), *border, (0, 0)], constant_values=-1.0), patch)
+        x = space_to_depth(
+            jnp.pad(2.0 * image - 1.0, [(0, 0), *border, (0, 0)], constant_values=-1.0), patch
+        )
         for level, width in enumerate(self.widths):
             # a 2x2 convolution of stride 2 as a product: on CPU faster than a convolution with strides
-            x = nn.Conv(width, (1, 1), use_bias=False)(space_to_depth(x, 2)) if level else conv(width)(x)
+            x = (
+                nn.Conv(width, (1, 1), use_bias=False)(space_to_depth(x, 2))
+                if level
+                else conv(width)(x)
+            )
             x = nn.relu(norm()(x))
             x = nn.relu(norm()(conv(width)(x)))
         x = nn.Dense(self.features, use_bias=False)(x.reshape(len(x), -1))
@@ -73,14 +87,20 @@ class Convolutional:
     Five minutes of one core for Fashion-MNIST, 15 s for digits.
     """
 
-    widths: tuple[int, ...] = field((32, 64), "channels of each level, half the size of the one before")
+    widths: tuple[int, ...] = field(
+        (32, 64), "channels of each level, half the size of the one before"
+    )
     features: int = field(64, "width of the layer before the classes")
     steps: int = field(4000, "training steps at most")
     epochs: int = field(40, "passes over the data at most")
     batch: int = field(128, "examples a step")
-    optimiser: Adam = field(Adam(3e-3, weight_decay=0.02, warmup=200, decay=Cosine()), "optimiser")
+    optimiser: Adam = field(
+        Adam(3e-3, weight_decay=0.02, warmup=200, decay=CosineDecay()), "optimiser"
+    )
     smoothing: float = field(0.1, "a, share of the label that is spread over all classes")
-    shift: float = field(0.03, "largest random shift in training, share of the side, rounded up to whole pixels")
+    shift: float = field(
+        0.03, "largest random shift in training, share of the side, rounded up to whole pixels"
+    )
     flips: bool = field(False, "mirror half of the images in training: not for digits")
     seed: int = field(0, "of the weights, the order of the data and the shifts")
     extract_batch: int = field(500, "images at a time after training", execution=True)
@@ -101,7 +121,11 @@ class Convolutional:
         labels, shape = np.asarray(train["label"]), tuple(train["image"].shape[1:])
         self._check(labels, shape)
         net = ConvNet(self.widths, self.features, int(labels.max()) + 1)
-        path = Path(folder) / f"classifier-{digest(self)}-{fingerprint(train)}-v{VERSION}.npz" if folder else None
+        path = (
+            Path(folder) / f"classifier-{digest(self)}-{fingerprint(train)}-v{VERSION}.npz"
+            if folder
+            else None
+        )
         variables = _stored(path, _like(net, shape))
         if variables is None:
             variables = _train(self, net, train)
@@ -112,9 +136,13 @@ class Convolutional:
     def _check(self, labels: np.ndarray, shape: tuple[int, ...]) -> None:
         for name in ("steps", "epochs", "batch", "features"):
             if getattr(self, name) < 1:
-                raise UserError(f"Convolutional({name}={getattr(self, name)}): {name} must be at least 1.")
+                raise UserError(
+                    f"Convolutional({name}={getattr(self, name)}): {name} must be at least 1."
+                )
         if not self.widths or min(self.widths) < 1:
-            raise UserError(f"Convolutional(widths={self.widths}): at least one width, each at least 1.")
+            raise UserError(
+                f"Convolutional(widths={self.widths}): at least one width, each at least 1."
+            )
         if len(shape) != 3 or not len(labels) or labels.min() < 0 or labels.max() < 1:
             raise UserError(
                 f"the features of a classifier need images [H, W, C] with labels of two classes or more, got {shape} "
@@ -152,7 +180,11 @@ def _stored(path: Path | None, like: Any) -> Any:
     try:
         return load_arrays(path, like)
     except STRANGE as error:
-        print(f"warning: {path} cannot be read ({error}): the classifier is trained again", file=sys.stderr, flush=True)
+        print(
+            f"warning: {path} cannot be read ({error}): the classifier is trained again",
+            file=sys.stderr,
+            flush=True,
+        )
         return None
 
 
@@ -165,11 +197,17 @@ def _train(cfg: Convolutional, net: ConvNet, train: Any) -> Any:
     n, start = len(train["image"]), time.monotonic()
     batch = min(cfg.batch, n)
     steps = min(cfg.steps, cfg.epochs * (n // batch))
-    print(f"training a classifier on {n} images, {steps} steps of {batch}", file=sys.stderr, flush=True)
+    print(
+        f"training a classifier on {n} images, {steps} steps of {batch}",
+        file=sys.stderr,
+        flush=True,
+    )
     init, step = _steps(cfg, net, steps)
     key = jax.random.key(cfg.seed)
     state = init(key, jnp.zeros((1, *train["image"].shape[1:])))
-    for i in range(steps):  # no scan: on CPU the gradients of convolutions are slow in one (jax#12868)
+    for i in range(
+        steps
+    ):  # no scan: on CPU the gradients of convolutions are slow in one (jax#12868)
         rows = take(train, indices(cfg.seed, i, n, batch))
         state = step(state, jax.random.fold_in(key, i), rows["image"], rows["label"])
     variables = jax.device_get(state[0])

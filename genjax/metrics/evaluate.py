@@ -15,7 +15,8 @@ import numpy as np
 
 from genjax.config import field
 from genjax.errors import UserError
-from genjax.metrics import intervals, manifold, memorisation, scores
+from genjax.metrics import inception_score as scores
+from genjax.metrics import intervals, manifold, memorisation
 from genjax.metrics.classifier import Convolutional
 from genjax.metrics.features import Components, Pixels, RandomNet
 from genjax.metrics.frechet import frechet, moments
@@ -87,8 +88,14 @@ class Frechet:
         n, dimensions = samples.features.shape
         if n - -(-n // 50) <= dimensions:  # what the jackknife leaves is too few
             return {name: Interval(value, np.nan, np.nan)}
-        around = intervals.frechet_interval(reference, samples.features)  # about the distance at n = infinity
-        return {name: Interval(value, value + around.low - around.value, value + around.high - around.value)}
+        around = intervals.frechet_interval(
+            reference, samples.features
+        )  # about the distance at n = infinity
+        return {
+            name: Interval(
+                value, value + around.low - around.value, value + around.high - around.value
+            )
+        }
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         return self(train, real, real, on)
@@ -102,14 +109,19 @@ class Kernel:
         return {"kid" if on == "inception" else f"kd_{on}": DOWN}
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
-        return {name: intervals.kid_interval(real.features, samples.features) for name in self.names(on)}
+        return {
+            name: intervals.kid_interval(real.features, samples.features) for name in self.names(on)
+        }
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
-        return {name: Interval(kid(real.features, drawn.features), np.nan, np.nan) for name in self.names(on)}
+        return {
+            name: Interval(kid(real.features, drawn.features), np.nan, np.nan)
+            for name in self.names(on)
+        }
 
 
 @dataclasses.dataclass(frozen=True)
-class Score:
+class InceptionScore:
     """Inception score by the extractor's own classes; real held-out examples beside it."""
 
     def names(self, on: str) -> dict[str, int]:
@@ -118,9 +130,15 @@ class Score:
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
         if samples.logits is None:
             raise ValueError(f"an Inception score needs a classifier's outputs and {on} has none")
-        value = intervals.jackknife(lambda i: scores.inception_score(samples.logits[i]), len(samples.logits))
+        value = intervals.jackknife(
+            lambda i: scores.inception_score(samples.logits[i]), len(samples.logits)
+        )
         whole = scores.inception_score(samples.logits)
-        return {f"is_{on}": Interval(whole, whole + value.low - value.value, whole + value.high - value.value)}
+        return {
+            f"is_{on}": Interval(
+                whole, whole + value.low - value.value, whole + value.high - value.value
+            )
+        }
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         return self(train, real, real, on)
@@ -138,7 +156,9 @@ class PrecisionRecall:
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
         n = len(samples.features)
         shares = manifold.precision_recall(real.features, samples.features, self.k)
-        return {name: intervals.share(p * n, n) for name, p in zip(self.names(on), shares, strict=True)}
+        return {
+            name: intervals.share(p * n, n) for name, p in zip(self.names(on), shares, strict=True)
+        }
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         return self(train, real, drawn, on)
@@ -179,7 +199,9 @@ class Memorisation:
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
         n = len(samples.features)
         near = memorisation.closer(samples.features, train.features, real.features)
-        authentic = intervals.share(memorisation.authpct(samples.features, train.features) / 100.0 * n, n)
+        authentic = intervals.share(
+            memorisation.authpct(samples.features, train.features) / 100.0 * n, n
+        )
         z = memorisation.copying(samples.features, train.features, real.features)
         return {
             f"closer_{on}": intervals.share(near * n, n),
@@ -190,7 +212,10 @@ class Memorisation:
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         """What is expected of fresh data; for the authentic ones that of held-out examples."""
         authentic = memorisation.authpct(real.features, train.features)
-        return {name: Interval(x, x, x) for name, x in zip(self.names(on), (0.5, 0.0, authentic), strict=True)}
+        return {
+            name: Interval(x, x, x)
+            for name, x in zip(self.names(on), (0.5, 0.0, authentic), strict=True)
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,7 +253,9 @@ class Cas:
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
         if len(np.unique(samples.label)) < 2:
-            raise ValueError("a classifier trained on samples needs samples of at least two classes")
+            raise ValueError(
+                "a classifier trained on samples needs samples of at least two classes"
+            )
         read = self.classifier.fit({"image": samples.image, "label": samples.label})
         return {"cas": intervals.share(np.sum(read(real.image) == real.label), len(real.label))}
 
@@ -236,7 +263,16 @@ class Cas:
         return self(train, real, drawn, on)
 
 
-Metric = Frechet | Kernel | Score | PrecisionRecall | DensityCoverage | Memorisation | Recognition | Cas
+Metric = (
+    Frechet
+    | Kernel
+    | InceptionScore
+    | PrecisionRecall
+    | DensityCoverage
+    | Memorisation
+    | Recognition
+    | Cas
+)
 
 
 def names(metrics: Sequence[Metric], on: str) -> dict[str, int]:
@@ -244,19 +280,28 @@ def names(metrics: Sequence[Metric], on: str) -> dict[str, int]:
     return {name: way for metric in metrics for name, way in metric.names(on).items()}
 
 
-def floors(metrics: Sequence[Metric], train: Seen, real: Seen, on: str, seed: int = 0) -> dict[str, float]:
+def floors(
+    metrics: Sequence[Metric], train: Seen, real: Seen, on: str, seed: int = 0
+) -> dict[str, float]:
     """The floors at n = len(real): held-out examples, or as many of the training set, in the place of samples.
 
     ValueError, with the metric's reason, where n or the extractor is not enough for it.
     """
-    rows = np.sort(np.random.default_rng(seed).permutation(len(train.features))[: len(real.features)])
+    rows = np.sort(
+        np.random.default_rng(seed).permutation(len(train.features))[: len(real.features)]
+    )
     drawn = Seen(*(None if part is None else part[rows] for part in train))
     found = [metric.floor(train, drawn, real, on) for metric in metrics]
     return {name: float(interval.value) for part in found for name, interval in part.items()}
 
 
 def measured(
-    metrics: Sequence[Metric], train: Seen, real: Seen, samples: Seen, on: str, floor: dict[str, float]
+    metrics: Sequence[Metric],
+    train: Seen,
+    real: Seen,
+    samples: Seen,
+    on: str,
+    floor: dict[str, float],
 ) -> dict[str, Value]:
     """All numbers of the samples, with `floor` from `floors` at the same n."""
     values = {}

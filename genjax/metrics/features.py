@@ -31,12 +31,20 @@ from flax import traverse_util
 
 from genjax.config import field
 from genjax.data.batches import eval_batches
-from genjax.data.images import to_float
 from genjax.errors import UserError
+from genjax.machine.parallel import Jit, Layout
 from genjax.metrics.judges import rows
-from genjax.parallel import Jit, Layout
+from genjax.pictures.draw import to_float
 
-STRANGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+STRANGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+)
 
 
 class Extracted(NamedTuple):
@@ -114,9 +122,13 @@ class RandomNet:
     def fit(self, train: Any, folder: str | Path | None = None, layout: Layout = Jit()) -> Extract:
         """images [N, H, W, C] -> features [N, width]; UserError for a width or seed out of range."""
         if self.width < 1 or self.seed < 0:
-            raise UserError(f"RandomNet(width={self.width}, seed={self.seed}): a width of 1, a seed of 0 or more.")
+            raise UserError(
+                f"RandomNet(width={self.width}, seed={self.seed}): a width of 1, a seed of 0 or more."
+            )
         shape = tuple(train["image"].shape[1:])
-        return batched(random_net, random_weights(self.seed, self.width, shape), shape, layout, self.batch)
+        return batched(
+            random_net, random_weights(self.seed, self.width, shape), shape, layout, self.batch
+        )
 
 
 def random_weights(seed: int, width: int, shape: tuple[int, ...]) -> list[np.ndarray]:
@@ -127,7 +139,9 @@ def random_weights(seed: int, width: int, shape: tuple[int, ...]) -> list[np.nda
         sizes.append((3, 3, channels, width))
         h, w, channels = -(-h // 2), -(-w // 2), width
     sizes.append((h * w * channels, width))
-    return [(rng.standard_normal(s) * np.sqrt(2.0 / np.prod(s[:-1]))).astype(np.float32) for s in sizes]
+    return [
+        (rng.standard_normal(s) * np.sqrt(2.0 / np.prod(s[:-1]))).astype(np.float32) for s in sizes
+    ]
 
 
 def random_net(weights: list[jax.Array], image: jax.Array) -> Extracted:
@@ -135,7 +149,9 @@ def random_net(weights: list[jax.Array], image: jax.Array) -> Extracted:
     x = 2.0 * pixels(image) - 1.0
     for kernel in weights[:-1]:
         axes = ("NHWC", "HWIO", "NHWC")
-        x = jax.nn.relu(jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=axes))
+        x = jax.nn.relu(
+            jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=axes)
+        )
     return Extracted(x.reshape(len(x), -1) @ weights[-1])
 
 
@@ -145,7 +161,11 @@ def pixels(image: jax.Array) -> jax.Array:
 
 
 def batched(
-    fn: Callable, params: Any, shape: tuple[int, ...] | None, layout: Layout = Jit(), batch: int = 500
+    fn: Callable,
+    params: Any,
+    shape: tuple[int, ...] | None,
+    layout: Layout = Jit(),
+    batch: int = 500,
 ) -> Extract:
     """images -> Extracted by fn(params, image [B, H, W, C]) -> Extracted, through one program over a layout's devices.
 
@@ -162,7 +182,9 @@ def batched(
 
     def extract(images: Any) -> Extracted:
         if not len(images) or shape not in (None, tuple(images.shape[1:])):
-            raise ValueError(f"features are of images [N, {shape}], N at least 1, got {tuple(images.shape)}")
+            raise ValueError(
+                f"features are of images [N, {shape}], N at least 1, got {tuple(images.shape)}"
+            )
         process = (jax.process_index(), jax.process_count()) if ways > 1 else (0, 1)
         parts = []
         for host, valid in eval_batches({"image": images}, batch, process):
@@ -179,13 +201,17 @@ def save_arrays(path: Path, tree: Any) -> None:
     work = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}-", delete=False
+        ) as file:
             work = file.name
             np.savez(file, **flat)
         os.chmod(work, 0o644)
         os.replace(work, path)
     except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror or error}): free space or mend the folder.") from error
+        raise UserError(
+            f"cannot write {path} ({error.strerror or error}): free space or mend the folder."
+        ) from error
     finally:
         if work is not None:
             with contextlib.suppress(OSError):
@@ -199,8 +225,12 @@ def load_arrays(path: Path, like: Any) -> Any:
         if set(file.files) != set(wanted):
             odd = sorted(set(file.files) ^ set(wanted))
             raise ValueError(f"{len(odd)} arrays are missing or too many, {odd[0]} for one")
-        flat = {name: np.asarray(file[name]) for name in wanted}  # a member that is no .npy comes as bytes
+        flat = {
+            name: np.asarray(file[name]) for name in wanted
+        }  # a member that is no .npy comes as bytes
     for name, array in flat.items():
         if array.shape != tuple(wanted[name].shape) or array.dtype != wanted[name].dtype:
-            raise ValueError(f"{name} is {array.dtype}{array.shape}, not {wanted[name].dtype}{wanted[name].shape}")
+            raise ValueError(
+                f"{name} is {array.dtype}{array.shape}, not {wanted[name].dtype}{wanted[name].shape}"
+            )
     return traverse_util.unflatten_dict(flat, sep="/")

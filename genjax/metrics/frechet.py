@@ -41,7 +41,11 @@ def merge(a: Moments, b: Moments) -> Moments:
     if not math.isfinite(a.n + b.n):
         raise ValueError("moments without a number of examples cannot be merged")
     n, shift = a.n + b.n, b.mean - a.mean
-    scatter = (a.n - 1) * a.covariance + (b.n - 1) * b.covariance + np.outer(shift, shift) * (a.n * b.n / n)
+    scatter = (
+        (a.n - 1) * a.covariance
+        + (b.n - 1) * b.covariance
+        + np.outer(shift, shift) * (a.n * b.n / n)
+    )
     return Moments(a.mean + shift * (b.n / n), scatter / (n - 1), n)
 
 

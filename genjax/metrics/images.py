@@ -25,7 +25,9 @@ def _unit(x: np.ndarray) -> np.ndarray:
 def _each(measure, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """measure(a, b) [N] over chunks of images [N, H, W, C]; ValueError unless the shapes are the same."""
     if np.shape(a) != np.shape(b) or np.ndim(a) != 4:
-        raise ValueError(f"two sets of images [N, H, W, C] of one shape are compared, got {np.shape(a)}, {np.shape(b)}")
+        raise ValueError(
+            f"two sets of images [N, H, W, C] of one shape are compared, got {np.shape(a)}, {np.shape(b)}"
+        )
     parts = [slice(i, i + CHUNK) for i in range(0, len(a), CHUNK)]
     return np.concatenate([measure(_unit(a[i]), _unit(b[i])) for i in parts] or [np.zeros(0)])
 
@@ -57,7 +59,9 @@ def ssim(a: np.ndarray, b: np.ndarray, window: int = 11) -> np.ndarray:
     """
     if window < 1 or window % 2 == 0 or min(np.shape(a)[1:3]) < window:
         size = "x".join(map(str, np.shape(a)[1:3]))
-        raise ValueError(f"SSIM's window must be odd and fit in the image: {window} does not in {size}")
+        raise ValueError(
+            f"SSIM's window must be odd and fit in the image: {window} does not in {size}"
+        )
     rows, columns = (_band(size, window) for size in np.shape(a)[1:3])
 
     def measure(x, y):

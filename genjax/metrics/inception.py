@@ -25,11 +25,11 @@ import numpy as np
 from flax import traverse_util
 
 from genjax.config import field
-from genjax.data.images import to_uint8
 from genjax.errors import UserError
+from genjax.machine.parallel import Jit, Layout
 from genjax.metrics.features import STRANGE, Extract, Extracted, batched, load_arrays, save_arrays
 from genjax.nets.inception import InceptionV3
-from genjax.parallel import Jit, Layout
+from genjax.pictures.draw import to_uint8
 
 SIDE = 299
 LEVELS = (64, 192, 768, 2048)
@@ -61,15 +61,21 @@ class Inception:
         """The number of features of images of `shape`."""
         return self.features
 
-    def fit(self, train: Any = None, folder: str | Path | None = None, layout: Layout = Jit()) -> Extract:
+    def fit(
+        self, train: Any = None, folder: str | Path | None = None, layout: Layout = Jit()
+    ) -> Extract:
         """images [N, H, W, 1 or 3] -> features [N, 2048], logits without bias [N, 1008]; nothing is fitted.
 
         UserError when the weight file is missing or strange.
         """
         if self.features not in LEVELS:
-            raise UserError(f"Inception(features={self.features}): the net has levels {', '.join(map(str, LEVELS))}.")
+            raise UserError(
+                f"Inception(features={self.features}): the net has levels {', '.join(map(str, LEVELS))}."
+            )
         net, params = InceptionV3(), load(self.weights)
-        extract = batched(functools.partial(_apply, net, str(self.features)), params, None, layout, self.batch)
+        extract = batched(
+            functools.partial(_apply, net, str(self.features)), params, None, layout, self.batch
+        )
         return lambda images: extract(to_uint8(images))
 
 
@@ -93,21 +99,27 @@ def stretch(n: int, out: int) -> np.ndarray:
     part = place - low
     found = np.zeros((out, n), np.float32)
     np.add.at(found, (np.arange(out), low), 1.0 - part)
-    np.add.at(found, (np.arange(out), np.minimum(low + 1, n - 1)), part)  # the last pixel goes on beyond the border
+    np.add.at(
+        found, (np.arange(out), np.minimum(low + 1, n - 1)), part
+    )  # the last pixel goes on beyond the border
     return found
 
 
 @functools.cache
 def shapes() -> dict[str, Any]:
     """The net's weights as shapes, a tree."""
-    return jax.eval_shape(InceptionV3().init, jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 3)))["params"]
+    return jax.eval_shape(InceptionV3().init, jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 3)))[
+        "params"
+    ]
 
 
 def load(weights: str | Path) -> Any:
     """The weights in a file that `convert` wrote, a tree; UserError says how to get one."""
     path = Path(weights).expanduser()
     if not path.is_file():
-        raise UserError(f"there are no Inception weights {path}: download {URL} and run `{COMMAND} {FILE} {path}`.")
+        raise UserError(
+            f"there are no Inception weights {path}: download {URL} and run `{COMMAND} {FILE} {path}`."
+        )
     try:
         return load_arrays(path, shapes())
     except STRANGE as error:
@@ -122,13 +134,19 @@ def convert(state: dict[str, np.ndarray]) -> Any:
     names = {(*path, name): torch_name((*path, name)) for *path, name in wanted}
     left = {key for key in state if not key.endswith("num_batches_tracked")}
     if odd := sorted(left ^ set(names.values())):
-        raise UserError(f"this is not the state of Inception-2015: {len(odd)} keys do not match, {odd[0]} for one.")
+        raise UserError(
+            f"this is not the state of Inception-2015: {len(odd)} keys do not match, {odd[0]} for one."
+        )
     flat = {}
     for path, key in names.items():
         array = np.asarray(state[key], np.float32)
-        array = {4: lambda a: a.transpose(2, 3, 1, 0), 2: np.transpose}.get(array.ndim, np.asarray)(array)
+        array = {4: lambda a: a.transpose(2, 3, 1, 0), 2: np.transpose}.get(array.ndim, np.asarray)(
+            array
+        )
         if array.shape != wanted[path].shape:
-            raise UserError(f"this is not the state of Inception-2015: {key} has the shape {np.shape(state[key])}.")
+            raise UserError(
+                f"this is not the state of Inception-2015: {key} has the shape {np.shape(state[key])}."
+            )
         flat[path] = np.ascontiguousarray(array)
     return traverse_util.unflatten_dict(flat)
 
@@ -148,19 +166,25 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
     try:
         import torch
     except ImportError:
-        raise UserError("to read a .pth file needs PyTorch, for this command only: pip install torch.") from None
+        raise UserError(
+            "to read a .pth file needs PyTorch, for this command only: pip install torch."
+        ) from None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {str(key): value.numpy() for key, value in state.items()}
     except Exception as error:  # zip, pickle and type errors of many kinds
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is not a state dict of PyTorch ({line}): download {URL} again.") from error
+        raise UserError(
+            f"{path} is not a state dict of PyTorch ({line}): download {URL} again."
+        ) from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`convert weights.pth out.npz`; 0, or 2 with one line on stderr."""
     parser = argparse.ArgumentParser(prog="python -m genjax.metrics.inception", description=__doc__)
-    command = parser.add_subparsers(required=True).add_parser("convert", help="PyTorch's weight file -> .npz")
+    command = parser.add_subparsers(required=True).add_parser(
+        "convert", help="PyTorch's weight file -> .npz"
+    )
     command.add_argument("weights", type=Path, help=f"from {URL}")
     command.add_argument("out", type=Path, help="the file to write")
     given = parser.parse_args(argv)

@@ -32,7 +32,11 @@ class Interval(NamedTuple):
 
 
 def bootstrap(
-    statistic: Callable[[np.ndarray], float], n: int, times: int = 1000, level: float = 0.95, seed: int = 0
+    statistic: Callable[[np.ndarray], float],
+    n: int,
+    times: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Interval:
     """Percentile interval of statistic(rows) for rows [n] of n examples; ValueError for fewer than two."""
     if n < 2 or times < 2:
@@ -46,7 +50,9 @@ def bootstrap(
 def _groups(n: int, groups: int, seed: int) -> list[np.ndarray]:
     """n rows shuffled into groups of about equal size."""
     if not 2 <= groups <= n:
-        raise ValueError(f"a jackknife over {groups} groups needs 2 groups and as many examples, got {n}")
+        raise ValueError(
+            f"a jackknife over {groups} groups needs 2 groups and as many examples, got {n}"
+        )
     return np.array_split(np.random.default_rng(seed).permutation(n), groups)
 
 
@@ -55,13 +61,19 @@ def _jackknifed(whole: float, without: np.ndarray, level: float) -> Interval:
     from scipy.stats import t as student
 
     g, mean = len(without), np.mean(without)
-    half = student.ppf((1 + level) / 2, g - 1) * np.sqrt((g - 1) / g * np.sum((without - mean) ** 2))
+    half = student.ppf((1 + level) / 2, g - 1) * np.sqrt(
+        (g - 1) / g * np.sum((without - mean) ** 2)
+    )
     value = g * whole - (g - 1) * mean
     return Interval(float(value), float(value - half), float(value + half))
 
 
 def jackknife(
-    statistic: Callable[[np.ndarray], float], n: int, groups: int = 50, level: float = 0.95, seed: int = 0
+    statistic: Callable[[np.ndarray], float],
+    n: int,
+    groups: int = 50,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Interval:
     """Interval of statistic(rows) by leaving out groups of n rows drawn by `seed`; its value is free of a bias c/n."""
     parts = _groups(n, groups, seed)
@@ -79,7 +91,9 @@ def frechet_interval(
     """
     parts = _groups(len(samples), groups, seed)
     if len(samples) - len(parts[0]) <= samples.shape[1]:
-        raise ValueError(f"{len(samples)} examples less a group are too few for {samples.shape[1]} features")
+        raise ValueError(
+            f"{len(samples)} examples less a group are too few for {samples.shape[1]} features"
+        )
     whole, root_real = moments(samples), root(real.covariance)
     without = [distance(real, remove(whole, moments(samples[rows])), root_real) for rows in parts]
     return _jackknifed(distance(real, whole, root_real), np.array(without), level)
@@ -102,7 +116,9 @@ def kid_interval(real: np.ndarray, samples: np.ndarray, level: float = 0.95) -> 
     constant = of.real / (n * (n - 1))
     within, across = of.within.sum(), of.across.sum()
     whole = constant + within / (m * (m - 1)) - 2.0 * across / (n * m)
-    without = (within - 2.0 * of.within) / ((m - 1) * (m - 2)) - 2.0 * (across - of.across) / (n * (m - 1))
+    without = (within - 2.0 * of.within) / ((m - 1) * (m - 2)) - 2.0 * (across - of.across) / (
+        n * (m - 1)
+    )
     return _jackknifed(whole, constant + without, level)
 
 
@@ -119,4 +135,6 @@ def share(hits: float, n: int, level: float = 0.95) -> Interval:
     p, z2 = hits / n, norm.ppf((1 + level) / 2) ** 2
     middle = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = np.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
-    return Interval(float(p), float(min(middle - half, p)), float(max(middle + half, p)))  # rounding aside, p is inside
+    return Interval(
+        float(p), float(min(middle - half, p)), float(max(middle + half, p))
+    )  # rounding aside, p is inside

@@ -33,7 +33,9 @@ class Svm:
         """images [N, ...] -> labels [N]."""
         from sklearn.svm import SVC
 
-        machine = SVC(gamma=self.gamma, C=self.c).fit(rows(train["image"]), np.asarray(train["label"]))
+        machine = SVC(gamma=self.gamma, C=self.c).fit(
+            rows(train["image"]), np.asarray(train["label"])
+        )
         return lambda images: machine.predict(rows(images))
 
 

@@ -43,14 +43,18 @@ def sums(real: np.ndarray, samples: np.ndarray) -> Sums:
     """Of features [N, D] and [M, D] in float64, in bounded memory; ValueError for fewer than two in a set."""
     x, y = np.asarray(real, np.float64), np.asarray(samples, np.float64)
     if min(len(x), len(y)) < 2:
-        raise ValueError(f"a kernel distance needs at least 2 examples of each, got {len(x)} and {len(y)}")
+        raise ValueError(
+            f"a kernel distance needs at least 2 examples of each, got {len(x)} and {len(y)}"
+        )
     return Sums(_others(y), _rows(y, x), float(_others(x).sum()))
 
 
 def kid(real: np.ndarray, samples: np.ndarray) -> float:
     """The unbiased MMD² over all pairs of features [N, D] and [M, D]: about (N + M)² D operations."""
     n, m, of = len(real), len(samples), sums(real, samples)
-    return float(of.real / (n * (n - 1)) + of.within.sum() / (m * (m - 1)) - 2.0 * of.across.sum() / (n * m))
+    return float(
+        of.real / (n * (n - 1)) + of.within.sum() / (m * (m - 1)) - 2.0 * of.across.sum() / (n * m)
+    )
 
 
 def kid_subsets(
@@ -62,7 +66,9 @@ def kid_subsets(
     if a set has fewer than `size` examples.
     """
     if not 2 <= size <= min(len(real), len(samples)) or subsets < 1:
-        raise ValueError(f"{subsets} subsets of {size} cannot be drawn from {len(real)} and {len(samples)} examples")
+        raise ValueError(
+            f"{subsets} subsets of {size} cannot be drawn from {len(real)} and {len(samples)} examples"
+        )
     rng, values = np.random.RandomState(seed), []
     for _ in range(subsets):
         y = samples[rng.choice(len(samples), size, replace=False)]

@@ -41,10 +41,14 @@ def distances(a: np.ndarray, b: np.ndarray) -> Iterator[np.ndarray]:
 def radii(x: np.ndarray, k: int) -> np.ndarray:
     """Squared distance from each row of x [N, D] to its k-th nearest other row, [N]; ValueError unless 0 < k < N."""
     if not 0 < k < len(x):
-        raise ValueError(f"the neighbour number {k} needs more than {k} points and k above 0, got {len(x)} points")
+        raise ValueError(
+            f"the neighbour number {k} needs more than {k} points and k above 0, got {len(x)} points"
+        )
     x, found = np.asarray(x, np.float64), []
     for block in distances(x, x):
-        for _ in range(k):  # strike out the least: for few neighbours 7 times as fast as a partition of each row
+        for _ in range(
+            k
+        ):  # strike out the least: for few neighbours 7 times as fast as a partition of each row
             np.put_along_axis(block, block.argmin(1)[:, None], np.inf, 1)
         found.append(block.min(1))
     return np.concatenate(found)

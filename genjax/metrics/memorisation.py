@@ -48,7 +48,9 @@ def closer(samples: np.ndarray, train: np.ndarray, held: np.ndarray, seed: int =
     `seed` draws as many training examples as there are held-out ones; ValueError where there are fewer.
     """
     if len(train) < len(held):
-        raise ValueError(f"{len(held)} held-out examples need as many of training, got {len(train)}")
+        raise ValueError(
+            f"{len(held)} held-out examples need as many of training, got {len(train)}"
+        )
     drawn = np.random.default_rng(seed).permutation(len(train))[: len(held)]
     return float(np.mean(_above(nearest(samples, held), nearest(samples, train[drawn]))))
 
@@ -64,5 +66,7 @@ def copying(samples: np.ndarray, train: np.ndarray, held: np.ndarray) -> float:
     """z of the distances to training data of samples [M, D] against those of held-out examples [H, D]."""
     a, b = nearest(samples, train), np.sort(nearest(held, train))
     m, h = len(a), len(b)
-    u = 0.5 * (np.searchsorted(b, a, "left") + np.searchsorted(b, a, "right")).sum()  # pairs with a > b, ties half
+    u = (
+        0.5 * (np.searchsorted(b, a, "left") + np.searchsorted(b, a, "right")).sum()
+    )  # pairs with a > b, ties half
     return float((u - m * h / 2) / np.sqrt(m * h * (m + h + 1) / 12))

@@ -70,7 +70,9 @@ def join_maps(x: jax.Array, label: jax.Array | None) -> jax.Array:
     """Appends the one-hot label as constant maps: [B, H, W, C] -> [B, H, W, C + classes]."""
     if label is None:
         return x
-    maps = jnp.broadcast_to(label[:, None, None, :].astype(x.dtype), (*x.shape[:3], label.shape[-1]))
+    maps = jnp.broadcast_to(
+        label[:, None, None, :].astype(x.dtype), (*x.shape[:3], label.shape[-1])
+    )
     return jnp.concatenate([x, maps], -1)
 
 
@@ -95,7 +97,9 @@ def time_features(time: jax.Array, size: int, frequency: float = 1000.0) -> jax.
     by 0.001 are told apart, and clocks within [-2, 2] are told apart by the lowest.
     """
     time = time.astype(jnp.float32).reshape(time.shape[0], -1)
-    angles = time[..., None] * np.geomspace(1.0, frequency, size // 2, dtype=np.float32)  # [B, k, size / 2]
+    angles = time[..., None] * np.geomspace(
+        1.0, frequency, size // 2, dtype=np.float32
+    )  # [B, k, size / 2]
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1).reshape(time.shape[0], -1)
 
 
@@ -120,7 +124,9 @@ class Condition(nn.Module):
 
     @nn.compact
     def __call__(self, time: jax.Array, label: jax.Array | None) -> jax.Array:
-        h = nn.silu(nn.Dense(self.width, name="time_0")(time_features(time, self.size, self.frequency)))
+        h = nn.silu(
+            nn.Dense(self.width, name="time_0")(time_features(time, self.size, self.frequency))
+        )
         h = nn.Dense(self.width, name="time_1")(h)
         if label is not None:  # without a bias: a row of zeros, "no label", is the same as None
             h = h + nn.Dense(self.width, use_bias=False, name="label")(label.astype(h.dtype))
@@ -162,7 +168,10 @@ class Attention(nn.Module):
         b, n, d = x.shape
         size = d // self.heads
         dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=xavier)
-        q, k, v = (a.reshape(b, n, self.heads, size) for a in Parts(3, d, self.dtype, name="qkv")(x.reshape(b * n, d)))
+        q, k, v = (
+            a.reshape(b, n, self.heads, size)
+            for a in Parts(3, d, self.dtype, name="qkv")(x.reshape(b * n, d))
+        )
         if self.qk_norm:
             q = _rms(q) * self.param("q_scale", nn.initializers.ones, (size,))
             k = _rms(k) * self.param("k_scale", nn.initializers.ones, (size,))
@@ -199,7 +208,9 @@ def check_sizes(net: str, **sizes: float) -> None:
     """Raises UserError for the first of `sizes` below 1."""
     for name, size in sizes.items():
         if size < 1:
-            raise UserError(f"{net}: {name}={size} must be at least 1, e.g. --algorithm.net.{name}=1.")
+            raise UserError(
+                f"{net}: {name}={size} must be at least 1, e.g. --algorithm.net.{name}=1."
+            )
 
 
 def check_heads(net: str, width: int, heads: int) -> None:

@@ -55,7 +55,11 @@ class ConvEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
         _check(x.shape[1:], self.patch, len(self.widths))
-        linear = nn.Dense(math.prod(out), use_bias=False, name="linear")(join(x, None)) if self.skip else 0.0
+        linear = (
+            nn.Dense(math.prod(out), use_bias=False, name="linear")(join(x, None))
+            if self.skip
+            else 0.0
+        )
         x = join_maps(space_to_depth(x, self.patch), label)
         for level, width in enumerate(self.widths):
             x = nn.Conv(width, (3, 3))(space_to_depth(x, 2) if level else x)
@@ -63,7 +67,9 @@ class ConvEncoder(nn.Module):
                 x = Residual()(x)
         x = nn.silu(_norm(x.shape[-1])(x))
         last = nn.initializers.zeros if self.skip else nn.initializers.lecun_normal()
-        return (linear + nn.Dense(math.prod(out), kernel_init=last)(join(x, None))).reshape(-1, *out)
+        return (linear + nn.Dense(math.prod(out), kernel_init=last)(join(x, None))).reshape(
+            -1, *out
+        )
 
 
 class ConvDecoder(nn.Module):
@@ -79,7 +85,11 @@ class ConvDecoder(nn.Module):
         _check(out, self.patch, len(self.widths))
         unit = self.patch * 2 ** (len(self.widths) - 1)
         h, w = out[0] // unit, out[1] // unit
-        linear = nn.Dense(math.prod(out), use_bias=False, name="linear")(z).reshape(-1, *out) if self.skip else 0.0
+        linear = (
+            nn.Dense(math.prod(out), use_bias=False, name="linear")(z).reshape(-1, *out)
+            if self.skip
+            else 0.0
+        )
         x = nn.Dense(h * w * self.widths[-1])(join(z, label)).reshape(-1, h, w, self.widths[-1])
         for level, width in reversed(list(enumerate(self.widths))):
             x = nn.Conv(width, (3, 3))(x)
@@ -89,4 +99,6 @@ class ConvDecoder(nn.Module):
                 x = depth_to_space(nn.Conv(4 * self.widths[level - 1], (1, 1))(x), 2)
         x = nn.silu(_norm(x.shape[-1])(x))
         last = nn.initializers.zeros if self.skip else nn.initializers.lecun_normal()
-        return linear + depth_to_space(nn.Conv(self.patch**2 * out[2], (3, 3), kernel_init=last)(x), self.patch)
+        return linear + depth_to_space(
+            nn.Conv(self.patch**2 * out[2], (3, 3), kernel_init=last)(x), self.patch
+        )

@@ -58,7 +58,9 @@ class Rope:
             )
         speed = self.base ** -(np.arange(size // 4) / (size // 4))
         row, column = np.divmod(np.arange(h * w), w)
-        angles = np.concatenate([row[:, None] * speed, column[:, None] * speed], -1).astype(np.float32)
+        angles = np.concatenate([row[:, None] * speed, column[:, None] * speed], -1).astype(
+            np.float32
+        )
         return np.cos(angles), np.sin(angles)
 
 
@@ -85,10 +87,14 @@ class Block(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: jax.Array, modulation: jax.Array, turn: tuple[jax.Array, jax.Array] | None) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, modulation: jax.Array, turn: tuple[jax.Array, jax.Array] | None
+    ) -> jax.Array:
         shift1, scale1, gate1, shift2, scale2, gate2 = jnp.split(modulation[:, None], 6, -1)
         h = (standardise(x) * (1 + scale1) + shift1).astype(self.dtype)
-        x = x + gate1.astype(self.dtype) * Attention(self.heads, self.qk_norm, self.dtype, name="attention")(h, turn)
+        x = x + gate1.astype(self.dtype) * Attention(
+            self.heads, self.qk_norm, self.dtype, name="attention"
+        )(h, turn)
         h = (standardise(x) * (1 + scale2) + shift2).astype(self.dtype)
         return x + gate2.astype(self.dtype) * rowwise(self.mlp, h)
 
@@ -109,25 +115,41 @@ class DiT(nn.Module):
     mlp_ratio: int = field(4, "hidden width of the MLP, in widths")
     positions: Rope | Learned = field(Rope(), "how a token knows its place")
     qk_norm: bool = field(True, "RMS norm of queries and keys")
-    dtype: str = field("float32", "type to compute in: float32, bfloat16, float16; parameters stay float32")
-    remat: bool = field(False, "recompute each block in the backward pass: less memory, more time", execution=True)
-    frequency: float = field(1000.0, "highest frequency of the time features [rad per unit of time]")
+    dtype: str = field(
+        "float32", "type to compute in: float32, bfloat16, float16; parameters stay float32"
+    )
+    remat: bool = field(
+        False, "recompute each block in the backward pass: less memory, more time", execution=True
+    )
+    frequency: float = field(
+        1000.0, "highest frequency of the time features [rad per unit of time]"
+    )
 
     @nn.compact
-    def __call__(self, x: jax.Array, time: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, time: jax.Array, label: jax.Array | None, out: tuple[int, ...]
+    ) -> jax.Array:
         dtype = self._check(x.shape[1:], out)
         h, w = out[0] // self.patch, out[1] // self.patch
         tokens = space_to_depth(x, self.patch).reshape(x.shape[0], h * w, -1)
-        tokens = rowwise(nn.Dense(self.width, dtype=dtype, kernel_init=xavier, name="patches"), tokens)
+        tokens = rowwise(
+            nn.Dense(self.width, dtype=dtype, kernel_init=xavier, name="patches"), tokens
+        )
         tokens = tokens + jnp.asarray(self.positions.embedding(self, h, w, self.width), dtype)
         turn = self.positions.turn(h, w, self.width // self.heads)
         condition = Condition(self.width, self.frequency, name="condition")(time, label)
         block = nn.remat(Block) if self.remat else Block
         for i in range(self.depth):  # named, so that remat does not rename the parameters
-            modulation = nn.Dense(6 * self.width, kernel_init=zeros, name=f"modulation_{i}")(condition)
-            tokens = block(self.heads, self.mlp_ratio, self.qk_norm, dtype, name=f"block_{i}")(tokens, modulation, turn)
+            modulation = nn.Dense(6 * self.width, kernel_init=zeros, name=f"modulation_{i}")(
+                condition
+            )
+            tokens = block(self.heads, self.mlp_ratio, self.qk_norm, dtype, name=f"block_{i}")(
+                tokens, modulation, turn
+            )
         shift, scale = jnp.split(
-            nn.Dense(2 * self.width, kernel_init=zeros, name="modulation")(condition)[:, None], 2, -1
+            nn.Dense(2 * self.width, kernel_init=zeros, name="modulation")(condition)[:, None],
+            2,
+            -1,
         )
         tokens = standardise(tokens) * (1 + scale) + shift
         patches = rowwise(nn.Dense(self.patch**2 * out[2], kernel_init=zeros, name="last"), tokens)
@@ -135,7 +157,10 @@ class DiT(nn.Module):
 
     def _check(self, shape: tuple[int, ...], out: tuple[int, ...]) -> Any:
         """Raises UserError for sizes that do not fit; returns the type to compute in."""
-        sizes = {name: getattr(self, name) for name in ("patch", "width", "depth", "heads", "mlp_ratio", "frequency")}
+        sizes = {
+            name: getattr(self, name)
+            for name in ("patch", "width", "depth", "heads", "mlp_ratio", "frequency")
+        }
         check_sizes("DiT", **sizes)
         check_images("DiT", shape, out)
         check_heads("DiT", self.width, self.heads)

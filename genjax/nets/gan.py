@@ -53,7 +53,9 @@ class DcganGenerator(nn.Module):
         unit = 2 ** len(self.widths)
         check_levels("DcganGenerator", out, unit)
         h, w = out[0] // unit, out[1] // unit
-        x = nn.Dense(h * w * self.widths[-1], kernel_init=normal)(join(z, label)).reshape(-1, h, w, self.widths[-1])
+        x = nn.Dense(h * w * self.widths[-1], kernel_init=normal)(join(z, label)).reshape(
+            -1, h, w, self.widths[-1]
+        )
         for width in (*self.widths[-2::-1], out[2]):
             x = nn.relu(_norm(x))
             x = depth_to_space(nn.Conv(4 * width, (3, 3), kernel_init=normal)(x), 2)
@@ -73,7 +75,9 @@ class DcganDiscriminator(nn.Module):
             x = nn.Conv(width, (3, 3), kernel_init=normal)(space_to_depth(x, 2))
             x = _lrelu(_norm(x) if self.norm and level else x)
         x = join(x, None)
-        return projection(x, label, nn.Dense(*out, kernel_init=normal), nn.Dense(x.shape[-1], use_bias=False))
+        return projection(
+            x, label, nn.Dense(*out, kernel_init=normal), nn.Dense(x.shape[-1], use_bias=False)
+        )
 
 
 class ResnetGenerator(nn.Module):
@@ -111,10 +115,15 @@ class ResnetDiscriminator(nn.Module):
             x = skip + h if level == len(self.widths) else _halved(skip + h)
         x = jnp.sum(nn.relu(x), (1, 2))
         return projection(
-            x, label, SpectralDense(*out, spectral=sn), SpectralDense(x.shape[-1], spectral=sn, use_bias=False)
+            x,
+            label,
+            SpectralDense(*out, spectral=sn),
+            SpectralDense(x.shape[-1], spectral=sn, use_bias=False),
         )
 
 
 def _halved(x: jax.Array) -> jax.Array:
     """Mean of 2 x 2 pixels."""
-    return space_to_depth(x, 2).reshape(*x.shape[:1], x.shape[1] // 2, x.shape[2] // 2, 4, -1).mean(3)
+    return (
+        space_to_depth(x, 2).reshape(*x.shape[:1], x.shape[1] // 2, x.shape[2] // 2, 4, -1).mean(3)
+    )

@@ -19,7 +19,9 @@ EPS = 0.001  # of batch norm
 ROW, COLUMN = (1, 7), (7, 1)
 Layer = tuple  # (name, channels, kernel's sides) and perhaps the stride, 1 if not said
 
-average = functools.partial(nn.avg_pool, window_shape=(3, 3), strides=(1, 1), padding="SAME", count_include_pad=False)
+average = functools.partial(
+    nn.avg_pool, window_shape=(3, 3), strides=(1, 1), padding="SAME", count_include_pad=False
+)
 largest = functools.partial(nn.max_pool, window_shape=(3, 3), strides=(1, 1), padding="SAME")
 halve = functools.partial(nn.max_pool, window_shape=(3, 3), strides=(2, 2), padding="VALID")
 
@@ -68,7 +70,12 @@ class A(nn.Module):
         return cat(
             chain(x, ("branch1x1", 64, (1, 1))),
             chain(x, ("branch5x5_1", 48, (1, 1)), ("branch5x5_2", 64, (5, 5))),
-            chain(x, ("branch3x3dbl_1", 64, (1, 1)), ("branch3x3dbl_2", 96, (3, 3)), ("branch3x3dbl_3", 96, (3, 3))),
+            chain(
+                x,
+                ("branch3x3dbl_1", 64, (1, 1)),
+                ("branch3x3dbl_2", 96, (3, 3)),
+                ("branch3x3dbl_3", 96, (3, 3)),
+            ),
             chain(average(x), ("branch_pool", self.pool, (1, 1))),
         )
 
@@ -80,7 +87,12 @@ class B(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         return cat(
             chain(x, ("branch3x3", 384, (3, 3), 2)),
-            chain(x, ("branch3x3dbl_1", 64, (1, 1)), ("branch3x3dbl_2", 96, (3, 3)), ("branch3x3dbl_3", 96, (3, 3), 2)),
+            chain(
+                x,
+                ("branch3x3dbl_1", 64, (1, 1)),
+                ("branch3x3dbl_2", 96, (3, 3)),
+                ("branch3x3dbl_3", 96, (3, 3), 2),
+            ),
             halve(x),
         )
 
@@ -95,7 +107,9 @@ class C(nn.Module):
         n, double = self.n, "branch7x7dbl_"
         return cat(
             chain(x, ("branch1x1", 192, (1, 1))),
-            chain(x, ("branch7x7_1", n, (1, 1)), ("branch7x7_2", n, ROW), ("branch7x7_3", 192, COLUMN)),
+            chain(
+                x, ("branch7x7_1", n, (1, 1)), ("branch7x7_2", n, ROW), ("branch7x7_3", 192, COLUMN)
+            ),
             chain(
                 x,
                 (double + "1", n, (1, 1)),
@@ -113,7 +127,11 @@ class D(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        factors = (("branch7x7x3_1", 192, (1, 1)), ("branch7x7x3_2", 192, ROW), ("branch7x7x3_3", 192, COLUMN))
+        factors = (
+            ("branch7x7x3_1", 192, (1, 1)),
+            ("branch7x7x3_2", 192, ROW),
+            ("branch7x7x3_3", 192, COLUMN),
+        )
         return cat(
             chain(x, ("branch3x3_1", 192, (1, 1)), ("branch3x3_2", 320, (3, 3), 2)),
             chain(x, *factors, ("branch7x7x3_4", 192, (3, 3), 2)),

@@ -54,7 +54,9 @@ class GatedMLP(nn.Module):
     def __call__(self, x: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
         x = join(x, label)
         for width in self.hidden:
-            h, gate = jnp.split(nn.Dense(2 * width, kernel_init=he)(x), 2, -1)  # both maps in one matrix product
+            h, gate = jnp.split(
+                nn.Dense(2 * width, kernel_init=he)(x), 2, -1
+            )  # both maps in one matrix product
             x = h * nn.sigmoid(gate)
         return nn.Dense(math.prod(out))(x).reshape(-1, *out)
 
@@ -68,17 +70,25 @@ class TimeMLP(nn.Module):
 
     hidden: tuple[int, ...] = field((256, 256, 256), "widths of the hidden layers")
     activation: Activation = field(Silu(), "after every hidden layer")
-    waves: int = field(4, "frequencies 1, 2, 4, … [rad] of the sinusoidal features of x; 0: x alone")
-    frequency: float = field(1000.0, "highest frequency of the time features [rad per unit of time]")
+    waves: int = field(
+        4, "frequencies 1, 2, 4, … [rad] of the sinusoidal features of x; 0: x alone"
+    )
+    frequency: float = field(
+        1000.0, "highest frequency of the time features [rad per unit of time]"
+    )
 
     @nn.compact
-    def __call__(self, x: jax.Array, time: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, time: jax.Array, label: jax.Array | None, out: tuple[int, ...]
+    ) -> jax.Array:
         check_sizes("TimeMLP", hidden=min(self.hidden, default=0), frequency=self.frequency)
         h = with_waves(join(x, None).astype(jnp.float32), self.waves)
         condition = Condition(self.hidden[0], self.frequency, name="condition")(time, label)
         for i, width in enumerate(self.hidden):
             scale, shift = jnp.split(nn.Dense(2 * width, name=f"film_{i}")(condition), 2, -1)
-            new = self.activation(nn.Dense(width, kernel_init=he, name=f"hidden_{i}")(h) * (1 + scale) + shift)
+            new = self.activation(
+                nn.Dense(width, kernel_init=he, name=f"hidden_{i}")(h) * (1 + scale) + shift
+            )
             h = h + new if h.shape == new.shape else new
         last = nn.Dense(math.prod(out), kernel_init=nn.initializers.zeros, name="last")
         return last(h).reshape(-1, *out)

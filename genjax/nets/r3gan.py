@@ -25,7 +25,11 @@ def _lrelu(x: jax.Array) -> jax.Array:
 
 def _init(scale: float) -> nn.initializers.Initializer:
     """Normal with variance scale² / fan-in; 0 = zeros."""
-    return nn.initializers.variance_scaling(scale**2, "fan_in", "normal") if scale else nn.initializers.zeros
+    return (
+        nn.initializers.variance_scaling(scale**2, "fan_in", "normal")
+        if scale
+        else nn.initializers.zeros
+    )
 
 
 class Block(nn.Module):
@@ -57,7 +61,9 @@ class R3Generator(nn.Module):
     blocks: int = field(1, "residual blocks a level")
     patch: int = field(1, "side of the patch unfolded at the end [pixels]")
     expansion: int = field(2, "inner width of a block, in widths")
-    group: int = field(0, "channels of a group of the 3x3 convolution, 0 = one group; groups are slow on CPU")
+    group: int = field(
+        0, "channels of a group of the 3x3 convolution, 0 = one group; groups are slow on CPU"
+    )
 
     @nn.compact
     def __call__(self, z: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
@@ -66,14 +72,21 @@ class R3Generator(nn.Module):
         h, w = (n // self.patch // 2 ** (levels - 1) for n in out[:2])
         z = z * jax.lax.rsqrt(jnp.mean(jnp.square(z), -1, keepdims=True) + 1e-6)
         basis = self.param("basis", nn.initializers.normal(1.0), (h, w, self.widths[-1]))
-        x = basis * nn.Dense(self.widths[-1], use_bias=False, kernel_init=_init(1.0))(join(z, label))[:, None, None]
+        x = (
+            basis
+            * nn.Dense(self.widths[-1], use_bias=False, kernel_init=_init(1.0))(join(z, label))[
+                :, None, None
+            ]
+        )
         for level, width in reversed(list(enumerate(self.widths))):
             if level < levels - 1:
                 h, w = 2 * h, 2 * w
                 x = resized(nn.Conv(width, (1, 1), use_bias=False, kernel_init=_init(1.0))(x), h, w)
             for _ in range(self.blocks):
                 x = Block(total, self.expansion, self.group)(x)
-        return depth_to_space(nn.Conv(self.patch**2 * out[2], (1, 1), kernel_init=_init(1.0))(x), self.patch)
+        return depth_to_space(
+            nn.Conv(self.patch**2 * out[2], (1, 1), kernel_init=_init(1.0))(x), self.patch
+        )
 
 
 class R3Discriminator(nn.Module):
@@ -83,7 +96,9 @@ class R3Discriminator(nn.Module):
     blocks: int = field(1, "residual blocks a level")
     patch: int = field(1, "side of the patch folded into channels first [pixels]")
     expansion: int = field(2, "inner width of a block, in widths")
-    group: int = field(0, "channels of a group of the 3x3 convolution, 0 = one group; groups are slow on CPU")
+    group: int = field(
+        0, "channels of a group of the 3x3 convolution, 0 = one group; groups are slow on CPU"
+    )
 
     @nn.compact
     def __call__(self, x: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
@@ -100,7 +115,10 @@ class R3Discriminator(nn.Module):
         h = jnp.sum(x * weight, (1, 2)) / (x.shape[1] * x.shape[2]) ** 0.5  # [B, width]
         score = nn.Dense(*out, use_bias=False, kernel_init=_init(1.0))
         return projection(
-            h, label, score, nn.Dense(h.shape[-1], use_bias=False, kernel_init=_init(h.shape[-1] ** -0.5))
+            h,
+            label,
+            score,
+            nn.Dense(h.shape[-1], use_bias=False, kernel_init=_init(h.shape[-1] ** -0.5)),
         )
 
 

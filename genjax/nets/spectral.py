@@ -14,7 +14,9 @@ import jax
 import jax.numpy as jnp
 
 WARM = 50  # iterations at the start, so that the first step sees a normalised net too
-ITERATIONS = 3  # of a call: after one, as in the paper, a quick optimiser leaves norms more than 0.001 off
+ITERATIONS = (
+    3  # of a call: after one, as in the paper, a quick optimiser leaves norms more than 0.001 off
+)
 
 
 def _unit(x: jax.Array) -> jax.Array:
@@ -56,7 +58,9 @@ class SpectralDense(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", nn.initializers.orthogonal(), (x.shape[-1], self.features))
         y = x @ (normalised(self, kernel) if self.spectral else kernel)
-        return y + self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else y
+        return (
+            y + self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else y
+        )
 
 
 class SpectralConv(nn.Module):
@@ -71,5 +75,7 @@ class SpectralConv(nn.Module):
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel: Any = self.param("kernel", nn.initializers.orthogonal(), shape)
         kernel = normalised(self, kernel) if self.spectral else kernel
-        y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        y = jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
         return y + self.param("bias", nn.initializers.zeros, (self.features,))

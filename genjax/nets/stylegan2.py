@@ -43,15 +43,21 @@ def resized(x: jax.Array, up: int = 1, down: int = 1) -> jax.Array:
 
 def convolved(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """[B, H, W, I] with a kernel [k, k, I, J] -> [B, H, W, J], zeros around."""
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
-def modulated(x: jax.Array, kernel: jax.Array, style: jax.Array, demodulate: bool = True, up: int = 1) -> jax.Array:
+def modulated(
+    x: jax.Array, kernel: jax.Array, style: jax.Array, demodulate: bool = True, up: int = 1
+) -> jax.Array:
     """x [B, H, W, I] with a kernel [k, k, I, J] whose input channels style [B, I] scales -> [B, up H, up W, J].
 
     Demodulated, every kernel of every example has the norm 1 (eq. 3): inputs of unit variance give such outputs.
     """
-    y = convolved(resized(x * style[:, None, None, :], up) if up > 1 else x * style[:, None, None, :], kernel)
+    y = convolved(
+        resized(x * style[:, None, None, :], up) if up > 1 else x * style[:, None, None, :], kernel
+    )
     if not demodulate:
         return y
     sigma2 = jnp.square(style) @ jnp.sum(jnp.square(kernel), (0, 1))  # eq. 2, [B, J]
@@ -91,7 +97,9 @@ class EqualDense(nn.Module):
         y = x @ _equalised(self, (x.shape[-1], self.width), self.rate)
         if self.bias is None:
             return y
-        return y + self.rate * self.param("bias", nn.initializers.constant(self.bias / self.rate), (self.width,))
+        return y + self.rate * self.param(
+            "bias", nn.initializers.constant(self.bias / self.rate), (self.width,)
+        )
 
 
 class EqualConv(nn.Module):
@@ -131,19 +139,27 @@ class ToImage(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, w: jax.Array) -> jax.Array:
         style = EqualDense(x.shape[-1], bias=1.0, name="style")(w)
-        y = modulated(x, _equalised(self, (1, 1, x.shape[-1], self.channels)), style, demodulate=False)
+        y = modulated(
+            x, _equalised(self, (1, 1, x.shape[-1], self.channels)), style, demodulate=False
+        )
         return y + self.param("bias", nn.initializers.zeros, (self.channels,))
 
 
 def base(net: str, flag: str, shape: tuple[int, ...], widths: tuple[int, ...]) -> tuple[int, int]:
     """Height and width of the smallest maps, shape / 2^(levels - 1); raises UserError where there are none."""
     if len(shape) != 3:
-        raise UserError(f"{net} needs images [H, W, C], got data of shape {tuple(shape)}: use GAN(), e.g. with MLPs.")
+        raise UserError(
+            f"{net} needs images [H, W, C], got data of shape {tuple(shape)}: use GAN(), e.g. with MLPs."
+        )
     if not widths or min(widths) < 1:
-        raise UserError(f"{net}: --algorithm.{flag}.widths={widths} must be numbers of channels, e.g. (32, 64).")
+        raise UserError(
+            f"{net}: --algorithm.{flag}.widths={widths} must be numbers of channels, e.g. (32, 64)."
+        )
     h, w, unit = *shape[:2], 2 ** (len(widths) - 1)
     if h % unit or w % unit:
-        most = (math.gcd(h, w) & -math.gcd(h, w)).bit_length()  # halvings that leave whole pixels, and 1
+        most = (
+            math.gcd(h, w) & -math.gcd(h, w)
+        ).bit_length()  # halvings that leave whole pixels, and 1
         raise UserError(
             f"{net}: images of {h}x{w} cannot be halved {len(widths) - 1} times, once for each of "
             f"--algorithm.{flag}.widths={widths} but the first: use at most {most} widths."
@@ -167,10 +183,16 @@ class StyleMapping(nn.Module):
             )
         x = unit(z)
         if label is not None:
-            x = jnp.concatenate([x, unit(EqualDense(z.shape[-1], bias=None, name="label")(label))], -1)
+            x = jnp.concatenate(
+                [x, unit(EqualDense(z.shape[-1], bias=None, name="label")(label))], -1
+            )
         for i in range(self.depth):
             last = i == self.depth - 1
-            x = leaky(EqualDense(math.prod(out) if last else self.width, rate=self.rate, name=f"layer_{i}")(x))
+            x = leaky(
+                EqualDense(
+                    math.prod(out) if last else self.width, rate=self.rate, name=f"layer_{i}"
+                )(x)
+            )
         return x.reshape(-1, *out)
 
 
@@ -182,7 +204,9 @@ class StyleSynthesis(nn.Module):
     image, which is also the next level's first.
     """
 
-    widths: tuple[int, ...] = field((32, 64, 128), "channels of each level, from the largest size down")
+    widths: tuple[int, ...] = field(
+        (32, 64, 128), "channels of each level, from the largest size down"
+    )
 
     @property
     def layers(self) -> int:
@@ -194,7 +218,9 @@ class StyleSynthesis(nn.Module):
         size = base("StyleSynthesis", "synthesis", out, self.widths)
         start = self.param("constant", nn.initializers.normal(1.0), (*size, self.widths[-1]))
 
-        pixels = [size[0] * size[1] * 4 ** ((i + 1) // 2) for i in range(self.layers - 1)]  # of every convolution
+        pixels = [
+            size[0] * size[1] * 4 ** ((i + 1) // 2) for i in range(self.layers - 1)
+        ]  # of every convolution
         noise = [None] * len(pixels)
         if keys is not None:  # drawn at once: compiles and runs faster than layer by layer
             drawn = jax.vmap(lambda key: jax.random.normal(key, (sum(pixels),)))(keys)
@@ -207,7 +233,9 @@ class StyleSynthesis(nn.Module):
         image = ToImage(out[2], name="image_0")(x, w[:, 1])
         for level, width in enumerate(reversed(self.widths[:-1]), 1):
             x = styled(styled(x, width, 2 * level - 1, up=2), width, 2 * level)
-            image = resized(image, up=2) + ToImage(out[2], name=f"image_{level}")(x, w[:, 2 * level + 1])
+            image = resized(image, up=2) + ToImage(out[2], name=f"image_{level}")(
+                x, w[:, 2 * level + 1]
+            )
         return image
 
 
@@ -219,14 +247,20 @@ class StyleDiscriminator(nn.Module):
     depends on the batch, and layouts agree only where the group divides what each device has.
     """
 
-    widths: tuple[int, ...] = field((32, 64, 128), "channels of each level, from the largest size down")
-    group: int = field(0, "examples whose minibatch standard deviation is a feature, 0 = none; it couples examples")
+    widths: tuple[int, ...] = field(
+        (32, 64, 128), "channels of each level, from the largest size down"
+    )
+    group: int = field(
+        0, "examples whose minibatch standard deviation is a feature, 0 = none; it couples examples"
+    )
 
     @nn.compact
     def __call__(self, x: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
         base("StyleDiscriminator", "disc", x.shape[1:], self.widths)
         if self.group < 0:
-            raise UserError(f"StyleDiscriminator: --algorithm.disc.group={self.group} must be at least 0, 0 = none.")
+            raise UserError(
+                f"StyleDiscriminator: --algorithm.disc.group={self.group} must be at least 0, 0 = none."
+            )
         x = leaky(EqualConv(self.widths[0], 1, name="from_image")(x))
         for i, (width, wider) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
             skip = EqualConv(wider, 1, bias=False, name=f"skip_{i}")(resized(x, down=2))

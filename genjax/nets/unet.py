@@ -50,32 +50,50 @@ class Residual(nn.Module):
         scale, shift = jnp.split(film[:, None, None], 2, -1)
         h = nn.silu(_norm(h, self.dtype) * (1 + scale) + shift)
         h = nn.Conv(self.width, (3, 3), dtype=self.dtype, kernel_init=zeros)(h)
-        x = x if x.shape == h.shape else nn.Conv(self.width, (1, 1), dtype=self.dtype, name="skip")(x)
+        x = (
+            x
+            if x.shape == h.shape
+            else nn.Conv(self.width, (1, 1), dtype=self.dtype, name="skip")(x)
+        )
         return self.attend(x + h) if self.heads else x + h
 
     def attend(self, x: jax.Array) -> jax.Array:
         """x + attention(norm(x)) over the H * W pixels."""
         tokens = _norm(x, self.dtype).reshape(x.shape[0], -1, x.shape[-1])
-        return x + Attention(self.heads, dtype=self.dtype, name="attention")(tokens).reshape(x.shape)
+        return x + Attention(self.heads, dtype=self.dtype, name="attention")(tokens).reshape(
+            x.shape
+        )
 
 
 class UNet(nn.Module):
     """(x [B, H, W, C], time [B] or [B, k], label [B, classes] or None) -> [B, *out] float32, out = (H, W, any C)."""
 
-    widths: tuple[int, ...] = field((64, 128), "channels of each level, each at half the size of the one before")
+    widths: tuple[int, ...] = field(
+        (64, 128), "channels of each level, each at half the size of the one before"
+    )
     blocks: int = field(2, "residual blocks a level, down and up")
     patch: int = field(2, "side of the patch folded into channels first [pixels]")
     attention: tuple[int, ...] = field((7,), "heights of the maps [patches] with self-attention")
     heads: int = field(4, "attention heads")
-    dtype: str = field("float32", "type to compute in: float32, bfloat16, float16; parameters stay float32")
-    remat: bool = field(False, "recompute each block in the backward pass: less memory, more time", execution=True)
-    frequency: float = field(1000.0, "highest frequency of the time features [rad per unit of time]")
+    dtype: str = field(
+        "float32", "type to compute in: float32, bfloat16, float16; parameters stay float32"
+    )
+    remat: bool = field(
+        False, "recompute each block in the backward pass: less memory, more time", execution=True
+    )
+    frequency: float = field(
+        1000.0, "highest frequency of the time features [rad per unit of time]"
+    )
 
     @nn.compact
-    def __call__(self, x: jax.Array, time: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, time: jax.Array, label: jax.Array | None, out: tuple[int, ...]
+    ) -> jax.Array:
         dtype = self._check(x.shape[1:], out)
         condition = Condition(4 * self.widths[0], self.frequency, name="condition")(time, label)
-        x = nn.Conv(self.widths[0], (3, 3), dtype=dtype, name="patches")(space_to_depth(x, self.patch))
+        x = nn.Conv(self.widths[0], (3, 3), dtype=dtype, name="patches")(
+            space_to_depth(x, self.patch)
+        )
         skips = []
         for level, width in enumerate(self.widths):
             if level:
@@ -86,7 +104,9 @@ class UNet(nn.Module):
         x = self.block(x, condition, self.widths[-1], "middle")
         for level, width in reversed(list(enumerate(self.widths))):
             for i in range(self.blocks):
-                x = self.block(jnp.concatenate([x, skips.pop()], -1), condition, width, f"up_{level}_{i}")
+                x = self.block(
+                    jnp.concatenate([x, skips.pop()], -1), condition, width, f"up_{level}_{i}"
+                )
             if level:
                 x = nn.Conv(4 * self.widths[level - 1], (1, 1), dtype=dtype, name=f"up_{level}")(x)
                 x = depth_to_space(x, 2)

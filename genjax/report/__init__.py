@@ -43,7 +43,9 @@ def write(directories: Sequence[Path], out: Path | None = None) -> Path:
         new.write_text(text, encoding="utf-8", errors="replace")
         os.replace(new, path)
     except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}): mend it or choose another --out.") from None
+        raise UserError(
+            f"cannot write {path} ({error.strerror}): mend it or choose another --out."
+        ) from None
     return path
 
 

@@ -18,14 +18,20 @@ def comparison(runs: Sequence[Facts]) -> str:
     """The page of several runs."""
     names = _names(runs)
     families = list(dict.fromkeys(run.experiment for run in runs))
-    questions = list(dict.fromkeys(run.about["question"] for run in runs if "question" in run.about))
+    questions = list(
+        dict.fromkeys(run.about["question"] for run in runs if "question" in run.about)
+    )
     title = f"{', '.join(families)}: {len(runs)} runs compared"
     parts = (
         ("numbers", "Numbers", numbers(runs, names)),
         ("differences", "What differs", differences(runs, names)),
         ("overlaid", "Curves of all runs", overlaid(runs, names)),
         ("further", "Further numbers", further(runs, names)),
-        ("runs", "Each run", [each(run, name, i) for i, (run, name) in enumerate(zip(runs, names, strict=True), 1)]),
+        (
+            "runs",
+            "Each run",
+            [each(run, name, i) for i, (run, name) in enumerate(zip(runs, names, strict=True), 1)],
+        ),
     )
     parts = [part for part in parts if part[2]]
     header = tag(
@@ -33,18 +39,31 @@ def comparison(runs: Sequence[Facts]) -> str:
         tag("p", "Comparison", class_="over"),
         tag("h1", title),
         [tag("p", question, class_="question") for question in questions[:3]],
-        tag("nav", tag("ul", [tag("li", tag("a", t, href=f"#{id}")) for id, t, _ in parts]), aria_label="Sections"),
+        tag(
+            "nav",
+            tag("ul", [tag("li", tag("a", t, href=f"#{id}")) for id, t, _ in parts]),
+            aria_label="Sections",
+        ),
     )
-    whole = [tag("section", tag("h2", t, id=id), content, aria_labelledby=id) for id, t, content in parts]
+    whole = [
+        tag("section", tag("h2", t, id=id), content, aria_labelledby=id) for id, t, content in parts
+    ]
     return document(f"{title} | genjax", [header, *whole])
 
 
 def _names(runs: Sequence[Facts]) -> list[str]:
     """Short names that differ: the ablation, with its experiment or digest where that is needed."""
-    names = [run.ablation for run in runs] if len({run.experiment for run in runs}) == 1 else [r.name for r in runs]
+    names = (
+        [run.ablation for run in runs]
+        if len({run.experiment for run in runs}) == 1
+        else [r.name for r in runs]
+    )
     for more in (lambda run: run.digest, lambda run: str(run.directory)):
         count = Counter(names)
-        names = [f"{n} {more(r)}".strip() if count[n] > 1 else n for n, r in zip(names, runs, strict=True)]
+        names = [
+            f"{n} {more(r)}".strip() if count[n] > 1 else n
+            for n, r in zip(names, runs, strict=True)
+        ]
     return names
 
 
@@ -69,10 +88,21 @@ def numbers(runs: Sequence[Facts], names: Sequence[str]) -> Html:
     rows: list[list[Any]] = []
     for i, (run, name) in enumerate(zip(runs, names, strict=True)):
         picture = pictures[i] and image(pictures[i], run)
-        cells = [tag("div", own(values[i][key], key[0])) if key in values[i] else "" for key in keys]
+        cells = [
+            tag("div", own(values[i][key], key[0])) if key in values[i] else "" for key in keys
+        ]
         link = tag("a", name, href=f"#run{i + 1}")
-        rows.append([link, *[picture or ""] * any(pictures), *cells, *(column[i] for column in facts.values())])
-    told = [list(dict.fromkeys(text for run in runs for text in published(run, *key))) for key in keys]
+        rows.append(
+            [
+                link,
+                *[picture or ""] * any(pictures),
+                *cells,
+                *(column[i] for column in facts.values()),
+            ]
+        )
+    told = [
+        list(dict.fromkeys(text for run in runs for text in published(run, *key))) for key in keys
+    ]
     if any(told):
         cells = [[tag("div", text) for text in texts] for texts in told]
         rows.append(["published", *[""] * any(pictures), *cells, *[""] * len(facts)])
@@ -83,7 +113,9 @@ def _facts(runs: Sequence[Facts]) -> dict[str, list[str]]:
     """Columns that come from no measurement: {name: a text a run}, without those that no run knows."""
     columns = {
         "steps": [digits(run.last_step) if run.last_step else "" for run in runs],
-        "parameters": [digits(run.about["parameters"]) if "parameters" in run.about else "" for run in runs],
+        "parameters": [
+            digits(run.about["parameters"]) if "parameters" in run.about else "" for run in runs
+        ],
         "training [s]": [digits(run.seconds) if run.seconds else "" for run in runs],
     }
     return {name: column for name, column in columns.items() if any(column)}
@@ -95,7 +127,9 @@ def differences(runs: Sequence[Facts], names: Sequence[str]) -> Html | None:
     if not found:
         return tag("p", "The configs are the same.")
     rows = [[name, *(tag("code", texts[i]) for _, texts in found)] for i, name in enumerate(names)]
-    return table("Fields of the configs", ("run", *(tag("code", path) for path, _ in found)), rows, "fields")
+    return table(
+        "Fields of the configs", ("run", *(tag("code", path) for path, _ in found)), rows, "fields"
+    )
 
 
 def overlaid(runs: Sequence[Facts], names: Sequence[str]) -> Html | None:
@@ -110,7 +144,11 @@ def overlaid(runs: Sequence[Facts], names: Sequence[str]) -> Html | None:
         curves = [Curve(names[i], points[i], i, str(i + 1)) for i in range(len(runs))]
         charts.append(chart(f"{unit(metric)}, {split}", curves))
     more = ", ".join(shared[CHARTS:])
-    note = tag("p", f"Not drawn, but in metrics.jsonl of several runs: {more}.", class_="note") if more else None
+    note = (
+        tag("p", f"Not drawn, but in metrics.jsonl of several runs: {more}.", class_="note")
+        if more
+        else None
+    )
     return join([tag("div", charts, class_="charts"), note]) if any(charts) else None
 
 
@@ -126,7 +164,10 @@ def further(runs: Sequence[Facts], names: Sequence[str]) -> list[Html]:
     tables = []
     for i, entry in enumerate(dict.fromkeys(key[0] for key in shared), 1):
         keys = [key for key in shared if key[0] == entry]
-        rows = [[f"{k[1]}: {unit(k[2])}", *(digits(v[k]) if k in v else "" for v in values)] for k in keys]
+        rows = [
+            [f"{k[1]}: {unit(k[2])}", *(digits(v[k]) if k in v else "" for v in values)]
+            for k in keys
+        ]
         whole = table(entry, ("name", *names), rows, f"further{i}")
         tables.append(tag("details", tag("summary", f"{entry}: {len(rows)} numbers"), whole))
     return tables

@@ -90,7 +90,11 @@ class Facts:
     def seconds(self) -> float | None:
         """Seconds of training with its evaluations; the clock of speed.jsonl starts anew when a run is resumed."""
         clock = [s for s in (number(line.get("seconds")) for line in self.speed) if s is not None]
-        return sum(a for a, b in zip(clock, [*clock[1:], -1.0], strict=True) if b < a) if clock else None
+        return (
+            sum(a for a, b in zip(clock, [*clock[1:], -1.0], strict=True) if b < a)
+            if clock
+            else None
+        )
 
     @property
     def grids(self) -> list[Picture]:
@@ -106,7 +110,9 @@ class Facts:
         """The published numbers: dicts with entry and name, value and source."""
         found = self.config.get("published")
         dicts = [p for p in found if isinstance(p, dict)] if isinstance(found, list) else []
-        return [p for p in dicts if isinstance(p.get("entry"), str) and isinstance(p.get("name"), str)]
+        return [
+            p for p in dicts if isinstance(p.get("entry"), str) and isinstance(p.get("name"), str)
+        ]
 
 
 def read(directory: str | Path) -> Facts:
@@ -150,22 +156,32 @@ def _config(directory: Path) -> dict[str, Any]:
     path = directory / "config.json"
     if path.is_file():
         return _object(path)
-    near = sorted(str(p.parent) for p in directory.glob("*/config.json"))[:3] if directory.is_dir() else []
+    near = (
+        sorted(str(p.parent) for p in directory.glob("*/config.json"))[:3]
+        if directory.is_dir()
+        else []
+    )
     why = "it holds no config.json" if directory.is_dir() else "there is no such folder"
-    hint = f"Did you mean {', '.join(near)}?" if near else "Name one such as runs/vae/base-7422f6eb."
+    hint = (
+        f"Did you mean {', '.join(near)}?" if near else "Name one such as runs/vae/base-7422f6eb."
+    )
     raise UserError(f"{directory} is not a run directory: {why}. {hint}")
 
 
 def _about(path: Path) -> dict[str, Any]:
     found = {name: value for name, value in _object(path, missing={}).items() if value is not None}
     for name, kind in ABOUT.items():
-        if not isinstance(found.get(name), kind | type(None) if isinstance(kind, type) else (*kind, type(None))):
+        if not isinstance(
+            found.get(name), kind | type(None) if isinstance(kind, type) else (*kind, type(None))
+        ):
             raise UserError(
                 f"{path}: {name!r} has the wrong type ({type(found[name]).__name__}): mend it or remove it."
             )
     for field, pair in found.get("differences", {}).items():
         if not (isinstance(pair, list) and len(pair) == 2):
-            raise UserError(f"{path}: 'differences' of {field!r} must be [BASE's value, this run's].")
+            raise UserError(
+                f"{path}: 'differences' of {field!r} must be [BASE's value, this run's]."
+            )
     return found
 
 
@@ -176,7 +192,9 @@ def _text(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path} ({getattr(error, 'strerror', None) or 'not UTF-8'}): mend it.") from None
+        raise UserError(
+            f"cannot read {path} ({getattr(error, 'strerror', None) or 'not UTF-8'}): mend it."
+        ) from None
 
 
 def _object(path: Path, missing: dict | None = None) -> dict[str, Any]:
@@ -188,7 +206,9 @@ def _object(path: Path, missing: dict | None = None) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise UserError(f"{path} is not valid JSON: mend it or remove it.") from None
     if not isinstance(found, dict):
-        raise UserError(f"{path} must hold a JSON object, got {type(found).__name__}: mend it or remove it.")
+        raise UserError(
+            f"{path} must hold a JSON object, got {type(found).__name__}: mend it or remove it."
+        )
     return found
 
 
@@ -200,9 +220,13 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         try:
             found.append(json.loads(line))
         except (ValueError, RecursionError):
-            raise UserError(f"{path}, line {i} is not valid JSON: mend it or remove the line.") from None
+            raise UserError(
+                f"{path}, line {i} is not valid JSON: mend it or remove the line."
+            ) from None
         if not isinstance(found[-1], dict) or not isinstance(found[-1].get("step"), int):
-            raise UserError(f"{path}, line {i} must be a JSON object with an integer 'step': mend or remove the line.")
+            raise UserError(
+                f"{path}, line {i} must be a JSON object with an integer 'step': mend or remove the line."
+            )
     return found
 
 

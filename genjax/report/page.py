@@ -74,7 +74,11 @@ def sections(facts: Facts, level: int, prefix: str) -> list[tuple[str, str, Html
 def tiles(facts: Facts) -> Html:
     """The numbers that are asked for first."""
     done, asked, about = facts.last_step, facts.config.get("steps"), facts.about
-    steps = digits(done) if not isinstance(asked, int) or done >= asked else f"{digits(done)} of {digits(asked)}"
+    steps = (
+        digits(done)
+        if not isinstance(asked, int) or done >= asked
+        else f"{digits(done)} of {digits(asked)}"
+    )
     memory = about.get("memory_mib")
     pairs = (
         ("Steps trained", steps if facts.curves or facts.speed else None),
@@ -93,19 +97,29 @@ def setup(facts: Facts, prefix: str) -> Html:
     if "differences" not in about:
         differs = None
     elif about["differences"]:
-        rows = [[tag("code", path), *(tag("code", v) for v in pair)] for path, pair in about["differences"].items()]
-        differs = table("Difference from BASE", ("field", "BASE", "this run"), rows, f"{prefix}differs")
+        rows = [
+            [tag("code", path), *(tag("code", v) for v in pair)]
+            for path, pair in about["differences"].items()
+        ]
+        differs = table(
+            "Difference from BASE", ("field", "BASE", "this run"), rows, f"{prefix}differs"
+        )
     else:
         differs = tag("p", "This is BASE: no field differs.")
     versions = ", ".join(f"{name} {version}" for name, version in about.get("versions", {}).items())
-    unknown = [name for name in ("command", "differences", "versions", "hardware") if name not in about]
+    unknown = [
+        name for name in ("command", "differences", "versions", "hardware") if name not in about
+    ]
     listed = terms(
         (
             ("Hardware", about.get("hardware")),
             ("Versions", versions or None),
             ("Config digest", tag("code", facts.digest) if facts.digest else None),
             ("Directory", tag("code", facts.directory.resolve().name)),
-            ("Not recorded", ", ".join(unknown).replace("differences", "difference from BASE") or None),
+            (
+                "Not recorded",
+                ", ".join(unknown).replace("differences", "difference from BASE") or None,
+            ),
         ),
         "terms",
     )
@@ -119,7 +133,9 @@ def image(picture: Picture, facts: Facts) -> Html:
     width, height = (side * zoom if side else None for side in size)
     what = f"samples after {picture.step} steps" if picture.step is not None else _name(picture)
     alt, small = f"{what} of {facts.name}", "small" if size[0] and size[0] <= 300 else None
-    return tag("img", src=picture.uri, alt=alt, width=width, height=height, class_=small, decoding="async")
+    return tag(
+        "img", src=picture.uri, alt=alt, width=width, height=height, class_=small, decoding="async"
+    )
 
 
 def _name(picture: Picture) -> str:
@@ -149,10 +165,16 @@ def drawn(facts: Facts) -> Html | None:
         caption = tag("figcaption", name[:1].upper() + name[1:], " (", tag("code", files), ")")
         shown = image(picture, facts)
         if picture.name.lower().endswith(".gif"):  # a reader must be able to stop what moves
-            shown = tag("details", tag("summary", "Moving picture"), shown, open=True, class_="moving")
+            shown = tag(
+                "details", tag("summary", "Moving picture"), shown, open=True, class_="moving"
+            )
         figures.append(tag("figure", shown, caption))
     pictures = tag("div", figures, class_="pictures") if figures else None
-    note = tag("p", f"Not readable as pictures: {', '.join(facts.broken)}.", class_="note") if facts.broken else None
+    note = (
+        tag("p", f"Not readable as pictures: {', '.join(facts.broken)}.", class_="note")
+        if facts.broken
+        else None
+    )
     return join([pictures, note]) or None
 
 
@@ -168,11 +190,20 @@ def curves(facts: Facts) -> Html | None:
     charts = []
     for name in names[:CHARTS]:
         kinds = sorted(groups[name].items(), key=lambda pair: pair[0] != "train")
-        slots = itertools.count(0 if "train" in groups[name] else 1)  # held-out values keep their colour
-        charts.append(chart(unit(name), [Curve(kind, points, next(slots), kind[:8]) for kind, points in kinds]))
+        slots = itertools.count(
+            0 if "train" in groups[name] else 1
+        )  # held-out values keep their colour
+        charts.append(
+            chart(
+                unit(name), [Curve(kind, points, next(slots), kind[:8]) for kind, points in kinds]
+            )
+        )
     never = [name for name, drawing in zip(names, charts, strict=False) if drawing is None]
     lists = (
-        ("Never changed", [f"{name} {digits(next(iter(values)))}" for name, values in still.items()]),
+        (
+            "Never changed",
+            [f"{name} {digits(next(iter(values)))}" for name, values in still.items()],
+        ),
         ("Never finite", never),
         ("Not drawn, but in metrics.jsonl", names[CHARTS:]),
     )
@@ -203,13 +234,18 @@ def speed(facts: Facts) -> Html | None:
         (
             ("Steps", f"{digits(middle)} a second (median)" if rates else None),
             ("Examples", f"{digits(middle * batch)} a second" if rates and batch else None),
-            ("Training", f"{duration(facts.seconds)}, with its evaluations" if facts.seconds else None),
+            (
+                "Training",
+                f"{duration(facts.seconds)}, with its evaluations" if facts.seconds else None,
+            ),
             ("Peak memory", f"{memory:,.0f} MiB" if memory is not None else None),
         ),
         "terms",
     )
     points = [(line["step"], number(line["steps/s"])) for line in lines]
-    course = chart("steps a second", [Curve("this run", points, 0, "")]) if len(points) > 1 else None
+    course = (
+        chart("steps a second", [Curve("this run", points, 0, "")]) if len(points) > 1 else None
+    )
     return join([listed, tag("div", course, class_="charts") if course else None])
 
 

@@ -13,15 +13,22 @@ from genjax.report.text import digits, measured, unit
 
 def results(facts: Facts, prefix: str) -> Html | None:
     """Every entry of results.json, published numbers beside their own; entries of the same names share a table."""
-    entries = {name: entry if isinstance(entry, dict) else {name: entry} for name, entry in facts.results.items()}
+    entries = {
+        name: entry if isinstance(entry, dict) else {name: entry}
+        for name, entry in facts.results.items()
+    }
     told = [p["entry"] for p in facts.published()]
-    names = sorted(dict.fromkeys([*filter(entries.get, entries), *told]), key=lambda name: name != "metrics")
+    names = sorted(
+        dict.fromkeys([*filter(entries.get, entries), *told]), key=lambda name: name != "metrics"
+    )
     parts, count = [], itertools.count(1)
     for group in _groups(names, entries, facts):
         if len(group) > 1:
             parts.append(_together(group, entries, f"{prefix}results{next(count)}"))
         else:
-            parts += _entry(group[0], entries.get(group[0], {}), facts, f"{prefix}results{next(count)}")
+            parts += _entry(
+                group[0], entries.get(group[0], {}), facts, f"{prefix}results{next(count)}"
+            )
     return tag("div", parts, class_="tables") if parts else None
 
 
@@ -33,7 +40,10 @@ def own(value: Any, entry: str) -> str:
 def published(facts: Facts, entry: str, name: str) -> list[str]:
     """The published numbers for one of results.json, each with its source."""
     found = [p for p in facts.published() if (p["entry"], p["name"]) == (entry, name)]
-    return [f"{digits(p.get('value'))} ({p['source']})" if p.get("source") else digits(p.get("value")) for p in found]
+    return [
+        f"{digits(p.get('value'))} ({p['source']})" if p.get("source") else digits(p.get("value"))
+        for p in found
+    ]
 
 
 def _nested(entry: str, value: Any) -> bool:
@@ -71,16 +81,27 @@ def _entry(name: str, entry: dict[str, Any], facts: Facts, id: str) -> Iterator[
     head = ["name", "this run", *["real data"] * bool(real), *["published"] * any(beside.values())]
     rows = []
     for key, value in plain.items():
-        row = [unit(key), own(value, name), *[digits(real[key]) if key in real else ""] * bool(real)]
+        row = [
+            unit(key),
+            own(value, name),
+            *[digits(real[key]) if key in real else ""] * bool(real),
+        ]
         rows.append([*row, *[[tag("div", text) for text in beside[key]]] * any(beside.values())])
     if rows:
         yield table(name, head, rows, id, "metrics" if name == "metrics" else "")
     inner = {key: value for key, value in entry.items() if _nested(name, value)}
     columns = list(dict.fromkeys(column for value in inner.values() for column in value))
     if inner:
-        rows = [[key, *(digits(value[c]) if c in value else "" for c in columns)] for key, value in inner.items()]
+        rows = [
+            [key, *(digits(value[c]) if c in value else "" for c in columns)]
+            for key, value in inner.items()
+        ]
         whole = table(f"{name}: each", ("entry", *map(unit, columns)), rows, f"{id}-each")
-        yield whole if len(rows) <= 12 else tag("details", tag("summary", f"{name}: {len(rows)} rows"), whole)
+        yield (
+            whole
+            if len(rows) <= 12
+            else tag("details", tag("summary", f"{name}: {len(rows)} rows"), whole)
+        )
 
 
 def values_of(results: dict[str, Any]) -> dict[tuple[str, str], Any]:

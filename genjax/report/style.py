@@ -49,7 +49,9 @@ def _variables(colours: dict[str, str]) -> str:
 
 
 _CURVES = "\n".join(f".c{i} {{ stroke: var(--c{i}); fill: var(--c{i}); }}" for i in range(COLOURS))
-_DASHES = "\n".join(f".d{i} {{ stroke-dasharray: {dash}; }}" for i, dash in enumerate(DASHES) if dash)
+_DASHES = "\n".join(
+    f".d{i} {{ stroke-dasharray: {dash}; }}" for i, dash in enumerate(DASHES) if dash
+)
 
 CSS = f"""
 :root {{ color-scheme: light dark; {_variables(LIGHT)} }}

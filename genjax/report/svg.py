@@ -53,7 +53,10 @@ def thin(points: Sequence[tuple[int, float]], most: int = MOST) -> list[tuple[in
     kept = []
     for i in range(stretches):
         part = inner[i * len(inner) // stretches : (i + 1) * len(inner) // stretches]
-        ends = {min(range(len(part)), key=lambda j: part[j][1]), max(range(len(part)), key=lambda j: part[j][1])}
+        ends = {
+            min(range(len(part)), key=lambda j: part[j][1]),
+            max(range(len(part)), key=lambda j: part[j][1]),
+        }
         kept += [part[j] for j in sorted(ends)]
     return [points[0], *kept, points[-1]]
 
@@ -66,7 +69,9 @@ def linear(low: float, high: float, about: int = 5) -> Axis:
     power = 10.0 ** math.floor(math.log10(rough))
     step = power * next(m for m in (1, 2, 5, 10) if m * power >= 0.999 * rough)
     first, last = math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6)
-    return Axis(low, high, False, [(k * step, _mark(k * step, step)) for k in range(first, last + 1)])
+    return Axis(
+        low, high, False, [(k * step, _mark(k * step, step)) for k in range(first, last + 1)]
+    )
 
 
 def logarithmic(low: float, high: float) -> Axis:
@@ -75,7 +80,9 @@ def logarithmic(low: float, high: float) -> Axis:
     every = max(1, round(len(decades) / 6))
     times = (1, 2, 5) if high / low < 1e3 else (1,)
     ticks = [m * 10.0**k for k in decades if k % every == 0 for m in times]
-    return Axis(low, high, True, [(t, _mark(t, t)) for t in ticks if low * 0.999 <= t <= high * 1.001])
+    return Axis(
+        low, high, True, [(t, _mark(t, t)) for t in ticks if low * 0.999 <= t <= high * 1.001]
+    )
 
 
 def spread(wanted: Sequence[float], low: float, high: float, gap: float = GAP) -> list[float]:
@@ -112,9 +119,14 @@ def chart(title: str, curves: Sequence[Curve]) -> Html | None:
     left = 8 + 6.2 * max([len(text) for _, text in y.ticks], default=0)
     right = WIDTH - 14 - 6.0 * max(len(curve.mark) for curve in shown)
     floor = HEIGHT - BOTTOM
-    across, up = (lambda s: left + (right - left) * x.place(s)), (lambda v: floor - (floor - TOP) * y.place(v))
+    across, up = (
+        (lambda s: left + (right - left) * x.place(s)),
+        (lambda v: floor - (floor - TOP) * y.place(v)),
+    )
     ends = spread([up(curve.points[-1][1]) for curve in shown], TOP, floor)
-    said = "; ".join(f"{c.label} from {digits(c.points[0][1])} to {digits(c.points[-1][1])}" for c in shown)
+    said = "; ".join(
+        f"{c.label} from {digits(c.points[0][1])} to {digits(c.points[-1][1])}" for c in shown
+    )
     drawing = tag(
         "svg",
         [_rule(left, right, up(v), text) for v, text in y.ticks],
@@ -122,7 +134,10 @@ def chart(title: str, curves: Sequence[Curve]) -> Html | None:
         [_text(across(s), floor + 15, text, "middle") for s, text in x.ticks],
         _text((left + right) / 2, HEIGHT - 4, "step", "middle"),
         [_curve(curve, across, up) for curve in shown],
-        [_end(c, across(c.points[-1][0]), up(c.points[-1][1]), right, e) for c, e in zip(shown, ends, strict=True)],
+        [
+            _end(c, across(c.points[-1][0]), up(c.points[-1][1]), right, e)
+            for c, e in zip(shown, ends, strict=True)
+        ],
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
         role="img",
         aria_label=f"{title} over training steps: {said}",
@@ -131,7 +146,11 @@ def chart(title: str, curves: Sequence[Curve]) -> Html | None:
     named = shown if any(curve.mark for curve in shown) else []
     legend = tag("ul", [_entry(curve) for curve in named], class_="legend") if named else None
     lost = sum(len(curve.points) for curve in curves) - len(values)
-    note = tag("p", f"Values left out because they are not finite: {lost}.", class_="note") if lost else None
+    note = (
+        tag("p", f"Values left out because they are not finite: {lost}.", class_="note")
+        if lost
+        else None
+    )
     return tag("figure", name, drawing, legend, note, class_="chart")
 
 
@@ -141,7 +160,11 @@ def _mark(value: float, step: float) -> str:
         return "0"
     if abs(value) >= 1e4:
         power = 6 if abs(value) >= 1e6 else 3
-        return f"{value / 10**power:.4g}" + {6: "M", 3: "k"}[power] if abs(value) < 1e9 else f"{value:.2g}"
+        return (
+            f"{value / 10**power:.4g}" + {6: "M", 3: "k"}[power]
+            if abs(value) < 1e9
+            else f"{value:.2g}"
+        )
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     return f"{value:.{decimals}f}" if decimals <= 5 else f"{value:.3g}"
 
@@ -172,7 +195,9 @@ def _end(curve: Curve, a: float, b: float, right: float, place: float) -> list[H
 
 
 def _rule(left: float, right: float, at: float, text: str) -> list[Html]:
-    line = tag("line", x1=f"{left:.1f}", x2=f"{right:.1f}", y1=f"{at:.1f}", y2=f"{at:.1f}", class_="grid")
+    line = tag(
+        "line", x1=f"{left:.1f}", x2=f"{right:.1f}", y1=f"{at:.1f}", y2=f"{at:.1f}", class_="grid"
+    )
     return [line, _text(left - 5, at + 3.5, text, "end")]
 
 
@@ -184,4 +209,11 @@ def _entry(curve: Curve) -> Html:
     swatch = tag("line", x1=0, x2=30, y1=5, y2=5, class_=_classes(curve.slot, "curve"))
     mark = None if curve.mark == curve.label else f"{curve.mark} "
     value = tag("b", digits(curve.points[-1][1]))
-    return tag("li", tag("svg", swatch, viewBox="0 0 30 10", aria_hidden="true"), mark, curve.label, " ", value)
+    return tag(
+        "li",
+        tag("svg", swatch, viewBox="0 0 30 10", aria_hidden="true"),
+        mark,
+        curve.label,
+        " ",
+        value,
+    )

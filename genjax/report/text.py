@@ -39,12 +39,16 @@ def digits(value: Any) -> str:
     found = number(value)
     if found is None:
         return str(value)
-    if isinstance(found, int) or (math.isfinite(found) and found == int(found) and abs(found) < 1e9):
+    if isinstance(found, int) or (
+        math.isfinite(found) and found == int(found) and abs(found) < 1e9
+    ):
         return f"{found:,.0f}" if abs(found) >= 10_000 else f"{found:.0f}"
     if 1e4 <= abs(found) < 1e9:
         return f"{float(f'{found:.4g}'):,.0f}"
     short = f"{found:.4g}"
-    return short if float(short) == found or not math.isfinite(found) else f"{found:#.4g}".rstrip(".")
+    return (
+        short if float(short) == found or not math.isfinite(found) else f"{found:#.4g}".rstrip(".")
+    )
 
 
 def measured(value: dict[str, Any]) -> str:
@@ -101,8 +105,14 @@ def differing(configs: list[dict[str, Any]], above: str = "") -> Iterator[tuple[
     """
     mixed = len({kind(config) for config in configs}) > 1
     for name in dict.fromkeys(name for config in configs for name in config):
-        path, values = f"{above}.{name}" if above else name, [config.get(name) for config in configs]
-        texts = [show(value) if name in config else "absent" for config, value in zip(configs, values, strict=True)]
+        path, values = (
+            f"{above}.{name}" if above else name,
+            [config.get(name) for config in configs],
+        )
+        texts = [
+            show(value) if name in config else "absent"
+            for config, value in zip(configs, values, strict=True)
+        ]
         implied = {"absent"} if mixed else set()  # a field that one type has is told by the type
         if name in ("__type__", "published") or len(set(texts) - implied) == 1:
             continue

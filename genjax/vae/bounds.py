@@ -18,9 +18,13 @@ def kl_normal(mu: jax.Array, log_var: jax.Array) -> jax.Array:
     return 0.5 * (jnp.square(mu) + jnp.exp(log_var) - 1.0 - log_var)
 
 
-def log_normal(z: jax.Array, mu: jax.Array | float = 0.0, log_var: jax.Array | float = 0.0) -> jax.Array:
+def log_normal(
+    z: jax.Array, mu: jax.Array | float = 0.0, log_var: jax.Array | float = 0.0
+) -> jax.Array:
     """log N(z; mu, exp log_var), summed over the last axis."""
-    return -0.5 * jnp.sum(jnp.square(z - mu) * jnp.exp(-log_var) + log_var + math.log(2 * math.pi), -1)
+    return -0.5 * jnp.sum(
+        jnp.square(z - mu) * jnp.exp(-log_var) + log_var + math.log(2 * math.pi), -1
+    )
 
 
 def importance(log_w: jax.Array) -> jax.Array:

@@ -34,7 +34,9 @@ class Bernoulli:
     With dynamic=False grey values enter the cross-entropy as they are, which is no likelihood of them.
     """
 
-    dynamic: bool = field(True, "dynamic binarisation: draw x ~ Bernoulli(grey value) at every sight")
+    dynamic: bool = field(
+        True, "dynamic binarisation: draw x ~ Bernoulli(grey value) at every sight"
+    )
 
     @property
     def outputs(self) -> int:
@@ -64,7 +66,9 @@ class Bernoulli:
 class Gaussian:
     """x ~ N(out, scale^2) with a fixed scale, or, with scale=None, mean and log scale both from the net."""
 
-    scale: float | None = field(0.1, "standard deviation of x given z, in units of x; None = learned per value")
+    scale: float | None = field(
+        0.1, "standard deviation of x given z, in units of x; None = learned per value"
+    )
     bounds: tuple[float, float] = field((-6.0, 2.0), "limits of a learned log scale")
 
     def __post_init__(self):
@@ -90,14 +94,20 @@ class Gaussian:
 
     def log_prob(self, out: jax.Array, x: jax.Array) -> jax.Array:
         mean, log_scale = self._split(out)
-        return total(-0.5 * jnp.square((x - mean) * jnp.exp(-log_scale)) - log_scale - 0.5 * math.log(2 * math.pi))
+        return total(
+            -0.5 * jnp.square((x - mean) * jnp.exp(-log_scale))
+            - log_scale
+            - 0.5 * math.log(2 * math.pi)
+        )
 
     def mean(self, out: jax.Array) -> jax.Array:
         return self._split(out)[0]
 
     def sample(self, key: jax.Array, out: jax.Array, index: jax.Array) -> jax.Array:
         mean, log_scale = self._split(out)
-        return mean + jnp.exp(log_scale) * _per_example(jax.random.normal, key, index, mean.shape[1:])
+        return mean + jnp.exp(log_scale) * _per_example(
+            jax.random.normal, key, index, mean.shape[1:]
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +135,9 @@ class DiscretisedLogistic:
 
     def _split(self, out: jax.Array) -> tuple[jax.Array, jax.Array]:
         mu, log_s = jnp.split(out, 2, -1)
-        return jax.nn.sigmoid(mu), jnp.clip(log_s - 2.0, *self.bounds)  # -2: start near the scale of the data
+        return jax.nn.sigmoid(mu), jnp.clip(
+            log_s - 2.0, *self.bounds
+        )  # -2: start near the scale of the data
 
     def observe(self, key: jax.Array, x: jax.Array, index: jax.Array) -> jax.Array:
         return jnp.round(x * (self.levels - 1)) / (self.levels - 1)
@@ -133,11 +145,22 @@ class DiscretisedLogistic:
     def log_prob(self, out: jax.Array, x: jax.Array) -> jax.Array:
         mu, log_s = self._split(out)
         half, inverse = 0.5 / (self.levels - 1), jnp.exp(-log_s)
-        above, below = (x + half - mu) * inverse, (x - half - mu) * inverse  # distances of the two edges, in scales
+        above, below = (
+            (x + half - mu) * inverse,
+            (x - half - mu) * inverse,
+        )  # distances of the two edges, in scales
         # log(S(a) - S(b)) = log S(a) + log S(-b) + log(1 - exp(b - a)): no difference of nearly equal numbers
-        inside = jax.nn.log_sigmoid(above) + jax.nn.log_sigmoid(-below) + jnp.log(-jnp.expm1(-2 * half * inverse))
+        inside = (
+            jax.nn.log_sigmoid(above)
+            + jax.nn.log_sigmoid(-below)
+            + jnp.log(-jnp.expm1(-2 * half * inverse))
+        )
         lowest, highest = x < half, x > 1 - half
-        log_p = jnp.where(lowest, jax.nn.log_sigmoid(above), jnp.where(highest, jax.nn.log_sigmoid(-below), inside))
+        log_p = jnp.where(
+            lowest,
+            jax.nn.log_sigmoid(above),
+            jnp.where(highest, jax.nn.log_sigmoid(-below), inside),
+        )
         return total(log_p)
 
     def mean(self, out: jax.Array) -> jax.Array:

@@ -16,12 +16,22 @@ import jax
 import jax.numpy as jnp
 
 from genjax.config import field
-from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_keys, example_normal, single
-from genjax.data.images import to_float
+from genjax.core import (
+    Algorithm,
+    Batch,
+    Parts,
+    Spec,
+    State,
+    averaged,
+    example_keys,
+    example_normal,
+    single,
+)
 from genjax.ema import Decay
 from genjax.errors import UserError, at_least
 from genjax.nets import GatedMLP
 from genjax.optim import Adam
+from genjax.pictures.draw import to_float
 from genjax.vae.bounds import importance, importance_in_chunks, kl_normal, log_normal
 from genjax.vae.likelihoods import Bernoulli, Likelihood, total
 
@@ -39,7 +49,9 @@ class VAE:
     free_bits: float = field(0.0, "least KL that counts per latent dimension [nats]")
     samples: int = field(1, "importance samples a training step, 1 = ELBO")
     conditional: bool = field(False, "give both nets the label")
-    draw: bool = field(False, "samples are drawn from p(x | z); false = its mean, as is usual for pictures")
+    draw: bool = field(
+        False, "samples are drawn from p(x | z); false = its mean, as is usual for pictures"
+    )
     log_var: tuple[float, float] = field((-6.0, 2.0), "limits of the posterior's log variance")
     optimiser: Adam = field(Adam(), "of both nets together")
     ema: float = field(0.0, "decay of the averaged weights, 0 = none")
@@ -52,9 +64,13 @@ def _label(cfg: VAE, spec: Spec, given: Batch) -> jax.Array | None:
     return jax.nn.one_hot(given["label"], spec.classes) if cfg.conditional else None
 
 
-def encode(params: dict, x: jax.Array, label: jax.Array | None, cfg: VAE) -> tuple[jax.Array, jax.Array]:
+def encode(
+    params: dict, x: jax.Array, label: jax.Array | None, cfg: VAE
+) -> tuple[jax.Array, jax.Array]:
     """Mean and log variance of q(z | x), each [B, latent]; label is one-hot or None."""
-    mu, log_var = jnp.split(cfg.enc.apply({"params": params["enc"]}, x, label, (2 * cfg.latent,)), 2, -1)
+    mu, log_var = jnp.split(
+        cfg.enc.apply({"params": params["enc"]}, x, label, (2 * cfg.latent,)), 2, -1
+    )
     return mu, jnp.clip(log_var, *cfg.log_var)
 
 
@@ -64,20 +80,33 @@ def decode(params: dict, z: jax.Array, label: jax.Array | None, cfg: VAE, spec: 
     return cfg.dec.apply({"params": params["dec"]}, z, label, shape)
 
 
-def log_weights(params: dict, keys: jax.Array, x: jax.Array, posterior: tuple, label, cfg: VAE, spec: Spec, k: int):
+def log_weights(
+    params: dict,
+    keys: jax.Array,
+    x: jax.Array,
+    posterior: tuple,
+    label,
+    cfg: VAE,
+    spec: Spec,
+    k: int,
+):
     """log w [k, B] for k samples of q(z | x) per example, and the first sample's -log p(x | z) [B]; keys [B]."""
     mu, log_var = posterior
-    eps = jax.vmap(lambda key: jax.random.normal(key, (k, cfg.latent)), out_axes=1)(keys)  # [k, B, latent]
+    eps = jax.vmap(lambda key: jax.random.normal(key, (k, cfg.latent)), out_axes=1)(
+        keys
+    )  # [k, B, latent]
     z = mu + jnp.exp(0.5 * log_var) * eps
     spread = jnp.tile(x, (k, *[1] * (x.ndim - 1)))  # k-major, like z.reshape
     labels = None if label is None else jnp.tile(label, (k, 1))
-    log_px = cfg.likelihood.log_prob(decode(params, z.reshape(-1, cfg.latent), labels, cfg, spec), spread).reshape(
-        k, -1
-    )
+    log_px = cfg.likelihood.log_prob(
+        decode(params, z.reshape(-1, cfg.latent), labels, cfg, spec), spread
+    ).reshape(k, -1)
     return log_px + log_normal(z) - log_normal(z, mu, log_var), -log_px[0]
 
 
-def loss(params: dict, key: jax.Array, batch: Batch, step: jax.Array, cfg: VAE, spec: Spec) -> Parts:
+def loss(
+    params: dict, key: jax.Array, batch: Batch, step: jax.Array, cfg: VAE, spec: Spec
+) -> Parts:
     """The negative bound with its parts, each [B] in nats: distortion = -log p(x | z), rate = KL(q || p)."""
     observed, noise = jax.random.split(key)
     x = cfg.likelihood.observe(observed, to_float(batch["image"]), batch["index"])
@@ -115,7 +144,9 @@ def elbo(params: dict, key: jax.Array, batch: Batch, cfg: VAE, spec: Spec) -> Pa
     return parts
 
 
-def log_likelihood(params: dict, key: jax.Array, batch: Batch, cfg: VAE, spec: Spec, k: int, chunk: int) -> jax.Array:
+def log_likelihood(
+    params: dict, key: jax.Array, batch: Batch, cfg: VAE, spec: Spec, k: int, chunk: int
+) -> jax.Array:
     """The IWAE estimate of log p(x) from k samples, [B] nats, in memory for `chunk` of them (chunk divides k).
 
     x is what `elbo` observes under the same key, so the two bounds are of the same binary images.
@@ -150,13 +181,20 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: VAE, spec: Spec) -> 
     prior, noise = jax.random.split(key)
     z = example_normal(prior, given["index"], (cfg.latent,))
     out = decode(params, z, _label(cfg, spec, given), cfg, spec)
-    return cfg.likelihood.sample(noise, out, given["index"]) if cfg.draw else cfg.likelihood.mean(out)
+    return (
+        cfg.likelihood.sample(noise, out, given["index"]) if cfg.draw else cfg.likelihood.mean(out)
+    )
 
 
 def algorithm(cfg: VAE, spec: Spec) -> Algorithm:
     """Binds the functions above to a config. Raises UserError for a conditional model of unlabelled data."""
     at_least(1, algorithm__latent=cfg.latent, algorithm__samples=cfg.samples)
-    at_least(0, algorithm__beta=cfg.beta, algorithm__warmup=cfg.warmup, algorithm__free_bits=cfg.free_bits)
+    at_least(
+        0,
+        algorithm__beta=cfg.beta,
+        algorithm__warmup=cfg.warmup,
+        algorithm__free_bits=cfg.free_bits,
+    )
     if cfg.samples > 1 and (cfg.beta != 1 or cfg.warmup or cfg.free_bits):
         raise UserError(
             "--algorithm.samples above 1 trains the importance-weighted bound, which has no KL term to weigh: leave "
@@ -170,7 +208,10 @@ def algorithm(cfg: VAE, spec: Spec) -> Algorithm:
     def init_params(key, batch):
         enc, dec = jax.random.split(key)
         x, label = to_float(batch["image"]), _label(cfg, spec, batch)
-        z, shape = jnp.zeros((len(x), cfg.latent)), (*spec.shape[:-1], spec.shape[-1] * cfg.likelihood.outputs)
+        z, shape = (
+            jnp.zeros((len(x), cfg.latent)),
+            (*spec.shape[:-1], spec.shape[-1] * cfg.likelihood.outputs),
+        )
         return {
             "enc": cfg.enc.init(enc, x, label, (2 * cfg.latent,))["params"],
             "dec": cfg.dec.init(dec, z, label, shape)["params"],
@@ -179,9 +220,16 @@ def algorithm(cfg: VAE, spec: Spec) -> Algorithm:
     def bound_loss(params, key, batch, step):
         return loss(params, key, batch, step, cfg, spec)
 
-    init, step = single(init_params, bound_loss, cfg.optimiser(spec.steps), Decay(cfg.ema), spec.microbatches)
+    init, step = single(
+        init_params, bound_loss, cfg.optimiser(spec.steps), Decay(cfg.ema), spec.microbatches
+    )
 
     def evaluate(key: jax.Array, state: State, batch: Batch) -> Parts:
         return elbo(averaged(state), key, batch, cfg, spec)
 
-    return Algorithm(init, step, evaluate, lambda key, state, given: sample(averaged(state), key, given, cfg, spec))
+    return Algorithm(
+        init,
+        step,
+        evaluate,
+        lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
+    )

@@ -7,13 +7,13 @@ from sklearn.decomposition import PCA
 from experiments.autoencoder import angles, nearest
 from genjax.ae import autoencoder as ae
 from genjax.core import Spec, guarded
-from genjax.optim import Adam, Cosine
-from genjax.parallel import Jit
+from genjax.machine.parallel import Jit
+from genjax.optim import Adam, CosineDecay
 
 
 def test_a_linear_autoencoder_finds_the_principal_subspace(digits):
     spec, k = Spec((8, 8, 1), 10, 2500), 6
-    cfg = ae.Autoencoder(latent=k, optimiser=Adam(2e-2, decay=Cosine()))
+    cfg = ae.Autoencoder(latent=k, optimiser=Adam(2e-2, decay=CosineDecay()))
     algorithm = cfg(spec)
     batch = {**digits, "index": np.arange(1797, dtype=np.uint32)}
     state = Jit().init(algorithm.init, jax.random.key(0), batch)
@@ -42,7 +42,9 @@ def test_psnr_of_a_known_error(digits):
     spec = Spec((8, 8, 1), 10, 1)
     cfg = ae.Autoencoder(latent=2)
     batch = {"image": np.full((2, 8, 8, 1), 255, np.uint8), "index": np.arange(2, dtype=np.uint32)}
-    params = jax.tree.map(np.zeros_like, cfg(spec).init(jax.random.key(0), batch).params)  # reconstructs 0 for 1
+    params = jax.tree.map(
+        np.zeros_like, cfg(spec).init(jax.random.key(0), batch).params
+    )  # reconstructs 0 for 1
     parts = ae.evaluate(params, batch, cfg, spec)
     np.testing.assert_allclose(parts["mse"], 1.0)
     np.testing.assert_allclose(parts["psnr"], 0.0, atol=1e-6)

@@ -10,7 +10,10 @@ from genjax.data.batches import batch_at, eval_batches, indices, order, prefetch
 from genjax.errors import UserError
 
 N = 23
-ARRAYS = {"image": np.arange(N * 4, dtype=np.uint8).reshape(N, 2, 2, 1), "label": np.arange(N, dtype=np.int32)}
+ARRAYS = {
+    "image": np.arange(N * 4, dtype=np.uint8).reshape(N, 2, 2, 1),
+    "label": np.arange(N, dtype=np.int32),
+}
 
 
 def test_an_epoch_visits_every_example_once_and_no_epoch_is_like_another():

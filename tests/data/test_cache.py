@@ -19,11 +19,17 @@ from genjax.errors import UserError
 
 
 def examples(n, start=0):
-    return [{"image": np.full((2, 2, 1), start + i, np.uint8), "label": np.int32(i % 3)} for i in range(n)]
+    return [
+        {"image": np.full((2, 2, 1), start + i, np.uint8), "label": np.int32(i % 3)}
+        for i in range(n)
+    ]
 
 
 def prepared(train, test=()):
-    splits = {"train": Records(train, lambda example: example), "test": Records(test, lambda example: example)}
+    splits = {
+        "train": Records(train, lambda example: example),
+        "test": Records(test, lambda example: example),
+    }
     return cache.Prepared(splits, (2, 2, 1), ("a", "b", "c"), ("a note",))
 
 
@@ -60,7 +66,9 @@ def test_a_changed_source_is_built_again_and_old_readers_keep_theirs():
     new = load("2", examples(4, start=10))
     assert new.splits["train"]["image"][:, 0, 0, 0].tolist() == [10, 11, 12, 13]
     assert old.splits["train"]["image"][:, 0, 0, 0].tolist() == [0, 1, 2]
-    assert load(None, []).splits["train"]["label"].shape == (4,)  # no source at hand: what is there serves
+    assert load(None, []).splits["train"]["label"].shape == (
+        4,
+    )  # no source at hand: what is there serves
 
 
 def test_a_half_written_cache_is_never_used(cache_dir):
@@ -118,11 +126,16 @@ FILES = ["train-image.npy", "train-label.npy", "test-image.npy", "test-label.npy
 def test_one_flipped_bit_is_said_and_the_set_prepared_again(cache_dir, capfd, name):
     load()
     good = {file: (cache_dir / "tiny" / file).read_bytes() for file in FILES}
-    flip(cache_dir / "tiny" / name, None if name.endswith("npy") else 8 * good[name].index(b"a note"))
+    flip(
+        cache_dir / "tiny" / name, None if name.endswith("npy") else 8 * good[name].index(b"a note")
+    )
     capfd.readouterr()
     calls = []
     assert load(calls=calls).splits["train"]["image"][:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
-    assert len(calls) == 1 and {file: (cache_dir / "tiny" / file).read_bytes() for file in FILES} == good
+    assert (
+        len(calls) == 1
+        and {file: (cache_dir / "tiny" / file).read_bytes() for file in FILES} == good
+    )
     path = cache_dir / "tiny" / name
     said = capfd.readouterr().err.splitlines()
     assert said[0] == f"warning: {path} has changed since it was written: tiny is prepared again"
@@ -136,13 +149,17 @@ def test_the_sums_are_those_of_the_files(cache_dir):
     fields = json.loads((cache_dir / "tiny" / "meta.json").read_text())["splits"]
     for split, names in fields.items():
         for name, spec in names.items():
-            assert spec["crc32"] == zlib.crc32((cache_dir / "tiny" / f"{split}-{name}.npy").read_bytes())
+            assert spec["crc32"] == zlib.crc32(
+                (cache_dir / "tiny" / f"{split}-{name}.npy").read_bytes()
+            )
 
 
 def test_a_changed_set_whose_source_is_gone_is_a_user_error(cache_dir):
     load()
     flip(path := cache_dir / "tiny" / "train-image.npy")
-    with pytest.raises(UserError, match=f"{path} has changed .* the source of tiny is gone: put .* back") as error:
+    with pytest.raises(
+        UserError, match=f"{path} has changed .* the source of tiny is gone: put .* back"
+    ) as error:
         load(None)
     assert "\n" not in str(error.value)
 
@@ -153,7 +170,9 @@ def test_a_changed_set_that_cannot_be_prepared_here_names_the_file(cache_dir):
 
     load()
     flip(path := cache_dir / "tiny" / "train-label.npy")
-    with pytest.raises(UserError, match=f"{path} has changed .* cannot be prepared here .*copy that directory"):
+    with pytest.raises(
+        UserError, match=f"{path} has changed .* cannot be prepared here .*copy that directory"
+    ):
         cache.arrays("tiny", {}, "1", prepare)
 
 
@@ -188,7 +207,9 @@ def machine(read_text, name):
 def test_a_copied_set_is_compared_though_its_times_are_the_old_ones(tmp_path, monkeypatch):
     load()
     flip(cache.place("tiny", {}) / "train-image.npy")
-    shutil.copytree(cache.place("tiny", {}), tmp_path / "other" / "data" / "tiny")  # copies times too
+    shutil.copytree(
+        cache.place("tiny", {}), tmp_path / "other" / "data" / "tiny"
+    )  # copies times too
     monkeypatch.setenv("GENJAX_CACHE", str(tmp_path / "other"))
     calls = []
     load(calls=calls)
@@ -216,7 +237,9 @@ def test_every_set_has_a_note_of_its_own(cache_dir, monkeypatch):
 
 
 @pytest.mark.parametrize("stamp", ["file", "directory", "nonsense"])
-def test_a_note_that_cannot_be_kept_or_read_costs_only_the_comparison(cache_dir, monkeypatch, capfd, stamp):
+def test_a_note_that_cannot_be_kept_or_read_costs_only_the_comparison(
+    cache_dir, monkeypatch, capfd, stamp
+):
     verified = cache_dir.parent / "verified"
     if stamp == "file":
         cache_dir.parent.mkdir(exist_ok=True)
@@ -256,9 +279,13 @@ def test_without_the_packages_that_prepare(monkeypatch, cache_dir):
         return real(name, *args, **kwargs)
 
     monkeypatch.delitem(sys.modules, "genjax.data.builders", raising=False)
-    monkeypatch.delattr("genjax.data.builders", raising=False)  # or the package still has it, and nothing is imported
+    monkeypatch.delattr(
+        "genjax.data.builders", raising=False
+    )  # or the package still has it, and nothing is imported
     monkeypatch.setattr(builtins, "__import__", blocked)
-    with pytest.raises(UserError, match=f"digits is not in the cache {cache_dir}.*copy that directory"):
+    with pytest.raises(
+        UserError, match=f"digits is not in the cache {cache_dir}.*copy that directory"
+    ):
         Digits().load()
 
 
@@ -276,6 +303,8 @@ batch = next(train_batches(source, 0, 0, 32))
 assert batch["image"].shape == (32, 8, 8, 1), batch["image"].shape
 """
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 0.5 and done.stderr == ""

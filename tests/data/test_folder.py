@@ -33,8 +33,13 @@ def test_sub_folders_are_classes(tmp_path):
     assert source.classes == 2 and source.class_names == ("cat", "dog")
     n, m = len(source.train["image"]), len(source.test["image"])
     assert n + m == len(files) and m > 0
-    assert np.bincount(np.concatenate([source.train["label"], source.test["label"]])).tolist() == [12, 12]
-    got = {image.tobytes() for image in np.concatenate([source.train["image"], source.test["image"]])}
+    assert np.bincount(np.concatenate([source.train["label"], source.test["label"]])).tolist() == [
+        12,
+        12,
+    ]
+    got = {
+        image.tobytes() for image in np.concatenate([source.train["image"], source.test["image"]])
+    }
     assert got == {decode(tmp_path / "pets" / name, 8, True).tobytes() for name in files}
 
 
@@ -53,7 +58,9 @@ def test_the_split_stays_when_files_are_added(tmp_path):
     for split in ("train", "test"):
         names = [name for name, _ in before.splits[split]]
         assert set(names) <= {name for name, _ in after.splits[split]}
-        assert names == [name for name, _ in after.splits[split] if name in set(names)]  # the order stays too
+        assert names == [
+            name for name, _ in after.splits[split] if name in set(names)
+        ]  # the order stays too
     assert 0.15 < len(after.splits["test"]) / 135 < 0.45
     assert Folder(path=str(tmp_path), size=4).load().classes == 3
 
@@ -63,7 +70,12 @@ def test_given_train_and_test_folders_are_the_splits(tmp_path):
     coloured(tmp_path / "test", per_class=2)
     source = Folder(path=str(tmp_path), size=4, test=0.9).load()
     assert (len(source.train["image"]), len(source.test["image"])) == (6, 4)
-    assert source.class_names == ("cat", "dog") and sorted(source.test["label"].tolist()) == [0, 0, 1, 1]
+    assert source.class_names == ("cat", "dog") and sorted(source.test["label"].tolist()) == [
+        0,
+        0,
+        1,
+        1,
+    ]
 
 
 def test_images_change_the_cache(tmp_path):
@@ -80,7 +92,9 @@ def test_an_unreadable_image_is_named_or_skipped(tmp_path, capsys, stream):
     whole = (tmp_path / "cat" / "0.png").read_bytes()
     (tmp_path / "dog" / "cut.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "dog" / "text.jpg").write_text("not a picture")
-    with pytest.raises(UserError, match="dog/(cut.png|text.jpg) cannot be read .*--data.skip_bad=true") as caught:
+    with pytest.raises(
+        UserError, match="dog/(cut.png|text.jpg) cannot be read .*--data.skip_bad=true"
+    ) as caught:
         Folder(path=str(tmp_path), size=4, test=0.0, stream=stream).load()
     assert "\n" not in str(caught.value)
     for _ in range(2):  # built, then from the cache
@@ -88,12 +102,18 @@ def test_an_unreadable_image_is_named_or_skipped(tmp_path, capsys, stream):
         source = Folder(path=str(tmp_path), size=4, test=0.0, skip_bad=True, stream=stream).load()
         assert len(source.train["image"]) == 6 and source.train["image"][:].shape == (6, 4, 4, 3)
         told = [line for line in capsys.readouterr().err.splitlines() if "skipped" in line]
-        assert len(told) == 1 and "skipped 2 unreadable of 8 images" in told[0] and "dog/cut.png" in told[0]
+        assert (
+            len(told) == 1
+            and "skipped 2 unreadable of 8 images" in told[0]
+            and "dog/cut.png" in told[0]
+        )
 
 
 def test_every_image_unreadable(tmp_path):
     (tmp_path / "a.png").write_text("no")
-    with pytest.raises(UserError, match="a split with no readable image, 1 are bad, for instance a.png"):
+    with pytest.raises(
+        UserError, match="a split with no readable image, 1 are bad, for instance a.png"
+    ):
         Folder(path=str(tmp_path), skip_bad=True, test=0.0).load()
 
 

@@ -28,7 +28,9 @@ def test_round_trip(tmp_path, name):
     [
         pytest.param(gzip.compress(packed(IMAGES))[:-12], "truncated or not gzip", id="short gzip"),
         pytest.param(packed(IMAGES), "truncated or not gzip", id="not gzip"),
-        pytest.param(gzip.compress(packed(IMAGES)[:-1]), "is truncated: its header says", id="a pixel short"),
+        pytest.param(
+            gzip.compress(packed(IMAGES)[:-1]), "is truncated: its header says", id="a pixel short"
+        ),
         pytest.param(gzip.compress(packed(IMAGES)[:7]), "is truncated, 7 bytes", id="short header"),
         pytest.param(gzip.compress(packed(IMAGES) + b"x"), "is too long", id="a byte too many"),
         pytest.param(

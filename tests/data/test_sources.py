@@ -18,10 +18,17 @@ def write_fashion(folder, seed=0, train=12, test=5, suffix=".gz"):
     folder.mkdir(exist_ok=True)
     rng, splits = np.random.default_rng(seed), []
     for part, n in (("train", train), ("t10k", test)):
-        x, y = rng.integers(0, 256, (n, 28, 28)).astype(np.uint8), rng.integers(0, 10, n).astype(np.uint8)
+        x, y = (
+            rng.integers(0, 256, (n, 28, 28)).astype(np.uint8),
+            rng.integers(0, 10, n).astype(np.uint8),
+        )
         for kind, array in (("images-idx3", x), ("labels-idx1", y)):
-            data = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
-            (folder / f"{part}-{kind}-ubyte{suffix}").write_bytes(gzip.compress(data) if suffix else data)
+            data = (
+                struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+            )
+            (folder / f"{part}-{kind}-ubyte{suffix}").write_bytes(
+                gzip.compress(data) if suffix else data
+            )
         splits.append((x[..., None], y))
     return splits
 
@@ -30,14 +37,24 @@ def test_digits_are_scikit_learns_and_split_once():
     from sklearn.datasets import load_digits
 
     loaded, whole = Digits().load(), load_digits()
-    assert loaded.shape == (8, 8, 1) and loaded.classes == 10 and loaded.class_names == tuple("0123456789")
-    assert (len(loaded.train["image"]), len(loaded.valid["image"]), len(loaded.test["image"])) == (1437, 0, 360)
+    assert (
+        loaded.shape == (8, 8, 1)
+        and loaded.classes == 10
+        and loaded.class_names == tuple("0123456789")
+    )
+    assert (len(loaded.train["image"]), len(loaded.valid["image"]), len(loaded.test["image"])) == (
+        1437,
+        0,
+        360,
+    )
     images = np.concatenate([loaded.train["image"], loaded.test["image"]])
     labels = np.concatenate([loaded.train["label"], loaded.test["label"]])
     assert images.dtype == np.uint8 and images.max() == 255
     ink = np.rint(images[..., 0] * (16 / 255))
     pairs = sorted(zip(map(bytes, ink.astype(np.uint8)), labels.tolist(), strict=True))
-    assert pairs == sorted(zip(map(bytes, whole.images.astype(np.uint8)), whole.target.tolist(), strict=True))
+    assert pairs == sorted(
+        zip(map(bytes, whole.images.astype(np.uint8)), whole.target.tolist(), strict=True)
+    )
     assert np.bincount(loaded.test["label"]).min() > 20  # every class is in the test split
 
 
@@ -55,9 +72,15 @@ def test_fashion_by_path(tmp_path, suffix):
     loaded = FashionMNIST(path=str(tmp_path / "f"), valid=2).load()
     assert np.array_equal(np.concatenate([loaded.train["image"], loaded.valid["image"]]), x)
     assert np.array_equal(loaded.train["label"], y[:10]) and loaded.train["label"].dtype == np.int32
-    assert np.array_equal(loaded.test["image"], test_x) and np.array_equal(loaded.test["label"], test_y)
+    assert np.array_equal(loaded.test["image"], test_x) and np.array_equal(
+        loaded.test["label"], test_y
+    )
     assert loaded.class_names[9] == "ankle boot"
-    assert loaded.picture(loaded.test["image"]).shape == (2 * 57 - 1, 3 * 57 - 1, 1)  # each pixel drawn as 2 x 2
+    assert loaded.picture(loaded.test["image"]).shape == (
+        2 * 57 - 1,
+        3 * 57 - 1,
+        1,
+    )  # each pixel drawn as 2 x 2
 
 
 def test_fashion_by_environment_then_from_the_cache_then_rebuilt(tmp_path, monkeypatch):
@@ -80,8 +103,17 @@ def test_missing_fashion_says_how_to_get_it(tmp_path, monkeypatch):
         with pytest.raises(UserError) as caught:
             cfg.load()
         text = str(caught.value)
-        assert "\n" not in text and text.count("-ubyte.gz") == missing and "t10k-labels-idx1-ubyte.gz" in text
-        for remedy in ("apt-get install dataset-fashion-mnist", "--data.path=", "GENJAX_DATA", "TFDS"):
+        assert (
+            "\n" not in text
+            and text.count("-ubyte.gz") == missing
+            and "t10k-labels-idx1-ubyte.gz" in text
+        )
+        for remedy in (
+            "apt-get install dataset-fashion-mnist",
+            "--data.path=",
+            "GENJAX_DATA",
+            "TFDS",
+        ):
             assert remedy in text
 
 
@@ -101,10 +133,14 @@ def test_batches_complain_before_the_first_one():
         train_batches(loaded, seed=0, first_step=0, batch=2000)
 
 
-@pytest.mark.skipif(not source.DEBIAN.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+@pytest.mark.skipif(
+    not source.DEBIAN.is_dir(), reason="Debian's dataset-fashion-mnist is not installed"
+)
 def test_the_true_fashion_mnist_is_whole():
     for part, n in (("train", 60_000), ("t10k", 10_000)):
-        paths = [source.DEBIAN / f"{part}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
+        paths = [
+            source.DEBIAN / f"{part}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")
+        ]
         _, labels = read_pairs(*paths, side=28, classes=10)
         assert np.bincount(labels).tolist() == [n // 10] * 10
 

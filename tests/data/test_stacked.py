@@ -28,7 +28,9 @@ def test_channels_are_real_digits_of_their_class_and_split(digits):
         triple = parts(split["label"])
         for c in range(3):
             channel = split["image"][..., c].copy()
-            assert all(k in real[image.tobytes()] for image, k in zip(channel, triple[:, c], strict=True))
+            assert all(
+                k in real[image.tobytes()] for image, k in zip(channel, triple[:, c], strict=True)
+            )
         seen[name] = {image.tobytes() for c in range(3) for image in split["image"][..., c].copy()}
         assert len(seen[name]) > 0.95 * len(real)  # every digit of the split is used
     assert not seen["train"] & seen["test"]
@@ -53,7 +55,9 @@ def test_the_triples_are_fixed_by_their_seed():
         assert not np.array_equal(one.train[name], other.train[name])
         assert not np.array_equal(one.train[name][:100], one.test[name])
     more = StackedDigits(train=300, test=100, seed=3).load()
-    assert np.array_equal(more.train["image"][:200], one.train["image"])  # more data begin with the same ones
+    assert np.array_equal(
+        more.train["image"][:200], one.train["image"]
+    )  # more data begin with the same ones
     # Raw Philox bits never change (NEP 19), nor may the labels.
     bits = np.random.Philox(key=[3, 0]).random_raw(8)
     assert one.train["label"][:2].tolist() == [int(bits[0] % 1000), int(bits[4] % 1000)]
@@ -107,7 +111,10 @@ def test_modes_of_real_digits_are_read_by_a_classifier():
     found, kl = modes(read, source.test["image"])
     true = len(np.unique(source.test["label"]))
     assert abs(found - true) < 25 and kl < 0.3
-    assert modes(read, source.test["image"] / np.float32(255)) == (found, pytest.approx(kl, abs=1e-3))
+    assert modes(read, source.test["image"] / np.float32(255)) == (
+        found,
+        pytest.approx(kl, abs=1e-3),
+    )
     assert modes(read, source.test["image"][:1])[0] == 1
 
 

@@ -20,7 +20,9 @@ class TinyStock(tfds.core.GeneratorBasedBuilder):
     """Encoded images as stock sets have them, of one size and of several."""
 
     VERSION = tfds.core.Version("1.2.0")
-    pkg_dir_path = Path(__file__).parent  # TFDS looks for it by the package's name, and this module has none
+    pkg_dir_path = Path(
+        __file__
+    ).parent  # TFDS looks for it by the package's name, and this module has none
 
     def _info(self):
         features = {
@@ -30,15 +32,24 @@ class TinyStock(tfds.core.GeneratorBasedBuilder):
             "label": tfds.features.ClassLabel(names=["x", "y", "z"]),
             "age": tfds.features.Scalar(np.int64),
         }
-        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features), disable_shuffling=True)
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features), disable_shuffling=True
+        )
 
     def _split_generators(self, dl):
-        return {"train": self._generate_examples(range(7)), "validation": self._generate_examples(range(7, 9))}
+        return {
+            "train": self._generate_examples(range(7)),
+            "validation": self._generate_examples(range(7, 9)),
+        }
 
     def _generate_examples(self, which):
         for i in which:
             image = Image.fromarray(PIXELS[i])
-            pictures = {"image": image, "wild": image.resize((12 + i, 24)), "grey": image.convert("L")}
+            pictures = {
+                "image": image,
+                "wild": image.resize((12 + i, 24)),
+                "grey": image.convert("L"),
+            }
             yield i, {**pictures, "label": i % 3, "age": i}
 
 
@@ -50,14 +61,21 @@ def prepared(tmp_path_factory):
 
 
 def cfg(directory, **options):
-    return Stock(**{"name": "tiny_stock", "data_dir": str(directory), "test": "validation", **options})
+    return Stock(
+        **{"name": "tiny_stock", "data_dir": str(directory), "test": "validation", **options}
+    )
 
 
 def test_a_prepared_set_is_read_as_it_is(prepared):
     source = cfg(prepared).load()
     assert source.shape == (12, 12, 3) and source.class_names == ("x", "y", "z")
-    assert np.array_equal(source.train["image"], PIXELS[:7]) and np.array_equal(source.test["image"], PIXELS[7:])
-    assert source.train["label"].tolist() == [0, 1, 2, 0, 1, 2, 0] and source.train["label"].dtype == np.int32
+    assert np.array_equal(source.train["image"], PIXELS[:7]) and np.array_equal(
+        source.test["image"], PIXELS[7:]
+    )
+    assert (
+        source.train["label"].tolist() == [0, 1, 2, 0, 1, 2, 0]
+        and source.train["label"].dtype == np.int32
+    )
     assert "tensorflow" not in sys.modules
 
 
@@ -73,7 +91,9 @@ def test_slices_sizes_and_unlabelled(prepared):
 def test_streamed_batches_are_the_same(prepared):
     a, b = (train_batches(cfg(prepared, stream=flag).load(), 0, 1, 3) for flag in (False, True))
     for _ in range(4):
-        assert {k: v.tobytes() for k, v in next(a).items()} == {k: v.tobytes() for k, v in next(b).items()}
+        assert {k: v.tobytes() for k, v in next(a).items()} == {
+            k: v.tobytes() for k, v in next(b).items()
+        }
 
 
 def test_the_cache_outlives_the_set_and_the_newest_version_is_taken(prepared, tmp_path):
@@ -95,13 +115,19 @@ def test_what_can_be_wrong_is_said(prepared, tmp_path):
         return str(caught.value)
 
     assert "has no split 'test', it has train, validation: set --data.test" in error(test="test")
-    assert "no feature 'imag', it has" in error(image="imag") and "Did you mean image" in error(image="imag")
+    assert "no feature 'imag', it has" in error(image="imag") and "Did you mean image" in error(
+        image="imag"
+    )
     assert "'age' is not a class: use --data.label=None" in error(label="age")
     assert "several sizes" in error(image="wild") and "--data.size=64" in error(image="wild")
     assert "not an 8-bit image" in error(image="age")
     for name in ("cifar10", "tiny_stock:9.9.9"):
         text = error(name=name)
-        assert f"tfds.builder('{name}'" in text and "file_format='array_record'" in text and str(prepared) in text
+        assert (
+            f"tfds.builder('{name}'" in text
+            and "file_format='array_record'" in text
+            and str(prepared) in text
+        )
 
 
 def test_a_set_in_tensorflows_own_format_is_not_readable(prepared, tmp_path):

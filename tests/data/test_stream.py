@@ -14,7 +14,10 @@ from genjax.errors import UserError
 
 N = 21
 RNG = np.random.default_rng(0)
-ARRAYS = {"image": RNG.integers(0, 256, (N, 4, 4, 3)).astype(np.uint8), "label": np.arange(N, dtype=np.int32)}
+ARRAYS = {
+    "image": RNG.integers(0, 256, (N, 4, 4, 3)).astype(np.uint8),
+    "label": np.arange(N, dtype=np.int32),
+}
 RECORDS = Records(range(N), lambda i: {name: array[i] for name, array in ARRAYS.items()})
 
 
@@ -27,7 +30,9 @@ def assert_same(a, b):
 
 @pytest.mark.parametrize("first", [0, 3, 1_000_003])
 def test_the_same_batches_from_any_step_and_over_epochs(first):
-    streamed = list(itertools.islice(stream(RECORDS, 5, first, batch=4), 2 * steps_per_epoch(N, 4) + 1))
+    streamed = list(
+        itertools.islice(stream(RECORDS, 5, first, batch=4), 2 * steps_per_epoch(N, 4) + 1)
+    )
     for step, batch in enumerate(streamed, first):
         assert_same(batch, batch_at(ARRAYS, 5, step, 4))
 
@@ -78,7 +83,11 @@ def test_a_streamed_source_is_the_source_in_memory(tmp_path):
     for split in ("train", "valid", "test"):
         a, b = getattr(memory, split), getattr(streamed, split)
         for name in a:
-            assert len(a[name]) == len(b[name]) and a[name].shape == b[name].shape and a[name].dtype == b[name].dtype
+            assert (
+                len(a[name]) == len(b[name])
+                and a[name].shape == b[name].shape
+                and a[name].dtype == b[name].dtype
+            )
             assert np.array_equal(a[name][:], b[name][:])
         for (x, n), (y, m) in zip(eval_batches(a, 4), eval_batches(b, 4), strict=True):
             assert n == m

@@ -6,20 +6,25 @@ import numpy as np
 import pytest
 
 from genjax.data import Grid, Moons, Ring, Spiral, Toy
-from genjax.data.toy import Mixture, draw, log_prob
+from genjax.data.toy import Gaussians, draw, log_prob
 
 MIXTURES = [Ring(), Grid(), Moons(), Spiral(), Spiral(arms=3)]
 JITTED = jax.jit(log_prob)
 
 
-@pytest.mark.parametrize("mixture", MIXTURES, ids=lambda m: type(m).__name__ + str(getattr(m, "arms", "")))
+@pytest.mark.parametrize(
+    "mixture", MIXTURES, ids=lambda m: type(m).__name__ + str(getattr(m, "arms", ""))
+)
 def test_the_density_integrates_to_one_and_has_its_moments(mixture):
     mixture = mixture()
     limit = float(np.abs(mixture.means).max() + 6 * mixture.scales.max())
     step = float(mixture.scales.min()) / 2
     line = np.arange(-limit, limit, step)
     points = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
-    p = np.concatenate([np.exp(JITTED(mixture, part)) for part in np.array_split(points, 8)]) * step**2
+    p = (
+        np.concatenate([np.exp(JITTED(mixture, part)) for part in np.array_split(points, 8)])
+        * step**2
+    )
     assert p.sum() == pytest.approx(1.0, abs=1e-4)
     # E x = sum w m and E x x' = sum w (m m' + s² I), from the density and from samples
     mean = mixture.weights @ mixture.means
@@ -34,10 +39,15 @@ def test_the_density_integrates_to_one_and_has_its_moments(mixture):
 
 
 def test_uneven_weights_and_scales():
-    mixture = Mixture(np.array([[0.0, 0.0], [3.0, 0.0]]), np.array([1.0, 0.2]), np.array([0.9, 0.1]), np.arange(2))
+    mixture = Gaussians(
+        np.array([[0.0, 0.0], [3.0, 0.0]]), np.array([1.0, 0.2]), np.array([0.9, 0.1]), np.arange(2)
+    )
     x = jnp.array([[0.0, 0.0], [3.0, 0.1]])
     normal = lambda d, s: np.exp(-0.5 * d**2 / s**2) / (2 * np.pi * s**2)  # noqa: E731
-    want = [0.9 * normal(0, 1) + 0.1 * normal(3, 0.2), 0.9 * normal(np.sqrt(9.01), 1) + 0.1 * normal(0.1, 0.2)]
+    want = [
+        0.9 * normal(0, 1) + 0.1 * normal(3, 0.2),
+        0.9 * normal(np.sqrt(9.01), 1) + 0.1 * normal(0.1, 0.2),
+    ]
     np.testing.assert_allclose(np.exp(log_prob(mixture, x)), want, rtol=1e-5)
     _, label = draw(mixture, np.random.default_rng(0), 20_000)
     assert np.mean(label == 1) == pytest.approx(0.1, abs=0.01)

@@ -10,7 +10,7 @@ import pytest
 
 from genjax.config import edit
 from genjax.core import Spec
-from genjax.data.corruptions import Coarse
+from genjax.corruptions import Coarse
 from genjax.diffusion import gaussian, likelihood, named, paths, samplers, schedules
 from genjax.diffusion.guidance import Guidance, Keep
 from genjax.errors import UserError
@@ -42,7 +42,11 @@ def oracle(cfg):
 
 def batch(n, seed=0, d=2):
     x = M + S * np.random.default_rng(seed).standard_normal((n, d)).astype(np.float32)
-    return {"image": x, "label": np.arange(n, dtype=np.int32) % 3, "index": np.arange(n, dtype=np.uint32)}
+    return {
+        "image": x,
+        "label": np.arange(n, dtype=np.int32) % 3,
+        "index": np.arange(n, dtype=np.uint32),
+    }
 
 
 def optimum(cfg, t):
@@ -60,13 +64,17 @@ def test_the_optimal_loss_on_gaussian_data_is_its_closed_form(name):
     data = batch(n) | {"position": np.arange(n, dtype=np.uint32)}
     params = {"net": {"shift": jnp.zeros(())}}
     found = np.asarray(
-        jax.jit(gaussian.loss, static_argnums=(3, 4))(params, jax.random.key(0), data, cfg, SPEC)["loss"]
+        jax.jit(gaussian.loss, static_argnums=(3, 4))(params, jax.random.key(0), data, cfg, SPEC)[
+            "loss"
+        ]
     )
     u = (jnp.arange(n) + 0.5) / n
     wanted = float(jnp.mean(optimum(cfg, cfg.time(u))))
     assert abs(found.mean() - wanted) < 5 * found.std() / np.sqrt(n), (found.mean(), wanted)
     off = {"net": {"shift": jnp.asarray(0.1)}}
-    worse = jax.jit(gaussian.loss, static_argnums=(3, 4))(off, jax.random.key(0), data, cfg, SPEC)["loss"]
+    worse = jax.jit(gaussian.loss, static_argnums=(3, 4))(off, jax.random.key(0), data, cfg, SPEC)[
+        "loss"
+    ]
     more = np.asarray(worse) - found  # example by example: the same times and noise
     assert more.mean() > 5 * more.std() / np.sqrt(n)
 
@@ -89,7 +97,9 @@ def test_likelihood_by_the_flow_is_the_density(name):
     found = jax.jit(lambda x: solver(denoise, x, jax.random.key(0), jnp.arange(16)))(x)
     v = S**2 + 0.02**2
     wanted = -0.5 * jnp.sum((x - M) ** 2, -1) / v - jnp.log(2 * jnp.pi * v)
-    np.testing.assert_allclose(found, wanted, atol=1e-2)  # of which 0.3 / 100 · |x_T| / 100 is the end's mean
+    np.testing.assert_allclose(
+        found, wanted, atol=1e-2
+    )  # of which 0.3 / 100 · |x_T| / 100 is the end's mean
     assert float(jnp.std(wanted)) > 0.5
 
 
@@ -97,7 +107,9 @@ def test_hutchinson_is_unbiased_and_exact_for_diagonal_derivatives():
     x, index = jax.random.normal(jax.random.key(0), (4, 3)), jnp.arange(4)
     a = jax.random.normal(jax.random.key(1), (3, 3))
     linear = lambda v, sigma: v @ a.T  # noqa: E731
-    traces = [likelihood.Hutchinson()(linear, x, 1.0, jax.random.key(i), index)[1] for i in range(2000)]
+    traces = [
+        likelihood.Hutchinson()(linear, x, 1.0, jax.random.key(i), index)[1] for i in range(2000)
+    ]
     np.testing.assert_allclose(np.mean(traces), jnp.trace(a), atol=0.06)
     _, exact = likelihood.Exact()(linear, x, 1.0, None, index)
     np.testing.assert_allclose(exact, jnp.trace(a), rtol=1e-5)
@@ -108,13 +120,17 @@ def test_hutchinson_is_unbiased_and_exact_for_diagonal_derivatives():
 
 def test_min_snr_is_the_smaller_of_the_two():
     t = jnp.array([1 / 11, 0.5, 0.75])  # alpha / sigma = 10, 1, 1 / 3
-    np.testing.assert_allclose(gaussian.MinSNR(5.0)(paths.Linear(), t), [5.0, 1.0, 1 / 9], rtol=1e-5)
+    np.testing.assert_allclose(
+        gaussian.MinSNR(5.0)(paths.Linear(), t), [5.0, 1.0, 1 / 9], rtol=1e-5
+    )
 
 
 def test_uniform_bytes_have_eight_bits():
     image = jnp.asarray(np.random.default_rng(0).integers(0, 256, (8, 4, 4, 1), np.uint8))
     x = likelihood.dequantised(image, jax.random.key(0), jnp.arange(8))
-    np.testing.assert_array_equal(jnp.round((x + 1.0) * 127.5), image)  # around the values that nets are trained on
+    np.testing.assert_array_equal(
+        jnp.round((x + 1.0) * 127.5), image
+    )  # around the values that nets are trained on
     uniform = jnp.asarray(-16 * np.log(256 / 127.5))  # the density of 256 bins, each 1 / 127.5 wide
     assert float(likelihood.bits_per_dim(uniform, 16)) == pytest.approx(8.0)
 
@@ -125,7 +141,9 @@ def test_labels_are_hidden_from_a_share_and_shown_in_evaluation():
 
         @nn.compact
         def __call__(self, x, time, label, out):
-            return jnp.sum(label, -1)[:, None] * jnp.ones(out) + self.param("none", nn.initializers.zeros, ())
+            return jnp.sum(label, -1)[:, None] * jnp.ones(out) + self.param(
+                "none", nn.initializers.zeros, ()
+            )
 
     cfg = gaussian.Diffusion(net=Tell(), predict=paths.X(), conditional=True, drop=0.3)
     data = batch(4000) | {"image": np.zeros((4000, 2), np.float32)}
@@ -133,11 +151,18 @@ def test_labels_are_hidden_from_a_share_and_shown_in_evaluation():
     training = gaussian.loss(params, jax.random.key(0), data, cfg, SPEC)["loss"]
     assert abs(float(training.mean()) - 0.7) < 0.04
     assert float(gaussian.evaluate(params, jax.random.key(0), data, cfg, SPEC)["loss"].min()) == 1.0
-    cfg = edit(cfg, {"guidance": Guidance(3.0), "schedule": schedules.Times(1), "sampler": samplers.Euler()})
+    cfg = edit(
+        cfg,
+        {"guidance": Guidance(3.0), "schedule": schedules.Times(1), "sampler": samplers.Euler()},
+    )
     x = gaussian.sample(params, jax.random.key(0), data, cfg, SPEC)
     np.testing.assert_allclose(x, 3.0)  # 0 + 3 (1 - 0)
-    half = {"net": {"none": jnp.asarray(0.5)}}  # autoguidance: the weak model sees the label too, 1.5 + 3 (1 - 1.5)
-    np.testing.assert_allclose(gaussian.sample(params, jax.random.key(0), data, cfg, SPEC, half), 0.0, atol=1e-6)
+    half = {
+        "net": {"none": jnp.asarray(0.5)}
+    }  # autoguidance: the weak model sees the label too, 1.5 + 3 (1 - 1.5)
+    np.testing.assert_allclose(
+        gaussian.sample(params, jax.random.key(0), data, cfg, SPEC, half), 0.0, atol=1e-6
+    )
 
 
 def test_a_net_that_is_given_a_degraded_image_sees_it():
@@ -150,9 +175,14 @@ def test_a_net_that_is_given_a_degraded_image_sees_it():
     leaves, tree = jax.tree.flatten(state.params)
     noisy = [x + 0.1 * jax.random.normal(jax.random.key(i), x.shape) for i, x in enumerate(leaves)]
     state = dataclasses.replace(state, ema={}, params=jax.tree.unflatten(tree, noisy))
-    x, y = (algorithm.sample(jax.random.key(0), state, data | {"image": i}) for i in (image, image[::-1]))
+    x, y = (
+        algorithm.sample(jax.random.key(0), state, data | {"image": i})
+        for i in (image, image[::-1])
+    )
     assert x.shape == (3, 4, 4, 1) and float(jnp.abs(x - y).max()) > 1e-3
-    same = algorithm.sample(jax.random.key(0), state, data | {"image": np.asarray(Coarse(2)(image / 255.0))})
+    same = algorithm.sample(
+        jax.random.key(0), state, data | {"image": np.asarray(Coarse(2)(image / 255.0))}
+    )
     np.testing.assert_allclose(x, same, rtol=1e-4, atol=1e-3)  # only the degraded image matters
 
 
@@ -160,10 +190,26 @@ def test_a_net_that_is_given_a_degraded_image_sees_it():
     "changes, spec, told",
     [
         ({"conditional": True}, Spec((2,), 0, 10), "--algorithm.conditional=true needs labels"),
-        ({"guidance": Guidance(2.0)}, SPEC, "--algorithm.guidance.scale=2.0 sets the label against none"),
-        ({"guidance": Guidance(2.0), "conditional": True, "drop": 0.0}, SPEC, "use --algorithm.drop=0.1"),
-        ({"schedule": schedules.Karras(0)}, SPEC, "--algorithm.schedule.steps=0 must be at least 1"),
-        ({"schedule": schedules.Times(4, first=1.0)}, SPEC, "noise levels that do not fall, finite and above 0"),
+        (
+            {"guidance": Guidance(2.0)},
+            SPEC,
+            "--algorithm.guidance.scale=2.0 sets the label against none",
+        ),
+        (
+            {"guidance": Guidance(2.0), "conditional": True, "drop": 0.0},
+            SPEC,
+            "use --algorithm.drop=0.1",
+        ),
+        (
+            {"schedule": schedules.Karras(0)},
+            SPEC,
+            "--algorithm.schedule.steps=0 must be at least 1",
+        ),
+        (
+            {"schedule": schedules.Times(4, first=1.0)},
+            SPEC,
+            "noise levels that do not fall, finite and above 0",
+        ),
         ({"schedule": schedules.Karras(4, low=90.0)}, SPEC, "with low below high"),
         ({"drop": 1.5}, SPEC, "--algorithm.drop=1.5 must be at most 1"),
     ],

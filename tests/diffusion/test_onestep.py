@@ -26,7 +26,7 @@ from genjax.ema import Decay
 from genjax.errors import UserError
 from genjax.nets import TimeMLP
 from genjax.optim import Adam
-from genjax.train import run
+from genjax.training.loop import run
 
 velocity_loss = jax.jit(mf.loss, static_argnums=(3, 4))
 evaluate = jax.jit(mf.evaluate, static_argnums=(3, 4))
@@ -51,12 +51,17 @@ def velocity(z, t):
 class ExactVelocity(nn.Module):
     """(z_t - z_r) / (t - r) of the flow map in a form without 0 / 0; parameters shift and gain, 0 and 1 when exact."""
 
-    per_example: bool = False  # every example has parameters of its own, so that one gradient holds them all
+    per_example: bool = (
+        False  # every example has parameters of its own, so that one gradient holds them all
+    )
 
     @nn.compact
     def __call__(self, z, time, label, out):
         shape = z.shape if self.per_example else out
-        shift, gain = self.param("shift", nn.initializers.zeros, shape), self.param("gain", nn.initializers.ones, shape)
+        shift, gain = (
+            self.param("shift", nn.initializers.zeros, shape),
+            self.param("gain", nn.initializers.ones, shape),
+        )
         t, r = time[:, :1], time[:, :1] - time[:, 1:]
         rise = ((t + r) - (2 - t - r) * S**2) / (std_of(t) + std_of(r))  # (std_t - std_r) / (t - r)
         return shift + gain * (-M + rise * (z - (1 - t) * M) / std_of(t))
@@ -79,7 +84,11 @@ class ExactConsistency(nn.Module):
 
 
 def parameters(cfg, clocks=2):
-    return {"net": cfg.net.init(jax.random.key(0), jnp.ones((1, 2)), jnp.ones((1, clocks)), None, (2,))["params"]}
+    return {
+        "net": cfg.net.init(jax.random.key(0), jnp.ones((1, 2)), jnp.ones((1, clocks)), None, (2,))[
+            "params"
+        ]
+    }
 
 
 def batch_of(n, seed=0):
@@ -101,10 +110,15 @@ def test_the_exact_average_velocity_meets_the_identity_and_is_the_flow_map():
     v = velocity(z, t[:, None])
     u, du = jax.jit(mf.derivative, static_argnums=6)(parameters(EXACT), z, r, t, v, None, EXACT)
     np.testing.assert_allclose(u + (t - r)[:, None] * du, v, atol=1e-4)
-    ends = (1 - r[:, None]) * M + std_of(r[:, None]) / std_of(t[:, None]) * (z - (1 - t[:, None]) * M)
+    ends = (1 - r[:, None]) * M + std_of(r[:, None]) / std_of(t[:, None]) * (
+        z - (1 - t[:, None]) * M
+    )
     np.testing.assert_allclose(z - (t - r)[:, None] * u, ends, atol=1e-5)
     step = 1e-2  # the derivative itself, against differences along the same line
-    ahead, behind = (mf.average_velocity(parameters(EXACT), z + h * v, r, t + h, None, EXACT) for h in (step, -step))
+    ahead, behind = (
+        mf.average_velocity(parameters(EXACT), z + h * v, r, t + h, None, EXACT)
+        for h in (step, -step)
+    )
     np.testing.assert_allclose(du, (ahead - behind) / (2 * step), atol=0.02, rtol=0.02)
     assert np.abs(du).max() > 0.5  # no identity of zeros
 
@@ -124,7 +138,9 @@ def test_the_expected_gradient_is_zero_at_the_exact_average_velocity_and_only_th
         return {name: np.abs(g.mean(0)) / (g.std(0) / np.sqrt(n)) for name, g in grads.items()}
 
     assert max(score.max() for score in scores(0.0, 1.0).values()) < 4
-    assert scores(0.1, 1.0)["shift"].min() > 8 and scores(0.0, 1.1)["gain"].min() > 8  # it could fail
+    assert (
+        scores(0.1, 1.0)["shift"].min() > 8 and scores(0.0, 1.1)["gain"].min() > 8
+    )  # it could fail
 
 
 def test_no_gradient_flows_through_the_target():
@@ -133,7 +149,9 @@ def test_no_gradient_flows_through_the_target():
     eps = example_normal(jax.random.key(9), batch["index"], (2,))
 
     def mean_square(params):
-        return jnp.mean(jnp.square(residual(params, batch["image"], eps, r, t, None, None, EXACT)).sum(-1))
+        return jnp.mean(
+            jnp.square(residual(params, batch["image"], eps, r, t, None, None, EXACT)).sum(-1)
+        )
 
     z = (1 - t[:, None]) * batch["image"] + t[:, None] * eps
     delta = residual(params, batch["image"], eps, r, t, None, None, EXACT)
@@ -143,7 +161,9 @@ def test_no_gradient_flows_through_the_target():
     np.testing.assert_allclose(grad["gain"], 2 * (delta * u).mean(0), rtol=1e-4, atol=1e-5)
     v = eps - batch["image"]
     _, du = mf.derivative(params, z, r, t, v, None, EXACT)
-    np.testing.assert_allclose(delta, 0.3 + 1.2 * u - (v - (t - r)[:, None] * du), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        delta, 0.3 + 1.2 * u - (v - (t - r)[:, None] * du), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 4])
@@ -164,7 +184,9 @@ def test_times_follow_their_law_and_a_share_has_two():
     assert abs((r < t).mean() - 0.25) < 0.02
     law = stats.norm(-0.4, 1.0)
     both = np.asarray(r < t)
-    assert stats.kstest(law.cdf(np.log(t / (1 - t))), lambda u: u**2).pvalue > 1e-3  # the greater of two draws
+    assert (
+        stats.kstest(law.cdf(np.log(t / (1 - t))), lambda u: u**2).pvalue > 1e-3
+    )  # the greater of two draws
     low = law.cdf(np.log(r / (1 - r)))[both]
     assert stats.kstest(low, lambda u: 1 - (1 - u) ** 2).pvalue > 1e-3  # the lesser
     assert (clocks(jax.random.key(0), batch, MeanFlow(share=1.0))[0] < t).all()
@@ -195,12 +217,16 @@ def test_the_adaptive_weight(p, c):
 
     def gradient(p):
         cfg = dataclasses.replace(EXACT, p=p, c=c)
-        grad = jax.grad(lambda q: velocity_loss(q, jax.random.key(0), one, cfg, SPEC)["loss"].sum())(parameters(cfg))
+        grad = jax.grad(
+            lambda q: velocity_loss(q, jax.random.key(0), one, cfg, SPEC)["loss"].sum()
+        )(parameters(cfg))
         return grad["net"]["shift"]
 
     one = batch_of(1)
     square = 2 * velocity_loss(parameters(cfg), jax.random.key(0), one, cfg, SPEC)["error"]
-    np.testing.assert_allclose(gradient(p), gradient(0.0) / (square + c) ** p, rtol=1e-5)  # the weight is a constant
+    np.testing.assert_allclose(
+        gradient(p), gradient(0.0) / (square + c) ** p, rtol=1e-5
+    )  # the weight is a constant
 
 
 class Labelled(nn.Module):
@@ -225,9 +251,18 @@ def test_guidance_mixes_the_velocities_and_spares_the_examples_without_label():
     np.testing.assert_allclose(delta, u - want, rtol=1e-5)  # u is constant: du/dt = 0
     plain = dataclasses.replace(cfg, omega=1.0, kappa=0.0)
     np.testing.assert_allclose(
-        residual(params, batch["image"], eps, t, t, label, shown, plain), u - v, rtol=1e-5, atol=1e-6
+        residual(params, batch["image"], eps, t, t, label, shown, plain),
+        u - v,
+        rtol=1e-5,
+        atol=1e-6,
     )
-    x = mf.sample(params, jax.random.key(0), {"index": jnp.zeros(2, jnp.uint32), "label": jnp.array([0, 1])}, cfg, spec)
+    x = mf.sample(
+        params,
+        jax.random.key(0),
+        {"index": jnp.zeros(2, jnp.uint32), "label": jnp.array([0, 1])},
+        cfg,
+        spec,
+    )
     np.testing.assert_allclose(x[0] - x[1], [2.0, 2.0], rtol=1e-5)  # one noise, two labels
 
 
@@ -235,11 +270,15 @@ def test_guidance_mixes_the_velocities_and_spares_the_examples_without_label():
 def test_a_share_of_the_labels_is_hidden(drop):
     spec, n = Spec((2,), 2, 10), 5000
     cfg = MeanFlow(net=Labelled(), conditional=True, drop=drop, p=0.0, share=0.0)
-    params = {"net": {"table": jnp.full((2, 2), 1e4)}}  # the error of an example tells whether the label was seen
+    params = {
+        "net": {"table": jnp.full((2, 2), 1e4)}
+    }  # the error of an example tells whether the label was seen
     batch = batch_of(n) | {"label": jnp.zeros(n, jnp.int32)}
     hidden = velocity_loss(params, jax.random.key(0), batch, cfg, spec)["error"] < 1e6
     assert abs(hidden.mean() - drop) < 0.03
-    assert not (evaluate(params, jax.random.key(0), batch, cfg, spec)["error"] < 1e6).any()  # all are shown
+    assert not (
+        evaluate(params, jax.random.key(0), batch, cfg, spec)["error"] < 1e6
+    ).any()  # all are shown
 
 
 def test_evaluation_tells_the_flow_matching_error():
@@ -250,7 +289,9 @@ def test_evaluation_tells_the_flow_matching_error():
     t = (np.arange(100_000) + 0.5) / 100_000
     want = np.mean([np.mean(2 * t * s**2 / ((1 - t) ** 2 * s**2 + t**2)) for s in S])
     assert abs(parts["flow"].mean() - want) < 4 * parts["flow"].std() / np.sqrt(100_000)
-    assert set(parts) == {"loss", "error", "flow"} and all(v.shape == (100_000,) for v in parts.values())
+    assert set(parts) == {"loss", "error", "flow"} and all(
+        v.shape == (100_000,) for v in parts.values()
+    )
 
 
 def test_images_are_trained_in_minus_one_to_one_and_sampled_in_zero_to_one():
@@ -264,15 +305,21 @@ def test_images_are_trained_in_minus_one_to_one_and_sampled_in_zero_to_one():
     cfg = MeanFlow(net=Zero(), p=0.0)
     state = cfg(spec).init(jax.random.key(0), batch)
     x = cfg(spec).sample(jax.random.key(0), state, {"index": index})
-    np.testing.assert_allclose(2 * x - 1, example_normal(jax.random.key(0), index, (2, 2, 1)), atol=1e-6)
-    black = cfg(spec).evaluate(jax.random.key(0), state, batch | {"image": jnp.zeros((3, 2, 2, 1), jnp.uint8)})
+    np.testing.assert_allclose(
+        2 * x - 1, example_normal(jax.random.key(0), index, (2, 2, 1)), atol=1e-6
+    )
+    black = cfg(spec).evaluate(
+        jax.random.key(0), state, batch | {"image": jnp.zeros((3, 2, 2, 1), jnp.uint8)}
+    )
     white = cfg(spec).evaluate(jax.random.key(0), state, batch)
     noise = np.sqrt(np.asarray(jnp.abs(white["error"] - black["error"])))
     assert (
         noise.max() > 0.1
     )  # |eps - 1|² against |eps + 1|²: with one range for both they would not differ in sign only
     other = Consistency(net=Zero())
-    y = other(spec).sample(jax.random.key(0), other(spec).init(jax.random.key(0), batch), {"index": index})
+    y = other(spec).sample(
+        jax.random.key(0), other(spec).init(jax.random.key(0), batch), {"index": index}
+    )
     first = 80 * example_normal(jax.random.fold_in(jax.random.key(0), 0), index, (2, 2, 1))
     np.testing.assert_allclose(2 * y - 1, 0.25 / (80**2 + 0.25) * first, atol=1e-6)
 
@@ -287,15 +334,23 @@ def test_the_boundary_and_the_exact_consistency_function():
     assert np.abs(consistency(params, x, jnp.full(50, 0.1), None, CM) - x).max() > 0.1
     sigma = jnp.geomspace(0.01, 80.0, 50)
     z = M + jnp.sqrt(S**2 + sigma[:, None] ** 2) * x
-    np.testing.assert_allclose(consistency(parameters(CM, 1), z, sigma, None, CM), M + S * x, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        consistency(parameters(CM, 1), z, sigma, None, CM), M + S * x, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_the_teacher_closes_in_from_the_data():
     spec, t = Spec((2,), 0, 800), jnp.geomspace(0.01, 80.0, 30)
-    ratio = np.stack([np.asarray(ct.nearer(t, jnp.asarray(step), CM, spec) / t) for step in range(0, 1000, 100)])
-    np.testing.assert_allclose(ratio[0], np.maximum(0, 1 - (1 + 8 / (1 + np.exp(t))) / 2), atol=1e-6)
+    ratio = np.stack(
+        [np.asarray(ct.nearer(t, jnp.asarray(step), CM, spec) / t) for step in range(0, 1000, 100)]
+    )
+    np.testing.assert_allclose(
+        ratio[0], np.maximum(0, 1 - (1 + 8 / (1 + np.exp(t))) / 2), atol=1e-6
+    )
     assert (ratio[0][t < 1.0] == 0).all() and (ratio[0] < 0.5 + 1e-6).all()  # at first: denoising
-    assert (np.diff(ratio[:8], axis=0) >= 0).all() and (ratio[:8][1:].max(1) > ratio[:7].max(1)).all()
+    assert (np.diff(ratio[:8], axis=0) >= 0).all() and (
+        ratio[:8][1:].max(1) > ratio[:7].max(1)
+    ).all()
     np.testing.assert_array_equal(ratio[7], ratio[9])  # beyond the end the last stage stays
     np.testing.assert_allclose(ratio[7], 1 - (1 + 8 / (1 + np.exp(t))) / 2**8, rtol=1e-5)
     inside = ct.nearer(t, jnp.asarray(99), CM, spec) / t
@@ -312,7 +367,11 @@ def errors_at(cfg, closeness, n=200_000):
     t = jnp.exp(jax.random.uniform(jax.random.key(1), (n,), minval=np.log(0.2), maxval=np.log(3.0)))
     eps = example_normal(jax.random.key(2), batch["index"], (2,))
     delta = difference(parameters(cfg, 1), batch["image"], eps, t * (1 - closeness), t, None, cfg)
-    return np.asarray(batch["image"] + t[:, None] * eps), np.asarray(t), np.asarray(delta, np.float64)
+    return (
+        np.asarray(batch["image"] + t[:, None] * eps),
+        np.asarray(t),
+        np.asarray(delta, np.float64),
+    )
 
 
 def test_the_exact_consistency_function_has_no_loss_as_r_closes_in_on_t():
@@ -324,9 +383,14 @@ def test_the_exact_consistency_function_has_no_loss_as_r_closes_in_on_t():
 
 def test_only_the_exact_consistency_function_is_unbiased_as_r_closes_in_on_t():
     scores = {}
-    for name, net in (("exact", ExactConsistency(0.5)), ("denoiser", ExactConsistency(0.5, denoiser=True))):
+    for name, net in (
+        ("exact", ExactConsistency(0.5)),
+        ("denoiser", ExactConsistency(0.5, denoiser=True)),
+    ):
         x, t, delta = errors_at(dataclasses.replace(CM, net=net), 0.01)
-        slope = delta * (x - M) / t[:, None]  # the gradient of the squared error towards a steeper f
+        slope = (
+            delta * (x - M) / t[:, None]
+        )  # the gradient of the squared error towards a steeper f
         scores[name] = np.abs(slope.mean(0)) / (slope.std(0) / np.sqrt(len(x)))
     assert scores["exact"].max() < 5 < 20 < scores["denoiser"].min(), scores
 
@@ -361,7 +425,9 @@ def test_samples_of_the_exact_consistency_function_are_the_data(steps):
     for i in range(2):  # the mean of the first input, m, is left out: 1 % of it at sigma = 80
         assert stats.kstest(x[:, i], stats.norm(M[i], S[i]).cdf).pvalue > 1e-4
     for i in range(2):
-        assert stats.kstest(x[:, i], stats.norm(M[i], 1.2 * S[i]).cdf).pvalue < 1e-4  # it could fail
+        assert (
+            stats.kstest(x[:, i], stats.norm(M[i], 1.2 * S[i]).cdf).pvalue < 1e-4
+        )  # it could fail
 
 
 def energy(a, b):
@@ -391,7 +457,9 @@ def test_training_on_a_ring_brings_one_step_samples_near_the_data(name):
     given = {"index": np.arange(1000, dtype=np.uint32)}
     sample = jax.jit(algorithm.sample)
     before = np.asarray(sample(jax.random.key(1), state, given))
-    step = jax.jit(lambda s, b: guarded(algorithm.step)(jax.random.fold_in(jax.random.key(2), s.step), s, b)[0])
+    step = jax.jit(
+        lambda s, b: guarded(algorithm.step)(jax.random.fold_in(jax.random.key(2), s.step), s, b)[0]
+    )
     for _ in range(steps):
         state = step(state, batch())
     after = np.asarray(sample(jax.random.key(1), state, given))
@@ -430,14 +498,25 @@ def test_bad_configs_are_refused_in_one_line(cfg, spec, told):
     assert "\n" not in str(error.value)
 
 
-SHRUNK = {"steps": 2, "log_every": 1, "evaluate_every": 0, "sample_every": 0, "save_every": 2, "batch": 16,
-          "samples": 4, "finish.samples": 50, "finish.steps": (1, 2)}  # fmt: skip
+SHRUNK = {
+    "steps": 2,
+    "log_every": 1,
+    "evaluate_every": 0,
+    "sample_every": 0,
+    "save_every": 2,
+    "batch": 16,
+    "samples": 4,
+    "finish.samples": 50,
+    "finish.steps": (1, 2),
+}
 
 
 def test_the_experiment_reports_every_number_of_steps(tmp_path, monkeypatch):
     monkeypatch.setenv("GENJAX_CACHE", str(tmp_path / "cache"))
     net = {"algorithm.net": TimeMLP((8,)), "runs": str(tmp_path / "runs")}
-    toy = edit(experiment.EXPERIMENTS["toy"], {**SHRUNK, **net, "data.train": 200, "data.test": 200})
+    toy = edit(
+        experiment.EXPERIMENTS["toy"], {**SHRUNK, **net, "data.train": 200, "data.test": 200}
+    )
     this = run("onestep", toy, "toy")
     for n in (1, 2):
         values = this.log.result(f"steps{n}")
@@ -447,7 +526,9 @@ def test_the_experiment_reports_every_number_of_steps(tmp_path, monkeypatch):
     digits = edit(experiment.EXPERIMENTS["digits"], {**SHRUNK, **net})
     this = run("onestep", digits, "digits")
     one = this.log.result("steps1")
-    assert 0 <= one["recognised"] <= 0.6 and this.log.result("real")["recognised"] > 0.9  # untrained against real
+    assert (
+        0 <= one["recognised"] <= 0.6 and this.log.result("real")["recognised"] > 0.9
+    )  # untrained against real
     with pytest.raises(UserError, match="--algorithm.conditional=true"):
         run("onestep", edit(digits, {"algorithm.conditional": False}), "digits")
     with pytest.raises(UserError, match="--finish.steps"):

@@ -9,7 +9,18 @@ import pytest
 from scipy import stats
 
 from genjax.diffusion import paths, schedules, times
-from genjax.diffusion.paths import Cosine, CosineBeta, Eps, Exploding, Linear, LinearBeta, Score, V, Velocity, X
+from genjax.diffusion.paths import (
+    Cosine,
+    CosineBeta,
+    Eps,
+    Exploding,
+    Linear,
+    LinearBeta,
+    Score,
+    V,
+    Velocity,
+    X,
+)
 
 PATHS = [Linear(), Cosine(), LinearBeta(), CosineBeta(), Exploding()]
 PREDICTIONS = [X(), Eps(), V(), Velocity(), Score(), paths.Preconditioned(0.7)]
@@ -61,8 +72,12 @@ def test_predictions_are_what_their_papers_say():
     x, eps, t = jnp.array([[2.0]]), jnp.array([[-1.0]]), jnp.array([0.3])
     assert paths.combine(Velocity(), Linear(), t, x, eps)[0, 0] == -3.0  # eps - x
     a, s = Cosine().alpha(t)[0], Cosine().sigma(t)[0]
-    np.testing.assert_allclose(paths.combine(V(), Cosine(), t, x, eps)[0, 0], a * -1.0 - s * 2.0, rtol=1e-6)
-    np.testing.assert_allclose(paths.combine(Score(), Linear(), t, x, eps)[0, 0], 1.0 / 0.3, rtol=1e-6)
+    np.testing.assert_allclose(
+        paths.combine(V(), Cosine(), t, x, eps)[0, 0], a * -1.0 - s * 2.0, rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        paths.combine(Score(), Linear(), t, x, eps)[0, 0], 1.0 / 0.3, rtol=1e-6
+    )
     sigma, std = 0.3, 0.7  # EDM, table 1: D = c_skip z + c_out F
     skip, out = std**2 / (sigma**2 + std**2), sigma * std / np.hypot(sigma, std)
     f = paths.combine(paths.Preconditioned(std), Exploding(), t, x, eps)[0, 0]
@@ -85,12 +100,14 @@ def test_time_laws_have_their_distributions(law, exact):
     u = (np.arange(5000) + 0.5) / 5000
     np.testing.assert_allclose(law(jnp.asarray(u)), exact.ppf(u), rtol=1e-3)
     logit = stats.norm(0.3, 0.8).ppf(u)
-    np.testing.assert_allclose(times.LogitNormal(0.3, 0.8)(jnp.asarray(u)), 1 / (1 + np.exp(-logit)), rtol=1e-3)
+    np.testing.assert_allclose(
+        times.LogitNormal(0.3, 0.8)(jnp.asarray(u)), 1 / (1 + np.exp(-logit)), rtol=1e-3
+    )
 
 
 def test_the_grid_of_times_is_that_of_a_chain_of_n_steps():
     u = (jnp.arange(4000) + 0.5) / 4000
-    values, counts = np.unique(times.Grid(4)(u), return_counts=True)
+    values, counts = np.unique(times.Discrete(4)(u), return_counts=True)
     np.testing.assert_allclose(values, [0.25, 0.5, 0.75, 1.0])
     assert (counts == 1000).all()
 
@@ -107,9 +124,18 @@ def test_strata_cover_the_unit_interval_evenly_and_each_is_uniform(n):
 
 
 def test_schedules_descend_between_their_ends():
-    for schedule in (schedules.Karras(9), schedules.LogUniform(9), schedules.Times(9), schedules.Times(9, shift=3.0)):
+    for schedule in (
+        schedules.Karras(9),
+        schedules.LogUniform(9),
+        schedules.Times(9),
+        schedules.Times(9, shift=3.0),
+    ):
         sigmas = np.asarray(schedule(Linear()))
         assert sigmas.shape == (9,) and (np.diff(sigmas) < 0).all() and sigmas[-1] > 0
-    np.testing.assert_allclose(schedules.Karras(5)(Exploding())[jnp.array([0, 4])], [80.0, 0.002], rtol=1e-4)
-    np.testing.assert_allclose(schedules.Times(4, first=0.8)(Linear()), [4.0, 1.5, 2 / 3, 0.25], rtol=1e-5)
+    np.testing.assert_allclose(
+        schedules.Karras(5)(Exploding())[jnp.array([0, 4])], [80.0, 0.002], rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        schedules.Times(4, first=0.8)(Linear()), [4.0, 1.5, 2 / 3, 0.25], rtol=1e-5
+    )
     assert schedules.Karras(1)(Exploding()).shape == (1,)

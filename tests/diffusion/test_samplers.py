@@ -30,7 +30,9 @@ def normals(n):
 STOCHASTIC = [DDPM(), DDIM(1.0), DDIM(0.5), EulerMaruyama(), Heun(churn=0.3)]
 
 
-@pytest.mark.parametrize("sampler", [Euler(), DDIM(), Heun(), FlowHeun(), DPMSolver2M(), *STOCHASTIC], ids=repr)
+@pytest.mark.parametrize(
+    "sampler", [Euler(), DDIM(), Heun(), FlowHeun(), DPMSolver2M(), *STOCHASTIC], ids=repr
+)
 def test_every_sampler_returns_the_data_distribution(sampler):
     n, noise = 40_000, normals(40_000)
     sigmas = schedules.Karras(500 if sampler in STOCHASTIC else 100)(Exploding())
@@ -42,7 +44,9 @@ def test_every_sampler_returns_the_data_distribution(sampler):
 
 
 @pytest.mark.parametrize(
-    "sampler, order", [(Euler(), 1), (DDIM(), 1), (Heun(), 2), (FlowHeun(), 2), (DPMSolver2M(), 2)], ids=repr
+    "sampler, order",
+    [(Euler(), 1), (DDIM(), 1), (Heun(), 2), (FlowHeun(), 2), (DPMSolver2M(), 2)],
+    ids=repr,
 )
 def test_orders_of_convergence(sampler, order):
     with jax.enable_x64(True):
@@ -83,7 +87,10 @@ def test_one_step_is_the_denoiser_and_a_flow_step_is_euler_in_flow_time():
     x = 3.0 * noise(0)
     one = samplers.sample(Euler(), exact, x, jnp.array([3.0]), noise)
     np.testing.assert_allclose(one, exact(x, 3.0), rtol=1e-6)
-    t, s = 0.8, 0.6  # z' = z + (s - t) v with z = (1 - t) x~, v = (z - D) / t: the same step in other coordinates
+    t, s = (
+        0.8,
+        0.6,
+    )  # z' = z + (s - t) v with z = (1 - t) x~, v = (z - D) / t: the same step in other coordinates
     z = (1 - t) * x
     d = exact(x, t / (1 - t))
     stepped, _ = samplers.walk(Euler(), exact, x, jnp.array([t / (1 - t), s / (1 - s)]), noise)
@@ -95,13 +102,17 @@ def test_inversion_returns_to_where_it_came_from():
     sigmas = schedules.Karras(400)(Exploding())
     up, _ = samplers.walk(Euler(), exact, x, sigmas[::-1], samplers.still(x))
     np.testing.assert_allclose(up, flow(x, 0.002, 80.0), rtol=0.05)
-    np.testing.assert_allclose(samplers.sample(Euler(), exact, up, sigmas, samplers.still(x)), x, atol=0.02)
+    np.testing.assert_allclose(
+        samplers.sample(Euler(), exact, up, sigmas, samplers.still(x)), x, atol=0.02
+    )
 
 
 def test_the_path_is_kept_and_watched():
     noise, sigmas, seen = normals(4), schedules.Karras(6)(Exploding()), []
     x = sigmas[0] * noise(9)
-    noisy, denoised = samplers.sample(Heun(), exact, x, sigmas, noise, keep=True, watch=lambda i: seen.append(int(i)))
+    noisy, denoised = samplers.sample(
+        Heun(), exact, x, sigmas, noise, keep=True, watch=lambda i: seen.append(int(i))
+    )
     jax.effects_barrier()
     assert noisy.shape == denoised.shape == (6, 4, 1) and sorted(seen) == [0, 1, 2, 3, 4]
     np.testing.assert_array_equal(noisy[0], x)

@@ -66,7 +66,9 @@ def test_shifts_are_numpys():
     t = np.stack(np.meshgrid(np.arange(-6, 7), np.arange(-8, 9), indexing="ij"), -1).reshape(-1, 2)
     wide = np.pad(x, ((6, 6), (8, 8), (0, 0)))
     want = np.stack([wide[6 + a : 11 + a, 8 + b : 15 + b] for a, b in t])
-    assert np.array_equal(jax.jit(jax.vmap(lambda x, t: augment.shift(x, t, (6, 8)), (None, 0)))(x, t), want)
+    assert np.array_equal(
+        jax.jit(jax.vmap(lambda x, t: augment.shift(x, t, (6, 8)), (None, 0)))(x, t), want
+    )
 
 
 @pytest.mark.parametrize("most", [(1, 1), (4, 2)])
@@ -94,7 +96,9 @@ def test_colours_change_as_the_closed_form_says(channels):
     spread(contrast, 1.0, 12**-0.5)
     assert contrast.min() > 0.5 - 1e-6 and contrast.max() < 1.5 + 1e-6
     if channels == 3:
-        saturation = np.sum((y - of_grey) * (x - grey), (1, 2, 3)) / np.sum((x - grey) ** 2) / contrast
+        saturation = (
+            np.sum((y - of_grey) * (x - grey), (1, 2, 3)) / np.sum((x - grey) ** 2) / contrast
+        )
         spread(saturation, 1.0, 3**-0.5)
         assert saturation.min() > -1e-5 and saturation.max() < 2 + 1e-5
         assert abs(np.corrcoef(saturation, contrast)[0, 1]) < 0.08
@@ -106,7 +110,10 @@ def test_colours_change_as_the_closed_form_says(channels):
 
 @pytest.mark.parametrize(
     "sides, lengths",
-    [((8, 6), ([2, 3, 4, 4, 4, 4, 4, 3, 2], [2, 3, 3, 3, 3, 2])), ((6, 4), ([2, 3, 3, 3, 3, 2], [1, 2, 2, 2, 1]))],
+    [
+        ((8, 6), ([2, 3, 4, 4, 4, 4, 4, 3, 2], [2, 3, 3, 3, 3, 2])),
+        ((6, 4), ([2, 3, 3, 3, 3, 2], [1, 2, 2, 2, 1])),
+    ],
 )
 def test_the_hole_has_half_the_sides_and_is_cut_at_the_border(sides, lengths):
     hole = 1.0 - drawn(lambda k: augment.outside(k, sides, 0.5))
@@ -116,7 +123,9 @@ def test_the_hole_has_half_the_sides_and_is_cut_at_the_border(sides, lengths):
         assert np.abs(np.diff(line, axis=1)).sum(1).max() <= 2  # without gaps
         for n in set(length):
             share(line.sum(1) == n, length.count(n) / len(length))
-        share(line[:, 0], (max(length) // 2 + 1) / len(length))  # the border is hidden less often than the middle
+        share(
+            line[:, 0], (max(length) // 2 + 1) / len(length)
+        )  # the border is hidden less often than the middle
     area = np.mean(lengths[0]) * np.mean(lengths[1])
     assert hole.sum((1, 2)).mean() == pytest.approx(area, rel=0.04)
 
@@ -125,18 +134,24 @@ def test_cutout_empties_the_hole_and_nothing_else():
     x = jnp.broadcast_to(image(8, 8, 2), (50, 8, 8, 2))
     y = np.asarray(run(DiffAugment(colour=False, translation=0.0), x))
     empty = y == 0
-    assert np.array_equal(y[~empty], np.asarray(x)[~empty]) and np.array_equal(empty[..., 0], empty[..., 1])
+    assert np.array_equal(y[~empty], np.asarray(x)[~empty]) and np.array_equal(
+        empty[..., 0], empty[..., 1]
+    )
     assert empty[..., 0].sum((1, 2)).min() >= 4 and empty[..., 0].sum((1, 2)).max() == 16
     off = DiffAugment(colour=False, translation=0.0, cutout=0.0)
     assert np.array_equal(run(off, x), x)
 
 
-@pytest.mark.parametrize("sides, most", [((8, 8), (1, 1)), ((28, 12), (4, 2))])  # a half is rounded up, as in the paper
+@pytest.mark.parametrize(
+    "sides, most", [((8, 8), (1, 1)), ((28, 12), (4, 2))]
+)  # a half is rounded up, as in the paper
 def test_translation_goes_an_eighth_of_the_side(sides, most):
     """An image of its own coordinates shows how far it was moved."""
     x = np.stack(np.meshgrid(*(10.0 + np.arange(n) for n in sides), indexing="ij"), -1)
     y = np.asarray(run(DiffAugment(colour=False, cutout=0.0), jnp.broadcast_to(x, (400, *x.shape))))
-    moved = (y - x)[:, sides[0] // 2, sides[1] // 2]  # the centre never comes from beyond the border
+    moved = (y - x)[
+        :, sides[0] // 2, sides[1] // 2
+    ]  # the centre never comes from beyond the border
     for axis, m in enumerate(most):
         assert set(moved[:, axis]) == set(range(-m, m + 1))
     inside = y[..., 0] > 0
@@ -163,7 +178,9 @@ RESAMPLE = jax.jit(augment.resample)
 def test_resampling_is_exact_where_it_can_be():
     x = np.asarray(image(6, 6, 2))
     assert np.array_equal(RESAMPLE(x, jnp.eye(3)), x)
-    for k in range(4):  # (y, x) -> rotated by +90 degrees: output (i, j) shows input (j, n - 1 - i), numpy's rot90
+    for k in range(
+        4
+    ):  # (y, x) -> rotated by +90 degrees: output (i, j) shows input (j, n - 1 - i), numpy's rot90
         place = augment._turned(-k * jnp.pi / 2)
         np.testing.assert_allclose(RESAMPLE(x, place), np.rot90(x, k), atol=1e-5)
     wide = np.pad(x, ((5, 5), (5, 5), (0, 0)), mode="reflect")
@@ -187,7 +204,9 @@ def test_bilinear_resampling_of_a_plane_is_the_plane_at_the_places():
 
 def test_flips_are_half_of_those_chosen():
     x = np.asarray(image(5, 5, 1))
-    y = drawn(lambda k: augment.resample(x, augment.blits(augment.draws(k, 4), 1.0, (5, 5), True)[0]), 400)
+    y = drawn(
+        lambda k: augment.resample(x, augment.blits(augment.draws(k, 4), 1.0, (5, 5), True)[0]), 400
+    )
     flipped = np.array([np.array_equal(one, x[:, ::-1]) for one in y])
     assert all(np.array_equal(one, x) for one in y[~flipped])
     share(flipped, 0.5)
@@ -196,7 +215,8 @@ def test_flips_are_half_of_those_chosen():
 PLACES = jax.jit(
     jax.vmap(
         lambda k, p: [
-            f(augment.draws(k, n), p, (64, 32), True) for f, n in ((augment.blits, 4), (augment.geometries, 5))
+            f(augment.draws(k, n), p, (64, 32), True)
+            for f, n in ((augment.blits, 4), (augment.geometries, 5))
         ],
         (0, None),
     )
@@ -233,8 +253,13 @@ def test_places_change_with_probability_p(p):
 
 def test_without_turns_there_are_none():
     blits, geometries = lambda r, *a: augment.blits(r[:, :4], *a), augment.geometries
-    (shift,), scales = drawn(lambda k: [f(augment.draws(k, 5), 1.0, (8, 8), False) for f in (blits, geometries)], 200)
-    assert np.array_equal(shift[:, :2, :2], np.broadcast_to(np.eye(2), (200, 2, 2))) and shift[:, :2, 2].any()
+    (shift,), scales = drawn(
+        lambda k: [f(augment.draws(k, 5), 1.0, (8, 8), False) for f in (blits, geometries)], 200
+    )
+    assert (
+        np.array_equal(shift[:, :2, :2], np.broadcast_to(np.eye(2), (200, 2, 2)))
+        and shift[:, :2, 2].any()
+    )
     linear = np.stack(scales)[..., :2, :2]
     assert not linear[..., 0, 1].any() and not linear[..., 1, 0].any()
     assert (linear[..., 0, 0] > 0).all() and (linear[..., 1, 1] > 0).all()
@@ -243,7 +268,10 @@ def test_without_turns_there_are_none():
 BLACK_WHITE = jnp.array([0.0, 1.0]).reshape(1, 2, 1)
 TINTS = jax.jit(
     jax.vmap(
-        lambda k, p: (augment.tint(augment.draws(k, 5), p, BLACK_WHITE), augment.hues(augment.draws(k, 3), p)),
+        lambda k, p: (
+            augment.tint(augment.draws(k, 5), p, BLACK_WHITE),
+            augment.hues(augment.draws(k, 3), p),
+        ),
         (0, None),
     )
 )
@@ -317,7 +345,12 @@ def test_gradients_are_those_of_an_affine_map_and_second_ones_finite(cfg):
         change = lambda x: cfg(keys(4), x, memory)  # noqa: E731
         y, pull = jax.vjp(change, x)
         slope2 = lambda x: jnp.sum(jax.grad(lambda x: 0.5 * jnp.sum(change(x) ** 2))(x) ** 2)  # noqa: E731
-        return jnp.sum(v * (change(x + u) - y)), jnp.sum(pull(v)[0] * u), jax.grad(slope2)(x), pull(pull(y)[0])[0]
+        return (
+            jnp.sum(v * (change(x + u) - y)),
+            jnp.sum(pull(v)[0] * u),
+            jax.grad(slope2)(x),
+            pull(pull(y)[0])[0],
+        )
 
     forward, backward, second, _ = parts(x, u, v)
     assert float(forward) == pytest.approx(float(backward), rel=1e-3, abs=1e-3)
@@ -344,10 +377,14 @@ def test_groups_of_ada_are_switched_one_by_one():
     )
     assert not np.array_equal(blit, x)
     geometry = np.asarray(run(Ada(blit=False, colour=False), x, 1.0))
-    assert geometry.max() <= x.max() + 1e-5 and not np.allclose(geometry, x)  # interpolation, no new colours
+    assert geometry.max() <= x.max() + 1e-5 and not np.allclose(
+        geometry, x
+    )  # interpolation, no new colours
     colour = np.asarray(run(Ada(blit=False, geometry=False), x, 1.0))
     order = np.argsort(np.asarray(x).reshape(30, -1))
-    assert (np.diff(np.take_along_axis(colour.reshape(30, -1), order, 1)) >= -1e-5).all()  # brighter stays brighter
+    assert (
+        np.diff(np.take_along_axis(colour.reshape(30, -1), order, 1)) >= -1e-5
+    ).all()  # brighter stays brighter
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from genjax.core import Spec
-from genjax.data.toy import Mixture, draw
+from genjax.data.toy import Gaussians, draw
 from genjax.errors import UserError
 from genjax.gan import density, game
 from genjax.gan.games import Hinge, LeastSquares, Minimax, NonSaturating, Relativistic, Wasserstein
 from genjax.gan.gan import GAN, algorithm
 from genjax.gan.penalties import R1
-from genjax.optim import Adam, Cosine
+from genjax.optim import Adam, CosineDecay
 
 
 class Shift(nn.Module):
@@ -54,9 +54,14 @@ class Counting(Line):
 def pair(rule, mean, a, b=0.0, disc=None, **more):
     """A config and a state: data of any density, G = N(mean, I), D(x) = a x + b."""
     spec, a = Spec((len(mean),)), np.asarray(a, np.float32)
-    cfg = GAN(latent=len(mean), gen=Shift(), disc=disc or Line(), game=rule, **{"penalties": (), **more})
+    cfg = GAN(
+        latent=len(mean), gen=Shift(), disc=disc or Line(), game=rule, **{"penalties": (), **more}
+    )
     state = algorithm(cfg, spec).init(jax.random.key(0), points(np.zeros((2, len(mean)))))
-    gen, disc = {"u": jnp.arcsin(jnp.asarray(mean) / 2.0)}, {"a": jnp.asarray(a), "b": jnp.asarray(b)}
+    gen, disc = (
+        {"u": jnp.arcsin(jnp.asarray(mean) / 2.0)},
+        {"a": jnp.asarray(a), "b": jnp.asarray(b)},
+    )
     return cfg, spec, state.replace(params={"gen": gen, "disc": disc})
 
 
@@ -69,7 +74,7 @@ def normal(seed, n, *mean):
 
 
 KEY = jax.random.key(7)
-ONE = Mixture(np.array([[1.0, 0.0]]), np.ones(1), np.ones(1), np.zeros(1, np.int32))
+ONE = Gaussians(np.array([[1.0, 0.0]]), np.ones(1), np.ones(1), np.zeros(1, np.int32))
 HELD = draw(ONE, np.random.default_rng(1), 8000)[0]
 TRUE = {"mean": (-1.0, 0.0), "a": (2.0, 0.0)}  # log N(x; (1, 0), I) - log N(x; (-1, 0), I) = 2 x_0
 
@@ -91,8 +96,12 @@ def test_kernel_density_of_one_point_and_of_a_normal():
     at = np.array([[0.0, 0.0], [0.2, 0.0], [0.0, -0.4], [0.3, 0.3]])
     middle = np.full(2, -0.425)  # so that the point lies in the middle of a cell
     one, error = density.kernel_density(np.zeros((2, 2)), at, 0.2, middle, -middle)
-    np.testing.assert_allclose(one, 2.0 * normal_density(at, var=0.04) - normal_density(at, var=0.08), atol=0.02)
-    assert error == pytest.approx((11.0 / 24.0 - 2.0 * 3.0 / 4.0) / (math.pi * 0.04), rel=1e-2)  # each sees the other
+    np.testing.assert_allclose(
+        one, 2.0 * normal_density(at, var=0.04) - normal_density(at, var=0.08), atol=0.02
+    )
+    assert error == pytest.approx(
+        (11.0 / 24.0 - 2.0 * 3.0 / 4.0) / (math.pi * 0.04), rel=1e-2
+    )  # each sees the other
     n, at = 100_000, normal(1, 4000, 0.0, 0.0)
     q = normal_density(at)
     at, q = at[q > 0.02], q[q > 0.02]
@@ -101,7 +110,9 @@ def test_kernel_density_of_one_point_and_of_a_normal():
     found, _ = density.kernel_density(normal(0, n, 0.0, 0.0), at[inside], 0.2, low, high)
     error = found / q[inside] - 1.0
     assert abs(error.mean()) < 0.005
-    assert 0.85 < np.sqrt(np.mean(error**2) / np.mean(relative_error(0.2, n, q[inside]) ** 2)) < 1.15
+    assert (
+        0.85 < np.sqrt(np.mean(error**2) / np.mean(relative_error(0.2, n, q[inside]) ** 2)) < 1.15
+    )
 
 
 def test_the_bandwidth_is_that_of_least_squared_error():
@@ -125,7 +136,9 @@ def test_the_true_discriminator_is_at_distance_zero_and_one_moved_by_c_at_c():
     assert true.mean < 0.03  # q's relative error is 0.1 at the floor and less everywhere else
     assert abs(moved.mean - 1.0) < 0.01 and true.shift == moved.shift == 0.0
     x = np.concatenate([HELD, normal(2, 8000, -1.0, 0.0)])
-    least = np.minimum(normal_density(x, np.array([1.0, 0.0])), normal_density(x, np.array([-1.0, 0.0])))
+    least = np.minimum(
+        normal_density(x, np.array([1.0, 0.0])), normal_density(x, np.array([-1.0, 0.0]))
+    )
     kept = relative_error(true.bandwidth, 200_000, least) < 0.1
     assert abs(true.kept - kept.mean()) < 0.01
     assert abs(far(NonSaturating(), a=(3.0, 0.0)).mean - np.abs(x[kept, 0]).mean()) < 0.03
@@ -150,7 +163,9 @@ def test_distance_zero_where_the_densities_agree():
 def test_densities_that_do_not_meet_and_data_off_the_plane():
     cfg, spec, state = pair(Minimax(), (-2.0, 2.0), (0.0, 0.0))
     tight = ONE._replace(scales=np.full(1, 0.05))
-    apart = game.optimal_distance(KEY, state, cfg, spec, tight, HELD[:50] * 0.05, samples=1000, compile=jax.jit)
+    apart = game.optimal_distance(
+        KEY, state, cfg, spec, tight, HELD[:50] * 0.05, samples=1000, compile=jax.jit
+    )
     assert math.isnan(apart.mean) and apart.kept == 0.0
     with pytest.raises(UserError, match="of the plane"):
         game.optimal_distance(KEY, state, cfg, Spec((3,)), ONE, HELD)
@@ -167,7 +182,11 @@ def softplus(x):
 
 
 def gap(cfg, spec, state, train, test, steps=150, **more):
-    options = {"optimiser": Adam(0.1, decay=Cosine()), "batch": 1000, "compile": jax.jit} | more
+    options = {
+        "optimiser": Adam(0.1, decay=CosineDecay()),
+        "batch": 1000,
+        "compile": jax.jit,
+    } | more
     return game.duality_gap(KEY, state, cfg, spec, train, test, steps, **options)
 
 
@@ -177,13 +196,18 @@ def test_duality_gap_of_one_dimensional_normals():
     found = gap(cfg, spec, state, train, test)
 
     def value(a, b, mean):
-        real, fake = expectation(lambda x: softplus(-a * x - b), 1.0), expectation(lambda x: softplus(a * x + b), mean)
+        real, fake = (
+            expectation(lambda x: softplus(-a * x - b), 1.0),
+            expectation(lambda x: softplus(a * x + b), mean),
+        )
         return -(real + fake)
 
     assert abs(found.value - value(0.5, 0.2, -1.0)) < 0.015
     assert abs(found.disc - value(2.0, 0.0, -1.0)) < 0.02  # the log ratio of the densities is 2 x
     assert abs(found.gen - value(0.5, 0.2, 2.0)) < 0.02  # the mean that D likes best
-    assert abs(found.gap - (value(2.0, 0.0, -1.0) - value(0.5, 0.2, 2.0))) < 0.03 and found.gap > 0.8
+    assert (
+        abs(found.gap - (value(2.0, 0.0, -1.0) - value(0.5, 0.2, 2.0))) < 0.03 and found.gap > 0.8
+    )
     assert found.error < 0.015 and found.gap == pytest.approx(found.disc - found.gen, abs=1e-5)
 
 
@@ -192,7 +216,9 @@ def test_no_gap_at_an_equilibrium(rule):
     cfg, spec, state = pair(rule, (1.0,), (0.0,), 0.0 if rule == Minimax() else 0.7)
     found = gap(cfg, spec, state, points(normal(3, 20_000, 1.0)), points(normal(4, 20_000, 1.0)))
     assert abs(found.gap) < 0.005 and found.gap > -4.0 * found.error - 1e-3
-    assert found.value == pytest.approx(-math.log(2.0) * (2.0 if rule == Minimax() else 1.0), abs=1e-4)
+    assert found.value == pytest.approx(
+        -math.log(2.0) * (2.0 if rule == Minimax() else 1.0), abs=1e-4
+    )
 
 
 def test_duality_gap_of_a_clipped_line():
@@ -214,9 +240,20 @@ def test_the_responses_are_those_of_the_zero_sum_game_with_penalties_once():
         gen = game.Player(state.params["gen"], tx.init(state.params["gen"]), {})
         descent = jax.jit(functools.partial(game.best_gen, cfg=cfg, spec=spec, tx=tx))
         after[rule] = descent(KEY, gen, state.params["disc"], {}, batch).params["u"]
-    assert float(after[Minimax()][0]) == float(after[NonSaturating()][0]) > float(state.params["gen"]["u"][0])
-    lazy, (none, strong) = 8, (pair(Minimax(), (-1.0,), (0.5,), penalties=p) for p in ((), (R1(50.0),)))
-    for name, cfg in {"none": none[0], "once": strong[0], "lazy": dataclasses.replace(strong[0], every=lazy)}.items():
+    assert (
+        float(after[Minimax()][0])
+        == float(after[NonSaturating()][0])
+        > float(state.params["gen"]["u"][0])
+    )
+    lazy, (none, strong) = (
+        8,
+        (pair(Minimax(), (-1.0,), (0.5,), penalties=p) for p in ((), (R1(50.0),))),
+    )
+    for name, cfg in {
+        "none": none[0],
+        "once": strong[0],
+        "lazy": dataclasses.replace(strong[0], every=lazy),
+    }.items():
         mine = game.Player(state.params["disc"], tx.init(state.params["disc"]), {})
         descent = jax.jit(functools.partial(game.best_disc, cfg=cfg, spec=spec, tx=tx))
         disc[name] = float(descent(KEY, mine, state.params["gen"], {}, batch).params["a"][0])
@@ -242,13 +279,19 @@ def test_outputs_of_a_line():
     np.testing.assert_allclose(found.train, 2.0 * train["image"][:, 0] + 0.5, rtol=1e-5)
     np.testing.assert_allclose(found.held, 2.0 * test["image"][:, 0] + 0.5, rtol=1e-5)
     assert found.samples.shape == (7,) and found.overfitting == 1.0
-    np.testing.assert_allclose(found.odds[0], np.mean(1.0 / (1.0 + np.exp(-found.train))), rtol=1e-5)
+    np.testing.assert_allclose(
+        found.odds[0], np.mean(1.0 / (1.0 + np.exp(-found.train))), rtol=1e-5
+    )
     assert found.odds[0] > 0.9 and found.odds[1] < 0.1
     whole = game.outputs(KEY, state, cfg, spec, test, test, batch=100, compile=jax.jit)
-    np.testing.assert_allclose(whole.samples, found.samples, rtol=1e-6)  # sample i is a function of (key, i)
+    np.testing.assert_allclose(
+        whole.samples, found.samples, rtol=1e-6
+    )  # sample i is a function of (key, i)
     assert whole.overfitting == pytest.approx(0.5)
-    assert [game.log_odds(g()) for g in (Minimax, NonSaturating, LeastSquares, Hinge, Wasserstein, Relativistic)] == [
-        True, True, False, False, False, False]  # fmt: skip
+    assert [
+        game.log_odds(g())
+        for g in (Minimax, NonSaturating, LeastSquares, Hinge, Wasserstein, Relativistic)
+    ] == [True, True, False, False, False, False]
 
 
 def test_the_share_of_pairs_counts_ties_half():
@@ -260,10 +303,20 @@ def test_the_share_of_pairs_counts_ties_half():
 
 def test_a_picture_of_the_game_over_training():
     rng = np.random.default_rng(0)
-    real, fake = ([m + rng.standard_normal(500) for m in means] for means in ((3.0, 1.0, 0.0), (-3.0, -1.0, 0.0)))
+    real, fake = (
+        [m + rng.standard_normal(500) for m in means]
+        for means in ((3.0, 1.0, 0.0), (-3.0, -1.0, 0.0))
+    )
     real[0][0] = np.nan
-    drawn = {g: game.picture([0, 1000, 20_000], real, fake, g()) for g in (Minimax, LeastSquares, Wasserstein)}
-    assert drawn[Minimax].dtype == np.uint8 and drawn[Minimax].ndim == 3 and drawn[Minimax].shape[2] == 3
+    drawn = {
+        g: game.picture([0, 1000, 20_000], real, fake, g())
+        for g in (Minimax, LeastSquares, Wasserstein)
+    }
+    assert (
+        drawn[Minimax].dtype == np.uint8
+        and drawn[Minimax].ndim == 3
+        and drawn[Minimax].shape[2] == 3
+    )
     assert (drawn[Minimax] < 128).any() and (drawn[Minimax] != drawn[Wasserstein]).any()
     assert (drawn[Minimax] != drawn[LeastSquares]).any()  # their equilibria: 0 and 1/2
     assert (drawn[Minimax] != game.picture([0, 1000, 20_000], fake, real, Minimax())).any()

@@ -9,7 +9,9 @@ from genjax.gan.games import Hinge, LeastSquares, Minimax, NonSaturating, Relati
 from genjax.gan.penalties import R1, R2, Gradient, slope2
 
 
-@pytest.mark.parametrize("game", [Minimax(), NonSaturating(), LeastSquares(), Hinge()], ids=lambda g: type(g).__name__)
+@pytest.mark.parametrize(
+    "game", [Minimax(), NonSaturating(), LeastSquares(), Hinge()], ids=lambda g: type(g).__name__
+)
 def test_the_optimal_discriminator_minimises_the_loss_point_by_point(game):
     d = jnp.linspace(-6.0, 6.0, 24_001)
     for p, q in ((0.5, 0.5), (0.9, 0.1), (0.2, 0.7), (0.05, 0.9)):
@@ -21,7 +23,9 @@ def test_the_optimal_discriminator_minimises_the_loss_point_by_point(game):
                 float(loss.min()), abs=1e-6
             )  # flat between the margins
         else:
-            assert float(d[loss.argmin()]) == pytest.approx(best, abs=0.01)  # float32 is flat near a minimum
+            assert float(d[loss.argmin()]) == pytest.approx(
+                best, abs=0.01
+            )  # float32 is flat near a minimum
 
 
 def test_wasserstein_and_the_relativistic_game_see_differences_only():
@@ -34,7 +38,9 @@ def test_wasserstein_and_the_relativistic_game_see_differences_only():
     np.testing.assert_allclose(Relativistic().gen(r, f), Relativistic().disc(f, r), rtol=1e-6)
 
 
-@pytest.mark.parametrize("game", [Minimax(), NonSaturating(), LeastSquares(), Hinge(), Wasserstein(), Relativistic()])
+@pytest.mark.parametrize(
+    "game", [Minimax(), NonSaturating(), LeastSquares(), Hinge(), Wasserstein(), Relativistic()]
+)
 def test_each_player_gains_by_moving_its_own_way(game):
     r, f = jnp.zeros(1), jnp.zeros(1)
     disc = jax.grad(lambda r, f: game.disc(r, f).sum(), (0, 1))(r + 0.2, f + 0.1)
@@ -44,16 +50,23 @@ def test_each_player_gains_by_moving_its_own_way(game):
 
 def test_minimax_is_zero_sum_and_saturates_where_the_other_does_not():
     f = jnp.array([-8.0])
-    minimax, other = (jax.grad(lambda f, g=g: g.gen(f, f).sum())(f) for g in (Minimax(), NonSaturating()))
+    minimax, other = (
+        jax.grad(lambda f, g=g: g.gen(f, f).sum())(f) for g in (Minimax(), NonSaturating())
+    )
     assert abs(float(minimax[0])) < 1e-3 and abs(float(other[0])) > 0.999
-    value = jax.grad(lambda f: Minimax().disc(f, f).sum() + Minimax().gen(f, f).sum() - jax.nn.softplus(-f).sum())(f)
+    value = jax.grad(
+        lambda f: Minimax().disc(f, f).sum() + Minimax().gen(f, f).sum() - jax.nn.softplus(-f).sum()
+    )(f)
     np.testing.assert_allclose(value, 0.0, atol=1e-7)
 
 
 def test_slopes_of_known_functions():
     rng = np.random.default_rng(0)
     real, fake = (jnp.asarray(rng.normal(size=(5, 2, 3)), jnp.float32) for _ in range(2))
-    keys, a = jax.random.split(jax.random.key(0), 5), jnp.asarray(rng.normal(size=(2, 3)), jnp.float32)
+    keys, a = (
+        jax.random.split(jax.random.key(0), 5),
+        jnp.asarray(rng.normal(size=(2, 3)), jnp.float32),
+    )
 
     def linear(x):
         return jnp.sum(a * x, (1, 2)) + 3.0
@@ -64,9 +77,15 @@ def test_slopes_of_known_functions():
     norm2 = float(jnp.sum(a * a))
     np.testing.assert_allclose(slope2(linear, real), norm2, rtol=1e-5)
     np.testing.assert_allclose(R1(3.0)(linear, real, fake, keys), 1.5 * norm2, rtol=1e-5)
-    np.testing.assert_allclose(R1(2.0)(square, real, fake, keys), jnp.sum(real**2, (1, 2)), rtol=1e-5)
-    np.testing.assert_allclose(R2(2.0)(square, real, fake, keys), jnp.sum(fake**2, (1, 2)), rtol=1e-5)
-    np.testing.assert_allclose(Gradient(7.0)(linear, real, fake, keys), 7.0 * (norm2**0.5 - 1.0) ** 2, rtol=1e-4)
+    np.testing.assert_allclose(
+        R1(2.0)(square, real, fake, keys), jnp.sum(real**2, (1, 2)), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        R2(2.0)(square, real, fake, keys), jnp.sum(fake**2, (1, 2)), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        Gradient(7.0)(linear, real, fake, keys), 7.0 * (norm2**0.5 - 1.0) ** 2, rtol=1e-4
+    )
     same = Gradient(1.0)(square, real, real, keys)  # the line is a point: |grad| = |x|
     np.testing.assert_allclose(same, (jnp.sqrt(jnp.sum(real**2, (1, 2))) - 1.0) ** 2, rtol=1e-4)
 
@@ -74,7 +93,14 @@ def test_slopes_of_known_functions():
 def test_the_gradient_penalty_looks_between_data_and_samples():
     real, fake = jnp.full((4000, 1), 2.0), jnp.zeros((4000, 1))
     keys = jax.random.split(jax.random.key(0), 4000)
-    found = Gradient(1.0)(lambda x: 0.5 * (x[:, 0] + 1.0) ** 2, real, fake, keys)  # |grad| - 1 = x, uniform on [0, 2]
-    assert float(found.mean()) == pytest.approx(4.0 / 3.0, rel=0.05) and 3.9 < float(found.max()) <= 4.0
-    flat = jax.grad(lambda a: Gradient(1.0)(lambda x: a * 0.0 * x[:, 0], real, fake, keys).sum())(1.0)
+    found = Gradient(1.0)(
+        lambda x: 0.5 * (x[:, 0] + 1.0) ** 2, real, fake, keys
+    )  # |grad| - 1 = x, uniform on [0, 2]
+    assert (
+        float(found.mean()) == pytest.approx(4.0 / 3.0, rel=0.05)
+        and 3.9 < float(found.max()) <= 4.0
+    )
+    flat = jax.grad(lambda a: Gradient(1.0)(lambda x: a * 0.0 * x[:, 0], real, fake, keys).sum())(
+        1.0
+    )
     assert np.isfinite(flat)  # no infinite derivative of the root at slope zero

@@ -18,17 +18,35 @@ from genjax.gan.augment import Ada
 from genjax.gan.games import LeastSquares, Minimax, NonSaturating, Relativistic, Wasserstein
 from genjax.gan.gan import GAN
 from genjax.gan.penalties import R1, Gradient
-from genjax.nets import MLP, R3Discriminator, R3Generator, ResnetDiscriminator, ResnetGenerator, Tanh, spectral
+from genjax.nets import (
+    MLP,
+    R3Discriminator,
+    R3Generator,
+    ResnetDiscriminator,
+    ResnetGenerator,
+    Tanh,
+    spectral,
+)
 from genjax.optim import Adam
 
 LINE, PLANE = Spec((1,), 0, 100), Spec((2,), 4, 100)
-TINY = GAN(latent=2, gen=MLP((8,), Tanh()), disc=MLP((8,), Tanh()), optimiser=Adam(1e-2), disc_optimiser=Adam(1e-2))
+TINY = GAN(
+    latent=2,
+    gen=MLP((8,), Tanh()),
+    disc=MLP((8,), Tanh()),
+    optimiser=Adam(1e-2),
+    disc_optimiser=Adam(1e-2),
+)
 
 
 def points(n, shape=(2,), seed=0):
     rng = np.random.default_rng(seed)
     image = rng.normal(size=(n, *shape)).astype(np.float32)
-    return {"image": image, "label": np.arange(n, dtype=np.int32) % 4, "index": np.arange(n, dtype=np.uint32)}
+    return {
+        "image": image,
+        "label": np.arange(n, dtype=np.int32) % 4,
+        "index": np.arange(n, dtype=np.uint32),
+    }
 
 
 def learned(cfg, spec, x, steps=400, lr=0.05):
@@ -56,9 +74,13 @@ class Shift(MLP):
         return z - 1.0
 
 
-@pytest.mark.parametrize("game", [Minimax(), NonSaturating(), Relativistic()], ids=lambda g: type(g).__name__)
+@pytest.mark.parametrize(
+    "game", [Minimax(), NonSaturating(), Relativistic()], ids=lambda g: type(g).__name__
+)
 def test_the_best_discriminator_of_two_gaussians_is_their_log_ratio(game):
-    x = points(4000, (1,)) | {"image": np.random.default_rng(3).normal(1.0, 1.0, (4000, 1)).astype(np.float32)}
+    x = points(4000, (1,)) | {
+        "image": np.random.default_rng(3).normal(1.0, 1.0, (4000, 1)).astype(np.float32)
+    }
     cfg = edit(TINY, {"latent": 1, "gen": Shift(), "disc": MLP(), "game": game, "penalties": ()})
     disc = learned(cfg, LINE, x)
     d = disc(jnp.array([[-1.0], [0.0], [1.0]]))  # log N(x; 1, 1) - log N(x; -1, 1) = 2 x
@@ -77,10 +99,15 @@ class Origin(MLP):
 def test_the_wasserstein_critic_finds_how_far_points_were_shifted():
     shift, weight = np.array([0.6, 0.8], np.float32), 10.0
     x = points(64) | {"image": np.tile(shift, (64, 1))}
-    cfg = edit(TINY, {"gen": Origin(), "disc": MLP(), "game": Wasserstein(), "penalties": (Gradient(weight),)})
+    cfg = edit(
+        TINY,
+        {"gen": Origin(), "disc": MLP(), "game": Wasserstein(), "penalties": (Gradient(weight),)},
+    )
     disc = learned(cfg, PLANE, x, 1500, 0.01)
     distance = disc(shift[None]) - disc(np.zeros((1, 2), np.float32))
-    assert float(distance[0]) == pytest.approx(1.0 + 1.0 / (2 * weight), rel=2e-3)  # d s - w (s - 1)² at its best s
+    assert float(distance[0]) == pytest.approx(
+        1.0 + 1.0 / (2 * weight), rel=2e-3
+    )  # d s - w (s - 1)² at its best s
 
 
 def test_the_generator_answers_the_discriminator_that_has_moved():
@@ -100,11 +127,23 @@ def test_the_generator_answers_the_discriminator_that_has_moved():
     together = means(gan.gen_loss, "gen", state.params["disc"], jax.random.fold_in(key, 1))
 
     def apart(a, b):
-        return max(float(jnp.abs(x - y).max()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+        return max(
+            float(jnp.abs(x - y).max())
+            for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+        )
 
     assert apart(new.params["disc"], disc) < 1e-6 and apart(new.params["gen"], gen) < 2e-5
     assert apart(new.params["gen"], together) > 1e-4  # which simultaneous descent would have given
-    assert {"loss", "gen_loss", "grad_norm", "gen_grad_norm", "real", "fake", "higher", "penalty"} <= set(metrics)
+    assert {
+        "loss",
+        "gen_loss",
+        "grad_norm",
+        "gen_grad_norm",
+        "real",
+        "fake",
+        "higher",
+        "penalty",
+    } <= set(metrics)
 
 
 def test_critic_steps_divide_the_batch_and_clipped_weights_stay_in_their_box():
@@ -114,11 +153,18 @@ def test_critic_steps_divide_the_batch_and_clipped_weights_stay_in_their_box():
     algorithm = cfg(PLANE)
     state = algorithm.init(jax.random.key(0), points(12))
     new, _ = jax.jit(algorithm.step)(jax.random.key(1), state, points(12))
-    assert max(float(jnp.abs(w).max()) for w in jax.tree.leaves(new.params["disc"])) == pytest.approx(0.01)
-    assert int(jax.tree.leaves(new.opt["disc"])[0]) == 3 and int(jax.tree.leaves(new.opt["gen"])[0]) == 1
+    assert max(
+        float(jnp.abs(w).max()) for w in jax.tree.leaves(new.params["disc"])
+    ) == pytest.approx(0.01)
+    assert (
+        int(jax.tree.leaves(new.opt["disc"])[0]) == 3
+        and int(jax.tree.leaves(new.opt["gen"])[0]) == 1
+    )
     with pytest.raises(UserError, match="critic_steps=3 does not divide the 16 examples"):
         algorithm.step(jax.random.key(1), state, points(16))
-    with pytest.raises(UserError, match="microbatches=8 does not divide the 4 examples of each of .*critic_steps=3"):
+    with pytest.raises(
+        UserError, match="microbatches=8 does not divide the 4 examples of each of .*critic_steps=3"
+    ):
         cfg(PLANE._replace(microbatches=8)).step(jax.random.key(1), state, points(12))
 
 
@@ -141,7 +187,12 @@ def test_every_spectrally_normalised_kernel_has_norm_one_after_training():
     spec = Spec((8, 8, 1), 4, 100)
     cfg = edit(
         TINY,
-        {"gen": MLP((8,)), "disc": ResnetDiscriminator((8, 16)), "penalties": (), "conditional": True},
+        {
+            "gen": MLP((8,)),
+            "disc": ResnetDiscriminator((8, 16)),
+            "penalties": (),
+            "conditional": True,
+        },
     )
     algorithm = cfg(spec)
     batch = points(16, (8, 8, 1))
@@ -167,12 +218,17 @@ def test_samples_are_functions_of_key_and_index_and_truncation_keeps_codes_near(
     assert 0.45 < float(jnp.abs(z).max()) <= 0.5
     whole = gan.latents(jax.random.key(0), np.arange(500, dtype=np.uint32), 16)
     assert float(whole.std()) == pytest.approx(1.0, abs=0.03)
-    np.testing.assert_array_equal(gan.latents(jax.random.key(0), np.array([7], np.uint32), 16)[0], whole[7])
+    np.testing.assert_array_equal(
+        gan.latents(jax.random.key(0), np.array([7], np.uint32), 16)[0], whole[7]
+    )
 
 
 def test_r3gan_starts_as_it_should():
     """Fixup: residual branches are silent at the start; labels matter from the first step on."""
-    z, x = jax.random.normal(jax.random.key(0), (6, 16)), jax.random.normal(jax.random.key(1), (6, 12, 12, 3))
+    z, x = (
+        jax.random.normal(jax.random.key(0), (6, 16)),
+        jax.random.normal(jax.random.key(1), (6, 12, 12, 3)),
+    )
     label = jax.nn.one_hot(jnp.arange(6), 6)
     gen, disc = R3Generator((8, 16), patch=2), R3Discriminator((8, 16), patch=2)
     make = jax.jit(lambda p, z: gen.apply(p, z, label, (12, 12, 3)))
@@ -180,12 +236,16 @@ def test_r3gan_starts_as_it_should():
     params = jax.jit(lambda key: gen.init(key, z, label, (12, 12, 3)))(jax.random.key(2))
     y = make(params, z)
     assert y.shape == (6, 12, 12, 3) and 0.3 < float(y.std()) < 3.0
-    np.testing.assert_allclose(y, make(params, 5.0 * z), rtol=1e-3, atol=1e-3)  # only the direction of z counts
+    np.testing.assert_allclose(
+        y, make(params, 5.0 * z), rtol=1e-3, atol=1e-3
+    )  # only the direction of z counts
     variables = jax.jit(lambda key: disc.init(key, x, label, (1,)))(jax.random.key(3))
     scores = score(variables, x, label)
     assert scores.shape == (6, 1) and 0.1 < float(scores.std()) < 5.0
     assert float(jnp.abs(scores - score(variables, x, jnp.roll(label, 1, 0))).max()) > 1e-2
-    grads = jax.jit(jax.grad(lambda p: jnp.sum(score(p, x, label) ** 2)))(variables)["params"]["Block_0"]
+    grads = jax.jit(jax.grad(lambda p: jnp.sum(score(p, x, label) ** 2)))(variables)["params"][
+        "Block_0"
+    ]
     first, last = (float(jnp.abs(grads[name]["kernel"]).max()) for name in ("Conv_0", "Conv_2"))
     assert first == 0.0 < last  # the last kernel is zero, so only it has a gradient
 
@@ -209,6 +269,12 @@ def test_what_cannot_be_trained_is_refused(changes, told):
 
 def test_nets_refuse_sizes_that_they_cannot_make():
     spec, batch = Spec((9, 9, 1), 0, 10), points(4, (9, 9, 1))
-    for gen, disc in ((ResnetGenerator((8,)), MLP()), (MLP(), ResnetDiscriminator((8,))), (R3Generator((8, 8)), MLP())):
+    for gen, disc in (
+        (ResnetGenerator((8,)), MLP()),
+        (MLP(), ResnetDiscriminator((8,))),
+        (R3Generator((8, 8)), MLP()),
+    ):
         with pytest.raises(UserError, match=r"divisible by \d, got \(9, 9, 1\)"):
-            edit(TINY, {"gen": gen, "disc": disc, "game": LeastSquares()})(spec).init(jax.random.key(0), batch)
+            edit(TINY, {"gen": gen, "disc": disc, "game": LeastSquares()})(spec).init(
+                jax.random.key(0), batch
+            )

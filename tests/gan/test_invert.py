@@ -35,7 +35,9 @@ def test_the_pull_is_ridge_regression():
     found = project(target, jnp.zeros_like(W), Projector(steps=400, pull=pull), mean=mean)
     a, m = np.asarray(A, np.float64), np.full(6, 0.3)
     y = (np.asarray(target, np.float64) - 0.5).reshape(3, 12)
-    exact = np.linalg.solve(a @ a.T / 12 + pull / 6 * np.eye(6), a @ y.T / 12 + pull / 6 * m[:, None]).T
+    exact = np.linalg.solve(
+        a @ a.T / 12 + pull / 6 * np.eye(6), a @ y.T / 12 + pull / 6 * m[:, None]
+    ).T
     np.testing.assert_allclose(found.w.reshape(3, 6), exact, atol=1e-3)
     loss = np.mean((exact @ a - y) ** 2, -1) + pull * np.mean((exact - m) ** 2, -1)
     np.testing.assert_allclose(found.loss, loss, rtol=1e-4)
@@ -43,14 +45,26 @@ def test_the_pull_is_ridge_regression():
 
 def test_no_example_sees_another():
     cfg = Projector(steps=20, noise=0.1, pull=0.1)
-    whole, one = project(make(W), jnp.zeros_like(W), cfg), project(make(W[:1]), jnp.zeros_like(W[:1]), cfg)
+    whole, one = (
+        project(make(W), jnp.zeros_like(W), cfg),
+        project(make(W[:1]), jnp.zeros_like(W[:1]), cfg),
+    )
     np.testing.assert_allclose(whole.w[0], one.w[0], atol=1e-5)
 
 
 def test_noise_moves_the_path_and_every_step_is_watched():
     seen = []
-    project(make(W), W, Projector(steps=10, noise=0.1), watch=lambda i, loss: seen.append((i, np.asarray(loss))))
-    assert [i for i, _ in seen] == list(range(10)) and seen[0][1].shape == (3,) and seen[0][1].min() > 0
+    project(
+        make(W),
+        W,
+        Projector(steps=10, noise=0.1),
+        watch=lambda i, loss: seen.append((i, np.asarray(loss))),
+    )
+    assert (
+        [i for i, _ in seen] == list(range(10))
+        and seen[0][1].shape == (3,)
+        and seen[0][1].min() > 0
+    )
     fixed, constant = [], Projector(steps=2, lr=0.0, noise=0.1, quiet=1e9)
     project(make(W), W, constant, watch=lambda i, loss: fixed.append(np.asarray(loss)))
     assert np.abs(fixed[0] - fixed[1]).min() > 1e-5  # fresh noise at every step
@@ -92,14 +106,18 @@ def test_sefa_finds_the_singular_vectors():
     largest = np.take_along_axis(directions, np.abs(directions).argmax(-1)[:, None], -1)
     assert (largest > 0).all()
     np.testing.assert_allclose(sefa(-weight, 2)[0], directions[:2], atol=1e-10)
-    assert sefa(weight[:, 0, 0])[1][-1] == pytest.approx(0.0, abs=1e-12)  # fewer outputs than dimensions
+    assert sefa(weight[:, 0, 0])[1][-1] == pytest.approx(
+        0.0, abs=1e-12
+    )  # fewer outputs than dimensions
     with pytest.raises(UserError, match="not k=5"):
         sefa(weight, 5)
 
 
 def test_pca_of_a_known_covariance():
     q, std, n = orthogonal(5, 3), np.array([0.3, 4.0, 1.0, 2.0, 0.1]), 40
-    scores = np.linalg.qr(np.c_[np.ones(n), np.random.default_rng(4).standard_normal((n, 5))])[0][:, 1:]
+    scores = np.linalg.qr(np.c_[np.ones(n), np.random.default_rng(4).standard_normal((n, 5))])[0][
+        :, 1:
+    ]
     w = 7.0 + np.sqrt(n - 1) * scores * std @ q.T  # mean 7, covariance q diag(std²) q' exactly
     directions, deviations = pca(w, 3)
     np.testing.assert_allclose(deviations, [4.0, 2.0, 1.0], rtol=1e-8)

@@ -17,6 +17,7 @@ from genjax.gan import stylegan2 as sg
 from genjax.gan.augment import Ada
 from genjax.gan.penalties import R1
 from genjax.gan.stylegan2 import StyleGAN2
+from genjax.machine.parallel import Jit, Pmap
 from genjax.nets import MLP
 from genjax.nets.stylegan2 import (
     EqualDense,
@@ -28,7 +29,6 @@ from genjax.nets.stylegan2 import (
     resized,
 )
 from genjax.optim import Adam
-from genjax.parallel import Jit, Pmap
 
 SPEC, INDEX = Spec((8, 8, 1), 10, 100), np.arange(6, dtype=np.uint32)
 TINY = StyleGAN2(
@@ -49,8 +49,12 @@ def normal(seed, *shape):
 def state(digits):
     """A state with noise that is heard and a mean style that is not zero."""
     state = jax.jit(TINY(SPEC).init)(jax.random.key(0), batch_at(digits, 0, 0, 1))
-    louder = functools.partial(jax.tree_util.tree_map_with_path, lambda p, x: x + 0.5 * (p[-1].key == "noise"))
-    return state.replace(params=louder(state.params), ema=louder(state.ema), extra=state.extra | {"w": normal(9, 6)})
+    louder = functools.partial(
+        jax.tree_util.tree_map_with_path, lambda p, x: x + 0.5 * (p[-1].key == "noise")
+    )
+    return state.replace(
+        params=louder(state.params), ema=louder(state.ema), extra=state.extra | {"w": normal(9, 6)}
+    )
 
 
 @pytest.mark.parametrize("demodulate", [True, False])
@@ -69,7 +73,11 @@ def test_modulated_convolution_is_the_per_example_kernel(up, demodulate):
 
 
 def test_demodulated_outputs_have_unit_variance_whatever_the_style():
-    x, kernel, style = normal(0, 4, 40, 40, 8), 3.0 * normal(1, 3, 3, 8, 6), jnp.exp(normal(2, 4, 8))
+    x, kernel, style = (
+        normal(0, 4, 40, 40, 8),
+        3.0 * normal(1, 3, 3, 8, 6),
+        jnp.exp(normal(2, 4, 8)),
+    )
     inner = np.asarray(modulated(x, kernel, style))[:, 1:-1, 1:-1]
     np.testing.assert_allclose(inner.var((1, 2)), 1.0, atol=0.25)  # 1444 correlated pixels each
     assert abs(inner.var((1, 2)).mean() - 1.0) < 0.05
@@ -87,12 +95,22 @@ def test_resizing_is_the_filter_1_3_3_1():
 
 def test_equalised_learning_rate():
     x = normal(0, 64, 400)
-    params = {r: EqualDense(300, bias=2.0, rate=r).init(jax.random.key(1), x)["params"] for r in (1.0, 0.01)}
+    params = {
+        r: EqualDense(300, bias=2.0, rate=r).init(jax.random.key(1), x)["params"]
+        for r in (1.0, 0.01)
+    }
     out = {r: EqualDense(300, bias=2.0, rate=r).apply({"params": p}, x) for r, p in params.items()}
-    assert abs(params[1.0]["kernel"].std() - 1.0) < 0.02 and abs(params[0.01]["kernel"].std() - 100.0) < 2.0
-    np.testing.assert_allclose(out[1.0], out[0.01], rtol=1e-3, atol=1e-3)  # the same function at first …
+    assert (
+        abs(params[1.0]["kernel"].std() - 1.0) < 0.02
+        and abs(params[0.01]["kernel"].std() - 100.0) < 2.0
+    )
+    np.testing.assert_allclose(
+        out[1.0], out[0.01], rtol=1e-3, atol=1e-3
+    )  # the same function at first …
     assert abs((out[1.0] - 2.0).std() - 1.0) < 0.05
-    slow = jax.grad(lambda p: EqualDense(300, rate=0.01).apply({"params": p}, x).sum())(params[0.01])
+    slow = jax.grad(lambda p: EqualDense(300, rate=0.01).apply({"params": p}, x).sum())(
+        params[0.01]
+    )
     fast = jax.grad(lambda p: EqualDense(300).apply({"params": p}, x).sum())(params[1.0])
     for name in ("kernel", "bias"):  # … which a step of Adam moves a hundredth as far
         np.testing.assert_allclose(slow[name], 0.01 * fast[name], rtol=1e-4, atol=1e-6)
@@ -100,22 +118,33 @@ def test_equalised_learning_rate():
 
 def test_mapping_sees_the_direction_of_z_and_the_label(state):
     gen, z = state.params["gen"], normal(1, 6, 6)
-    np.testing.assert_allclose(sg.w(gen, 5.0 * z, LABEL, TINY), sg.w(gen, z, LABEL, TINY), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        sg.w(gen, 5.0 * z, LABEL, TINY), sg.w(gen, z, LABEL, TINY), rtol=1e-4, atol=1e-5
+    )
     assert np.abs(sg.w(gen, z, LABEL[::-1], TINY) - sg.w(gen, z, LABEL, TINY)).max() > 1e-2
 
 
 @pytest.mark.parametrize(
     "shape, widths, size",
-    [((8, 8, 1), (4, 4), 4), ((28, 28, 1), (4, 4, 4), 7), ((32, 32, 3), (2, 4, 4, 8), 4), ((64, 48, 3), (2,) * 5, 4)],
+    [
+        ((8, 8, 1), (4, 4), 4),
+        ((28, 28, 1), (4, 4, 4), 7),
+        ((32, 32, 3), (2, 4, 4, 8), 4),
+        ((64, 48, 3), (2,) * 5, 4),
+    ],
 )
 def test_sizes(shape, widths, size):
     net = StyleSynthesis(widths)
     x, params = jax.eval_shape(
-        lambda key: net.init_with_output(key, jnp.zeros((2, net.layers, 3)), None, shape), jax.random.key(0)
+        lambda key: net.init_with_output(key, jnp.zeros((2, net.layers, 3)), None, shape),
+        jax.random.key(0),
     )
     assert x.shape == (2, *shape) and params["params"]["constant"].shape[0] == size
     d = StyleDiscriminator(widths)
-    y = jax.eval_shape(lambda key: d.init_with_output(key, jnp.zeros((2, *shape)), None, (1,))[0], jax.random.key(0))
+    y = jax.eval_shape(
+        lambda key: d.init_with_output(key, jnp.zeros((2, *shape)), None, (1,))[0],
+        jax.random.key(0),
+    )
     assert y.shape == (2, 1)
 
 
@@ -132,7 +161,9 @@ def test_path_length_of_a_linear_map_is_in_closed_form():
     np.testing.assert_allclose(length, exact, rtol=1e-4)
     # E |A^T y|² = |A|_F² / (H W), by the layer
     assert abs(np.mean(length**2) / (np.sum(a**2) / 3 / 16) - 1.0) < 0.05
-    slope = jax.grad(lambda scale: jnp.mean(lengths(scale)[1]))(2.0)  # the penalty trains the map itself
+    slope = jax.grad(lambda scale: jnp.mean(lengths(scale)[1]))(
+        2.0
+    )  # the penalty trains the map itself
     np.testing.assert_allclose(slope, np.mean(length), rtol=1e-4)
 
 
@@ -153,49 +184,73 @@ def test_losses_are_the_formulas(digits):
     n = 1500
     batch, key = batch_at(digits, 0, 0, n), jax.random.key(1)
     state = jax.jit(cfg(SPEC).init)(jax.random.key(0), batch_at(digits, 0, 0, 1))
-    gen, disc, extra = state.params["gen"], state.params["disc"], state.extra | {"path": jnp.asarray(0.4)}
+    gen, disc, extra = (
+        state.params["gen"],
+        state.params["disc"],
+        state.extra | {"path": jnp.asarray(0.4)},
+    )
 
     @jax.jit
     def losses(gen, disc, extra):
         both = (True, False)
         of_disc = {due: sg.disc_loss(disc, gen, extra, key, batch, cfg, SPEC, due) for due in both}
-        return of_disc, {due: sg.gen_loss(gen, disc, extra, key, batch, cfg, SPEC, due) for due in both}
+        return of_disc, {
+            due: sg.gen_loss(gen, disc, extra, key, batch, cfg, SPEC, due) for due in both
+        }
 
     of_disc, of_gen = losses(gen, disc, extra)
     penalty = 16 * 0.35 * float(jnp.sum(disc["Dense_0"]["kernel"] ** 2))
     np.testing.assert_allclose(of_disc[True]["penalty"], penalty, rtol=1e-4)
     np.testing.assert_allclose(of_disc[True]["loss"] - of_disc[False]["loss"], penalty, rtol=1e-4)
     real, fake = of_disc[False]["real"], of_disc[False]["fake"]
-    np.testing.assert_allclose(of_disc[False]["loss"], np.log1p(np.exp(-real)) + np.log1p(np.exp(fake)), rtol=1e-4)
+    np.testing.assert_allclose(
+        of_disc[False]["loss"], np.log1p(np.exp(-real)) + np.log1p(np.exp(fake)), rtol=1e-4
+    )
     length = of_gen[True]["length"]
-    assert abs(float(jnp.mean(length**2)) / 1.5**2 - 1.0) < 0.12  # sum(y) ~ N(0, 1); 1500 chi squares
+    assert (
+        abs(float(jnp.mean(length**2)) / 1.5**2 - 1.0) < 0.12
+    )  # sum(y) ~ N(0, 1); 1500 chi squares
     np.testing.assert_allclose(of_gen[True]["penalty"], 2.0 * 4 * (length - 0.4) ** 2, rtol=1e-4)
     np.testing.assert_allclose(
         of_gen[True]["loss"] - of_gen[False]["loss"], of_gen[True]["penalty"], rtol=1e-3, atol=1e-5
     )
     held = jax.jit(cfg(SPEC).evaluate)(key, state, batch)
-    np.testing.assert_allclose(held["real"], real, rtol=1e-4, atol=1e-5)  # the same data, other samples
-    np.testing.assert_allclose(held["loss"], np.log1p(np.exp(-real)) + np.log1p(np.exp(held["fake"])), rtol=1e-4)
+    np.testing.assert_allclose(
+        held["real"], real, rtol=1e-4, atol=1e-5
+    )  # the same data, other samples
+    np.testing.assert_allclose(
+        held["loss"], np.log1p(np.exp(-real)) + np.log1p(np.exp(held["fake"])), rtol=1e-4
+    )
     np.testing.assert_allclose(held["gen_loss"], np.log1p(np.exp(-held["fake"])), rtol=1e-4)
-    assert np.all(of_gen[False]["penalty"] == 0) and np.all(of_gen[False]["length"] == np.float32(0.4))
+    assert np.all(of_gen[False]["penalty"] == 0) and np.all(
+        of_gen[False]["length"] == np.float32(0.4)
+    )
 
 
 def test_truncation_goes_from_the_mean_to_the_style(state, digits):
     w, mean = normal(0, 6, 6), normal(1, 6)
     np.testing.assert_array_equal(sg.truncated(w, mean, 0.0), np.broadcast_to(mean, (6, 6)))
     np.testing.assert_array_equal(sg.truncated(w, mean, 1.0), w)
-    np.testing.assert_allclose(sg.truncated(w, mean, 0.3), mean + 0.3 * (w - mean), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        sg.truncated(w, mean, 0.3), mean + 0.3 * (w - mean), rtol=1e-5, atol=1e-6
+    )
     given = {"index": INDEX, "label": INDEX % 10}
     none = dataclasses.replace(TINY, psi=0.0)
     quiet = jax.tree_util.tree_map_with_path(lambda p, x: x * (p[-1].key != "noise"), state.ema)
     still = state.replace(ema=quiet)
     x = jax.jit(none(SPEC).sample)(jax.random.key(3), still, given)
     expected = sg.synthesise(quiet["gen"], state.extra["w"][None], None, none, SPEC)
-    np.testing.assert_allclose(x, np.broadcast_to(0.5 * (expected + 1.0), x.shape), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        x, np.broadcast_to(0.5 * (expected + 1.0), x.shape), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_mixing(state):
-    gen, (a, b), layers = state.params["gen"], (normal(1, 6, 6), normal(2, 6, 6)), TINY.synthesis.layers
+    gen, (a, b), layers = (
+        state.params["gen"],
+        (normal(1, 6, 6), normal(2, 6, 6)),
+        TINY.synthesis.layers,
+    )
     wa, wb = (sg.w(gen, z, LABEL, TINY) for z in (a, b))
     for at in range(layers + 1):
         same = sg.style_mix(gen, a, a, at, LABEL, TINY)
@@ -215,7 +270,9 @@ def test_mixing(state):
 def test_training_mixes_a_share_at_every_layer(state, share):
     index = np.arange(3000, dtype=np.uint32)
     cfg = dataclasses.replace(TINY, mixing=share)
-    draw = jax.jit(lambda gen: sg.styles(gen, jax.random.key(4), index, jax.nn.one_hot(index % 10, 10), cfg))
+    draw = jax.jit(
+        lambda gen: sg.styles(gen, jax.random.key(4), index, jax.nn.one_hot(index % 10, 10), cfg)
+    )
     made = np.asarray(draw(state.params["gen"]))  # [B, 4, D]
     differs = (made != made[:, :1]).any(-1)
     assert abs(differs.any(1).mean() - share) < 0.025
@@ -227,7 +284,9 @@ def test_training_mixes_a_share_at_every_layer(state, share):
 
 def test_without_strength_noise_is_not_heard(state):
     w, keys = normal(0, 6, 4, 6), [example_keys(jax.random.key(k), INDEX) for k in (1, 2)]
-    quiet = jax.tree_util.tree_map_with_path(lambda p, x: x * (p[-1].key != "noise"), state.params["gen"])
+    quiet = jax.tree_util.tree_map_with_path(
+        lambda p, x: x * (p[-1].key != "noise"), state.params["gen"]
+    )
     images = [sg.synthesise(quiet, w, k, TINY, SPEC) for k in (*keys, None)]
     np.testing.assert_array_equal(images[0], images[1])
     np.testing.assert_array_equal(images[0], images[2])
@@ -240,7 +299,12 @@ def test_without_strength_noise_is_not_heard(state):
 def test_samples_and_losses_are_functions_of_key_and_index(state, digits):
     @jax.jit
     def everything(given):
-        gen, disc, extra, key = state.params["gen"], state.params["disc"], state.extra, jax.random.key(6)
+        gen, disc, extra, key = (
+            state.params["gen"],
+            state.params["disc"],
+            state.extra,
+            jax.random.key(6),
+        )
         of_gen = sg.gen_loss(gen, disc, extra, key, given, TINY, SPEC)
         of_disc = sg.disc_loss(disc, gen, extra, key, given, TINY, SPEC, due=False)
         return of_gen, of_disc, TINY(SPEC).sample(key, state, given)
@@ -289,12 +353,18 @@ def test_a_step_without_learning_moves_the_means_and_one_with_it_every_parameter
     cfg = edit(TINY, {"optimiser": tx, "disc_optimiser": tx})
     (start, still, moved), metrics = play(cfg, Jit(), digits, 2)
     assert all(np.isfinite(value).all() for values in metrics for value in values.values())
-    assert all(values[name] > 0 for values in metrics for name in ("penalty", "gen_penalty", "grad_norm"))
+    assert all(
+        values[name] > 0 for values in metrics for name in ("penalty", "gen_penalty", "grad_norm")
+    )
     for a, b in zip(
-        jax.tree.leaves((start.params, start.ema)), jax.tree.leaves((still.params, still.ema)), strict=True
+        jax.tree.leaves((start.params, start.ema)),
+        jax.tree.leaves((still.params, still.ema)),
+        strict=True,
     ):
         np.testing.assert_array_equal(a, b)
-    for (path, a), b in zip(jax.tree.leaves_with_path(still.params), jax.tree.leaves(moved.params), strict=True):
+    for (path, a), b in zip(
+        jax.tree.leaves_with_path(still.params), jax.tree.leaves(moved.params), strict=True
+    ):
         assert np.any(a != b), jax.tree_util.keystr(path)
     key = jax.random.split(jax.random.fold_in(jax.random.key(1), 0))[1]
     gen, disc = start.params["gen"], start.params["disc"]
@@ -309,7 +379,9 @@ def test_the_means_are_those_of_the_whole_batch_in_every_layout(digits):
     tx = Adam(1e-3, b1=0.0, eps=1e-3)
     nets = {"synthesis": Linear(), "disc": MLP(())}
     augment = Ada(p=0.5, rate=0.1, geometry=False)
-    cfg = dataclasses.replace(TINY, **nets, conditional=False, augment=augment, optimiser=tx, disc_optimiser=tx)
+    cfg = dataclasses.replace(
+        TINY, **nets, conditional=False, augment=augment, optimiser=tx, disc_optimiser=tx
+    )
     (one, metrics), (other, values) = (play(cfg, layout, digits, 2) for layout in (Jit(), Pmap()))
     assert one[1].extra["augment"]["p"] != one[0].extra["augment"]["p"]
     for name in metrics[1]:
@@ -327,7 +399,9 @@ def test_the_discriminator_judges_one_by_one_unless_it_has_groups():
     for group in (0, 2):
         net = StyleDiscriminator((4, 5), group)
         params = net.init(key, x[:1], LABEL[:1], (1,))
-        change = np.asarray(net.apply(params, x, LABEL, (1,)) - net.apply(params, x.at[5].set(0.0), LABEL, (1,)))[:, 0]
+        change = np.asarray(
+            net.apply(params, x, LABEL, (1,)) - net.apply(params, x.at[5].set(0.0), LABEL, (1,))
+        )[:, 0]
         assert np.flatnonzero(np.abs(change) > 1e-6).tolist() == list(range(6 - max(group, 1), 6))
     with pytest.raises(UserError, match="does not divide the 6 examples"):
         StyleDiscriminator((4, 5), 4).apply(params, x, LABEL, (1,))
@@ -336,7 +410,10 @@ def test_the_discriminator_judges_one_by_one_unless_it_has_groups():
 def test_the_discriminator_projects_the_label():
     x, net = normal(0, 6, 8, 8, 1), StyleDiscriminator((4, 5))
     params = net.init(jax.random.key(1), x, LABEL, (1,))
-    values = [np.asarray(net.apply(params, x, label, (1,))) for label in (LABEL, LABEL[::-1], 0 * LABEL, None)]
+    values = [
+        np.asarray(net.apply(params, x, label, (1,)))
+        for label in (LABEL, LABEL[::-1], 0 * LABEL, None)
+    ]
     assert np.abs(values[0] - values[1]).max() > 1e-2
     np.testing.assert_allclose(values[2], values[3], rtol=1e-5)  # a row of zeros is no label
 
@@ -353,7 +430,11 @@ def test_the_discriminator_projects_the_label():
         ({"path_decay": -0.1}, SPEC, "--algorithm.path_decay=-0.1"),
         ({"synthesis": StyleSynthesis((4, 4, 4, 4, 4))}, SPEC, "use at most 4 widths"),
         ({"synthesis": StyleSynthesis((4, 0))}, SPEC, "--algorithm.synthesis.widths="),
-        ({"disc": StyleDiscriminator((4, 4, 4))}, Spec((10, 10, 1), 10), "--algorithm.synthesis.widths|use at most 2"),
+        (
+            {"disc": StyleDiscriminator((4, 4, 4))},
+            Spec((10, 10, 1), 10),
+            "--algorithm.synthesis.widths|use at most 2",
+        ),
         ({"disc": StyleDiscriminator((4,), -1)}, SPEC, "--algorithm.disc.group=-1"),
         ({"mapping": StyleMapping(0)}, SPEC, "--algorithm.mapping.depth=4"),
     ],

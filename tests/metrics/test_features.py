@@ -8,6 +8,7 @@ import pytest
 from genjax import config
 from genjax.data.batches import order
 from genjax.errors import UserError
+from genjax.machine.parallel import Jit, Mesh, Pmap
 from genjax.metrics import classifier
 from genjax.metrics.classifier import ConvNet, Convolutional, accuracy, augment, fingerprint
 from genjax.metrics.features import (
@@ -20,18 +21,21 @@ from genjax.metrics.features import (
     random_weights,
     save_arrays,
 )
-from genjax.optim import Adam, Cosine
-from genjax.parallel import Jit, Mesh, Pmap
+from genjax.optim import Adam, CosineDecay
 
-RISE = Adam(3e-3, weight_decay=0.02, warmup=20, decay=Cosine())
-SMALL = Convolutional(widths=(16, 32), features=24, steps=200, batch=64, optimiser=RISE, extract_batch=100)
+RISE = Adam(3e-3, weight_decay=0.02, warmup=20, decay=CosineDecay())
+SMALL = Convolutional(
+    widths=(16, 32), features=24, steps=200, batch=64, optimiser=RISE, extract_batch=100
+)
 
 
 @pytest.fixture(scope="module")
 def halves(digits):
     """The training and the test split of `genjax.data.Digits`."""
     shuffled = order(0, 0, 1797)
-    return tuple({name: v[part] for name, v in digits.items()} for part in (shuffled[:1437], shuffled[1437:]))
+    return tuple(
+        {name: v[part] for name, v in digits.items()} for part in (shuffled[:1437], shuffled[1437:])
+    )
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +51,9 @@ def test_pixels_are_in_the_unit_interval(halves):
     assert found.logits is None and found.features.dtype == np.float32
     np.testing.assert_array_equal(found.features, image.reshape(360, 64).astype(np.float32) / 255)
     np.testing.assert_allclose(extract(image / 255.0).features, found.features, rtol=1e-6)
-    np.testing.assert_array_equal(extract(np.full((1, 1, 2, 1), [[[-1.0], [3.0]]])).features, [[0.0, 1.0]])
+    np.testing.assert_array_equal(
+        extract(np.full((1, 1, 2, 1), [[[-1.0], [3.0]]])).features, [[0.0, 1.0]]
+    )
 
 
 def test_components_whiten_the_training_images(halves):
@@ -68,12 +74,16 @@ def test_random_net_is_what_its_weights_say(halves):
     image = test["image"][:5]
     found = RandomNet(8, seed=3, batch=3).fit(train)(image).features
     kernel, last = random_weights(3, 8, (8, 8, 1))
-    x = np.pad(2.0 * image / 255.0 - 1.0, ((0, 0), (0, 1), (0, 1), (0, 0)))  # stride 2 reaches one beyond
+    x = np.pad(
+        2.0 * image / 255.0 - 1.0, ((0, 0), (0, 1), (0, 1), (0, 0))
+    )  # stride 2 reaches one beyond
     maps = np.zeros((5, 4, 4, 8))
     for a in range(3):
         for b in range(3):
             maps += x[:, a : a + 7 : 2, b : b + 7 : 2] @ kernel[a, b]
-    np.testing.assert_allclose(found, np.maximum(maps, 0.0).reshape(5, -1) @ last, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        found, np.maximum(maps, 0.0).reshape(5, -1) @ last, rtol=1e-4, atol=1e-5
+    )
     assert not np.allclose(RandomNet(8, seed=4).fit(train)(image).features, found)
     assert 0.1 < RandomNet().fit(train)(test["image"]).features.std() < 10.0
     assert [w.shape for w in random_weights(0, 6, (64, 48, 3))[:2]] == [(3, 3, 3, 6), (3, 3, 6, 6)]
@@ -92,7 +102,9 @@ def test_batches_over_devices_give_the_same(halves, fitted):
         np.testing.assert_allclose(there, here, rtol=1e-5, atol=1e-5)
     extract, folder = fitted
     there = SMALL.fit(train, folder, Mesh())(image)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), there, extract(image))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), there, extract(image)
+    )
 
 
 def test_the_batch_has_one_size_and_every_image_one_row():
@@ -120,7 +132,9 @@ def test_classifier_learns_the_digits(halves, fitted):
     found = extract(test["image"])
     assert found.features.shape == (360, 24) and found.logits.shape == (360, 10)
     assert accuracy(extract, {**test, "label": (test["label"] + 1) % 10}) < 0.05
-    np.testing.assert_allclose(extract(test["image"] / 255.0).logits, found.logits, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        extract(test["image"] / 255.0).logits, found.logits, rtol=1e-3, atol=1e-3
+    )
     with pytest.raises(ValueError, match="no logits"):
         accuracy(Pixels().fit(train), test)
 
@@ -152,7 +166,9 @@ def test_the_fit_is_stored_and_read_back(halves, fitted, tmp_path, monkeypatch, 
     jax.tree.map(np.testing.assert_array_equal, quick.fit(train, tmp_path)(test["image"]), one)
     assert "warning: " in capsys.readouterr().err and len(trained) == 2
     quick.fit(train, tmp_path)
-    config.edit(quick, {"extract_batch": 7}).fit(train, tmp_path)  # carried out otherwise, the same fit
+    config.edit(quick, {"extract_batch": 7}).fit(
+        train, tmp_path
+    )  # carried out otherwise, the same fit
     assert len(trained) == 2 and len(list(tmp_path.iterdir())) == 1
     other = {"image": train["image"], "label": train["label"][::-1]}
     for cfg, split in ((config.edit(quick, {"seed": 1}), train), (quick, other)):
@@ -176,7 +192,11 @@ def test_arrays_are_written_whole_and_checked(tmp_path):
     save_arrays(tmp_path / "x.npz", tree)
     assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
     jax.tree.map(np.testing.assert_array_equal, load_arrays(tmp_path / "x.npz", tree), tree)
-    for other in ({"c": tree["c"]}, {**tree, "d": tree["c"]}, {**tree, "c": np.zeros((4,), np.float32)}):
+    for other in (
+        {"c": tree["c"]},
+        {**tree, "d": tree["c"]},
+        {**tree, "c": np.zeros((4,), np.float32)},
+    ):
         with pytest.raises(ValueError):
             load_arrays(tmp_path / "x.npz", other)
     with pytest.raises(ValueError, match="a/b is float32"):
@@ -201,7 +221,13 @@ def test_augmentation_moves_by_whole_pixels():
 
 def test_the_net_takes_images_of_any_size():
     net = ConvNet((8, 16), 5, 3)
-    for shape, side in (((8, 8, 1), 4), ((28, 28, 1), 7), ((32, 32, 3), 8), ((64, 64, 3), 8), ((15, 15, 1), 8)):
+    for shape, side in (
+        ((8, 8, 1), 4),
+        ((28, 28, 1), 7),
+        ((32, 32, 3), 8),
+        ((64, 64, 3), 8),
+        ((15, 15, 1), 8),
+    ):
         image = jnp.zeros((2, *shape))
         variables = jax.eval_shape(net.init, jax.random.key(0), image)
         assert variables["params"]["Dense_0"]["kernel"].shape == (side * side * 16, 5)
@@ -210,8 +236,16 @@ def test_the_net_takes_images_of_any_size():
 
 
 def test_the_defaults_learn_with_a_cosine_and_bad_input_is_said(halves):
-    assert isinstance(Convolutional().optimiser, Adam) and Convolutional().optimiser.decay == Cosine()
-    assert [e.name for e in (Pixels(), Components(), RandomNet(), SMALL)] == ["pixels", "pca64", "random", "classifier"]
+    assert (
+        isinstance(Convolutional().optimiser, Adam)
+        and Convolutional().optimiser.decay == CosineDecay()
+    )
+    assert [e.name for e in (Pixels(), Components(), RandomNet(), SMALL)] == [
+        "pixels",
+        "pca64",
+        "random",
+        "classifier",
+    ]
     assert Convolutional().features == 64
     train = halves[0]
     for cfg, split, line in (

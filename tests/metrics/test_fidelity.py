@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from genjax.metrics.frechet import frechet, moments
+from genjax.metrics.inception_score import inception_score, inception_score_splits
 from genjax.metrics.kid import kid_subsets
 from genjax.metrics.manifold import precision_recall
-from genjax.metrics.scores import inception_score, inception_score_splits
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,9 @@ def made():
 
 
 def test_frechet(made):
-    assert frechet(moments(made[0]), moments(made[1])) == pytest.approx(0.7027251739727518, rel=1e-5)
+    assert frechet(moments(made[0]), moments(made[1])) == pytest.approx(
+        0.7027251739727518, rel=1e-5
+    )
 
 
 def test_kid_subsets(made):
@@ -34,12 +36,18 @@ def test_kid_subsets(made):
 
 
 def test_inception_score(made):
-    assert inception_score_splits(made[2]) == pytest.approx((3.8245029891024473, 0.2730915416891298), rel=1e-6)
+    assert inception_score_splits(made[2]) == pytest.approx(
+        (3.8245029891024473, 0.2730915416891298), rel=1e-6
+    )
     in_order = inception_score_splits(made[2], splits=7, seed=None)
     assert in_order == pytest.approx((3.807675875959817, 0.11426740224683615), rel=1e-6)
     assert inception_score(made[2]) == pytest.approx(3.8806514165533823, rel=1e-6)
 
 
 def test_precision_recall(made):
-    assert precision_recall(*made[:2], k=3) == pytest.approx((0.6787499785423279, 0.9555555582046509), rel=1e-6)
-    assert precision_recall(*made[:2], k=5) == pytest.approx((0.768750011920929, 0.9766666889190674), rel=1e-6)
+    assert precision_recall(*made[:2], k=3) == pytest.approx(
+        (0.6787499785423279, 0.9555555582046509), rel=1e-6
+    )
+    assert precision_recall(*made[:2], k=5) == pytest.approx(
+        (0.768750011920929, 0.9766666889190674), rel=1e-6
+    )

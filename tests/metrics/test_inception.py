@@ -26,10 +26,39 @@ LEVELS = {
 }
 PLACES = [2, 317, 320, 695, 704, 1082, 1089, 1468, 1473, 1852, 1859, 2047]
 FEATURES = [
-    [1.19704, 1.84869, 1.0043, 0.368525, 1.03692, 1.19475, 1.34967, 0.426411, 2.61391, 2.7678, 2.72858, 0.628235],
-    [1.05248, 1.64799, 0.83459, 0.277917, 0.890002, 1.06402, 1.20394, 0.357876, 2.21106, 2.34596, 2.99943, 0.721814],
+    [
+        1.19704,
+        1.84869,
+        1.0043,
+        0.368525,
+        1.03692,
+        1.19475,
+        1.34967,
+        0.426411,
+        2.61391,
+        2.7678,
+        2.72858,
+        0.628235,
+    ],
+    [
+        1.05248,
+        1.64799,
+        0.83459,
+        0.277917,
+        0.890002,
+        1.06402,
+        1.20394,
+        0.357876,
+        2.21106,
+        2.34596,
+        2.99943,
+        0.721814,
+    ],
 ]
-LOGITS = [[-3.12939, -0.116704, 1.38702, -2.35786], [-2.88099, -0.012273, 1.24984, -2.24585]]  # 0, 1, 500 and 1007
+LOGITS = [
+    [-3.12939, -0.116704, 1.38702, -2.35786],
+    [-2.88099, -0.012273, 1.24984, -2.24585],
+]  # 0, 1, 500 and 1007
 KEYS = "d84f693f2abd7fea"  # of the keys and shapes of its state dict
 
 
@@ -53,8 +82,12 @@ def made_up(key: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def picture(n: int, h: int, w: int, c: int) -> np.ndarray:
     """Blocks of 8 x 8 pixels of one colour and noise, uint8 [n, h, w, c]; exact arithmetic of integers."""
-    bytes_ = lambda *shape: np.floor((uniform(f"picture {shape}", shape) + 0.5) * 256).astype(np.int64)  # noqa: E731
-    blocks = np.kron(bytes_(n, -(-h // 8), -(-w // 8), c), np.ones((1, 8, 8, 1), np.int64))[:, :h, :w]
+    bytes_ = lambda *shape: np.floor((uniform(f"picture {shape}", shape) + 0.5) * 256).astype(
+        np.int64
+    )  # noqa: E731
+    blocks = np.kron(bytes_(n, -(-h // 8), -(-w // 8), c), np.ones((1, 8, 8, 1), np.int64))[
+        :, :h, :w
+    ]
     return ((7 * blocks + bytes_(n, h, w, c)) // 8).astype(np.uint8)
 
 
@@ -62,7 +95,9 @@ def torch_shapes() -> dict[str, tuple[int, ...]]:
     """The keys and shapes of PyTorch's state dict, by our net."""
     order = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
     flat = traverse_util.flatten_dict(shapes())
-    return {torch_name(path): tuple(s.shape[i] for i in order[len(s.shape)]) for path, s in flat.items()}
+    return {
+        torch_name(path): tuple(s.shape[i] for i in order[len(s.shape)]) for path, s in flat.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -86,15 +121,23 @@ def test_structure():
     assert learned == 23_834_568 + 8 * (2048 + 1)
     lines = "\n".join(sorted(f"{key} {shape}" for key, shape in keys.items()))
     assert hashlib.sha256(lines.encode()).hexdigest()[:16] == KEYS
-    out = jax.eval_shape(InceptionV3().apply, {"params": shapes()}, np.zeros((2, 299, 299, 3), np.float32))
+    out = jax.eval_shape(
+        InceptionV3().apply, {"params": shapes()}, np.zeros((2, 299, 299, 3), np.float32)
+    )
     widths = {name: int(name) if name.isdigit() else 1008 for name in LEVELS}
-    assert {name: value.shape for name, value in out.items()} == {name: (2, n) for name, n in widths.items()}
+    assert {name: value.shape for name, value in out.items()} == {
+        name: (2, n) for name, n in widths.items()
+    }
 
 
 def test_features_are_those_of_torch_fidelity(weights):
     extract = Inception(str(weights), batch=2).fit()
     found = extract(picture(2, 32, 32, 3))
-    assert found.features.dtype == np.float32 and found.features.shape == (2, 2048) and found.logits.shape == (2, 1008)
+    assert (
+        found.features.dtype == np.float32
+        and found.features.shape == (2, 2048)
+        and found.logits.shape == (2, 1008)
+    )
     np.testing.assert_allclose(found.features[:, PLACES], FEATURES, rtol=1e-4)
     np.testing.assert_allclose(found.logits[:, [0, 1, 500, 1007]], LOGITS, rtol=1e-4, atol=1e-4)
     as_floats = extract((picture(2, 32, 32, 3) + 0.3) / 255.0)  # rounded to bytes again
@@ -102,7 +145,9 @@ def test_features_are_those_of_torch_fidelity(weights):
     net = jax.jit(lambda params, image: InceptionV3().apply({"params": params}, prepare(image)))
     for name, value in net(load(weights), picture(2, 32, 32, 3)).items():
         x = np.asarray(value, np.float64)
-        np.testing.assert_allclose(np.stack([x.mean(1), x.std(1), x[:, -1]], 1), LEVELS[name], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            np.stack([x.mean(1), x.std(1), x[:, -1]], 1), LEVELS[name], rtol=1e-4, atol=1e-4
+        )
 
 
 def test_resize_is_that_of_tensorflow_1():
@@ -129,22 +174,33 @@ def test_resize_is_that_of_tensorflow_1():
 def test_converter_reads_what_torch_writes(state, tmp_path, capsys):
     torch = pytest.importorskip("torch")
     tensors = {key: torch.from_numpy(array) for key, array in state.items()}
-    extra = {key.replace("running_mean", "num_batches_tracked"): torch.tensor(7) for key in state if "_mean" in key}
+    extra = {
+        key.replace("running_mean", "num_batches_tracked"): torch.tensor(7)
+        for key in state
+        if "_mean" in key
+    }
     torch.save({**tensors, **extra}, tmp_path / "w.pth")
     assert main(["convert", str(tmp_path / "w.pth"), str(tmp_path / "out" / "w.npz")]) == 0
     read = load(tmp_path / "out" / "w.npz")
     np.testing.assert_array_equal(
-        read["Mixed_6b"]["branch7x7_2"]["kernel"][0, 5, 3, 9], state["Mixed_6b.branch7x7_2.conv.weight"][9, 3, 0, 5]
+        read["Mixed_6b"]["branch7x7_2"]["kernel"][0, 5, 3, 9],
+        state["Mixed_6b.branch7x7_2.conv.weight"][9, 3, 0, 5],
     )
     np.testing.assert_array_equal(read["fc"]["kernel"], state["fc.weight"].T)
-    np.testing.assert_array_equal(read["Conv2d_1a_3x3"]["var"], state["Conv2d_1a_3x3.bn.running_var"])
+    np.testing.assert_array_equal(
+        read["Conv2d_1a_3x3"]["var"], state["Conv2d_1a_3x3.bn.running_var"]
+    )
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(read))
     torch.save({"fc.weight": [1, 2]}, tmp_path / "list.pth")
     (tmp_path / "text.pth").write_text("not a state dict")
     for name in ("list.pth", "text.pth", "none.pth"):
         assert main(["convert", str(tmp_path / name), str(tmp_path / "w.npz")]) == 2
         message = capsys.readouterr().err
-        assert message.startswith("error: ") and message.count("\n") == 1 and "weights-inception-2015-12-05" in message
+        assert (
+            message.startswith("error: ")
+            and message.count("\n") == 1
+            and "weights-inception-2015-12-05" in message
+        )
 
 
 def test_converter_says_what_does_not_match(state, tmp_path, monkeypatch, capsys):
@@ -154,7 +210,9 @@ def test_converter_says_what_does_not_match(state, tmp_path, monkeypatch, capsys
         convert(some)
     with pytest.raises(UserError, match="1 keys do not match, AuxLogits.fc.weight"):
         convert({**state, "AuxLogits.fc.weight": kernel})
-    with pytest.raises(UserError, match=r"Mixed_7c.branch1x1.conv.weight has the shape \(320, 2047, 1, 1\)"):
+    with pytest.raises(
+        UserError, match=r"Mixed_7c.branch1x1.conv.weight has the shape \(320, 2047, 1, 1\)"
+    ):
         convert({**some, "Mixed_7c.branch1x1.conv.weight": kernel[:, 1:]})
     monkeypatch.setitem(sys.modules, "torch", None)
     (tmp_path / "w.pth").write_bytes(b"")

@@ -28,10 +28,14 @@ def test_bootstrap_of_a_mean():
 
 def test_jackknife_takes_a_bias_away():
     x = np.random.default_rng(0).normal(size=40)
-    found = jackknife(lambda i: x[i].var(), 40, groups=40)  # the variance divided by n is too small by 1/n of itself
+    found = jackknife(
+        lambda i: x[i].var(), 40, groups=40
+    )  # the variance divided by n is too small by 1/n of itself
     assert found.value == pytest.approx(x.var(ddof=1), rel=1e-12)
     mean = jackknife(lambda i: x[i].mean(), 40, groups=40)
-    assert mean.high - mean.value == pytest.approx(2.0227 * x.std(ddof=1) / np.sqrt(40), rel=1e-4)  # Student's t(39)
+    assert mean.high - mean.value == pytest.approx(
+        2.0227 * x.std(ddof=1) / np.sqrt(40), rel=1e-4
+    )  # Student's t(39)
     with pytest.raises(ValueError, match="got 40"):
         jackknife(np.sum, 40, groups=41)
 
@@ -55,9 +59,14 @@ def test_frechet_interval_covers_the_known_distance_and_a_percentile_bootstrap_d
     assert 0.89 < coverage(found, truth) < 0.99
     values, plain = np.array([i.value for i in found]), [frechet(real, moments(x)) for x in draws]
     assert abs(values.mean() - truth) < 4 * values.std() / np.sqrt(repeats)
-    assert np.mean(plain) - truth > 4 * np.std(plain) / np.sqrt(repeats)  # the distance as reported is too large
+    assert np.mean(plain) - truth > 4 * np.std(plain) / np.sqrt(
+        repeats
+    )  # the distance as reported is too large
     unit = root(real.covariance)
-    resampled = [bootstrap(lambda i, x=x: distance(real, moments(x[i]), unit), n, times=60) for x in draws[:60]]
+    resampled = [
+        bootstrap(lambda i, x=x: distance(real, moments(x[i]), unit), n, times=60)
+        for x in draws[:60]
+    ]
     assert coverage(resampled, truth) < 0.8
 
 
@@ -67,11 +76,16 @@ def test_kid_interval():
     few = rng.normal(size=(12, d)) + shift
     slow = jackknife(lambda i: kid(real, few[i]), 12, groups=12)
     np.testing.assert_allclose(kid_interval(real, few), slow, rtol=1e-9)
-    assert kid_interval(real, few).value == pytest.approx(kid(real, few), rel=1e-9)  # unbiased: nothing to take away
+    assert kid_interval(real, few).value == pytest.approx(
+        kid(real, few), rel=1e-9
+    )  # unbiased: nothing to take away
     # The distance of N(m, I) from the real set as it is; x.y/d is N(x.m/d, |x|²/d²) for a fixed x.
     kernel, a = (1 + real @ real.T / d) ** 3, 0.7
     among = (kernel.sum() - np.trace(kernel)) / (60 * 59)
-    u2, u3 = (d + 2 * a**2 + a**4) / d**2, (a**6 + 6 * a**4 + 3 * (d + 2) * a**2) / d**3  # of u = y.y'/d
+    u2, u3 = (
+        (d + 2 * a**2 + a**4) / d**2,
+        (a**6 + 6 * a**4 + 3 * (d + 2) * a**2) / d**3,
+    )  # of u = y.y'/d
     middle, spread = 1 + real @ shift / d, np.sum(real**2, 1) / d**2
     truth = among + (1 + 3 * a**2 / d + 3 * u2 + u3) - 2 * np.mean(middle**3 + 3 * middle * spread)
     found = [kid_interval(real, rng.normal(size=(200, d)) + shift) for _ in range(300)]
@@ -82,7 +96,10 @@ def test_share_solves_wilsons_equation():
     for hits, n in ((0, 10), (3.5, 9), (40, 50), (10, 10)):
         p, low, high = share(hits, n)
         assert p == hits / n and low > -1e-12 and high < 1.0 + 1e-12
-        for end in (low, high):  # the ends are the truths that p is just 1.96 standard errors away from
+        for end in (
+            low,
+            high,
+        ):  # the ends are the truths that p is just 1.96 standard errors away from
             error = np.sqrt(max(end * (1 - end), 0.0) / n)
             np.testing.assert_allclose(abs(p - end), 1.959964 * error, atol=1e-6)
     assert share(1, 2, 0.5).high < share(1, 2, 0.9).high

@@ -36,7 +36,9 @@ def test_unbiased_at_any_number_of_samples(a):
     values = [kid(rng.normal(size=(9, d)), rng.normal(size=(6, d)) + shift) for _ in range(6000)]
     error = np.std(values) / np.sqrt(len(values))
     print(f"\nmean {np.mean(values):.4f} +- {error:.4f}, known {known(a, d):.4f}")
-    assert abs(np.mean(values) - known(a, d)) < 4 * error < 0.2  # the diagonal would add 0.7 or more
+    assert (
+        abs(np.mean(values) - known(a, d)) < 4 * error < 0.2
+    )  # the diagonal would add 0.7 or more
     large = kid(rng.normal(size=(8000, d)), rng.normal(size=(8000, d)) + shift)
     assert large == pytest.approx(known(a, d), abs=0.02)
 
@@ -45,8 +47,12 @@ def test_subsets():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(60, 3)), rng.normal(size=(50, 3)) + 0.5
     values = kid_subsets(x, y, size=20, subsets=400)
-    assert values.shape == (400,) and values.mean() == pytest.approx(kid(x, y), abs=4 * values.std() / 20)
-    np.testing.assert_allclose(kid_subsets(x, y, size=50, subsets=1), kid_subsets(x, y[::-1], size=50, subsets=1))
+    assert values.shape == (400,) and values.mean() == pytest.approx(
+        kid(x, y), abs=4 * values.std() / 20
+    )
+    np.testing.assert_allclose(
+        kid_subsets(x, y, size=50, subsets=1), kid_subsets(x, y[::-1], size=50, subsets=1)
+    )
     np.testing.assert_array_equal(values[:5], kid_subsets(x, y, size=20, subsets=5))
     with pytest.raises(ValueError, match="subsets of 51 cannot be drawn from 60 and 50"):
         kid_subsets(x, y, size=51)

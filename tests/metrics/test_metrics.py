@@ -29,7 +29,9 @@ def test_distance_of_covariances_that_do_not_commute():
     rng = np.random.default_rng(1)
     c = [x @ x.T for x in rng.standard_normal((2, 5, 5))]
     wanted = np.trace(c[0] + c[1] - 2 * np.real(sqrtm(c[0] @ c[1])))
-    assert frechet(Moments(np.zeros(5), c[0]), Moments(np.zeros(5), c[1])) == pytest.approx(wanted, rel=1e-8)
+    assert frechet(Moments(np.zeros(5), c[0]), Moments(np.zeros(5), c[1])) == pytest.approx(
+        wanted, rel=1e-8
+    )
 
 
 def test_moments_are_those_of_numpy_and_too_few_are_refused():
@@ -49,11 +51,20 @@ def test_moments_are_those_of_numpy_and_too_few_are_refused():
 
 
 def test_moments_of_parts_merge_into_those_of_the_whole():
-    x = 1e4 + np.random.default_rng(0).standard_normal((1000, 5)) * np.arange(1, 6)  # far from 0: sums would cancel
+    x = 1e4 + np.random.default_rng(0).standard_normal((1000, 5)) * np.arange(
+        1, 6
+    )  # far from 0: sums would cancel
     whole, cuts = moments(x), np.split(x, [1, 2, 300, 999])  # parts of one example among them
     parts = [moments(part) for part in cuts]
-    left, right = functools.reduce(merge, parts), functools.reduce(lambda a, b: merge(b, a), parts[::-1])
-    for joined in (left, right, merge(merge(parts[3], parts[0]), merge(parts[4], merge(parts[1], parts[2])))):
+    left, right = (
+        functools.reduce(merge, parts),
+        functools.reduce(lambda a, b: merge(b, a), parts[::-1]),
+    )
+    for joined in (
+        left,
+        right,
+        merge(merge(parts[3], parts[0]), merge(parts[4], merge(parts[1], parts[2]))),
+    ):
         np.testing.assert_allclose(joined.mean, whole.mean, rtol=1e-14)
         np.testing.assert_allclose(joined.covariance, whole.covariance, rtol=1e-10, atol=1e-10)
         assert joined.n == 1000
@@ -63,16 +74,22 @@ def test_moments_of_parts_merge_into_those_of_the_whole():
 
 
 def test_judges_of_the_digits(digits):
-    train, test = ({name: v[part] for name, v in digits.items()} for part in (slice(1437), slice(1437, None)))
+    train, test = (
+        {name: v[part] for name, v in digits.items()} for part in (slice(1437), slice(1437, None))
+    )
     for classifier, least in ((Svm(), 0.95), (Neighbours(components=32), 0.93)):
         read = classifier.fit(train)
         assert np.mean(read(test["image"]) == test["label"]) > least
-        assert np.mean(read(test["image"] / 255.0) == test["label"]) > least  # floats as well as bytes
+        assert (
+            np.mean(read(test["image"] / 255.0) == test["label"]) > least
+        )  # floats as well as bytes
         assert np.mean(read(test["image"]) == np.roll(test["label"], 1)) < 0.3
     name, between = distance(Components(16), train)
     noise = np.random.default_rng(0).random((360, 8, 8, 1))
     blurred = (test["image"] / 255.0 + np.roll(test["image"] / 255.0, 1, 2)) / 2
-    assert between(train["image"]) < 1e-6 < between(test["image"]) < between(blurred) < between(noise)
+    assert (
+        between(train["image"]) < 1e-6 < between(test["image"]) < between(blurred) < between(noise)
+    )
     assert name == "fd_pca16"
 
 

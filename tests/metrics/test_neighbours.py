@@ -38,9 +38,13 @@ def test_each_measure_falls_for_the_failure_that_it_is_for(monkeypatch):
     measure = lambda x: np.array([*precision_recall(real, x), *density_coverage(real, x)])  # noqa: E731
     good, dropped = measure(draw(800, modes)), measure(draw(800, modes[:7]))
     noisy = measure(draw(800, modes) + 1.5 * rng.normal(size=(800, 6)))
-    print("\nprecision, recall, density, coverage", *(np.round(v, 3) for v in (good, dropped, noisy)))
+    print(
+        "\nprecision, recall, density, coverage", *(np.round(v, 3) for v in (good, dropped, noisy))
+    )
     assert (good > [0.85, 0.85, 0.9, 0.9]).all()
-    assert (np.abs(dropped - good)[[0, 2]] < 0.1).all() and (dropped[[1, 3]] < 0.75 * good[[1, 3]]).all()
+    assert (np.abs(dropped - good)[[0, 2]] < 0.1).all() and (
+        dropped[[1, 3]] < 0.75 * good[[1, 3]]
+    ).all()
     assert (noisy[[0, 2]] < 0.6 * good[[0, 2]]).all()
     few = real[::8]
     whole = (precision_recall(few, real), density_coverage(few, real))
@@ -67,11 +71,15 @@ def test_honest_samples_and_copies():
     copies = train[rng.permutation(2000)[:1000]]
     assert abs(closer(honest, train, held) - 0.5) < 0.05 and closer(copies, train, held) == 1.0
     assert closer(held, train, held) == 0.0 and closer(honest, held, held) == 0.5  # ties
-    assert closer(train, train, held[:500]) == pytest.approx(0.5 + 500 / 2000 / 2, abs=0.05)  # 1 of 4 originals drawn
+    assert closer(train, train, held[:500]) == pytest.approx(
+        0.5 + 500 / 2000 / 2, abs=0.05
+    )  # 1 of 4 originals drawn
     # Two points that are each other's nearest are not authentic. In a plane a share of pi / (pi + pi/3 + sqrt(3)/2) of
     # points are: the area of a disc over that of two discs through each other's centres.
     mutual = np.pi / (4 * np.pi / 3 + np.sqrt(3) / 2)
-    print(f"\nauthentic {authpct(honest, train):.1f} % of honest samples, known {100 * (1 - mutual):.1f}")
+    print(
+        f"\nauthentic {authpct(honest, train):.1f} % of honest samples, known {100 * (1 - mutual):.1f}"
+    )
     assert authpct(honest, train) == pytest.approx(100 * (1 - mutual), abs=4.0)
     assert authpct(copies, train) == 0.0 and authpct(train + 9.0, train) == 100.0
     assert authpct(np.concatenate([copies, copies + 9.0]), train) == 50.0
@@ -80,7 +88,10 @@ def test_honest_samples_and_copies():
 
 def test_copying_is_a_standard_normal_without_copies():
     rng = np.random.default_rng(0)
-    z = [copying(rng.normal(size=(40, 3)), rng.normal(size=(60, 3)), rng.normal(size=(50, 3))) for _ in range(800)]
+    z = [
+        copying(rng.normal(size=(40, 3)), rng.normal(size=(60, 3)), rng.normal(size=(50, 3)))
+        for _ in range(800)
+    ]
     assert abs(np.mean(z)) < 4 / np.sqrt(800) and np.std(z) == pytest.approx(1.0, abs=0.1)
 
 

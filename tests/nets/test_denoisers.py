@@ -17,7 +17,9 @@ KEY = jax.random.key(0)
 SHAPE = (8, 8, 1)
 NETS = {
     "dit": DiT(patch=4, width=16, depth=2, heads=2, frequency=4.0),
-    "learned": DiT(patch=4, width=16, depth=1, heads=2, positions=Learned(), qk_norm=False, frequency=4.0),
+    "learned": DiT(
+        patch=4, width=16, depth=1, heads=2, positions=Learned(), qk_norm=False, frequency=4.0
+    ),
     "unet": UNet(widths=(8, 16), blocks=1, patch=2, attention=(2,), heads=2, frequency=4.0),
     "mlp": TimeMLP(hidden=(16, 16), waves=2, frequency=4.0),
 }
@@ -51,7 +53,9 @@ def loss(net, params):
 def noisy(params):
     """Parameters after a disturbance: what starts at zero hides everything before it."""
     rng = np.random.default_rng(7)
-    return jax.tree.map(lambda p: (p + 0.2 * rng.normal(size=p.shape)).astype(np.float32), jax.device_get(params))
+    return jax.tree.map(
+        lambda p: (p + 0.2 * rng.normal(size=p.shape)).astype(np.float32), jax.device_get(params)
+    )
 
 
 @each
@@ -72,27 +76,44 @@ def test_after_a_disturbance_every_parameter_has_a_gradient(net):
 
 @images
 def test_the_output_may_have_other_channels_than_the_input(net):
-    y, params = jax.eval_shape(lambda x: net.init_with_output(KEY, x, time, label, (8, 8, 2)), jnp.zeros((3, 8, 8, 5)))
+    y, params = jax.eval_shape(
+        lambda x: net.init_with_output(KEY, x, time, label, (8, 8, 2)), jnp.zeros((3, 8, 8, 5))
+    )
     assert y.shape == (3, 8, 8, 2) and y.dtype == jnp.float32
     assert params["params"]["patches"]["kernel"].shape[-2] == 5 * net.patch**2
 
 
 def test_an_mlp_maps_any_shape_to_any_shape():
     net = TimeMLP((8,), waves=4)
-    y, params = jax.eval_shape(lambda x: net.init_with_output(KEY, x, time, None, (2, 3)), jnp.zeros((3, 5)))
+    y, params = jax.eval_shape(
+        lambda x: net.init_with_output(KEY, x, time, None, (2, 3)), jnp.zeros((3, 5))
+    )
     assert y.shape == (3, 2, 3) and y.dtype == jnp.float32
-    assert params["params"]["hidden_0"]["kernel"].shape == (5 * (1 + 2 * 4), 8)  # x and four frequencies
+    assert params["params"]["hidden_0"]["kernel"].shape == (
+        5 * (1 + 2 * 4),
+        8,
+    )  # x and four frequencies
 
 
 @each
 def test_each_clock_and_the_label_change_the_output_and_no_label_is_a_row_of_zeros(net):
     params = noisy(start(net))
     y = apply(net, params, x, time, label)
-    assert np.abs(y - apply(net, params, x, time, jnp.roll(label, 1, 0))).max(axis=(1, 2, 3)).min() > 1e-3
+    assert (
+        np.abs(y - apply(net, params, x, time, jnp.roll(label, 1, 0))).max(axis=(1, 2, 3)).min()
+        > 1e-3
+    )
     for clock in range(2):
-        assert np.abs(y - apply(net, params, x, time.at[:, clock].add(0.5), label)).max(axis=(1, 2, 3)).min() > 1e-3
+        assert (
+            np.abs(y - apply(net, params, x, time.at[:, clock].add(0.5), label))
+            .max(axis=(1, 2, 3))
+            .min()
+            > 1e-3
+        )
     none = apply(net, params, x, time, None)
-    np.testing.assert_allclose(apply(net, params, x, time, label.at[1].set(0.0))[1], none[1], atol=1e-5)
+    np.testing.assert_allclose(
+        apply(net, params, x, time, label.at[1].set(0.0))[1], none[1], atol=1e-5
+    )
     assert np.abs(none - y).max() > 1e-3
 
 
@@ -100,7 +121,9 @@ def test_each_clock_and_the_label_change_the_output_and_no_label_is_a_row_of_zer
 def test_examples_do_not_see_each_other(net):
     params = noisy(start(net))
     y = apply(net, params, x, time, label)
-    np.testing.assert_allclose(apply(net, params, x[::-1], time[::-1], label[::-1])[::-1], y, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        apply(net, params, x[::-1], time[::-1], label[::-1])[::-1], y, rtol=1e-4, atol=1e-5
+    )
 
 
 @each
@@ -112,8 +135,13 @@ def test_one_clock_may_come_without_an_axis(net):
 
 @each
 def test_forward_derivatives_are_finite_differences(net):
-    f = functools.partial(lambda params, x, time: apply(net, params, x, time, label), noisy(start(net)))
-    v, tau = jax.random.normal(jax.random.fold_in(KEY, 3), x.shape), jnp.array([1.0, -0.5]) * jnp.ones_like(time)
+    f = functools.partial(
+        lambda params, x, time: apply(net, params, x, time, label), noisy(start(net))
+    )
+    v, tau = (
+        jax.random.normal(jax.random.fold_in(KEY, 3), x.shape),
+        jnp.array([1.0, -0.5]) * jnp.ones_like(time),
+    )
     for dx, dt in ((v, 0 * tau), (0 * v, tau), (v, tau)):
         _, slope = jax.jit(lambda dx, dt: jax.jvp(f, (x, time), (dx, dt)))(dx, dt)
         h = 3e-3
@@ -136,7 +164,9 @@ def test_remat_recomputes_and_changes_nothing(net):
 @images
 def test_bfloat16_is_near_float32_and_keeps_float32_outside(net):
     half = dataclasses.replace(net, dtype="bfloat16")
-    assert {p.dtype for p in jax.tree.leaves(jax.eval_shape(lambda: start(half)))} == {jnp.dtype("float32")}
+    assert {p.dtype for p in jax.tree.leaves(jax.eval_shape(lambda: start(half)))} == {
+        jnp.dtype("float32")
+    }
     params = noisy(start(net))
     y, near = apply(net, params, x, time, label), apply(half, params, x, time, label)
     assert near.dtype == jnp.float32
@@ -147,12 +177,18 @@ def test_attention_is_the_equation():
     net = Attention(2, qk_norm=False)
     tokens = np.random.default_rng(0).normal(size=(2, 5, 8)).astype(np.float32)
     params = noisy(jax.jit(net.init)(KEY, tokens)["params"])
-    qkv = np.asarray(tokens @ params["qkv"]["kernel"] + params["qkv"]["bias"]).reshape(2, 5, 3, 2, 4)
+    qkv = np.asarray(tokens @ params["qkv"]["kernel"] + params["qkv"]["bias"]).reshape(
+        2, 5, 3, 2, 4
+    )
     q, k, v = np.moveaxis(qkv, 2, 0)
     weights = np.exp(np.einsum("bnhd,bmhd->bhnm", q, k) / np.sqrt(4))
-    mixed = np.einsum("bhnm,bmhd->bnhd", weights / weights.sum(-1, keepdims=True), v).reshape(2, 5, 8)
+    mixed = np.einsum("bhnm,bmhd->bnhd", weights / weights.sum(-1, keepdims=True), v).reshape(
+        2, 5, 8
+    )
     expected = mixed @ params["out"]["kernel"] + params["out"]["bias"]
-    np.testing.assert_allclose(jax.jit(net.apply)({"params": params}, tokens), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        jax.jit(net.apply)({"params": params}, tokens), expected, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_with_qk_norm_attention_does_not_feel_the_size_of_queries_and_keys():
@@ -161,7 +197,9 @@ def test_with_qk_norm_attention_does_not_feel_the_size_of_queries_and_keys():
         net = Attention(2, qk_norm=qk_norm)
         params = jax.jit(net.init)(KEY, tokens)["params"]
         y = jax.jit(net.apply)({"params": params}, tokens)
-        params["qkv"]["kernel"] = params["qkv"]["kernel"] * np.where(np.arange(24) < 16, 10.0, 1.0).astype(np.float32)
+        params["qkv"]["kernel"] = params["qkv"]["kernel"] * np.where(
+            np.arange(24) < 16, 10.0, 1.0
+        ).astype(np.float32)
         assert np.allclose(jax.jit(net.apply)({"params": params}, tokens), y, atol=1e-3) == qk_norm
 
 
@@ -213,10 +251,16 @@ def test_a_unet_attends_where_it_is_told_and_joins_its_skips():
 
 def test_a_unet_sees_fine_detail_through_its_skips_and_the_whole_image_through_its_depth():
     net, params = NETS["unet"], noisy(start(NETS["unet"]))
-    change = apply(net, params, x.at[:, 0, 0].add(1.0), time, label) - apply(net, params, x, time, label)
+    change = apply(net, params, x.at[:, 0, 0].add(1.0), time, label) - apply(
+        net, params, x, time, label
+    )
     assert np.abs(change[:, -1, -1]).min() > 1e-4
-    params["up_1"] = jax.tree.map(jnp.zeros_like, params["up_1"])  # cuts the path through the lower level
-    change = apply(net, params, x.at[:, 0, 0].add(1.0), time, label) - apply(net, params, x, time, label)
+    params["up_1"] = jax.tree.map(
+        jnp.zeros_like, params["up_1"]
+    )  # cuts the path through the lower level
+    change = apply(net, params, x.at[:, 0, 0].add(1.0), time, label) - apply(
+        net, params, x, time, label
+    )
     assert np.abs(change[:, 0, 0]).min() > 1e-4
 
 
@@ -224,9 +268,13 @@ def test_time_features_are_sines_of_geometric_frequencies():
     t = jnp.array([0.0, 0.3, -1.7])
     features = np.asarray(time_features(t, 6, 100.0))
     angles = np.asarray(t)[:, None] * np.array([1.0, 10.0, 100.0])
-    np.testing.assert_allclose(features, np.concatenate([np.cos(angles), np.sin(angles)], 1), atol=1e-4)
+    np.testing.assert_allclose(
+        features, np.concatenate([np.cos(angles), np.sin(angles)], 1), atol=1e-4
+    )
     both = np.asarray(time_features(jnp.stack([t, 2 * t], 1), 6, 100.0))
-    np.testing.assert_allclose(both, np.concatenate([features, time_features(2 * t, 6, 100.0)], 1), atol=1e-6)
+    np.testing.assert_allclose(
+        both, np.concatenate([features, time_features(2 * t, 6, 100.0)], 1), atol=1e-6
+    )
 
 
 def test_nets_are_config_values():
@@ -237,14 +285,34 @@ def test_nets_are_config_values():
 
 
 BAD = {
-    "patch": (DiT(patch=5), (28, 28, 1), r"image 28x28 does not divide into patches of 5: .*--algorithm.net.patch=4"),
-    "heads": (DiT(width=16, heads=3), SHAPE, "DiT: 16 channels do not divide into 3 heads: .*net.heads=2"),
-    "rope": (DiT(width=12, heads=2), SHAPE, "heads of 6 channels cannot turn .*divisible by 4, .*Learned"),
+    "patch": (
+        DiT(patch=5),
+        (28, 28, 1),
+        r"image 28x28 does not divide into patches of 5: .*--algorithm.net.patch=4",
+    ),
+    "heads": (
+        DiT(width=16, heads=3),
+        SHAPE,
+        "DiT: 16 channels do not divide into 3 heads: .*net.heads=2",
+    ),
+    "rope": (
+        DiT(width=12, heads=2),
+        SHAPE,
+        "heads of 6 channels cannot turn .*divisible by 4, .*Learned",
+    ),
     "depth": (DiT(depth=0), SHAPE, "DiT: depth=0 must be at least 1"),
     "dit dtype": (DiT(dtype="float8"), SHAPE, "DiT: dtype='float8' .*float32, bfloat16 or float16"),
     "dit plane": (DiT(), (2,), r"DiT maps images \[H, W, C\] .*got \(2,\) -> \(2,\): use TimeMLP"),
-    "unit": (UNet((8, 8, 8)), (28, 28, 1), r"UNet: image 28x28 does not divide by 8 = patch 2 x 2\^2 for 3 widths"),
-    "unet heads": (UNet((8, 10), attention=(2,)), SHAPE, "UNet: 10 channels do not divide into 4 heads: .*heads=5"),
+    "unit": (
+        UNet((8, 8, 8)),
+        (28, 28, 1),
+        r"UNet: image 28x28 does not divide by 8 = patch 2 x 2\^2 for 3 widths",
+    ),
+    "unet heads": (
+        UNet((8, 10), attention=(2,)),
+        SHAPE,
+        "UNet: 10 channels do not divide into 4 heads: .*heads=5",
+    ),
     "no widths": (UNet(()), SHAPE, "UNet: widths=0 must be at least 1"),
     "blocks": (UNet(blocks=0), SHAPE, "UNet: blocks=0 must be at least 1"),
     "unet attention": (UNet((8, 8)), (32, 32, 1), r"UNet: no map is 7 high, they are \[16, 8\]"),

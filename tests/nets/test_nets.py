@@ -48,7 +48,9 @@ def test_hidden_layers_apply_the_activation():
 def test_with_a_skip_the_net_starts_linear():
     net, x = MLP((7,), Relu(), skip=True), jax.random.normal(KEY, (3, 4))
     params = net.init(KEY, x, None, (2,))
-    np.testing.assert_allclose(net.apply(params, x, None, (2,)), x @ params["params"]["linear"]["kernel"], rtol=1e-5)
+    np.testing.assert_allclose(
+        net.apply(params, x, None, (2,)), x @ params["params"]["linear"]["kernel"], rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (16, 24, 3)])
@@ -59,7 +61,9 @@ def test_convolutional_nets_keep_the_shapes_they_are_asked_for(shape):
     assert z.shape == (2, 6)
     y, _ = jax.eval_shape(lambda z: ConvDecoder((4, 8)).init_with_output(KEY, z, label, shape), z)
     assert y.shape == (2, *shape)
-    assert params["params"]["Conv_0"]["kernel"].shape[2] == 4 * shape[2] + 2  # pixels of a patch and the label's maps
+    assert (
+        params["params"]["Conv_0"]["kernel"].shape[2] == 4 * shape[2] + 2
+    )  # pixels of a patch and the label's maps
 
 
 def test_a_convolution_moves_with_its_input():
@@ -67,7 +71,9 @@ def test_a_convolution_moves_with_its_input():
     x = jnp.zeros((1, 12, 12, 1)).at[0, 4, 4].set(1.0)
     params = net.init(KEY, x, None, (1,))
     maps = [
-        net.apply(params, v, None, (1,), capture_intermediates=True)[1]["intermediates"]["Conv_0"]["__call__"][0]
+        net.apply(params, v, None, (1,), capture_intermediates=True)[1]["intermediates"]["Conv_0"][
+            "__call__"
+        ][0]
         for v in (x, jnp.roll(x, 2, 1))
     ]
     np.testing.assert_allclose(jnp.roll(maps[0], 1, 1), maps[1], atol=1e-6)

@@ -12,7 +12,9 @@ KEY = jax.random.key(0)
 
 
 @pytest.mark.parametrize("levels", [2, 16, 256])
-@pytest.mark.parametrize("mu, log_s", [(0.0, 0.0), (3.0, -4.0), (-9.0, 1.0), (0.3, 9.0), (9.0, -9.0)])
+@pytest.mark.parametrize(
+    "mu, log_s", [(0.0, 0.0), (3.0, -4.0), (-9.0, 1.0), (0.3, 9.0), (9.0, -9.0)]
+)
 def test_discretised_logistic_sums_to_one(levels, mu, log_s):
     x = jnp.arange(levels)[:, None] / (levels - 1)
     out = jnp.broadcast_to(jnp.array([mu, log_s]), (levels, 2))
@@ -29,14 +31,18 @@ def test_discretised_logistic_is_the_difference_of_two_cdfs():
         low = -np.inf if level == 0 else (level - 0.5) / 255
         high = np.inf if level == 255 else (level + 0.5) / 255
         expected = np.log(law.cdf(high) - law.cdf(low))
-        np.testing.assert_allclose(likelihood.log_prob(out, jnp.array([[level / 255]])), expected, rtol=1e-4)
+        np.testing.assert_allclose(
+            likelihood.log_prob(out, jnp.array([[level / 255]])), expected, rtol=1e-4
+        )
 
 
 def test_discretised_images_have_as_many_levels_as_the_likelihood():
     x = jnp.linspace(0, 1, 256)[None]
     seen = DiscretisedLogistic(4).observe(KEY, x, jnp.zeros(1, jnp.uint32))
     np.testing.assert_allclose(np.unique(seen), [0, 1 / 3, 2 / 3, 1], rtol=1e-6)
-    np.testing.assert_allclose(DiscretisedLogistic().observe(KEY, x, jnp.zeros(1, jnp.uint32)), x, atol=1e-6)
+    np.testing.assert_allclose(
+        DiscretisedLogistic().observe(KEY, x, jnp.zeros(1, jnp.uint32)), x, atol=1e-6
+    )
 
 
 def test_discretised_logistic_samples_follow_its_probabilities():
@@ -82,6 +88,8 @@ def test_gaussian_is_the_normal_density():
     learned = jnp.concatenate([out, jnp.array([[-1.0, 0.2]])], -1)
     expected = stats.norm(np.asarray(out), np.exp([[-1.0, 0.2]])).logpdf(np.asarray(x)).sum()
     np.testing.assert_allclose(Gaussian(None).log_prob(learned, x), expected, rtol=1e-5)
-    draws = Gaussian(None).sample(KEY, jnp.tile(learned, (20_000, 1)), jnp.arange(20_000, dtype=jnp.uint32))
+    draws = Gaussian(None).sample(
+        KEY, jnp.tile(learned, (20_000, 1)), jnp.arange(20_000, dtype=jnp.uint32)
+    )
     np.testing.assert_allclose(draws.mean(0), out[0], atol=0.05)
     np.testing.assert_allclose(draws.std(0), np.exp([-1.0, 0.2]), rtol=0.03)

@@ -11,9 +11,9 @@ from scipy import stats
 
 from genjax.core import Spec, guarded
 from genjax.errors import UserError
+from genjax.machine.parallel import Jit
 from genjax.nets import MLP
-from genjax.optim import Adam, Cosine
-from genjax.parallel import Jit
+from genjax.optim import Adam, CosineDecay
 from genjax.vae import vae
 from genjax.vae.bounds import importance, importance_in_chunks, kl_normal, log_normal
 from genjax.vae.likelihoods import Bernoulli, Gaussian
@@ -36,7 +36,10 @@ def exact_params() -> dict:
     m_inverse = np.linalg.inv(w.T @ w + S**2 * np.eye(L))
     to_mu = (m_inverse @ w.T).T  # [D, L]
     log_var = np.log(S**2 * np.diag(m_inverse))
-    enc = {"kernel": np.concatenate([to_mu, np.zeros((D, L))], 1), "bias": np.concatenate([-b @ to_mu, log_var])}
+    enc = {
+        "kernel": np.concatenate([to_mu, np.zeros((D, L))], 1),
+        "bias": np.concatenate([-b @ to_mu, log_var]),
+    }
     f32 = functools.partial(jax.tree.map, lambda x: jnp.asarray(x, jnp.float32))
     return f32({"enc": {"Dense_0": enc}, "dec": {"Dense_0": {"kernel": w.T, "bias": b}}})
 
@@ -46,7 +49,10 @@ def data(n: int, seed: int) -> tuple[dict, np.ndarray]:
     w, b = linear_model()
     law = stats.multivariate_normal(b, w @ w.T + S**2 * np.eye(D))
     x = law.rvs(n, random_state=seed)
-    return {"image": jnp.asarray(x, jnp.float32), "index": jnp.arange(n, dtype=jnp.uint32)}, law.logpdf(x)
+    return {
+        "image": jnp.asarray(x, jnp.float32),
+        "index": jnp.arange(n, dtype=jnp.uint32),
+    }, law.logpdf(x)
 
 
 @pytest.mark.parametrize("k", [1, 4])
@@ -60,20 +66,25 @@ def test_with_the_true_posterior_the_elbo_is_log_p_on_average():
     batch, log_p = data(4000, 0)
     parts = vae.elbo(exact_params(), jax.random.key(0), batch, CFG, SPEC)
     gap = np.asarray(parts["elbo"]) - log_p
-    assert abs(gap.mean()) < 4 * gap.std() / np.sqrt(4000)  # exact KL + sampled distortion: unbiased, not exact
+    assert abs(gap.mean()) < 4 * gap.std() / np.sqrt(
+        4000
+    )  # exact KL + sampled distortion: unbiased, not exact
 
 
 def test_the_bound_rises_with_k_and_stays_below_log_p():
     batch, log_p = data(2000, 0)
     params = exact_params()
     params["enc"]["Dense_0"]["bias"] += jnp.array([0.5, -0.5, 1.0, 0.5])  # a wrong posterior
-    means = [vae.log_likelihood(params, jax.random.key(0), batch, CFG, SPEC, k, 1).mean() for k in (1, 5, 50)]
+    means = [
+        vae.log_likelihood(params, jax.random.key(0), batch, CFG, SPEC, k, 1).mean()
+        for k in (1, 5, 50)
+    ]
     assert means[0] + 0.05 < means[1] and means[1] + 0.01 < means[2] < log_p.mean() + 0.01
     assert abs(means[2] - log_p.mean()) < 0.1
 
 
 def test_training_a_linear_vae_reaches_log_p():
-    cfg = dataclasses.replace(CFG, optimiser=Adam(3e-2, decay=Cosine()))
+    cfg = dataclasses.replace(CFG, optimiser=Adam(3e-2, decay=CosineDecay()))
     algorithm, (test, log_p) = cfg(SPEC), data(4000, 1)
     train, _ = data(8000, 2)
     state = Jit().init(algorithm.init, jax.random.key(0), train)
@@ -90,13 +101,17 @@ def test_training_a_linear_vae_reaches_log_p():
 def test_chunks_give_the_whole_estimate_in_less_memory():
     log_w = 30 * jax.random.normal(jax.random.key(0), (60, 7))
     whole = importance(log_w)
-    np.testing.assert_allclose(importance_in_chunks(lambda i: log_w.reshape(6, 10, 7)[i], 60, 10), whole, rtol=1e-6)
+    np.testing.assert_allclose(
+        importance_in_chunks(lambda i: log_w.reshape(6, 10, 7)[i], 60, 10), whole, rtol=1e-6
+    )
     with pytest.raises(ValueError, match="60 samples do not divide into chunks of 7"):
         importance_in_chunks(lambda i: log_w, 60, 7)
 
     def peak(chunk):
         batch, _ = data(50, 0)
-        estimate = jax.jit(lambda p, b: vae.log_likelihood(p, jax.random.key(0), b, CFG, SPEC, 2000, chunk))
+        estimate = jax.jit(
+            lambda p, b: vae.log_likelihood(p, jax.random.key(0), b, CFG, SPEC, 2000, chunk)
+        )
         return estimate.lower(exact_params(), batch).compile().memory_analysis().temp_size_in_bytes
 
     assert peak(20) < 0.1 * peak(2000)
@@ -115,7 +130,9 @@ def test_kl_and_log_normal_against_scipy():
 
 def losses(cfg, step=0, params=None):
     batch, _ = data(20, 0)
-    return vae.loss(params or exact_params(), jax.random.key(0), batch, jnp.asarray(step), cfg, SPEC)
+    return vae.loss(
+        params or exact_params(), jax.random.key(0), batch, jnp.asarray(step), cfg, SPEC
+    )
 
 
 def test_beta_warm_up_and_free_bits_enter_the_loss_as_stated():
@@ -125,7 +142,9 @@ def test_beta_warm_up_and_free_bits_enter_the_loss_as_stated():
     np.testing.assert_allclose(heavy["loss"], plain["distortion"] + 4 * plain["rate"], rtol=1e-6)
     for step, weight in ((0, 0.0), (5, 0.5), (10, 1.0), (99, 1.0)):
         warm = losses(dataclasses.replace(CFG, warmup=10), step)
-        np.testing.assert_allclose(warm["loss"], plain["distortion"] + weight * plain["rate"], rtol=1e-5)
+        np.testing.assert_allclose(
+            warm["loss"], plain["distortion"] + weight * plain["rate"], rtol=1e-5
+        )
     collapsed = exact_params()
     collapsed["enc"] = jax.tree.map(jnp.zeros_like, collapsed["enc"])  # q = prior: no KL at all
     floor = losses(dataclasses.replace(CFG, free_bits=0.7), params=collapsed)
@@ -136,13 +155,23 @@ def test_beta_warm_up_and_free_bits_enter_the_loss_as_stated():
 def test_the_importance_weighted_loss_is_below_the_elbo_loss_on_average():
     params = exact_params()
     params["enc"]["Dense_0"]["bias"] += 0.7
-    one, many = losses(CFG, params=params), losses(dataclasses.replace(CFG, samples=20), params=params)
+    one, many = (
+        losses(CFG, params=params),
+        losses(dataclasses.replace(CFG, samples=20), params=params),
+    )
     assert many["loss"].mean() < one["loss"].mean() - 0.1
 
 
 def test_a_conditional_model_uses_the_label_and_needs_labels():
-    cfg, spec = dataclasses.replace(CFG, conditional=True, likelihood=Bernoulli(dynamic=False)), Spec((4, 4, 1), 3, 10)
-    batch = {"image": np.zeros((2, 4, 4, 1), np.uint8), "label": np.array([0, 2]), "index": np.array([5, 5], np.uint32)}
+    cfg, spec = (
+        dataclasses.replace(CFG, conditional=True, likelihood=Bernoulli(dynamic=False)),
+        Spec((4, 4, 1), 3, 10),
+    )
+    batch = {
+        "image": np.zeros((2, 4, 4, 1), np.uint8),
+        "label": np.array([0, 2]),
+        "index": np.array([5, 5], np.uint32),
+    }
     state = cfg(spec).init(jax.random.key(0), batch)
     a, b = cfg(spec).sample(jax.random.key(0), state, batch)  # the same z: only the label differs
     assert np.abs(a - b).max() > 1e-3
@@ -156,7 +185,9 @@ def test_the_elbo_and_the_likelihood_see_the_same_binary_image():
     params = cfg(spec).init(jax.random.key(0), batch).params
     params["dec"] = jax.tree.map(lambda x: 0 * x, params["dec"])
     params["dec"]["Dense_0"]["bias"] = jnp.linspace(-3, 3, 16)  # p(x | z) does not depend on z ...
-    params["enc"] = jax.tree.map(lambda x: 0 * x, params["enc"])  # ... and q = prior, so both bounds are log p(x)
+    params["enc"] = jax.tree.map(
+        lambda x: 0 * x, params["enc"]
+    )  # ... and q = prior, so both bounds are log p(x)
     parts = vae.elbo(params, jax.random.key(4), batch, cfg, spec)
     estimate = vae.log_likelihood(params, jax.random.key(4), batch, cfg, spec, 10, 5)
     np.testing.assert_allclose(parts["elbo"], estimate, rtol=1e-5)

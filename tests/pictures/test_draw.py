@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genjax.data.images import grid, save_png, scatter, to_float, to_uint8
 from genjax.errors import UserError
+from genjax.pictures.draw import grid, save_png, scatter, to_float, to_uint8
 
 BYTES = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
 

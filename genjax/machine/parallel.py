@@ -46,11 +46,15 @@ def chunked(step: Callable) -> Callable:
 
 def _place(sharding: NamedSharding, tree: Any) -> Any:
     """Global arrays out of each process's own part (the whole, when there is one process)."""
-    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
+    )
 
 
 def _structs(tree: Any, shardings: Any) -> Any:
-    return jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), tree, shardings)
+    return jax.tree.map(
+        lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), tree, shardings
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +67,10 @@ class Jit:
     def like(self, init: Callable, *args: Any) -> Any:
         """Shapes, types and placement of the state that `init(*args)` would build: what a restore needs."""
         shapes = jax.eval_shape(init, *args)
-        return _structs(shapes, jax.tree.map(lambda _: jax.sharding.SingleDeviceSharding(jax.devices()[0]), shapes))
+        return _structs(
+            shapes,
+            jax.tree.map(lambda _: jax.sharding.SingleDeviceSharding(jax.devices()[0]), shapes),
+        )
 
     def init(self, init: Callable, *args: Any) -> Any:
         return jax.jit(init)(*args)
@@ -115,7 +122,9 @@ class Pmap:
         if jax.process_count() == 1:
             return tree
         whole, make = NamedSharding(self._mesh(), P()), jax.make_array_from_single_device_arrays
-        return jax.tree.map(lambda x: make(x.shape, whole, [shard.data for shard in x.addressable_shards]), tree)
+        return jax.tree.map(
+            lambda x: make(x.shape, whole, [shard.data for shard in x.addressable_shards]), tree
+        )
 
     def apply(self, fn: Callable) -> Callable:
         return jax.jit(fn, out_shardings=NamedSharding(self._mesh(), P()))
@@ -159,7 +168,9 @@ class Mesh:
     def like(self, init: Callable, *args: Any) -> Any:
         """As `Jit.like`, sharded over the axis fsdp."""
         mesh, shapes = self._mesh(), jax.eval_shape(init, *args)
-        return _structs(shapes, jax.tree.map(lambda leaf: NamedSharding(mesh, self._spec(leaf)), shapes))
+        return _structs(
+            shapes, jax.tree.map(lambda leaf: NamedSharding(mesh, self._spec(leaf)), shapes)
+        )
 
     def init(self, init: Callable, *args: Any) -> Any:
         shardings = jax.tree.map(lambda leaf: leaf.sharding, self.like(init, *args))
@@ -170,7 +181,9 @@ class Mesh:
         state, replicated = jax.tree.map(lambda leaf: leaf.sharding, like), NamedSharding(mesh, P())
         batches = NamedSharding(mesh, P(None, ("data", "fsdp")))
         placed = (replicated, state, replicated, batches)
-        return jax.jit(chunked(step), donate_argnums=1, in_shardings=placed, out_shardings=(state, replicated))
+        return jax.jit(
+            chunked(step), donate_argnums=1, in_shardings=placed, out_shardings=(state, replicated)
+        )
 
     def apply(self, fn: Callable) -> Callable:
         return jax.jit(fn, out_shardings=NamedSharding(self._mesh(), P()))
@@ -188,7 +201,9 @@ Layout = Jit | Pmap | Mesh
 def check_batch(layout: Layout, batch: int, parts: int = 1) -> None:
     """Raises UserError unless the batch divides among the layout's devices, and on each into `parts`."""
     if jax.process_count() > 1 and isinstance(layout, Jit):
-        raise UserError("--layout=Jit() is of one device, and several processes have more: use --layout='Mesh()'.")
+        raise UserError(
+            "--layout=Jit() is of one device, and several processes have more: use --layout='Mesh()'."
+        )
     ways = layout.ways()
     if batch < 1 or batch % ways:
         raise UserError(

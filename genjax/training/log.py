@@ -22,8 +22,8 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from genjax import hosts
 from genjax.errors import UserError
+from genjax.machine import hosts
 
 
 class Log:
@@ -46,12 +46,21 @@ class Log:
         now). Raises UserError if the directory cannot be written.
         """
         self.directory = Path(directory)
-        self.total_steps, self.batch, self.stream = total_steps, batch, sys.stderr if stream is None else stream
+        self.total_steps, self.batch, self.stream = (
+            total_steps,
+            batch,
+            sys.stderr if stream is None else stream,
+        )
         self._writes = jax.process_index() == 0
         self._bar = None
         self._start = time.perf_counter() if begun is None else begun
-        self._mark = (first_step, time.perf_counter())  # where the speed of the next interval is measured from
-        self._apart = self._productive = 0.0  # seconds since the mark that were no steps; seconds of steps in all
+        self._mark = (
+            first_step,
+            time.perf_counter(),
+        )  # where the speed of the next interval is measured from
+        self._apart = self._productive = (
+            0.0  # seconds since the mark that were no steps; seconds of steps in all
+        )
         self._stepped = False
         if not self._writes:
             return
@@ -60,7 +69,9 @@ class Log:
             _forget_after(self.directory / name, first_step)
         if self.stream.isatty():
             size = {"dynamic_ncols": True} if _has_size(self.stream) else {"ncols": 80, "nrows": 24}
-            self._bar = tqdm(total=total_steps, initial=first_step, file=self.stream, unit="step", **size)
+            self._bar = tqdm(
+                total=total_steps, initial=first_step, file=self.stream, unit="step", **size
+            )
 
     def advance(self, step: int) -> None:
         """Moves the bar to `step`: optional, cheap; the first call keeps compiling out of the measured speed."""
@@ -89,7 +100,10 @@ class Log:
         if not self._writes:
             return
         values = {name: float(np.asarray(value)) for name, value in values.items()}
-        self._append("metrics.jsonl", {"step": int(step)} | {f"{kind}/{name}": value for name, value in values.items()})
+        self._append(
+            "metrics.jsonl",
+            {"step": int(step)} | {f"{kind}/{name}": value for name, value in values.items()},
+        )
         shown = " ".join(f"{name} {_short(value)}" for name, value in values.items())
         if kind == "train":
             self._progress(int(step), values, shown)
@@ -103,16 +117,23 @@ class Log:
         if step > since:
             seconds = max(now - then - self._apart, 1e-9)
             self._productive += seconds
-            speed, goodput = (step - since) / seconds, self._productive / max(now - self._start, 1e-9)
+            speed, goodput = (
+                (step - since) / seconds,
+                self._productive / max(now - self._start, 1e-9),
+            )
             extra = f"{_si(speed * self.batch)} examples/s"
             line += f" | {_si(speed)} steps/s {extra} | {_duration((self.total_steps - step) / speed)} left"
             known = {"step": step, "steps/s": speed, "examples/s": speed * self.batch}
-            self._append("speed.jsonl", {**known, "seconds": round(now - self._start, 3), "goodput": goodput})
+            self._append(
+                "speed.jsonl", {**known, "seconds": round(now - self._start, 3), "goodput": goodput}
+            )
         self._stepped, self._mark, self._apart = True, (step, now), 0.0
         if self._bar is None:
             self.note(line)
         else:
-            first = [f"{name} {_short(value)}" for name, value in values.items()][:1]  # the loss: a bar is one line
+            first = [f"{name} {_short(value)}" for name, value in values.items()][
+                :1
+            ]  # the loss: a bar is one line
             self._bar.set_postfix_str(", ".join(first + [extra] * bool(extra)), refresh=False)
             self._bar.update(step - self._bar.n)
             self._bar.refresh()
@@ -128,7 +149,7 @@ class Log:
 
     def picture(self, name: str, image: np.ndarray) -> Path:
         """Writes `image`, uint8 [H, W, C], to samples/<name>.png and returns that path."""
-        from genjax.data.images import save_png
+        from genjax.pictures.draw import save_png
 
         path = self.directory / "samples" / f"{name}.png"
         if self._writes:
@@ -150,14 +171,19 @@ class Log:
         except ValueError:
             raise UserError(f"{path} is not valid JSON: mend it or remove it") from None
         if values is not None:
-            results[name] = results.get(name, {}) | {key: _json(value) for key, value in values.items()}
+            results[name] = results.get(name, {}) | {
+                key: _json(value) for key, value in values.items()
+            }
             _replace(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
         return results.get(name)
 
     def about(self, values: Mapping[str, Any]) -> None:
         """Writes run.json: where the run comes from and what it ran on."""
         if self._writes:
-            _replace(self.directory / "run.json", json.dumps(_json(values), indent=2, allow_nan=False) + "\n")
+            _replace(
+                self.directory / "run.json",
+                json.dumps(_json(values), indent=2, allow_nan=False) + "\n",
+            )
 
     def close(self) -> None:
         """Ends the bar; every line is on disk already."""
@@ -168,7 +194,9 @@ class Log:
         path = self.directory / name
         text = json.dumps({key: _json(value) for key, value in line.items()}, allow_nan=False)
         try:
-            with path.open("a") as file:  # opened anew each time: the line is with the system before any checkpoint is
+            with (
+                path.open("a") as file
+            ):  # opened anew each time: the line is with the system before any checkpoint is
                 file.write(text + "\n")
         except OSError as error:
             raise _unwritable(path, error) from error
@@ -179,7 +207,9 @@ def trained_for(directory: Path) -> float:
     path = directory / "speed.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     starts = [0, *(line["step"] for line in lines)]
-    return sum((line["step"] - first) / line["steps/s"] for first, line in zip(starts, lines, strict=False))
+    return sum(
+        (line["step"] - first) / line["steps/s"] for first, line in zip(starts, lines, strict=False)
+    )
 
 
 def make_directory(path: str | Path) -> Path:
@@ -220,7 +250,9 @@ def _forget_after(path: Path, step: int) -> None:
 
 def _step_of(line: str) -> float:
     try:
-        return json.loads(line)["step"] if line.endswith("\n") else math.inf  # no newline: torn by a kill
+        return (
+            json.loads(line)["step"] if line.endswith("\n") else math.inf
+        )  # no newline: torn by a kill
     except (ValueError, KeyError, TypeError):
         return math.inf
 

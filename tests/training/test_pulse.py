@@ -6,12 +6,12 @@ import subprocess
 import sys
 import time
 
-from genjax.pulse import Pulse
+from genjax.training.pulse import Pulse
 
 HANG = """
 import sys, time
 from pathlib import Path
-from genjax.pulse import Pulse
+from genjax.training.pulse import Pulse
 
 def stuck_in_a_collective():
     time.sleep(60)
@@ -27,7 +27,9 @@ with Pulse(Path(sys.argv[1]), minutes=2 / 60, every=0.1) as pulse:
 
 def test_a_run_that_hangs_ends_with_the_stacks_of_its_threads(tmp_path):
     begun = time.monotonic()
-    ended = subprocess.run([sys.executable, "-c", HANG, tmp_path], capture_output=True, text=True, timeout=50)
+    ended = subprocess.run(
+        [sys.executable, "-c", HANG, tmp_path], capture_output=True, text=True, timeout=50
+    )
     assert ended.returncode == 1 and ended.stdout == "alive\n" and time.monotonic() - begun < 40
     assert re.search(r"watchdog: no step for \d+\.\d minutes after step 7", ended.stderr)
     assert "stuck_in_a_collective" in ended.stderr and "_watch" in ended.stderr

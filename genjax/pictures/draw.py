@@ -41,7 +41,9 @@ def to_uint8(x: Any) -> np.ndarray:
     return np.rint(np.clip(np.nan_to_num(x.astype(np.float32)), 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def grid(images: Any, columns: int | None = None, pad: int = 1, zoom: int | None = None) -> np.ndarray:
+def grid(
+    images: Any, columns: int | None = None, pad: int = 1, zoom: int | None = None
+) -> np.ndarray:
     """Images [B, H, W, C], float in [0, 1] or uint8 -> one uint8 picture [H', W', C], row by row, near square.
 
     `pad` black pixels lie between the tiles; the last row is filled up with black. A pixel becomes zoom x zoom ones;
@@ -60,7 +62,9 @@ def grid(images: Any, columns: int | None = None, pad: int = 1, zoom: int | None
     return canvas[: canvas.shape[0] - pad, : canvas.shape[1] - pad]
 
 
-def scatter(points: Any, limit: float | None = None, colours: Any = None, side: int = 320) -> np.ndarray:
+def scatter(
+    points: Any, limit: float | None = None, colours: Any = None, side: int = 320
+) -> np.ndarray:
     """Points of the plane [B, 2] -> a uint8 picture [side, side, 3].
 
     The axes run over [-limit, limit]², by default as far as the points; `colours` [B] are labels or numbers.
@@ -72,9 +76,13 @@ def scatter(points: Any, limit: float | None = None, colours: Any = None, side: 
     limit = limit or 1.05 * max(float(np.abs(points).max(initial=0.0)), 1e-3)
     figure = Figure(figsize=(side / 100, side / 100), dpi=100)  # no pyplot: it keeps global state
     canvas = FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.1, 0.1, 0.87, 0.87), xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    axes = figure.add_axes(
+        (0.1, 0.1, 0.87, 0.87), xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal"
+    )
     axes.tick_params(labelsize=6)
-    axes.scatter(*points.T, s=2.0, c=colours, cmap=None if colours is None else "tab10", linewidths=0)
+    axes.scatter(
+        *points.T, s=2.0, c=colours, cmap=None if colours is None else "tab10", linewidths=0
+    )
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
@@ -93,5 +101,7 @@ def save_png(path: str | Path, picture: np.ndarray) -> Path:
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink()
-        raise UserError(f"cannot write the picture {path} ({error.strerror}): free or choose another place.") from error
+        raise UserError(
+            f"cannot write the picture {path} ({error.strerror}): free or choose another place."
+        ) from error
     return path

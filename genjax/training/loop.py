@@ -19,20 +19,30 @@ from typing import Any
 import jax
 import numpy as np
 
-from genjax import hosts, platform, report
-from genjax.checkpoint import Checkpoints
-from genjax.config import digest, field, to_json
+from genjax import report
+from genjax.config import digest, field, identity, to_json
 from genjax.core import Algorithm, Spec, guarded
-from genjax.data import Digits, FashionMNIST, Folder, Photographs, Stock, Toy, fingerprint, train_batches
+from genjax.data import (
+    Digits,
+    FashionMNIST,
+    Folder,
+    Photographs,
+    Stock,
+    Toy,
+    fingerprint,
+    train_batches,
+)
 from genjax.data.batches import steps_per_epoch
 from genjax.errors import Preempted, UserError, at_least
-from genjax.hosts import Hosts
-from genjax.log import Log, make_directory
-from genjax.parallel import Jit, Layout, check_batch
-from genjax.preempt import alone, stop_requests
-from genjax.pulse import Pulse
-from genjax.run import IN_FLIGHT, Run
-from genjax.watch import Watch, told
+from genjax.machine import hosts, platform
+from genjax.machine.hosts import Hosts
+from genjax.machine.parallel import Jit, Layout, check_batch
+from genjax.training.checkpoint import Checkpoints
+from genjax.training.log import Log, make_directory
+from genjax.training.preempt import alone, stop_requests
+from genjax.training.pulse import Pulse
+from genjax.training.run import IN_FLIGHT, Run
+from genjax.training.watch import Watch, told
 
 MOST_SKIPS = 20  # steps in a row that may be skipped because something was not finite
 
@@ -64,11 +74,15 @@ class Experiment:
     samples: int = field(64, "samples in a grid", execution=True)
     watch: Watch = field(Watch(), "metrics of samples, in training and at its end", execution=True)
     published: tuple[Published, ...] = field((), "numbers to compare with", execution=True)
-    finish: Callable[[Any], None] | None = field(None, "what is measured and drawn after training", execution=True)
+    finish: Callable[[Any], None] | None = field(
+        None, "what is measured and drawn after training", execution=True
+    )
     layout: Layout = field(Jit(), "how a step is laid over devices", execution=True)
     hosts: Hosts = field(Hosts(), "the processes that work together", execution=True)
     microbatches: int = field(
-        1, "parts of a batch that go through a step one after the other: memory of one part", execution=True
+        1,
+        "parts of a batch that go through a step one after the other: memory of one part",
+        execution=True,
     )
     chunk: int = field(1, "most steps in one dispatch; on CPU 1 with convolutions", execution=True)
     resident: bool = field(False, "keep the training set on the device", execution=True)
@@ -76,7 +90,9 @@ class Experiment:
     save_every: int = field(1000, "steps between checkpoints", execution=True)
     keep: int = field(2, "checkpoints kept", execution=True)
     watchdog: float = field(
-        30.0, "time without a step after which the process ends with its stacks [minutes], 0 = any", execution=True
+        30.0,
+        "time without a step after which the process ends with its stacks [minutes], 0 = any",
+        execution=True,
     )
     runs: str = field("runs", "folder of the run directories", execution=True)
 
@@ -88,13 +104,32 @@ def directory(exp: Experiment, experiment: str, name: str) -> Path:
 
 def check(exp: Experiment) -> None:
     """Raises UserError for a config that cannot run, before anything is loaded or compiled."""
-    positive = ("steps", "batch", "log_every", "save_every", "chunk", "keep", "evaluate_batch", "samples")
+    positive = (
+        "steps",
+        "batch",
+        "log_every",
+        "save_every",
+        "chunk",
+        "keep",
+        "evaluate_batch",
+        "samples",
+    )
     at_least(1, **{name: getattr(exp, name) for name in positive}, microbatches=exp.microbatches)
-    at_least(0, **{name: getattr(exp, name) for name in ("evaluate_every", "sample_every", "seed", "watchdog")})
+    at_least(
+        0,
+        **{
+            name: getattr(exp, name)
+            for name in ("evaluate_every", "sample_every", "seed", "watchdog")
+        },
+    )
     if exp.seed >= 2**32:
-        raise UserError(f"--seed={exp.seed} must be less than 2**32: JAX's keys have no room for more.")
+        raise UserError(
+            f"--seed={exp.seed} must be less than 2**32: JAX's keys have no room for more."
+        )
     if not callable(getattr(exp.data, "load", None)) or not callable(exp.algorithm):
-        raise UserError("--data and --algorithm must be configs: --data='Digits()', --algorithm='VAE()' for instance.")
+        raise UserError(
+            "--data and --algorithm must be configs: --data='Digits()', --algorithm='VAE()' for instance."
+        )
     check_batch(exp.layout, exp.batch, exp.microbatches)
 
 
@@ -108,7 +143,9 @@ def _check_held_out(exp: Experiment, source: Any) -> None:
 
 
 def _check_labels(source: Any) -> None:
-    if source.records is not None or not source.classes:  # streamed: not read before they are needed
+    if (
+        source.records is not None or not source.classes
+    ):  # streamed: not read before they are needed
         return
     for name in ("train", "valid", "test"):
         label = np.asarray(getattr(source, name)["label"])
@@ -131,7 +168,9 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     _check_held_out(exp, source)
     _check_labels(source)
     if exp.resident and source.records is not None:
-        raise UserError("--resident=true keeps the set on the device and --data.stream=true does not: choose one.")
+        raise UserError(
+            "--resident=true keeps the set on the device and --data.stream=true does not: choose one."
+        )
     getattr(exp.finish, "check", lambda exp, source: None)(exp, source)
     held = source.valid if len(source.valid["image"]) else source.test
     labelled = bool(source.classes) and getattr(exp.algorithm, "conditional", False)
@@ -139,10 +178,13 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     algorithm = exp.algorithm(spec)
     example = {k: v[:1] for k, v in source.train.items()} | {"index": np.zeros(1, np.uint32)}
     key = jax.random.fold_in(jax.random.key(exp.seed), 3)
-    checkpoints = Checkpoints(path / "checkpoints", to_json(exp, execution=False), exp.keep)
+    checkpoints = Checkpoints(path / "checkpoints", identity(exp), exp.keep)
     restored = checkpoints.restore(exp.layout.like(algorithm.init, key, example))
     mark = fingerprint(source)
-    state, meta = restored or (exp.layout.init(algorithm.init, key, example), {"sums": {}, "count": 0, "skips": 0})
+    state, meta = restored or (
+        exp.layout.init(algorithm.init, key, example),
+        {"sums": {}, "count": 0, "skips": 0},
+    )
     if meta.setdefault("data", mark) != mark:
         raise UserError(
             f"{path} was trained on other data than {source.name} holds now: put that data back, choose another "
@@ -165,7 +207,9 @@ def _dispatches(exp: Experiment, first: int, turns: int) -> Iterator[tuple[int, 
     """
     step = first
     chunk = exp.chunk if turns == 1 else 1
-    most = math.gcd(chunk, exp.log_every, exp.save_every, exp.evaluate_every, exp.sample_every, exp.watch.every)
+    most = math.gcd(
+        chunk, exp.log_every, exp.save_every, exp.evaluate_every, exp.sample_every, exp.watch.every
+    )
     while step < exp.steps:
         k = most if step % most == 0 and step + most <= exp.steps else 1
         yield step, k
@@ -182,7 +226,10 @@ def _feed(run: Run, first: int, turns: int) -> Iterator[tuple[int, int, dict]]:
     with contextlib.closing(batches):
         for step, k in _dispatches(exp, first, turns):
             steps = [next(batches) for _ in range(k)]
-            stacked = {name: np.stack([b[name] for b in steps]) if k > 1 else x[None] for name, x in steps[0].items()}
+            stacked = {
+                name: np.stack([b[name] for b in steps]) if k > 1 else x[None]
+                for name, x in steps[0].items()
+            }
             yield step, step + k, exp.layout.put(stacked, 1)
 
 
@@ -259,7 +306,9 @@ def train(run: Run, checkpoints: Checkpoints) -> Run:
     with stop_requests() as asked_to_stop, Pulse(home, exp.watchdog) as run.pulse:
         run.pulse.beat(first)
         for begun, step, batches in _feed(run, first, len(turns)):
-            run.state, metrics = compiled[turns[begun % len(turns)]](key, run.state, resident, batches)
+            run.state, metrics = compiled[turns[begun % len(turns)]](
+                key, run.state, resident, batches
+            )
             pending.append(metrics)
             asked, due = asked_to_stop(), _due(exp, step)
             while pending and (len(pending) >= IN_FLIGHT or due or asked):
@@ -270,10 +319,14 @@ def train(run: Run, checkpoints: Checkpoints) -> Run:
                 with run.log.apart():
                     _events(run, step)
                     if step % exp.save_every == 0 or step == exp.steps or asked:
-                        checkpoints.save(step, run.state, dict(run.meta, sums=dict(run.meta["sums"])))
+                        checkpoints.save(
+                            step, run.state, dict(run.meta, sums=dict(run.meta["sums"]))
+                        )
             if asked and step < exp.steps:
                 checkpoints.wait()
-                raise Preempted(f"stopped and saved at step {step}: run the same command again to go on.")
+                raise Preempted(
+                    f"stopped and saved at step {step}: run the same command again to go on."
+                )
     checkpoints.wait()
     return run
 
@@ -284,13 +337,20 @@ def _beside(run: Run) -> None:
         mine = (run.log.result(other.entry) or {}).get(other.name)
         mine = mine.get("value") if isinstance(mine, dict) else mine
         if mine is not None:
-            run.log.note(f"{other.entry} {other.name} {mine:.5g}; published {other.value:.5g}: {other.source}")
+            run.log.note(
+                f"{other.entry} {other.name} {mine:.5g}; published {other.value:.5g}: {other.source}"
+            )
 
 
 def _about(run: Run, experiment: str, name: str, origin: Mapping[str, Any] | None) -> None:
     """Writes run.json: what a report tells of a run besides its numbers."""
     parameters = sum(leaf.size for leaf in jax.tree.leaves(run.state.params))
-    names = {"experiment": experiment, "ablation": name, "seed": run.exp.seed, "parameters": parameters}
+    names = {
+        "experiment": experiment,
+        "ablation": name,
+        "seed": run.exp.seed,
+        "parameters": parameters,
+    }
     run.log.about({**names, **platform.facts(), **(origin or {})})
 
 
@@ -304,7 +364,9 @@ def _conclude(run: Run) -> None:
         run.log.note(told(values))
 
 
-def run(experiment: str, exp: Experiment, name: str, origin: Mapping[str, Any] | None = None) -> Run:
+def run(
+    experiment: str, exp: Experiment, name: str, origin: Mapping[str, Any] | None = None
+) -> Run:
     """Carries out an experiment from wherever its directory stands, then `exp.finish`; returns the finished run.
 
     origin: what `cli.main` knows of where the run comes from, for its report. `finish` may have
@@ -323,7 +385,9 @@ def run(experiment: str, exp: Experiment, name: str, origin: Mapping[str, Any] |
         if exp.finish is not None:
             exp.finish(this)
         _beside(this)
-        if trained or not (this.log.directory / "run.json").exists():  # not of who only looks at a finished run
+        if (
+            trained or not (this.log.directory / "run.json").exists()
+        ):  # not of who only looks at a finished run
             _about(this, experiment, name, origin)
         if jax.process_index() == 0:
             this.log.note(f"report {report.write([this.log.directory])}")

@@ -31,7 +31,9 @@ def slerp(a: jax.Array, b: jax.Array, n: int) -> jax.Array:
 def traverse(z: jax.Array, dims: jax.Array, values: jax.Array) -> jax.Array:
     """Copies of one code z [D] in which dimension dims[i] takes values[j]: [len(dims), len(values), D]."""
     rows = jnp.broadcast_to(z, (len(dims), len(values), len(z)))
-    return rows.at[jnp.arange(len(dims))[:, None], jnp.arange(len(values))[None, :], dims[:, None]].set(values[None, :])
+    return rows.at[
+        jnp.arange(len(dims))[:, None], jnp.arange(len(values))[None, :], dims[:, None]
+    ].set(values[None, :])
 
 
 def plane(low: jax.Array, high: jax.Array, n: int) -> jax.Array:

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax import train
 from genjax.config import edit, field
 from genjax.core import Algorithm, Spec, State, example_normal
 from genjax.data import Digits, Toy
@@ -18,20 +17,30 @@ from genjax.metrics.evaluate import (
     Cas,
     DensityCoverage,
     Frechet,
+    InceptionScore,
     Kernel,
     Memorisation,
     PrecisionRecall,
     Recognition,
-    Score,
     Seen,
     floors,
     measured,
     names,
 )
 from genjax.metrics.features import Pixels
-from genjax.watch import Watch
+from genjax.training import loop as train
+from genjax.training.watch import Watch
 
-ALL = (Frechet(), Kernel(), PrecisionRecall(), DensityCoverage(), Memorisation(), Score(), Recognition(), Cas())
+ALL = (
+    Frechet(),
+    Kernel(),
+    PrecisionRecall(),
+    DensityCoverage(),
+    Memorisation(),
+    InceptionScore(),
+    Recognition(),
+    Cas(),
+)
 LABEL = np.arange(400) % 4
 
 
@@ -52,8 +61,13 @@ def values(samples: Seen) -> dict:
 
 def test_fresh_data_are_at_the_floor_and_inside_their_intervals():
     found = values(scene(2))
-    assert set(found) == set(names(ALL, "x")) == set(FLOOR) and all(v.n == 400 for v in found.values())
-    assert found["fd_x"].value == pytest.approx(found["fd_x"].floor, rel=1.0) and found["fd_x"].value < 0.2
+    assert set(found) == set(names(ALL, "x")) == set(FLOOR) and all(
+        v.n == 400 for v in found.values()
+    )
+    assert (
+        found["fd_x"].value == pytest.approx(found["fd_x"].floor, rel=1.0)
+        and found["fd_x"].value < 0.2
+    )
     for name in ("precision_x", "recall_x", "coverage_x", "density_x", "cas", "recognised_x"):
         assert found[name].value == pytest.approx(found[name].floor, abs=0.12), name
     assert found["cas"].value > 0.98 and found["recognised_x"].value == 1.0
@@ -65,13 +79,22 @@ def test_fresh_data_are_at_the_floor_and_inside_their_intervals():
 
 def test_what_is_wrong_with_samples_shows():
     fresh, copies = values(scene(2)), values(TRAIN.first(400))
-    assert copies["authpct_x"].value == 0.0 and copies["copying_x"].value < -10 and copies["closer_x"].value > 0.6
+    assert (
+        copies["authpct_x"].value == 0.0
+        and copies["copying_x"].value < -10
+        and copies["closer_x"].value > 0.6
+    )
     noisy = scene(2)
     shifted, dropped = values(scene(2, 0.5)), values(scene(2, label=LABEL % 2))
     assert (
-        shifted["fd_x"].value > 10 * fresh["fd_x"].value and shifted["precision_x"].value < fresh["precision_x"].value
+        shifted["fd_x"].value > 10 * fresh["fd_x"].value
+        and shifted["precision_x"].value < fresh["precision_x"].value
     )
-    assert dropped["recall_x"].value < 0.55 and dropped["coverage_x"].value < 0.55 and dropped["is_x"].value < 2.1
+    assert (
+        dropped["recall_x"].value < 0.55
+        and dropped["coverage_x"].value < 0.55
+        and dropped["is_x"].value < 2.1
+    )
     wrong = values(noisy._replace(label=(LABEL + 1) % 4))
     assert wrong["recognised_x"].value == 0.0 and wrong["cas"].value < 0.05
 
@@ -88,13 +111,20 @@ class Drift:
 
         def step(key, state, batch, axis=None):
             off = jnp.square(state.step + 1.0 - 20.0) / 1000.0
-            return state.replace(step=state.step + 1, params={"net": {"level": off}}), {"loss": off, "grad_norm": off}
+            return state.replace(step=state.step + 1, params={"net": {"level": off}}), {
+                "loss": off,
+                "grad_norm": off,
+            }
 
         def evaluate(key, state, batch):
             return {"loss": jnp.broadcast_to(state.params["net"]["level"], batch["index"].shape)}
 
         def sample(key, state, given):
-            return 0.3 + state.params["net"]["level"] + 0.3 * example_normal(key, given["index"], spec.shape)
+            return (
+                0.3
+                + state.params["net"]["level"]
+                + 0.3 * example_normal(key, given["index"], spec.shape)
+            )
 
         return Algorithm(init, step, evaluate, sample)
 
@@ -117,7 +147,9 @@ def run(tmp_path: Path, **changes) -> train.Run:
 
 
 def lines(this: train.Run, name: str) -> dict[int, float]:
-    found = [json.loads(line) for line in (this.log.directory / "metrics.jsonl").read_text().splitlines()]
+    found = [
+        json.loads(line) for line in (this.log.directory / "metrics.jsonl").read_text().splitlines()
+    ]
     return {line["step"]: line[name] for line in found if name in line}
 
 
@@ -129,7 +161,11 @@ def test_the_best_state_is_kept_and_the_curve_written(tmp_path):
     assert step == 20 and float(state.params["net"]["level"]) == 0.0
     assert this.log.result("best") == {"fd_pixels": {"step": 20, "value": pytest.approx(curve[20])}}
     final = this.log.result("metrics")["fd_pixels"]
-    assert final["value"] == pytest.approx(curve[40]) and final["n"] == 200 and final["low"] < final["value"]
+    assert (
+        final["value"] == pytest.approx(curve[40])
+        and final["n"] == 200
+        and final["low"] < final["value"]
+    )
     assert final["floor"] < curve[20]
 
 
@@ -162,7 +198,9 @@ def test_a_run_that_was_stopped_after_its_best_state_knows_it(tmp_path):
         return quality()
 
     quality = this.quality
-    this.quality = stop  # at step 30, after the best state of step 20; the last checkpoint is that of step 15
+    this.quality = (
+        stop  # at step 30, after the best state of step 20; the last checkpoint is that of step 15
+    )
     with pytest.raises(KeyboardInterrupt):
         train.train(this, checkpoints)
     this.log.close()
@@ -170,14 +208,22 @@ def test_a_run_that_was_stopped_after_its_best_state_knows_it(tmp_path):
     resumed = run(tmp_path / "b")
     assert resumed.best()[0] == 20
     for name in ("metrics.jsonl", "results.json"):
-        assert (resumed.log.directory / name).read_bytes() == (whole.log.directory / name).read_bytes()
+        assert (resumed.log.directory / name).read_bytes() == (
+            whole.log.directory / name
+        ).read_bytes()
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"watch.samples": 400}, "--watch.samples=400 is more than the 360 held-out examples.*use 360 or fewer"),
-        ({"watch.samples": 64}, "--watch: a Fréchet distance on 64 features needs more than 64 examples, got 64"),
+        (
+            {"watch.samples": 400},
+            "--watch.samples=400 is more than the 360 held-out examples.*use 360 or fewer",
+        ),
+        (
+            {"watch.samples": 64},
+            "--watch: a Fréchet distance on 64 features needs more than 64 examples, got 64",
+        ),
         (
             {"watch.best": "fid"},
             "--watch.best=fid is no number.*: choose from fd_pixels, loss",
@@ -191,8 +237,14 @@ def test_a_run_that_was_stopped_after_its_best_state_knows_it(tmp_path):
             "no number with a best that training measures: choose from loss",
         ),
         ({"watch.every": -1}, "--watch.every=-1 must be at least 0"),
-        ({"watch.metrics": (Cas(),), "watch.best": None}, "Cas needs samples of a class that was asked for"),
-        ({"watch.metrics": (Score(),), "watch.best": None}, "an Inception score needs a classifier's outputs"),
+        (
+            {"watch.metrics": (Cas(),), "watch.best": None},
+            "Cas needs samples of a class that was asked for",
+        ),
+        (
+            {"watch.metrics": (InceptionScore(),), "watch.best": None},
+            "an Inception score needs a classifier's outputs",
+        ),
         ({"data": Toy(train=64, test=64)}, "are of images and the examples have shape"),
     ],
     ids=str,

@@ -18,16 +18,17 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from genjax import cli, train
-from genjax.checkpoint import Checkpoints
+from genjax import cli
 from genjax.config import edit, field
 from genjax.core import Algorithm, Spec, averaged, example_normal, single
 from genjax.data import Toy
 from genjax.ema import Decay
-from genjax.log import Log
 from genjax.optim import Adam
+from genjax.training import loop as train
+from genjax.training.checkpoint import Checkpoints
+from genjax.training.log import Log
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,13 +42,18 @@ class Walk:
         def loss(params, key, batch, step):
             x = batch["image"] + 0.1 * example_normal(key, batch["index"], spec.shape)
             poison = jnp.where((step >= self.nan[0]) & (step < self.nan[1]), jnp.nan, 1.0)
-            return {"loss": poison * jnp.sum(jnp.square(x - params["net"]["centre"]), -1), "first": x[:, 0]}
+            return {
+                "loss": poison * jnp.sum(jnp.square(x - params["net"]["centre"]), -1),
+                "first": x[:, 0],
+            }
 
         def evaluate(key, state, batch):
             return {"first": batch["image"][:, 0], "index": batch["index"].astype(jnp.float32)}
 
         def sample(key, state, given):
-            return averaged(state)["net"]["centre"] + example_normal(key, given["index"], spec.shape)
+            return averaged(state)["net"]["centre"] + example_normal(
+                key, given["index"], spec.shape
+            )
 
         def init_params(key, batch):
             return {"net": {"centre": jax.random.normal(key, spec.shape)}}
@@ -92,18 +98,25 @@ def only(runs) -> Path:
 
 
 def steps_saved(directory: Path) -> list[int]:
-    return sorted(int(path.name) for path in (directory / "checkpoints").iterdir() if path.name.isdigit())
+    return sorted(
+        int(path.name) for path in (directory / "checkpoints").iterdir() if path.name.isdigit()
+    )
 
 
 def state(directory: Path, step: int) -> dict[str, np.ndarray]:
     """The arrays of a checkpoint, by path, read by Orbax itself."""
     with ocp.StandardCheckpointer() as reader:
         tree = reader.restore((directory / "checkpoints" / str(step) / "state").absolute())
-    return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(tree)}
+    return {
+        jax.tree_util.keystr(path): np.asarray(x)
+        for path, x in jax.tree_util.tree_leaves_with_path(tree)
+    }
 
 
 def same_bits(a: dict, b: dict) -> bool:
-    return a.keys() == b.keys() and all((a[k].dtype, a[k].tobytes()) == (b[k].dtype, b[k].tobytes()) for k in a)
+    return a.keys() == b.keys() and all(
+        (a[k].dtype, a[k].tobytes()) == (b[k].dtype, b[k].tobytes()) for k in a
+    )
 
 
 def assert_same_end(a: Path, b: Path, step: int) -> None:
@@ -118,8 +131,11 @@ def assert_same_end(a: Path, b: Path, step: int) -> None:
 def metrics(directory: Path, split: str = "train") -> dict[int, dict[str, float]]:
     """{step: {name: value}} of one split."""
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
-    found = {line["step"]: {k.split("/")[1]: float(v) for k, v in line.items() if k.startswith(split)} for line in lines
-             if any(k.startswith(split) for k in line)}  # fmt: skip
+    found = {
+        line["step"]: {k.split("/")[1]: float(v) for k, v in line.items() if k.startswith(split)}
+        for line in lines
+        if any(k.startswith(split) for k in line)
+    }
     return found
 
 
@@ -166,7 +182,13 @@ CHUNKED = {"chunk": 5, "resident": True, "save_every": 10}
 @pytest.mark.parametrize(
     ("act", "code", "step", "resumes", "changes"),
     [
-        (interrupt(signal.SIGTERM), 75, 11, 12, {}),  # neither of them is a multiple of log_every or save_every
+        (
+            interrupt(signal.SIGTERM),
+            75,
+            11,
+            12,
+            {},
+        ),  # neither of them is a multiple of log_every or save_every
         (interrupt(signal.SIGTERM), 75, 2, 3, {}),  # before the first save
         (interrupt(signal.SIGINT), 75, 11, 12, {}),
         (interrupt(signal.SIGINT, times=2), 130, 11, 8, {}),  # at once, so back to the last save
@@ -187,14 +209,18 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
             assert command(tmp_path, **changes) == code
     err = capsys.readouterr().err
     if code == 75:
-        assert err.endswith(f"preempted: stopped and saved at step {resumes}: run the same command again to go on.\n")
+        assert err.endswith(
+            f"preempted: stopped and saved at step {resumes}: run the same command again to go on.\n"
+        )
     assert (steps_saved(only(tmp_path)) or [0])[-1] == resumes
     assert command(tmp_path, **changes) == 0
     assert (f"resumed at step {resumes}\n" in capsys.readouterr().err) == (resumes > 0)
     assert_same_end(straight(**changes), only(tmp_path), 20)
 
 
-def test_an_error_in_the_thread_that_makes_batches_stops_the_run_where_it_happened(straight, tmp_path, monkeypatch):
+def test_an_error_in_the_thread_that_makes_batches_stops_the_run_where_it_happened(
+    straight, tmp_path, monkeypatch
+):
     batches = train.train_batches
 
     def failing(source, seed, first, *rest):
@@ -225,16 +251,24 @@ def test_the_signal_handlers_of_the_caller_come_back(tmp_path, monkeypatch):
         ([], ["--layout=Pmap()"]),
         ([], ["--layout=Mesh(data=2,fsdp=2,min_shard=1)"]),
         (["--layout=Mesh(data=2,fsdp=2,min_shard=1)"], []),  # from four devices to one
-        ([], ["--chunk=5", "--save_every=10", "--layout=Mesh()", "--resident=true"]),  # 12 is no multiple of the chunk
+        (
+            [],
+            ["--chunk=5", "--save_every=10", "--layout=Mesh()", "--resident=true"],
+        ),  # 12 is no multiple of the chunk
     ],
 )
-def test_a_run_moves_to_another_layout_in_its_directory(straight, tmp_path, monkeypatch, capsys, first, then):
+def test_a_run_moves_to_another_layout_in_its_directory(
+    straight, tmp_path, monkeypatch, capsys, first, then
+):
     with monkeypatch.context() as patch:
         at_step(patch, 11, interrupt(signal.SIGTERM))
         assert command(tmp_path, *first) == 75
     assert command(tmp_path, *then) == 0
     assert "resumed at step 12\n" in capsys.readouterr().err
-    one, other = state(straight(), 20), state(only(tmp_path), 20)  # `only`: there is still one directory
+    one, other = (
+        state(straight(), 20),
+        state(only(tmp_path), 20),
+    )  # `only`: there is still one directory
     for path in one:
         np.testing.assert_allclose(one[path], other[path], rtol=1e-5, atol=1e-6)
     a, b = metrics(straight()), metrics(only(tmp_path))
@@ -250,7 +284,10 @@ def test_a_complete_run_trains_nothing_when_it_is_run_again(tmp_path, monkeypatc
     monkeypatch.setattr(Log, "advance", lambda *_: pytest.fail("a step was taken"))
     assert command(tmp_path, finish=Count()) == 0
     assert "resumed at step 20\n" in capsys.readouterr().err
-    assert Log(directory, 20, 16, 20).result("count") == {"calls": 2, "step": 20}  # what is measured is measured again
+    assert Log(directory, 20, 16, 20).result("count") == {
+        "calls": 2,
+        "step": 20,
+    }  # what is measured is measured again
     changed = {path.name for path, when in files.items() if path.stat().st_mtime_ns != when}
     assert changed <= {"results.json", "config.json", "report.html"}
 
@@ -264,10 +301,18 @@ def flip(file: Path) -> None:
 def test_a_corrupt_newest_checkpoint_is_said_and_costs_only_its_steps(straight, tmp_path, capsys):
     directory = tmp_path / "walk" / straight().name
     shutil.copytree(straight(), directory)
-    flip(max((directory / "checkpoints/20/state").rglob("*"), key=lambda path: path.is_file() * path.stat().st_size))
+    flip(
+        max(
+            (directory / "checkpoints/20/state").rglob("*"),
+            key=lambda path: path.is_file() * path.stat().st_size,
+        )
+    )
     assert command(tmp_path) == 0
     err = capsys.readouterr().err
-    assert err.startswith("warning: corrupt checkpoint (step 20: ") and "going on from step 16\n" in err
+    assert (
+        err.startswith("warning: corrupt checkpoint (step 20: ")
+        and "going on from step 16\n" in err
+    )
     assert "resumed at step 16\n" in err
     assert_same_end(straight(), directory, 20)
 
@@ -286,12 +331,17 @@ def test_evaluation_is_on_held_out_data_at_its_steps(tmp_path, valid, split):
         assert values["index"] == np.arange(len(held_out)).mean()  # each example once, in its order
         assert values["first"] == pytest.approx(held_out[:, 0].mean(dtype=np.float64), abs=1e-7)
     assert list(metrics(only(tmp_path))) == [6, 12, 18, 20]
-    order = [json.loads(line)["step"] for line in (only(tmp_path) / "metrics.jsonl").read_text().splitlines()]
+    order = [
+        json.loads(line)["step"]
+        for line in (only(tmp_path) / "metrics.jsonl").read_text().splitlines()
+    ]
     assert order == sorted(order)
 
 
 def test_sample_grids_are_drawn_at_their_steps_from_the_same_noise(tmp_path, monkeypatch):
-    monkeypatch.setattr(train.Run, "sample", functools.partialmethod(spy, train.Run.sample, seen := []))
+    monkeypatch.setattr(
+        train.Run, "sample", functools.partialmethod(spy, train.Run.sample, seen := [])
+    )
     assert command(tmp_path, sample_every=8, samples=9, evaluate_every=0) == 0
     assert sorted(path.name for path in (only(tmp_path) / "samples").iterdir()) == [
         "00000008.png",
@@ -321,7 +371,8 @@ class Recorder:
 
     def save(self, step, state, meta):
         self.states[step] = {
-            jax.tree_util.keystr(path): np.array(x) for path, x in jax.tree_util.tree_leaves_with_path(state)
+            jax.tree_util.keystr(path): np.array(x)
+            for path, x in jax.tree_util.tree_leaves_with_path(state)
         }
 
     def wait(self):
@@ -355,7 +406,9 @@ def test_steps_with_nan_change_nothing_and_are_counted(tmp_path, chunk):
     assert set(each[9]) == {"skipped"}  # there is no loss to tell of
     assert {step: line["skipped"] for step, line in window.items()} == {5: 0, 10: 3, 15: 0, 20: 0}
     assert window[10]["loss"] == pytest.approx((each[6]["loss"] + each[7]["loss"]) / 2, rel=1e-5)
-    assert window[15]["loss"] == pytest.approx(np.mean([each[i]["loss"] for i in range(11, 16)]), rel=1e-5)
+    assert window[15]["loss"] == pytest.approx(
+        np.mean([each[i]["loss"] for i in range(11, 16)]), rel=1e-5
+    )
 
 
 POISONED = {"algorithm.nan": (7, 60), "steps": 60}
@@ -366,11 +419,17 @@ def test_twenty_steps_with_nan_in_a_row_stop_the_run_with_a_good_checkpoint(tmp_
     for _ in range(2):  # run again, it stops again and harms nothing
         assert command(tmp_path / "run", **POISONED) == 2
         line = capsys.readouterr().err.splitlines()[-1]
-        assert line.startswith("error: the loss or a gradient was not finite in 20 steps in a row") and "lr" in line
+        assert (
+            line.startswith("error: the loss or a gradient was not finite in 20 steps in a row")
+            and "lr" in line
+        )
     exp = edit(BASE, {"runs": str(tmp_path / "run"), **POISONED})
     run, checkpoints = train.start(exp, "walk", "base")
     checkpoints.close()
-    kept = {jax.tree_util.keystr(path): np.array(x) for path, x in jax.tree_util.tree_leaves_with_path(run.state)}
+    kept = {
+        jax.tree_util.keystr(path): np.array(x)
+        for path, x in jax.tree_util.tree_leaves_with_path(run.state)
+    }
     assert int(run.state.step) == 24 and same_bits({**kept, ".step": good[".step"]}, good)
 
 
@@ -386,7 +445,9 @@ def test_the_count_of_skipped_steps_survives_a_restart(straight, tmp_path, monke
     assert command(tmp_path / "halved", log_every=1, **POISONED) == 2
     assert command(tmp_path / "straight", log_every=1, **POISONED) == 2
     halved, whole = (only(tmp_path / name) for name in ("halved", "straight"))
-    assert list(metrics(halved))[-1] == 26  # the 20th in a row is step 27, which tells of nothing more
+    assert (
+        list(metrics(halved))[-1] == 26
+    )  # the 20th in a row is step 27, which tells of nothing more
     assert (halved / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
 
 
@@ -395,13 +456,17 @@ def test_a_failed_save_ends_the_run_with_its_reason(tmp_path, monkeypatch, capsy
 
     def full(self, step, *args):
         if step == 16:
-            raise train.UserError("disk full while saving step 16: free some space and run the same command again")
+            raise train.UserError(
+                "disk full while saving step 16: free some space and run the same command again"
+            )
         save(self, step, *args)
 
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "save", full)
         assert command(tmp_path) == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith("error: disk full while saving step 16")
+    assert (
+        capsys.readouterr().err.splitlines()[-1].startswith("error: disk full while saving step 16")
+    )
     assert steps_saved(only(tmp_path)) == [8]
     assert command(tmp_path) == 0
 
@@ -436,12 +501,24 @@ class Process:
         env = os.environ | {"JAX_PLATFORMS": "cpu"}
         with self.told.open("w") as told:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "experiments.vae", *TINY, f"--runs={runs}"], cwd=ROOT, env=env, stderr=told
+                [sys.executable, "-m", "experiments.vae", *TINY, f"--runs={runs}"],
+                cwd=ROOT,
+                env=env,
+                stderr=told,
             )
 
     def saved(self) -> int:
         """The newest whole checkpoint."""
-        return max([0, *(step for path in self.runs.glob("*/*/checkpoints") for step in steps_saved(path.parent))])
+        return max(
+            [
+                0,
+                *(
+                    step
+                    for path in self.runs.glob("*/*/checkpoints")
+                    for step in steps_saved(path.parent)
+                ),
+            ]
+        )
 
     def saving(self) -> bool:
         """Whether a checkpoint is being written, or was when the process died."""
@@ -477,8 +554,13 @@ def test_processes_that_are_killed_in_a_save_and_preempted_end_in_the_same_bits(
     process = Process(tmp_path / "killed")
     process.until_saved(last, saving=False)
     assert process.end(signal.SIGTERM) == 75
-    step = int(re.search(r"preempted: stopped and saved at step (\d+)", process.told.read_text())[1])
-    assert f"resumed at step {last}\n" in process.told.read_text() and last < step == process.saved() < 60
+    step = int(
+        re.search(r"preempted: stopped and saved at step (\d+)", process.told.read_text())[1]
+    )
+    assert (
+        f"resumed at step {last}\n" in process.told.read_text()
+        and last < step == process.saved() < 60
+    )
     assert not process.saving()
 
     process = Process(tmp_path / "killed")
@@ -490,7 +572,10 @@ def test_processes_that_are_killed_in_a_save_and_preempted_end_in_the_same_bits(
     assert_same_end(a, b, 60)
     assert list(metrics(a)) == [*range(7, 60, 7), 60] and list(metrics(a, "test")) == [20, 40, 60]
     pictures = sorted(path.name for path in (a / "samples").iterdir())
-    assert pictures[:2] == ["00000030.png", "00000060.png"] and {"samples.png", "reconstructions.png"} < set(pictures)
+    assert pictures[:2] == ["00000030.png", "00000060.png"] and {
+        "samples.png",
+        "reconstructions.png",
+    } < set(pictures)
     for path in a.rglob("*"):
         if path.suffix == ".png" or path.name == "results.json":
             assert path.read_bytes() == (b / path.relative_to(a)).read_bytes(), path

@@ -16,16 +16,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from genjax import hosts
-from genjax.checkpoint import Checkpoints
-from genjax.config import to_json
+from genjax.config import identity
 from genjax.core import Algorithm, Spec, State
 from genjax.data.batches import eval_batches, share
 from genjax.errors import UserError
-from genjax.log import Log
-from genjax.parallel import Layout
-from genjax.pulse import Pulse
-from genjax.watch import Measure
+from genjax.machine import hosts
+from genjax.machine.parallel import Layout
+from genjax.training.checkpoint import Checkpoints
+from genjax.training.log import Log
+from genjax.training.pulse import Pulse
+from genjax.training.watch import Measure
 
 IN_FLIGHT = 2  # programs dispatched and not yet awaited; more can deadlock collectives on virtual CPU devices
 
@@ -53,8 +53,14 @@ class Run:
         index = np.arange(n, dtype=np.uint32)
         labels = np.resize(np.asarray(labels or range(max(self.spec.classes, 1)), np.int32), n)
         given = {"index": index, "label": labels}
-        if getattr(self.exp.algorithm, "given", None) is not None:  # a model that starts from an image
-            split = next(s for s in (self.source.test, self.source.valid, self.source.train) if len(s["image"]))
+        if (
+            getattr(self.exp.algorithm, "given", None) is not None
+        ):  # a model that starts from an image
+            split = next(
+                s
+                for s in (self.source.test, self.source.valid, self.source.train)
+                if len(s["image"])
+            )
             given["image"] = np.asarray(split["image"][index % len(split["image"])])
         return given
 
@@ -62,7 +68,9 @@ class Run:
         """fn(key, state, batch) -> tree of [B, ...], compiled for the layout once per function."""
         return _compiled(self.exp.layout, fn)
 
-    def evaluate(self, arrays: dict, fn: Callable | None = None, batch: int | None = None) -> dict[str, np.ndarray]:
+    def evaluate(
+        self, arrays: dict, fn: Callable | None = None, batch: int | None = None
+    ) -> dict[str, np.ndarray]:
         """Per-example values over a whole split, {name: [N]}; fn defaults to the algorithm's own `evaluate`."""
         batch = batch or min(self.exp.evaluate_batch, len(arrays["image"]))
         batch += -batch % self.exp.layout.ways()
@@ -70,7 +78,9 @@ class Run:
         for host, valid in eval_batches(arrays, batch, hosts.process()):
             self._beat()
             pending.append((fn(self.key(1), self.state, self.exp.layout.put(host)), valid))
-            if len(pending) >= IN_FLIGHT:  # the next batch is read and moved while this one is computed
+            if (
+                len(pending) >= IN_FLIGHT
+            ):  # the next batch is read and moved while this one is computed
                 parts.append(_valid(*pending.popleft()))
         parts += [_valid(*last) for last in pending]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -92,7 +102,9 @@ class Run:
         start = told = time.monotonic()
         for i in range(0, n, most):
             self._beat()
-            rows = np.arange(i, i + most)[mine] % n  # the last part is filled up: one compiled program serves all
+            rows = (
+                np.arange(i, i + most)[mine] % n
+            )  # the last part is filled up: one compiled program serves all
             part = self.exp.layout.put({name: x[rows] for name, x in given.items()})
             parts.append(np.asarray(compiled(key, state, part))[: n - i])
             if time.monotonic() - told > 20.0 and i + most < n:
@@ -105,20 +117,24 @@ class Run:
         """(step, state) of the best state by `exp.watch.best`; UserError where none was kept."""
         name = self.exp.watch.best
         if name not in self.meta.get("best", {}):
-            raise UserError(f"--watch.best={name}: this run has kept no such state, as it was trained without.")
+            raise UserError(
+                f"--watch.best={name}: this run has kept no such state, as it was trained without."
+            )
         step = self.meta["best"][name]["step"]
         with contextlib.closing(self.bests(name)) as checkpoints:
             return step, checkpoints.at(step, jax.tree.map(_struct, self.state))
 
     def bests(self, name: str) -> Checkpoints:
         """Where the best state by the metric `name` is kept."""
-        return Checkpoints(self.log.directory / "best" / name, to_json(self.exp, execution=False), 1)
+        return Checkpoints(self.log.directory / "best" / name, identity(self.exp), 1)
 
     def snapshots(self) -> Iterator[tuple[int, State]]:
         """(step, state) of every checkpoint that was kept (`--keep`), oldest first, one at a time in memory."""
         exp, like = self.exp, jax.tree.map(_struct, self.state)
-        config = to_json(exp, execution=False)
-        with contextlib.closing(Checkpoints(self.log.directory / "checkpoints", config, exp.keep)) as checkpoints:
+        config = identity(exp)
+        with contextlib.closing(
+            Checkpoints(self.log.directory / "checkpoints", config, exp.keep)
+        ) as checkpoints:
             for step in checkpoints.all_steps():
                 yield step, checkpoints.at(step, like)
 

@@ -21,7 +21,9 @@ class Grey:
 
     def __call__(self, x: jax.Array) -> jax.Array:
         if x.shape[-1] == 1:
-            raise UserError(f"images {x.shape[1:]} have no colour to lose: use a data set with 3 channels.")
+            raise UserError(
+                f"images {x.shape[1:]} have no colour to lose: use a data set with 3 channels."
+            )
         return jnp.broadcast_to(jnp.mean(x, -1, keepdims=True), x.shape)
 
 
@@ -34,9 +36,13 @@ class Coarse:
     def __call__(self, x: jax.Array) -> jax.Array:
         b, h, w, c = x.shape
         if self.factor < 1 or h % self.factor or w % self.factor:
-            raise UserError(f"images of {h}x{w} do not divide into blocks of {self.factor}: use a factor of both.")
+            raise UserError(
+                f"images of {h}x{w} do not divide into blocks of {self.factor}: use a factor of both."
+            )
         blocks = x.reshape(b, h // self.factor, self.factor, w // self.factor, self.factor, c)
-        return jnp.broadcast_to(jnp.mean(blocks, (2, 4), keepdims=True), blocks.shape).reshape(x.shape)
+        return jnp.broadcast_to(jnp.mean(blocks, (2, 4), keepdims=True), blocks.shape).reshape(
+            x.shape
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +56,9 @@ class Hole:
 
     def __post_init__(self):
         if not (0.0 <= self.top < self.bottom <= 1.0 and 0.0 <= self.left < self.right <= 1.0):
-            raise ValueError(f"a hole lies in the image, 0 <= top < bottom <= 1 and 0 <= left < right <= 1: {self}")
+            raise ValueError(
+                f"a hole lies in the image, 0 <= top < bottom <= 1 and 0 <= left < right <= 1: {self}"
+            )
 
     def mask(self, h: int, w: int) -> jax.Array:
         """1 where the image is known, 0 in the hole, [h, w, 1]."""

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.data.corruptions import Coarse, Grey, Hole
-from genjax.diffusion import edit, samplers, schedules
+from genjax.corruptions import Coarse, Grey, Hole
+from genjax.diffusion import editing as edit
+from genjax.diffusion import samplers, schedules
 from genjax.diffusion.paths import Exploding
 from genjax.errors import UserError
 
@@ -39,7 +40,9 @@ def test_sdedit_follows_the_flow_from_the_noisy_image():
     image = jnp.full((n, 1, 1, 1), 2.0)
     sigmas = jnp.concatenate([jnp.array([level]), SIGMAS[level > SIGMAS]])
     x = edit.sdedit(samplers.Heun(), independent, image, sigmas, noise_of(image.shape))
-    shrink = S / np.sqrt(S**2 + level**2)  # of the deviation from the mean along the probability flow
+    shrink = S / np.sqrt(
+        S**2 + level**2
+    )  # of the deviation from the mean along the probability flow
     assert abs(float(x.mean()) - (M + shrink * (2.0 - M))) < 0.02
     assert abs(float(x.std()) - shrink * level) < 0.02
 
@@ -47,7 +50,9 @@ def test_sdedit_follows_the_flow_from_the_noisy_image():
 def test_inversion_and_back():
     image = jax.random.normal(jax.random.key(0), (6, 2, 2, 1))
     up = edit.invert(independent, image, schedules.Karras(300)(Exploding()))
-    back = samplers.sample(samplers.Euler(), independent, up, schedules.Karras(300)(Exploding()), samplers.still(up))
+    back = samplers.sample(
+        samplers.Euler(), independent, up, schedules.Karras(300)(Exploding()), samplers.still(up)
+    )
     np.testing.assert_allclose(back, image, atol=0.05)
     assert float(jnp.std(up)) > 20.0  # it is noise of the greatest level, not the image
 
@@ -57,21 +62,31 @@ def test_inpainting_draws_from_the_conditional_distribution(rho):
     n, known = 8000, 1.5
     image = jnp.broadcast_to(jnp.array([known, -9.0]).reshape(1, 1, 2, 1), (n, 1, 2, 1))
     mask = jnp.array([1.0, 0.0]).reshape(1, 2, 1)
-    x = jax.jit(lambda: edit.inpaint(correlated(rho), image, mask, SIGMAS, noise_of(image.shape), repeats=12))()
+    x = jax.jit(
+        lambda: edit.inpaint(
+            correlated(rho), image, mask, SIGMAS, noise_of(image.shape), repeats=12
+        )
+    )()
     assert (x[:, 0, 0] == known).all()
     filled = np.asarray(x[:, 0, 1, 0])
     assert abs(filled.mean() - rho * known) < 0.1
-    assert abs(filled.std() / np.sqrt(1 - rho**2) - 1) < 0.15  # repeated steps of finite size lose some variance
+    assert (
+        abs(filled.std() / np.sqrt(1 - rho**2) - 1) < 0.15
+    )  # repeated steps of finite size lose some variance
 
 
 def test_resampling_is_what_lets_the_parts_agree():
     image = jnp.broadcast_to(jnp.array([1.5, 0.0]).reshape(1, 1, 2, 1), (4000, 1, 2, 1))
     mask, wanted = jnp.array([1.0, 0.0]).reshape(1, 2, 1), 0.8 * 1.5
-    fill = lambda r: edit.inpaint(correlated(0.8), image, mask, SIGMAS[::3], noise_of(image.shape), r)[:, 0, 1].mean()  # noqa: E731
+    fill = lambda r: edit.inpaint(
+        correlated(0.8), image, mask, SIGMAS[::3], noise_of(image.shape), r
+    )[:, 0, 1].mean()  # noqa: E731
     assert abs(float(fill(15)) - wanted) < 0.5 * abs(float(fill(1)) - wanted)
 
 
-@pytest.mark.parametrize("how", [edit.Replace(), edit.PseudoInverse(std=S)], ids=["replace", "pseudo-inverse"])
+@pytest.mark.parametrize(
+    "how", [edit.Replace(), edit.PseudoInverse(std=S)], ids=["replace", "pseudo-inverse"]
+)
 @pytest.mark.parametrize("known", [Coarse(2), Grey(), Hole(0.0, 0.0, 0.5, 1.0)], ids=repr)
 def test_restorations_keep_what_is_known_and_draw_the_rest_from_the_data(how, known):
     image = 0.7 * jax.random.normal(jax.random.key(3), (3000, 4, 4, 3))
@@ -90,7 +105,9 @@ def test_projections_project():
     y = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
     for known in (Coarse(4), Grey(), Hole()):
         np.testing.assert_allclose(known(known(x)), known(x), atol=1e-6)
-        np.testing.assert_allclose(jnp.sum(known(x) * y), jnp.sum(x * known(y)), rtol=1e-4)  # symmetric: orthogonal
+        np.testing.assert_allclose(
+            jnp.sum(known(x) * y), jnp.sum(x * known(y)), rtol=1e-4
+        )  # symmetric: orthogonal
         assert float(jnp.abs(known(x) - x).max()) > 0.1
     np.testing.assert_allclose(Coarse(2)(x)[0, 0, 1, 2], x[0, :2, :2, 2].mean(), rtol=1e-5)
     assert Hole().mask(8, 8).sum() == 64 - 16

@@ -11,21 +11,37 @@ import numpy as np
 
 from genjax.config import field
 from genjax.errors import UserError, at_least
-from genjax.metrics.evaluate import DOWN, FLAT, Extractor, Metric, Value, floors, measured, names, seen
+from genjax.metrics.evaluate import (
+    DOWN,
+    FLAT,
+    Extractor,
+    Metric,
+    Value,
+    floors,
+    measured,
+    names,
+    seen,
+)
 from genjax.metrics.features import Components
 
-Measure = Callable[[np.ndarray, np.ndarray], dict[str, Value]]  # of samples [n, H, W, C] and their labels [n]
+Measure = Callable[
+    [np.ndarray, np.ndarray], dict[str, Value]
+]  # of samples [n, H, W, C] and their labels [n]
 
 
 @dataclasses.dataclass(frozen=True)
 class Watch:
     """Which metrics of how many samples, how often."""
 
-    metrics: tuple[Metric, ...] = field((), "what is measured, at the end of training too; () = nothing")
+    metrics: tuple[Metric, ...] = field(
+        (), "what is measured, at the end of training too; () = nothing"
+    )
     every: int = field(0, "steps between measurements, 0 = only at the end")
     samples: int = field(0, "samples that are measured, 0 = as many as there are held-out examples")
     extractor: Extractor = field(Components(), "features that the metrics see")
-    best: str | None = field(None, "name of a metric, or loss: a checkpoint of its best state is kept in best/")
+    best: str | None = field(
+        None, "name of a metric, or loss: a checkpoint of its best state is kept in best/"
+    )
 
     def count(self, held: int) -> int:
         """Samples that are measured, with `held` held-out examples."""
@@ -42,10 +58,21 @@ class Watch:
         whether the held-out loss is measured.
         """
         at_least(0, watch__every=self.every, watch__samples=self.samples)
-        known = [*(name for name, way in self.names().items() if way != FLAT), *["loss"] * evaluates]
-        if self.best is not None and (self.best not in known or not (self.every or self.best == "loss")):
-            mend = "set --watch.every too" if self.best in known else f"choose from {', '.join(known) or 'none'}"
-            raise UserError(f"--watch.best={self.best} is no number with a best that training measures: {mend}.")
+        known = [
+            *(name for name, way in self.names().items() if way != FLAT),
+            *["loss"] * evaluates,
+        ]
+        if self.best is not None and (
+            self.best not in known or not (self.every or self.best == "loss")
+        ):
+            mend = (
+                "set --watch.every too"
+                if self.best in known
+                else f"choose from {', '.join(known) or 'none'}"
+            )
+            raise UserError(
+                f"--watch.best={self.best} is no number with a best that training measures: {mend}."
+            )
         if not self.metrics:
             return
         if len(shape) != 3:
@@ -57,7 +84,9 @@ class Watch:
                 f"--watch.samples={self.samples} is more than the {held} held-out examples, so that no floor of real "
                 f"examples can be taken at the same number: use {held} or fewer."
             )
-        if not labelled and (of := [type(m).__name__ for m in self.metrics if getattr(m, "labelled", False)]):
+        if not labelled and (
+            of := [type(m).__name__ for m in self.metrics if getattr(m, "labelled", False)]
+        ):
             raise UserError(
                 f"--watch.metrics: {of[0]} needs samples of a class that was asked for: use a class-conditional model."
             )
@@ -74,15 +103,27 @@ class Watch:
 
         def measure(image: np.ndarray, label: np.ndarray) -> dict[str, Value]:
             if not np.isfinite(image).all():  # the model diverged; the run goes on, and says so
-                return {name: Value(float("nan"), None, None, len(image), floor.get(name)) for name in self.names()}
-            return measured(self.metrics, whole, real, seen(extract, {"image": image, "label": label}), on, floor)
+                return {
+                    name: Value(float("nan"), None, None, len(image), floor.get(name))
+                    for name in self.names()
+                }
+            return measured(
+                self.metrics,
+                whole,
+                real,
+                seen(extract, {"image": image, "label": label}),
+                on,
+                floor,
+            )
 
         return measure
 
     def better(self, value: float, best: float | None) -> bool:
         """Whether a value of `best` beats the best so far (None = there is none); one that is not finite never does."""
         way = self.names().get(self.best, DOWN)
-        return bool(np.isfinite(value)) and (best is None or (value < best if way == DOWN else value > best))
+        return bool(np.isfinite(value)) and (
+            best is None or (value < best if way == DOWN else value > best)
+        )
 
 
 def told(values: dict[str, Value]) -> str:
@@ -90,5 +131,8 @@ def told(values: dict[str, Value]) -> str:
     parts = []
     for name, v in values.items():
         ends = f" [{v.low:.3f}, {v.high:.3f}]" if v.low is not None else ""
-        parts.append(f"{name} {v.value:.3f}{ends}" + (f" (real {v.floor:.3f})" if v.floor is not None else ""))
+        parts.append(
+            f"{name} {v.value:.3f}{ends}"
+            + (f" (real {v.floor:.3f})" if v.floor is not None else "")
+        )
     return ", ".join(parts)

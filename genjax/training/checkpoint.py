@@ -29,10 +29,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from genjax.checksum import crc32
 from genjax.errors import UserError
-from genjax.log import make_directory
-from genjax.platform import trim_memory
+from genjax.machine.checksum import crc32
+from genjax.machine.platform import trim_memory
+from genjax.training.log import make_directory
 
 SUMS = "crc32.json"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -77,7 +77,10 @@ class Checkpoints:
         self._saving = step
         try:
             self._manager.save(
-                step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(about))
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(about)
+                ),
             )
         except Exception as error:
             self._fail(error)
@@ -116,7 +119,9 @@ class Checkpoints:
                 "or remove the directory to start from the beginning"
             )
         step = steps[len(corrupt)]
-        about = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+        about = self._manager.restore(
+            step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())
+        ).meta
         self._check_config(json.loads(about["config"]))
         self._check_state(step, about["state"], _leaves(like))
         self._move_aside(steps[: len(corrupt)], corrupt, step)
@@ -126,10 +131,14 @@ class Checkpoints:
     def at(self, step: int, like: Any) -> Any:
         """Returns the state of one step of `all_steps`; UserError if that checkpoint is not there or not intact."""
         self.wait()
-        fault = _fault(self.directory / str(step)) if step in self.all_steps() else "it is not there"
+        fault = (
+            _fault(self.directory / str(step)) if step in self.all_steps() else "it is not there"
+        )
         if fault is not None:
             kept = ", ".join(map(str, self.all_steps())) or "none"
-            raise UserError(f"no checkpoint of step {step} in {self.directory} ({fault}): there are {kept}")
+            raise UserError(
+                f"no checkpoint of step {step} in {self.directory} ({fault}): there are {kept}"
+            )
         args = ocp.args.Composite(state=ocp.args.StandardRestore(jax.tree.map(_placed, like)))
         return self._manager.restore(step, args=args).state
 
@@ -169,7 +178,10 @@ class Checkpoints:
         differ = [path for path in here | there if here.get(path) != there.get(path)]
         if not differ:
             return
-        shown = [f"{path} = {there.get(path, 'absent')} (now {here.get(path, 'absent')})" for path in differ[:3]]
+        shown = [
+            f"{path} = {there.get(path, 'absent')} (now {here.get(path, 'absent')})"
+            for path in differ[:3]
+        ]
         more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
         raise UserError(
             f"{self.directory} holds checkpoints of another config: {', '.join(shown)}{more}; "
@@ -198,20 +210,30 @@ class Checkpoints:
         code = _errno(error)
         if code is None:
             raise error
-        for _ in range(2):  # Orbax may hold a second error of the same save, which the first close raises
+        for _ in range(
+            2
+        ):  # Orbax may hold a second error of the same save, which the first close raises
             with contextlib.suppress(Exception):
                 self._manager.close()
         if jax.process_index() == 0:
             for left in self.directory.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(left, ignore_errors=True)
-        if jax.process_count() == 1:  # to open it again needs all processes, and the others may not have failed
+        if (
+            jax.process_count() == 1
+        ):  # to open it again needs all processes, and the others may not have failed
             self._manager = self._open()
         newest = max((step for step in self.all_steps() if step != self._saving), default=None)
-        kept = "no checkpoint was saved before" if newest is None else f"the checkpoint of step {newest} is intact"
+        kept = (
+            "no checkpoint was saved before"
+            if newest is None
+            else f"the checkpoint of step {newest} is intact"
+        )
         what = "disk full" if code in FULL else os.strerror(code)
         remedy = "free some space" if code in FULL else "mend the directory"
         where = f"step {self._saving} in {self.directory}"
-        raise UserError(f"{what} while saving {where}: {remedy} and run the same command again; {kept}") from error
+        raise UserError(
+            f"{what} while saving {where}: {remedy} and run the same command again; {kept}"
+        ) from error
 
 
 def _fault(step_dir: Path) -> str | None:
@@ -251,7 +273,9 @@ def _leaves(state: Any) -> dict[str, str]:
     """Returns {path: "float32[64,10]"} of the arrays of a state."""
     flat, _ = jax.tree_util.tree_flatten_with_path(state)
     return {
-        jax.tree_util.keystr(path, simple=True, separator="."): f"{leaf.dtype}{list(leaf.shape)}".replace(" ", "")
+        jax.tree_util.keystr(
+            path, simple=True, separator="."
+        ): f"{leaf.dtype}{list(leaf.shape)}".replace(" ", "")
         for path, leaf in flat
     }
 
@@ -265,7 +289,11 @@ def _flat(value: Any, path: str = "") -> dict[str, str]:
     """Returns {dotted path: JSON text} of the plain values in nested dicts."""
     if not isinstance(value, dict):
         return {path: json.dumps(value)}
-    return {k: v for name, item in value.items() for k, v in _flat(item, f"{path}.{name}" if path else name).items()}
+    return {
+        k: v
+        for name, item in value.items()
+        for k, v in _flat(item, f"{path}.{name}" if path else name).items()
+    }
 
 
 def _from_elsewhere(record: logging.LogRecord) -> bool:
@@ -274,7 +302,10 @@ def _from_elsewhere(record: logging.LogRecord) -> bool:
 
 def _awaited(record: logging.LogRecord) -> bool:
     told = record.getMessage()
-    return "exception was never retrieved" not in told and "Task was destroyed but it is pending" not in told
+    return (
+        "exception was never retrieved" not in told
+        and "Task was destroyed but it is pending" not in told
+    )
 
 
 def _silence_orbax() -> None:
@@ -292,5 +323,8 @@ def _silence_orbax() -> None:
 
 
 def _unraisable(caught: Any) -> None:
-    if not (isinstance(caught.exc_value, RuntimeError) and str(caught.exc_value) == "Event loop is closed"):
+    if not (
+        isinstance(caught.exc_value, RuntimeError)
+        and str(caught.exc_value) == "Event loop is closed"
+    ):
         _unraisable.others(caught)

@@ -14,10 +14,12 @@ from pathlib import Path
 import jax
 from jax.experimental import multihost_utils
 
-from genjax import hosts
 from genjax.errors import UserError
+from genjax.machine import hosts
 
-_POLLS = itertools.count()  # of this process: JAX's service knows the polls of all processes by their numbers
+_POLLS = (
+    itertools.count()
+)  # of this process: JAX's service knows the polls of all processes by their numbers
 
 
 @contextlib.contextmanager
@@ -38,7 +40,9 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def poll() -> bool:
-        return asked.is_set() if alone else multihost_utils.reached_preemption_sync_point(next(_POLLS))
+        return (
+            asked.is_set() if alone else multihost_utils.reached_preemption_sync_point(next(_POLLS))
+        )
 
     if threading.current_thread() is threading.main_thread():
         numbers = (signal.SIGTERM, signal.SIGINT) if alone else (signal.SIGINT,)

@@ -22,7 +22,9 @@ def inception_score(logits: np.ndarray) -> float:
     return float(np.exp(xlogy(p, p).sum(1).mean() - xlogy(mean, mean).sum()))
 
 
-def inception_score_splits(logits: np.ndarray, splits: int = 10, seed: int | None = 2020) -> tuple[float, float]:
+def inception_score_splits(
+    logits: np.ndarray, splits: int = 10, seed: int | None = 2020
+) -> tuple[float, float]:
     """(mean, standard deviation) over consecutive splits of logits [N, K], as published figures are.
 
     The rows are shuffled by `seed` first (None = as they lie), since samples are often sorted by class; shuffle, splits
@@ -30,7 +32,9 @@ def inception_score_splits(logits: np.ndarray, splits: int = 10, seed: int | Non
     """
     n = len(logits)
     if not 1 <= splits <= n:
-        raise ValueError(f"{splits} splits need at least one and no more than there are samples, {n}")
+        raise ValueError(
+            f"{splits} splits need at least one and no more than there are samples, {n}"
+        )
     x = logits if seed is None else logits[np.random.RandomState(seed).permutation(n)]
     scores = [inception_score(x[i * n // splits : (i + 1) * n // splits]) for i in range(splits)]
     return float(np.mean(scores)), float(np.std(scores))

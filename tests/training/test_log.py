@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from genjax.errors import UserError
-from genjax.log import Log, _duration, _si
+from genjax.training.log import Log, _duration, _si
 
 
 def train(directory, first, last, total=6):
@@ -34,10 +34,19 @@ def test_the_resumed_run_writes_the_same_bytes(tmp_path):
     with (tmp_path / "resumed" / "metrics.jsonl").open("a") as file:
         file.write('{"step": 3, "train/lo')
     train(tmp_path / "resumed", 3, 6)
-    straight, resumed = ((tmp_path / name / "metrics.jsonl").read_bytes() for name in ("straight", "resumed"))
+    straight, resumed = (
+        (tmp_path / name / "metrics.jsonl").read_bytes() for name in ("straight", "resumed")
+    )
     assert straight == resumed
     assert lines(tmp_path / "resumed" / "metrics.jsonl")[3] == {"step": 3, "valid/loss": 2 / 3}
-    assert [line["step"] for line in lines(tmp_path / "resumed" / "speed.jsonl")] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in lines(tmp_path / "resumed" / "speed.jsonl")] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
 
 
 def test_a_new_run_starts_its_files_anew(tmp_path):
@@ -60,16 +69,28 @@ def test_values_that_are_not_finite_stay_valid_json(tmp_path):
     log = Log(tmp_path, 2, 1, stream=io.StringIO())
     log.scalars(1, {"a": np.nan, "b": np.inf, "c": -np.inf, "d": 0.1})
     line = json.loads((tmp_path / "metrics.jsonl").read_text(), parse_constant=refuse)
-    assert line == {"step": 1, "train/a": "nan", "train/b": "inf", "train/c": "-inf", "train/d": 0.1}
+    assert line == {
+        "step": 1,
+        "train/a": "nan",
+        "train/b": "inf",
+        "train/c": "-inf",
+        "train/d": 0.1,
+    }
     assert math.isnan(float(line["train/a"])) and float(line["train/c"]) == -math.inf
     log.result("test", {"elbo": np.float32(np.nan), "rows": np.arange(3), "n": np.int64(7)})
     text = (tmp_path / "results.json").read_text()
-    assert json.loads(text, parse_constant=refuse) == {"test": {"elbo": "nan", "rows": [0, 1, 2], "n": 7}}
+    assert json.loads(text, parse_constant=refuse) == {
+        "test": {"elbo": "nan", "rows": [0, 1, 2], "n": 7}
+    }
 
 
 def test_plain_lines_tell_speed_and_time_left(tmp_path, monkeypatch):
-    clock = iter([0.0, 0.0, 10.0, 12.0, 12.0, 15.0, 17.0])  # twice at the start, then as they are read below
-    monkeypatch.setattr("genjax.log.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    clock = iter(
+        [0.0, 0.0, 10.0, 12.0, 12.0, 15.0, 17.0]
+    )  # twice at the start, then as they are read below
+    monkeypatch.setattr(
+        "genjax.training.log.time", SimpleNamespace(perf_counter=lambda: next(clock))
+    )
     log = Log(tmp_path, 1201, batch=100, stream=io.StringIO())
     log.advance(1)  # 10 s: compiled
     log.advance(2)
@@ -101,12 +122,21 @@ def test_a_terminal_gets_a_bar(tmp_path):
     log.close()
     text = stream.getvalue()
     assert (
-        "5/10" in text and "loss 0.50000" in text and "examples/s" in text and "\nbetween\n" in text.replace("\r", "\n")
+        "5/10" in text
+        and "loss 0.50000" in text
+        and "examples/s" in text
+        and "\nbetween\n" in text.replace("\r", "\n")
     )
 
 
 def test_rates_and_durations():
-    assert [_si(x) for x in (0.4213, 14.83, 148.2, 14_830, 1_200_000)] == ["0.421", "14.8", "148", "14.8k", "1.20M"]
+    assert [_si(x) for x in (0.4213, 14.83, 148.2, 14_830, 1_200_000)] == [
+        "0.421",
+        "14.8",
+        "148",
+        "14.8k",
+        "1.20M",
+    ]
     assert [_duration(x) for x in (4.4, 330, 7_500, 273_600)] == ["4s", "5m30s", "2h05m", "3d04h"]
 
 

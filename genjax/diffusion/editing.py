@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax.config import field
-from genjax.data.corruptions import Projection
+from genjax.corruptions import Projection
 from genjax.diffusion.guidance import Keep, Threshold
 from genjax.diffusion.samplers import DDPM, Denoiser, Euler, Sampler, sample, still, walk
 from genjax.errors import UserError
@@ -26,7 +26,9 @@ def check_shape(image: jax.Array, shape: tuple[int, ...], what: str) -> None:
         )
 
 
-def sdedit(sampler: Sampler, denoiser: Denoiser, image: jax.Array, sigmas: jax.Array, noise: Callable) -> jax.Array:
+def sdedit(
+    sampler: Sampler, denoiser: Denoiser, image: jax.Array, sigmas: jax.Array, noise: Callable
+) -> jax.Array:
     """Image -> image: noise up to sigmas[0], then denoise (Meng et al. 2022, arXiv:2108.01073); sigmas [n] descending.
 
     The higher the first level, the more is made anew.
@@ -104,7 +106,9 @@ class PseudoInverse:
 
     scale: float = field(1.0, "strength of the guidance")
     std: float = field(0.5, "standard deviation of the data")
-    threshold: Threshold = field(Keep(), "of the guided image: images need one, the weight is thousands at much noise")
+    threshold: Threshold = field(
+        Keep(), "of the guided image: images need one, the weight is thousands at much noise"
+    )
 
     def __call__(self, denoiser: Denoiser, known: Projection, y: jax.Array) -> Denoiser:
         def guided(x: jax.Array, sigma: jax.Array) -> jax.Array:
@@ -119,7 +123,13 @@ Consistency = Replace | PseudoInverse
 
 
 def restore(
-    how: Consistency, known: Projection, sampler: Sampler, denoiser: Denoiser, image: jax.Array, sigmas, noise
+    how: Consistency,
+    known: Projection,
+    sampler: Sampler,
+    denoiser: Denoiser,
+    image: jax.Array,
+    sigmas,
+    noise,
 ) -> jax.Array:
     """Samples that agree with P image: super-resolution, colourisation or inpainting, as the projection `known` says.
 

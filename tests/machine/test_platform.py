@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genjax import platform
+from genjax.machine import platform
 
 BLOCK, COUNT = 64 * 1024, 1600  # below the size for which malloc asks the system by itself; 100 MiB
 
@@ -18,7 +18,8 @@ def resident() -> float:
 
 
 @pytest.mark.skipif(
-    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="of Linux with glibc"
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"),
+    reason="of Linux with glibc",
 )
 def test_memory_that_malloc_keeps_for_a_thread_is_given_back():
     libc = ctypes.CDLL(None)
@@ -29,7 +30,9 @@ def test_memory_that_malloc_keeps_for_a_thread_is_given_back():
         blocks = [libc.malloc(BLOCK) for _ in range(COUNT)]
         for block in blocks:
             ctypes.memset(block, 1, BLOCK)
-        kept.extend(blocks[:: COUNT - 1])  # the first and the last, so that all between them is held back
+        kept.extend(
+            blocks[:: COUNT - 1]
+        )  # the first and the last, so that all between them is held back
         for block in blocks[1:-1]:
             libc.free(block)
 

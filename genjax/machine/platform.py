@@ -22,8 +22,12 @@ def disable_ynn_fusion() -> None:
     when the first backend starts, so importing genjax before any computation is early enough.
     """
     flags = os.environ.get("XLA_FLAGS", "").split()
-    if metadata.version("jaxlib") in ("0.10.2", "0.11.2") and not any(flag.startswith(_YNN) for flag in flags):
-        os.environ["XLA_FLAGS"] = " ".join([*flags, _YNN])  # no leading space: XLA would read it as a file name
+    if metadata.version("jaxlib") in ("0.10.2", "0.11.2") and not any(
+        flag.startswith(_YNN) for flag in flags
+    ):
+        os.environ["XLA_FLAGS"] = " ".join(
+            [*flags, _YNN]
+        )  # no leading space: XLA would read it as a file name
 
 
 def cpu_model() -> str:
@@ -38,7 +42,11 @@ def cpu_model() -> str:
 
 def _cpu_flags(info: Path) -> str:
     """Virtual machines report one model name for several generations: the instruction sets tell them apart."""
-    lines = [line for line in info.read_text(errors="replace").splitlines() if line.startswith(("flags", "Features"))]
+    lines = [
+        line
+        for line in info.read_text(errors="replace").splitlines()
+        if line.startswith(("flags", "Features"))
+    ]
     return " " + hashlib.sha256(lines[0].encode()).hexdigest()[:8] if lines else ""
 
 

@@ -43,12 +43,22 @@ class Hosts:
         self.check()
         if not (self.coordinator or self.detect) or jax.distributed.is_initialized():
             return
-        own = {"coordinator_address": self.coordinator, "num_processes": self.count, "process_id": self.index}
+        own = {
+            "coordinator_address": self.coordinator,
+            "num_processes": self.count,
+            "process_id": self.index,
+        }
         how = {} if self.detect else {**own, "cluster_detection_method": "deactivate"}
         if self.coordinator.startswith(("127.0.0.1:", "localhost:")):
-            how["coordinator_bind_address"] = self.coordinator  # else process 0 listens on all addresses
+            how["coordinator_bind_address"] = (
+                self.coordinator
+            )  # else process 0 listens on all addresses
         times = {"heartbeat_timeout_seconds": self.lost, "shutdown_timeout_seconds": self.lost}
-        where = "by the cluster's own variables (--hosts.detect=true)" if self.detect else f"at {self.coordinator}"
+        where = (
+            "by the cluster's own variables (--hosts.detect=true)"
+            if self.detect
+            else f"at {self.coordinator}"
+        )
         who = "this process" if self.detect else f"process {self.index}"
         alarm = threading.Timer(self.wait, self._give_up, [who, where])
         alarm.daemon = True
@@ -63,7 +73,9 @@ class Hosts:
             ) from error
         finally:
             alarm.cancel()
-        atexit.register(jax.distributed.shutdown)  # waits for the others: the coordinator must be the last to go
+        atexit.register(
+            jax.distributed.shutdown
+        )  # waits for the others: the coordinator must be the last to go
 
     def _give_up(self, who: str, where: str) -> None:
         """Ends the process with one line; left alone, JAX's client aborts it with a stack of C++."""
@@ -79,15 +91,21 @@ class Hosts:
         """Raises UserError for flags that contradict each other."""
         host, _, port = self.coordinator.rpartition(":")
         if self.coordinator and not (host and port.isdecimal() and 0 < int(port) < 65536):
-            raise UserError(f"--hosts.coordinator={self.coordinator} must be host:port, e.g. 10.0.0.1:8476.")
+            raise UserError(
+                f"--hosts.coordinator={self.coordinator} must be host:port, e.g. 10.0.0.1:8476."
+            )
         if not 0 <= self.index < self.count:
             raise UserError(
                 f"--hosts.index={self.index} must be 0 to {self.count - 1} for --hosts.count={self.count} processes."
             )
         if self.count > 1 and not self.coordinator:
-            raise UserError(f"--hosts.count={self.count} needs --hosts.coordinator=host:port, where process 0 is.")
+            raise UserError(
+                f"--hosts.count={self.count} needs --hosts.coordinator=host:port, where process 0 is."
+            )
         if self.detect and self.coordinator:
-            raise UserError("--hosts.detect=true finds the coordinator itself: leave --hosts.coordinator out.")
+            raise UserError(
+                "--hosts.detect=true finds the coordinator itself: leave --hosts.coordinator out."
+            )
         for name in ("wait", "lost"):
             if getattr(self, name) < 1:
                 raise UserError(f"--hosts.{name}={getattr(self, name)} must be at least 1 second.")

@@ -16,10 +16,10 @@ import numpy as np
 import optax
 import pytest
 
-from genjax import checkpoint
-from genjax.checkpoint import SUMS, Checkpoints
 from genjax.core import State
 from genjax.errors import UserError
+from genjax.training import checkpoint
+from genjax.training.checkpoint import SUMS, Checkpoints
 
 CONFIG = '{"algorithm": {"beta": 1.0, "net": {"width": 64}}, "seed": 0}'
 
@@ -27,7 +27,10 @@ CONFIG = '{"algorithm": {"beta": 1.0, "net": {"width": 64}}, "seed": 0}'
 def state_at(step: int, width: int = 16) -> State:
     """A state of every kind of leaf, all of which depend on `step`."""
     params = {
-        "net": {"kernel": jnp.arange(width * 64.0).reshape(width, 64) + step / 3, "half": jnp.full(8, step, "bfloat16")}
+        "net": {
+            "kernel": jnp.arange(width * 64.0).reshape(width, 64) + step / 3,
+            "half": jnp.full(8, step, "bfloat16"),
+        }
     }
     return State(
         step=jnp.int32(step),
@@ -47,7 +50,10 @@ def like(state, sharding=None):
 
 
 def bits(tree):
-    keys = jax.tree.map(lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x, tree)
+    keys = jax.tree.map(
+        lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x,
+        tree,
+    )
     return [(np.asarray(x).dtype, np.asarray(x).tobytes()) for x in jax.tree.leaves(keys)]
 
 
@@ -73,12 +79,16 @@ def newest_step(directory: Path) -> int:
 def data_file(step_dir: Path) -> Path:
     """The largest file of the state: it holds the arrays."""
     return max(
-        (path for path in (step_dir / "state").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+        (path for path in (step_dir / "state").rglob("*") if path.is_file()),
+        key=lambda path: path.stat().st_size,
     )
 
 
 def run(code: str, *args, flags: str = "", **kwargs) -> subprocess.Popen:
-    env = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[1]}"}
+    env = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[2]}",
+    }
     env |= {"XLA_FLAGS": flags} if flags else {}
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), *map(str, args)],
@@ -152,11 +162,21 @@ def flip_one_bit(file: Path):
     file.write_bytes(data)
 
 
-@pytest.mark.parametrize("damage", [truncate, flip_one_bit, Path.unlink, lambda file: file.write_bytes(b"garbage")])
 @pytest.mark.parametrize(
-    "find", [data_file, lambda d: d / "state/manifest.ocdbt", lambda d: d / "meta/metadata", lambda d: d / SUMS]
+    "damage", [truncate, flip_one_bit, Path.unlink, lambda file: file.write_bytes(b"garbage")]
 )
-def test_a_corrupt_newest_checkpoint_gives_way_to_the_one_before(pair, tmp_path, capfd, damage, find):
+@pytest.mark.parametrize(
+    "find",
+    [
+        data_file,
+        lambda d: d / "state/manifest.ocdbt",
+        lambda d: d / "meta/metadata",
+        lambda d: d / SUMS,
+    ],
+)
+def test_a_corrupt_newest_checkpoint_gives_way_to_the_one_before(
+    pair, tmp_path, capfd, damage, find
+):
     directory = tmp_path / "run"
     shutil.copytree(pair, directory)
     damage(find(directory / "2"))
@@ -200,14 +220,17 @@ def test_no_intact_checkpoint_is_an_error_that_touches_nothing(pair, tmp_path):
 def test_another_config_is_named_by_its_fields(pair):
     other = '{"algorithm": {"beta": 4.0, "net": {"width": 64, "depth": 2}}, "seed": 0}'
     with pytest.raises(
-        UserError, match=r"algorithm\.beta = 1\.0 \(now 4\.0\), algorithm\.net\.depth = absent \(now 2\); choose"
+        UserError,
+        match=r"algorithm\.beta = 1\.0 \(now 4\.0\), algorithm\.net\.depth = absent \(now 2\); choose",
     ):
         read(pair, other)
 
 
 def test_another_state_is_named_by_its_leaf(pair):
     other = state_at(0, width=32)
-    with pytest.raises(UserError, match=r"params\.net\.kernel is float32\[16,64\] \(now float32\[32,64\]\)"):
+    with pytest.raises(
+        UserError, match=r"params\.net\.kernel is float32\[16,64\] \(now float32\[32,64\]\)"
+    ):
         read(pair, target=like(other))
     with pytest.raises(UserError, match=r"ema\.net is absent \(now float32\[2\]\)"):
         read(pair, target=like(state_at(0).replace(ema={"net": jnp.zeros(2)})))
@@ -216,7 +239,10 @@ def test_another_state_is_named_by_its_leaf(pair):
 def test_a_directory_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     for directory in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/genjax")):
-        with pytest.raises(UserError, match="cannot write .*: free space, mend its permissions or choose another run"):
+        with pytest.raises(
+            UserError,
+            match="cannot write .*: free space, mend its permissions or choose another run",
+        ):
             Checkpoints(directory, CONFIG)
 
 
@@ -254,7 +280,9 @@ def small_disk(tmp_path):
         pytest.skip("mounting a small disk needs root")
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True
+    ).returncode:
         pytest.skip("mounting is not permitted here")
     yield disk
     subprocess.run(["umount", "-l", disk], check=True)
@@ -269,7 +297,9 @@ def test_a_full_disk_keeps_the_previous_checkpoint(small_disk, left):
     free = shutil.disk_usage(small_disk).free
     (small_disk / "ballast").write_bytes(bytes(free - left))
     x = jnp.asarray(np.random.default_rng(0).standard_normal(500_000))
-    with pytest.raises(UserError, match="disk full while saving step 2 .* the checkpoint of step 1 is intact"):
+    with pytest.raises(
+        UserError, match="disk full while saving step 2 .* the checkpoint of step 1 is intact"
+    ):
         checkpoints.save(2, {"x": x}, {})
         checkpoints.wait()
     assert checkpoints.all_steps() == [1]
@@ -308,7 +338,9 @@ def test_a_kill_in_mid_save_leaves_only_whole_checkpoints(tmp_path):
     checkpoints = Checkpoints(tmp_path, CONFIG)
     state, _ = checkpoints.restore(like(state_at(0, 256)))
     checkpoints.close()
-    assert int(state.step) == newest > firsts[-1] > firsts[0] == 0 and bits(state) == bits(state_at(newest, 256))
+    assert int(state.step) == newest > firsts[-1] > firsts[0] == 0 and bits(state) == bits(
+        state_at(newest, 256)
+    )
     assert torn, "no kill came in the middle of a save"
     assert not list(tmp_path.glob("*tmp*")) and not list(tmp_path.glob("*.corrupt"))
 
@@ -333,11 +365,15 @@ def test_restores_on_another_number_of_devices(tmp_path):
         checkpoints.close()
         print("same")
     """
-    out, err = run(code, tmp_path, flags="--xla_force_host_platform_device_count=4").communicate(timeout=60)
+    out, err = run(code, tmp_path, flags="--xla_force_host_platform_device_count=4").communicate(
+        timeout=60
+    )
     assert out == "same\n", err
 
 
 def test_every_file_of_state_and_meta_has_a_checksum(pair):
     sums = json.loads((pair / "2" / SUMS).read_text())
-    files = {str(path.relative_to(pair / "2")) for path in (pair / "2").rglob("*") if path.is_file()}
+    files = {
+        str(path.relative_to(pair / "2")) for path in (pair / "2").rglob("*") if path.is_file()
+    }
     assert {name for name in files if "/" in name} == set(sums)

@@ -16,9 +16,9 @@ import orbax.checkpoint as ocp
 import pytest
 
 from genjax.errors import UserError
-from genjax.hosts import Hosts, from_first
+from genjax.machine.hosts import Hosts, from_first
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TINY = [
     "digits",
     "--batch=52",
@@ -45,12 +45,24 @@ class Job:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        hosts = [f"--hosts.coordinator=127.0.0.1:{port}", f"--hosts.count={count}", "--hosts.lost=10"]
+        hosts = [
+            f"--hosts.coordinator=127.0.0.1:{port}",
+            f"--hosts.count={count}",
+            "--hosts.lost=10",
+        ]
         env = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(4 // count)}
         self.told, self.popens = [runs.with_suffix(f".{i}.err") for i in range(count)], []
         for i, path in enumerate(self.told):
             own = [*hosts, f"--hosts.index={i}"] if count > 1 else []
-            command = [sys.executable, "-m", "experiments.vae", *TINY, *own, *flags, f"--runs={runs}"]
+            command = [
+                sys.executable,
+                "-m",
+                "experiments.vae",
+                *TINY,
+                *own,
+                *flags,
+                f"--runs={runs}",
+            ]
             with path.open("w") as told:
                 self.popens.append(subprocess.Popen(command, cwd=ROOT, env=env, stderr=told))
 
@@ -69,7 +81,10 @@ class Job:
         return found
 
     def metrics(self) -> list[dict]:
-        return [json.loads(line) for line in (self.directory() / "metrics.jsonl").read_text().splitlines()]
+        return [
+            json.loads(line)
+            for line in (self.directory() / "metrics.jsonl").read_text().splitlines()
+        ]
 
     def state(self, step: int) -> dict[str, np.ndarray]:
         """The arrays of a checkpoint, as one process reads them."""
@@ -77,17 +92,28 @@ class Job:
         here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         with ocp.StandardCheckpointer() as reader:
             known = reader.metadata(path).item_metadata.tree
-            like = jax.tree.map(lambda m: jax.ShapeDtypeStruct(m.shape, m.dtype, sharding=here), known)
+            like = jax.tree.map(
+                lambda m: jax.ShapeDtypeStruct(m.shape, m.dtype, sharding=here), known
+            )
             tree = reader.restore(path, like)
-        return {jax.tree_util.keystr(p): np.asarray(x) for p, x in jax.tree_util.tree_leaves_with_path(tree)}
+        return {
+            jax.tree_util.keystr(p): np.asarray(x)
+            for p, x in jax.tree_util.tree_leaves_with_path(tree)
+        }
 
     def steps_saved(self) -> list[int]:
-        return sorted(int(path.name) for path in (self.directory() / "checkpoints").iterdir() if path.name.isdigit())
+        return sorted(
+            int(path.name)
+            for path in (self.directory() / "checkpoints").iterdir()
+            if path.name.isdigit()
+        )
 
     def until(self, step: int, seconds: float = 120) -> None:
         """Waits until the metrics of `step` are written."""
         deadline = time.monotonic() + seconds
-        while not any(f'"step": {step},' in p.read_text() for p in self.runs.glob("*/*/metrics.jsonl")):
+        while not any(
+            f'"step": {step},' in p.read_text() for p in self.runs.glob("*/*/metrics.jsonl")
+        ):
             assert all(popen.poll() is None for popen in self.popens), self.words()
             assert time.monotonic() < deadline, self.words()
             time.sleep(0.01)
@@ -100,7 +126,11 @@ def alike(a: list[dict], b: list[dict], tolerance: float) -> None:
     assert [sorted(line) for line in a] == [sorted(line) for line in b]
     for one, other in zip(a, b, strict=True):
         for name in one:
-            assert float(one[name]) == pytest.approx(float(other[name]), rel=tolerance, abs=1e-5), (name, one, other)
+            assert float(one[name]) == pytest.approx(float(other[name]), rel=tolerance, abs=1e-5), (
+                name,
+                one,
+                other,
+            )
 
 
 @pytest.mark.alone
@@ -115,7 +145,9 @@ def test_two_processes_give_the_numbers_of_one(layout, tmp_path):
         np.testing.assert_allclose(a, b, atol=2e-5)
     results = [json.loads((job.directory() / "results.json").read_text()) for job in (one, two)]
     assert results[0]["iwae20"] == pytest.approx(results[1]["iwae20"], rel=1e-4)
-    one_fd, two_fd = (result["metrics"]["fd_random"]["value"] for result in results)  # features over processes
+    one_fd, two_fd = (
+        result["metrics"]["fd_random"]["value"] for result in results
+    )  # features over processes
     assert one_fd == pytest.approx(two_fd, rel=1e-3) and one_fd > 0
     assert (two.directory() / "report.html").exists()
     said = [path.read_text() for path in two.told]
@@ -124,12 +156,21 @@ def test_two_processes_give_the_numbers_of_one(layout, tmp_path):
 
 @pytest.mark.alone
 def test_one_asked_to_stop_stops_both_at_one_step_and_one_killed_ends_the_other(tmp_path):
-    flags = "--layout=Mesh()", "--steps=400", "--save_every=20", "--evaluate_every=0", "--sample_every=0"
+    flags = (
+        "--layout=Mesh()",
+        "--steps=400",
+        "--save_every=20",
+        "--evaluate_every=0",
+        "--sample_every=0",
+    )
     job = Job(tmp_path / "two", *flags)
     job.until(30)
     job.popens[1].send_signal(signal.SIGTERM)
     assert job.codes() == [75, 75], job.words()
-    stopped = [int(re.search(r"stopped and saved at step (\d+)", path.read_text())[1]) for path in job.told[:1]]
+    stopped = [
+        int(re.search(r"stopped and saved at step (\d+)", path.read_text())[1])
+        for path in job.told[:1]
+    ]
     assert job.steps_saved()[-1] == stopped[0] >= 30
 
     job = Job(tmp_path / "two", *flags)
@@ -138,12 +179,16 @@ def test_one_asked_to_stop_stops_both_at_one_step_and_one_killed_ends_the_other(
     job.popens[1].kill()
     begun = time.monotonic()
     codes = job.codes()
-    assert time.monotonic() - begun < 60 and codes[1] == -signal.SIGKILL and codes[0] not in (0, 2, 75), job.words()
+    assert (
+        time.monotonic() - begun < 60 and codes[1] == -signal.SIGKILL and codes[0] not in (0, 2, 75)
+    ), job.words()
 
     resumed, whole = Job(tmp_path / "two", *flags), Job(tmp_path / "whole", *flags)
     assert resumed.codes() == whole.codes() == [0, 0], resumed.words() + whole.words()
     assert "resumed at step" in resumed.told[0].read_text()
-    assert (resumed.directory() / "metrics.jsonl").read_bytes() == (whole.directory() / "metrics.jsonl").read_bytes()
+    assert (resumed.directory() / "metrics.jsonl").read_bytes() == (
+        whole.directory() / "metrics.jsonl"
+    ).read_bytes()
     for a, b in zip(resumed.state(400).values(), whole.state(400).values(), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -167,11 +212,17 @@ def test_who_waits_in_vain_says_so_in_one_line():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     for index in (0, 1):  # the coordinator, to whom nobody comes; one who finds no coordinator
-        join = f"from genjax.hosts import Hosts; Hosts('127.0.0.1:{port}', 2, {index}, wait=2).join()"
-        ended = subprocess.run([sys.executable, "-c", join], capture_output=True, text=True, timeout=60)
+        join = f"from genjax.machine.hosts import Hosts; Hosts('127.0.0.1:{port}', 2, {index}, wait=2).join()"
+        ended = subprocess.run(
+            [sys.executable, "-c", join], capture_output=True, text=True, timeout=60
+        )
         assert ended.returncode == 2, ended.stderr
         said = ended.stderr.splitlines()
-        assert len(said) == 1 and f"process {index} waited 2 s" in said[0] and f"at 127.0.0.1:{port}" in said[0]
+        assert (
+            len(said) == 1
+            and f"process {index} waited 2 s" in said[0]
+            and f"at 127.0.0.1:{port}" in said[0]
+        )
 
 
 def test_alone_nothing_is_joined_and_nothing_sent():

@@ -1,0 +1,1 @@
+"""Pictures for people, of arrays alone."""
