@@ -26,8 +26,7 @@ from genjax.config import edit, field
 from genjax.core import averaged, example_normal
 from genjax.corruptions import Coarse, Grey, Hole, Projection
 from genjax.data import Digits, Photographs
-from genjax.diffusion import editing as editing
-from genjax.diffusion import gaussian, samplers
+from genjax.diffusion import editing, gaussian, samplers
 from genjax.diffusion.guidance import Guidance, Static
 from genjax.errors import UserError, at_least
 from genjax.pictures import latent

@@ -12,7 +12,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 import genjax  # noqa: E402, F401  (settles XLA's flags before the first backend)
-from genjax import platform  # noqa: E402
+from genjax.machine import platform  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 4)
 platform.enable_compilation_cache()

@@ -399,7 +399,8 @@ def test_the_search_finds(source):
 
 
 def test_the_search_passes_over_what_only_sounds_so():
-    innocent = "module.eval(); jax.eval_shape(f); fn.lower(x).compile(); 'eval(1)'  # pickle\nnp.load(x, allow_pickle=False)"
+    calls = "module.eval(); jax.eval_shape(f); fn.lower(x).compile(); 'eval(1)'  # pickle"
+    innocent = f"{calls}\nnp.load(x, allow_pickle=False)"
     assert not offences(innocent)
     assert not offences("torch.load(x, weights_only=True)\nexcept_ = zipfile.BadZipFile")
     assert not offences("jax.distributed.initialize()", "genjax/machine/hosts.py")

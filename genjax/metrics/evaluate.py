@@ -15,8 +15,7 @@ import numpy as np
 
 from genjax.config import field
 from genjax.errors import UserError
-from genjax.metrics import inception_score as scores
-from genjax.metrics import intervals, manifold, memorisation
+from genjax.metrics import inception_score, intervals, manifold, memorisation
 from genjax.metrics.classifier import Convolutional
 from genjax.metrics.features import Components, Pixels, RandomNet
 from genjax.metrics.frechet import frechet, moments
@@ -131,9 +130,9 @@ class InceptionScore:
         if samples.logits is None:
             raise ValueError(f"an Inception score needs a classifier's outputs and {on} has none")
         value = intervals.jackknife(
-            lambda i: scores.inception_score(samples.logits[i]), len(samples.logits)
+            lambda i: inception_score.inception_score(samples.logits[i]), len(samples.logits)
         )
-        whole = scores.inception_score(samples.logits)
+        whole = inception_score.inception_score(samples.logits)
         return {
             f"is_{on}": Interval(
                 whole, whole + value.low - value.value, whole + value.high - value.value

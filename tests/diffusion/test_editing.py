@@ -78,9 +78,12 @@ def test_inpainting_draws_from_the_conditional_distribution(rho):
 def test_resampling_is_what_lets_the_parts_agree():
     image = jnp.broadcast_to(jnp.array([1.5, 0.0]).reshape(1, 1, 2, 1), (4000, 1, 2, 1))
     mask, wanted = jnp.array([1.0, 0.0]).reshape(1, 2, 1), 0.8 * 1.5
-    fill = lambda r: edit.inpaint(
-        correlated(0.8), image, mask, SIGMAS[::3], noise_of(image.shape), r
-    )[:, 0, 1].mean()  # noqa: E731
+
+    def fill(r):
+        return edit.inpaint(correlated(0.8), image, mask, SIGMAS[::3], noise_of(image.shape), r)[
+            :, 0, 1
+        ].mean()
+
     assert abs(float(fill(15)) - wanted) < 0.5 * abs(float(fill(1)) - wanted)
 
 

@@ -82,9 +82,10 @@ def made_up(key: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def picture(n: int, h: int, w: int, c: int) -> np.ndarray:
     """Blocks of 8 x 8 pixels of one colour and noise, uint8 [n, h, w, c]; exact arithmetic of integers."""
-    bytes_ = lambda *shape: np.floor((uniform(f"picture {shape}", shape) + 0.5) * 256).astype(
-        np.int64
-    )  # noqa: E731
+
+    def bytes_(*shape):
+        return np.floor((uniform(f"picture {shape}", shape) + 0.5) * 256).astype(np.int64)
+
     blocks = np.kron(bytes_(n, -(-h // 8), -(-w // 8), c), np.ones((1, 8, 8, 1), np.int64))[
         :, :h, :w
     ]
