@@ -11,37 +11,20 @@ its steps a second on two cores, so that `--seconds` trains all for about as lon
 
 from __future__ import annotations
 
-import dataclasses
-import time
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-
-from experiments.contenders import (
-    Classical,
-    Contender,
-    Iwae,
-    Ode,
-    OfCodes,
-    Outcome,
-    Trained,
-    TrainingSet,
-    labels,
-)
-from genjax import cli, report
-from genjax.ae import autoencoder as ae
+from genjax import cli
+from genjax.ae.autoencoder import Autoencoder
 from genjax.classical import KernelDensity, Mixture, Ppca
-from genjax.config import edit, field
-from genjax.data import Digits, FashionMNIST, Folder, Photographs, Stock, Toy
+from genjax.conditions import Label
+from genjax.config import edit
+from genjax.data import FashionMNIST
 from genjax.diffusion import named, schedules
 from genjax.diffusion.guidance import Guidance
 from genjax.ema import Decay, Power
-from genjax.errors import UserError, at_least
+from genjax.findings.comparison import Comparison, Entry, compare
+from genjax.findings.contenders import Classical, OfCodes, Trained, TrainingSet
+from genjax.findings.likelihood import Iwae, Ode
 from genjax.gan import gan
 from genjax.gan.penalties import R1, R2
-from genjax.machine.parallel import Jit
 from genjax.metrics.classifier import Convolutional
 from genjax.metrics.evaluate import (
     Cas,
@@ -54,106 +37,10 @@ from genjax.metrics.evaluate import (
 from genjax.metrics.judges import Neighbours, Svm
 from genjax.nets import MLP, DiT, GatedMLP, Gelu, R3Discriminator, R3Generator, TimeMLP
 from genjax.optim import Adam, CosineDecay
-from genjax.pictures.draw import grid, save_png
-from genjax.training.loop import Experiment
-from genjax.training.watch import Watch, told
+from genjax.training.experiment import Experiment
+from genjax.training.watch import Watch
 from genjax.vae import vae
 from genjax.vae.likelihoods import DiscretisedLogistic
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """A contender under the name that the table gives it."""
-
-    name: str = field("", "in the table and of the run directory")
-    of: Contender = field(TrainingSet(), "what makes the samples")
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """The whole comparison."""
-
-    data: Digits | FashionMNIST | Folder | Photographs | Stock | Toy | Any = field(
-        Digits(), "the data set, images with labels"
-    )
-    contenders: tuple[Entry, ...] = field((), "who takes part")
-    seconds: float = field(35.0, "of training for each that is trained, by their rates")
-    watch: Watch = field(Watch(), "metrics, features, number of samples")
-    likelihood: int = field(100, "test images whose log p is found, 0 = none")
-    seed: int = field(0, "of everything")
-    runs: str = field("runs", "folder of the run directories", execution=True)
-
-    def count(self, source: Any) -> int:
-        return self.watch.count(len(source.test["image"]))
-
-
-def check(cfg: Comparison, source: Any) -> None:
-    """Raises UserError for what cannot be compared."""
-    at_least(0, likelihood=cfg.likelihood, seed=cfg.seed)
-    if cfg.seconds <= 0:
-        raise UserError(f"--seconds={cfg.seconds} must be above 0.")
-    if not cfg.contenders or not cfg.watch.metrics:
-        raise UserError(
-            "--contenders and --watch.metrics must not be empty: there is nothing to compare."
-        )
-    if len(source.shape) != 3 or not source.classes:
-        raise UserError(
-            f"compare is of images with labels, and {source.name} has none: use --data='Digits()'."
-        )
-    cfg.watch.check(source.shape, True, len(source.test["image"]), False)
-
-
-def compare(cfg: Comparison, name: str, origin: Mapping[str, Any]) -> None:
-    """Runs every contender, measures all by the same yardstick, writes reports; prints the table."""
-    begin, source = time.perf_counter(), cfg.data.load()
-    check(cfg, source)
-    measure = cfg.watch.start(source.train, source.test, Path(cfg.runs) / "features", Jit())
-    label, rows, strips, folders = labels(cfg.count(source), source), {}, [], []
-    for entry in cfg.contenders:
-        made = entry.of(entry.name, cfg, source, {**origin, "differences": {}})
-        values = measure(made.images, label)
-        made.log.result("metrics", {key: value._asdict() for key, value in values.items()})
-        made.log.result("cost", made.cost)
-        if made.bits:
-            made.log.result("likelihood", made.bits)
-        made.log.picture(
-            "samples", grid(made.images[: 6 * source.classes], source.classes)
-        )  # a class a column
-        made.log.note(f"{entry.name}: {told(values)}")
-        report.write([made.log.directory])
-        rows[entry.name] = (values, made)
-        strips.append(made.images[:10])
-        folders.append(made.log.directory)
-    page = report.write(folders, Path(cfg.runs) / "compare" / f"{name}.html")
-    save_png(page.with_suffix(".png"), grid(np.concatenate(strips), 10))
-    text = table(rows)
-    page.with_suffix(".md").write_text(text)
-    print(text)
-    print(f"{page} and a report for each; {time.perf_counter() - begin:.0f} s in all")
-
-
-def table(rows: Mapping[str, tuple[dict, Outcome]]) -> str:
-    """Markdown: a row a contender, the floors of real examples first."""
-    first = next(iter(rows.values()))[0]
-    head = [*first, "bits/dim", "parameters", "training s", "s per 1,000"]
-    n = next(iter(first.values())).n
-    floor = [f"{v.floor:.3f}" if v.floor is not None else "" for v in first.values()]
-    lines = [["", *head], ["---"] * (len(head) + 1), [f"{n} real examples", *floor, "", "", "", ""]]
-    for name, (values, made) in rows.items():
-        bits = (
-            f"{made.bits['bits_per_dim']:.2f} ± {made.bits['standard_error']:.2f}"
-            if made.bits
-            else ""
-        )
-        costs = [
-            ("parameters", ",.0f"),
-            ("training_seconds", ".1f"),
-            ("seconds_per_1000_samples", ".2f"),
-        ]
-        told = [format(made.cost[key], form) if key in made.cost else "" for key, form in costs]
-        lines.append([name, *(f"{v.value:.3f}" for v in values.values()), bits, *told])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-
 
 TX = Adam(1e-3, warmup=200, decay=CosineDecay())
 GAME = Adam(5e-4, b1=0.0, b2=0.99, warmup=100, decay=CosineDecay(0.1))
@@ -161,7 +48,7 @@ HIDDEN = (512, 512)
 
 AUTOENCODER = Trained(
     Experiment(
-        algorithm=ae.Autoencoder(
+        algorithm=Autoencoder(
             latent=16, enc=MLP(HIDDEN, Gelu()), dec=MLP(HIDDEN, Gelu()), optimiser=TX
         ),
         batch=128,
@@ -177,13 +64,13 @@ VAE = Trained(
             dec=GatedMLP((256, 256)),
             likelihood=DiscretisedLogistic(),
             warmup=500,
-            conditional=True,
+            condition=(Label(),),
             optimiser=TX,
         ),
         batch=128,
     ),
     rate=215.0,
-    bits=Iwae(),
+    bits=Iwae(100, 100),
 )
 GAN = Trained(
     Experiment(
@@ -192,7 +79,7 @@ GAN = Trained(
             gen=MLP((256, 256), Gelu()),
             disc=MLP((256, 256), Gelu()),
             penalties=(R1(0.3), R2(0.3)),
-            conditional=True,
+            condition=(Label(),),
             optimiser=GAME,
             disc_optimiser=GAME,
             ema=Decay(0.995),
@@ -208,7 +95,7 @@ FLOW = Trained(
             {
                 "net": TimeMLP((256, 256, 256), waves=0),
                 "std": 0.7,
-                "conditional": True,
+                "condition": (Label(),),
                 "schedule": schedules.Times(steps=18),
                 "guidance": Guidance(1.0),
                 "optimiser": TX,

@@ -11,57 +11,21 @@ of another set.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
-from experiments.diffusion import check_images
 from genjax import cli
-from genjax.config import edit, field
-from genjax.data import Digits, StackedDigits
-from genjax.data.stacked import CLASSES, modes
+from genjax.config import edit
+from genjax.data import StackedDigits
 from genjax.ema import Decay
-from genjax.errors import UserError, at_least
+from genjax.findings.game import StackedModes
+from genjax.findings.samples import Samples
 from genjax.gan import named
 from genjax.gan.games import NonSaturating
 from genjax.gan.penalties import R1, R2
-from genjax.metrics.judges import Classifier, Svm
 from genjax.nets import R3Discriminator, R3Generator
 from genjax.optim import Adam, CosineDecay
-from genjax.training.loop import Experiment, run
-from genjax.training.run import Run
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """After training: a grid of samples; modes and KL of samples and of real examples."""
-
-    samples: int = field(26_000, "samples that are read")
-    classifier: Classifier = field(Svm(), "reads single digits")
-
-    def check(self, exp: Experiment, source) -> None:
-        """Raises UserError for other data."""
-        check_images(source)
-        at_least(1, finish__samples=self.samples)
-        if source.classes != CLASSES:
-            raise UserError(
-                f"stacked counts the {CLASSES} modes of --data='StackedDigits()', not of {source.name}."
-            )
-
-    def __call__(self, this: Run) -> None:
-        this.log.note(
-            f"picture {this.log.picture('samples', this.source.picture(this.sample(this.exp.samples)))}"
-        )
-        read, real = (
-            self.classifier.fit(Digits().load().train),
-            this.source.train["image"][: self.samples],
-        )
-        values = {"n": self.samples}
-        for name, images in (("samples", this.sample(self.samples)), ("real", real)):
-            found, kl = modes(read, images)
-            values |= {f"modes_{name}": found, f"kl_{name}": kl}
-            this.log.note(f"{name}: {found} of {CLASSES} modes, KL from the uniform {kl:.3f} nats")
-        this.log.result("modes", values)
-
+from genjax.training.experiment import Every, Experiment
+from genjax.training.loop import run
 
 TX = Adam(4e-4, b1=0.0, b2=0.99, warmup=200, decay=CosineDecay(0.1))
 
@@ -80,11 +44,8 @@ BASE = Experiment(
     ),
     steps=4000,
     batch=64,
-    evaluate_every=1000,
-    sample_every=1000,
-    save_every=1000,
-    log_every=100,
-    finish=Report(),
+    every=Every(log=100, evaluate=1000, sample=1000, save=1000),
+    finish=(Samples(), StackedModes()),
 )
 
 EXPERIMENTS = {

@@ -80,11 +80,12 @@ def constructors(hint: Any, current: Any = None) -> dict[str, type]:
             if c is not nn.Module and (c is hint or not c.__module__.startswith("flax."))
         ]
     else:  # a union or a tuple: what its parts admit
-        return {
-            name: c
-            for part in typing.get_args(hint)
-            for name, c in constructors(part, current).items()
-        }
+        present = current if isinstance(current, tuple) and current else (current,)
+        admitted = {}
+        for part in typing.get_args(hint):
+            for each in present:
+                admitted |= constructors(part, each)
+        return admitted
     return {
         config.type_path(c).replace(":", "."): c for c in found
     }  # a class defined again replaces the old one

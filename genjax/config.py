@@ -48,15 +48,50 @@ def edit(cfg: Any, changes: Mapping[str, Any]) -> Any:
 
 
 def lookup(cfg: Any, path: str) -> tuple[Any, Any]:
-    """Returns the annotated type and the value of the field at a dotted path; raises UserError if there is none."""
+    """Returns the annotated type and the value of the field at a dotted path; raises UserError if there is none.
+
+    A part of a tuple has the name of its class, if no other there has it, or its number: "finish.Samples.n".
+    """
     hint, value = type(cfg), cfg
     for name in path.split("."):
+        if isinstance(value, tuple):
+            place = _place(path, value, name)
+            hint, value = _part_hint(hint, place), value[place]
+            continue
         known = hints(type(value)) if is_config(value) else {}
         if name not in known:
-            same = [p for p, *_ in walk(cfg) if p.split(".")[-1] == path.split(".")[-1]]
+            last = path.split(".")[-1]
+            same = [other for other, *_ in walk(cfg) if other.split(".")[-1] == last]
             raise unknown(path, type(value), name, known, same)
         hint, value = known[name], getattr(value, name)
     return hint, value
+
+
+def part_names(parts: tuple) -> list[str]:
+    """The names of a tuple's parts in dotted paths: the class where one alone has it, else the number."""
+    classes = [type(part).__name__ for part in parts]
+    return [name if classes.count(name) == 1 else str(i) for i, name in enumerate(classes)]
+
+
+def _place(path: str, parts: tuple, name: str) -> int:
+    """The number of the part of a tuple that a path names."""
+    if name.isdecimal() and int(name) < len(parts):
+        return int(name)
+    names = part_names(parts)
+    if name not in names:
+        has = ", ".join(names) or "none"
+        raise UserError(
+            f"{path}: there is no part {name!r}, the parts are {has}.{nearest(name, names)}"
+        )
+    return names.index(name)
+
+
+def _part_hint(hint: Any, place: int) -> Any:
+    """The annotation of one part of a tuple that is annotated by `hint`."""
+    args = typing.get_args(hint)
+    if not args:
+        return Any
+    return args[0] if ... in args or len(args) <= place else args[place]
 
 
 def walk(
@@ -67,8 +102,18 @@ def walk(
         path, value = join(above, f.name), getattr(cfg, f.name)
         off = execution or f.metadata.get("execution", False)
         yield path, hints(type(cfg))[f.name], value, f.metadata.get("doc", ""), off
-        if is_config(value):
-            yield from walk(value, path, off)
+        for inner, part in _inside(path, value):
+            yield from walk(part, inner, off)
+
+
+def _inside(path: str, value: Any) -> list[tuple[str, Any]]:
+    """The configs in a value, with their paths: itself, or the parts of a tuple."""
+    if is_config(value):
+        return [(path, value)]
+    if isinstance(value, tuple):
+        named = zip(part_names(value), value, strict=True)
+        return [(join(path, name), part) for name, part in named if is_config(part)]
+    return []
 
 
 def diff(a: Any, b: Any, above: str = "") -> dict[str, tuple[Any, Any]]:
@@ -78,10 +123,13 @@ def diff(a: Any, b: Any, above: str = "") -> dict[str, tuple[Any, Any]]:
         settle(above, b, type(b)),
     )  # 1 and 1.0 are the same for a float
     if type(a) is type(b) and is_config(a):
-        parts = (
-            diff(getattr(a, f.name), getattr(b, f.name), join(above, f.name))
-            for f in fields(type(a))
-        )
+        names = [f.name for f in fields(type(a))]
+        parts = [diff(getattr(a, name), getattr(b, name), join(above, name)) for name in names]
+        return {path: pair for part in parts for path, pair in part.items()}
+    same_parts = isinstance(a, tuple) and isinstance(b, tuple) and len(_inside("", a)) == len(a) > 0
+    if same_parts and [type(x) for x in a] == [type(x) for x in b]:
+        named = zip(part_names(a), a, b, strict=True)
+        parts = [diff(x, y, join(above, name)) for name, x, y in named]
         return {path: pair for part in parts for path, pair in part.items()}
     return {above: (a, b)} if repr(a) != repr(b) else {}  # by repr: nan is nan, and True is not 1
 
@@ -231,6 +279,10 @@ def _checked(path: str, make: Any, /, *args: Any, **kwargs: Any) -> Any:
 
 def _replace(cfg: Any, path: str, names: list[str], value: Any) -> Any:
     name, *rest = names
+    if isinstance(cfg, tuple):
+        place = _place(path, cfg, name)
+        new = _replace(cfg[place], path, rest, value) if rest else value
+        return (*cfg[:place], new, *cfg[place + 1 :])
     new = _replace(getattr(cfg, name), path, rest, value) if rest else value
     return _checked(path, dataclasses.replace, cfg, **{name: new})
 

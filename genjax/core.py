@@ -1,4 +1,4 @@
-"""The contract that every family keeps: an `Algorithm` is four pure functions over one `State`.
+"""The contract that every family keeps: an `Algorithm` is a few pure functions over one `State`.
 
 The training loop knows nothing else. Families differ only inside `step`: how many losses, in which order, with what
 memory. Keys: the loop hands `step` a key that is already folded with the step number; whatever noise belongs to an
@@ -12,22 +12,69 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
-# "image" [B, ...], "label" [B] int32, "index" [B] uint32: the example's number in its split; in training also
-# "position" [B] uint32: its place in the global batch
-Batch = dict[str, jax.Array]
+from genjax.fields import Category
+
+# The data's fields by name, e.g. "image" [B, H, W, C] and "label" [B], and "index" [B] uint32: the example's number in
+# its split; in training also "position" [B] uint32: its place in the global batch. Of data with domains each domain is
+# a batch of its own under its name, and "index" is the number in the first.
+Batch = dict[str, Any]
 Parts = dict[str, jax.Array]  # "loss" [B] and its named parts, each [B]
 
 
 class Spec(NamedTuple):
-    """What an algorithm must know of its task before it sees a batch."""
+    """What an algorithm must know of its task before it sees a batch. The first field is what is modelled."""
 
-    shape: tuple[int, ...]  # of one example: (28, 28, 1), or (2,) for points of the plane
-    classes: int = 0  # number of labels, 0 = unlabelled
+    fields: tuple[tuple[str, Any], ...]  # (name, kind of genjax.fields) of each field of the data
     steps: int = 1  # length of the run, for schedules
     microbatches: int = 1  # parts of a batch whose gradients are averaged one after the other
+    domains: tuple[
+        str, ...
+    ] = ()  # names of the parts of unpaired data, which have these fields each
+
+    @property
+    def main(self) -> str:
+        """The name of the field that is modelled."""
+        return self.fields[0][0]
+
+    @property
+    def x(self) -> Any:
+        """The kind of the field that is modelled."""
+        return self.fields[0][1]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example of what is modelled: (28, 28, 1), or (2,) for points of the plane."""
+        return tuple(self.x.shape)
+
+    @property
+    def classes(self) -> int:
+        """The number of labels; 0 = unlabelled."""
+        return getattr(self.find("label"), "classes", 0)
+
+    def find(self, name: str) -> Any:
+        """The kind of a field, or None if the data have none of that name."""
+        return dict(self.fields).get(name)
+
+    def unit(self, batch: Batch) -> jax.Array:
+        """What is modelled, float32 [B, *shape] in its own units: pictures in [0, 1]."""
+        return self.x.unit(batch[self.main])
+
+    def encode(self, batch: Batch) -> jax.Array:
+        """What is modelled, float32 [B, *shape], pictures in [-1, 1]."""
+        return self.x.encode(batch[self.main])
+
+    def decode(self, y: jax.Array) -> jax.Array:
+        """The inverse of `encode`, into the field's own units."""
+        return self.x.decode(y)
+
+
+def labelled(x: Any, classes: int = 0, steps: int = 1, name: str = "image", **more: Any) -> Spec:
+    """The Spec of examples of kind `x` with one label each."""
+    return Spec(((name, x), ("label", Category(classes))), steps, **more)
 
 
 @struct.dataclass
@@ -42,20 +89,41 @@ class State:
 
 
 class Algorithm(NamedTuple):
-    """A generative model with its training rule.
+    """A model with its training rule.
 
     `step` returns scalar metrics that include the gradient norms: the loop skips a step as a whole when one of them is
-    not finite. `given` of `sample` is {"index": [B]} and, where the model takes them, "label", "image" …; sample number
-    i is a function of (key, i) alone.
+    not finite. `given` of `sample` is {"index": [B]} and the fields that `asks` names, of examples that were not
+    trained on; sample number i is a function of (key, i, what is given) alone.
     """
 
     init: Callable[[jax.Array, Batch], State]
     step: Callable[..., tuple[State, dict[str, jax.Array]]]  # (key, state, batch, axis=None)
-    evaluate: Callable[[jax.Array, State, Batch], Parts]  # per example, [B]
-    sample: Callable[[jax.Array, State, Batch], jax.Array]  # [B, ...]
+    evaluate: Callable[[jax.Array, State, Batch], Parts]  # per example, [B, ...]
+    # (key, state, given) -> samples [B, ...], or several {name: [B, ...]}; None: there is nothing to sample
+    sample: Callable[[jax.Array, State, Batch], Any] | None = None
     cycle: tuple[
         Callable, ...
     ] = ()  # steps taken in turn, for work that is due only every so many; () = `step` always
+    asks: tuple[str, ...] = ()  # fields that `sample` needs
+    encode: Callable[[jax.Array, State, Batch], jax.Array] | None = None  # codes [B, ...]
+    decode: Callable[[jax.Array, State, jax.Array], jax.Array] | None = (
+        None  # codes -> examples in unit values
+    )
+    # of all held-out examples {name: [N, ...]} -> {name: number}; None = the mean of each
+    summary: Callable[[dict[str, Any]], dict[str, float]] | None = None
+    # (samples, given) as arrays -> uint8 [H, W, C]; None = as the field draws them
+    picture: Callable[[Any, Batch], Any] | None = None
+
+
+class Memory(NamedTuple):
+    """What a loss keeps from step to step in `State.extra`: codebooks, pools, counts.
+
+    `update(extra, seen)` makes of it, and of the mean over all examples of what the loss has seen, what the next step
+    finds. Means, for they are the same whatever the layout of devices.
+    """
+
+    init: Callable[[jax.Array, Batch], dict[str, Any]]  # (key, batch) -> extra
+    update: Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
 def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
@@ -138,37 +206,60 @@ def single(
     tx: optax.GradientTransformation,
     ema: Any,
     microbatches: int = 1,
+    memory: Memory | None = None,
 ):
     """`init` and `step` of every family with one loss.
 
     init_params(key, batch) -> params by network; loss(params, key, batch, step) -> Parts, per example; `ema` is an
-    average of `genjax.ema`.
+    average of `genjax.ema`. With a memory it is loss(params, extra, key, batch, step) -> (Parts, seen), where `seen`
+    is a tree of arrays [B, ...] whose means over the batch the memory takes in.
     """
 
     def init(key: jax.Array, batch: Batch) -> State:
         params = init_params(key, batch)
-        return State(
-            jnp.zeros((), jnp.int32), params, {"loss": tx.init(params)}, ema.init(params), {}
-        )
+        extra = {} if memory is None else memory.init(key, batch)
+        zero = jnp.zeros((), jnp.int32)
+        return State(zero, params, {"loss": tx.init(params)}, ema.init(params), extra)
+
+    def mean_loss(params, batch, extra, key, at):
+        if memory is None:
+            parts, seen = loss(params, key, batch, at), {}
+        else:
+            parts, seen = loss(params, extra, key, batch, at)
+        means = {name: jnp.mean(value) for name, value in parts.items()}
+        mean_seen = jax.tree.map(lambda x: jnp.mean(x, 0), seen)
+        # what was seen travels with the metrics: `descend` averages both over parts and devices
+        return means.pop("loss"), {**means, "seen": mean_seen}
 
     def step(key: jax.Array, state: State, batch: Batch, axis: str | None = None):
-        def mean_loss(params, batch):
-            means = {
-                name: jnp.mean(value)
-                for name, value in loss(params, key, batch, state.step).items()
-            }
-            return means.pop("loss"), means
-
         old = state.params, state.opt["loss"]
+        more = state.extra, key, state.step
         params, opt, metrics = descend(
-            mean_loss, tx, *old, batch, axis=axis, microbatches=microbatches
+            mean_loss, tx, *old, batch, *more, axis=axis, microbatches=microbatches
         )
-        averages = ema.update(state.ema, params, state.step)
-        return state.replace(
-            step=state.step + 1, params=params, opt={"loss": opt}, ema=averages
-        ), metrics
+        seen = metrics.pop("seen")
+        extra = state.extra if memory is None else memory.update(state.extra, seen)
+        new = state.replace(
+            step=state.step + 1,
+            params=params,
+            opt={"loss": opt},
+            ema=ema.update(state.ema, params, state.step),
+            extra=extra,
+        )
+        return new, metrics
 
     return init, step
+
+
+def means(values: dict[str, Any]) -> dict[str, float]:
+    """The mean of each of {name: [N, ...]}, in float64: the usual `summary`."""
+    return {name: np.asarray(value).mean(dtype=np.float64) for name, value in values.items()}
+
+
+def size(arrays: dict[str, Any]) -> int:
+    """The number of examples of a split {field: [N, ...]}; of one with domains that of the largest; 0 of none."""
+    sizes = [size(a) if isinstance(a, dict) else len(a) for a in arrays.values()]
+    return max(sizes, default=0)
 
 
 def guarded(step: Callable) -> Callable:

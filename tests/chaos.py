@@ -49,6 +49,7 @@ import numpy as np
 
 from genjax import cli
 from genjax.ae import autoencoder as ae
+from genjax.conditions import Label
 from genjax.config import edit
 from genjax.data import Folder
 from genjax.diffusion import named, schedules
@@ -62,6 +63,7 @@ from genjax.nets import MLP, GatedMLP, TimeMLP
 from genjax.optim import Adam, CosineDecay
 from genjax.pictures.draw import save_png
 from genjax.training import loop as train
+from genjax.training.experiment import Every, Experiment
 from genjax.training.log import Log
 from genjax.vae import vae
 
@@ -87,15 +89,15 @@ TX = Adam(1e-3, warmup=20, decay=CosineDecay())
 GAME = Adam(5e-4, b1=0.0, b2=0.99)
 HIDDEN = (96, 96)
 FAMILIES: dict[str, Any] = {
-    "ae": ae.Autoencoder(latent=8, enc=MLP(HIDDEN), dec=MLP(HIDDEN), optimiser=TX, ema=0.99),
+    "ae": ae.Autoencoder(latent=8, enc=MLP(HIDDEN), dec=MLP(HIDDEN), optimiser=TX, ema=Decay(0.99)),
     "vae": vae.VAE(
         latent=8,
         enc=GatedMLP((64, 64)),
         dec=GatedMLP((64, 64)),
         warmup=100,
-        conditional=True,
+        condition=(Label(),),
         optimiser=TX,
-        ema=0.99,
+        ema=Decay(0.99),
     ),
     "gan": gan.GAN(  # steps that take turns, and a state of its own besides parameters: ADA's probability
         latent=16,
@@ -104,7 +106,7 @@ FAMILIES: dict[str, Any] = {
         game=NonSaturating(),
         penalties=(R1(0.3),),
         every=4,
-        conditional=True,
+        condition=(Label(),),
         augment=Ada(geometry=False, rate=0.01),
         optimiser=GAME,
         disc_optimiser=GAME,
@@ -115,7 +117,7 @@ FAMILIES: dict[str, Any] = {
         {
             "net": TimeMLP(HIDDEN, waves=0),
             "std": 0.7,
-            "conditional": True,
+            "condition": (Label(),),
             "schedule": schedules.Times(steps=6),
             "optimiser": TX,
             "ema": Power((0.1,)),
@@ -124,18 +126,15 @@ FAMILIES: dict[str, Any] = {
 }
 
 
-def experiment(family: str, pictures: Path, runs: Path) -> train.Experiment:
+def experiment(family: str, pictures: Path, runs: Path) -> Experiment:
     """The run of a family on the images in `pictures`."""
-    return train.Experiment(
+    return Experiment(
         data=Folder(str(pictures), size=8, colour=False),
         algorithm=FAMILIES[family],
         steps=STEPS,
         batch=32,
-        evaluate_every=EVALUATE,
-        sample_every=100,
+        every=Every(log=LINE, evaluate=EVALUATE, sample=100, save=SAVE),
         samples=16,
-        log_every=LINE,
-        save_every=SAVE,
         keep=3,
         runs=str(runs),
     )

@@ -25,7 +25,7 @@ from experiments import (
     vae,
 )
 from experiments import edit as edit_
-from genjax import cli
+from genjax import cli, config
 from genjax.data import Digits, source
 from genjax.training import loop as train
 from genjax.training.log import Log
@@ -46,7 +46,7 @@ def command(tmp_path, capsys):
     """command(*flags) -> (exit code, lines of stderr) of `python -m experiments.vae`, tiny and without a report."""
 
     def run(*flags):
-        argv = ["--finish=None", f"--runs={tmp_path / 'runs'}", *TINY, *flags]
+        argv = ["--finish=()", f"--runs={tmp_path / 'runs'}", *TINY, *flags]
         with pytest.raises(SystemExit) as end:
             cli.main(vae.EXPERIMENTS, functools.partial(train.run, "vae"), vae.__doc__, argv)
         out, err = capsys.readouterr()
@@ -96,7 +96,7 @@ def empty_cache(tmp_path, monkeypatch):
         ),
         ("digits --batch=0", "--batch=0 must be at least 1"),
         ("digits --steps=0", "--steps=0 must be at least 1"),
-        ("digits --evaluate_every=-1", "--evaluate_every=-1 must be at least 0"),
+        ("digits --every.evaluate=-1", "--every.evaluate=-1 must be at least 0"),
         (f"digits --seed={2**32}", r"--seed=4294967296 must be less than 2\*\*32"),
         ("digits --seed=-1", "--seed=-1 must be at least 0"),
         ("digits --data=None", "must be configs: --data='Digits"),
@@ -206,7 +206,7 @@ def test_a_truncated_file_is_named_and_its_mended_copy_is_taken(
             line.startswith(f"{images} is truncated") and "copy or download the file again" in line
         )
     images.write_bytes(whole)
-    assert command(f"--data.path={folder}", "--evaluate_every=0", "--sample_every=0")[0] == 0
+    assert command(f"--data.path={folder}", "--every.evaluate=0", "--every.sample=0")[0] == 0
 
 
 def pets(folder: Path, n: int = 12) -> Path:
@@ -228,7 +228,7 @@ def test_an_unreadable_image_is_named_or_skipped_and_counted(empty_cache, error,
     line = error(data)
     assert line.startswith(f"{bad} cannot be read as an image") and "--data.skip_bad=true" in line
     code, lines = command(
-        data, "--data.skip_bad=true", "--algorithm.conditional=true", "--sample_every=0"
+        data, "--data.skip_bad=true", "--algorithm.condition=(Label(),)", "--every.sample=0"
     )
     assert code == 0 and lines[-1].startswith("done: ")
     (told,) = [line for line in lines if line.startswith("skipped ")]
@@ -244,10 +244,12 @@ def test_a_set_without_test_examples_or_labels(empty_cache, error, tmp_path):
     assert (
         line.startswith("flat has no test examples")
         and "--data.test=0.1" in line
-        and "--evaluate_every=0" in line
+        and "--every.evaluate=0" in line
     )
-    line = error(data, "--algorithm.conditional=true", "--data.valid=2")
-    assert "--algorithm.conditional=true needs labels" in line and "use one with classes" in line
+    line = error(data, "--algorithm.condition=(Label(),)", "--data.valid=2")
+    assert (
+        "--algorithm.condition=(Label(),) needs labels" in line and "use one with classes" in line
+    )
     assert "batch 8 is larger than the training set, 7 examples" in error(data, "--data.valid=5")
 
 
@@ -265,7 +267,7 @@ def test_a_run_directory_that_cannot_be_written(error, tmp_path):
 def trained(command, tmp_path):
     """The directory of a finished run of `digits`."""
     code, lines = command(
-        "digits", "--evaluate_every=0", "--sample_every=0", "--save_every=2", "--chunk=1"
+        "digits", "--every.evaluate=0", "--every.sample=0", "--every.save=2", "--chunk=1"
     )
     assert code == 0, lines
     (directory,) = tmp_path.glob("runs/vae/*")
@@ -282,7 +284,7 @@ def contents(directory: Path) -> dict[Path, bytes]:
 
 def test_checkpoints_that_cannot_be_gone_on_from(trained, command, error, tmp_path):
     before = contents(trained)
-    flags = ["digits", "--evaluate_every=0", "--sample_every=0", "--save_every=2", "--chunk=1"]
+    flags = ["digits", "--every.evaluate=0", "--every.sample=0", "--every.save=2", "--chunk=1"]
 
     other = [
         *flags,
@@ -324,9 +326,9 @@ def digest(flags: list[str]) -> str:
             vae.EXPERIMENTS,
             lambda cfg, name, origin: found.append(cfg),
             "",
-            ["--finish=None", *TINY, *flags],
+            ["--finish=()", *TINY, *flags],
         )
-    return train.digest(found[0])
+    return config.digest(found[0])
 
 
 def test_results_that_are_not_json(tmp_path):
@@ -341,7 +343,7 @@ def test_results_that_are_not_json(tmp_path):
     "flag", ["--algorithm.latent=0", "--algorithm.samples=0", "--algorithm.beta=-1.0"]
 )
 def test_sizes_that_make_no_model(error, flag):
-    assert error(flag).startswith(f"{flag} must be at least ")
+    assert error("digits", flag).startswith(f"{flag} must be at least ")
 
 
 def test_a_run_is_of_one_data_set(command, error, tmp_path):
@@ -361,24 +363,28 @@ def test_a_run_is_of_one_data_set(command, error, tmp_path):
 
 
 def test_one_process_at_a_time_has_a_run_directory(command, error, tmp_path):
-    assert command()[0] == 0
+    assert command("digits")[0] == 0
     (run,) = (tmp_path / "runs" / "vae").iterdir()
     with alone(run):
-        assert error().startswith(f"{run} is in use by another process")
-    assert command()[0] == 0
+        assert error("digits").startswith(f"{run} is in use by another process")
+    assert command("digits")[0] == 0
 
 
 def test_an_experiment_refuses_what_its_report_cannot_measure(tmp_path, capsys):
     for module, flags, told in (
         (autoencoder, ["--data=Toy()"], "draws images"),
-        (autoencoder, ["--data=Digits()", "--algorithm.dec=MLP((4,))"], "--finish.angle=false"),
+        (
+            autoencoder,
+            ["--data=Digits()", "--algorithm.dec=MLP((4,))"],
+            "--finish.Reconstruction.angle=true",
+        ),
         (
             autoencoder,
             ["plane", "--data=Digits()", "--algorithm.latent=3"],
             "leave --algorithm.latent",
         ),
         (toy2d, ["--data=Digits()"], "known density"),
-        (vae, ["digits", "--finish.iwae=0"], "--finish.iwae=0 must be at least 1"),
+        (vae, ["digits", "--finish.VaeBounds.by.samples=0"], "samples=0 must be at least 1"),
     ):
         with pytest.raises(SystemExit) as end:
             argv = [*flags, f"--runs={tmp_path}"]
@@ -387,13 +393,13 @@ def test_an_experiment_refuses_what_its_report_cannot_measure(tmp_path, capsys):
 
 
 def test_results_of_an_earlier_training_are_forgotten(command, tmp_path):
-    assert command()[0] == 0
+    assert command("digits")[0] == 0
     (run,) = (tmp_path / "runs" / "vae").iterdir()
     (run / "results.json").write_text('{"iwae5000": {"log_p": -1.0}}')
-    command()
+    command("digits")
     assert (run / "results.json").exists()  # nothing was trained: they still hold
     shutil.rmtree(run / "checkpoints")
-    command()
+    command("digits")
     assert not (run / "results.json").exists()
 
 
@@ -408,8 +414,8 @@ def test_results_of_an_earlier_training_are_forgotten(command, tmp_path):
         ),
         (
             diffusion,
-            ["--algorithm.conditional=false"],
-            "--algorithm.guidance.scale=2.0 sets the label against none",
+            ["--algorithm.condition=()"],
+            "--algorithm.guidance.scale=2.0 sets the condition against none",
         ),
         (
             diffusion,
@@ -418,7 +424,7 @@ def test_results_of_an_earlier_training_are_forgotten(command, tmp_path):
         ),
         (
             diffusion,
-            ["--finish.labels=(3,12)"],
+            ["--finish.Samples.labels=(3,12)"],
             "digits has no class 12, its 10 classes are numbered from 0 to 9",
         ),
         (diffusion, ["--data=Toy()"], "this experiment draws images and ring has none"),
@@ -427,17 +433,29 @@ def test_results_of_an_earlier_training_are_forgotten(command, tmp_path):
             ["--algorithm.ema=Power((0.5,))"],
             "an average's width must be above 0 and below 0.2887",
         ),
-        (samplers, ["--finish.steps=(4,0)"], "--finish.steps=0 must be at least 1"),
-        (edit_, ["--finish.coarse.factor=3"], "images of 8x8 do not divide into blocks of 3"),
-        (edit_, ["--finish.repeats=0"], "--finish.repeats=0 must be at least 1"),
-        (edit_, ["--finish.hole.top=0.9"], "a hole lies in the image"),
+        (samplers, ["--finish.SamplerTables.steps=(4,0)"], "steps=0 must be at least 1"),
+        (edit_, ["--finish.Edits.coarse.factor=3"], "images of 8x8 do not divide into blocks of 3"),
+        (edit_, ["--finish.Edits.repeats=0"], "--finish.Edits.repeats=0 must be at least 1"),
+        (edit_, ["--finish.Edits.hole.top=0.9"], "a hole lies in the image"),
         (
             edit_,
-            ["--algorithm.given=Grey()", "--finish=None"],
+            [
+                "--algorithm.condition=(Picture(through=Grey()),)",
+                "--algorithm.guidance=Guidance()",
+                "--finish=()",
+            ],
             "images (8, 8, 1) have no colour to lose",
         ),
-        (edit_, ["--finish.strengths=(0.0,)"], "--finish.strengths=0.0 must be at least"),
-        (edit_, ["--algorithm.given=Coarse(2)"], "use --algorithm.given=None"),
+        (
+            edit_,
+            ["--finish.Edits.strengths=(0.0,)"],
+            "--finish.Edits.strengths=0.0 must be at least",
+        ),
+        (
+            edit_,
+            ["--algorithm.condition=(Label(),Picture(through=Coarse(2)))"],
+            "leave Picture() out",
+        ),
         (diffusion, ["--algorithm.schedule.first=1.0"], "noise levels that do not fall"),
         (
             diffusion,
@@ -446,15 +464,19 @@ def test_results_of_an_earlier_training_are_forgotten(command, tmp_path):
         ),
         (
             samplers,
-            ["--finish.widths=(0.4,)"],
-            "--finish.widths: an average's width must be above 0",
+            ["--finish.SamplerTables.widths=(0.4,)"],
+            "widths: an average's width must be above 0",
         ),
-        (bits, ["--finish.draws=0"], "--finish.draws=0 must be at least 1"),
+        (bits, ["--finish.DiffusionBound.draws=0"], "draws=0 must be at least 1"),
         (bits, ["--algorithm.schedule.gamma_min=6.0"], "gamma_min=6 must be below"),
         (onestep, ["--algorithm.steps=0"], "--algorithm.steps=0 must be at least 1"),
         (
             onestep,
-            ["--algorithm.conditional=false", "--finish.measure=Look()", "--algorithm.omega=2.0"],
+            [
+                "--algorithm.condition=()",
+                "--finish.FewSteps.measure=Look()",
+                "--algorithm.omega=2.0",
+            ],
             "guide by the",
         ),
     ],
@@ -499,16 +521,16 @@ def test_diffusion_refuses_in_one_line_before_anything_is_compiled(
             ["digits", "--algorithm.truncation=0.0"],
             "--algorithm.truncation=0.0 must be above 0",
         ),
-        (gan, ["digits", "--finish.samples=30"], "--finish.samples=30 is too few for balls"),
+        (gan, ["digits", "--watch.samples=30"], "got 30"),
         (gan, ["digits", "--data=Toy()"], "this experiment draws images and ring has none"),
-        (gan_game, ["--data=Digits()"], "gan_game measures against a known density"),
+        (gan_game, ["--data=Digits()"], "known density"),
         (
             gan_game,
-            ["--algorithm.conditional=true"],
+            ["--algorithm.condition=(Label(),)"],
             "gan_game knows densities without labels only",
         ),
         (gan_game, ["--algorithm.augment=DiffAugment()"], "image"),
-        (stylegan2, ["digits", "--finish.images=1000"], "--finish.images=1000 is more than the"),
+        (stylegan2, ["digits", "--finish.Styles.images=1000"], "images=1000 is more than the"),
         (
             stylegan2,
             ["digits", "--algorithm.synthesis.widths=(8,8,8,8,8,8)"],
@@ -539,6 +561,6 @@ def test_labels_outside_the_classes(monkeypatch, tmp_path, capsys):
         )
     assert end.value.code == 2
     assert (
-        "digits (train) has labels from 3 to 12 and 10 classes: labels must be 0 to 9"
+        "digits (train), field label has values from 3 to 12, expected 0 to 9"
         in capsys.readouterr().err
     )

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from genjax.ae.autoencoder import Autoencoder, BernoulliError
+from genjax.conditions import Label, Picture
 from genjax.config import edit
-from genjax.core import Spec, guarded
+from genjax.core import guarded, labelled
 from genjax.corruptions import Coarse
 from genjax.data.batches import batch_at
 from genjax.diffusion.consistency import Consistency
@@ -18,6 +19,7 @@ from genjax.diffusion.named import EDM, JIT
 from genjax.diffusion.onestep import MeanFlow
 from genjax.diffusion.vdm import VDM, MonotoneGamma
 from genjax.ema import Decay, Power
+from genjax.fields import Image
 from genjax.gan.augment import Ada
 from genjax.gan.games import Hinge, NonSaturating, Wasserstein
 from genjax.gan.gan import GAN
@@ -44,7 +46,7 @@ from genjax.training.checkpoint import Checkpoints
 from genjax.vae.likelihoods import DiscretisedLogistic, Gaussian
 from genjax.vae.vae import VAE
 
-SPEC, B = Spec((8, 8, 1), 10, 100), 64
+SPEC, B = labelled(Image((8, 8, 1)), 10, 100), 64
 TX = Adam(
     3e-3, eps=1e-4
 )  # a bias before a norm has no gradient but noise: this eps keeps Adam from making steps of it
@@ -52,12 +54,12 @@ SMALL = {"enc": MLP((32,), Gelu()), "dec": MLP((32,))}
 CONV = {"enc": ConvEncoder((8, 16)), "dec": ConvDecoder((8, 16))}
 ALGORITHMS = {
     "ae-linear": Autoencoder(latent=8, optimiser=Adam(1e-2, eps=1e-4)),
-    "ae-conv": Autoencoder(latent=8, **CONV, error=BernoulliError(), ema=0.9, optimiser=TX),
+    "ae-conv": Autoencoder(latent=8, **CONV, error=BernoulliError(), ema=Decay(0.9), optimiser=TX),
     "vae": VAE(
-        latent=8, enc=GatedMLP((64,)), dec=GatedMLP((64,)), warmup=10, ema=0.99, optimiser=TX
+        latent=8, enc=GatedMLP((64,)), dec=GatedMLP((64,)), warmup=10, ema=Decay(0.99), optimiser=TX
     ),
     "vae-conditional-iwae": VAE(
-        latent=4, **SMALL, conditional=True, samples=3, likelihood=Gaussian(None), optimiser=TX
+        latent=4, **SMALL, condition=(Label(),), samples=3, likelihood=Gaussian(None), optimiser=TX
     ),
     "vae-discretised": VAE(
         latent=4,
@@ -67,28 +69,37 @@ ALGORITHMS = {
         optimiser=Adam(3e-3, eps=1e-4, warmup=5, decay=CosineDecay(), clip=100.0),
     ),
     "flow": Diffusion(
-        net=TimeMLP((64,), waves=0), conditional=True, ema=Power((0.1, 0.2)), optimiser=TX
+        net=TimeMLP((64,), waves=0), condition=(Label(),), ema=Power((0.1, 0.2)), optimiser=TX
     ),
     "jit-dit": edit(
-        JIT, {"net": DiT(patch=4, width=16, depth=1, heads=2), "given": Coarse(2), "optimiser": TX}
+        JIT,
+        {
+            "net": DiT(patch=4, width=16, depth=1, heads=2),
+            "condition": (Picture(through=Coarse(2)),),
+            "optimiser": TX,
+        },
     ),
     "vdm": VDM(
         TimeMLP((64,)),
         MonotoneGamma(-6.0, 4.0, hidden=32),  # ends that let 30 steps matter
         fourier=False,
-        conditional=True,
+        condition=(Label(),),
         sampling_steps=8,
         optimiser=Adam(1e-2, eps=1e-4),
     ),
     "meanflow": MeanFlow(
-        net=TimeMLP((64,), waves=0, frequency=2.0), p=0.0, conditional=True, omega=1.5, optimiser=TX
+        net=TimeMLP((64,), waves=0, frequency=2.0),
+        p=0.0,
+        condition=(Label(),),
+        omega=1.5,
+        optimiser=TX,
     ),
     "consistency": Consistency(net=TimeMLP((64,), waves=0, frequency=2.0), stages=1, optimiser=TX),
     "gan-ada": GAN(
         latent=8,
         gen=MLP((32,), Gelu()),
         disc=MLP((32,), Gelu()),
-        conditional=True,
+        condition=(Label(),),
         game=NonSaturating(),
         augment=Ada(p=0.5, rate=0.01, geometry=False),
         penalties=(R1(0.1),),
@@ -113,7 +124,7 @@ ALGORITHMS = {
         disc=ResnetDiscriminator((8,)),
         game=Hinge(),
         penalties=(),
-        conditional=True,
+        condition=(Label(),),
         optimiser=TX,
         disc_optimiser=TX,
     ),
@@ -123,7 +134,7 @@ ALGORITHMS = {
         synthesis=StyleSynthesis((8, 8)),
         disc=StyleDiscriminator((8, 8)),
         r1=R1(0.1),
-        conditional=True,
+        condition=(Label(),),
         optimiser=TX,
         disc_optimiser=TX,
     ),

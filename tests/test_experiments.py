@@ -22,9 +22,10 @@ from experiments import (
 )
 from experiments import edit as edit_
 from genjax.config import digest, edit
-from genjax.core import Spec
+from genjax.core import Spec, labelled
 from genjax.data import Digits, FashionMNIST, Photographs, StackedDigits
 from genjax.diffusion.samplers import DDPM, Euler
+from genjax.fields import Image, Points
 from genjax.metrics.features import Components
 from genjax.metrics.judges import Svm
 from genjax.nets import MLP, TimeMLP
@@ -46,10 +47,10 @@ MODULES = (
 )
 SHRUNK = {
     "steps": 2,
-    "log_every": 1,
-    "evaluate_every": 2,
-    "sample_every": 2,
-    "save_every": 2,
+    "every.log": 1,
+    "every.evaluate": 2,
+    "every.sample": 2,
+    "every.save": 2,
     "batch": 16,
     "samples": 4,
 }
@@ -69,11 +70,13 @@ def fashion(tmp_path_factory):
 
 def shape_of(data) -> Spec:
     if type(data) is Photographs:
-        return Spec((32, 32, 3), 2, 10)
+        return labelled(Image((32, 32, 3)), 2, 10)
     if type(data) is StackedDigits:
-        return Spec((8, 8, 3), 1000, 10)
+        return labelled(Image((8, 8, 3)), 1000, 10)
     images = {FashionMNIST: (28, 28, 1), Digits: (8, 8, 1)}
-    return Spec(images.get(type(data), (2,)), 10, 10)
+    if type(data) in images:
+        return labelled(Image(images[type(data)]), 10, 10)
+    return labelled(Points((2,)), 10, 10)
 
 
 ALL = {}  # configs that differ in data of one shape or in execution alone trace alike: the first stands for all
@@ -254,7 +257,7 @@ def test_gan_draws_and_measures_samples(tmp_path):
 
 
 def test_the_game_is_measured_at_every_checkpoint(tmp_path):
-    nets = {"algorithm.gen": MLP((16,)), "algorithm.disc": MLP((16,)), "save_every": 1, "steps": 2}
+    nets = {"algorithm.gen": MLP((16,)), "algorithm.disc": MLP((16,)), "every.save": 1, "steps": 2}
     small = {
         "data.train": 500,
         "data.test": 200,

@@ -55,7 +55,7 @@ def config(**changes):
         "penalties": [{"__type__": "gan:R1", "gamma": 0.3}],
     }
     return {
-        "__type__": "genjax.training.loop:Experiment",
+        "__type__": "genjax.training.experiment:Experiment",
         "algorithm": algorithm,
         "batch": 64,
         "seed": 5,
@@ -100,21 +100,21 @@ METRICS = {
 }
 PUBLISHED = [
     {
-        "__type__": "genjax.training.loop:Published",
+        "__type__": "genjax.training.experiment:Published",
         "entry": "metrics",
         "name": "fd_pca64",
         "value": 4.9,
         "source": "A [1]",
     },
     {
-        "__type__": "genjax.training.loop:Published",
+        "__type__": "genjax.training.experiment:Published",
         "entry": "samples",
         "name": "recall",
         "value": 0.61,
         "source": "B",
     },
     {
-        "__type__": "genjax.training.loop:Published",
+        "__type__": "genjax.training.experiment:Published",
         "entry": "bits",
         "name": "bits_per_dim",
         "value": 2.65,

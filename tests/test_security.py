@@ -664,13 +664,11 @@ def test_a_run_opens_no_socket(tmp_path, monkeypatch):
         "steps": 4,
         "batch": 8,
         "chunk": 1,
-        "evaluate_every": 2,
-        "sample_every": 2,
-        "save_every": 2,
+        "every.evaluate": 2,
+        "every.sample": 2,
+        "every.save": 2,
     }
-    exp = edit(
-        EXPERIMENTS["digits"], changes | {"samples": 4, "finish": None, "runs": str(tmp_path)}
-    )
+    exp = edit(EXPERIMENTS["digits"], changes | {"samples": 4, "finish": (), "runs": str(tmp_path)})
     with pytest.raises(SystemExit) as end:
         cli.main({"base": exp}, functools.partial(train.run, "listen"), "A test.", [])
     assert end.value.code == 0

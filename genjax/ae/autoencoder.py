@@ -17,9 +17,9 @@ from genjax.config import field
 from genjax.core import Algorithm, Batch, Parts, Spec, averaged, example_normal, single
 from genjax.ema import Decay
 from genjax.errors import at_least
+from genjax.fields import REAL, need
 from genjax.nets import MLP
 from genjax.optim import Adam
-from genjax.pictures.draw import to_float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,15 +53,15 @@ class Autoencoder:
     dec: nn.Module = field(MLP(), "z -> x")
     error: SquaredError | BernoulliError = field(SquaredError(), "what training minimises")
     optimiser: Adam = field(Adam(), "of both nets together")
-    ema: float = field(0.0, "decay of the averaged weights, 0 = none")
+    ema: Decay = field(Decay(0.0), "average of the weights that evaluation uses")
 
     def __call__(self, spec: Spec) -> Algorithm:
         return algorithm(self, spec)
 
 
 def encode(params: dict, x: jax.Array, cfg: Autoencoder) -> jax.Array:
-    """Codes [B, latent] of x [B, ...] (uint8, or floats in [0, 1])."""
-    return cfg.enc.apply({"params": params["enc"]}, to_float(x), None, (cfg.latent,))
+    """Codes [B, latent] of x [B, *shape], in unit values."""
+    return cfg.enc.apply({"params": params["enc"]}, x, None, (cfg.latent,))
 
 
 def decode(params: dict, z: jax.Array, cfg: Autoencoder, spec: Spec) -> jax.Array:
@@ -76,7 +76,7 @@ def render(params: dict, z: jax.Array, cfg: Autoencoder, spec: Spec) -> jax.Arra
 
 def loss(params: dict, batch: Batch, cfg: Autoencoder, spec: Spec) -> Parts:
     """The training error and the mean squared error of the reconstruction, each [B]."""
-    x = to_float(batch["image"])
+    x = spec.unit(batch)
     out = decode(params, encode(params, x, cfg), cfg, spec)
     return {"loss": cfg.error(out, x), "mse": SquaredError()(cfg.error.mean(out), x)}
 
@@ -95,10 +95,11 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: Autoencoder, spec: S
 def algorithm(cfg: Autoencoder, spec: Spec) -> Algorithm:
     """Binds the functions above to a config. Raises UserError for a latent size below 1."""
     at_least(1, algorithm__latent=cfg.latent)
+    need("An autoencoder", spec.main, spec.x, *REAL)
 
     def init_params(key, batch):
         enc, dec = jax.random.split(key)
-        x, z = to_float(batch["image"]), jnp.zeros((len(batch["index"]), cfg.latent))
+        x, z = spec.unit(batch), jnp.zeros((len(batch["index"]), cfg.latent))
         return {
             "enc": cfg.enc.init(enc, x, None, (cfg.latent,))["params"],
             "dec": cfg.dec.init(dec, z, None, spec.shape)["params"],
@@ -108,7 +109,7 @@ def algorithm(cfg: Autoencoder, spec: Spec) -> Algorithm:
         init_params,
         lambda p, key, batch, step: loss(p, batch, cfg, spec),
         cfg.optimiser(spec.steps),
-        Decay(cfg.ema),
+        cfg.ema,
         spec.microbatches,
     )
     return Algorithm(
@@ -116,4 +117,6 @@ def algorithm(cfg: Autoencoder, spec: Spec) -> Algorithm:
         step,
         lambda key, state, batch: evaluate(averaged(state), batch, cfg, spec),
         lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
+        encode=lambda key, state, batch: encode(averaged(state), spec.unit(batch), cfg),
+        decode=lambda key, state, z: render(averaged(state), z, cfg, spec),
     )

@@ -16,14 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from genjax.core import size
 from genjax.errors import UserError
 
-Arrays = dict[
-    str, Any
-]  # "image" [N, ...], "label" [N]: numpy arrays, memory maps, or columns read on demand
-Batch = dict[
-    str, np.ndarray
-]  # "index" uint32 [B], "position" uint32 [B], "image" [B, ...], "label" int32 [B]
+# {field: [N, ...]}: numpy arrays, memory maps, or columns read on demand; or {domain: {field: [N, ...]}}
+Arrays = dict[str, Any]
+Batch = dict[str, Any]  # "index" and "position" uint32 [B], and the fields [B, ...]
 
 
 @lru_cache(maxsize=4)
@@ -55,6 +53,16 @@ def indices(seed: int, step: int, n: int, batch: int) -> np.ndarray:
     return order(seed, epoch, n)[part * batch : (part + 1) * batch]
 
 
+def chosen(n: int, size: int) -> np.ndarray:
+    """n of `size` rows, int64 in ascending order: fewer are a draw that is always the same; more start again.
+
+    The head of a split is no fair part of it: sets may be sorted.
+    """
+    if n >= size:
+        return np.arange(n) % size
+    return np.sort(order(0, 0, size)[:n])
+
+
 def share(batch: int, process: tuple[int, int]) -> slice:
     """The part of a global batch that belongs to process (rank, count); UserError unless count divides batch."""
     rank, count = process
@@ -77,12 +85,33 @@ def placed(batch: Batch, part: slice) -> Batch:
     return {"position": np.arange(part.start, part.stop, dtype=np.uint32), **batch}
 
 
+def domains(arrays: Arrays) -> tuple[str, ...]:
+    """The names of the domains of a split {domain: {field: array}}; () of one {field: array}."""
+    return tuple(name for name, value in arrays.items() if isinstance(value, dict))
+
+
+def rows_at(arrays: Arrays, seed: int, step: int, batch: int, part: slice) -> Batch:
+    """The rows of one process's part of global batch `step`; each domain has an order, and epochs, of its own."""
+    parts = domains(arrays)
+    if not parts:
+        return take(arrays, indices(seed, step, size(arrays), batch)[part])
+    found = {}
+    for i, name in enumerate(parts):
+        n = size(arrays[name])
+        # another seed for each domain: rows of two domains must never travel together
+        found[name] = take(arrays[name], indices(seed + (i << 32), step, n, batch)[part])
+    return {"index": found[parts[0]]["index"], **found}
+
+
 def batch_at(
     arrays: Arrays, seed: int, step: int, batch: int, process: tuple[int, int] = (0, 1)
 ) -> Batch:
-    """This process's part of global batch `step`: {"index": uint32 [b], "position", "image", "label" [b]}."""
+    """This process's part of global batch `step`: "index" and "position" uint32 [b], and every field [b, ...].
+
+    Of a split with domains each domain is a batch of its own, under its name.
+    """
     part = share(batch, process)
-    return placed(take(arrays, indices(seed, step, len(arrays["image"]), batch)[part]), part)
+    return placed(rows_at(arrays, seed, step, batch, part), part)
 
 
 def eval_batches(
@@ -91,11 +120,18 @@ def eval_batches(
     """Every example once, in order: (batch, n_valid) where n_valid counts the real examples of the *global* batch.
 
     The last batch is padded to full size by starting again from example 0, so that one compiled program serves all.
+    Of a split with domains the largest is seen once, and smaller ones start again.
     """
-    n = len(arrays["image"])
+    n, parts = size(arrays), domains(arrays)
     part = share(batch, process)
     for start in range(0, n, batch):
-        yield take(arrays, (np.arange(start, start + batch) % n)[part]), min(batch, n - start)
+        numbers = np.arange(start, start + batch)[part]
+        if parts:
+            found = {name: take(arrays[name], numbers % size(arrays[name])) for name in parts}
+            rows = {"index": (numbers % n).astype(np.uint32), **found}
+        else:
+            rows = take(arrays, numbers % n)
+        yield rows, min(batch, n - start)
 
 
 def prefetch(

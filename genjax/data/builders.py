@@ -21,6 +21,7 @@ from genjax.data.batches import order
 from genjax.data.cache import Prepared
 from genjax.data.idx import read_pairs
 from genjax.data.stream import Records
+from genjax.fields import Category, Image
 
 DIGITS_TEST = 360
 FASHION_CLASSES = (
@@ -158,7 +159,9 @@ def prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path | None = None) -
         raise
     features = builder.info.features
     splits = {split: Records(source, decoded) for split, source in builder.as_data_source().items()}
-    return Prepared(splits, features["image"].shape, tuple(features["label"].names))
+    names = tuple(features["label"].names)
+    fields = {"image": Image(tuple(features["image"].shape)), "label": Category(len(names), names)}
+    return Prepared(splits, fields)
 
 
 def digits(directory: Path) -> Prepared:
@@ -184,6 +187,6 @@ def pictures(
     records = {
         split: prepared.splits.get(split, Records((), decoded)) for split in ("train", "test")
     }
-    return prepared._replace(
-        splits=records, class_names=class_names
-    )  # the features need a class name, we do not
+    # the features need a class name, we do not
+    labels = Category(len(class_names), tuple(class_names))
+    return prepared._replace(splits=records, fields={**prepared.fields, "label": labels})

@@ -30,33 +30,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from genjax import fields as kinds
 from genjax.data.batches import prefetch
 from genjax.data.stream import Records
 from genjax.errors import UserError
 from genjax.machine.checksum import crc32
 from genjax.machine.platform import cache_root
 
-VERSION = (
-    2  # of the files' layout and of the builders: a new number makes every cache be built again
-)
+# of the files' layout and of the builders: a new number makes every cache be built again
+VERSION = 3
 _CHUNK = 512  # examples read at a time
 
 
 class Prepared(NamedTuple):
-    """What a builder hands over: its splits ("train", "test") as records, class names, and notes for the user."""
+    """What a builder hands over: its splits ("train", "test") as records, their fields, and notes for the user."""
 
     splits: dict[str, Records]
-    shape: tuple[int, ...]
-    class_names: tuple[str, ...]
+    fields: dict[str, Any]  # {name: kind of genjax.fields}, what is modelled first
     notes: tuple[str, ...] = ()
 
 
 class Stored(NamedTuple):
-    """What the cache holds: {split: {"image": uint8 [N, H, W, C], "label": int32 [N]}}, memory-mapped."""
+    """What the cache holds: {split: {field: array [N, ...]}}, memory-mapped."""
 
     splits: dict[str, dict[str, np.ndarray]]
-    shape: tuple[int, ...]
-    class_names: tuple[str, ...]
+    fields: dict[str, Any]
     notes: tuple[str, ...] = ()
 
 
@@ -125,7 +123,8 @@ def read(directory: Path, mark: str | None) -> Stored | None:
         ValueError,
     ) as error:  # changed after it was verified, to the same size and time
         raise Changed(f"a file of {directory} has changed since it was written") from error
-    return Stored(splits, tuple(meta["shape"]), tuple(meta["class_names"]), tuple(meta["notes"]))
+    fields = {name: kinds.restored(kind) for name, kind in meta["fields"].items()}
+    return Stored(splits, fields, tuple(meta["notes"]))
 
 
 def _file(split: str, name: str) -> str:
@@ -250,17 +249,12 @@ def _build(directory: Path, name: str, mark: str, prepare: Callable[[Path], Prep
         prepared = prepare(work / "records")
         (work / "arrays").mkdir()
         splits = {
-            split: _write(work / "arrays", split, source, prepared.shape)
+            split: _write(work / "arrays", split, source, prepared.fields)
             for split, source in prepared.splits.items()
         }
-        meta = {
-            "version": VERSION,
-            "name": name,
-            "fingerprint": mark,
-            "shape": prepared.shape,
-            "splits": splits,
-        }
-        meta |= {"class_names": prepared.class_names, "notes": prepared.notes}
+        fields = {name: kinds.stored(kind) for name, kind in prepared.fields.items()}
+        meta = {"version": VERSION, "name": name, "fingerprint": mark, "fields": fields}
+        meta |= {"splits": splits, "notes": prepared.notes}
         (work / "arrays" / "meta.json").write_text(
             json.dumps({**meta, "crc32": _sum(meta)}, indent=1)
         )
@@ -277,37 +271,28 @@ def _sweep(directory: Path) -> None:
                 shutil.rmtree(left)
 
 
-def _write(directory: Path, split: str, source: Records, shape: tuple[int, ...]) -> dict[str, dict]:
+def _write(directory: Path, split: str, source: Records, fields: dict[str, Any]) -> dict[str, dict]:
     """Writes a split in chunks, so that memory stays bounded; by plain writes, for a full disk to be an error."""
     n = len(source)
-    specs = {"image": ((n, *shape), np.dtype(np.uint8)), "label": ((n,), np.dtype(np.int32))}
+    specs = {name: ((n, *kind.shape), kind.dtype) for name, kind in fields.items()}
     files = {name: (directory / _file(split, name)).open("wb") for name in specs}
     sums = dict.fromkeys(specs, 0)
 
     def put(name: str, content: bytes) -> None:
         files[name].write(content)
-        sums[name] = zlib.crc32(
-            content, sums[name]
-        )  # of what was meant: reading back would bless a bad disk
+        # of what was meant: reading back would bless a bad disk
+        sums[name] = zlib.crc32(content, sums[name])
 
     try:
         for name, (full, dtype) in specs.items():
-            header = io.BytesIO()
-            fields = {
-                "descr": np.lib.format.dtype_to_descr(dtype),
-                "fortran_order": False,
-                "shape": full,
-            }
-            np.lib.format.write_array_header_1_0(header, fields)
-            put(name, header.getvalue())
+            put(name, _header(full, dtype))
         chunks = [np.arange(i, min(i + _CHUNK, n)) for i in range(0, n, _CHUNK)]
         for rows in prefetch(source.rows, chunks, depth=4, workers=os.cpu_count() or 1):
             for name, (full, dtype) in specs.items():
                 got = rows[name]
                 if got.shape[1:] != full[1:] or got.dtype != dtype:
-                    raise ValueError(
-                        f"{split} {name}: {got.dtype}{got.shape[1:]} is not {dtype}{full[1:]}"
-                    )
+                    found, wanted = f"{got.dtype}{got.shape[1:]}", f"{dtype}{full[1:]}"
+                    raise ValueError(f"{split} {name}: {found} is not {wanted}")
                 put(name, got.tobytes())
     finally:
         for file in files.values():
@@ -316,6 +301,18 @@ def _write(directory: Path, split: str, source: Records, shape: tuple[int, ...])
         name: {"shape": list(full), "dtype": str(dtype), "crc32": sums[name]}
         for name, (full, dtype) in specs.items()
     }
+
+
+def _header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
+    """What a .npy file of such an array begins with."""
+    header = io.BytesIO()
+    about = {
+        "descr": np.lib.format.dtype_to_descr(dtype),
+        "fortran_order": False,
+        "shape": shape,
+    }
+    np.lib.format.write_array_header_1_0(header, about)
+    return header.getvalue()
 
 
 def _publish(new: Path, directory: Path, old: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from genjax.config import field
 from genjax.data.source import Source, hold_out
 from genjax.errors import UserError, at_least
-from genjax.pictures import draw as images
+from genjax.fields import Category, Image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +51,11 @@ class Photographs:
             ),
         ]
         train, valid = hold_out(splits[0], self.valid)
-        names, shape = ("temple", "flower"), (self.size, self.size, 3)
-        return Source("photographs", shape, 2, names, train, valid, splits[1], images.grid)
+        fields = {
+            "image": Image((self.size, self.size, 3)),
+            "label": Category(2, ("temple", "flower")),
+        }
+        return Source("photographs", fields, train, valid, splits[1])
 
 
 def _load() -> list[np.ndarray]:

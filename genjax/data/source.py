@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genjax.config import field
+from genjax.core import Spec, size
 from genjax.data import cache
-from genjax.data.batches import Arrays, indices, placed, share, steps_per_epoch, take
+from genjax.data.batches import Arrays, domains, placed, rows_at, share, steps_per_epoch
 from genjax.data.stream import Records, columns, stream
 from genjax.errors import UserError
-from genjax.pictures import draw as images
+from genjax.fields import check_split
 
 FASHION_FILES = tuple(
     f"{part}-{kind}-ubyte.gz"
@@ -31,21 +32,86 @@ DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
 
 class Source(NamedTuple):
-    """A loaded data set. A split is {"image": uint8 [N, H, W, C], "label": int32 [N]}, float32 [N, 2] for toys.
+    """A loaded data set. A split is {field: [N, ...]}, or of unpaired data {domain: {field: [N, ...]}}.
 
-    Unlabelled sets have label 0 everywhere and `classes` 0. `valid` and `test` may be empty. When the set is streamed,
-    `records` is the training split as random-access records and the arrays of the splits are columns read on demand.
+    The first of `fields` is what is modelled. Unlabelled sets may have a field "label" of 0 classes, 0 everywhere.
+    `valid` and `test` may be empty. When the set is streamed, `records` is the training split as random-access records
+    and the arrays of the splits are columns read on demand.
     """
 
     name: str
-    shape: tuple[int, ...]
-    classes: int
-    class_names: tuple[str, ...]
+    fields: dict[
+        str, Any
+    ]  # {name: kind of genjax.fields}; of data with domains those of each domain
     train: Arrays
     valid: Arrays
     test: Arrays
-    picture: Callable[[Any], np.ndarray]  # a batch of samples -> uint8 [H, W, C]
     records: Records | None = None
+    drawn: Callable[[Any], np.ndarray] | None = (
+        None  # samples -> uint8 [H, W, C]; None = as the field draws
+    )
+
+    @property
+    def main(self) -> str:
+        """The name of the field that is modelled."""
+        return next(iter(self.fields))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example of what is modelled."""
+        return tuple(self.fields[self.main].shape)
+
+    @property
+    def classes(self) -> int:
+        """The number of labels; 0 = unlabelled."""
+        return getattr(self.fields.get("label"), "classes", 0)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the labels; where they have none their numbers."""
+        label = self.fields.get("label")
+        return getattr(label, "names", ()) or tuple(map(str, range(self.classes)))
+
+    def picture(self, x: Any) -> np.ndarray:
+        """Samples [B, ...] in unit values -> uint8 [H, W, C]."""
+        return self.fields[self.main].picture(x) if self.drawn is None else self.drawn(x)
+
+    def splits(self) -> dict[str, Arrays]:
+        """The three splits by name."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+
+def spec_of(source: Source, steps: int = 1, microbatches: int = 1) -> Spec:
+    """What an algorithm must know of a source."""
+    return Spec(tuple(source.fields.items()), steps, microbatches, domains(source.train))
+
+
+def check(source: Source) -> None:
+    """Raises UserError, in one line, where the arrays are not what the fields say.
+
+    Whole splits are read once; of a streamed set the types and shapes alone, since it is not read before it is needed.
+    """
+    names = domains(source.train)
+    for split, arrays in source.splits().items():
+        if not arrays:
+            continue
+        if domains(arrays) != names:
+            raise UserError(
+                f"{source.name}, split {split}, has the domains {list(domains(arrays))} and train {list(names)}: "
+                "give every split the same."
+            )
+        for domain, part in [(name, arrays[name]) for name in names] or [("", arrays)]:
+            where = f"{source.name} ({split}{', domain ' + domain if domain else ''})"
+            _check_arrays(where, source, part)
+
+
+def _check_arrays(where: str, source: Source, arrays: Arrays) -> None:
+    if source.records is None:
+        check_split(where, source.fields, arrays)
+        return
+    for name, kind in source.fields.items():
+        head = arrays[name][:1] if len(arrays[name]) else arrays[name]
+        kind.check(f"{where}, field {name}", head)
 
 
 def train_batches(
@@ -64,27 +130,41 @@ def train_batches(
     """
     if source.records is not None:
         return stream(source.records, seed, first_step, batch, process)
-    n, arrays = len(source.train["image"]), {} if only_index else source.train
-    steps_per_epoch(n, batch)
+    arrays = source.train
+    parts = [arrays[name] for name in domains(arrays)] or [arrays]
+    steps_per_epoch(min(map(size, parts)), batch)
     part = share(batch, process)
-    return (
-        placed(take(arrays, indices(seed, step, n, batch)[part]), part)
-        for step in itertools.count(first_step)
-    )
+
+    def made(step: int) -> dict[str, np.ndarray]:
+        rows = rows_at(arrays, seed, step, batch, part)
+        return placed(_indices(rows) if only_index else rows, part)
+
+    return (made(step) for step in itertools.count(first_step))
+
+
+def _indices(rows: dict[str, Any]) -> dict[str, Any]:
+    """The rows' numbers alone, those of each domain too."""
+    inner = {name: {"index": x["index"]} for name, x in rows.items() if isinstance(x, dict)}
+    return {"index": rows["index"], **inner}
 
 
 def fingerprint(source: Source) -> str:
     """8 hex digits that tell two sets apart: the sizes of the splits and up to 64 examples of each, evenly spaced."""
     crc = 0
-    for split in (source.train, source.valid, source.test):
-        n = len(split["image"])
-        some = np.unique(np.linspace(0, n - 1, min(n, 64)).astype(np.int64))
-        for name in sorted(split):
-            values = np.asarray(split[name][some]) if n else np.zeros(0)
-            crc = zlib.crc32(
-                f"{name} {n} {values.dtype} {values.shape}".encode() + values.tobytes(), crc
-            )
+    for arrays in source.splits().values():
+        for part in [arrays[name] for name in domains(arrays)] or [arrays]:
+            crc = _fingerprint(part, crc)
     return f"{crc:08x}"
+
+
+def _fingerprint(arrays: Arrays, crc: int) -> int:
+    n = size(arrays)
+    some = np.unique(np.linspace(0, n - 1, min(n, 64)).astype(np.int64))
+    for name in sorted(arrays):
+        values = np.asarray(arrays[name][some]) if n else np.zeros(0)
+        head = f"{name} {n} {values.dtype} {values.shape}".encode()
+        crc = zlib.crc32(head + values.tobytes(), crc)
+    return crc
 
 
 def _check_valid(n: int, valid: int) -> None:
@@ -96,28 +176,27 @@ def _check_valid(n: int, valid: int) -> None:
 
 def hold_out(train: Arrays, valid: int) -> tuple[Arrays, Arrays]:
     """(train, valid): the last `valid` examples of the training arrays become the validation split."""
-    n = len(train["image"])
+    n = size(train)
     _check_valid(n, valid)
-    return {k: v[: n - valid] for k, v in train.items()}, {
-        k: v[n - valid :] for k, v in train.items()
-    }
+    kept = {name: array[: n - valid] for name, array in train.items()}
+    held = {name: array[n - valid :] for name, array in train.items()}
+    return kept, held
 
 
 def in_memory(name: str, stored: cache.Stored, valid: int) -> Source:
     """A `Source` of the cache's arrays."""
-    train, held_out = hold_out(stored.splits["train"], valid)
-    names = stored.class_names
-    test = stored.splits["test"]
-    return Source(name, stored.shape, len(names), names, train, held_out, test, images.grid)
+    train, held = hold_out(stored.splits["train"], valid)
+    return Source(name, stored.fields, train, held, stored.splits["test"])
 
 
 def streamed(name: str, prepared: cache.Prepared, valid: int) -> Source:
     """A `Source` that reads the prepared records on demand."""
-    _check_valid(len(prepared.splits["train"]), valid)
-    train, held_out = prepared.splits["train"].split(len(prepared.splits["train"]) - valid)
-    names = prepared.class_names
-    splits = [columns(part, prepared.shape) for part in (train, held_out, prepared.splits["test"])]
-    return Source(name, prepared.shape, len(names), names, *splits, images.grid, train)
+    n = len(prepared.splits["train"])
+    _check_valid(n, valid)
+    train, held = prepared.splits["train"].split(n - valid)
+    parts = train, held, prepared.splits["test"]
+    splits = [columns(part, prepared.fields) for part in parts]
+    return Source(name, prepared.fields, *splits, train)
 
 
 def assemble(

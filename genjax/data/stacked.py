@@ -18,7 +18,7 @@ from genjax.config import field
 from genjax.data.batches import Arrays
 from genjax.data.source import Digits, Source, hold_out
 from genjax.errors import UserError, at_least
-from genjax.pictures.draw import grid
+from genjax.fields import Category, Image
 
 CLASSES = 1000
 
@@ -45,7 +45,8 @@ class StackedDigits:
         )
         train, valid = hold_out(train, 0)
         names = tuple(f"{label:03d}" for label in range(CLASSES))
-        return Source("stacked_digits", (8, 8, 3), CLASSES, names, train, valid, test, grid)
+        fields = {"image": Image((8, 8, 3)), "label": Category(CLASSES, names)}
+        return Source("stacked_digits", fields, train, valid, test)
 
 
 def stack(digits: Arrays, bits: np.random.Philox, n: int) -> Arrays:

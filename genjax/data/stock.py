@@ -19,6 +19,7 @@ from genjax.data.folder import fit
 from genjax.data.source import Source, assemble
 from genjax.data.stream import Records
 from genjax.errors import UserError, nearest
+from genjax.fields import Category, Image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +125,8 @@ def _prepare(found: Path | None, cfg: Stock) -> cache.Prepared:
         flag: _source(builder, cfg, flag, split) if split else () for flag, split in wanted.items()
     }
     return cache.Prepared(
-        {flag: Records(source, read) for flag, source in sources.items()}, shape, names
+        {flag: Records(source, read) for flag, source in sources.items()},
+        {"image": Image(tuple(shape)), "label": Category(len(names), tuple(names))},
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +22,7 @@ from genjax.errors import UserError
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Records:
-    """Random access to decoded examples: records[i] -> {"image": uint8 [H, W, C], "label": int32 []}.
+    """Random access to decoded examples: records[i] -> {field: array}.
 
     `source` has a length and gives raw example i; `read` makes of it the image and the label.
     """
@@ -79,12 +79,11 @@ class Column:
         return found[0] if rows.ndim == 0 else found
 
 
-def columns(records: Records, shape: tuple[int, ...]) -> dict[str, Column]:
-    """Records as the two arrays of a split; `shape` is [H, W, C]."""
+def columns(records: Records, fields: Mapping[str, Any]) -> dict[str, Column]:
+    """Records as the arrays of a split with these fields, {name: kind of genjax.fields}."""
     n = len(records)
     return {
-        "image": Column(records, "image", (n, *shape), np.dtype(np.uint8)),
-        "label": Column(records, "label", (n,), np.dtype(np.int32)),
+        name: Column(records, name, (n, *kind.shape), kind.dtype) for name, kind in fields.items()
     }
 
 

@@ -8,7 +8,6 @@ Moons and spirals are many small Gaussians along a curve, so that they too have 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import NamedTuple
 
 import jax
@@ -18,7 +17,7 @@ import numpy as np
 from genjax.config import field
 from genjax.data.source import Source, hold_out
 from genjax.errors import UserError, at_least
-from genjax.pictures.draw import scatter
+from genjax.fields import Category, Points
 
 
 class Gaussians(NamedTuple):
@@ -137,24 +136,16 @@ class Toy:
     seed: int = field(0, "seed of the points, independent of the run's seed")
 
     def load(self) -> Source:
-        """Draws the points: {"image": float32 [N, 2], "label": int32 [N]}; UserError for sizes below 1."""
+        """Draws the points: {"point": float32 [N, 2], "label": int32 [N]}; UserError for sizes below 1."""
         at_least(1, data__train=self.train, data__test=self.test)
         mixture = self.mixture()
         splits = [
             draw(mixture, np.random.Generator(np.random.Philox(key=[self.seed, i])), n)
             for i, n in enumerate((self.train, self.test))
         ]
-        train, test = ({"image": x, "label": y} for x, y in splits)
+        train, test = ({"point": x, "label": y} for x, y in splits)
         train, valid = hold_out(train, self.valid)
         classes = int(mixture.classes.max()) + 1
         limit = float(np.abs(mixture.means).max() + 5.0 * mixture.scales.max())
-        return Source(
-            name=type(self.mixture).__name__.lower(),
-            shape=(2,),
-            classes=classes,
-            class_names=tuple(str(i) for i in range(classes)),
-            train=train,
-            valid=valid,
-            test=test,
-            picture=functools.partial(scatter, limit=limit),
-        )
+        fields = {"point": Points((2,), limit), "label": Category(classes)}
+        return Source(type(self.mixture).__name__.lower(), fields, train, valid, test)

@@ -20,16 +20,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genjax import conditions
+from genjax.conditions import Cond, Conditioner, told
 from genjax.config import field
 from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_normal, single
-from genjax.diffusion.labels import check_labels, one_hot
 from genjax.diffusion.paths import over
 from genjax.diffusion.times import LogNormal, strata, unplaced
 from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least
+from genjax.fields import REAL, need
 from genjax.nets import DiT
 from genjax.optim import Adam
-from genjax.pictures.draw import signed, unsigned
 
 LEAST = (
     1e-4  # the noise level below which the net's clock stands still: it has no say there, c_out ~ t
@@ -57,7 +58,7 @@ class Consistency:
     """Config of the algorithm; called with a `Spec` it becomes one."""
 
     net: nn.Module = field(
-        DiT(frequency=2.0), "net(x, clock ln(t) / 4, label, out); see MeanFlow.net"
+        DiT(frequency=2.0), "net(x, clock ln(t) / 4, cond, out); see MeanFlow.net"
     )
     time: LogNormal = field(LogNormal(-1.1, 2.0), "the noise levels t of training")
     std: float = field(0.5, "standard deviation of the data")
@@ -69,7 +70,7 @@ class Consistency:
     huber: float = field(
         0.00054, "constant of the pseudo-Huber error, c / sqrt(dimensions) (arXiv:2310.14189)"
     )
-    conditional: bool = field(False, "give the net the label")
+    condition: tuple[Conditioner, ...] = field((), "what the net is told, e.g. (Label(),)")
     steps: int = field(1, "steps of sampling", execution=True)
     most: float = field(80.0, "noise level of the first step of sampling", execution=True)
     last: float = field(0.821, "noise level of the last of several steps", execution=True)
@@ -83,13 +84,13 @@ class Consistency:
 
 
 def consistency(
-    params: dict, x: jax.Array, t: jax.Array, label: jax.Array | None, cfg: Consistency
+    params: dict, x: jax.Array, t: jax.Array, cond: Cond | None, cfg: Consistency
 ) -> jax.Array:
     """f(x, t), [B, *shape]: where the flow through x at noise level t [B] starts; f(x, 0) = x exactly."""
     total = t**2 + cfg.std**2
     skip, out, scale = cfg.std**2 / total, cfg.std * t * jax.lax.rsqrt(total), jax.lax.rsqrt(total)
     clock = jnp.log(jnp.maximum(t, LEAST)) / 4.0
-    said = cfg.net.apply({"params": params["net"]}, over(scale, x) * x, clock, label, x.shape[1:])
+    said = cfg.net.apply({"params": params["net"]}, over(scale, x) * x, clock, cond, x.shape[1:])
     return over(skip, x) * x + over(out, x) * said
 
 
@@ -101,11 +102,11 @@ def nearer(t: jax.Array, step: jax.Array, cfg: Consistency, spec: Spec) -> jax.A
 
 
 def difference(
-    params: dict, x: jax.Array, eps: jax.Array, r: jax.Array, t: jax.Array, label, cfg: Consistency
+    params: dict, x: jax.Array, eps: jax.Array, r: jax.Array, t: jax.Array, cond, cfg: Consistency
 ):
     """f(x_t, t) - f(x_r, r) with the same noise in both and no gradient through the second, [B, *shape]."""
-    teacher = consistency(jax.lax.stop_gradient(params), x + over(r, x) * eps, r, label, cfg)
-    return consistency(params, x + over(t, x) * eps, t, label, cfg) - teacher
+    teacher = consistency(jax.lax.stop_gradient(params), x + over(r, x) * eps, r, cond, cfg)
+    return consistency(params, x + over(t, x) * eps, t, cond, cfg) - teacher
 
 
 def loss(
@@ -116,10 +117,10 @@ def loss(
     Neither falls steadily: each stage asks for more than the one before.
     """
     level, noise = jax.random.split(key)
-    x, eps = signed(batch["image"]), example_normal(noise, batch["index"], spec.shape)
+    x, eps = spec.encode(batch), example_normal(noise, batch["index"], spec.shape)
     t = cfg.time(strata(level, batch))
     r = nearer(t, step, cfg, spec)
-    delta = difference(params, x, eps, r, t, one_hot(batch, cfg, spec), cfg)
+    delta = difference(params, x, eps, r, t, told(cfg.condition, batch, spec), cfg)
     size = delta.size / len(delta)
     square, c = jnp.sum(jnp.square(delta).reshape(len(delta), -1), -1), cfg.huber * size**0.5
     huber = square / (jnp.sqrt(square + c**2) + c)  # sqrt(square + c²) - c without cancellation
@@ -131,19 +132,20 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: Consistency, spec: S
 
     Each step adds noise and maps it away again: at the level cfg.most first, then geometrically down to cfg.last.
     """
-    label, index = one_hot(given, cfg, spec), given["index"]
+    cond, index = told(cfg.condition, given, spec), given["index"]
     levels = jnp.asarray(np.geomspace(cfg.most, cfg.last, cfg.steps), jnp.float32)
 
     def step(i, x):
         eps = example_normal(jax.random.fold_in(key, i), index, spec.shape)
-        return consistency(params, x + levels[i] * eps, jnp.full(len(x), levels[i]), label, cfg)
+        return consistency(params, x + levels[i] * eps, jnp.full(len(x), levels[i]), cond, cfg)
 
-    return unsigned(jax.lax.fori_loop(0, cfg.steps, step, jnp.zeros((len(index), *spec.shape))))
+    return spec.decode(jax.lax.fori_loop(0, cfg.steps, step, jnp.zeros((len(index), *spec.shape))))
 
 
 def check(cfg: Consistency, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
-    check_labels(cfg, spec)
+    need("Consistency", spec.main, spec.x, *REAL)
+    conditions.check(cfg.condition, spec)
     at_least(1, algorithm__steps=cfg.steps, algorithm__stages=cfg.stages)
     at_least(0, algorithm__k=cfg.k, algorithm__b=cfg.b)
     for name in ("std", "huber", "last"):
@@ -169,11 +171,11 @@ def algorithm(cfg: Consistency, spec: Spec) -> Algorithm:
     check(cfg, spec)
 
     def init_params(key, batch):
-        x = signed(batch["image"])
+        x = spec.encode(batch)
         return {
-            "net": cfg.net.init(key, x, jnp.ones(len(x)), one_hot(batch, cfg, spec), spec.shape)[
-                "params"
-            ]
+            "net": cfg.net.init(
+                key, x, jnp.ones(len(x)), told(cfg.condition, batch, spec), spec.shape
+            )["params"]
         }
 
     init, step = single(
@@ -192,4 +194,5 @@ def algorithm(cfg: Consistency, spec: Spec) -> Algorithm:
         step,
         evaluate,
         lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
+        asks=conditions.asks(cfg.condition),
     )

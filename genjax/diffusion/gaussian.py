@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genjax import conditions
+from genjax.conditions import Cond, Conditioner, blank, told
 from genjax.config import field
 from genjax.core import (
     Algorithm,
@@ -28,16 +30,14 @@ from genjax.core import (
     example_normal,
     single,
 )
-from genjax.corruptions import Projection
 from genjax.diffusion import samplers, schedules, times
 from genjax.diffusion.guidance import Guidance, Keep, Threshold
-from genjax.diffusion.labels import check_labels, one_hot
 from genjax.diffusion.paths import Linear, Path, Prediction, Velocity, combine, over, solve
 from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least
+from genjax.fields import REAL, need
 from genjax.nets import DiT
 from genjax.optim import Adam
-from genjax.pictures.draw import signed, unsigned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ class MinSNR:
 class Diffusion:
     """Config of the algorithm; called with a `Spec` it becomes one."""
 
-    net: nn.Module = field(DiT(), "what predicts: net(z, time, label, out)")
+    net: nn.Module = field(DiT(), "what predicts: net(z, time, cond, out)")
     path: Path = field(Linear(), "alpha(t) and sigma(t)")
     time: times.Law = field(times.LogitNormal(), "the noise levels of training")
     predict: Prediction = field(Velocity(), "what the net says")
@@ -73,18 +73,15 @@ class Diffusion:
     std: float = field(
         0.5, "standard deviation of the data, to scale the net's input to unit variance"
     )
-    conditional: bool = field(False, "give the net the label")
+    condition: tuple[Conditioner, ...] = field((), "what the net is told, e.g. (Label(),)")
     drop: float = field(
-        0.1, "share of training examples whose label is hidden, for classifier-free guidance"
-    )
-    given: Projection | None = field(
-        None, "the net sees this degraded version of x too; sample needs an image"
+        0.1, "share of training examples whose condition is hidden, for classifier-free guidance"
     )
     sampler: samplers.Sampler = field(samplers.Heun(), "how samples are drawn", execution=True)
     schedule: schedules.Schedule = field(
         schedules.Times(), "the noise levels of sampling", execution=True
     )
-    guidance: Guidance = field(Guidance(), "of the label against none", execution=True)
+    guidance: Guidance = field(Guidance(), "of the condition against none", execution=True)
     threshold: Threshold = field(Keep(), "of the denoised image", execution=True)
     optimiser: Adam = field(Adam(2e-4), "of the net")
     ema: Decay | Power = field(
@@ -96,61 +93,71 @@ class Diffusion:
 
 
 def apply(
-    params: dict, z: jax.Array, t: jax.Array, label, image, cfg: Diffusion, spec: Spec
+    params: dict, z: jax.Array, t: jax.Array, cond: Cond | None, cfg: Diffusion, spec: Spec
 ) -> jax.Array:
     """The net's output [B, *shape] at z [B, *shape], t [B]; its input has unit variance (c_in of EDM, for any path)."""
-    scale = jax.lax.rsqrt((cfg.std * cfg.path.alpha(t)) ** 2 + cfg.path.sigma(t) ** 2)
+    alpha, sigma = cfg.path.alpha(t), cfg.path.sigma(t)
+    scale = jax.lax.rsqrt((cfg.std * alpha) ** 2 + sigma**2)
     seen = over(scale, z) * z
-    seen = seen if cfg.given is None else jnp.concatenate([seen, cfg.given(image)], -1)
-    return cfg.net.apply({"params": params["net"]}, seen, cfg.path.clock(t), label, spec.shape)
+    clock = cfg.path.clock(t)
+    return cfg.net.apply({"params": params["net"]}, seen, clock, cond, spec.shape)
 
 
 def _loss(
-    params: dict, key: jax.Array, u: jax.Array, label, batch: Batch, cfg: Diffusion, spec: Spec
+    params: dict,
+    key: jax.Array,
+    u: jax.Array,
+    cond: Cond | None,
+    batch: Batch,
+    cfg: Diffusion,
+    spec: Spec,
 ) -> Parts:
-    x, t = signed(batch["image"]), cfg.time(u)
+    """The loss [B] at the times that the law makes of u [B] in (0, 1)."""
+    x = spec.encode(batch)
+    t = cfg.time(u)
     eps = example_normal(key, batch["index"], spec.shape)
     z = over(cfg.path.alpha(t), x) * x + over(cfg.path.sigma(t), x) * eps
-    said = apply(params, z, t, label, x, cfg, spec)
+    said = apply(params, z, t, cond, cfg, spec)
     if cfg.target is None:
         error = said - combine(cfg.predict, cfg.path, t, x, eps)
-    else:
+    else:  # the error of another pair of coefficients is linear in those of x and eps
         x_hat, eps_hat = solve(cfg.predict, cfg.path, t, z, said)
         error = combine(cfg.target, cfg.path, t, x_hat - x, eps_hat - eps)
     square = jnp.mean(jnp.square(error).reshape(len(x), -1), -1)
-    return {"loss": cfg.weight(cfg.path, t) * square}
+    weight = cfg.weight(cfg.path, t)
+    return {"loss": weight * square}
 
 
 def loss(params: dict, key: jax.Array, batch: Batch, cfg: Diffusion, spec: Spec) -> Parts:
-    """The training loss [B] at stratified times, labels hidden from a share `drop` of the examples."""
+    """The training loss [B] at stratified times, conditions hidden from a share `drop` of the examples."""
     level, noise, hide = jax.random.split(key, 3)
-    label = one_hot(batch, cfg, spec)
-    if label is not None:
-        shown = jax.vmap(jax.random.uniform)(example_keys(hide, batch["index"])) >= cfg.drop
-        label = label * shown[:, None]
-    return _loss(params, noise, times.strata(level, batch), label, batch, cfg, spec)
+    keys = example_keys(hide, batch["index"])
+    shown = jax.vmap(jax.random.uniform)(keys) >= cfg.drop
+    cond = told(cfg.condition, batch, spec, shown)
+    u = times.strata(level, batch)
+    return _loss(params, noise, u, cond, batch, cfg, spec)
 
 
 def evaluate(params: dict, key: jax.Array, batch: Batch, cfg: Diffusion, spec: Spec) -> Parts:
-    """The loss [B] with labels shown; every example has its own time and noise, a function of (key, index)."""
+    """The loss [B], nothing hidden; every example has its own time and noise, a function of (key, index)."""
     level, noise, _ = jax.random.split(key, 3)
     u = times.strata(level, times.unplaced(batch))
-    return _loss(params, noise, u, one_hot(batch, cfg, spec), batch, cfg, spec)
+    cond = told(cfg.condition, batch, spec)
+    return _loss(params, noise, u, cond, batch, cfg, spec)
 
 
-def denoiser(
-    params: dict, label: jax.Array | None, cfg: Diffusion, spec: Spec, image=None
-) -> samplers.Denoiser:
+def denoiser(params: dict, cond: Cond | None, cfg: Diffusion, spec: Spec) -> samplers.Denoiser:
     """D(x, sigma) = E[data | data + sigma eps = x] as the net has it, in coordinates x = z / alpha.
 
-    label is [B, classes] (zeros: no label) or None; image [B, *shape], signed, for a net that is `given` one: the net
-    sees it degraded.
+    cond: what the net is told, of `conditions.told`, or None.
     """
 
     def denoise(x: jax.Array, sigma: jax.Array) -> jax.Array:
         t = cfg.path.time(jnp.broadcast_to(sigma, x.shape[:1]))
         z = over(cfg.path.alpha(t), x) * x
-        return solve(cfg.predict, cfg.path, t, z, apply(params, z, t, label, image, cfg, spec))[0]
+        said = apply(params, z, t, cond, cfg, spec)
+        x_hat, _ = solve(cfg.predict, cfg.path, t, z, said)
+        return x_hat
 
     return denoise
 
@@ -160,14 +167,15 @@ def guided(
 ) -> samplers.Denoiser:
     """The denoiser that samples are drawn with: guided, then thresholded.
 
-    The weak model of the guidance is the same net without label or, where `weak` parameters are given, that net with
-    the label (autoguidance).
+    The weak model of the guidance is the same net with its conditions hidden or, where `weak` parameters are given,
+    that net with them (autoguidance).
     """
-    label = one_hot(given, cfg, spec)
-    image = None if cfg.given is None else signed(given["image"])
-    main = denoiser(params, label, cfg, spec, image)
-    blank = label if weak is not None else None if label is None else jnp.zeros_like(label)
-    other = denoiser(params if weak is None else weak, blank, cfg, spec, image)
+    cond = told(cfg.condition, given, spec)
+    main = denoiser(params, cond, cfg, spec)
+    if weak is None:
+        other = denoiser(params, blank(cfg.condition, given, spec), cfg, spec)
+    else:
+        other = denoiser(weak, cond, cfg, spec)
     return cfg.threshold(cfg.guidance(main, other))
 
 
@@ -182,11 +190,9 @@ def sample(
 ) -> jax.Array:
     """Samples [B, *shape], number i a function of (key, given["index"][i]); `watch`: see `samplers.walk`."""
     x, sigmas, noise = start(key, given["index"], cfg, spec)
-    return unsigned(
-        samplers.sample(
-            cfg.sampler, guided(params, given, cfg, spec, weak), x, sigmas, noise, watch=watch
-        )
-    )
+    denoise = guided(params, given, cfg, spec, weak)
+    drawn = samplers.sample(cfg.sampler, denoise, x, sigmas, noise, watch=watch)
+    return spec.decode(drawn)
 
 
 def start(key: jax.Array, index: jax.Array, cfg: Diffusion, spec: Spec):
@@ -204,21 +210,23 @@ def check(cfg: Diffusion, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
     at_least(1, algorithm__schedule__steps=cfg.schedule.steps)
     at_least(0, algorithm__drop=cfg.drop)
-    check_labels(cfg, spec)
+    need("Diffusion", spec.main, spec.x, *REAL)
+    conditions.check(cfg.condition, spec)
     levels = np.asarray(cfg.schedule(cfg.path))
     if not (np.isfinite(levels).all() and levels[-1] > 0 and (np.diff(levels) < 0).all()):
         raise UserError(
             f"--algorithm.schedule={cfg.schedule} on {cfg.path} has noise levels that do not fall, finite and above 0, "
             f"from {levels[0]:g} to {levels[-1]:g}: start it before pure noise, e.g. first=0.999, with low below high."
         )
-    if not cfg.conditional and cfg.guidance.scale != 1.0:
+    guided_by = [each for each in cfg.condition if each.guided]
+    if not guided_by and cfg.guidance.scale != 1.0:
         raise UserError(
-            f"--algorithm.guidance.scale={cfg.guidance.scale} sets the label against none, and this model knows no "
-            "labels: use --algorithm.conditional=true, or a scale of 1."
+            f"--algorithm.guidance.scale={cfg.guidance.scale} sets the condition against none, and this model has no "
+            "condition to hide: use --algorithm.condition='(Label(),)', or a scale of 1."
         )
-    if cfg.conditional and cfg.guidance.scale != 1.0 and not cfg.drop:
+    if guided_by and cfg.guidance.scale != 1.0 and not cfg.drop:
         raise UserError(
-            "--algorithm.guidance needs a model that was trained without labels too: use --algorithm.drop=0.1."
+            "--algorithm.guidance needs a model that was trained without its condition too: use --algorithm.drop=0.1."
         )
     if cfg.drop > 1.0 or cfg.std <= 0:
         raise UserError(
@@ -231,9 +239,8 @@ def algorithm(cfg: Diffusion, spec: Spec) -> Algorithm:
     check(cfg, spec)
 
     def init_params(key, batch):
-        x, label = signed(batch["image"]), one_hot(batch, cfg, spec)
-        seen = x if cfg.given is None else jnp.concatenate([x, cfg.given(x)], -1)
-        return {"net": cfg.net.init(key, seen, jnp.ones(len(x)), label, spec.shape)["params"]}
+        x, cond = spec.encode(batch), told(cfg.condition, batch, spec)
+        return {"net": cfg.net.init(key, x, jnp.ones(len(x)), cond, spec.shape)["params"]}
 
     init, step = single(
         init_params,
@@ -251,4 +258,5 @@ def algorithm(cfg: Diffusion, spec: Spec) -> Algorithm:
         step,
         evaluation,
         lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
+        asks=conditions.asks(cfg.condition),
     )

@@ -17,6 +17,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax import conditions
+from genjax.conditions import Conditioner, hidden, told
 from genjax.config import field
 from genjax.core import (
     Algorithm,
@@ -29,14 +31,13 @@ from genjax.core import (
     example_normal,
     single,
 )
-from genjax.diffusion.labels import check_labels, one_hot
 from genjax.diffusion.paths import over
 from genjax.diffusion.times import LogitNormal, Uniform, strata, unplaced
 from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least
+from genjax.fields import REAL, need
 from genjax.nets import DiT
 from genjax.optim import Adam
-from genjax.pictures.draw import signed, unsigned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ class MeanFlow:
 
     net: nn.Module = field(
         DiT(frequency=2.0),
-        "u: net(z, clocks (t, t - r), label, out), of low frequency: training uses du/dt",
+        "u: net(z, clocks (t, t - r), cond, out), of low frequency: training uses du/dt",
     )
     time: LogitNormal | Uniform = field(
         LogitNormal(-0.4, 1.0), "t and r: the greater and the lesser of two draws"
@@ -55,8 +56,8 @@ class MeanFlow:
     )
     p: float = field(1.0, "power of the adaptive weight 1 / (|error|² + c)^p; 0 = squared error")
     c: float = field(1e-3, "constant of the adaptive weight")
-    conditional: bool = field(False, "give the net the label")
-    drop: float = field(0.1, "share of training examples whose label is hidden")
+    condition: tuple[Conditioner, ...] = field((), "what the net is told, e.g. (Label(),)")
+    drop: float = field(0.1, "share of training examples whose condition is hidden")
     omega: float = field(1.0, "guidance built into what is learned, 1 = none")
     kappa: float = field(
         0.0, "share of the net's own conditional velocity in it: the scale is omega / (1 - kappa)"
@@ -72,33 +73,32 @@ class MeanFlow:
 
 
 def average_velocity(
-    params: dict, z: jax.Array, r: jax.Array, t: jax.Array, label, cfg: MeanFlow
+    params: dict, z: jax.Array, r: jax.Array, t: jax.Array, cond, cfg: MeanFlow
 ) -> jax.Array:
-    """u(z, r, t) as the net has it, [B, *shape]; r, t [B], label one-hot or None. At r = t it is the velocity."""
-    return cfg.net.apply(
-        {"params": params["net"]}, z, jnp.stack([t, t - r], -1), label, z.shape[1:]
-    )
+    """u(z, r, t) as the net has it, [B, *shape]; r, t [B], cond: what is told, or None. At r = t it is the velocity."""
+    return cfg.net.apply({"params": params["net"]}, z, jnp.stack([t, t - r], -1), cond, z.shape[1:])
 
 
 def derivative(
-    params: dict, z: jax.Array, r: jax.Array, t: jax.Array, v: jax.Array, label, cfg: MeanFlow
+    params: dict, z: jax.Array, r: jax.Array, t: jax.Array, v: jax.Array, cond, cfg: MeanFlow
 ):
     """(u, du/dt) at (z, r, t), each [B, *shape]: the total derivative along dz/dt = v with r fixed."""
 
     def u(z, r, t):
-        return average_velocity(params, z, r, t, label, cfg)
+        return average_velocity(params, z, r, t, cond, cfg)
 
     return jax.jvp(u, (z, r, t), (v, jnp.zeros_like(r), jnp.ones_like(t)))
 
 
 def guided(
-    params: dict, z: jax.Array, t: jax.Array, v: jax.Array, label, cfg: MeanFlow
+    params: dict, z: jax.Array, t: jax.Array, v: jax.Array, cond, cfg: MeanFlow
 ) -> jax.Array:
-    """omega v + kappa u(z, t, t | label) + (1 - omega - kappa) u(z, t, t | none), no gradient (sec. 4.2, app. B.1)."""
+    """omega v + kappa u(z, t, t | cond) + (1 - omega - kappa) u(z, t, t | none), no gradient (sec. 4.2, app. B.1)."""
     if cfg.omega == 1.0 and cfg.kappa == 0.0:
         return v
-    own = average_velocity(params, z, t, t, label, cfg) if cfg.kappa else 0.0
-    none = average_velocity(params, z, t, t, jnp.zeros_like(label), cfg)
+    own = average_velocity(params, z, t, t, cond, cfg) if cfg.kappa else 0.0
+    nothing = hidden(cond, jnp.zeros(len(t)))
+    none = average_velocity(params, z, t, t, nothing, cfg)
     return jax.lax.stop_gradient(
         cfg.omega * v + cfg.kappa * own + (1.0 - cfg.omega - cfg.kappa) * none
     )
@@ -110,18 +110,18 @@ def residual(
     eps: jax.Array,
     r: jax.Array,
     t: jax.Array,
-    label,
+    cond,
     shown,
     cfg: MeanFlow,
 ):
-    """u - u_target, [B, *shape], with a gradient through u alone; x in [-1, 1], `shown` [B]: label not hidden."""
+    """u - u_target, [B, *shape], with a gradient through u alone; x in [-1, 1], `shown` [B]: condition not hidden."""
     z, v = over(1.0 - t, x) * x + over(t, x) * eps, eps - x
-    if label is not None:
+    if cond is not None:
         v = jnp.where(
-            over(shown, x), guided(params, z, t, v, label, cfg), v
-        )  # no guidance towards no label
-        label = label * shown[:, None]
-    u, du = derivative(params, z, r, t, v, label, cfg)
+            over(shown, x), guided(params, z, t, v, cond, cfg), v
+        )  # no guidance towards nothing
+        cond = hidden(cond, shown)
+    u, du = derivative(params, z, r, t, v, cond, cfg)
     return u - jax.lax.stop_gradient(v - over(t - r, x) * du)
 
 
@@ -153,10 +153,12 @@ def loss(params: dict, key: jax.Array, batch: Batch, cfg: MeanFlow, spec: Spec) 
     derivative, so that it may rise as the net learns. The "flow" of `evaluate` tells, and samples do.
     """
     level, noise, hide = jax.random.split(key, 3)
-    x, eps = signed(batch["image"]), example_normal(noise, batch["index"], spec.shape)
+    x, eps = spec.encode(batch), example_normal(noise, batch["index"], spec.shape)
     r, t = clocks(level, batch, cfg)
     shown = _uniform(hide, batch) >= cfg.drop
-    return _weighted(residual(params, x, eps, r, t, one_hot(batch, cfg, spec), shown, cfg), cfg)
+    return _weighted(
+        residual(params, x, eps, r, t, told(cfg.condition, batch, spec), shown, cfg), cfg
+    )
 
 
 def evaluate(params: dict, key: jax.Array, batch: Batch, cfg: MeanFlow, spec: Spec) -> Parts:
@@ -165,30 +167,33 @@ def evaluate(params: dict, key: jax.Array, batch: Batch, cfg: MeanFlow, spec: Sp
     "flow" is the flow-matching error of the net's instantaneous velocity: comparable between models without guidance.
     """
     level, noise = jax.random.split(key)
-    x, eps = signed(batch["image"]), example_normal(noise, batch["index"], spec.shape)
+    x, eps = spec.encode(batch), example_normal(noise, batch["index"], spec.shape)
     r, t = clocks(level, unplaced(batch), cfg)
-    label, shown = one_hot(batch, cfg, spec), jnp.ones(len(x), bool)
+    cond, shown = told(cfg.condition, batch, spec), jnp.ones(len(x), bool)
     plain = dataclasses.replace(cfg, omega=1.0, kappa=0.0)
-    flow = residual(params, x, eps, t, t, label, shown, plain)
-    parts = _weighted(residual(params, x, eps, r, t, label, shown, cfg), cfg)
+    flow = residual(params, x, eps, t, t, cond, shown, plain)
+    parts = _weighted(residual(params, x, eps, r, t, cond, shown, cfg), cfg)
     return {**parts, "flow": jnp.mean(jnp.square(flow).reshape(len(x), -1), -1)}
 
 
 def sample(params: dict, key: jax.Array, given: Batch, cfg: MeanFlow, spec: Spec) -> jax.Array:
     """Samples [B, *shape] in cfg.steps equal steps; number i is a function of (key, given["index"][i])."""
-    label, index = one_hot(given, cfg, spec), given["index"]
+    cond, index = told(cfg.condition, given, spec), given["index"]
 
     def step(i, z):
         t = jnp.full(len(z), 1.0 - i / cfg.steps)
         r = jnp.full(len(z), 1.0 - (i + 1.0) / cfg.steps)
-        return z - average_velocity(params, z, r, t, label, cfg) / cfg.steps
+        return z - average_velocity(params, z, r, t, cond, cfg) / cfg.steps
 
-    return unsigned(jax.lax.fori_loop(0, cfg.steps, step, example_normal(key, index, spec.shape)))
+    return spec.decode(
+        jax.lax.fori_loop(0, cfg.steps, step, example_normal(key, index, spec.shape))
+    )
 
 
 def check(cfg: MeanFlow, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
-    check_labels(cfg, spec)
+    need("MeanFlow", spec.main, spec.x, *REAL)
+    conditions.check(cfg.condition, spec)
     at_least(1, algorithm__steps=cfg.steps)
     at_least(
         0,
@@ -210,10 +215,10 @@ def check(cfg: MeanFlow, spec: Spec) -> None:
         raise UserError(
             f"--algorithm.c={cfg.c} must be above 0, or the weight of a perfect example is infinite."
         )
-    if (cfg.omega, cfg.kappa) != (1.0, 0.0) and not (cfg.conditional and cfg.drop):
+    if (cfg.omega, cfg.kappa) != (1.0, 0.0) and not (cfg.condition and cfg.drop):
         raise UserError(
-            f"--algorithm.omega={cfg.omega} and kappa={cfg.kappa} guide by the label against none: use "
-            "--algorithm.conditional=true with --algorithm.drop=0.1, or omega=1 and kappa=0."
+            f"--algorithm.omega={cfg.omega} and kappa={cfg.kappa} guide by the condition against none: use "
+            "--algorithm.condition='(Label(),)' with --algorithm.drop=0.1, or omega=1 and kappa=0."
         )
 
 
@@ -222,10 +227,10 @@ def algorithm(cfg: MeanFlow, spec: Spec) -> Algorithm:
     check(cfg, spec)
 
     def init_params(key, batch):
-        x = signed(batch["image"])
+        x = spec.encode(batch)
         return {
             "net": cfg.net.init(
-                key, x, jnp.ones((len(x), 2)), one_hot(batch, cfg, spec), spec.shape
+                key, x, jnp.ones((len(x), 2)), told(cfg.condition, batch, spec), spec.shape
             )["params"]
         }
 
@@ -245,4 +250,5 @@ def algorithm(cfg: MeanFlow, spec: Spec) -> Algorithm:
         step,
         evaluation,
         lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
+        asks=conditions.asks(cfg.condition),
     )

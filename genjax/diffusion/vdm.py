@@ -23,17 +23,18 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax import conditions
+from genjax.conditions import Cond, Conditioner, told
 from genjax.config import field
 from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_normal, single
 from genjax.diffusion import samplers
-from genjax.diffusion.labels import check_labels, one_hot
 from genjax.diffusion.paths import over
 from genjax.diffusion.times import strata, unplaced
 from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least
+from genjax.fields import Image, Points, need
 from genjax.nets import UNet
 from genjax.optim import Adam
-from genjax.pictures.draw import signed, unsigned
 
 LEVELS = 256  # grey values of a pixel
 WAVES = (
@@ -113,13 +114,13 @@ Schedule = LinearGamma | MonotoneGamma
 class VDM:
     """Config of the algorithm; called with a `Spec` it becomes one."""
 
-    net: nn.Module = field(UNet(), "what predicts the noise: net(z, time, label, out)")
+    net: nn.Module = field(UNet(), "what predicts the noise: net(z, time, cond, out)")
     schedule: Schedule = field(MonotoneGamma(), "gamma(t)")
     steps: int = field(0, "T, the steps of the bound; 0 = continuous time")
     fourier: bool = field(
         True, "the net sees waves of z too, of one and two grey levels, which resolve them"
     )
-    conditional: bool = field(False, "give the net the label")
+    condition: tuple[Conditioner, ...] = field((), "what the net is told, e.g. (Label(),)")
     sampling_steps: int = field(256, "steps of a sample", execution=True)
     sampler: samplers.Sampler = field(
         samplers.DDPM(), "how samples are drawn; DDPM = from the model", execution=True
@@ -157,9 +158,9 @@ def gamma(params: dict, t: jax.Array, schedule: Schedule) -> jax.Array:
 
 
 def predict(
-    net: Any, z: jax.Array, gamma: jax.Array, label: jax.Array | None, cfg: VDM, spec: Spec
+    net: Any, z: jax.Array, gamma: jax.Array, cond: Cond | None, cfg: VDM, spec: Spec
 ) -> jax.Array:
-    """eps_hat(z; gamma) [B, *shape] of z [B, *shape], gamma [B]; net: its parameters; label [B, classes] or None.
+    """eps_hat(z; gamma) [B, *shape] of z [B, *shape], gamma [B]; net: its parameters; cond: what is told, or None.
 
     The net adds to sigma z, the best for data N(0, I). Its clock runs over [-1, 1] from gamma_min to gamma_max.
     """
@@ -169,7 +170,7 @@ def predict(
         [2.0 * math.pi * turns * 0.5 * (LEVELS - 1) * z for turns in WAVES] if cfg.fourier else []
     )
     seen = jnp.concatenate([z, *map(jnp.sin, angles), *map(jnp.cos, angles)], -1)
-    said = cfg.net.apply({"params": net}, seen, clock, label, spec.shape)
+    said = cfg.net.apply({"params": net}, seen, clock, cond, spec.shape)
     return over(jnp.sqrt(jax.nn.sigmoid(gamma)), z) * z + said
 
 
@@ -179,14 +180,14 @@ def _bits(nats: jax.Array) -> jax.Array:
 
 
 def _error(
-    net: Any, x: jax.Array, eps: jax.Array, label, gamma: jax.Array, cfg: VDM, spec: Spec
+    net: Any, x: jax.Array, eps: jax.Array, cond, gamma: jax.Array, cfg: VDM, spec: Spec
 ) -> jax.Array:
     """|eps - eps_hat|² / 2 at gamma [B], in bits per dimension [B]."""
     z = (
         over(jnp.sqrt(jax.nn.sigmoid(-gamma)), x) * x
         + over(jnp.sqrt(jax.nn.sigmoid(gamma)), x) * eps
     )
-    return _bits(0.5 * jnp.square(eps - predict(net, z, gamma, label, cfg, spec)))
+    return _bits(0.5 * jnp.square(eps - predict(net, z, gamma, cond, cfg, spec)))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -214,15 +215,15 @@ steadied.defvjp(_steadied_forward, _steadied_backward)
 
 
 def _continuous(
-    cfg: VDM, spec: Spec, rise: tuple, ends: tuple, net: Any, x: jax.Array, eps: jax.Array, label
+    cfg: VDM, spec: Spec, rise: tuple, ends: tuple, net: Any, x: jax.Array, eps: jax.Array, cond
 ):
     """The loss of sec. 5 at rise = (u, du / dt), each [B], where gamma = gamma_0 + span u."""
     (u, speed), (low, span) = rise, ends
-    return span * speed * _error(net, x, eps, label, low + span * u, cfg, spec)
+    return span * speed * _error(net, x, eps, cond, low + span * u, cfg, spec)
 
 
 def diffusion(
-    params: dict, t: jax.Array, x: jax.Array, eps: jax.Array, label, cfg: VDM, spec: Spec
+    params: dict, t: jax.Array, x: jax.Array, eps: jax.Array, cond, cfg: VDM, spec: Spec
 ) -> jax.Array:
     """The diffusion loss at times t in (0, 1), [B] bits per dimension.
 
@@ -236,11 +237,11 @@ def diffusion(
         return (
             cfg.steps
             * jnp.expm1(after - before)
-            * _error(params["net"], x, eps, label, after, cfg, spec)
+            * _error(params["net"], x, eps, cond, after, cfg, spec)
         )
     rise = jax.jvp(lambda t: cfg.schedule.rise(schedule, t), (t,), (jnp.ones_like(t),))
     loss = functools.partial(_continuous, cfg, spec)
-    return steadied(loss, rise, ends(schedule, cfg.schedule), params["net"], x, eps, label)
+    return steadied(loss, rise, ends(schedule, cfg.schedule), params["net"], x, eps, cond)
 
 
 def prior(gamma_1: jax.Array, x: jax.Array) -> jax.Array:
@@ -282,23 +283,30 @@ def entropy(gamma_0: jax.Array, x: jax.Array) -> jax.Array:
     )
 
 
-def observe(image: jax.Array) -> jax.Array:
+def in_levels(spec: Spec) -> bool:
+    """Whether the bound is of grey values, with a probability each, and not of a density."""
+    return isinstance(spec.x, Image)
+
+
+def observe(batch: Batch, spec: Spec) -> jax.Array:
     """What the bound is of: images in [-1, 1], rounded to `LEVELS` values (bytes are such); points as they are."""
-    x = signed(image)
+    x = spec.encode(batch)
+    if not in_levels(spec):
+        return x
     half = 0.5 * (LEVELS - 1)
-    return jnp.round(half * (x + 1.0)) / half - 1.0 if x.ndim == 4 else x
+    return jnp.round(half * (x + 1.0)) / half - 1.0
 
 
 def terms(params: dict, key: jax.Array, t: jax.Array, batch: Batch, cfg: VDM, spec: Spec) -> Parts:
     """The bound at times t [B] in (0, 1) and its three terms, each [B] bits per dimension."""
     first, later = jax.random.split(key)
-    x, label = observe(batch["image"]), one_hot(batch, cfg, spec)
+    x, cond = observe(batch, spec), told(cfg.condition, batch, spec)
     low, span = ends(params["schedule"], cfg.schedule)
     eps_0, eps = (example_normal(k, batch["index"], spec.shape) for k in (first, later))
     parts = {
         "prior": prior(low + span, x),
-        "reconstruction": reconstruction(low, x, eps_0) if x.ndim == 4 else entropy(low, x),
-        "diffusion": diffusion(params, t, x, eps, label, cfg, spec),
+        "reconstruction": reconstruction(low, x, eps_0) if in_levels(spec) else entropy(low, x),
+        "diffusion": diffusion(params, t, x, eps, cond, cfg, spec),
     }
     return {"loss": sum(parts.values()), **parts}
 
@@ -326,15 +334,13 @@ def bound(params: dict, key: jax.Array, batch: Batch, draws: int, cfg: VDM, spec
     return {"bits_per_dim": parts.pop("loss"), **parts}
 
 
-def denoiser(params: dict, label: jax.Array | None, cfg: VDM, spec: Spec) -> samplers.Denoiser:
+def denoiser(params: dict, cond: Cond | None, cfg: VDM, spec: Spec) -> samplers.Denoiser:
     """D(x, sigma) = E[data | data + sigma eps = x] as the model has it, where x = z / alpha and sigma² = exp(gamma)."""
 
     def denoise(x: jax.Array, sigma: jax.Array) -> jax.Array:
         level = jnp.broadcast_to(2.0 * jnp.log(sigma), x.shape[:1])
         z = over(jnp.sqrt(jax.nn.sigmoid(-level)), x) * x
-        return x - over(jnp.exp(0.5 * level), x) * predict(
-            params["net"], z, level, label, cfg, spec
-        )
+        return x - over(jnp.exp(0.5 * level), x) * predict(params["net"], z, level, cond, cfg, spec)
 
     return denoise
 
@@ -359,9 +365,9 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: VDM, spec: Spec) -> 
     """
     x, sigmas, noise = start(params, key, given["index"], cfg, spec)
     x = samplers.sample(
-        cfg.sampler, denoiser(params, one_hot(given, cfg, spec), cfg, spec), x, sigmas, noise
+        cfg.sampler, denoiser(params, told(cfg.condition, given, spec), cfg, spec), x, sigmas, noise
     )
-    return jnp.clip(unsigned(x), 0.0, 1.0) if x.ndim == 4 else x
+    return jnp.clip(spec.decode(x), 0.0, 1.0) if in_levels(spec) else x
 
 
 def check(cfg: VDM, spec: Spec) -> None:
@@ -374,7 +380,8 @@ def check(cfg: VDM, spec: Spec) -> None:
             f"--algorithm.schedule.gamma_min={low:g} must be below --algorithm.schedule.gamma_max={high:g}: data have "
             "less noise than the prior, e.g. -13.3 and 5."
         )
-    check_labels(cfg, spec)
+    need("VDM", spec.main, spec.x, Image, Points)
+    conditions.check(cfg.condition, spec)
 
 
 def algorithm(cfg: VDM, spec: Spec) -> Algorithm:
@@ -383,8 +390,8 @@ def algorithm(cfg: VDM, spec: Spec) -> Algorithm:
 
     def init_params(key, batch):
         x = jnp.zeros((1, *spec.shape[:-1], spec.shape[-1] * (1 + 2 * len(WAVES) * cfg.fourier)))
-        label = jnp.zeros((1, spec.classes)) if cfg.conditional else None
-        net = cfg.net.init(key, x, jnp.zeros(1), label, spec.shape)["params"]
+        cond = told(cfg.condition, jax.tree.map(lambda v: v[:1], batch), spec)
+        net = cfg.net.init(key, x, jnp.zeros(1), cond, spec.shape)["params"]
         return {"net": net, "schedule": init_schedule(cfg.schedule)}
 
     init, step = single(
@@ -403,4 +410,5 @@ def algorithm(cfg: VDM, spec: Spec) -> Algorithm:
         step,
         evaluate,
         lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
+        asks=conditions.asks(cfg.condition),
     )

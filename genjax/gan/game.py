@@ -19,14 +19,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genjax.conditions import told
 from genjax.core import Batch, Spec, State, descend
 from genjax.data.toy import Gaussians, log_prob
 from genjax.errors import UserError, at_least
 from genjax.gan.density import fitted_density
 from genjax.gan.games import Game
-from genjax.gan.gan import GAN, disc_loss, discriminate, generate, latents, one_hot, remembered
+from genjax.gan.gan import GAN, disc_loss, discriminate, generate, latents, remembered
 from genjax.optim import Adam, CosineDecay
-from genjax.pictures.draw import signed
 
 Compile = Callable[[Callable], Callable]
 
@@ -92,11 +92,9 @@ def joined(run: Callable[[Batch], Any], data: Batch, size: int) -> Any:
 
 def scores(key: jax.Array, gen: Any, disc: Any, memory: Any, batch: Batch, cfg: GAN, spec: Spec):
     """(D(x), D(G(z))), each [B], without augmentation; z number i is a function of (key, batch["index"][i])."""
-    label = one_hot(batch, cfg, spec)
-    sampled = generate(gen, latents(key, batch["index"], cfg.latent), label, cfg, spec)
-    return tuple(
-        discriminate(disc, memory, x, label, cfg) for x in (signed(batch["image"]), sampled)
-    )
+    cond = told(cfg.condition, batch, spec)
+    sampled = generate(gen, latents(key, batch["index"], cfg.latent), cond, cfg, spec)
+    return tuple(discriminate(disc, memory, x, cond, cfg) for x in (spec.encode(batch), sampled))
 
 
 def value(
@@ -128,7 +126,9 @@ def best_disc(
     disc, opt, _ = descend(mean_loss, tx, mine.params, mine.opt, batch)
     if cfg.clip is not None:
         disc = jax.tree.map(lambda w: jnp.clip(w, -cfg.clip, cfg.clip), disc)
-    memory = remembered(disc, mine.memory, signed(batch["image"]), one_hot(batch, cfg, spec), cfg)
+    memory = remembered(
+        disc, mine.memory, spec.encode(batch), told(cfg.condition, batch, spec), cfg
+    )
     return Player(disc, opt, memory)
 
 
@@ -230,10 +230,10 @@ def optimal_distance(
     densities' ratio: None. Relativistic's is log p - log q + any constant: the median of the difference is subtracted.
     Raises UserError unless the data are unlabelled points of the plane.
     """
-    if spec.shape != (2,) or cfg.conditional:
+    if spec.shape != (2,) or cfg.condition:
         raise UserError(
             f"optimal_distance needs densities of the plane without labels, got examples of {spec.shape}: use e.g. "
-            "--data='Toy()' --algorithm.conditional=false."
+            "--data='Toy()' --algorithm.condition='()'."
         )
     if cfg.game.optimal(0.0) is None:
         return None

@@ -15,6 +15,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax import conditions
+from genjax.conditions import Cond, Conditioner, told
 from genjax.config import field
 from genjax.core import (
     Algorithm,
@@ -29,12 +31,12 @@ from genjax.core import (
 )
 from genjax.ema import Decay
 from genjax.errors import UserError, at_least
+from genjax.fields import REAL, need
 from genjax.gan.augment import Augment, Plain
 from genjax.gan.games import Game, Relativistic
 from genjax.gan.penalties import R1, R2, Penalty
 from genjax.nets import MLP
 from genjax.optim import Adam
-from genjax.pictures.draw import signed, unsigned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +44,8 @@ class GAN:
     """Config of the algorithm; called with a `Spec` it becomes one."""
 
     latent: int = field(64, "size of z ~ N(0, I)")
-    gen: nn.Module = field(MLP((256, 256, 256)), "z -> x: net(z, label, shape)")
-    disc: nn.Module = field(MLP((256, 256, 256)), "x -> a number: net(x, label, (1,))")
+    gen: nn.Module = field(MLP((256, 256, 256)), "z -> x: net(z, cond, shape)")
+    disc: nn.Module = field(MLP((256, 256, 256)), "x -> a number: net(x, cond, (1,))")
     game: Game = field(Relativistic(), "what both play for")
     penalties: tuple[Penalty, ...] = field((R1(), R2()), "added to the discriminator's loss")
     every: int = field(1, "steps from one penalty to the next, which weighs as many times as much")
@@ -53,7 +55,7 @@ class GAN:
     clip: float | None = field(
         None, "largest weight of the discriminator, cut after each of its steps (WGAN)"
     )
-    conditional: bool = field(False, "give both nets the label")
+    condition: tuple[Conditioner, ...] = field((), "what both nets are told, e.g. (Label(),)")
     augment: Augment = field(Plain(), "of all that the discriminator sees")
     truncation: float | None = field(
         None, "samples come from |z_i| below this; None = all of N(0, I)", execution=True
@@ -66,11 +68,6 @@ class GAN:
 
     def __call__(self, spec: Spec) -> Algorithm:
         return algorithm(self, spec)
-
-
-def one_hot(batch: Batch, cfg: Any, spec: Spec) -> jax.Array | None:
-    """Labels [B, classes], or None for an unlabelled model."""
-    return jax.nn.one_hot(batch["label"], spec.classes) if cfg.conditional else None
 
 
 def latents(key: jax.Array, index: jax.Array, size: int, most: float | None = None) -> jax.Array:
@@ -86,23 +83,21 @@ def latents(key: jax.Array, index: jax.Array, size: int, most: float | None = No
     return jax.vmap(draw)(example_keys(key, index))
 
 
-def generate(gen: Any, z: jax.Array, label: jax.Array | None, cfg: GAN, spec: Spec) -> jax.Array:
+def generate(gen: Any, z: jax.Array, cond: Cond | None, cfg: GAN, spec: Spec) -> jax.Array:
     """G(z) [B, *shape], images in [-1, 1]."""
-    return cfg.gen.apply({"params": gen}, z, label, spec.shape)
+    return cfg.gen.apply({"params": gen}, z, cond, spec.shape)
 
 
-def discriminate(
-    disc: Any, memory: Any, x: jax.Array, label: jax.Array | None, cfg: GAN
-) -> jax.Array:
+def discriminate(disc: Any, memory: Any, x: jax.Array, cond: Cond | None, cfg: GAN) -> jax.Array:
     """D(x) [B]; `memory` is the net's own: vectors of spectral norms, or nothing."""
-    return cfg.disc.apply({"params": disc, **memory}, x, label, (1,))[:, 0]
+    return cfg.disc.apply({"params": disc, **memory}, x, cond, (1,))[:, 0]
 
 
-def remembered(disc: Any, memory: Any, x: jax.Array, label: jax.Array | None, cfg: GAN) -> Any:
+def remembered(disc: Any, memory: Any, x: jax.Array, cond: Cond | None, cfg: GAN) -> Any:
     """The net's memory after it has seen its weights once more: one power iteration of every spectral norm."""
     if not memory:
         return memory
-    return cfg.disc.apply({"params": disc, **memory}, x, label, (1,), mutable=list(memory))[1]
+    return cfg.disc.apply({"params": disc, **memory}, x, cond, (1,), mutable=list(memory))[1]
 
 
 def judged(loss: jax.Array, penalty: jax.Array, real: jax.Array, fake: jax.Array) -> Parts:
@@ -131,14 +126,14 @@ def disc_loss(
     Augmentation does the same to an example and to its sample.
     """
     at, change, line = jax.random.split(key, 3)
-    x, label = signed(batch["image"]), one_hot(batch, cfg, spec)
+    x, cond = spec.encode(batch), told(cfg.condition, batch, spec)
     sampled = jax.lax.stop_gradient(
-        generate(gen, latents(at, batch["index"], cfg.latent), label, cfg, spec)
+        generate(gen, latents(at, batch["index"], cfg.latent), cond, cfg, spec)
     )
     keys = example_keys(change, batch["index"])
 
     def critic(x):
-        return discriminate(disc, extra["disc"], cfg.augment(keys, x, extra["augment"]), label, cfg)
+        return discriminate(disc, extra["disc"], cfg.augment(keys, x, extra["augment"]), cond, cfg)
 
     real, fake = critic(x), critic(sampled)
     loss, keys = cfg.game.disc(real, fake), example_keys(line, batch["index"])
@@ -152,11 +147,11 @@ def gen_loss(
 ) -> jax.Array:
     """The generator's loss [B] against the discriminator as it is; data matter to the relativistic game alone."""
     at, change, _ = jax.random.split(key, 3)
-    x, label = signed(batch["image"]), one_hot(batch, cfg, spec)
-    sampled = generate(gen, latents(at, batch["index"], cfg.latent), label, cfg, spec)
+    x, cond = spec.encode(batch), told(cfg.condition, batch, spec)
+    sampled = generate(gen, latents(at, batch["index"], cfg.latent), cond, cfg, spec)
     keys = example_keys(change, batch["index"])
     real, fake = (
-        discriminate(disc, extra["disc"], cfg.augment(keys, x, extra["augment"]), label, cfg)
+        discriminate(disc, extra["disc"], cfg.augment(keys, x, extra["augment"]), cond, cfg)
         for x in (x, sampled)
     )
     return cfg.game.gen(real, fake)
@@ -204,7 +199,7 @@ def step(
         if cfg.clip is not None:
             disc = jax.tree.map(lambda w: jnp.clip(w, -cfg.clip, cfg.clip), disc)
         memory = remembered(
-            disc, extra["disc"], signed(part["image"]), one_hot(part, cfg, spec), cfg
+            disc, extra["disc"], spec.encode(part), told(cfg.condition, part, spec), cfg
         )
         extra = {"disc": memory, "augment": cfg.augment.adapt(extra["augment"], metrics)}
     turn, part = jax.random.fold_in(key, cfg.critic_steps), batches[-1]
@@ -230,11 +225,11 @@ def step(
 
 def evaluate(key: jax.Array, state: State, batch: Batch, cfg: GAN, spec: Spec) -> Parts:
     """D on data that it never saw and on as many samples of the averaged generator, without augmentation; each [B]."""
-    label, params = one_hot(batch, cfg, spec), averaged(state)
-    sampled = generate(params["gen"], latents(key, batch["index"], cfg.latent), label, cfg, spec)
+    cond, params = told(cfg.condition, batch, spec), averaged(state)
+    sampled = generate(params["gen"], latents(key, batch["index"], cfg.latent), cond, cfg, spec)
     real, fake = (
-        discriminate(params["disc"], state.extra["disc"], x, label, cfg)
-        for x in (signed(batch["image"]), sampled)
+        discriminate(params["disc"], state.extra["disc"], x, cond, cfg)
+        for x in (spec.encode(batch), sampled)
     )
     losses = {"loss": cfg.game.disc(real, fake), "gen_loss": cfg.game.gen(real, fake)}
     return {**losses, "real": real, "fake": fake, "higher": (real > fake).astype(jnp.float32)}
@@ -243,13 +238,13 @@ def evaluate(key: jax.Array, state: State, batch: Batch, cfg: GAN, spec: Spec) -
 def sample(params: dict, key: jax.Array, given: Batch, cfg: GAN, spec: Spec) -> jax.Array:
     """Samples [B, *shape], images in [0, 1]; number i is a function of (key, given["index"][i])."""
     z = latents(key, given["index"], cfg.latent, cfg.truncation)
-    return unsigned(generate(params["gen"], z, one_hot(given, cfg, spec), cfg, spec))
+    return spec.decode(generate(params["gen"], z, told(cfg.condition, given, spec), cfg, spec))
 
 
 def check_given(cfg: Any, spec: Spec) -> None:
-    """Raises UserError for labels that the data lack and for augmentation that neither data nor game can bear."""
-    if cfg.conditional and not spec.classes:
-        raise UserError("--algorithm.conditional=true needs labels and this data set has none.")
+    """Raises UserError for conditions that the data lack and for augmentation that neither data nor game can bear."""
+    need("A GAN", spec.main, spec.x, *REAL)
+    conditions.check(cfg.condition, spec)
     if getattr(cfg.augment, "rate", 0.0) and cfg.game.free:
         raise UserError(
             f"--algorithm.augment={cfg.augment} adapts by the sign of D(x), which {type(cfg.game).__name__} leaves "
@@ -277,12 +272,12 @@ def algorithm(cfg: GAN, spec: Spec) -> Algorithm:
     check(cfg, spec)
 
     def init(key: jax.Array, batch: Batch) -> State:
-        x, label = signed(batch["image"]), one_hot(batch, cfg, spec)
+        x, cond = spec.encode(batch), told(cfg.condition, batch, spec)
         gen_key, disc_key = jax.random.split(key)
-        gen = cfg.gen.init(gen_key, jnp.zeros((len(x), cfg.latent)), label, spec.shape).get(
+        gen = cfg.gen.init(gen_key, jnp.zeros((len(x), cfg.latent)), cond, spec.shape).get(
             "params", {}
         )
-        memory = cfg.disc.init(disc_key, x, label, (1,))
+        memory = cfg.disc.init(disc_key, x, cond, (1,))
         params = {"gen": gen, "disc": memory.pop("params")}
         opt = {
             "gen": cfg.optimiser(spec.steps).init(gen),
@@ -298,4 +293,5 @@ def algorithm(cfg: GAN, spec: Spec) -> Algorithm:
         functools.partial(evaluate, cfg=cfg, spec=spec),
         lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
         (whole, *[plain] * (cfg.every - 1)) if cfg.penalties else (),
+        asks=conditions.asks(cfg.condition),
     )

@@ -21,6 +21,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax import conditions
+from genjax.conditions import Cond, Conditioner, told
 from genjax.config import field
 from genjax.core import (
     Algorithm,
@@ -35,13 +37,13 @@ from genjax.core import (
 )
 from genjax.ema import Decay
 from genjax.errors import UserError, at_least
+from genjax.fields import Image
 from genjax.gan.augment import Augment, Plain
 from genjax.gan.games import Game, NonSaturating
-from genjax.gan.gan import check_given, discriminate, judged, latents, one_hot, remembered
+from genjax.gan.gan import check_given, discriminate, judged, latents, remembered
 from genjax.gan.penalties import R1
 from genjax.nets.stylegan2 import StyleDiscriminator, StyleMapping, StyleSynthesis
 from genjax.optim import Adam
-from genjax.pictures.draw import signed, unsigned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +51,11 @@ class StyleGAN2:
     """Config of the algorithm; called with a `Spec` it becomes one."""
 
     latent: int = field(128, "size of z ~ N(0, I) and of w")
-    mapping: nn.Module = field(StyleMapping(), "z -> w: net(z, label, (latent,))")
+    mapping: nn.Module = field(StyleMapping(), "z -> w: net(z, cond, (latent,))")
     synthesis: nn.Module = field(
         StyleSynthesis(), "w [B, layers, latent] -> x: net(w, keys, shape); it says `layers`"
     )
-    disc: nn.Module = field(StyleDiscriminator(), "x -> a number: net(x, label, (1,))")
+    disc: nn.Module = field(StyleDiscriminator(), "x -> a number: net(x, cond, (1,))")
     game: Game = field(NonSaturating(), "what both play for")
     r1: R1 = field(R1(1.0), "penalty on the discriminator's slope at data; gamma 0 = none")
     r1_every: int = field(16, "steps from one R1 penalty to the next")
@@ -71,7 +73,7 @@ class StyleGAN2:
         "samples' distance from the mean style, 1 = no truncation, 0 = all alike",
         execution=True,
     )
-    conditional: bool = field(False, "give both nets the label")
+    condition: tuple[Conditioner, ...] = field((), "what both nets are told, e.g. (Label(),)")
     augment: Augment = field(Plain(), "of all that the discriminator sees")
     optimiser: Adam = field(Adam(2e-3, b1=0.0, b2=0.99), "of the generator")
     disc_optimiser: Adam = field(Adam(2e-3, b1=0.0, b2=0.99), "of the discriminator")
@@ -83,9 +85,9 @@ class StyleGAN2:
         return algorithm(self, spec)
 
 
-def w(gen: Any, z: jax.Array, label: jax.Array | None, cfg: StyleGAN2) -> jax.Array:
-    """Styles w = f(z) [B, latent]; gen is averaged(state)["gen"], label one-hot [B, classes] or None."""
-    return cfg.mapping.apply({"params": gen["mapping"]}, z, label, (cfg.latent,))
+def w(gen: Any, z: jax.Array, cond: Cond | None, cfg: StyleGAN2) -> jax.Array:
+    """Styles w = f(z) [B, latent]; gen is averaged(state)["gen"], cond what is told, or None."""
+    return cfg.mapping.apply({"params": gen["mapping"]}, z, cond, (cfg.latent,))
 
 
 def synthesise(
@@ -107,17 +109,17 @@ def style_mix(
     z_coarse: jax.Array,
     z_fine: jax.Array,
     at_layer: Any,
-    label: jax.Array | None,
+    cond: Cond | None,
     cfg: StyleGAN2,
 ) -> jax.Array:
     """Styles [B, layers, latent]: of z_coarse below layer `at_layer`, an int or [B], of z_fine from there on."""
-    coarse, fine = w(gen, z_coarse, label, cfg), w(gen, z_fine, label, cfg)
+    coarse, fine = w(gen, z_coarse, cond, cfg), w(gen, z_fine, cond, cfg)
     late = jnp.arange(cfg.synthesis.layers) >= jnp.reshape(at_layer, (-1, 1))  # [B or 1, layers]
     return jnp.where(late[..., None], fine[:, None], coarse[:, None])
 
 
 def styles(
-    gen: Any, key: jax.Array, index: jax.Array, label: jax.Array | None, cfg: StyleGAN2
+    gen: Any, key: jax.Array, index: jax.Array, cond: Cond | None, cfg: StyleGAN2
 ) -> jax.Array:
     """The styles of training [B, layers, latent]: a share `mixing` of them changes to another z at a random layer."""
     at, line = jax.random.split(key)
@@ -127,7 +129,7 @@ def styles(
     )  # mixed where u < mixing, and then u / mixing is uniform
     layers = cfg.synthesis.layers
     cut = 1 + jnp.floor(u / max(cfg.mixing, 1e-6) * (layers - 1)).astype(jnp.int32)
-    return style_mix(gen, z, other, jnp.where(u < cfg.mixing, cut, layers), label, cfg)
+    return style_mix(gen, z, other, jnp.where(u < cfg.mixing, cut, layers), cond, cfg)
 
 
 def path_lengths(
@@ -156,15 +158,15 @@ def disc_loss(
 ) -> Parts:
     """The discriminator's loss and its parts, each [B], as in `gan.disc_loss`; R1 is there only if `due`."""
     at, noise, change = jax.random.split(key, 3)
-    x, label = signed(batch["image"]), one_hot(batch, cfg, spec)
-    made = styles(gen, at, batch["index"], label, cfg)
+    x, cond = spec.encode(batch), told(cfg.condition, batch, spec)
+    made = styles(gen, at, batch["index"], cond, cfg)
     sampled = jax.lax.stop_gradient(
         synthesise(gen, made, example_keys(noise, batch["index"]), cfg, spec)
     )
     keys = example_keys(change, batch["index"])
 
     def critic(x):
-        return discriminate(disc, extra["disc"], cfg.augment(keys, x, extra["augment"]), label, cfg)
+        return discriminate(disc, extra["disc"], cfg.augment(keys, x, extra["augment"]), cond, cfg)
 
     real, fake = critic(x), critic(sampled)
     loss = cfg.game.disc(real, fake)
@@ -184,8 +186,8 @@ def gen_loss(
 ) -> Parts:
     """The generator's loss, its path penalty and path length (if not `due`: 0 and the mean so far), each [B], and w."""
     at, noise, change, probe = jax.random.split(key, 4)
-    index, label = batch["index"], one_hot(batch, cfg, spec)
-    made = styles(gen, at, index, label, cfg)
+    index, cond = batch["index"], told(cfg.condition, batch, spec)
+    made = styles(gen, at, index, cond, cfg)
     g = functools.partial(synthesise, gen, keys=example_keys(noise, index), cfg=cfg, spec=spec)
     if due:
         y = example_normal(probe, index, spec.shape) / math.sqrt(spec.shape[0] * spec.shape[1])
@@ -195,8 +197,8 @@ def gen_loss(
     penalty = cfg.path_weight * cfg.path_every * jnp.square(length - extra["path"])
     keys = example_keys(change, index)
     real, fake = (
-        discriminate(disc, extra["disc"], cfg.augment(keys, x, extra["augment"]), label, cfg)
-        for x in (signed(batch["image"]), x)
+        discriminate(disc, extra["disc"], cfg.augment(keys, x, extra["augment"]), cond, cfg)
+        for x in (spec.encode(batch), x)
     )
     loss = cfg.game.gen(real, fake) + penalty
     return {
@@ -246,7 +248,7 @@ def step(
         **how,
     )
     memory = remembered(
-        disc, state.extra["disc"], signed(batch["image"]), one_hot(batch, cfg, spec), cfg
+        disc, state.extra["disc"], spec.encode(batch), told(cfg.condition, batch, spec), cfg
     )
     extra = state.extra | {
         "disc": memory,
@@ -289,7 +291,7 @@ def generated(
 ) -> jax.Array:
     """Unmixed samples [B, *shape], images in [-1, 1], truncated by psi; the same z and noise for every psi."""
     at, noise = jax.random.split(key)
-    made = w(gen, latents(at, given["index"], cfg.latent), one_hot(given, cfg, spec), cfg)
+    made = w(gen, latents(at, given["index"], cfg.latent), told(cfg.condition, given, spec), cfg)
     return synthesise(
         gen, truncated(made, mean, psi), example_keys(noise, given["index"]), cfg, spec
     )
@@ -297,10 +299,10 @@ def generated(
 
 def evaluate(key: jax.Array, state: State, batch: Batch, cfg: StyleGAN2, spec: Spec) -> Parts:
     """As `gan.evaluate`: D on unseen data and on samples of the averaged generator, neither mixed nor truncated."""
-    label, params, x = one_hot(batch, cfg, spec), averaged(state), signed(batch["image"])
+    cond, params, x = told(cfg.condition, batch, spec), averaged(state), spec.encode(batch)
     sampled = generated(params["gen"], key, batch, state.extra["w"], 1.0, cfg, spec)
     real, fake = (
-        discriminate(params["disc"], state.extra["disc"], x, label, cfg) for x in (x, sampled)
+        discriminate(params["disc"], state.extra["disc"], x, cond, cfg) for x in (x, sampled)
     )
     losses = {"loss": cfg.game.disc(real, fake), "gen_loss": cfg.game.gen(real, fake)}
     return {**losses, "real": real, "fake": fake, "higher": (real > fake).astype(jnp.float32)}
@@ -308,7 +310,7 @@ def evaluate(key: jax.Array, state: State, batch: Batch, cfg: StyleGAN2, spec: S
 
 def sample(key: jax.Array, state: State, given: Batch, cfg: StyleGAN2, spec: Spec) -> jax.Array:
     """Samples [B, *shape], images in [0, 1], truncated; number i is a function of (key, given["index"][i])."""
-    return unsigned(
+    return spec.decode(
         generated(averaged(state)["gen"], key, given, state.extra["w"], cfg.psi, cfg, spec)
     )
 
@@ -325,7 +327,7 @@ def check(cfg: StyleGAN2, spec: Spec) -> None:
     for name in ("mixing", "path_decay", "w_decay"):
         if not 0.0 <= getattr(cfg, name) <= 1.0:
             raise UserError(f"--algorithm.{name}={getattr(cfg, name)} must lie between 0 and 1.")
-    if len(spec.shape) != 3:
+    if not isinstance(spec.x, Image):
         raise UserError(
             f"StyleGAN2 makes images [H, W, C] and this data set has examples of shape {tuple(spec.shape)}: use "
             "--algorithm='GAN()'."
@@ -353,17 +355,17 @@ def algorithm(cfg: StyleGAN2, spec: Spec) -> Algorithm:
     check(cfg, spec)
 
     def init(key: jax.Array, batch: Batch) -> State:
-        x, label = signed(batch["image"]), one_hot(batch, cfg, spec)
+        x, cond = spec.encode(batch), told(cfg.condition, batch, spec)
         keys = jax.random.split(key, 3)
         z, made = (
             jnp.zeros((len(x), cfg.latent)),
             jnp.zeros((len(x), cfg.synthesis.layers, cfg.latent)),
         )
         gen = {
-            "mapping": cfg.mapping.init(keys[0], z, label, (cfg.latent,))["params"],
+            "mapping": cfg.mapping.init(keys[0], z, cond, (cfg.latent,))["params"],
             "synthesis": cfg.synthesis.init(keys[1], made, None, spec.shape)["params"],
         }
-        memory = cfg.disc.init(keys[2], x, label, (1,))
+        memory = cfg.disc.init(keys[2], x, cond, (1,))
         params = {"gen": gen, "disc": memory.pop("params")}
         opt = {
             "gen": cfg.optimiser(spec.steps).init(gen),
@@ -375,4 +377,6 @@ def algorithm(cfg: StyleGAN2, spec: Spec) -> Algorithm:
 
     cycle = turns(cfg, spec)
     evaluation, sampling = (functools.partial(fn, cfg=cfg, spec=spec) for fn in (evaluate, sample))
-    return Algorithm(init, cycle[0], evaluation, sampling, cycle if len(set(cycle)) > 1 else ())
+    turning = cycle if len(set(cycle)) > 1 else ()
+    asks = conditions.asks(cfg.condition)
+    return Algorithm(init, cycle[0], evaluation, sampling, turning, asks)

@@ -33,8 +33,8 @@ def chunked(step: Callable) -> Callable:
 
     def run(key, state, resident, batches, axis=None):
         def one(state, batch):
-            gathered = {name: array[batch["index"]] for name, array in resident.items()}
-            return step(jax.random.fold_in(key, state.step), state, {**batch, **gathered}, axis)
+            rows = gathered(resident, batch)
+            return step(jax.random.fold_in(key, state.step), state, rows, axis)
 
         if len(batches["index"]) > 1:
             return jax.lax.scan(one, state, batches)
@@ -42,6 +42,17 @@ def chunked(step: Callable) -> Callable:
         return state, jax.tree.map(lambda x: x[None], metrics)
 
     return run
+
+
+def gathered(resident: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
+    """The batch with the rows that its "index" names of arrays that live on the device; domain by domain."""
+    if "index" not in batch:
+        raise ValueError("a batch has the numbers of its examples under 'index'")
+    found = {}
+    for name, value in resident.items():
+        inside = isinstance(value, dict)  # a domain, with numbers of its own
+        found[name] = gathered(value, batch[name]) if inside else value[batch["index"]]
+    return {**batch, **found}
 
 
 def _place(sharding: NamedSharding, tree: Any) -> Any:

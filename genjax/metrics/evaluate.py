@@ -74,6 +74,15 @@ def distance(extractor: Extractor, train: dict[str, Any]) -> tuple[str, Callable
     return name, between
 
 
+def check_count(n: int, on: Extractor, shape: tuple[int, ...]) -> None:
+    """Raises UserError for n images [H, W, C] that are too few for a distance on an extractor's features."""
+    if n <= on.size(shape):
+        raise UserError(
+            f"a Fréchet distance on {on.size(shape)} features needs more samples and held-out images than that, and "
+            f"there are {n}: measure more, or on fewer features, e.g. Components(16)."
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Frechet:
     """Fréchet distance of samples from the training set; the interval is over the draw of the samples at this n."""
@@ -219,21 +228,66 @@ class Memorisation:
 
 @dataclasses.dataclass(frozen=True)
 class Recognition:
-    """The share of samples that the extractor, a classifier, reads as the class asked for."""
+    """The share of samples that a classifier reads as the class asked for."""
 
     labelled: ClassVar[bool] = True  # samples must be of a class that was asked for
 
+    classifier: Classifier | None = field(
+        None, "fitted to the training set; None = the extractor, where that is a classifier"
+    )
+
     def names(self, on: str) -> dict[str, int]:
-        return {f"recognised_{on}": UP}
+        by = on if self.classifier is None else type(self.classifier).__name__.lower()
+        return {f"recognised_{by}": UP}
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
-        if samples.logits is None:
-            raise ValueError(f"recognition needs a classifier's outputs and {on} has none")
-        hits = np.sum(samples.logits.argmax(1) == samples.label)
-        return {f"recognised_{on}": intervals.share(hits, len(samples.label))}
+        (name,) = self.names(on)
+        hits = np.sum(self._read(train, samples, on) == samples.label)
+        return {name: intervals.share(hits, len(samples.label))}
+
+    def _read(self, train: Seen, examples: Seen, on: str) -> np.ndarray:
+        """The classes that examples are taken for, [N]."""
+        if self.classifier is not None:
+            read = self.classifier.fit({"image": train.image, "label": train.label})
+            return read(examples.image)
+        if examples.logits is None:
+            raise ValueError(
+                f"recognition needs a classifier's outputs and {on} has none: use Recognition(Svm())"
+            )
+        return examples.logits.argmax(1)
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         return self(train, real, real, on)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassRecall:
+    """The recall of the worst class: the share of its real examples near samples of it; a collapsed class has none."""
+
+    labelled: ClassVar[bool] = True  # samples must be of a class that was asked for
+
+    k: int = field(3, "neighbours")
+
+    def names(self, on: str) -> dict[str, int]:
+        return {f"worst_recall_{on}": UP}
+
+    def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
+        worst, counted = 1.0, 0
+        for label in np.unique(real.label):
+            known = real.features[real.label == label]
+            drawn = samples.features[samples.label == label]
+            if min(len(known), len(drawn)) <= self.k:
+                raise ValueError(
+                    f"class {label} has {len(known)} real examples and {len(drawn)} samples, too few for balls that "
+                    f"reach to neighbour {self.k}: measure more samples"
+                )
+            recall = manifold.covered(known, drawn, self.k)
+            if recall <= worst:
+                worst, counted = recall, len(known)
+        return {f"worst_recall_{on}": intervals.share(worst * counted, counted)}
+
+    def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
+        return self(train, real, drawn, on)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,6 +324,7 @@ Metric = (
     | DensityCoverage
     | Memorisation
     | Recognition
+    | ClassRecall
     | Cas
 )
 

@@ -32,9 +32,9 @@ from flax import traverse_util
 from genjax.config import field
 from genjax.data.batches import eval_batches
 from genjax.errors import UserError
+from genjax.fields import to_float
 from genjax.machine.parallel import Jit, Layout
 from genjax.metrics.judges import rows
-from genjax.pictures.draw import to_float
 
 STRANGE = (
     OSError,

@@ -1,7 +1,7 @@
-"""Linen modules, called `net(x, label, out)`: input, one-hot label [B, classes] or None, output shape.
+"""Linen modules, called `net(x, cond, out)`: input, what is told (`conditions.Cond`) or None, output shape.
 
 Discriminators have out = (1,); some remember vectors in the collection "spectral".
-Denoisers (DiT, UNet, TimeMLP) are called `net(x, time, label, out)` with clocks [B] or [B, k].
+Denoisers (DiT, UNet, TimeMLP) are called `net(x, time, cond, out)` with clocks [B] or [B, k].
 """
 
 from genjax.nets.blocks import Gelu, Identity, Relu, Silu, Tanh

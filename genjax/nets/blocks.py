@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genjax.conditions import Cond
 from genjax.errors import UserError
 
 xavier = nn.initializers.xavier_uniform()
@@ -60,20 +61,41 @@ class Tanh:
 Activation = Identity | Relu | Gelu | Silu | Tanh
 
 
-def join(x: jax.Array, label: jax.Array | None) -> jax.Array:
-    """Flattens x to [B, D] and appends the one-hot label [B, classes] if there is one."""
+def join(x: jax.Array, cond: Cond | None) -> jax.Array:
+    """Flattens x to [B, D] and appends all that is told, flat: a net of dense layers takes any condition."""
     flat = x.reshape(x.shape[0], -1)
-    return flat if label is None else jnp.concatenate([flat, label.astype(flat.dtype)], -1)
+    parts = [] if cond is None else [part for part in cond if part is not None]
+    rows = [part.reshape(part.shape[0], -1).astype(flat.dtype) for part in parts]
+    return jnp.concatenate([flat, *rows], -1) if rows else flat
 
 
-def join_maps(x: jax.Array, label: jax.Array | None) -> jax.Array:
-    """Appends the one-hot label as constant maps: [B, H, W, C] -> [B, H, W, C + classes]."""
+def join_maps(net: str, x: jax.Array, cond: Cond | None) -> jax.Array:
+    """Appends the condition to [B, H, W, C] as maps: a vector as constant ones; UserError for a sequence."""
+    label = vector(net, cond)
     if label is None:
         return x
-    maps = jnp.broadcast_to(
-        label[:, None, None, :].astype(x.dtype), (*x.shape[:3], label.shape[-1])
-    )
+    maps = label[:, None, None, :].astype(x.dtype)
+    maps = jnp.broadcast_to(maps, (*x.shape[:3], label.shape[-1]))
     return jnp.concatenate([x, maps], -1)
+
+
+def beside(x: jax.Array, cond: Cond | None) -> jax.Array:
+    """The input [B, H, W, C] with the condition's maps, if it has any, as further channels."""
+    if cond is None or cond.maps is None:
+        return x
+    return jnp.concatenate([x, cond.maps.astype(x.dtype)], -1)
+
+
+def vector(net: str, cond: Cond | None) -> jax.Array | None:
+    """The condition's vector [B, D], or None; UserError for a sequence, to which such a net cannot attend."""
+    if cond is None:
+        return None
+    if cond.tokens is not None:
+        raise UserError(
+            f"{net} cannot attend to a sequence, which --algorithm.condition gives: use a DiT, or a net of dense "
+            "layers, which takes it flat."
+        )
+    return cond.vector
 
 
 def space_to_depth(x: jax.Array, patch: int) -> jax.Array:
@@ -116,18 +138,19 @@ def rowwise(layer: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
 
 
 class Condition(nn.Module):
-    """Time [B] or [B, k] and label [B, classes] or None -> [B, width] float32: silu(MLP(time features) + W label)."""
+    """Time [B] or [B, k] and the condition's vector -> [B, width] float32: silu(MLP(time features) + W vector)."""
 
     width: int
     frequency: float = 1000.0
     size: int = 128
 
     @nn.compact
-    def __call__(self, time: jax.Array, label: jax.Array | None) -> jax.Array:
+    def __call__(self, time: jax.Array, cond: Cond | None) -> jax.Array:
         h = nn.silu(
             nn.Dense(self.width, name="time_0")(time_features(time, self.size, self.frequency))
         )
         h = nn.Dense(self.width, name="time_1")(h)
+        label = None if cond is None else cond.vector
         if label is not None:  # without a bias: a row of zeros, "no label", is the same as None
             h = h + nn.Dense(self.width, use_bias=False, name="label")(label.astype(h.dtype))
         return nn.silu(h)
@@ -180,6 +203,28 @@ class Attention(nn.Module):
         # no implementation is named: XLA's, which has forward derivatives (cuDNN's has none) and any head size
         h = jax.nn.dot_product_attention(q.astype(self.dtype), k.astype(self.dtype), v)
         return rowwise(dense(d, name="out"), h.reshape(b, n, d))
+
+
+class CrossAttention(nn.Module):
+    """Attention of x [B, N, D] to a sequence [B, L, E] -> [B, N, D]; starts at zero, so that the net starts without."""
+
+    heads: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, sequence: jax.Array) -> jax.Array:
+        b, n, d = x.shape
+        length, size = sequence.shape[1], d // self.heads
+        dense = functools.partial(nn.Dense, d, dtype=self.dtype, kernel_init=xavier)
+        place = self.param("places", nn.initializers.normal(0.02), (length, d))
+        # without a bias before the places: a hidden sequence is all zeros, and says only where its tokens would be
+        words = rowwise(dense(use_bias=False, name="embed"), sequence) + place
+        q = rowwise(dense(name="q"), x).reshape(b, n, self.heads, size)
+        k = rowwise(dense(name="k"), words).reshape(b, length, self.heads, size)
+        v = rowwise(dense(name="v"), words).reshape(b, length, self.heads, size)
+        h = jax.nn.dot_product_attention(q, k, v).reshape(b, n, d)
+        last = nn.Dense(d, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="out")
+        return rowwise(last, h)
 
 
 def _rms(x: jax.Array) -> jax.Array:

@@ -11,9 +11,10 @@ import math
 import flax.linen as nn
 import jax
 
+from genjax.conditions import Cond
 from genjax.config import field
 from genjax.errors import UserError
-from genjax.nets.blocks import depth_to_space, join, join_maps, space_to_depth
+from genjax.nets.blocks import beside, depth_to_space, join, join_maps, space_to_depth
 
 
 def _norm(width: int) -> nn.GroupNorm:
@@ -53,14 +54,14 @@ class ConvEncoder(nn.Module):
     skip: bool = field(False, "add a linear map of the pixels: the layers learn what is not linear")
 
     @nn.compact
-    def __call__(self, x: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         _check(x.shape[1:], self.patch, len(self.widths))
         linear = (
             nn.Dense(math.prod(out), use_bias=False, name="linear")(join(x, None))
             if self.skip
             else 0.0
         )
-        x = join_maps(space_to_depth(x, self.patch), label)
+        x = join_maps("ConvEncoder", space_to_depth(beside(x, cond), self.patch), cond)
         for level, width in enumerate(self.widths):
             x = nn.Conv(width, (3, 3))(space_to_depth(x, 2) if level else x)
             for _ in range(self.blocks):
@@ -81,7 +82,7 @@ class ConvDecoder(nn.Module):
     skip: bool = field(False, "add a linear map of z: the layers learn what is not linear")
 
     @nn.compact
-    def __call__(self, z: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(self, z: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         _check(out, self.patch, len(self.widths))
         unit = self.patch * 2 ** (len(self.widths) - 1)
         h, w = out[0] // unit, out[1] // unit
@@ -90,7 +91,7 @@ class ConvDecoder(nn.Module):
             if self.skip
             else 0.0
         )
-        x = nn.Dense(h * w * self.widths[-1])(join(z, label)).reshape(-1, h, w, self.widths[-1])
+        x = nn.Dense(h * w * self.widths[-1])(join(z, cond)).reshape(-1, h, w, self.widths[-1])
         for level, width in reversed(list(enumerate(self.widths))):
             x = nn.Conv(width, (3, 3))(x)
             for _ in range(self.blocks):

@@ -17,11 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genjax.conditions import Cond
 from genjax.config import field
 from genjax.errors import UserError
 from genjax.nets.blocks import (
     Attention,
     Condition,
+    CrossAttention,
+    beside,
     check_heads,
     check_images,
     check_sizes,
@@ -106,7 +109,7 @@ class Block(nn.Module):
 
 
 class DiT(nn.Module):
-    """(x [B, H, W, C], time [B] or [B, k], label [B, classes] or None) -> [B, *out] float32, out = (H, W, any C)."""
+    """(x [B, H, W, C], time [B] or [B, k], condition or None) -> [B, *out] float32, out = (H, W, any C)."""
 
     patch: int = field(4, "side of a patch [pixels]: a token")
     width: int = field(192, "channels of a token")
@@ -127,17 +130,17 @@ class DiT(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, time: jax.Array, label: jax.Array | None, out: tuple[int, ...]
+        self, x: jax.Array, time: jax.Array, cond: Cond | None, out: tuple[int, ...]
     ) -> jax.Array:
         dtype = self._check(x.shape[1:], out)
         h, w = out[0] // self.patch, out[1] // self.patch
-        tokens = space_to_depth(x, self.patch).reshape(x.shape[0], h * w, -1)
+        tokens = space_to_depth(beside(x, cond), self.patch).reshape(x.shape[0], h * w, -1)
         tokens = rowwise(
             nn.Dense(self.width, dtype=dtype, kernel_init=xavier, name="patches"), tokens
         )
         tokens = tokens + jnp.asarray(self.positions.embedding(self, h, w, self.width), dtype)
         turn = self.positions.turn(h, w, self.width // self.heads)
-        condition = Condition(self.width, self.frequency, name="condition")(time, label)
+        condition = Condition(self.width, self.frequency, name="condition")(time, cond)
         block = nn.remat(Block) if self.remat else Block
         for i in range(self.depth):  # named, so that remat does not rename the parameters
             modulation = nn.Dense(6 * self.width, kernel_init=zeros, name=f"modulation_{i}")(
@@ -146,6 +149,9 @@ class DiT(nn.Module):
             tokens = block(self.heads, self.mlp_ratio, self.qk_norm, dtype, name=f"block_{i}")(
                 tokens, modulation, turn
             )
+            if cond is not None and cond.tokens is not None:
+                cross = CrossAttention(self.heads, dtype, name=f"cross_{i}")
+                tokens = tokens + cross(tokens, cond.tokens)
         shift, scale = jnp.split(
             nn.Dense(2 * self.width, kernel_init=zeros, name="modulation")(condition)[:, None],
             2,

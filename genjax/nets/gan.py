@@ -14,9 +14,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax.conditions import Cond
 from genjax.config import field
 from genjax.errors import UserError
-from genjax.nets.blocks import depth_to_space, join, space_to_depth
+from genjax.nets.blocks import beside, depth_to_space, join, space_to_depth, vector
 from genjax.nets.spectral import SpectralConv, SpectralDense
 
 normal = nn.initializers.normal(0.02)
@@ -30,9 +31,15 @@ def check_levels(net: str, shape: tuple[int, ...], unit: int) -> None:
         )
 
 
-def projection(h: jax.Array, label: jax.Array | None, score, embed) -> jax.Array:
-    """score(h) + <embed(label), h> of features h [B, D]: [B, 1] (Miyato & Koyama 2018, arXiv:1802.05637, eq. 3)."""
-    return score(h) if label is None else score(h) + jnp.sum(embed(label) * h, -1, keepdims=True)
+def projection(net: str, h: jax.Array, cond: Cond | None, score, embed) -> jax.Array:
+    """score(h) + <embed(y), h> of features h [B, D]: [B, 1] (Miyato & Koyama 2018, arXiv:1802.05637, eq. 3).
+
+    y is the condition's vector; UserError for a sequence.
+    """
+    y = vector(net, cond)
+    if y is None:
+        return score(h)
+    return score(h) + jnp.sum(embed(y) * h, -1, keepdims=True)
 
 
 def _norm(x: jax.Array) -> jax.Array:
@@ -49,11 +56,11 @@ class DcganGenerator(nn.Module):
     widths: tuple[int, ...] = field((64, 128), "channels of each level")
 
     @nn.compact
-    def __call__(self, z: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(self, z: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         unit = 2 ** len(self.widths)
         check_levels("DcganGenerator", out, unit)
         h, w = out[0] // unit, out[1] // unit
-        x = nn.Dense(h * w * self.widths[-1], kernel_init=normal)(join(z, label)).reshape(
+        x = nn.Dense(h * w * self.widths[-1], kernel_init=normal)(join(z, cond)).reshape(
             -1, h, w, self.widths[-1]
         )
         for width in (*self.widths[-2::-1], out[2]):
@@ -69,14 +76,19 @@ class DcganDiscriminator(nn.Module):
     norm: bool = field(True, "group norm on all but the first layer; gradient penalties go without")
 
     @nn.compact
-    def __call__(self, x: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         check_levels("DcganDiscriminator", x.shape[1:], 2 ** len(self.widths))
+        x = beside(x, cond)
         for level, width in enumerate(self.widths):
             x = nn.Conv(width, (3, 3), kernel_init=normal)(space_to_depth(x, 2))
             x = _lrelu(_norm(x) if self.norm and level else x)
         x = join(x, None)
         return projection(
-            x, label, nn.Dense(*out, kernel_init=normal), nn.Dense(x.shape[-1], use_bias=False)
+            "DcganDiscriminator",
+            x,
+            cond,
+            nn.Dense(*out, kernel_init=normal),
+            nn.Dense(x.shape[-1], use_bias=False),
         )
 
 
@@ -86,11 +98,11 @@ class ResnetGenerator(nn.Module):
     widths: tuple[int, ...] = field((64, 128), "channels of each level")
 
     @nn.compact
-    def __call__(self, z: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(self, z: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         unit = 2 ** len(self.widths)
         check_levels("ResnetGenerator", out, unit)
         h, w = out[0] // unit, out[1] // unit
-        x = nn.Dense(h * w * self.widths[-1])(join(z, label)).reshape(-1, h, w, self.widths[-1])
+        x = nn.Dense(h * w * self.widths[-1])(join(z, cond)).reshape(-1, h, w, self.widths[-1])
         for width in reversed(self.widths):
             up = nn.relu(_norm(x)).repeat(2, 1).repeat(2, 2)
             up = nn.relu(_norm(nn.Conv(width, (3, 3))(up)))
@@ -105,8 +117,9 @@ class ResnetDiscriminator(nn.Module):
     spectral: bool = field(True, "divide every kernel by its largest singular value")
 
     @nn.compact
-    def __call__(self, x: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         check_levels("ResnetDiscriminator", x.shape[1:], 2 ** len(self.widths))
+        x = beside(x, cond)
         sn = self.spectral
         for level, width in enumerate((*self.widths, self.widths[-1])):
             h = nn.relu(x) if level else x  # pixels are not cut
@@ -115,8 +128,9 @@ class ResnetDiscriminator(nn.Module):
             x = skip + h if level == len(self.widths) else _halved(skip + h)
         x = jnp.sum(nn.relu(x), (1, 2))
         return projection(
+            "ResnetDiscriminator",
             x,
-            label,
+            cond,
             SpectralDense(*out, spectral=sn),
             SpectralDense(x.shape[-1], spectral=sn, use_bias=False),
         )

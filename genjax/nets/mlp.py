@@ -8,8 +8,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax.conditions import Cond
 from genjax.config import field
-from genjax.nets.blocks import Activation, Condition, Relu, Silu, check_sizes, join
+from genjax.nets.blocks import Activation, Condition, Relu, Silu, beside, check_sizes, join
 
 he = nn.initializers.he_normal()
 
@@ -35,8 +36,8 @@ class MLP(nn.Module):
     waves: int = field(0, "frequencies 1, 2, 4, … [rad] of sinusoidal features of x; 0: x alone")
 
     @nn.compact
-    def __call__(self, x: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
-        x = join(with_waves(join(x, None), self.waves), label)
+    def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
+        x = join(with_waves(join(x, None), self.waves), cond)
         linear = nn.Dense(math.prod(out), use_bias=False, name="linear")(x) if self.skip else 0.0
         for width in self.hidden:
             x = nn.Dense(width, kernel_init=he)(x)
@@ -51,8 +52,8 @@ class GatedMLP(nn.Module):
     hidden: tuple[int, ...] = field((300, 300), "widths of the hidden layers")
 
     @nn.compact
-    def __call__(self, x: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
-        x = join(x, label)
+    def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
+        x = join(x, cond)
         for width in self.hidden:
             h, gate = jnp.split(
                 nn.Dense(2 * width, kernel_init=he)(x), 2, -1
@@ -62,10 +63,10 @@ class GatedMLP(nn.Module):
 
 
 class TimeMLP(nn.Module):
-    """(x [B, ...], time [B] or [B, k], label [B, classes] or None) -> [B, *out]: a denoiser for points of the plane.
+    """(x [B, ...], time [B] or [B, k], condition or None) -> [B, *out]: a denoiser for points of the plane.
 
     Residual layers h + act((W h + b) (1 + s) + t) whose scale s and shift t are linear in an embedding of time and
-    label (FiLM, arXiv:1709.07871); the last layer starts at zero.
+    condition (FiLM, arXiv:1709.07871); the last layer starts at zero.
     """
 
     hidden: tuple[int, ...] = field((256, 256, 256), "widths of the hidden layers")
@@ -79,11 +80,13 @@ class TimeMLP(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, time: jax.Array, label: jax.Array | None, out: tuple[int, ...]
+        self, x: jax.Array, time: jax.Array, cond: Cond | None, out: tuple[int, ...]
     ) -> jax.Array:
         check_sizes("TimeMLP", hidden=min(self.hidden, default=0), frequency=self.frequency)
-        h = with_waves(join(x, None).astype(jnp.float32), self.waves)
-        condition = Condition(self.hidden[0], self.frequency, name="condition")(time, label)
+        h = with_waves(join(beside(x, cond), None).astype(jnp.float32), self.waves)
+        if cond is not None and cond.tokens is not None:
+            h = join(h, cond._replace(vector=None, maps=None))
+        condition = Condition(self.hidden[0], self.frequency, name="condition")(time, cond)
         for i, width in enumerate(self.hidden):
             scale, shift = jnp.split(nn.Dense(2 * width, name=f"film_{i}")(condition), 2, -1)
             new = self.activation(

@@ -12,8 +12,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax.conditions import Cond
 from genjax.config import field
-from genjax.nets.blocks import check_sizes, depth_to_space, join, space_to_depth
+from genjax.nets.blocks import beside, check_sizes, depth_to_space, join, space_to_depth
 from genjax.nets.gan import check_levels, projection
 
 GAIN = (2.0 / (1.0 + 0.2**2)) ** 0.5  # keeps the variance through a leaky ReLU of slope 0.2
@@ -66,7 +67,7 @@ class R3Generator(nn.Module):
     )
 
     @nn.compact
-    def __call__(self, z: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(self, z: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         _check("R3Generator", self, out)
         levels, total = len(self.widths), self.blocks * len(self.widths)
         h, w = (n // self.patch // 2 ** (levels - 1) for n in out[:2])
@@ -74,7 +75,7 @@ class R3Generator(nn.Module):
         basis = self.param("basis", nn.initializers.normal(1.0), (h, w, self.widths[-1]))
         x = (
             basis
-            * nn.Dense(self.widths[-1], use_bias=False, kernel_init=_init(1.0))(join(z, label))[
+            * nn.Dense(self.widths[-1], use_bias=False, kernel_init=_init(1.0))(join(z, cond))[
                 :, None, None
             ]
         )
@@ -101,10 +102,11 @@ class R3Discriminator(nn.Module):
     )
 
     @nn.compact
-    def __call__(self, x: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         _check("R3Discriminator", self, x.shape[1:])
         total = self.blocks * len(self.widths)
-        x = nn.Conv(self.widths[0], (1, 1), kernel_init=_init(1.0))(space_to_depth(x, self.patch))
+        x = space_to_depth(beside(x, cond), self.patch)
+        x = nn.Conv(self.widths[0], (1, 1), kernel_init=_init(1.0))(x)
         for level, width in enumerate(self.widths):
             if level:
                 x = resized(x, x.shape[1] // 2, x.shape[2] // 2)
@@ -115,8 +117,9 @@ class R3Discriminator(nn.Module):
         h = jnp.sum(x * weight, (1, 2)) / (x.shape[1] * x.shape[2]) ** 0.5  # [B, width]
         score = nn.Dense(*out, use_bias=False, kernel_init=_init(1.0))
         return projection(
+            "R3Discriminator",
             h,
-            label,
+            cond,
             score,
             nn.Dense(h.shape[-1], use_bias=False, kernel_init=_init(h.shape[-1] ** -0.5)),
         )

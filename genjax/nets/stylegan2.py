@@ -19,8 +19,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax.conditions import Cond
 from genjax.config import field
 from genjax.errors import UserError
+from genjax.nets.blocks import beside, vector
 
 EPS = 1e-8  # the paper's, in every root
 
@@ -168,20 +170,21 @@ def base(net: str, flag: str, shape: tuple[int, ...], widths: tuple[int, ...]) -
 
 
 class StyleMapping(nn.Module):
-    """(z [B, D], label [B, classes] or None, out) -> w [B, *out]; z and the embedded label at unit second moment."""
+    """(z [B, D], condition or None, out) -> w [B, *out]; z and the embedded label at unit second moment."""
 
     depth: int = field(4, "layers, the paper's is 8")
     width: int = field(128, "of the hidden layers")
     rate: float = field(0.01, "learning rate of this net as a share of that of the others")
 
     @nn.compact
-    def __call__(self, z: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(self, z: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         if self.depth < 1 or self.width < 1 or self.rate <= 0:
             raise UserError(
                 f"StyleMapping: depth={self.depth} and width={self.width} must be at least 1 and rate={self.rate} "
                 "above 0, e.g. --algorithm.mapping.depth=4."
             )
         x = unit(z)
+        label = vector("StyleMapping", cond)
         if label is not None:
             x = jnp.concatenate(
                 [x, unit(EqualDense(z.shape[-1], bias=None, name="label")(label))], -1
@@ -240,7 +243,7 @@ class StyleSynthesis(nn.Module):
 
 
 class StyleDiscriminator(nn.Module):
-    """(x [B, H, W, C], label [B, classes] or None, out) -> [B, *out]: residual blocks, each halving the image.
+    """(x [B, H, W, C], condition or None, out) -> [B, *out]: residual blocks, each halving the image.
 
     A label is embedded and projected on the last features (Miyato & Koyama 2018, arXiv:1802.05637, eq. 3). With
     `group`, examples are no longer judged one by one: `group` neighbours in the batch see each other's spread, so D(x)
@@ -255,13 +258,13 @@ class StyleDiscriminator(nn.Module):
     )
 
     @nn.compact
-    def __call__(self, x: jax.Array, label: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         base("StyleDiscriminator", "disc", x.shape[1:], self.widths)
         if self.group < 0:
             raise UserError(
                 f"StyleDiscriminator: --algorithm.disc.group={self.group} must be at least 0, 0 = none."
             )
-        x = leaky(EqualConv(self.widths[0], 1, name="from_image")(x))
+        x = leaky(EqualConv(self.widths[0], 1, name="from_image")(beside(x, cond)))
         for i, (width, wider) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
             skip = EqualConv(wider, 1, bias=False, name=f"skip_{i}")(resized(x, down=2))
             h = leaky(EqualConv(width, name=f"conv_{i}")(x))
@@ -272,6 +275,7 @@ class StyleDiscriminator(nn.Module):
         x = leaky(EqualConv(self.widths[-1], name="last")(x))
         h = leaky(EqualDense(self.widths[-1], name="features")(x.reshape(len(x), -1)))
         y = EqualDense(math.prod(out), name="out")(h)
+        label = vector("StyleDiscriminator", cond)
         if label is not None:
             embedded = unit(EqualDense(h.shape[-1], bias=None, name="label")(label))
             y = y + jnp.sum(h * embedded, -1, keepdims=True) / math.sqrt(h.shape[-1])

@@ -15,17 +15,20 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax.conditions import Cond
 from genjax.config import field
 from genjax.errors import UserError
 from genjax.nets.blocks import (
     Attention,
     Condition,
+    beside,
     check_heads,
     check_images,
     check_sizes,
     compute_type,
     depth_to_space,
     space_to_depth,
+    vector,
 )
 
 zeros = nn.initializers.zeros
@@ -66,7 +69,7 @@ class Residual(nn.Module):
 
 
 class UNet(nn.Module):
-    """(x [B, H, W, C], time [B] or [B, k], label [B, classes] or None) -> [B, *out] float32, out = (H, W, any C)."""
+    """(x [B, H, W, C], time [B] or [B, k], condition or None) -> [B, *out] float32, out = (H, W, any C)."""
 
     widths: tuple[int, ...] = field(
         (64, 128), "channels of each level, each at half the size of the one before"
@@ -87,12 +90,13 @@ class UNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, time: jax.Array, label: jax.Array | None, out: tuple[int, ...]
+        self, x: jax.Array, time: jax.Array, cond: Cond | None, out: tuple[int, ...]
     ) -> jax.Array:
         dtype = self._check(x.shape[1:], out)
-        condition = Condition(4 * self.widths[0], self.frequency, name="condition")(time, label)
+        vector("UNet", cond)  # complains of a sequence
+        condition = Condition(4 * self.widths[0], self.frequency, name="condition")(time, cond)
         x = nn.Conv(self.widths[0], (3, 3), dtype=dtype, name="patches")(
-            space_to_depth(x, self.patch)
+            space_to_depth(beside(x, cond), self.patch)
         )
         skips = []
         for level, width in enumerate(self.widths):

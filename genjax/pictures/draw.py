@@ -1,4 +1,4 @@
-"""Pictures: bytes to floats inside a jitted step, grids and scatter plots for people, PNG files written whole."""
+"""Arrays as pictures for people: grids, scatter plots, curves, PNG files written whole."""
 
 from __future__ import annotations
 
@@ -8,29 +8,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from genjax.errors import UserError
-
-
-def to_float(x: jax.Array) -> jax.Array:
-    """uint8 in [0, 255] -> float32 in [0, 1]; floats (toy data) pass as float32. For use inside jitted steps."""
-    x = jnp.asarray(x)
-    scale = 1.0 / 255.0 if jnp.issubdtype(x.dtype, jnp.integer) else 1.0
-    return x.astype(jnp.float32) * scale
-
-
-def signed(image: jax.Array) -> jax.Array:
-    """Images [B, H, W, C], uint8 or float in [0, 1] -> float32 in [-1, 1], diffusion's range; points [B, D] pass."""
-    x = to_float(image)
-    return 2.0 * x - 1.0 if x.ndim == 4 else x
-
-
-def unsigned(x: jax.Array) -> jax.Array:
-    """The inverse of `signed` for floats: images [B, H, W, C] in [-1, 1] -> [0, 1]; points [B, D] pass."""
-    return 0.5 * (x + 1.0) if x.ndim == 4 else x
+from genjax.pictures import figure as figures
 
 
 def to_uint8(x: Any) -> np.ndarray:
@@ -69,22 +50,26 @@ def scatter(
 
     The axes run over [-limit, limit]², by default as far as the points; `colours` [B] are labels or numbers.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # half a second: only for who draws
-    from matplotlib.figure import Figure
-
-    points = np.nan_to_num(np.asarray(points, np.float32))
+    points = np.nan_to_num(np.asarray(points, np.float32))  # a diverged model must still draw
     limit = limit or 1.05 * max(float(np.abs(points).max(initial=0.0)), 1e-3)
-    figure = Figure(figsize=(side / 100, side / 100), dpi=100)  # no pyplot: it keeps global state
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_axes(
-        (0.1, 0.1, 0.87, 0.87), xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal"
-    )
-    axes.tick_params(labelsize=6)
-    axes.scatter(
-        *points.T, s=2.0, c=colours, cmap=None if colours is None else "tab10", linewidths=0
-    )
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    figure, axes = figures.canvas(side, side)
+    plot = axes[0, 0]
+    plot.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    plot.set_position((0.1, 0.1, 0.87, 0.87))
+    colour_map = None if colours is None else "tab10"
+    plot.scatter(*points.T, s=2.0, c=colours, cmap=colour_map, linewidths=0)
+    return figures.pixels(figure)
+
+
+def curves(series: Any, columns: int = 3, side: int = 200) -> np.ndarray:
+    """Examples [B, T, C] over time, each in a frame of its own with one line a channel: uint8 [H', W', 3]."""
+    series = np.nan_to_num(np.asarray(series, np.float32))
+    columns = min(columns, len(series))
+    rows = math.ceil(len(series) / columns)
+    figure, axes = figures.canvas(columns * side, rows * side // 2, rows, columns)
+    for plot, example in zip(axes.flat, series, strict=False):
+        plot.plot(example, linewidth=0.8)
+    return figures.pixels(figure)
 
 
 def save_png(path: str | Path, picture: np.ndarray) -> Path:

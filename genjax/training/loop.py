@@ -1,4 +1,4 @@
-"""The one training loop, for every family: an `Experiment` is the whole run as a config, `run` carries it out.
+"""The one training loop, for every family: `run` carries out an `Experiment`.
 
 Everything is a function of (seed, step): a run that was killed and started again gives the same bits as one that was
 not. Run directory: <runs>/<experiment>/<ablation>-<digest>/ with config.json, run.json, metrics.jsonl, speed.jsonl,
@@ -8,11 +8,10 @@ results.json, heartbeat.json, report.html, samples/, checkpoints/ and, where a b
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,140 +19,65 @@ import jax
 import numpy as np
 
 from genjax import report
-from genjax.config import digest, field, identity, to_json
-from genjax.core import Algorithm, Spec, guarded
-from genjax.data import (
-    Digits,
-    FashionMNIST,
-    Folder,
-    Photographs,
-    Stock,
-    Toy,
-    fingerprint,
-    train_batches,
-)
-from genjax.data.batches import steps_per_epoch
-from genjax.errors import Preempted, UserError, at_least
+from genjax.config import identity, to_json
+from genjax.core import Algorithm, Spec, guarded, size
+from genjax.data import Source, fingerprint, train_batches
+from genjax.data.batches import domains, steps_per_epoch, take
+from genjax.data.source import check as check_source
+from genjax.errors import Preempted, UserError
 from genjax.machine import hosts, platform
-from genjax.machine.hosts import Hosts
-from genjax.machine.parallel import Jit, Layout, check_batch
 from genjax.training.checkpoint import Checkpoints
+from genjax.training.experiment import Experiment, check, directory
 from genjax.training.log import Log, make_directory
 from genjax.training.preempt import alone, stop_requests
 from genjax.training.pulse import Pulse
 from genjax.training.run import IN_FLIGHT, Run
-from genjax.training.watch import Watch, told
+from genjax.training.watch import told
+from genjax.views import seen_fields, viewed
 
 MOST_SKIPS = 20  # steps in a row that may be skipped because something was not finite
 
 
-@dataclasses.dataclass(frozen=True)
-class Published:
-    """A number of somebody else, which reports show beside ours."""
-
-    entry: str = field("metrics", "entry of results.json")
-    name: str = field("", "name of the number in it")
-    value: float = field(0.0, "the published number")
-    source: str = field("", "where, and of what")
-
-
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-    """One run. Fields marked execution change how it is carried out, not its result, and are no part of its digest."""
-
-    data: Digits | FashionMNIST | Folder | Photographs | Stock | Toy | Any = field(
-        None, "the data set; any config with load()"
-    )
-    algorithm: Callable[[Spec], Algorithm] = field(None, "the model with its training rule")
-    steps: int = field(1000, "training steps")
-    batch: int = field(128, "examples a step, over all devices")
-    seed: int = field(0, "of initial weights, order of the data and all noise")
-    evaluate_every: int = field(1000, "steps between evaluations on held-out data, 0 = never")
-    evaluate_batch: int = field(500, "examples an evaluation batch", execution=True)
-    sample_every: int = field(1000, "steps between sample grids, 0 = never", execution=True)
-    samples: int = field(64, "samples in a grid", execution=True)
-    watch: Watch = field(Watch(), "metrics of samples, in training and at its end", execution=True)
-    published: tuple[Published, ...] = field((), "numbers to compare with", execution=True)
-    finish: Callable[[Any], None] | None = field(
-        None, "what is measured and drawn after training", execution=True
-    )
-    layout: Layout = field(Jit(), "how a step is laid over devices", execution=True)
-    hosts: Hosts = field(Hosts(), "the processes that work together", execution=True)
-    microbatches: int = field(
-        1,
-        "parts of a batch that go through a step one after the other: memory of one part",
-        execution=True,
-    )
-    chunk: int = field(1, "most steps in one dispatch; on CPU 1 with convolutions", execution=True)
-    resident: bool = field(False, "keep the training set on the device", execution=True)
-    log_every: int = field(100, "steps between lines of metrics", execution=True)
-    save_every: int = field(1000, "steps between checkpoints", execution=True)
-    keep: int = field(2, "checkpoints kept", execution=True)
-    watchdog: float = field(
-        30.0,
-        "time without a step after which the process ends with its stacks [minutes], 0 = any",
-        execution=True,
-    )
-    runs: str = field("runs", "folder of the run directories", execution=True)
-
-
-def directory(exp: Experiment, experiment: str, name: str) -> Path:
-    """<runs>/<experiment>/<ablation>-<digest>: one config, one directory, so running it again resumes it."""
-    return Path(exp.runs) / experiment / f"{name}-{digest(exp)}"
-
-
-def check(exp: Experiment) -> None:
-    """Raises UserError for a config that cannot run, before anything is loaded or compiled."""
-    positive = (
-        "steps",
-        "batch",
-        "log_every",
-        "save_every",
-        "chunk",
-        "keep",
-        "evaluate_batch",
-        "samples",
-    )
-    at_least(1, **{name: getattr(exp, name) for name in positive}, microbatches=exp.microbatches)
-    at_least(
-        0,
-        **{
-            name: getattr(exp, name)
-            for name in ("evaluate_every", "sample_every", "seed", "watchdog")
-        },
-    )
-    if exp.seed >= 2**32:
-        raise UserError(
-            f"--seed={exp.seed} must be less than 2**32: JAX's keys have no room for more."
-        )
-    if not callable(getattr(exp.data, "load", None)) or not callable(exp.algorithm):
-        raise UserError(
-            "--data and --algorithm must be configs: --data='Digits()', --algorithm='VAE()' for instance."
-        )
-    check_batch(exp.layout, exp.batch, exp.microbatches)
-
-
-def _check_held_out(exp: Experiment, source: Any) -> None:
-    test, either = len(source.test["image"]), len(source.test["image"]) + len(source.valid["image"])
-    if (exp.finish is not None and not test) or (exp.evaluate_every and not either):
+def _check_data(exp: Experiment, source: Source) -> None:
+    """Raises UserError for data that the run cannot be trained or measured on."""
+    check_source(source)
+    parts = [source.train[name] for name in domains(source.train)] or [source.train]
+    steps_per_epoch(min(map(size, parts)), exp.batch)  # raises for a batch larger than the set
+    test, valid = size(source.test), size(source.valid)
+    if (exp.finish and not test) or (exp.every.evaluate and not test + valid):
         raise UserError(
             f"{source.name} has no test examples: give it some (a folder by --data.test=0.1 or a sub-folder `test`), "
-            "or train without measuring by --evaluate_every=0 --finish=None."
+            "or train without measuring by --every.evaluate=0 --finish='()'."
+        )
+    if exp.resident and source.records is not None:
+        raise UserError(
+            "--resident=true keeps the set on the device and --data.stream=true does not: choose one."
         )
 
 
-def _check_labels(source: Any) -> None:
-    if (
-        source.records is not None or not source.classes
-    ):  # streamed: not read before they are needed
-        return
-    for name in ("train", "valid", "test"):
-        label = np.asarray(getattr(source, name)["label"])
-        if len(label) and not 0 <= label.min() <= label.max() < source.classes:
-            raise UserError(
-                f"{source.name} ({name}) has labels from {label.min()} to {label.max()} and {source.classes} classes: "
-                f"labels must be 0 to {source.classes - 1}."
-            )
+def _bind(exp: Experiment, source: Source) -> tuple[Spec, Algorithm]:
+    """The task and the algorithm on it; UserError where the two do not fit."""
+    fields = seen_fields(exp.view, source.fields)
+    parts = domains(source.train)
+    spec = Spec(tuple(fields.items()), exp.steps, exp.microbatches, parts)
+    algorithm = exp.algorithm(spec)
+    known = (*fields, *parts)
+    if lacking := [name for name in algorithm.asks if name not in known]:
+        raise UserError(
+            f"--algorithm={type(exp.algorithm).__name__} asks for the field {lacking[0]!r} to sample, and "
+            f"{source.name} has {', '.join(known)}: use other data, or another condition."
+        )
+    return spec, viewed(algorithm, exp.view, spec)
+
+
+def example_of(source: Source) -> dict[str, Any]:
+    """The first training example as a batch: what `init` sees."""
+
+    def first(arrays: dict[str, Any]) -> dict[str, Any]:
+        return take(arrays, np.zeros(1, np.int64))
+
+    parts = {name: first(source.train[name]) for name in domains(source.train)}
+    return {"index": np.zeros(1, np.uint32), **parts} if parts else first(source.train)
 
 
 def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints]:
@@ -163,41 +87,41 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     platform.enable_compilation_cache()
     path = make_directory(directory(exp, experiment, name))
     source = exp.data.load()
-    spec = Spec(tuple(source.shape), source.classes, exp.steps, exp.microbatches)
-    steps_per_epoch(len(source.train["image"]), exp.batch)  # raises for a batch larger than the set
-    _check_held_out(exp, source)
-    _check_labels(source)
-    if exp.resident and source.records is not None:
-        raise UserError(
-            "--resident=true keeps the set on the device and --data.stream=true does not: choose one."
-        )
-    getattr(exp.finish, "check", lambda exp, source: None)(exp, source)
-    held = source.valid if len(source.valid["image"]) else source.test
-    labelled = bool(source.classes) and getattr(exp.algorithm, "conditional", False)
-    exp.watch.check(spec.shape, labelled, len(held["image"]), bool(exp.evaluate_every))
-    algorithm = exp.algorithm(spec)
-    example = {k: v[:1] for k, v in source.train.items()} | {"index": np.zeros(1, np.uint32)}
-    key = jax.random.fold_in(jax.random.key(exp.seed), 3)
-    checkpoints = Checkpoints(path / "checkpoints", identity(exp), exp.keep)
-    restored = checkpoints.restore(exp.layout.like(algorithm.init, key, example))
-    mark = fingerprint(source)
-    state, meta = restored or (
-        exp.layout.init(algorithm.init, key, example),
-        {"sums": {}, "count": 0, "skips": 0},
-    )
-    if meta.setdefault("data", mark) != mark:
-        raise UserError(
-            f"{path} was trained on other data than {source.name} holds now: put that data back, choose another "
-            "--runs, or remove the directory."
-        )
+    _check_data(exp, source)
+    for finding in exp.finish:
+        getattr(finding, "check", lambda exp, source: None)(exp, source)
+    spec, algorithm = _bind(exp, source)
+    held = source.valid if size(source.valid) else source.test
+    exp.watch.check(spec, algorithm, size(held), bool(exp.every.evaluate))
+    state, meta, checkpoints, restored = _state(exp, path, source, algorithm)
     log = Log(path, exp.steps, exp.batch, int(state.step), begun=begun)
     log.open(to_json(exp), finished=int(state.step) >= exp.steps)
     resumed = f", resumed at step {int(state.step)}" if restored else ""
     log.note(f"run directory {directory(exp, experiment, name)}{resumed}")
     measure = None
     if exp.watch.metrics:
-        measure = exp.watch.start(source.train, held, Path(exp.runs) / "features", exp.layout)
+        features = Path(exp.runs) / "features"
+        measure = exp.watch.start(source.train, held, features, exp.layout, spec.main)
     return Run(exp, source, spec, algorithm, log, state, meta, measure), checkpoints
+
+
+def _state(exp: Experiment, path: Path, source: Source, algorithm: Algorithm) -> tuple:
+    """(state, meta, checkpoints, whether it was restored)."""
+    example, key = example_of(source), jax.random.fold_in(jax.random.key(exp.seed), 3)
+    checkpoints = Checkpoints(path / "checkpoints", identity(exp), exp.keep)
+    restored = checkpoints.restore(exp.layout.like(algorithm.init, key, example))
+    if restored is None:
+        state, meta = exp.layout.init(algorithm.init, key, example), {}
+    else:
+        state, meta = restored
+    meta = {"sums": {}, "count": 0, "skips": 0, **meta}
+    mark = fingerprint(source)
+    if meta.setdefault("data", mark) != mark:
+        raise UserError(
+            f"{path} was trained on other data than {source.name} holds now: put that data back, choose another "
+            "--runs, or remove the directory."
+        )
+    return state, meta, checkpoints, restored is not None
 
 
 def _dispatches(exp: Experiment, first: int, turns: int) -> Iterator[tuple[int, int]]:
@@ -207,9 +131,7 @@ def _dispatches(exp: Experiment, first: int, turns: int) -> Iterator[tuple[int, 
     """
     step = first
     chunk = exp.chunk if turns == 1 else 1
-    most = math.gcd(
-        chunk, exp.log_every, exp.save_every, exp.evaluate_every, exp.sample_every, exp.watch.every
-    )
+    most = math.gcd(chunk, *_cadences(exp))
     while step < exp.steps:
         k = most if step % most == 0 and step + most <= exp.steps else 1
         yield step, k
@@ -226,10 +148,10 @@ def _feed(run: Run, first: int, turns: int) -> Iterator[tuple[int, int, dict]]:
     with contextlib.closing(batches):
         for step, k in _dispatches(exp, first, turns):
             steps = [next(batches) for _ in range(k)]
-            stacked = {
-                name: np.stack([b[name] for b in steps]) if k > 1 else x[None]
-                for name, x in steps[0].items()
-            }
+            if k > 1:
+                stacked = jax.tree.map(lambda *rows: np.stack(rows), *steps)
+            else:
+                stacked = jax.tree.map(lambda x: x[None], steps[0])
             yield step, step + k, exp.layout.put(stacked, 1)
 
 
@@ -260,21 +182,25 @@ def _window(meta: dict) -> dict[str, float]:
 
 def _events(run: Run, step: int) -> None:
     """What is due after `step`: a line of metrics, an evaluation, metrics of samples, a picture."""
-    exp, last, known = run.exp, step == run.exp.steps, {}
-    if step % exp.log_every == 0 or last:
+    exp, known = run.exp, {}
+
+    def due(every: int) -> bool:
+        return bool(every) and (step % every == 0 or step == exp.steps)
+
+    if due(exp.every.log):
         run.log.scalars(step, _window(run.meta))
-    if exp.evaluate_every and (step % exp.evaluate_every == 0 or last):
+    if due(exp.every.evaluate):
         split, arrays = run.held_out()
-        known = {k: v.mean(dtype=np.float64) for k, v in run.evaluate(arrays).items()}
+        known = run.summary(run.evaluate(arrays))
         run.log.scalars(step, known, split)
-    if exp.watch.metrics and exp.watch.every and (step % exp.watch.every == 0 or last):
+    if exp.watch.metrics and due(exp.watch.every):
         values = {name: value.value for name, value in run.quality().items()}
         run.log.scalars(step, values, "samples")
         known = known | values
     if exp.watch.best in known:
         _keep(run, step, known[exp.watch.best])
-    if exp.sample_every and (step % exp.sample_every == 0 or last):
-        run.log.picture(f"{step:08d}", run.source.picture(run.sample(exp.samples)))
+    if run.algorithm.sample is not None and due(exp.every.sample):
+        run.log.picture(f"{step:08d}", run.picture(exp.samples))
 
 
 def _keep(run: Run, step: int, value: float) -> None:
@@ -288,9 +214,13 @@ def _keep(run: Run, step: int, value: float) -> None:
         run.log.result("best", {name: best[name]})
 
 
+def _cadences(exp: Experiment) -> tuple[int, ...]:
+    every = exp.every
+    return every.log, every.save, every.evaluate, every.sample, exp.watch.every
+
+
 def _due(exp: Experiment, step: int) -> bool:
-    every = (exp.log_every, exp.save_every, exp.evaluate_every, exp.sample_every, exp.watch.every)
-    return step == exp.steps or any(n and step % n == 0 for n in every)
+    return step == exp.steps or any(n and step % n == 0 for n in _cadences(exp))
 
 
 def train(run: Run, checkpoints: Checkpoints) -> Run:
@@ -318,7 +248,7 @@ def train(run: Run, checkpoints: Checkpoints) -> Run:
             if due or asked:
                 with run.log.apart():
                     _events(run, step)
-                    if step % exp.save_every == 0 or step == exp.steps or asked:
+                    if step % exp.every.save == 0 or step == exp.steps or asked:
                         checkpoints.save(
                             step, run.state, dict(run.meta, sums=dict(run.meta["sums"]))
                         )
@@ -357,7 +287,7 @@ def _about(run: Run, experiment: str, name: str, origin: Mapping[str, Any] | Non
 def _conclude(run: Run) -> None:
     """Writes the metrics of the final samples to results.json, unless they are there."""
     wanted, known = run.exp.watch.names(), run.log.result("metrics") or {}
-    n = run.exp.watch.count(len(run.held_out()[1]["image"]))
+    n = run.exp.watch.count(size(run.held_out()[1]))
     if hosts.from_first(any(known.get(name, {}).get("n") != n for name in wanted)):
         values = run.quality()
         run.log.result("metrics", {name: value._asdict() for name, value in values.items()})
@@ -367,10 +297,10 @@ def _conclude(run: Run) -> None:
 def run(
     experiment: str, exp: Experiment, name: str, origin: Mapping[str, Any] | None = None
 ) -> Run:
-    """Carries out an experiment from wherever its directory stands, then `exp.finish`; returns the finished run.
+    """Carries out an experiment from wherever its directory stands, then its findings; returns the finished run.
 
-    origin: what `cli.main` knows of where the run comes from, for its report. `finish` may have
-    a method check(exp, source), called before training, which raises UserError for what it cannot do.
+    origin: what `cli.main` knows of where the run comes from, for its report. A finding of `exp.finish` may have a
+    method check(exp, source), called before training, which raises UserError for what it cannot do.
     """
     exp.hosts.join()
     with alone(make_directory(directory(exp, experiment, name))):
@@ -382,8 +312,8 @@ def run(
             this.log.close()
             checkpoints.close()
         _conclude(this)
-        if exp.finish is not None:
-            exp.finish(this)
+        for finding in exp.finish:
+            finding(this)
         _beside(this)
         if (
             trained or not (this.log.directory / "run.json").exists()

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from genjax.config import field
+from genjax.core import Algorithm, Spec, size
+from genjax.data.batches import chosen
 from genjax.errors import UserError, at_least
+from genjax.fields import Image
 from genjax.metrics.evaluate import (
     DOWN,
     FLAT,
@@ -51,11 +54,10 @@ class Watch:
         """The metrics' names, each with the way that is better."""
         return names(self.metrics, self.extractor.name)
 
-    def check(self, shape: tuple[int, ...], labelled: bool, held: int, evaluates: bool) -> None:
+    def check(self, spec: Spec, algorithm: Algorithm, held: int, evaluates: bool) -> None:
         """Raises UserError for what cannot be measured.
 
-        labelled: whether samples are of a class that is asked for; held: the number of held-out examples; evaluates:
-        whether the held-out loss is measured.
+        held: the number of held-out examples; evaluates: whether the held-out loss is measured.
         """
         at_least(0, watch__every=self.every, watch__samples=self.samples)
         known = [
@@ -75,27 +77,38 @@ class Watch:
             )
         if not self.metrics:
             return
-        if len(shape) != 3:
+        if not isinstance(spec.x, Image):
             raise UserError(
-                f"--watch.metrics are of images and the examples have shape {shape}: use --watch.metrics=()."
+                f"--watch.metrics are of images and the examples have shape {spec.shape}: use --watch.metrics='()'."
             )
-        if self.count(held) > held:
-            raise UserError(
-                f"--watch.samples={self.samples} is more than the {held} held-out examples, so that no floor of real "
-                f"examples can be taken at the same number: use {held} or fewer."
-            )
-        if not labelled and (
+        if algorithm.sample is None:
+            raise UserError("--watch.metrics are of samples, and this model makes none: use '()'.")
+        self.check_count(held)
+        if "label" not in algorithm.asks and (
             of := [type(m).__name__ for m in self.metrics if getattr(m, "labelled", False)]
         ):
             raise UserError(
                 f"--watch.metrics: {of[0]} needs samples of a class that was asked for: use a class-conditional model."
             )
 
-    def start(self, train: dict, held: dict, folder: str | Path, layout: Any) -> Measure:
+    def check_count(self, held: int) -> None:
+        """Raises UserError for more samples than held-out examples."""
+        if self.count(held) > held:
+            raise UserError(
+                f"--watch.samples={self.samples} is more than the {held} held-out examples, so that no floor of real "
+                f"examples can be taken at the same number: use {held} or fewer."
+            )
+
+    def start(
+        self, train: dict, held: dict, folder: str | Path, layout: Any, main: str = "image"
+    ) -> Measure:
         """Fits the extractor, finds the floors; UserError for a metric that cannot be had at this number of samples."""
+        train, held = _shown(train, main), _shown(held, main)
         extract = self.extractor.fit(train, folder, layout)
-        n, on = self.count(len(held["image"])), self.extractor.name
-        whole, real = seen(extract, train), seen(extract, held).first(n)
+        n, on = self.count(size(held)), self.extractor.name
+        rows = chosen(n, size(held))
+        part = held if n == size(held) else {name: array[rows] for name, array in held.items()}
+        whole, real = seen(extract, train), seen(extract, part)
         try:
             floor = floors(self.metrics, whole, real, on)
         except ValueError as error:
@@ -124,6 +137,15 @@ class Watch:
         return bool(np.isfinite(value)) and (
             best is None or (value < best if way == DOWN else value > best)
         )
+
+
+def _shown(split: dict, main: str) -> dict:
+    """A split as metrics see it: the images, and labels where it has any."""
+    label = split.get("label")
+    return {
+        "image": split[main],
+        "label": np.zeros(size(split), np.int32) if label is None else label,
+    }
 
 
 def told(values: dict[str, Value]) -> str:

@@ -3,7 +3,7 @@
 ELBO(x) = E_{z ~ q(z|x)} log p(x|z) - beta KL(q(z|x) || N(0, I))   (Kingma & Welling 2014, arXiv:1312.6114, eq. 3)
 beta > 1: beta-VAE (Higgins et al. 2017). free_bits: max(lambda, KL_j) per latent j (Kingma et al. 2016, here per
 example). samples > 1: the importance-weighted bound L_K (Burda et al. 2016, arXiv:1509.00519).
-conditional: both nets see the label (Sohn et al. 2015).
+condition: both nets see it (Sohn et al. 2015).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax import conditions
+from genjax.conditions import Cond, Conditioner, told
 from genjax.config import field
 from genjax.core import (
     Algorithm,
@@ -29,9 +31,9 @@ from genjax.core import (
 )
 from genjax.ema import Decay
 from genjax.errors import UserError, at_least
+from genjax.fields import REAL, need
 from genjax.nets import GatedMLP
 from genjax.optim import Adam
-from genjax.pictures.draw import to_float
 from genjax.vae.bounds import importance, importance_in_chunks, kl_normal, log_normal
 from genjax.vae.likelihoods import Bernoulli, Likelihood, total
 
@@ -48,36 +50,30 @@ class VAE:
     warmup: int = field(0, "steps over which beta rises from 0")
     free_bits: float = field(0.0, "least KL that counts per latent dimension [nats]")
     samples: int = field(1, "importance samples a training step, 1 = ELBO")
-    conditional: bool = field(False, "give both nets the label")
+    condition: tuple[Conditioner, ...] = field((), "what both nets are told, e.g. (Label(),)")
     draw: bool = field(
         False, "samples are drawn from p(x | z); false = its mean, as is usual for pictures"
     )
     log_var: tuple[float, float] = field((-6.0, 2.0), "limits of the posterior's log variance")
     optimiser: Adam = field(Adam(), "of both nets together")
-    ema: float = field(0.0, "decay of the averaged weights, 0 = none")
+    ema: Decay = field(Decay(0.0), "average of the weights that evaluation and samples use")
 
     def __call__(self, spec: Spec) -> Algorithm:
         return algorithm(self, spec)
 
 
-def _label(cfg: VAE, spec: Spec, given: Batch) -> jax.Array | None:
-    return jax.nn.one_hot(given["label"], spec.classes) if cfg.conditional else None
-
-
-def encode(
-    params: dict, x: jax.Array, label: jax.Array | None, cfg: VAE
-) -> tuple[jax.Array, jax.Array]:
-    """Mean and log variance of q(z | x), each [B, latent]; label is one-hot or None."""
+def encode(params: dict, x: jax.Array, cond: Cond | None, cfg: VAE) -> tuple[jax.Array, jax.Array]:
+    """Mean and log variance of q(z | x), each [B, latent]; cond is what is told, or None."""
     mu, log_var = jnp.split(
-        cfg.enc.apply({"params": params["enc"]}, x, label, (2 * cfg.latent,)), 2, -1
+        cfg.enc.apply({"params": params["enc"]}, x, cond, (2 * cfg.latent,)), 2, -1
     )
     return mu, jnp.clip(log_var, *cfg.log_var)
 
 
-def decode(params: dict, z: jax.Array, label: jax.Array | None, cfg: VAE, spec: Spec) -> jax.Array:
+def decode(params: dict, z: jax.Array, cond: Cond | None, cfg: VAE, spec: Spec) -> jax.Array:
     """Raw parameters of p(x | z), [B, *shape with likelihood.outputs times the channels]."""
     shape = (*spec.shape[:-1], spec.shape[-1] * cfg.likelihood.outputs)
-    return cfg.dec.apply({"params": params["dec"]}, z, label, shape)
+    return cfg.dec.apply({"params": params["dec"]}, z, cond, shape)
 
 
 def log_weights(
@@ -85,7 +81,7 @@ def log_weights(
     keys: jax.Array,
     x: jax.Array,
     posterior: tuple,
-    label,
+    cond,
     cfg: VAE,
     spec: Spec,
     k: int,
@@ -97,9 +93,9 @@ def log_weights(
     )  # [k, B, latent]
     z = mu + jnp.exp(0.5 * log_var) * eps
     spread = jnp.tile(x, (k, *[1] * (x.ndim - 1)))  # k-major, like z.reshape
-    labels = None if label is None else jnp.tile(label, (k, 1))
+    repeated = jax.tree.map(lambda c: jnp.tile(c, (k, *[1] * (c.ndim - 1))), cond)
     log_px = cfg.likelihood.log_prob(
-        decode(params, z.reshape(-1, cfg.latent), labels, cfg, spec), spread
+        decode(params, z.reshape(-1, cfg.latent), repeated, cfg, spec), spread
     ).reshape(k, -1)
     return log_px + log_normal(z) - log_normal(z, mu, log_var), -log_px[0]
 
@@ -109,12 +105,12 @@ def loss(
 ) -> Parts:
     """The negative bound with its parts, each [B] in nats: distortion = -log p(x | z), rate = KL(q || p)."""
     observed, noise = jax.random.split(key)
-    x = cfg.likelihood.observe(observed, to_float(batch["image"]), batch["index"])
-    label = _label(cfg, spec, batch)
-    mu, log_var = encode(params, x, label, cfg)
+    x = cfg.likelihood.observe(observed, spec.unit(batch), batch["index"])
+    cond = told(cfg.condition, batch, spec)
+    mu, log_var = encode(params, x, cond, cfg)
     keys = example_keys(noise, batch["index"])
     beta = cfg.beta * (jnp.minimum(1.0, step / cfg.warmup) if cfg.warmup else 1.0)
-    log_w, distortion = log_weights(params, keys, x, (mu, log_var), label, cfg, spec, cfg.samples)
+    log_w, distortion = log_weights(params, keys, x, (mu, log_var), cond, cfg, spec, cfg.samples)
     kl = kl_normal(mu, log_var)  # [B, latent], exact
     rate = jnp.sum(kl, -1)
     if cfg.samples > 1:
@@ -129,16 +125,16 @@ def elbo(params: dict, key: jax.Array, batch: Batch, cfg: VAE, spec: Spec) -> Pa
     A discrete likelihood adds bits_per_dim = -ELBO / (D ln 2): bits per binary pixel, or per grey value of 256.
     """
     observed, noise = jax.random.split(key)
-    x = cfg.likelihood.observe(observed, to_float(batch["image"]), batch["index"])
-    label = _label(cfg, spec, batch)
-    mu, log_var = encode(params, x, label, cfg)
+    x = cfg.likelihood.observe(observed, spec.unit(batch), batch["index"])
+    cond = told(cfg.condition, batch, spec)
+    mu, log_var = encode(params, x, cond, cfg)
     z = mu + jnp.exp(0.5 * log_var) * example_normal(noise, batch["index"], (cfg.latent,))
-    distortion = -cfg.likelihood.log_prob(decode(params, z, label, cfg, spec), x)
+    distortion = -cfg.likelihood.log_prob(decode(params, z, cond, cfg, spec), x)
     rate = jnp.sum(kl_normal(mu, log_var), -1)
-    mean = cfg.likelihood.mean(decode(params, mu, label, cfg, spec))
+    mean = cfg.likelihood.mean(decode(params, mu, cond, cfg, spec))
     size = math.prod(spec.shape)
     parts = {"elbo": -distortion - rate, "distortion": distortion, "rate": rate}
-    parts["mse"] = total(jnp.square(mean - to_float(batch["image"]))) / size
+    parts["mse"] = total(jnp.square(mean - spec.unit(batch))) / size
     if cfg.likelihood.discrete:
         parts["bits_per_dim"] = (distortion + rate) / (size * math.log(2))
     return parts
@@ -152,42 +148,42 @@ def log_likelihood(
     x is what `elbo` observes under the same key, so the two bounds are of the same binary images.
     """
     observed, noise = jax.random.split(key)
-    x = cfg.likelihood.observe(observed, to_float(batch["image"]), batch["index"])
-    label = _label(cfg, spec, batch)
-    posterior = encode(params, x, label, cfg)
+    x = cfg.likelihood.observe(observed, spec.unit(batch), batch["index"])
+    cond = told(cfg.condition, batch, spec)
+    posterior = encode(params, x, cond, cfg)
     keys = example_keys(noise, batch["index"])
 
     def chunk_weights(i):
         folded = jax.vmap(jax.random.fold_in, (0, None))(keys, i)
-        return log_weights(params, folded, x, posterior, label, cfg, spec, chunk)[0]
+        return log_weights(params, folded, x, posterior, cond, cfg, spec, chunk)[0]
 
     return importance_in_chunks(chunk_weights, k, chunk)
 
 
 def reconstruct(params: dict, batch: Batch, cfg: VAE, spec: Spec) -> jax.Array:
     """E[x | z = posterior mean of the grey image], [B, *shape]."""
-    label = _label(cfg, spec, batch)
-    mu, _ = encode(params, to_float(batch["image"]), label, cfg)
-    return cfg.likelihood.mean(decode(params, mu, label, cfg, spec))
+    cond = told(cfg.condition, batch, spec)
+    mu, _ = encode(params, spec.unit(batch), cond, cfg)
+    return cfg.likelihood.mean(decode(params, mu, cond, cfg, spec))
 
 
 def render(params: dict, z: jax.Array, given: Batch, cfg: VAE, spec: Spec) -> jax.Array:
     """E[x | z] of codes [B, latent] -> [B, *shape]: interpolations, traversals, grids of the latent plane."""
-    return cfg.likelihood.mean(decode(params, z, _label(cfg, spec, given), cfg, spec))
+    return cfg.likelihood.mean(decode(params, z, told(cfg.condition, given, spec), cfg, spec))
 
 
 def sample(params: dict, key: jax.Array, given: Batch, cfg: VAE, spec: Spec) -> jax.Array:
     """x for z ~ N(0, I), [B, *shape]; number i is a function of (key, given["index"][i])."""
     prior, noise = jax.random.split(key)
     z = example_normal(prior, given["index"], (cfg.latent,))
-    out = decode(params, z, _label(cfg, spec, given), cfg, spec)
+    out = decode(params, z, told(cfg.condition, given, spec), cfg, spec)
     return (
         cfg.likelihood.sample(noise, out, given["index"]) if cfg.draw else cfg.likelihood.mean(out)
     )
 
 
 def algorithm(cfg: VAE, spec: Spec) -> Algorithm:
-    """Binds the functions above to a config. Raises UserError for a conditional model of unlabelled data."""
+    """Binds the functions above to a config. Raises UserError for conditions that the data lack."""
     at_least(1, algorithm__latent=cfg.latent, algorithm__samples=cfg.samples)
     at_least(
         0,
@@ -200,36 +196,45 @@ def algorithm(cfg: VAE, spec: Spec) -> Algorithm:
             "--algorithm.samples above 1 trains the importance-weighted bound, which has no KL term to weigh: leave "
             "beta at 1, warmup and free_bits at 0."
         )
-    if cfg.conditional and not spec.classes:
-        raise UserError(
-            "--algorithm.conditional=true needs labels and this data set has none: use one with classes, or false."
-        )
+    need("A VAE", spec.main, spec.x, *REAL)
+    conditions.check(cfg.condition, spec)
 
     def init_params(key, batch):
         enc, dec = jax.random.split(key)
-        x, label = to_float(batch["image"]), _label(cfg, spec, batch)
+        x, cond = spec.unit(batch), told(cfg.condition, batch, spec)
         z, shape = (
             jnp.zeros((len(x), cfg.latent)),
             (*spec.shape[:-1], spec.shape[-1] * cfg.likelihood.outputs),
         )
         return {
-            "enc": cfg.enc.init(enc, x, label, (2 * cfg.latent,))["params"],
-            "dec": cfg.dec.init(dec, z, label, shape)["params"],
+            "enc": cfg.enc.init(enc, x, cond, (2 * cfg.latent,))["params"],
+            "dec": cfg.dec.init(dec, z, cond, shape)["params"],
         }
 
     def bound_loss(params, key, batch, step):
         return loss(params, key, batch, step, cfg, spec)
 
     init, step = single(
-        init_params, bound_loss, cfg.optimiser(spec.steps), Decay(cfg.ema), spec.microbatches
+        init_params, bound_loss, cfg.optimiser(spec.steps), cfg.ema, spec.microbatches
     )
 
     def evaluate(key: jax.Array, state: State, batch: Batch) -> Parts:
         return elbo(averaged(state), key, batch, cfg, spec)
+
+    def codes(key: jax.Array, state: State, batch: Batch) -> jax.Array:
+        """The posterior means: a draw would add noise that the codes do not need."""
+        cond = told(cfg.condition, batch, spec)
+        return encode(averaged(state), spec.unit(batch), cond, cfg)[0]
+
+    def decoded(key: jax.Array, state: State, z: jax.Array) -> jax.Array:
+        return render(averaged(state), z, {}, cfg, spec)
 
     return Algorithm(
         init,
         step,
         evaluate,
         lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
+        asks=conditions.asks(cfg.condition),
+        encode=codes,
+        decode=None if cfg.condition else decoded,
     )

@@ -4,15 +4,16 @@ import jax
 import numpy as np
 from sklearn.decomposition import PCA
 
-from experiments.autoencoder import angles, nearest
 from genjax.ae import autoencoder as ae
-from genjax.core import Spec, guarded
+from genjax.core import guarded, labelled
+from genjax.fields import Image
+from genjax.findings.codes import angles, nearest
 from genjax.machine.parallel import Jit
 from genjax.optim import Adam, CosineDecay
 
 
 def test_a_linear_autoencoder_finds_the_principal_subspace(digits):
-    spec, k = Spec((8, 8, 1), 10, 2500), 6
+    spec, k = labelled(Image((8, 8, 1)), 10, 2500), 6
     cfg = ae.Autoencoder(latent=k, optimiser=Adam(2e-2, decay=CosineDecay()))
     algorithm = cfg(spec)
     batch = {**digits, "index": np.arange(1797, dtype=np.uint32)}
@@ -39,7 +40,7 @@ def test_errors_are_the_formulas():
 
 
 def test_psnr_of_a_known_error(digits):
-    spec = Spec((8, 8, 1), 10, 1)
+    spec = labelled(Image((8, 8, 1)), 10, 1)
     cfg = ae.Autoencoder(latent=2)
     batch = {"image": np.full((2, 8, 8, 1), 255, np.uint8), "index": np.arange(2, dtype=np.uint32)}
     params = jax.tree.map(

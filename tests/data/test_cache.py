@@ -16,6 +16,7 @@ import pytest
 from genjax.data import Digits, cache
 from genjax.data.stream import Records
 from genjax.errors import UserError
+from genjax.fields import Category, Image
 
 
 def examples(n, start=0):
@@ -30,7 +31,10 @@ def prepared(train, test=()):
         "train": Records(train, lambda example: example),
         "test": Records(test, lambda example: example),
     }
-    return cache.Prepared(splits, (2, 2, 1), ("a", "b", "c"), ("a note",))
+    return cache.Prepared(splits, FIELDS, ("a note",))
+
+
+FIELDS = {"image": Image((2, 2, 1)), "label": Category(3, ("a", "b", "c"))}
 
 
 def load(mark="1", train=None, calls=None):
@@ -51,7 +55,7 @@ def test_built_once_and_memory_mapped(cache_dir, capsys):
         assert stored.splits["train"]["image"][:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
         assert stored.splits["train"]["label"].tolist() == [0, 1, 2, 0, 1]
         assert stored.splits["test"]["image"].shape == (0, 2, 2, 1)
-        assert stored.class_names == ("a", "b", "c") and stored.shape == (2, 2, 1)
+        assert stored.fields == FIELDS
     assert capsys.readouterr().err.splitlines().count("a note") == 2
     assert [path.name for path in cache_dir.iterdir()] == ["tiny"]
 

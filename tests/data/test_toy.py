@@ -62,11 +62,11 @@ def test_far_from_every_mode_the_density_is_finite_in_logs():
 def test_toy_data_are_fixed_and_labelled():
     source, again = (Toy(mixture=Moons(), train=500, test=200, valid=50).load() for _ in range(2))
     assert source.name == "moons" and source.shape == (2,) and source.classes == 2
-    assert source.train["image"].shape == (450, 2) and source.train["image"].dtype == np.float32
+    assert source.train["point"].shape == (450, 2) and source.train["point"].dtype == np.float32
     assert len(source.valid["label"]) == 50 and len(source.test["label"]) == 200
-    assert np.array_equal(source.train["image"], again.train["image"])
-    assert not np.array_equal(source.train["image"][:200], source.test["image"])
+    assert np.array_equal(source.train["point"], again.train["point"])
+    assert not np.array_equal(source.train["point"][:200], source.test["point"])
     other = Toy(mixture=Moons(), train=500, test=200, seed=1).load()
-    assert not np.array_equal(source.train["image"], other.train["image"][:450])
-    picture = source.picture(source.test["image"])
+    assert not np.array_equal(source.train["point"], other.train["point"][:450])
+    picture = source.picture(source.test["point"])
     assert picture.dtype == np.uint8 and picture.shape[2] == 3 and len(np.unique(picture)) > 2

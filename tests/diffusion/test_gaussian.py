@@ -8,16 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genjax.conditions import Label, Picture
 from genjax.config import edit
-from genjax.core import Spec
+from genjax.core import labelled
 from genjax.corruptions import Coarse
 from genjax.diffusion import gaussian, likelihood, named, paths, samplers, schedules
 from genjax.diffusion.guidance import Guidance, Keep
 from genjax.errors import UserError
+from genjax.fields import Image, Points
 from genjax.nets import TimeMLP
 
 M, S = 0.3, 0.5
-SPEC = Spec((2,), 3, 10)
+SPEC = labelled(Points((2,)), 3, 10)
 
 
 class Oracle(nn.Module):
@@ -141,11 +143,11 @@ def test_labels_are_hidden_from_a_share_and_shown_in_evaluation():
 
         @nn.compact
         def __call__(self, x, time, label, out):
-            return jnp.sum(label, -1)[:, None] * jnp.ones(out) + self.param(
+            return jnp.sum(label.vector, -1)[:, None] * jnp.ones(out) + self.param(
                 "none", nn.initializers.zeros, ()
             )
 
-    cfg = gaussian.Diffusion(net=Tell(), predict=paths.X(), conditional=True, drop=0.3)
+    cfg = gaussian.Diffusion(net=Tell(), predict=paths.X(), condition=(Label(),), drop=0.3)
     data = batch(4000) | {"image": np.zeros((4000, 2), np.float32)}
     params = {"net": {"none": jnp.zeros(())}}
     training = gaussian.loss(params, jax.random.key(0), data, cfg, SPEC)["loss"]
@@ -166,8 +168,10 @@ def test_labels_are_hidden_from_a_share_and_shown_in_evaluation():
 
 
 def test_a_net_that_is_given_a_degraded_image_sees_it():
-    spec = Spec((4, 4, 1), 0, 10)
-    cfg = gaussian.Diffusion(net=TimeMLP((8,)), given=Coarse(2), schedule=schedules.Times(2))
+    spec = labelled(Image((4, 4, 1)), 0, 10)
+    cfg = gaussian.Diffusion(
+        net=TimeMLP((8,)), condition=(Picture(through=Coarse(2)),), schedule=schedules.Times(2)
+    )
     image = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 1), np.uint8)
     data = {"image": image, "label": np.zeros(3, np.int32), "index": np.arange(3, dtype=np.uint32)}
     algorithm = cfg(spec)
@@ -189,14 +193,18 @@ def test_a_net_that_is_given_a_degraded_image_sees_it():
 @pytest.mark.parametrize(
     "changes, spec, told",
     [
-        ({"conditional": True}, Spec((2,), 0, 10), "--algorithm.conditional=true needs labels"),
+        (
+            {"condition": (Label(),)},
+            labelled(Points((2,)), 0, 10),
+            "needs labels",
+        ),
         (
             {"guidance": Guidance(2.0)},
             SPEC,
-            "--algorithm.guidance.scale=2.0 sets the label against none",
+            "--algorithm.guidance.scale=2.0 sets the condition against none",
         ),
         (
-            {"guidance": Guidance(2.0), "conditional": True, "drop": 0.0},
+            {"guidance": Guidance(2.0), "condition": (Label(),), "drop": 0.0},
             SPEC,
             "use --algorithm.drop=0.1",
         ),

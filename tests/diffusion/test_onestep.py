@@ -14,8 +14,9 @@ import pytest
 from scipy import stats
 
 from experiments import onestep as experiment
+from genjax.conditions import Label, told
 from genjax.config import edit
-from genjax.core import Spec, example_normal, guarded
+from genjax.core import example_normal, guarded, labelled
 from genjax.data.toy import Ring, draw
 from genjax.diffusion import consistency as ct
 from genjax.diffusion import onestep as mf
@@ -24,6 +25,7 @@ from genjax.diffusion.onestep import MeanFlow
 from genjax.diffusion.times import Uniform
 from genjax.ema import Decay
 from genjax.errors import UserError
+from genjax.fields import Image, Points
 from genjax.nets import TimeMLP
 from genjax.optim import Adam
 from genjax.training.loop import run
@@ -36,7 +38,7 @@ consistency = jax.jit(ct.consistency, static_argnums=4)
 difference = jax.jit(ct.difference, static_argnums=6)
 
 M, S = np.array([0.7, -1.3]), np.array([0.6, 1.4])
-SPEC, N = Spec((2,), 0, 800), 4000
+SPEC, N = labelled(Points((2,)), 0, 800), 4000
 
 
 def std_of(t):
@@ -235,14 +237,14 @@ class Labelled(nn.Module):
     @nn.compact
     def __call__(self, z, time, label, out):
         table = self.param("table", lambda _: jnp.array([[1.0, 5.0], [3.0, 7.0]]))
-        return 2.0 + (label @ table if label is not None else 0.0) + 0 * z
+        return 2.0 + (label.vector @ table if label is not None else 0.0) + 0 * z
 
 
 def test_guidance_mixes_the_velocities_and_spares_the_examples_without_label():
-    spec, batch = Spec((2,), 2, 10), batch_of(4) | {"label": jnp.array([0, 1, 0, 1])}
-    cfg = MeanFlow(net=Labelled(), conditional=True, omega=3.0, kappa=0.5)
+    spec, batch = labelled(Points((2,)), 2, 10), batch_of(4) | {"label": jnp.array([0, 1, 0, 1])}
+    cfg = MeanFlow(net=Labelled(), condition=(Label(),), omega=3.0, kappa=0.5)
     params = {"net": {"table": jnp.array([[1.0, 5.0], [3.0, 7.0]])}}
-    label, shown = mf.one_hot(batch, cfg, spec), jnp.array([True, True, False, False])
+    label, shown = told(cfg.condition, batch, spec), jnp.array([True, True, False, False])
     eps, t = jnp.ones((4, 2)), jnp.full(4, 0.5)
     delta = residual(params, batch["image"], eps, t - 0.2, t, label, shown, cfg)
     v = np.asarray(eps - batch["image"])
@@ -268,8 +270,8 @@ def test_guidance_mixes_the_velocities_and_spares_the_examples_without_label():
 
 @pytest.mark.parametrize("drop", [0.0, 0.3])
 def test_a_share_of_the_labels_is_hidden(drop):
-    spec, n = Spec((2,), 2, 10), 5000
-    cfg = MeanFlow(net=Labelled(), conditional=True, drop=drop, p=0.0, share=0.0)
+    spec, n = labelled(Points((2,)), 2, 10), 5000
+    cfg = MeanFlow(net=Labelled(), condition=(Label(),), drop=drop, p=0.0, share=0.0)
     params = {
         "net": {"table": jnp.full((2, 2), 1e4)}
     }  # the error of an example tells whether the label was seen
@@ -300,7 +302,7 @@ def test_images_are_trained_in_minus_one_to_one_and_sampled_in_zero_to_one():
         def __call__(self, x, time, label, out):
             return self.param("one", nn.initializers.ones, ()) * 0 * x
 
-    spec, index = Spec((2, 2, 1), 0, 10), jnp.arange(3, dtype=jnp.uint32)
+    spec, index = labelled(Image((2, 2, 1)), 0, 10), jnp.arange(3, dtype=jnp.uint32)
     batch = {"image": jnp.full((3, 2, 2, 1), 255, jnp.uint8), "index": index}
     cfg = MeanFlow(net=Zero(), p=0.0)
     state = cfg(spec).init(jax.random.key(0), batch)
@@ -340,7 +342,7 @@ def test_the_boundary_and_the_exact_consistency_function():
 
 
 def test_the_teacher_closes_in_from_the_data():
-    spec, t = Spec((2,), 0, 800), jnp.geomspace(0.01, 80.0, 30)
+    spec, t = labelled(Points((2,)), 0, 800), jnp.geomspace(0.01, 80.0, 30)
     ratio = np.stack(
         [np.asarray(ct.nearer(t, jnp.asarray(step), CM, spec) / t) for step in range(0, 1000, 100)]
     )
@@ -357,7 +359,9 @@ def test_the_teacher_closes_in_from_the_data():
     np.testing.assert_array_equal(inside, ratio[0])
     finer = dataclasses.replace(CM, stages=16)
     assert (ct.nearer(t, jnp.asarray(799), finer, spec) / t).min() > 0.9999
-    short = ct.nearer(t, jnp.asarray(1), CM, Spec((2,), 0, 2))  # fewer steps than stages
+    short = ct.nearer(
+        t, jnp.asarray(1), CM, labelled(Points((2,)), 0, 2)
+    )  # fewer steps than stages
     assert np.isfinite(short).all()
 
 
@@ -446,7 +450,7 @@ TRAINED = {
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_on_a_ring_brings_one_step_samples_near_the_data(name):
     steps, rng, mixture = 300, np.random.default_rng(0), Ring(scale=0.2)()
-    algorithm, n = TRAINED[name](Spec((2,), 0, steps)), 256
+    algorithm, n = TRAINED[name](labelled(Points((2,)), 0, steps)), 256
     x, _ = draw(mixture, rng, 10_000)
 
     def batch():
@@ -467,23 +471,23 @@ def test_training_on_a_ring_brings_one_step_samples_near_the_data(name):
     assert energy(after, test) < 0.25 * energy(before, test)
 
 
-LABELLED = Spec((8, 8, 1), 10, 10)
+LABELLED = labelled(Image((8, 8, 1)), 10, 10)
 
 
 @pytest.mark.parametrize(
     "cfg, spec, told",
     [
-        (MeanFlow(conditional=True), SPEC, "--algorithm.conditional=true needs labels"),
-        (Consistency(conditional=True), SPEC, "--algorithm.conditional=true needs labels"),
+        (MeanFlow(condition=(Label(),)), SPEC, "needs labels"),
+        (Consistency(condition=(Label(),)), SPEC, "needs labels"),
         (MeanFlow(steps=0), SPEC, "--algorithm.steps=0 must be at least 1"),
         (Consistency(steps=0), SPEC, "--algorithm.steps=0 must be at least 1"),
         (MeanFlow(drop=-0.1), SPEC, "--algorithm.drop=-0.1 must be at least 0"),
         (MeanFlow(drop=1.5), SPEC, "--algorithm.drop=1.5 must be at most 1"),
         (MeanFlow(share=2.0), SPEC, "--algorithm.share=2.0 must be at most 1"),
         (MeanFlow(c=0.0), SPEC, "--algorithm.c=0.0 must be above 0"),
-        (MeanFlow(omega=2.0), LABELLED, "omega=2.0 .* --algorithm.conditional=true"),
-        (MeanFlow(kappa=0.5), LABELLED, "kappa=0.5 .* --algorithm.conditional=true"),
-        (MeanFlow(omega=2.0, conditional=True, drop=0.0), LABELLED, "--algorithm.drop=0.1"),
+        (MeanFlow(omega=2.0), LABELLED, "omega=2.0 .* --algorithm.condition"),
+        (MeanFlow(kappa=0.5), LABELLED, "kappa=0.5 .* --algorithm.condition"),
+        (MeanFlow(omega=2.0, condition=(Label(),), drop=0.0), LABELLED, "--algorithm.drop=0.1"),
         (Consistency(stages=0), SPEC, "--algorithm.stages=0 must be at least 1"),
         (Consistency(stages=25), SPEC, "--algorithm.stages=25 with q=2.0 .* float32"),
         (Consistency(q=1.0), SPEC, "--algorithm.q=1.0 must be above 1"),
@@ -500,14 +504,14 @@ def test_bad_configs_are_refused_in_one_line(cfg, spec, told):
 
 SHRUNK = {
     "steps": 2,
-    "log_every": 1,
-    "evaluate_every": 0,
-    "sample_every": 0,
-    "save_every": 2,
+    "every.log": 1,
+    "every.evaluate": 0,
+    "every.sample": 0,
+    "every.save": 2,
     "batch": 16,
     "samples": 4,
-    "finish.samples": 50,
-    "finish.steps": (1, 2),
+    "finish.FewSteps.samples": 50,
+    "finish.FewSteps.steps": (1, 2),
 }
 
 
@@ -529,7 +533,7 @@ def test_the_experiment_reports_every_number_of_steps(tmp_path, monkeypatch):
     assert (
         0 <= one["recognised"] <= 0.6 and this.log.result("real")["recognised"] > 0.9
     )  # untrained against real
-    with pytest.raises(UserError, match="--algorithm.conditional=true"):
-        run("onestep", edit(digits, {"algorithm.conditional": False}), "digits")
+    with pytest.raises(UserError, match="--algorithm.condition"):
+        run("onestep", edit(digits, {"algorithm.condition": ()}), "digits")
     with pytest.raises(UserError, match="--finish.steps"):
-        run("onestep", edit(toy, {"finish.steps": (0,)}), "toy")
+        run("onestep", edit(toy, {"finish.FewSteps.steps": (0,)}), "toy")

@@ -10,18 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genjax.conditions import Label
 from genjax.config import edit
-from genjax.core import Spec
+from genjax.core import labelled
 from genjax.data.batches import batch_at
 from genjax.diffusion import vdm
 from genjax.diffusion.vdm import VDM, LinearGamma, MonotoneGamma
 from genjax.errors import UserError
+from genjax.fields import Image, Points
 from genjax.nets import TimeMLP
 from genjax.optim import Adam
 
 LN2 = math.log(2)
 M, S = 0.7, 0.6  # mean and standard deviation of the points
-POINTS = Spec((2,), 0, 100)
+POINTS = labelled(Points((2,)), 0, 100)
 
 
 def noise_level(time, low, high):
@@ -74,7 +76,7 @@ class Plain(nn.Module):
 
     @nn.compact
     def __call__(self, z, time, label, out):
-        parts = [z.reshape(len(z), -1), time[:, None]] + ([] if label is None else [label])
+        parts = [z.reshape(len(z), -1), time[:, None]] + ([] if label is None else [label.vector])
         return nn.Dense(math.prod(out))(nn.tanh(nn.Dense(16)(jnp.concatenate(parts, -1)))).reshape(
             -1, *out
         )
@@ -191,14 +193,14 @@ def test_a_fair_coin_for_every_pixel_costs_one_bit():
         "label": np.zeros(4000, np.int32),
         "index": np.arange(4000, dtype=np.uint32),
     }
-    parts = bound_of(exact(Coin, -13.3, 6.0), batch, 8, Spec((4, 4, 1)))
+    parts = bound_of(exact(Coin, -13.3, 6.0), batch, 8, labelled(Image((4, 4, 1))))
     error = parts["bits_per_dim"].std() / math.sqrt(4000)
     assert error < 0.012 and -3.0 * error < parts["bits_per_dim"].mean() - 1.0 < 3.0 * error
 
 
 def test_a_model_that_sees_nothing_pays_eight_bits_for_any_image(digits):
     cfg = VDM(net=Plain(), schedule=LinearGamma(20.0, 20.001), fourier=False)
-    parts = bound_of(cfg, batch_at(digits, 0, 0, 32), 1, Spec((8, 8, 1)))
+    parts = bound_of(cfg, batch_at(digits, 0, 0, 32), 1, labelled(Image((8, 8, 1))))
     np.testing.assert_allclose(parts["reconstruction"], 8.0, atol=1e-3)
     np.testing.assert_allclose(parts["bits_per_dim"], 8.0, atol=5e-3)
 
@@ -395,13 +397,13 @@ def test_prior_is_the_divergence_of_two_gaussians():
 
 
 def test_float_images_are_rounded_to_grey_levels_and_points_are_not():
+    spec = labelled(Image((4, 4, 1)))
     image = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 1), dtype=np.uint8)
     near = (image + np.random.default_rng(1).uniform(-0.4, 0.4, image.shape)) / 255
-    np.testing.assert_allclose(
-        vdm.observe(jnp.asarray(near, jnp.float32)), vdm.observe(image), atol=1e-6
-    )
-    np.testing.assert_allclose(vdm.observe(image), image / 127.5 - 1.0, atol=1e-6)
-    np.testing.assert_array_equal(vdm.observe(points(5)["image"]), points(5)["image"])
+    rounded = vdm.observe({"image": jnp.asarray(near, jnp.float32)}, spec)
+    np.testing.assert_allclose(rounded, vdm.observe({"image": image}, spec), atol=1e-6)
+    np.testing.assert_allclose(rounded, image / 127.5 - 1.0, atol=1e-6)
+    np.testing.assert_array_equal(vdm.observe(points(5), POINTS), points(5)["image"])
 
 
 def test_fourier_features_show_the_net_where_between_two_grey_levels_z_is():
@@ -414,7 +416,7 @@ def test_fourier_features_show_the_net_where_between_two_grey_levels_z_is():
             return jnp.zeros(z.shape[:-1] + out[-1:])
 
     levels = (jnp.arange(256) / 127.5 - 1.0).reshape(1, 16, 16, 1)
-    cfg, spec = VDM(net=Spy()), Spec((16, 16, 1))
+    cfg, spec = VDM(net=Spy()), labelled(Image((16, 16, 1)))
     for z in (levels, levels + 0.25 / 127.5):
         vdm.predict({}, z, jnp.full(1, -13.3), None, cfg, spec)
     on, off = (v.reshape(256, 5) for v in seen)
@@ -461,7 +463,7 @@ def test_sampling_starts_at_the_prior_and_takes_even_times():
 
 
 def test_images_are_sampled_in_their_range():
-    cfg, spec = exact(Coin, -13.3, 6.0, sampling_steps=30), Spec((4, 4, 1))
+    cfg, spec = exact(Coin, -13.3, 6.0, sampling_steps=30), labelled(Image((4, 4, 1)))
     given = {"index": np.arange(200, dtype=np.uint32)}
     params = {"net": {"unused": jnp.zeros(())}, "schedule": vdm.init_schedule(cfg.schedule)}
     x = np.asarray(vdm.sample(params, jax.random.key(0), given, cfg, spec))
@@ -512,11 +514,11 @@ def test_steps_on_images_lower_the_bound_and_train_every_parameter(digits):
     cfg = VDM(
         net=Plain(),
         schedule=MonotoneGamma(-8.0, 4.0, hidden=16),
-        conditional=True,
+        condition=(Label(),),
         optimiser=Adam(1e-2),
     )
-    start = cfg(Spec((8, 8, 1), 10)).init(jax.random.key(0), batch_at(digits, 0, 0, 1))
-    state, losses = train(cfg, Spec((8, 8, 1), 10), digits, 20, 32)
+    start = cfg(labelled(Image((8, 8, 1)), 10)).init(jax.random.key(0), batch_at(digits, 0, 0, 1))
+    state, losses = train(cfg, labelled(Image((8, 8, 1)), 10), digits, 20, 32)
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
     moved = jax.tree.map(
         lambda a, b: np.abs(np.asarray(a - b)).max() > 0, start.params, state.params
@@ -525,11 +527,14 @@ def test_steps_on_images_lower_the_bound_and_train_every_parameter(digits):
 
 
 def test_a_conditional_model_sees_the_label_and_another_does_not(digits):
-    batch, spec = batch_at(digits, 0, 0, 16), Spec((8, 8, 1), 10)
+    batch, spec = batch_at(digits, 0, 0, 16), labelled(Image((8, 8, 1)), 10)
     other = batch | {"label": (batch["label"] + 1) % 10}
     for conditional in (True, False):
         cfg = VDM(
-            net=Plain(), schedule=LinearGamma(-8.0, 4.0), conditional=conditional, sampling_steps=2
+            net=Plain(),
+            schedule=LinearGamma(-8.0, 4.0),
+            condition=(Label(),) * conditional,
+            sampling_steps=2,
         )
         params = ready(cfg, spec, batch)
         a, b = (
@@ -552,7 +557,7 @@ def test_times_of_evaluation_are_the_examples_own_and_evenly_spaced_draws_agree(
 @pytest.mark.parametrize(
     "changes, match",
     [
-        ({"conditional": True}, "algorithm.conditional=true needs labels"),
+        ({"condition": (Label(),)}, "needs labels"),
         ({"steps": -1}, "--algorithm.steps=-1 must be at least 0"),
         ({"sampling_steps": 0}, "--algorithm.sampling_steps=0 must be at least 1"),
         (

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from genjax import config
-from genjax.core import Spec, example_keys
+from genjax.core import example_keys, labelled
 from genjax.errors import UserError
+from genjax.fields import Image, Points
 from genjax.gan import augment
 from genjax.gan.augment import Ada, DiffAugment, Plain
 
@@ -55,7 +56,7 @@ def test_plain_lets_everything_pass():
     x = jnp.ones((3, 2))
     assert Plain()(keys(3), x, Plain().init()) is x
     assert Plain().adapt({}, {"sign": 1.0}) == Plain().metrics({}) == {}
-    Plain().check(Spec((2,)))
+    Plain().check(labelled(Points((2,))))
 
 
 # DiffAugment
@@ -404,9 +405,9 @@ def test_groups_of_ada_are_switched_one_by_one():
 )
 def test_bad_configs_are_refused(cfg, shape, message):
     with pytest.raises(UserError, match=message):
-        cfg.check(Spec(shape))
+        cfg.check(labelled(Image(shape)))
 
 
 @pytest.mark.parametrize("cfg", [DiffAugment(cutout=1.0), Ada(turns=False), Ada(blit=False)])
 def test_oblongs_are_accepted_where_they_can_be(cfg):
-    cfg.check(Spec((8, 6, 1)))
+    cfg.check(labelled(Image((8, 6, 1))))

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.core import Spec
+from genjax.core import labelled
 from genjax.data.toy import Gaussians, draw
 from genjax.errors import UserError
+from genjax.fields import Points
 from genjax.gan import density, game
 from genjax.gan.games import Hinge, LeastSquares, Minimax, NonSaturating, Relativistic, Wasserstein
 from genjax.gan.gan import GAN, algorithm
@@ -53,7 +54,7 @@ class Counting(Line):
 
 def pair(rule, mean, a, b=0.0, disc=None, **more):
     """A config and a state: data of any density, G = N(mean, I), D(x) = a x + b."""
-    spec, a = Spec((len(mean),)), np.asarray(a, np.float32)
+    spec, a = labelled(Points((len(mean),))), np.asarray(a, np.float32)
     cfg = GAN(
         latent=len(mean), gen=Shift(), disc=disc or Line(), game=rule, **{"penalties": (), **more}
     )
@@ -168,7 +169,7 @@ def test_densities_that_do_not_meet_and_data_off_the_plane():
     )
     assert math.isnan(apart.mean) and apart.kept == 0.0
     with pytest.raises(UserError, match="of the plane"):
-        game.optimal_distance(KEY, state, cfg, Spec((3,)), ONE, HELD)
+        game.optimal_distance(KEY, state, cfg, labelled(Points((3,))), ONE, HELD)
 
 
 def expectation(f, mean):

@@ -9,10 +9,12 @@ import numpy as np
 import optax
 import pytest
 
+from genjax.conditions import Cond, Label
 from genjax.config import edit
-from genjax.core import Spec, descend, divided
+from genjax.core import descend, divided, labelled
 from genjax.ema import Decay
 from genjax.errors import UserError
+from genjax.fields import Image, Points
 from genjax.gan import gan
 from genjax.gan.augment import Ada
 from genjax.gan.games import LeastSquares, Minimax, NonSaturating, Relativistic, Wasserstein
@@ -29,7 +31,7 @@ from genjax.nets import (
 )
 from genjax.optim import Adam
 
-LINE, PLANE = Spec((1,), 0, 100), Spec((2,), 4, 100)
+LINE, PLANE = labelled(Points((1,)), 0, 100), labelled(Points((2,)), 4, 100)
 TINY = GAN(
     latent=2,
     gen=MLP((8,), Tanh()),
@@ -184,14 +186,14 @@ def test_lazy_penalties_weigh_as_much_as_those_of_every_step():
 
 def test_every_spectrally_normalised_kernel_has_norm_one_after_training():
     """At Adam's 1e-2, which moves kernels faster than anybody would."""
-    spec = Spec((8, 8, 1), 4, 100)
+    spec = labelled(Image((8, 8, 1)), 4, 100)
     cfg = edit(
         TINY,
         {
             "gen": MLP((8,)),
             "disc": ResnetDiscriminator((8, 16)),
             "penalties": (),
-            "conditional": True,
+            "condition": (Label(),),
         },
     )
     algorithm = cfg(spec)
@@ -229,7 +231,7 @@ def test_r3gan_starts_as_it_should():
         jax.random.normal(jax.random.key(0), (6, 16)),
         jax.random.normal(jax.random.key(1), (6, 12, 12, 3)),
     )
-    label = jax.nn.one_hot(jnp.arange(6), 6)
+    label = Cond(jax.nn.one_hot(jnp.arange(6), 6))
     gen, disc = R3Generator((8, 16), patch=2), R3Discriminator((8, 16), patch=2)
     make = jax.jit(lambda p, z: gen.apply(p, z, label, (12, 12, 3)))
     score = jax.jit(lambda p, x, label: disc.apply(p, x, label, (1,)))
@@ -242,7 +244,10 @@ def test_r3gan_starts_as_it_should():
     variables = jax.jit(lambda key: disc.init(key, x, label, (1,)))(jax.random.key(3))
     scores = score(variables, x, label)
     assert scores.shape == (6, 1) and 0.1 < float(scores.std()) < 5.0
-    assert float(jnp.abs(scores - score(variables, x, jnp.roll(label, 1, 0))).max()) > 1e-2
+    assert (
+        float(jnp.abs(scores - score(variables, x, Cond(jnp.roll(label.vector, 1, 0)))).max())
+        > 1e-2
+    )
     grads = jax.jit(jax.grad(lambda p: jnp.sum(score(p, x, label) ** 2)))(variables)["params"][
         "Block_0"
     ]
@@ -259,7 +264,7 @@ def test_r3gan_starts_as_it_should():
         ({"clip": 0.0}, "--algorithm.clip=0.0 must be above 0"),
         ({"truncation": -1.0}, "--algorithm.truncation=-1.0 must be above 0"),
         ({"augment": Ada(rate=0.1)}, "adapts by the sign of D(x), which Relativistic leaves free"),
-        ({"conditional": True}, "needs labels and this data set has none"),
+        ({"condition": (Label(),)}, "needs labels and this data set has none"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(changes, told):
@@ -268,7 +273,7 @@ def test_what_cannot_be_trained_is_refused(changes, told):
 
 
 def test_nets_refuse_sizes_that_they_cannot_make():
-    spec, batch = Spec((9, 9, 1), 0, 10), points(4, (9, 9, 1))
+    spec, batch = labelled(Image((9, 9, 1)), 0, 10), points(4, (9, 9, 1))
     for gen, disc in (
         (ResnetGenerator((8,)), MLP()),
         (MLP(), ResnetDiscriminator((8,))),

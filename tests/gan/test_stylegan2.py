@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genjax.conditions import Cond, Label
 from genjax.config import edit
-from genjax.core import Spec, example_keys
+from genjax.core import example_keys, labelled
 from genjax.data.batches import batch_at
 from genjax.errors import UserError
+from genjax.fields import Image, Points
 from genjax.gan import stylegan2 as sg
 from genjax.gan.augment import Ada
 from genjax.gan.penalties import R1
@@ -30,15 +32,15 @@ from genjax.nets.stylegan2 import (
 )
 from genjax.optim import Adam
 
-SPEC, INDEX = Spec((8, 8, 1), 10, 100), np.arange(6, dtype=np.uint32)
+SPEC, INDEX = labelled(Image((8, 8, 1)), 10, 100), np.arange(6, dtype=np.uint32)
 TINY = StyleGAN2(
     latent=6,
     mapping=StyleMapping(2, 7),
     synthesis=StyleSynthesis((4, 5)),
     disc=StyleDiscriminator((4, 5)),
-    conditional=True,
+    condition=(Label(),),
 )
-LABEL = jax.nn.one_hot(INDEX % 10, 10)
+LABEL = Cond(jax.nn.one_hot(INDEX % 10, 10))
 
 
 def normal(seed, *shape):
@@ -121,7 +123,10 @@ def test_mapping_sees_the_direction_of_z_and_the_label(state):
     np.testing.assert_allclose(
         sg.w(gen, 5.0 * z, LABEL, TINY), sg.w(gen, z, LABEL, TINY), rtol=1e-4, atol=1e-5
     )
-    assert np.abs(sg.w(gen, z, LABEL[::-1], TINY) - sg.w(gen, z, LABEL, TINY)).max() > 1e-2
+    assert (
+        np.abs(sg.w(gen, z, Cond(LABEL.vector[::-1]), TINY) - sg.w(gen, z, LABEL, TINY)).max()
+        > 1e-2
+    )
 
 
 @pytest.mark.parametrize(
@@ -180,7 +185,7 @@ class Linear(nn.Module):
 
 def test_losses_are_the_formulas(digits):
     """D(x) = v x + b has the slope |v|; J^T y of `Linear` is 3/2 sum(y) in each of its 2 layers."""
-    cfg = dataclasses.replace(TINY, synthesis=Linear(), disc=MLP(()), conditional=False, r1=R1(0.7))
+    cfg = dataclasses.replace(TINY, synthesis=Linear(), disc=MLP(()), condition=(), r1=R1(0.7))
     n = 1500
     batch, key = batch_at(digits, 0, 0, n), jax.random.key(1)
     state = jax.jit(cfg(SPEC).init)(jax.random.key(0), batch_at(digits, 0, 0, 1))
@@ -271,7 +276,9 @@ def test_training_mixes_a_share_at_every_layer(state, share):
     index = np.arange(3000, dtype=np.uint32)
     cfg = dataclasses.replace(TINY, mixing=share)
     draw = jax.jit(
-        lambda gen: sg.styles(gen, jax.random.key(4), index, jax.nn.one_hot(index % 10, 10), cfg)
+        lambda gen: sg.styles(
+            gen, jax.random.key(4), index, Cond(jax.nn.one_hot(index % 10, 10)), cfg
+        )
     )
     made = np.asarray(draw(state.params["gen"]))  # [B, 4, D]
     differs = (made != made[:, :1]).any(-1)
@@ -380,7 +387,7 @@ def test_the_means_are_those_of_the_whole_batch_in_every_layout(digits):
     nets = {"synthesis": Linear(), "disc": MLP(())}
     augment = Ada(p=0.5, rate=0.1, geometry=False)
     cfg = dataclasses.replace(
-        TINY, **nets, conditional=False, augment=augment, optimiser=tx, disc_optimiser=tx
+        TINY, **nets, condition=(), augment=augment, optimiser=tx, disc_optimiser=tx
     )
     (one, metrics), (other, values) = (play(cfg, layout, digits, 2) for layout in (Jit(), Pmap()))
     assert one[1].extra["augment"]["p"] != one[0].extra["augment"]["p"]
@@ -398,7 +405,7 @@ def test_the_discriminator_judges_one_by_one_unless_it_has_groups():
     np.testing.assert_allclose(deviation(x, 2)[:, 3, 4, 0], np.repeat(groups, 2), rtol=1e-4)
     for group in (0, 2):
         net = StyleDiscriminator((4, 5), group)
-        params = net.init(key, x[:1], LABEL[:1], (1,))
+        params = net.init(key, x[:1], Cond(LABEL.vector[:1]), (1,))
         change = np.asarray(
             net.apply(params, x, LABEL, (1,)) - net.apply(params, x.at[5].set(0.0), LABEL, (1,))
         )[:, 0]
@@ -412,7 +419,7 @@ def test_the_discriminator_projects_the_label():
     params = net.init(jax.random.key(1), x, LABEL, (1,))
     values = [
         np.asarray(net.apply(params, x, label, (1,)))
-        for label in (LABEL, LABEL[::-1], 0 * LABEL, None)
+        for label in (LABEL, Cond(LABEL.vector[::-1]), Cond(0 * LABEL.vector), None)
     ]
     assert np.abs(values[0] - values[1]).max() > 1e-2
     np.testing.assert_allclose(values[2], values[3], rtol=1e-5)  # a row of zeros is no label
@@ -421,8 +428,8 @@ def test_the_discriminator_projects_the_label():
 @pytest.mark.parametrize(
     "changes, spec, message",
     [
-        ({"conditional": True}, Spec((8, 8, 1)), "conditional=true needs labels"),
-        ({}, Spec((2,), 10), "makes images"),
+        ({"condition": (Label(),)}, labelled(Image((8, 8, 1))), "needs labels"),
+        ({}, labelled(Points((2,)), 10), "makes images"),
         ({"r1_every": 0}, SPEC, "--algorithm.r1_every=0 must be at least 1"),
         ({"path_every": 0}, SPEC, "--algorithm.path_every=0 must be at least 1"),
         ({"r1": R1(-1.0)}, SPEC, "--algorithm.r1.gamma=-1.0 must be at least 0"),
@@ -432,7 +439,7 @@ def test_the_discriminator_projects_the_label():
         ({"synthesis": StyleSynthesis((4, 0))}, SPEC, "--algorithm.synthesis.widths="),
         (
             {"disc": StyleDiscriminator((4, 4, 4))},
-            Spec((10, 10, 1), 10),
+            labelled(Image((10, 10, 1)), 10),
             "--algorithm.synthesis.widths|use at most 2",
         ),
         ({"disc": StyleDiscriminator((4,), -1)}, SPEC, "--algorithm.disc.group=-1"),

@@ -23,17 +23,17 @@ TINY = [
     "digits",
     "--batch=52",
     "--chunk=1",
-    "--log_every=10",
-    "--evaluate_every=20",
-    "--sample_every=20",
+    "--every.log=10",
+    "--every.evaluate=20",
+    "--every.sample=20",
     "--samples=10",
     "--algorithm.enc=GatedMLP((16,))",
     "--algorithm.dec=GatedMLP((16,))",
     "--algorithm.latent=4",
-    "--algorithm.ema=0.99",
+    "--algorithm.ema.decay=0.99",
     "--algorithm.optimiser.eps=1e-4",
-    "--finish.iwae=20",
-    "--finish.chunk=10",
+    "--finish.VaeBounds.by.samples=20",
+    "--finish.VaeBounds.by.chunk=10",
 ]
 
 
@@ -159,9 +159,9 @@ def test_one_asked_to_stop_stops_both_at_one_step_and_one_killed_ends_the_other(
     flags = (
         "--layout=Mesh()",
         "--steps=400",
-        "--save_every=20",
-        "--evaluate_every=0",
-        "--sample_every=0",
+        "--every.save=20",
+        "--every.evaluate=0",
+        "--every.sample=0",
     )
     job = Job(tmp_path / "two", *flags)
     job.until(30)

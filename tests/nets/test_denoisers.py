@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genjax.conditions import Cond
 from genjax.config import edit, from_json, to_json
 from genjax.errors import UserError
 from genjax.nets import DiT, Learned, Rope, TimeMLP, UNet
@@ -30,14 +31,18 @@ each = pytest.mark.parametrize("net", NETS.values(), ids=NETS)
 images = pytest.mark.parametrize("net", [NETS["dit"], NETS["unet"]], ids=["dit", "unet"])
 
 
+def tell(label):
+    return None if label is None else Cond(vector=label)
+
+
 @functools.partial(jax.jit, static_argnums=(0, 5))
 def apply(net, params, x, time, label, out=SHAPE):
-    return net.apply({"params": params}, x, time, label, out)
+    return net.apply({"params": params}, x, time, tell(label), out)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def start(net, out=SHAPE):
-    return net.init(KEY, x, time, label, out)["params"]
+    return net.init(KEY, x, time, tell(label), out)["params"]
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -47,7 +52,7 @@ def fit(net, params):
 
 
 def loss(net, params):
-    return jnp.square(net.apply({"params": params}, x, time, label, SHAPE) - x).mean()
+    return jnp.square(net.apply({"params": params}, x, time, tell(label), SHAPE) - x).mean()
 
 
 def noisy(params):
@@ -77,7 +82,8 @@ def test_after_a_disturbance_every_parameter_has_a_gradient(net):
 @images
 def test_the_output_may_have_other_channels_than_the_input(net):
     y, params = jax.eval_shape(
-        lambda x: net.init_with_output(KEY, x, time, label, (8, 8, 2)), jnp.zeros((3, 8, 8, 5))
+        lambda x: net.init_with_output(KEY, x, time, tell(label), (8, 8, 2)),
+        jnp.zeros((3, 8, 8, 5)),
     )
     assert y.shape == (3, 8, 8, 2) and y.dtype == jnp.float32
     assert params["params"]["patches"]["kernel"].shape[-2] == 5 * net.patch**2
@@ -128,7 +134,7 @@ def test_examples_do_not_see_each_other(net):
 
 @each
 def test_one_clock_may_come_without_an_axis(net):
-    params = noisy(jax.jit(lambda: net.init(KEY, x, time[:, 0], label, SHAPE)["params"])())
+    params = noisy(jax.jit(lambda: net.init(KEY, x, time[:, 0], tell(label), SHAPE)["params"])())
     one = apply(net, params, x, time[:, 0], label)
     np.testing.assert_array_equal(apply(net, params, x, time[:, :1], label), one)
 

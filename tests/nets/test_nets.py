@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genjax.conditions import Cond
 from genjax.errors import UserError
 from genjax.nets import MLP, ConvDecoder, ConvEncoder, GatedMLP, Relu
 from genjax.nets.blocks import depth_to_space, join_maps, space_to_depth
@@ -55,7 +56,7 @@ def test_with_a_skip_the_net_starts_linear():
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (16, 24, 3)])
 def test_convolutional_nets_keep_the_shapes_they_are_asked_for(shape):
-    x, label = jnp.zeros((2, *shape)), jnp.eye(2)
+    x, label = jnp.zeros((2, *shape)), Cond(jnp.eye(2))
     enc = lambda x: ConvEncoder((4, 8)).init_with_output(KEY, x, label, (6,))  # noqa: E731
     z, params = jax.eval_shape(enc, x)
     assert z.shape == (2, 6)
@@ -91,6 +92,6 @@ def test_any_width_has_a_group_norm():
 
 
 def test_labels_become_constant_maps():
-    maps = join_maps(jnp.zeros((2, 3, 3, 1)), jnp.eye(2))
+    maps = join_maps("net", jnp.zeros((2, 3, 3, 1)), Cond(jnp.eye(2)))
     np.testing.assert_array_equal(maps[1, :, :, 2], np.ones((3, 3)))
     np.testing.assert_array_equal(maps[0, :, :, 2], np.zeros((3, 3)))

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from genjax.errors import UserError
-from genjax.pictures.draw import grid, save_png, scatter, to_float, to_uint8
+from genjax.fields import to_float
+from genjax.pictures.draw import grid, save_png, scatter, to_uint8
 
 BYTES = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
 

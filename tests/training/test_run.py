@@ -26,6 +26,7 @@ from genjax.ema import Decay
 from genjax.optim import Adam
 from genjax.training import loop as train
 from genjax.training.checkpoint import Checkpoints
+from genjax.training.experiment import Every, Experiment
 from genjax.training.log import Log
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +41,7 @@ class Walk:
 
     def __call__(self, spec: Spec) -> Algorithm:
         def loss(params, key, batch, step):
-            x = batch["image"] + 0.1 * example_normal(key, batch["index"], spec.shape)
+            x = batch["point"] + 0.1 * example_normal(key, batch["index"], spec.shape)
             poison = jnp.where((step >= self.nan[0]) & (step < self.nan[1]), jnp.nan, 1.0)
             return {
                 "loss": poison * jnp.sum(jnp.square(x - params["net"]["centre"]), -1),
@@ -48,7 +49,7 @@ class Walk:
             }
 
         def evaluate(key, state, batch):
-            return {"first": batch["image"][:, 0], "index": batch["index"].astype(jnp.float32)}
+            return {"first": batch["point"][:, 0], "index": batch["index"].astype(jnp.float32)}
 
         def sample(key, state, given):
             return averaged(state)["net"]["centre"] + example_normal(
@@ -71,15 +72,12 @@ class Count:
         this.log.result("count", {"calls": calls + 1, "step": this.state.step})
 
 
-BASE = train.Experiment(
+BASE = Experiment(
     data=Toy(train=64, test=24),
     algorithm=Walk(),
     steps=20,
     batch=16,
-    log_every=5,
-    save_every=8,
-    evaluate_every=10,
-    sample_every=0,
+    every=Every(log=5, evaluate=10, sample=0, save=8),
 )
 
 
@@ -176,7 +174,7 @@ def crash():
     raise OSError("the machine is on fire")
 
 
-CHUNKED = {"chunk": 5, "resident": True, "save_every": 10}
+CHUNKED = {"chunk": 5, "resident": True, "every.save": 10}
 
 
 @pytest.mark.parametrize(
@@ -253,7 +251,7 @@ def test_the_signal_handlers_of_the_caller_come_back(tmp_path, monkeypatch):
         (["--layout=Mesh(data=2,fsdp=2,min_shard=1)"], []),  # from four devices to one
         (
             [],
-            ["--chunk=5", "--save_every=10", "--layout=Mesh()", "--resident=true"],
+            ["--chunk=5", "--every.save=10", "--layout=Mesh()", "--resident=true"],
         ),  # 12 is no multiple of the chunk
     ],
 )
@@ -278,11 +276,11 @@ def test_a_run_moves_to_another_layout_in_its_directory(
 
 
 def test_a_complete_run_trains_nothing_when_it_is_run_again(tmp_path, monkeypatch, capsys):
-    assert command(tmp_path, finish=Count()) == 0
+    assert command(tmp_path, finish=(Count(),)) == 0
     directory = only(tmp_path)
     files = {path: path.stat().st_mtime_ns for path in directory.rglob("*") if path.is_file()}
     monkeypatch.setattr(Log, "advance", lambda *_: pytest.fail("a step was taken"))
-    assert command(tmp_path, finish=Count()) == 0
+    assert command(tmp_path, finish=(Count(),)) == 0
     assert "resumed at step 20\n" in capsys.readouterr().err
     assert Log(directory, 20, 16, 20).result("count") == {
         "calls": 2,
@@ -322,9 +320,9 @@ def test_a_corrupt_newest_checkpoint_is_said_and_costs_only_its_steps(straight, 
 
 @pytest.mark.parametrize(("valid", "split"), [(0, "test"), (7, "valid")])
 def test_evaluation_is_on_held_out_data_at_its_steps(tmp_path, valid, split):
-    exp = {"data.valid": valid, "evaluate_every": 8, "evaluate_batch": 5, "log_every": 6}
+    exp = {"data.valid": valid, "every.evaluate": 8, "evaluate_batch": 5, "every.log": 6}
     assert command(tmp_path, **exp) == 0
-    held_out = getattr(Toy(train=64, test=24, valid=valid).load(), split)["image"]
+    held_out = getattr(Toy(train=64, test=24, valid=valid).load(), split)["point"]
     found = metrics(only(tmp_path), split)
     assert list(found) == [8, 16, 20]  # every 8 steps and at the end
     for values in found.values():
@@ -342,7 +340,7 @@ def test_sample_grids_are_drawn_at_their_steps_from_the_same_noise(tmp_path, mon
     monkeypatch.setattr(
         train.Run, "sample", functools.partialmethod(spy, train.Run.sample, seen := [])
     )
-    assert command(tmp_path, sample_every=8, samples=9, evaluate_every=0) == 0
+    assert command(tmp_path, **{"every.sample": 8}, samples=9, **{"every.evaluate": 0}) == 0
     assert sorted(path.name for path in (only(tmp_path) / "samples").iterdir()) == [
         "00000008.png",
         "00000016.png",
@@ -381,7 +379,7 @@ class Recorder:
 
 def record(tmp_path, **changes) -> dict[int, dict[str, np.ndarray]]:
     """The state after every step of a run, as far as it came."""
-    exp, recorder = edit(BASE, {"runs": str(tmp_path), "save_every": 1, **changes}), Recorder()
+    exp, recorder = edit(BASE, {"runs": str(tmp_path), "every.save": 1, **changes}), Recorder()
     run, checkpoints = train.start(exp, "walk", "base")
     checkpoints.close()
     try:
@@ -394,13 +392,13 @@ def record(tmp_path, **changes) -> dict[int, dict[str, np.ndarray]]:
 @pytest.mark.parametrize("chunk", [1, 5])
 def test_steps_with_nan_change_nothing_and_are_counted(tmp_path, chunk):
     nan = {"algorithm.nan": (7, 10)}
-    states = record(tmp_path / "each", log_every=1, **nan)
+    states = record(tmp_path / "each", **{"every.log": 1}, **nan)
     for step in (8, 9, 10):
         assert int(states[step][".step"]) == step
         assert same_bits({**states[step], ".step": states[7][".step"]}, states[7])
     assert not same_bits({**states[11], ".step": states[7][".step"]}, states[7])
     assert all(np.isfinite(x).all() for x in states[20].values())
-    assert command(tmp_path / "window", chunk=chunk, save_every=10, **nan) == 0
+    assert command(tmp_path / "window", chunk=chunk, **{"every.save": 10}, **nan) == 0
     each, window = metrics(only(tmp_path / "each")), metrics(only(tmp_path / "window"))
     assert [step for step in each if each[step]["skipped"]] == [8, 9, 10]
     assert set(each[9]) == {"skipped"}  # there is no loss to tell of
@@ -441,9 +439,9 @@ def test_nineteen_in_a_row_are_survived(tmp_path):
 def test_the_count_of_skipped_steps_survives_a_restart(straight, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         at_step(patch, 13, interrupt(signal.SIGTERM))
-        assert command(tmp_path / "halved", log_every=1, **POISONED) == 75
-    assert command(tmp_path / "halved", log_every=1, **POISONED) == 2
-    assert command(tmp_path / "straight", log_every=1, **POISONED) == 2
+        assert command(tmp_path / "halved", **{"every.log": 1}, **POISONED) == 75
+    assert command(tmp_path / "halved", **{"every.log": 1}, **POISONED) == 2
+    assert command(tmp_path / "straight", **{"every.log": 1}, **POISONED) == 2
     halved, whole = (only(tmp_path / name) for name in ("halved", "straight"))
     assert (
         list(metrics(halved))[-1] == 26
@@ -478,18 +476,18 @@ TINY = [
     "--steps=60",
     "--batch=50",
     "--chunk=1",
-    "--log_every=7",
-    "--evaluate_every=20",
-    "--sample_every=30",
-    "--save_every=4",
+    "--every.log=7",
+    "--every.evaluate=20",
+    "--every.sample=30",
+    "--every.save=4",
     "--algorithm.enc=GatedMLP((16,))",
     "--algorithm.dec=GatedMLP((16,))",
     "--algorithm.latent=4",
-    "--algorithm.ema=0.99",
+    "--algorithm.ema.decay=0.99",
     "--algorithm.warmup=10",
     "--algorithm.optimiser.warmup=5",
-    "--finish.iwae=20",
-    "--finish.chunk=10",
+    "--finish.VaeBounds.by.samples=20",
+    "--finish.VaeBounds.by.chunk=10",
 ]
 
 

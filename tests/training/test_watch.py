@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genjax.conditions import asks
 from genjax.config import edit, field
 from genjax.core import Algorithm, Spec, State, example_normal
 from genjax.data import Digits, Toy
@@ -29,6 +30,7 @@ from genjax.metrics.evaluate import (
 )
 from genjax.metrics.features import Pixels
 from genjax.training import loop as train
+from genjax.training.experiment import Every, Experiment
 from genjax.training.watch import Watch
 
 ALL = (
@@ -103,7 +105,7 @@ def test_what_is_wrong_with_samples_shows():
 class Drift:
     """Samples are grey images whose level is (step - 20)² / 1000 off the data's mean: best at step 20."""
 
-    conditional: bool = field(False, "asked for by some metrics")
+    condition: tuple = field((), "asked for by some metrics")
 
     def __call__(self, spec: Spec) -> Algorithm:
         def init(key, batch):
@@ -126,18 +128,15 @@ class Drift:
                 + 0.3 * example_normal(key, given["index"], spec.shape)
             )
 
-        return Algorithm(init, step, evaluate, sample)
+        return Algorithm(init, step, evaluate, sample, asks=asks(self.condition))
 
 
-BASE = train.Experiment(
+BASE = Experiment(
     data=Digits(),
     algorithm=Drift(),
     steps=40,
     batch=8,
-    evaluate_every=10,
-    sample_every=0,
-    save_every=15,
-    log_every=10,
+    every=Every(log=10, evaluate=10, sample=0, save=15),
     watch=Watch((Frechet(),), every=10, extractor=Pixels(), best="fd_pixels", samples=200),
 )
 

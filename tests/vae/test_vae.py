@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genjax.core import Spec, guarded
+from genjax.conditions import Label
+from genjax.core import guarded, labelled
 from genjax.errors import UserError
+from genjax.fields import Image, Points
 from genjax.machine.parallel import Jit
 from genjax.nets import MLP
 from genjax.optim import Adam, CosineDecay
@@ -19,7 +21,7 @@ from genjax.vae.bounds import importance, importance_in_chunks, kl_normal, log_n
 from genjax.vae.likelihoods import Bernoulli, Gaussian
 
 D, L, S = 5, 2, 0.4
-SPEC = Spec((D,), 0, 3000)
+SPEC = labelled(Points((D,)), 0, 3000)
 CFG = vae.VAE(latent=L, enc=MLP(), dec=MLP(), likelihood=Gaussian(S), log_var=(-12.0, 4.0))
 
 
@@ -164,8 +166,8 @@ def test_the_importance_weighted_loss_is_below_the_elbo_loss_on_average():
 
 def test_a_conditional_model_uses_the_label_and_needs_labels():
     cfg, spec = (
-        dataclasses.replace(CFG, conditional=True, likelihood=Bernoulli(dynamic=False)),
-        Spec((4, 4, 1), 3, 10),
+        dataclasses.replace(CFG, condition=(Label(),), likelihood=Bernoulli(dynamic=False)),
+        labelled(Image((4, 4, 1)), 3, 10),
     )
     batch = {
         "image": np.zeros((2, 4, 4, 1), np.uint8),
@@ -180,7 +182,7 @@ def test_a_conditional_model_uses_the_label_and_needs_labels():
 
 
 def test_the_elbo_and_the_likelihood_see_the_same_binary_image():
-    cfg, spec = dataclasses.replace(CFG, likelihood=Bernoulli()), Spec((4, 4, 1), 0, 10)
+    cfg, spec = dataclasses.replace(CFG, likelihood=Bernoulli()), labelled(Image((4, 4, 1)), 0, 10)
     batch = {"image": np.full((3, 4, 4, 1), 128, np.uint8), "index": np.arange(3, dtype=np.uint32)}
     params = cfg(spec).init(jax.random.key(0), batch).params
     params["dec"] = jax.tree.map(lambda x: 0 * x, params["dec"])

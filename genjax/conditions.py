@@ -1,0 +1,153 @@
+"""What a model is told besides its noise: conditions, made of the data's fields by config values, in one form for nets.
+
+An algorithm has `condition: tuple[Conditioner, ...]`; () = nothing. `told` makes of them what nets receive: a `Cond`,
+or None. Every conditioner writes "nothing is said" as zeros, and no value of its field is all zeros, so that hiding is
+multiplying by 0: that is what classifier-free guidance needs (Ho & Salimans 2022, arXiv:2207.12598).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from genjax.config import field
+from genjax.core import Batch, Spec
+from genjax.corruptions import Projection
+from genjax.errors import UserError
+from genjax.fields import Attributes, Category, Image, Tokens, need
+
+
+class Cond(NamedTuple):
+    """What a net is told, as arrays; None where there is nothing of that kind. A tree, so jax maps over it."""
+
+    vector: jax.Array | None = None  # [B, D]: labels, attributes
+    tokens: jax.Array | None = None  # [B, L, D]: a sequence to attend to
+    maps: jax.Array | None = None  # [B, H, W, C]: pictures beside the input
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """The class, one-hot."""
+
+    of: str = field("label", "name of the field")
+    guided: bool = field(True, "hidden in the weak model of guidance, and from a share of training")
+
+    def check(self, spec: Spec) -> None:
+        """Raises UserError where the data have no such labels."""
+        found = spec.find(self.of)
+        if not getattr(found, "classes", 1):  # an unlabelled set has 0 classes
+            raise UserError(
+                "--algorithm.condition=(Label(),) needs labels and this data set has none: use one with classes, or ()."
+            )
+        need("the condition Label()", self.of, found, Category)
+
+    def __call__(self, batch: Batch, spec: Spec) -> Cond:
+        return Cond(vector=jax.nn.one_hot(batch[self.of], spec.find(self.of).classes))
+
+
+@dataclasses.dataclass(frozen=True)
+class Traits:
+    """Many yes-or-no attributes at once: yes is 1, no is -1, so that 0 says nothing."""
+
+    of: str = field("attributes", "name of the field")
+    guided: bool = field(True, "hidden in the weak model of guidance, and from a share of training")
+
+    def check(self, spec: Spec) -> None:
+        """Raises UserError where the data have no such attributes."""
+        need("the condition Traits()", self.of, spec.find(self.of), Attributes)
+
+    def __call__(self, batch: Batch, spec: Spec) -> Cond:
+        return Cond(vector=2.0 * batch[self.of].astype(jnp.float32) - 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """A sequence of tokens, each one-hot: nets embed them, and attend to them or flatten them."""
+
+    of: str = field("tokens", "name of the field")
+    guided: bool = field(True, "hidden in the weak model of guidance, and from a share of training")
+
+    def check(self, spec: Spec) -> None:
+        """Raises UserError where the data have no such tokens."""
+        need("the condition Words()", self.of, spec.find(self.of), Tokens)
+
+    def __call__(self, batch: Batch, spec: Spec) -> Cond:
+        return Cond(tokens=jax.nn.one_hot(batch[self.of], spec.find(self.of).vocabulary))
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture of the input's height and width, in [-1, 1]: the field itself, or what a degradation leaves of it."""
+
+    of: str = field("image", "name of the field")
+    through: Projection | None = field(None, "what is left of it; None = all")
+    guided: bool = field(
+        False, "hidden in the weak model of guidance, and from a share of training"
+    )
+
+    def check(self, spec: Spec) -> None:
+        """Raises UserError where the data have no such picture, or it cannot be degraded so."""
+        found = spec.find(self.of)
+        need("the condition Picture()", self.of, found, Image)
+        if self.through is not None:
+            jax.eval_shape(self.through, jnp.zeros((1, *found.shape)))
+
+    def __call__(self, batch: Batch, spec: Spec) -> Cond:
+        x = spec.find(self.of).encode(batch[self.of])
+        return Cond(maps=x if self.through is None else self.through(x))
+
+
+Conditioner = Label | Traits | Words | Picture
+
+
+def asks(conditioners: Sequence[Any]) -> tuple[str, ...]:
+    """The fields that sampling needs, in order, each once."""
+    return tuple(dict.fromkeys(each.of for each in conditioners))
+
+
+def check(conditioners: Sequence[Any], spec: Spec) -> None:
+    """Raises UserError for a condition that the data cannot give."""
+    for each in conditioners:
+        each.check(spec)
+
+
+def told(
+    conditioners: Sequence[Any], batch: Batch, spec: Spec, shown: jax.Array | None = None
+) -> Cond | None:
+    """What nets receive, or None for an unconditional model.
+
+    shown: [B], 1 or 0 (False): where it is 0 the guided conditions are hidden; None = all are shown.
+    """
+    if not conditioners:
+        return None
+    found = []
+    for each in conditioners:
+        cond = each(batch, spec)
+        found.append(hidden(cond, shown) if each.guided and shown is not None else cond)
+    return joined(found)
+
+
+def blank(conditioners: Sequence[Any], batch: Batch, spec: Spec) -> Cond | None:
+    """What the weak model of guidance receives: `told` with the guided conditions hidden."""
+    return told(conditioners, batch, spec, jnp.zeros(len(batch["index"])))
+
+
+def hidden(cond: Cond | None, shown: jax.Array) -> Cond | None:
+    """The condition with zeros, "nothing is said", where shown [B] is 0."""
+    return jax.tree.map(lambda x: x * shown.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype), cond)
+
+
+def joined(conds: Sequence[Cond]) -> Cond:
+    """Several conditions as one: vectors and maps side by side in the last axis, sequences one after the other."""
+    vectors, sequences, maps = (
+        [x for x in part if x is not None] for part in zip(*conds, strict=True)
+    )
+    return Cond(
+        jnp.concatenate(vectors, -1) if vectors else None,
+        jnp.concatenate(sequences, 1) if sequences else None,
+        jnp.concatenate(maps, -1) if maps else None,
+    )

@@ -1,0 +1,352 @@
+"""Diffusion models and flows: the way from noise to image; samplers, guidance and averages compared; few steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax import ema
+from genjax.conditions import told
+from genjax.config import edit, field
+from genjax.core import Spec, averaged, size
+from genjax.data.batches import chosen
+from genjax.diffusion import gaussian, samplers, vdm
+from genjax.diffusion.guidance import Guidance
+from genjax.errors import UserError, at_least
+from genjax.findings.samples import check_images, show
+from genjax.findings.truth import check_known, modes
+from genjax.metrics.evaluate import Extractor, check_count, distance
+from genjax.metrics.features import Components
+from genjax.metrics.judges import Classifier, Neighbours, Svm
+from genjax.pictures.draw import grid
+from genjax.pictures.figure import canvas, pixels
+from genjax.training.experiment import Experiment
+from genjax.training.run import Run
+
+
+def _columns(steps: jax.Array, spec: Spec) -> np.ndarray:
+    """Steps [2, n, rows, *shape] of z and of what is made of it -> unit images, two rows of n for each sample."""
+    tiles = jnp.transpose(steps, (2, 0, 1, *range(3, steps.ndim)))
+    return np.asarray(spec.decode(tiles.reshape(-1, *spec.shape)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Trajectories:
+    """`forward`: test images with more and more noise. `backward`: samples on their way, and what is made of them."""
+
+    columns: int = field(8, "noise levels that are shown")
+    rows: int = field(4, "images and samples")
+
+    def check(self, exp: Experiment, source: Any) -> None:
+        """Raises UserError for what cannot be drawn."""
+        check_images(source)
+
+    def __call__(self, this: Run) -> None:
+        cfg, spec, n = this.exp.algorithm, this.spec, self.columns
+        levels = np.asarray(cfg.schedule(cfg.path))
+        places = (
+            np.linspace(0, len(levels) - 1, n).round().astype(int)
+        )  # of the sampler's own levels
+        real = spec.x.encode(this.source.test[spec.main][: self.rows])
+        eps = jax.random.normal(this.key(5), real.shape)
+        rising = levels[places[::-1]]
+        noised = jnp.stack([(real + s * eps) / jnp.sqrt(1 + s**2) for s in rising], 1)
+        images = spec.decode(noised.reshape(-1, *spec.shape))
+        show(this, "forward", grid(images, n))
+
+        params, given = averaged(this.state), this.given(self.rows)
+        walk = jax.jit(_trajectory, static_argnums=(3, 4))
+        noisy, denoised = walk(params, this.key(2), given, cfg, spec)
+        unit_variance = np.sqrt(1 + levels**2).reshape(-1, *[1] * (noisy.ndim - 1))
+        noisy = noisy / unit_variance
+        both = jnp.stack([noisy[places], denoised[places]], 0)  # [2, n, rows, *shape]
+        show(this, "backward", grid(_columns(both, spec), n))
+
+
+def _trajectory(params, key, given, cfg, spec):
+    x, sigmas, noise = gaussian.start(key, given["index"], cfg, spec)
+    denoiser = gaussian.guided(params, given, cfg, spec)
+    return samplers.sample(cfg.sampler, denoiser, x, sigmas, noise, keep=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class VdmPictures:
+    """A VDM's learned schedule, and samples on their way from noise."""
+
+    columns: int = field(8, "times that are shown")
+    rows: int = field(4, "samples")
+
+    def check(self, exp: Experiment, source: Any) -> None:
+        """Raises UserError for what cannot be drawn."""
+        check_images(source)
+
+    def __call__(self, this: Run) -> None:
+        cfg, spec, params = this.exp.algorithm, this.spec, averaged(this.state)
+        show(this, "schedule", gamma_curve(params["schedule"], cfg.schedule))
+        walk = jax.jit(_vdm_trajectory, static_argnums=(3, 4))
+        path = walk(params, this.key(2), this.given(self.rows), cfg, spec)
+        places = np.linspace(0, cfg.sampling_steps - 1, self.columns).round().astype(int)
+        both = jnp.stack([steps[places] for steps in path])  # [2, n, rows, *shape]
+        show(this, "backward", grid(_columns(both, spec), self.columns))
+
+
+def _vdm_trajectory(params, key, given, cfg, spec):
+    x, sigmas, noise = vdm.start(params, key, given["index"], cfg, spec)
+    denoiser = vdm.denoiser(params, told(cfg.condition, given, spec), cfg, spec)
+    noisy, denoised = samplers.sample(cfg.sampler, denoiser, x, sigmas, noise, keep=True)
+    unit_variance = jnp.sqrt(1.0 + sigmas**2).reshape(-1, *[1] * (noisy.ndim - 1))
+    return noisy / unit_variance, denoised
+
+
+def gamma_curve(params: dict, schedule: vdm.Schedule, side: int = 320) -> np.ndarray:
+    """gamma(t), learned and (dashed) straight from gamma_min to gamma_max -> a uint8 picture [side, side, 3]."""
+    t = np.linspace(0.0, 1.0, 201)
+    learned = np.asarray(vdm.gamma(params, jnp.asarray(t, jnp.float32), schedule))
+    figure, axes = canvas(side, side)
+    plot = axes[0, 0]
+    plot.plot(t, learned)
+    plot.plot([0, 1], [schedule.gamma_min, schedule.gamma_max], "--", color="grey", linewidth=0.8)
+    plot.set(xlabel="t", ylabel="gamma = -ln SNR", xlim=(0, 1))
+    figure.tight_layout()
+    return pixels(figure)
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplerTables:
+    """Distances against steps, guidance, and width of the average; grids of the same samples under each."""
+
+    deterministic: tuple[samplers.Sampler, ...] = field(
+        (samplers.Euler(), samplers.Heun(), samplers.FlowHeun(), samplers.DPMSolver2M()),
+        "compared with the exact flow",
+    )
+    stochastic: tuple[samplers.Sampler, ...] = field(
+        (samplers.DDPM(), samplers.DDIM(0.5)), "compared by the distance alone"
+    )
+    steps: tuple[int, ...] = field((1, 2, 4, 8, 18, 35), "denoising steps")
+    scales: tuple[float, ...] = field((1.0, 1.5, 2.0, 3.0, 5.0), "scales of guidance")
+    widths: tuple[float, ...] = field(
+        (0.03, 0.05, 0.075, 0.10, 0.15, 0.20), "averages mixed from the kept snapshots"
+    )
+    samples: int = field(
+        500, "samples for each number; no more than test images: a distance falls with their number"
+    )
+    exact: int = field(150, "steps of Heun's method in flow time that count as the exact solution")
+    distance: Extractor = field(Components(), "Fréchet distance on these features")
+    classifier: Classifier = field(Neighbours(), "reads the samples' classes")
+
+    def check(self, exp: Experiment, source: Any) -> None:
+        """Raises UserError for tables that cannot be made."""
+        check_images(source)
+        at_least(
+            1,
+            finish__SamplerTables__exact=self.exact,
+            finish__SamplerTables__steps=min(self.steps, default=0),
+        )
+        at_least(1, finish__SamplerTables__samples=self.samples)
+        check_count(min(self.samples, size(source.test)), self.distance, source.shape)
+        if not self.deterministic:
+            raise UserError(
+                "--finish.SamplerTables.deterministic names no sampler: give one, e.g. '(Euler(),)'."
+            )
+        try:
+            ema.Power(self.widths)
+        except ValueError as error:
+            raise UserError(f"--finish.SamplerTables.widths: {error}") from None
+
+    def given(self, this: Run) -> dict[str, np.ndarray]:
+        """What is asked for: as many samples as real examples that they are compared with."""
+        return this.given(min(self.samples, size(this.source.test)))
+
+    def __call__(self, this: Run) -> None:
+        name, between = distance(self.distance, this.source.train)
+        n = len(self.given(this)["index"])
+        rows = chosen(n, size(this.source.test))
+        floor = between(this.source.test[this.spec.main][rows])
+        this.log.note(f"{name} of {n} real: {floor:.3f}")
+        this.log.result("samplers", {"real": floor, "samples": n})
+        self.steps_table(this, between)
+        if this.exp.algorithm.condition and this.exp.algorithm.drop:
+            self.guidance_table(this, between)
+        if isinstance(this.exp.algorithm.ema, ema.Power):
+            self.width_table(this, between)
+
+    def steps_table(self, this: Run, between: Callable) -> None:
+        """Every sampler at every number of steps, from the same starts, without guidance."""
+        cfg = edit(this.exp.algorithm, {"guidance": Guidance()})
+        exact = {"sampler": samplers.FlowHeun(), "schedule.steps": self.exact}
+        few = jax.tree.map(lambda x: x[:100], self.given(this))
+        truth, lines = draw(this, edit(cfg, exact), few), []
+        for sampler in (*self.deterministic, *self.stochastic):
+            shown = []
+            for n in self.steps:
+                changed = edit(cfg, {"sampler": sampler, "schedule.steps": n})
+                x = draw(this, changed, self.given(this))
+                values, told = {"distance": between(x)}, ""
+                if sampler in self.deterministic:
+                    error = np.sqrt(np.mean((x[: len(truth)] - truth) ** 2))
+                    values["error"] = float(error)
+                    told = f", {error:.4f} from the exact solution"
+                shown.append(x[:3])
+                this.log.result("samplers", {f"{sampler!r} {n}": values})
+                this.log.note(f"{sampler!r} {n} steps: distance {values['distance']:.3f}{told}")
+            lines.append(np.concatenate(shown))
+        show(this, "samplers", grid(np.concatenate(lines), 3 * len(self.steps)))
+
+    def guidance_table(self, this: Run, between: Callable) -> None:
+        """Scales of guidance, by the label and by the oldest snapshot."""
+        step, weak = next(this.snapshots())
+        read, given, rows = self.classifier.fit(this.source.train), self.given(this), []
+        for name, other in (("label", None), (f"the model at step {step}", averaged(weak))):
+            for scale in self.scales:
+                cfg = edit(this.exp.algorithm, {"guidance": Guidance(scale)})
+                x = draw(this, cfg, given, other)
+                recognised = float(np.mean(read(x) == given["label"]))
+                values = {"distance": between(x), "recognised": recognised}
+                rows.append(x[: this.spec.classes])
+                this.log.result("guidance", {f"{name} {scale:g}": values})
+                this.log.note(
+                    f"guidance {scale:g} by {name}: distance {values['distance']:.3f}, "
+                    f"{100 * recognised:.1f} % read as the class asked for"
+                )
+        show(this, "guidance", grid(np.concatenate(rows), this.spec.classes))
+
+    def width_table(self, this: Run, between: Callable) -> None:
+        """Averages of other widths than those that were kept in training."""
+        kept = this.exp.algorithm.ema.widths
+        snapshots, steps, widths = [], [], []
+        for step, state in this.snapshots():
+            for width in kept:
+                name = "net" if width == kept[0] else f"net@{width:g}"
+                snapshots.append(state.ema[name])
+                steps.append(step)
+                widths.append(width)
+        for width in self.widths:
+            mixed = ema.mix(snapshots, steps, widths, steps[-1], width)
+            x = draw(this, this.exp.algorithm, self.given(this), main={"net": mixed})
+            far = between(x)
+            this.log.result("widths", {f"{width:g}": far})
+            this.log.note(f"average of width {width:g}: distance {far:.3f}")
+
+
+def draw(
+    this: Run,
+    cfg: gaussian.Diffusion,
+    given: dict,
+    weak: dict | None = None,
+    main: dict | None = None,
+) -> np.ndarray:
+    """Samples [n, *shape] of the trained model under another sampler, schedule or guidance, or of other weights."""
+    weights = (main or averaged(this.state), weak)
+    return this.draw(_sampler(cfg, this.spec), given, weights)
+
+
+@functools.lru_cache(maxsize=8)
+def _sampler(cfg: gaussian.Diffusion, spec: Spec) -> Callable:
+    """One function for one config, so that it is compiled once; weights are (main, weak or None)."""
+
+    def sample(key, weights, given):
+        return gaussian.sample(weights[0], key, given, cfg, spec, weights[1])
+
+    return sample
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """Nothing is measured: the pictures alone."""
+
+    def check(self, exp: Experiment, source: Any) -> None:
+        """Every data set will do."""
+
+    def real(self, this: Run) -> dict[str, float]:
+        """Of real data: nothing."""
+        return {}
+
+    def __call__(self, this: Run, x: np.ndarray, given: dict) -> dict[str, float]:
+        return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Modes:
+    """Of points: how many modes of the known density are found, and the share of points within 4 sigma of one."""
+
+    def check(self, exp: Experiment, source: Any) -> None:
+        """Raises UserError for data whose density is not known."""
+        check_known(exp)
+
+    def real(self, this: Run) -> dict[str, float]:
+        """The same of the test points."""
+        return self(this, this.source.test[this.spec.main], {})
+
+    def __call__(self, this: Run, x: np.ndarray, given: dict) -> dict[str, float]:
+        found, good = modes(this.exp.data.mixture(), x)
+        return {"modes": found, "good": good}
+
+
+@dataclasses.dataclass(frozen=True)
+class Recognised:
+    """Of images by class: the share that a classifier trained on real images takes for the class asked."""
+
+    classifier: Classifier = field(Svm(), "reads the classes")
+
+    def check(self, exp: Experiment, source: Any) -> None:
+        """Raises UserError for a model that cannot be asked for a class."""
+        if not getattr(exp.algorithm, "condition", ()) or not source.classes:
+            raise UserError(
+                "Recognised() asks for classes: use --algorithm.condition='(Label(),)', or Look()."
+            )
+
+    def real(self, this: Run) -> dict[str, float]:
+        """The share of real test images that it recognises: what samples cannot be expected to exceed."""
+        test = this.source.test
+        return self(this, test[this.spec.main], test)
+
+    def __call__(self, this: Run, x: np.ndarray, given: dict) -> dict[str, float]:
+        read = self.classifier.fit(this.source.train)
+        return {"recognised": float(np.mean(read(x) == given["label"]))}
+
+
+@dataclasses.dataclass(frozen=True)
+class FewSteps:
+    """A picture of samples and what is measured of them, for each number of steps."""
+
+    steps: tuple[int, ...] = field((1, 2, 4), "numbers of sampling steps")
+    samples: int = field(1000, "samples that are measured")
+    measure: Look | Modes | Recognised = field(Look(), "what is measured")
+
+    def check(self, exp: Experiment, source: Any) -> None:
+        """Raises UserError for what cannot be sampled or measured."""
+        if not hasattr(exp.algorithm, "steps"):
+            raise UserError(
+                "this experiment compares numbers of steps: use --algorithm='MeanFlow()' or Consistency()."
+            )
+        at_least(
+            1,
+            finish__FewSteps__samples=self.samples,
+            finish__FewSteps__steps=min(self.steps, default=0),
+        )
+        self.measure.check(exp, source)
+
+    def __call__(self, this: Run) -> None:
+        if real := self.measure.real(this):
+            self.tell(this, "real", "real test data", real)
+        given = this.given(max(self.samples, this.exp.samples))
+        for n in self.steps:
+            cfg = dataclasses.replace(this.exp.algorithm, steps=n)
+            x = this.draw(cfg(this.spec).sample, given)
+            show(this, f"steps{n}", this.source.picture(x[: this.exp.samples]))
+            asked = {name: value[: self.samples] for name, value in given.items()}
+            if values := self.measure(this, x[: self.samples], asked):
+                what = f"{n} step{'s' * (n > 1)}, {self.samples} samples"
+                self.tell(this, f"steps{n}", what, {**values, "n": self.samples})
+
+    def tell(self, this: Run, name: str, what: str, values: dict[str, float]) -> None:
+        """Prints the values and keeps them as a result."""
+        this.log.result(name, values)
+        told = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+        this.log.note(f"{what}: {told}")

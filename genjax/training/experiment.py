@@ -1,0 +1,97 @@
+"""A whole run as a config, and what can be said of it before anything is loaded or compiled."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from genjax.config import digest, field
+from genjax.core import Algorithm, Spec
+from genjax.data import Digits, FashionMNIST, Folder, Photographs, Stock, Toy
+from genjax.errors import UserError, at_least
+from genjax.machine.hosts import Hosts
+from genjax.machine.parallel import Jit, Layout, check_batch
+from genjax.training.watch import Watch
+from genjax.views import View
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A number of somebody else, which reports show beside ours."""
+
+    entry: str = field("metrics", "entry of results.json")
+    name: str = field("", "name of the number in it")
+    value: float = field(0.0, "the published number")
+    source: str = field("", "where, and of what")
+
+
+@dataclasses.dataclass(frozen=True)
+class Every:
+    """How many steps lie between things that a run does beside training; 0 = never."""
+
+    log: int = field(100, "lines of metrics", execution=True)
+    evaluate: int = field(1000, "evaluations on held-out data", execution=True)
+    sample: int = field(1000, "sample grids", execution=True)
+    save: int = field(1000, "checkpoints", execution=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One run. Fields marked execution change how it is carried out, not its result, and are no part of its digest."""
+
+    data: Digits | FashionMNIST | Folder | Photographs | Stock | Toy | Any = field(
+        None, "the data set; any config with load()"
+    )
+    algorithm: Callable[[Spec], Algorithm] = field(None, "the model with its training rule")
+    steps: int = field(1000, "training steps")
+    batch: int = field(128, "examples a step, over all devices")
+    seed: int = field(0, "of initial weights, order of the data and all noise")
+    view: tuple[View | Any, ...] = field((), "what is done to every example in training, in order")
+    every: Every = field(Every(), "steps between lines, evaluations, pictures, saves", True)
+    evaluate_batch: int = field(500, "examples an evaluation batch", execution=True)
+    samples: int = field(64, "samples in a grid", execution=True)
+    watch: Watch = field(Watch(), "metrics of samples, in training and at its end", execution=True)
+    published: tuple[Published, ...] = field((), "numbers to compare with", execution=True)
+    finish: tuple[Callable[[Any], None], ...] = field(
+        (), "what is measured and drawn after training, in order", execution=True
+    )
+    layout: Layout = field(Jit(), "how a step is laid over devices", execution=True)
+    hosts: Hosts = field(Hosts(), "the processes that work together", execution=True)
+    microbatches: int = field(
+        1, "parts of a batch that go through a step in turn: memory of one part", execution=True
+    )
+    chunk: int = field(1, "most steps in one dispatch; on CPU 1 with convolutions", execution=True)
+    resident: bool = field(False, "keep the training set on the device", execution=True)
+    keep: int = field(2, "checkpoints kept", execution=True)
+    watchdog: float = field(
+        30.0,
+        "time without a step after which the process ends with its stacks [minutes], 0 = any",
+        execution=True,
+    )
+    runs: str = field("runs", "folder of the run directories", execution=True)
+
+
+def directory(exp: Experiment, experiment: str, name: str) -> Path:
+    """<runs>/<experiment>/<ablation>-<digest>: one config, one directory, so running it again resumes it."""
+    return Path(exp.runs) / experiment / f"{name}-{digest(exp)}"
+
+
+def check(exp: Experiment) -> None:
+    """Raises UserError for a config that cannot run, before anything is loaded or compiled."""
+    positive = ("steps", "batch", "chunk", "keep", "evaluate_batch", "samples", "microbatches")
+    at_least(1, **{name: getattr(exp, name) for name in positive})
+    at_least(1, every__log=exp.every.log, every__save=exp.every.save)
+    at_least(0, every__evaluate=exp.every.evaluate, every__sample=exp.every.sample)
+    at_least(0, seed=exp.seed, watchdog=exp.watchdog)
+    if exp.seed >= 2**32:
+        raise UserError(
+            f"--seed={exp.seed} must be less than 2**32: JAX's keys have no room for more."
+        )
+    if not callable(getattr(exp.data, "load", None)) or not callable(exp.algorithm):
+        raise UserError(
+            "--data and --algorithm must be configs: --data='Digits()', --algorithm='VAE()' for instance."
+        )
+    digest(exp)  # complains of two classes of one name
+    check_batch(exp.layout, exp.batch, exp.microbatches)
