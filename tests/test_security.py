@@ -286,7 +286,7 @@ METHODS = {
     "popen",
     "system",
 }
-IMPORTS = {"genjax/config.py", "experiments/table.py"}  # who may import a module by its name
+IMPORTS = {"genjax/config.py"}  # who may import a module by its name
 JOINS = {"genjax/machine/hosts.py"}  # who may join other processes
 ASKS = {
     ("genjax/machine/platform.py", "ctypes")
