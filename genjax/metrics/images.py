@@ -10,46 +10,104 @@ whole, nothing is padded; channels are measured apart and averaged.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 
 CHUNK = 256  # images in float64 at a time
 SIGMA = 1.5
+C1 = 0.01**2  # of eq. 13: they keep the quotient finite where an image is black or flat
+C2 = 0.03**2
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
     """Bytes, or floats in [0, 1] -> float64 in [0, 1]."""
     x = np.asarray(x)
-    return x / 255.0 if x.dtype == np.uint8 else x.astype(np.float64)
+    if x.dtype == np.uint8:
+        return x / 255.0
+    return x.astype(np.float64)
 
 
-def _each(measure, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _each(
+    measure: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    a: np.ndarray,
+    b: np.ndarray,
+) -> np.ndarray:
     """measure(a, b) [N] over chunks of images [N, H, W, C]; ValueError unless the shapes are the same."""
-    if np.shape(a) != np.shape(b) or np.ndim(a) != 4:
+    shape_a = np.shape(a)
+    shape_b = np.shape(b)
+    if shape_a != shape_b or len(shape_a) != 4:
         raise ValueError(
-            f"two sets of images [N, H, W, C] of one shape are compared, got {np.shape(a)}, {np.shape(b)}"
+            f"two sets of images [N, H, W, C] of one shape are compared, got {shape_a}, {shape_b}"
         )
-    parts = [slice(i, i + CHUNK) for i in range(0, len(a), CHUNK)]
-    return np.concatenate([measure(_unit(a[i]), _unit(b[i])) for i in parts] or [np.zeros(0)])
+    found = [np.zeros(0)]  # so that no images give no numbers, rather than an error
+    for start in range(0, len(a), CHUNK):
+        rows = slice(start, start + CHUNK)
+        x = _unit(a[rows])
+        y = _unit(b[rows])
+        found.append(measure(x, y))
+    return np.concatenate(found)
+
+
+def _mse(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Of a chunk in [0, 1], [N]."""
+    squares = (x - y) ** 2
+    return np.mean(squares, (1, 2, 3))
 
 
 def mse(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Mean squared error of images in [0, 1] (or uint8), [N]."""
-    return _each(lambda x, y: np.mean((x - y) ** 2, (1, 2, 3)), a, b)
+    return _each(_mse, a, b)
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Peak signal-to-noise ratio in decibels for the range [0, 1], [N]; inf of equal images."""
-    with np.errstate(divide="ignore"):
-        return -10.0 * np.log10(mse(a, b))
+    error = mse(a, b)
+    with np.errstate(divide="ignore"):  # equal images: log 0 is meant
+        return -10.0 * np.log10(error)
 
 
 def _band(size: int, window: int) -> np.ndarray:
     """[size - window + 1, size]: row i holds the Gaussian at i, so that band @ x smooths without padding."""
-    w = np.exp(-0.5 * ((np.arange(window) - (window - 1) / 2) / SIGMA) ** 2)
-    band = np.zeros((size - window + 1, size))
-    for i in range(len(band)):
-        band[i, i : i + window] = w / w.sum()
+    middle = (window - 1) / 2
+    offset = np.arange(window) - middle  # in pixels
+    z = offset / SIGMA
+    gaussian = np.exp(-0.5 * z**2)
+    weights = gaussian / gaussian.sum()
+    places = size - window + 1  # of the window, whole inside the image
+    band = np.zeros((places, size))
+    for i in range(places):
+        band[i, i : i + window] = weights
     return band
+
+
+def _structure(
+    x: np.ndarray,  # [N, H, W, C] in [0, 1]
+    y: np.ndarray,  # [N, H, W, C] in [0, 1]
+    rows: np.ndarray,  # [h, H], a band
+    columns: np.ndarray,  # [w, W], a band
+) -> np.ndarray:
+    """SSIM of a chunk, [N]."""
+
+    def smooth(v: np.ndarray) -> np.ndarray:  # the Gaussian is separable: one product a side
+        return np.einsum("ih,nhwc,jw->nijc", rows, v, columns, optimize=True)
+
+    # means, variances and the covariance of every window
+    mx = smooth(x)
+    my = smooth(y)
+    sxx = smooth(x * x) - mx * mx
+    syy = smooth(y * y) - my * my
+    sxy = smooth(x * y) - mx * my
+    # eq. 13, the factor of the means and that of the variances above and below the line
+    means_above = 2 * mx * my + C1
+    means_below = mx**2 + my**2 + C1
+    variances_above = 2 * sxy + C2
+    variances_below = sxx + syy + C2
+    above = means_above * variances_above
+    below = means_below * variances_below
+    index = above / below  # [N, h, w, C]
+    return index.mean((1, 2, 3))
 
 
 def ssim(a: np.ndarray, b: np.ndarray, window: int = 11) -> np.ndarray:
@@ -57,19 +115,15 @@ def ssim(a: np.ndarray, b: np.ndarray, window: int = 11) -> np.ndarray:
 
     ValueError for images smaller than the window: ask for a smaller odd one (7 for 8x8) and say so with the number.
     """
-    if window < 1 or window % 2 == 0 or min(np.shape(a)[1:3]) < window:
-        size = "x".join(map(str, np.shape(a)[1:3]))
+    sides = np.shape(a)[1:3]
+    odd = window >= 1 and window % 2 == 1
+    if not odd or min(sides) < window:
+        size = "x".join(map(str, sides))
         raise ValueError(
             f"SSIM's window must be odd and fit in the image: {window} does not in {size}"
         )
-    rows, columns = (_band(size, window) for size in np.shape(a)[1:3])
-
-    def measure(x, y):
-        smooth = lambda v: np.einsum("ih,nhwc,jw->nijc", rows, v, columns, optimize=True)  # noqa: E731
-        mx, my = smooth(x), smooth(y)
-        xx, yy, xy = smooth(x * x) - mx * mx, smooth(y * y) - my * my, smooth(x * y) - mx * my
-        c1, c2 = 0.01**2, 0.03**2
-        found = (2 * mx * my + c1) * (2 * xy + c2) / ((mx**2 + my**2 + c1) * (xx + yy + c2))
-        return found.mean((1, 2, 3))
-
+    height, width = sides
+    rows = _band(height, window)
+    columns = _band(width, window)
+    measure = functools.partial(_structure, rows=rows, columns=columns)
     return _each(measure, a, b)

@@ -24,17 +24,22 @@ CELLS = 4_000_000  # of a block of a matrix between two sets: 32 MB in float64 a
 
 def blocks(a: np.ndarray, b: np.ndarray) -> Iterator[slice]:
     """Slices of a's rows whose matrix against all of b has about CELLS numbers."""
-    rows = max(1, CELLS // max(1, len(b)))
-    return (slice(i, i + rows) for i in range(0, len(a), rows))
+    columns = max(1, len(b))
+    rows = max(1, CELLS // columns)  # at least one, however large b is
+    return (slice(start, start + rows) for start in range(0, len(a), rows))
 
 
 def distances(a: np.ndarray, b: np.ndarray) -> Iterator[np.ndarray]:
     """Blocks [rows, len(b)] of squared distances between rows of a [N, D] and b [M, D], in their own precision."""
-    squares = np.sum(b * b, 1)
+    squares_b = np.sum(b * b, 1)  # [M]
     for part in blocks(a, b):
-        block = -2.0 * a[part] @ b.T
-        block += squares
-        block += np.sum(a[part] ** 2, 1)[:, None]
+        rows = a[part]
+        # |a - b|² = -2 a.b + |b|² + |a|², in place: a block is large
+        block = -2.0 * rows @ b.T
+        block += squares_b
+        squares_a = np.sum(rows**2, 1)
+        block += squares_a[:, None]
+        # rounding may leave the square of a small distance below 0
         yield np.maximum(block, 0.0, out=block)
 
 
@@ -44,36 +49,48 @@ def radii(x: np.ndarray, k: int) -> np.ndarray:
         raise ValueError(
             f"the neighbour number {k} needs more than {k} points and k above 0, got {len(x)} points"
         )
-    x, found = np.asarray(x, np.float64), []
+    x = np.asarray(x, np.float64)
+    found = []
     for block in distances(x, x):
-        for _ in range(
-            k
-        ):  # strike out the least: for few neighbours 7 times as fast as a partition of each row
-            np.put_along_axis(block, block.argmin(1)[:, None], np.inf, 1)
+        # strike out the least k times (the first is the point itself, at 0), and the least of the rest is the k-th
+        # neighbour: for few neighbours 7 times as fast as a partition of each row
+        for _ in range(k):
+            least = block.argmin(1)[:, None]
+            np.put_along_axis(block, least, np.inf, 1)
         found.append(block.min(1))
     return np.concatenate(found)
 
 
 def _inside(x: np.ndarray, centres: np.ndarray, k: int) -> Iterator[np.ndarray]:
     """Blocks of rows: is x_j in the ball of centre i, bool [rows, M]."""
-    x, centres = np.asarray(x, np.float64), np.asarray(centres, np.float64)
-    reach = radii(centres, k)
+    x = np.asarray(x, np.float64)
+    centres = np.asarray(centres, np.float64)
+    reach = radii(centres, k)  # [M], r_k squared, as the distances are
     return (block <= reach for block in distances(x, centres))
 
 
 def covered(x: np.ndarray, centres: np.ndarray, k: int = 3) -> float:
     """The share of rows of x [N, D] within a ball around a row of `centres` [M, D]."""
-    return float(np.mean(np.concatenate([inside.any(1) for inside in _inside(x, centres, k)])))
+    blocks_of_rows = [inside.any(1) for inside in _inside(x, centres, k)]
+    in_some = np.concatenate(blocks_of_rows)  # [N]
+    return float(np.mean(in_some))
 
 
 def precision_recall(real: np.ndarray, samples: np.ndarray, k: int = 3) -> tuple[float, float]:
     """(precision, recall) of features [N, D] and [M, D]; compare them at equal N and M only."""
-    return covered(samples, real, k), covered(real, samples, k)
+    # eq. 2: the same function with the roles exchanged
+    precision = covered(samples, real, k)
+    recall = covered(real, samples, k)
+    return precision, recall
 
 
 def density_coverage(real: np.ndarray, samples: np.ndarray, k: int = 5) -> tuple[float, float]:
     """(density, coverage) of features [N, D] and [M, D]; density may exceed 1."""
-    count, met = 0, np.zeros(len(real), bool)
+    pairs = 0  # (i, j) with sample j in the ball of real example i
+    met = np.zeros(len(real), bool)  # real balls that hold a sample
     for inside in _inside(samples, real, k):
-        count, met = count + int(np.count_nonzero(inside)), met | inside.any(0)
-    return count / (k * len(samples)), float(met.mean())
+        pairs += int(np.count_nonzero(inside))
+        met |= inside.any(0)
+    density = pairs / (k * len(samples))
+    coverage = float(met.mean())
+    return density, coverage

@@ -26,20 +26,28 @@ def neighbours(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     if len(b) < 1:
         raise ValueError("no examples to be near to")
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    a = np.asarray(a, np.float64)
+    b = np.asarray(b, np.float64)
+    # far from the origin |a|² + |b|² - 2 a.b would be a small difference of large numbers
     middle = b.mean(0)
-    index = np.concatenate([block.argmin(1) for block in distances(a - middle, b - middle)])
-    return np.sqrt(np.sum((a - b[index]) ** 2, 1)), index
+    blocks = distances(a - middle, b - middle)
+    index = np.concatenate([block.argmin(1) for block in blocks])  # [N]
+    # those squares carry rounding: a copy's would not be 0
+    difference = a - b[index]  # [N, D]
+    squares = np.sum(difference**2, 1)
+    return np.sqrt(squares), index
 
 
 def nearest(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Distance [N] from each row of a [N, D] to the nearest row of b [M, D]."""
-    return neighbours(a, b)[0]
+    distance, _ = neighbours(a, b)
+    return distance
 
 
 def _above(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """1 where a > b, 1/2 where they are equal, 0 elsewhere."""
-    return 0.5 * (1.0 + np.sign(a - b))
+    sign = np.sign(a - b)
+    return 0.5 * (1.0 + sign)
 
 
 def closer(samples: np.ndarray, train: np.ndarray, held: np.ndarray, seed: int = 0) -> float:
@@ -51,22 +59,36 @@ def closer(samples: np.ndarray, train: np.ndarray, held: np.ndarray, seed: int =
         raise ValueError(
             f"{len(held)} held-out examples need as many of training, got {len(train)}"
         )
-    drawn = np.random.default_rng(seed).permutation(len(train))[: len(held)]
-    return float(np.mean(_above(nearest(samples, held), nearest(samples, train[drawn]))))
+    # of two sets of unlike size the larger one holds the nearest example more often
+    order = np.random.default_rng(seed).permutation(len(train))
+    first = order[: len(held)]
+    drawn = train[first]
+    to_held = nearest(samples, held)  # [M]
+    to_train = nearest(samples, drawn)
+    nearer_to_train = _above(to_held, to_train)
+    return float(np.mean(nearer_to_train))
 
 
 def authpct(samples: np.ndarray, train: np.ndarray) -> float:
     """The percentage of authentic samples [M, D] for training features [N, D] with N at least 2."""
-    apart = np.sqrt(radii(train, 1))
-    found, index = neighbours(samples, train)
-    return float(100.0 * np.mean(apart[index] < found))
+    apart = np.sqrt(radii(train, 1))  # [N], d(x, x') of every training example
+    found, index = neighbours(samples, train)  # [M], d(x, y) and which x
+    authentic = apart[index] < found
+    return float(100.0 * np.mean(authentic))
 
 
 def copying(samples: np.ndarray, train: np.ndarray, held: np.ndarray) -> float:
     """z of the distances to training data of samples [M, D] against those of held-out examples [H, D]."""
-    a, b = nearest(samples, train), np.sort(nearest(held, train))
-    m, h = len(a), len(b)
-    u = (
-        0.5 * (np.searchsorted(b, a, "left") + np.searchsorted(b, a, "right")).sum()
-    )  # pairs with a > b, ties half
-    return float((u - m * h / 2) / np.sqrt(m * h * (m + h + 1) / 12))
+    a = nearest(samples, train)
+    b = np.sort(nearest(held, train))
+    m = len(a)
+    h = len(b)
+    # U counts the pairs with a > b, ties half: those with b < a and those with b <= a, halved
+    below = np.searchsorted(b, a, "left")
+    not_above = np.searchsorted(b, a, "right")
+    u = 0.5 * (below + not_above).sum()
+    # under one distribution U is about normal with these two
+    expected = m * h / 2
+    variance = m * h * (m + h + 1) / 12
+    z = (u - expected) / np.sqrt(variance)
+    return float(z)
