@@ -34,14 +34,43 @@ class Axis(NamedTuple):
 
     def place(self, value: float) -> float:
         """0 at the lower end, 1 at the upper one."""
+        low = self.low
+        high = self.high
         if self.log:
-            low = math.log(self.low)
-            return (math.log(value) - low) / (math.log(self.high) - low)
-        return (value - self.low) / (self.high - self.low)
+            low = math.log(low)
+            high = math.log(high)
+            value = math.log(value)
+        return (value - low) / (high - low)
+
+
+class _Frame(NamedTuple):
+    """The rectangle in which curves are drawn, in pixels of the drawing, and its two axes."""
+
+    left: float
+    right: float
+    floor: float
+    x: Axis
+    y: Axis
+
+    def across(self, step: float) -> float:
+        """Where a step lies, from the left."""
+        width = self.right - self.left
+        return self.left + width * self.x.place(step)
+
+    def up(self, value: float) -> float:
+        """Where a value lies; SVG counts from the top, so greater values have smaller places."""
+        height = self.floor - TOP
+        return self.floor - height * self.y.place(value)
+
+    def spot(self, point: tuple[int, float]) -> tuple[float, float]:
+        """Where a point (step, value) lies."""
+        step, value = point
+        return self.across(step), self.up(value)
 
 
 def finite(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
     """The points that can be drawn: a value beyond 1e300 is taken for infinite, as distances would overflow."""
+    # nan compares as False and so is left out as well
     return [(step, value) for step, value in points if abs(value) < 1e300]
 
 
@@ -49,50 +78,75 @@ def thin(points: Sequence[tuple[int, float]], most: int = MOST) -> list[tuple[in
     """At most `most` points: the first, the last, and the least and greatest value of equal stretches between."""
     if len(points) <= most:
         return list(points)
-    inner, stretches = points[1:-1], (most - 2) // 2
+    inner = points[1:-1]
+    stretches = (most - 2) // 2  # two points are kept of each
     kept = []
     for i in range(stretches):
-        part = inner[i * len(inner) // stretches : (i + 1) * len(inner) // stretches]
-        ends = {
-            min(range(len(part)), key=lambda j: part[j][1]),
-            max(range(len(part)), key=lambda j: part[j][1]),
-        }
-        kept += [part[j] for j in sorted(ends)]
+        start = i * len(inner) // stretches
+        stop = (i + 1) * len(inner) // stretches
+        kept += _extremes(inner[start:stop])
     return [points[0], *kept, points[-1]]
+
+
+def _extremes(part: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """The points of the least and the greatest value, in their order; one where they are the same."""
+    values = [value for _, value in part]
+    least = values.index(min(values))
+    greatest = values.index(max(values))
+    places = sorted({least, greatest})
+    return [part[place] for place in places]
 
 
 def linear(low: float, high: float, about: int = 5) -> Axis:
     """An axis that holds low and high, with marks at 1, 2 or 5 times a power of ten."""
-    if high - low < 1e-300:
-        low, high = low - max(abs(low), 1.0) * 1e-2, high + max(abs(high), 1.0) * 1e-2
-    rough = (high - low) / about
+    if high - low < 1e-300:  # one value: an axis needs some width around it
+        low -= max(abs(low), 1.0) * 1e-2
+        high += max(abs(high), 1.0) * 1e-2
+    step = _step((high - low) / about)
+    # a mark that rounding puts just beyond an end belongs to the axis
+    first = math.ceil(low / step - 1e-6)
+    last = math.floor(high / step + 1e-6)
+    ticks = []
+    for k in range(first, last + 1):
+        value = k * step
+        ticks.append((value, _mark(value, step)))
+    return Axis(low, high, False, ticks)
+
+
+def _step(rough: float) -> float:
+    """The least of 1, 2, 5 or 10 times a power of ten that is at least (about) `rough`."""
     power = 10.0 ** math.floor(math.log10(rough))
-    step = power * next(m for m in (1, 2, 5, 10) if m * power >= 0.999 * rough)
-    first, last = math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6)
-    return Axis(
-        low, high, False, [(k * step, _mark(k * step, step)) for k in range(first, last + 1)]
-    )
+    enough = 0.999 * rough  # not 1: rounding must not double the step
+    times = next(m for m in (1, 2, 5, 10) if m * power >= enough)
+    return power * times
 
 
 def logarithmic(low: float, high: float) -> Axis:
     """A logarithmic axis; marks at powers of ten, below three of them also at 2 and 5 times."""
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    every = max(1, round(len(decades) / 6))
+    first = math.floor(math.log10(low))
+    last = math.ceil(math.log10(high))
+    decades = range(first, last + 1)
+    every = max(1, round(len(decades) / 6))  # of many decades about six are marked
     times = (1, 2, 5) if high / low < 1e3 else (1,)
-    ticks = [m * 10.0**k for k in decades if k % every == 0 for m in times]
-    return Axis(
-        low, high, True, [(t, _mark(t, t)) for t in ticks if low * 0.999 <= t <= high * 1.001]
-    )
+    marked = [k for k in decades if k % every == 0]
+    values = [m * 10.0**k for k in marked for m in times]
+    inside = [v for v in values if low * 0.999 <= v <= high * 1.001]
+    ticks = [(v, _mark(v, v)) for v in inside]
+    return Axis(low, high, True, ticks)
 
 
 def spread(wanted: Sequence[float], low: float, high: float, gap: float = GAP) -> list[float]:
     """Places in [low, high] near those wanted, in their order and at least `gap` apart if there is room."""
-    gap = min(gap, (high - low) / max(len(wanted) - 1, 1))
+    room = (high - low) / max(len(wanted) - 1, 1)
+    gap = min(gap, room)
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     places = [0.0] * len(wanted)
-    for rank, i in enumerate(order):
-        least = places[order[rank - 1]] + gap if rank else low
+    # upwards: each at least a gap above the one before, if need be beyond the end
+    least = low
+    for i in order:
         places[i] = max(wanted[i], least)
+        least = places[i] + gap
+    # downwards: those beyond the end push the others back
     most = high
     for i in reversed(order):
         places[i] = min(places[i], most)
@@ -105,115 +159,231 @@ def chart(title: str, curves: Sequence[Curve]) -> Html | None:
 
     The value axis is logarithmic where all values are positive and span more than 30 times.
     """
-    shown = [curve._replace(points=finite(curve.points)) for curve in curves]
-    shown = [curve for curve in shown if curve.points]
+    shown = _drawable(curves)
     if not shown:
         return None
-    values = [value for curve in shown for _, value in curve.points]
-    low, high = min(values), max(values)
-    log = low > 0 and high > 30 * low
-    room = 0.04 * (high - low)
-    y = logarithmic(low / 1.1, high * 1.1) if log else linear(low - room, high + room)
+    frame = _frame(shown)
+    scale = tag("span", ", log scale") if frame.y.log else None
+    lost = _count(curves) - _count(shown)
+    return tag(
+        "figure",
+        tag("figcaption", title, scale),
+        _drawing(title, shown, frame),
+        _legend(shown),
+        _note(lost),
+        class_="chart",
+    )
+
+
+def _drawable(curves: Sequence[Curve]) -> list[Curve]:
+    """The curves with their finite points, without those that have none."""
+    shown = [curve._replace(points=finite(curve.points)) for curve in curves]
+    return [curve for curve in shown if curve.points]
+
+
+def _count(curves: Sequence[Curve]) -> int:
+    """The number of points of all curves."""
+    return sum(len(curve.points) for curve in curves)
+
+
+def _frame(shown: Sequence[Curve]) -> _Frame:
+    """The axes that hold all points, with room for the texts beside them."""
+    x = _steps(shown)
+    y = _values(shown)
+    widest = max([len(text) for _, text in y.ticks], default=0)
+    longest = max(len(curve.mark) for curve in shown)
+    return _Frame(
+        left=8 + 6.2 * widest,  # pixels a letter
+        right=WIDTH - 14 - 6.0 * longest,
+        floor=HEIGHT - BOTTOM,
+        x=x,
+        y=y,
+    )
+
+
+def _steps(shown: Sequence[Curve]) -> Axis:
+    """The axis of training steps, from 0."""
     steps = [step for curve in shown for step, _ in curve.points]
-    x = linear(min(0, *steps), max(steps), 4)
-    left = 8 + 6.2 * max([len(text) for _, text in y.ticks], default=0)
-    right = WIDTH - 14 - 6.0 * max(len(curve.mark) for curve in shown)
-    floor = HEIGHT - BOTTOM
-    across, up = (
-        (lambda s: left + (right - left) * x.place(s)),
-        (lambda v: floor - (floor - TOP) * y.place(v)),
+    first = min(0, *steps)
+    return linear(first, max(steps), 4)
+
+
+def _values(shown: Sequence[Curve]) -> Axis:
+    """The axis of values, a little longer than they need."""
+    values = [value for curve in shown for _, value in curve.points]
+    low = min(values)
+    high = max(values)
+    if low > 0 and high > 30 * low:
+        return logarithmic(low / 1.1, high * 1.1)
+    room = 0.04 * (high - low)
+    return linear(low - room, high + room)
+
+
+def _drawing(title: str, shown: Sequence[Curve], frame: _Frame) -> Html:
+    """The SVG: grid, floor and marks first, so that curves and their labels lie above them."""
+    left = frame.left
+    right = frame.right
+    floor = frame.floor
+    rules = [_rule(left, right, frame.up(value), text) for value, text in frame.y.ticks]
+    steps = [_text(frame.across(s), floor + 15, text, "middle") for s, text in frame.x.ticks]
+    ground = tag(
+        "line",
+        x1=f"{left:.1f}",
+        x2=f"{right:.1f}",
+        y1=floor,
+        y2=floor,
+        class_="floor",
     )
-    ends = spread([up(curve.points[-1][1]) for curve in shown], TOP, floor)
-    said = "; ".join(
-        f"{c.label} from {digits(c.points[0][1])} to {digits(c.points[-1][1])}" for c in shown
-    )
-    drawing = tag(
+    middle = (left + right) / 2
+    return tag(
         "svg",
-        [_rule(left, right, up(v), text) for v, text in y.ticks],
-        tag("line", x1=f"{left:.1f}", x2=f"{right:.1f}", y1=floor, y2=floor, class_="floor"),
-        [_text(across(s), floor + 15, text, "middle") for s, text in x.ticks],
-        _text((left + right) / 2, HEIGHT - 4, "step", "middle"),
-        [_curve(curve, across, up) for curve in shown],
-        [
-            _end(c, across(c.points[-1][0]), up(c.points[-1][1]), right, e)
-            for c, e in zip(shown, ends, strict=True)
-        ],
+        rules,
+        ground,
+        steps,
+        _text(middle, HEIGHT - 4, "step", "middle"),
+        [_curve(curve, frame) for curve in shown],
+        _ends(shown, frame),
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
         role="img",
-        aria_label=f"{title} over training steps: {said}",
+        aria_label=f"{title} over training steps: {_said(shown)}",
     )
-    name = tag("figcaption", title, tag("span", ", log scale") if log else None)
-    named = shown if any(curve.mark for curve in shown) else []
-    legend = tag("ul", [_entry(curve) for curve in named], class_="legend") if named else None
-    lost = sum(len(curve.points) for curve in curves) - len(values)
-    note = (
-        tag("p", f"Values left out because they are not finite: {lost}.", class_="note")
-        if lost
-        else None
-    )
-    return tag("figure", name, drawing, legend, note, class_="chart")
+
+
+def _said(shown: Sequence[Curve]) -> str:
+    """The curves in words, for a reader who does not see them."""
+    parts = []
+    for curve in shown:
+        first = digits(curve.points[0][1])
+        last = digits(curve.points[-1][1])
+        parts.append(f"{curve.label} from {first} to {last}")
+    return "; ".join(parts)
+
+
+def _legend(shown: Sequence[Curve]) -> Html | None:
+    """The list of curves; None where none has a mark, as of a single one."""
+    if not any(curve.mark for curve in shown):
+        return None
+    entries = [_entry(curve) for curve in shown]
+    return tag("ul", entries, class_="legend")
+
+
+def _note(lost: int) -> Html | None:
+    """What is said of points that cannot be drawn."""
+    if not lost:
+        return None
+    return tag("p", f"Values left out because they are not finite: {lost}.", class_="note")
 
 
 def _mark(value: float, step: float) -> str:
     """A mark's text, with the decimals that tell it from its neighbours."""
+    size = abs(value)
     if value == 0:
         return "0"
-    if abs(value) >= 1e4:
-        power = 6 if abs(value) >= 1e6 else 3
-        return (
-            f"{value / 10**power:.4g}" + {6: "M", 3: "k"}[power]
-            if abs(value) < 1e9
-            else f"{value:.2g}"
-        )
+    if size >= 1e9:
+        return f"{value:.2g}"
+    if size >= 1e6:
+        return f"{value / 10**6:.4g}M"
+    if size >= 1e4:
+        return f"{value / 10**3:.4g}k"
+    # the step's first digit; 1e-9, as log10 of 0.001 may lie just below -3
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    return f"{value:.{decimals}f}" if decimals <= 5 else f"{value:.3g}"
+    if decimals > 5:
+        return f"{value:.3g}"
+    return f"{value:.{decimals}f}"
+
+
+def _colour(slot: int) -> str:
+    """The class of a slot's colour; there are fewer colours than curves may be."""
+    return f"c{slot % COLOURS}"
 
 
 def _classes(slot: int, kind: str) -> str:
-    return f"{kind} c{slot % COLOURS} d{slot % len(DASHES)}"
+    # COLOURS and the number of dash patterns together tell many slots apart
+    return f"{kind} {_colour(slot)} d{slot % len(DASHES)}"
 
 
-def _curve(curve: Curve, across, up) -> list[Html]:
-    points = [(across(step), up(value)) for step, value in thin(curve.points)]
+def _curve(curve: Curve, frame: _Frame) -> list[Html]:
+    """A line through the points, and dots where they are few."""
+    spots = [frame.spot(point) for point in thin(curve.points)]
     drawn = []
-    if len(points) > 1:
-        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
+    if len(spots) > 1:
+        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in spots)
         drawn.append(tag("polyline", points=path, class_=_classes(curve.slot, "curve")))
-    if len(points) <= 12:  # few: a reader wants to see where it was measured
-        dots = [tag("circle", cx=f"{a:.1f}", cy=f"{b:.1f}", r=2.6) for a, b in points]
-        drawn.append(tag("g", dots, class_=f"c{curve.slot % COLOURS}"))
+    if len(spots) <= 12:  # few: a reader wants to see where it was measured
+        dots = [tag("circle", cx=f"{a:.1f}", cy=f"{b:.1f}", r=2.6) for a, b in spots]
+        drawn.append(tag("g", dots, class_=_colour(curve.slot)))
     return drawn
 
 
-def _end(curve: Curve, a: float, b: float, right: float, place: float) -> list[Html]:
+def _ends(shown: Sequence[Curve], frame: _Frame) -> list[list[Html]]:
+    """The labels of all curves, moved apart where ends lie close together."""
+    spots = [frame.spot(curve.points[-1]) for curve in shown]
+    heights = [b for _, b in spots]
+    places = spread(heights, TOP, frame.floor)
+    ends = []
+    for curve, (a, b), place in zip(shown, spots, places, strict=True):
+        ends.append(_end(curve, a, b, frame.right, place))
+    return ends
+
+
+def _end(
+    curve: Curve,
+    a: float,  # the last point, in pixels
+    b: float,
+    right: float,
+    place: float,  # the height that `spread` gave the label
+) -> list[Html]:
     """The label at the end of a curve, with a line to it where it had to give way."""
     if a < right - 30:  # a run that stopped earlier is labelled where it stopped
         return [_text(a + 4, b - 4, curve.mark, "start", "end")]
-    line = tag("line", x1=f"{a:.1f}", y1=f"{b:.1f}", x2=f"{right + 8:.1f}", y2=f"{place:.1f}")
-    leader = tag("g", line, class_=f"leader c{curve.slot % COLOURS}")
-    return [leader, _text(right + 11, place + 3.5, curve.mark, "start", "end")]
+    line = tag(
+        "line",
+        x1=f"{a:.1f}",
+        y1=f"{b:.1f}",
+        x2=f"{right + 8:.1f}",
+        y2=f"{place:.1f}",
+    )
+    leader = tag("g", line, class_=f"leader {_colour(curve.slot)}")
+    # 3.5 below: a text stands on its place, and this brings its middle there
+    label = _text(right + 11, place + 3.5, curve.mark, "start", "end")
+    return [leader, label]
 
 
 def _rule(left: float, right: float, at: float, text: str) -> list[Html]:
+    """A line of the grid with its mark to the left."""
+    height = f"{at:.1f}"
     line = tag(
-        "line", x1=f"{left:.1f}", x2=f"{right:.1f}", y1=f"{at:.1f}", y2=f"{at:.1f}", class_="grid"
+        "line",
+        x1=f"{left:.1f}",
+        x2=f"{right:.1f}",
+        y1=height,
+        y2=height,
+        class_="grid",
     )
-    return [line, _text(left - 5, at + 3.5, text, "end")]
+    mark = _text(left - 5, at + 3.5, text, "end")
+    return [line, mark]
 
 
-def _text(x: float, y: float, text: str, anchor: str, class_: str | None = None) -> Html:
+def _text(
+    x: float,
+    y: float,
+    text: str,
+    anchor: str,  # which part of the text stands at x: start, middle or end
+    class_: str | None = None,
+) -> Html:
     return tag("text", text, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor, class_=class_)
 
 
 def _entry(curve: Curve) -> Html:
+    """A curve in the legend: how its line looks, its mark, its name and its last value."""
     swatch = tag("line", x1=0, x2=30, y1=5, y2=5, class_=_classes(curve.slot, "curve"))
-    mark = None if curve.mark == curve.label else f"{curve.mark} "
-    value = tag("b", digits(curve.points[-1][1]))
+    mark = None if curve.mark == curve.label else f"{curve.mark} "  # once is enough
+    _, last = curve.points[-1]
     return tag(
         "li",
         tag("svg", swatch, viewBox="0 0 30 10", aria_hidden="true"),
         mark,
         curve.label,
         " ",
-        value,
+        tag("b", digits(last)),
     )
