@@ -3,51 +3,75 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from genjax.report.facts import Facts, number
 from genjax.report.markup import Html, table, tag
 from genjax.report.text import digits, measured, unit
 
+FOLDED = 12  # rows beyond which a table of nested numbers is folded
+WHOLE = "Measured after training"  # the caption of entries that share a table
+
 
 def results(facts: Facts, prefix: str) -> Html | None:
     """Every entry of results.json, published numbers beside their own; entries of the same names share a table."""
-    entries = {
-        name: entry if isinstance(entry, dict) else {name: entry}
-        for name, entry in facts.results.items()
-    }
-    told = [p["entry"] for p in facts.published()]
-    names = sorted(
-        dict.fromkeys([*filter(entries.get, entries), *told]), key=lambda name: name != "metrics"
-    )
-    parts, count = [], itertools.count(1)
+    entries = _entries(facts.results)
+    names = _names(entries, facts)
+    count = itertools.count(1)
+    parts = []
     for group in _groups(names, entries, facts):
+        id = f"{prefix}results{next(count)}"
         if len(group) > 1:
-            parts.append(_together(group, entries, f"{prefix}results{next(count)}"))
-        else:
-            parts += _entry(
-                group[0], entries.get(group[0], {}), facts, f"{prefix}results{next(count)}"
-            )
-    return tag("div", parts, class_="tables") if parts else None
+            parts.append(_together(group, entries, id))
+            continue
+        (name,) = group
+        parts += _entry(name, entries.get(name, {}), facts, id)
+    if not parts:
+        return None
+    return tag("div", parts, class_="tables")
+
+
+def _entries(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """results.json with every entry a dict: a number by itself becomes {its name: the number}."""
+    entries = {}
+    for name, entry in results.items():
+        entries[name] = entry if isinstance(entry, dict) else {name: entry}
+    return entries
+
+
+def _names(entries: dict[str, dict], facts: Facts) -> list[str]:
+    """The entries that have something to show, measured or published, "metrics" first."""
+    filled = [name for name, entry in entries.items() if entry]
+    told = [p["entry"] for p in facts.published()]
+    names = dict.fromkeys([*filled, *told])  # each once, in this order
+    return sorted(names, key=lambda name: name != "metrics")
 
 
 def own(value: Any, entry: str) -> str:
     """The text of one number of results.json; those of the entry "metrics" come with their interval."""
-    return measured(value) if entry == "metrics" and isinstance(value, dict) else digits(value)
+    if entry == "metrics" and isinstance(value, dict):
+        return measured(value)
+    return digits(value)
 
 
 def published(facts: Facts, entry: str, name: str) -> list[str]:
     """The published numbers for one of results.json, each with its source."""
-    found = [p for p in facts.published() if (p["entry"], p["name"]) == (entry, name)]
-    return [
-        f"{digits(p.get('value'))} ({p['source']})" if p.get("source") else digits(p.get("value"))
-        for p in found
-    ]
+    texts = []
+    for p in facts.published():
+        if p["entry"] != entry or p["name"] != name:
+            continue
+        text = digits(p.get("value"))
+        source = p.get("source")
+        texts.append(f"{text} ({source})" if source else text)
+    return texts
 
 
 def _nested(entry: str, value: Any) -> bool:
-    return isinstance(value, dict) and number(value) is None and entry != "metrics"
+    """Whether a value holds numbers of its own; a metric does too, but those are its interval."""
+    if entry == "metrics" or not isinstance(value, dict):
+        return False
+    return number(value) is None  # {"__float__": "inf"} is one number
 
 
 def _groups(names: list[str], entries: dict[str, dict], facts: Facts) -> list[list[str]]:
@@ -56,59 +80,102 @@ def _groups(names: list[str], entries: dict[str, dict], facts: Facts) -> list[li
     groups: dict[Any, list[str]] = {}
     for name in names:
         entry = entries.get(name, {})
-        single = name in alone or any(_nested(name, value) for value in entry.values())
-        groups.setdefault(name if single else tuple(sorted(entry)), []).append(name)
+        nested = any(_nested(name, value) for value in entry.values())
+        single = name in alone or nested
+        # a name of its own is a str and the names of an entry are a tuple, so no two groups are mixed up
+        key = name if single else tuple(sorted(entry))
+        groups.setdefault(key, []).append(name)
     return list(groups.values())
 
 
 def _together(group: list[str], entries: dict[str, dict], id: str) -> Html:
+    """One table of entries with the same names, the longer side downwards: a page is narrow."""
     inner = list(entries[group[0]])
+    rows = []
     if len(group) >= len(inner):
-        rows = [[name, *(digits(entries[name][key]) for key in inner)] for name in group]
-        return table("Measured after training", ("entry", *map(unit, inner)), rows, id)
-    rows = [[unit(key), *(digits(entries[name][key]) for name in group)] for key in inner]
-    return table("Measured after training", ("name", *group), rows, id)
+        for name in group:
+            texts = [digits(entries[name][key]) for key in inner]
+            rows.append([name, *texts])
+        return table(WHOLE, ("entry", *map(unit, inner)), rows, id)
+    for key in inner:
+        texts = [digits(entries[name][key]) for name in group]
+        rows.append([unit(key), *texts])
+    return table(WHOLE, ("name", *group), rows, id)
 
 
 def _entry(name: str, entry: dict[str, Any], facts: Facts, id: str) -> Iterator[Html]:
     """The tables of one entry: its numbers beside those of real data (x_real) and published ones, then nested ones."""
-    plain = {key: value for key, value in entry.items() if not _nested(name, value)}
+    plain = {}
+    inner = {}
+    for key, value in entry.items():
+        kind = inner if _nested(name, value) else plain
+        kind[key] = value
     for p in facts.published():
         if p["entry"] == name:
-            plain.setdefault(p["name"], None)
-    real = {key: plain.pop(f"{key}_real") for key in list(plain) if f"{key}_real" in plain}
+            plain.setdefault(p["name"], None)  # published, but not measured here
+    if plain:
+        yield _plain(name, plain, facts, id)
+    if inner:
+        yield _inner(name, inner, id)
+
+
+def _plain(name: str, plain: dict[str, Any], facts: Facts, id: str) -> Html:
+    """A number a row: this run's, real data's and the published ones, without columns that would be empty."""
+    real = _taken(plain)
     beside = {key: published(facts, name, key) for key in plain}
-    head = ["name", "this run", *["real data"] * bool(real), *["published"] * any(beside.values())]
+    any_published = any(beside.values())
+    head = ["name", "this run"]
+    if real:
+        head.append("real data")
+    if any_published:
+        head.append("published")
     rows = []
     for key, value in plain.items():
-        row = [
-            unit(key),
-            own(value, name),
-            *[digits(real[key]) if key in real else ""] * bool(real),
-        ]
-        rows.append([*row, *[[tag("div", text) for text in beside[key]]] * any(beside.values())])
-    if rows:
-        yield table(name, head, rows, id, "metrics" if name == "metrics" else "")
-    inner = {key: value for key, value in entry.items() if _nested(name, value)}
-    columns = list(dict.fromkeys(column for value in inner.values() for column in value))
-    if inner:
-        rows = [
-            [key, *(digits(value[c]) if c in value else "" for c in columns)]
-            for key, value in inner.items()
-        ]
-        whole = table(f"{name}: each", ("entry", *map(unit, columns)), rows, f"{id}-each")
-        yield (
-            whole
-            if len(rows) <= 12
-            else tag("details", tag("summary", f"{name}: {len(rows)} rows"), whole)
-        )
+        row: list[Any] = [unit(key), own(value, name)]
+        if real:
+            row.append(digits(real[key]) if key in real else "")
+        if any_published:
+            row.append([tag("div", text) for text in beside[key]])  # one below the other
+        rows.append(row)
+    class_ = "metrics" if name == "metrics" else ""
+    return table(name, head, rows, id, class_)
+
+
+def _taken(plain: dict[str, Any]) -> dict[str, Any]:
+    """Takes the numbers of real data out of `plain`: {x: the value of x_real}."""
+    real = {}
+    for key in list(plain):  # a list: the dict shrinks meanwhile
+        its = f"{key}_real"
+        if its in plain:
+            real[key] = plain.pop(its)
+    return real
+
+
+def _inner(name: str, inner: dict[str, dict], id: str) -> Html:
+    """The nested numbers of one entry, a row each; many rows are folded."""
+    columns = dict.fromkeys(column for value in inner.values() for column in value)
+    rows = []
+    for key, value in inner.items():
+        texts = _texts(value, columns)
+        rows.append([key, *texts])
+    head = ("entry", *map(unit, columns))
+    whole = table(f"{name}: each", head, rows, f"{id}-each")
+    if len(rows) <= FOLDED:
+        return whole
+    summary = tag("summary", f"{name}: {len(rows)} rows")
+    return tag("details", summary, whole)
+
+
+def _texts(value: dict[str, Any], columns: Iterable[str]) -> list[str]:
+    """The numbers of one row, "" where it has none."""
+    return [digits(value[column]) if column in value else "" for column in columns]
 
 
 def values_of(results: dict[str, Any]) -> dict[tuple[str, str], Any]:
     """{(entry, name): value} of the numbers that a comparison can put in one column."""
     found = {}
-    for entry, values in results.items():
-        for name, value in (values if isinstance(values, dict) else {entry: values}).items():
+    for entry, values in _entries(results).items():
+        for name, value in values.items():
             if not _nested(entry, value):
                 found[entry, name] = value
     return found
@@ -116,11 +183,11 @@ def values_of(results: dict[str, Any]) -> dict[tuple[str, str], Any]:
 
 def nested_of(results: dict[str, Any]) -> dict[tuple[str, str, str], Any]:
     """{(entry, row, name): value} of the numbers that lie one level deeper."""
-    entries = {entry: values for entry, values in results.items() if isinstance(values, dict)}
-    return {
-        (entry, row, str(name)): value
-        for entry, values in entries.items()
-        for row, inner in values.items()
-        if _nested(entry, inner)
-        for name, value in inner.items()
-    }
+    found = {}
+    for entry, values in _entries(results).items():
+        for row, inner in values.items():
+            if not _nested(entry, inner):
+                continue
+            for name, value in inner.items():
+                found[entry, row, str(name)] = value
+    return found
