@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 from genjax.report.facts import Facts, Picture
@@ -13,167 +14,290 @@ from genjax.report.results import nested_of, own, published, values_of
 from genjax.report.svg import Curve, chart, finite
 from genjax.report.text import differing, digits, unit
 
+QUESTIONS = 3  # of the runs that the page repeats
 
-def comparison(runs: Sequence[Facts]) -> str:
+Runs = Sequence[Facts]
+Names = Sequence[str]  # of the runs, in their order
+Section = tuple[str, str, Any]  # id, heading, content
+Column = tuple[str, str]  # entry, name
+Deep = tuple[str, str, str]  # entry, row, name of a nested number
+Values = dict[Column, Any]
+
+
+def comparison(runs: Runs) -> str:
     """The page of several runs."""
     names = _names(runs)
-    families = list(dict.fromkeys(run.experiment for run in runs))
-    questions = list(
-        dict.fromkeys(run.about["question"] for run in runs if "question" in run.about)
-    )
+    families = dict.fromkeys(run.experiment for run in runs)
     title = f"{', '.join(families)}: {len(runs)} runs compared"
-    parts = (
-        ("numbers", "Numbers", numbers(runs, names)),
-        ("differences", "What differs", differences(runs, names)),
-        ("overlaid", "Curves of all runs", overlaid(runs, names)),
-        ("further", "Further numbers", further(runs, names)),
-        (
-            "runs",
-            "Each run",
-            [each(run, name, i) for i, (run, name) in enumerate(zip(runs, names, strict=True), 1)],
-        ),
-    )
-    parts = [part for part in parts if part[2]]
+    # a section without content gets neither a heading nor a link
+    parts = []
+    for part in _parts(runs, names):
+        _, _, content = part
+        if content:
+            parts.append(part)
     header = tag(
         "header",
         tag("p", "Comparison", class_="over"),
         tag("h1", title),
-        [tag("p", question, class_="question") for question in questions[:3]],
-        tag(
-            "nav",
-            tag("ul", [tag("li", tag("a", t, href=f"#{id}")) for id, t, _ in parts]),
-            aria_label="Sections",
-        ),
+        _questions(runs),
+        _contents(parts),
     )
-    whole = [
-        tag("section", tag("h2", t, id=id), content, aria_labelledby=id) for id, t, content in parts
+    body = [header]
+    for id, heading, content in parts:
+        body.append(tag("section", tag("h2", heading, id=id), content, aria_labelledby=id))
+    return document(f"{title} | genjax", body)
+
+
+def _parts(runs: Runs, names: Names) -> list[Section]:
+    """(id, heading, content) of every section; a content that is empty is no section."""
+    folded = []
+    for i, run in enumerate(runs):
+        folded.append(each(run, names[i], i + 1))  # a reader counts from 1
+    return [
+        ("numbers", "Numbers", numbers(runs, names)),
+        ("differences", "What differs", differences(runs, names)),
+        ("overlaid", "Curves of all runs", overlaid(runs, names)),
+        ("further", "Further numbers", further(runs, names)),
+        ("runs", "Each run", folded),
     ]
-    return document(f"{title} | genjax", [header, *whole])
 
 
-def _names(runs: Sequence[Facts]) -> list[str]:
+def _questions(runs: Runs) -> list[Html]:
+    """What the runs asked, each question once: runs of one experiment share theirs."""
+    asked = dict.fromkeys(run.about["question"] for run in runs if "question" in run.about)
+    first = list(asked)[:QUESTIONS]
+    return [tag("p", question, class_="question") for question in first]
+
+
+def _contents(parts: Sequence[Section]) -> Html:
+    """Links to the sections."""
+    links = [tag("a", heading, href=f"#{id}") for id, heading, _ in parts]
+    items = [tag("li", link) for link in links]
+    return tag("nav", tag("ul", items), aria_label="Sections")
+
+
+def _names(runs: Runs) -> list[str]:
     """Short names that differ: the ablation, with its experiment or digest where that is needed."""
-    names = (
-        [run.ablation for run in runs]
-        if len({run.experiment for run in runs}) == 1
-        else [r.name for r in runs]
-    )
-    for more in (lambda run: run.digest, lambda run: str(run.directory)):
-        count = Counter(names)
-        names = [
-            f"{n} {more(r)}".strip() if count[n] > 1 else n
-            for n, r in zip(names, runs, strict=True)
-        ]
-    return names
+    names = [run.ablation for run in runs]
+    experiments = {run.experiment for run in runs}
+    if len(experiments) > 1:
+        names = [run.name for run in runs]
+    # two steps: names that the digest does not tell apart get their directory as well
+    names = _longer(names, [run.digest for run in runs])
+    return _longer(names, [str(run.directory) for run in runs])
+
+
+def _longer(names: Names, more: Sequence[str]) -> list[str]:
+    """The names, those that occur twice with what `more` adds to them."""
+    count = Counter(names)
+    longer = []
+    for name, addition in zip(names, more, strict=True):
+        if count[name] > 1:
+            name = f"{name} {addition}".strip()  # a run may have no digest
+        longer.append(name)
+    return longer
+
+
+def _count(of_runs: Iterable[Iterable[Hashable]]) -> Counter:
+    """How many runs have each of the keys, in the order of their first."""
+    count: Counter = Counter()
+    for found in of_runs:
+        count.update(list(found))  # its keys: of a dict `update` would add the values
+    return count
 
 
 def thumbnail(run: Facts) -> Picture | None:
     """The picture that stands for a run: its samples at the end, its last grid, or the first picture that it has."""
+    # slices and lists that may be empty: a killed run has grids only, a short one perhaps nothing
     samples = [picture for picture in run.drawn if picture.name.startswith("samples.")]
-    return next(iter([*samples, *run.grids[-1:], *run.drawn]), None)
+    candidates = [*samples, *run.grids[-1:], *run.drawn]
+    return candidates[0] if candidates else None
 
 
-def numbers(runs: Sequence[Facts], names: Sequence[str]) -> Html:
+def numbers(runs: Runs, names: Names) -> Html:
     """A row a run: picture, every metric that two runs share or that is in the entry "metrics", size and time."""
     values = [values_of(run.results) for run in runs]
-    count = Counter(key for found in values for key in found)
-    keys = [key for key in count if count[key] > 1 or key[0] == "metrics"]
-    keys.sort(key=lambda key: key[0] != "metrics")
-    entries = dict.fromkeys(entry for entry, _ in keys)
-    keys = [key for entry in entries for key in keys if key[0] == entry]
-    pictures = [thumbnail(run) for run in runs]
+    keys = _columns(values)
     facts = _facts(runs)
-    groups = [(entry, [unit(name) for other, name in keys if other == entry]) for entry in entries]
-    head = ["run", *["samples"] * any(pictures), *groups, *facts]
+    pictures = [thumbnail(run) for run in runs]
+    pictured = any(pictures)  # else there is no column for them
+    head = ["run"]
+    if pictured:
+        head.append("samples")
+    head += [*_grouped(keys), *facts]
     rows: list[list[Any]] = []
-    for i, (run, name) in enumerate(zip(runs, names, strict=True)):
-        picture = pictures[i] and image(pictures[i], run)
-        cells = [
-            tag("div", own(values[i][key], key[0])) if key in values[i] else "" for key in keys
-        ]
-        link = tag("a", name, href=f"#run{i + 1}")
-        rows.append(
-            [
-                link,
-                *[picture or ""] * any(pictures),
-                *cells,
-                *(column[i] for column in facts.values()),
-            ]
-        )
-    told = [
-        list(dict.fromkeys(text for run in runs for text in published(run, *key))) for key in keys
-    ]
+    for i, run in enumerate(runs):
+        link = tag("a", names[i], href=f"#run{i + 1}")  # to the run's own report below
+        row: list[Any] = [link]
+        if pictured:
+            row.append(image(pictures[i], run) if pictures[i] else "")
+        row += [_cell(values[i], key) for key in keys]
+        row += [column[i] for column in facts.values()]
+        rows.append(row)
+    # the last row: what others reported, under the columns of the same numbers
+    told = [_published(runs, key) for key in keys]
     if any(told):
-        cells = [[tag("div", text) for text in texts] for texts in told]
-        rows.append(["published", *[""] * any(pictures), *cells, *[""] * len(facts)])
+        row = ["published"]
+        if pictured:
+            row.append("")
+        row += told
+        row += [""] * len(facts)
+        rows.append(row)
     return table("All runs", head, rows, "all", "wide")
 
 
-def _facts(runs: Sequence[Facts]) -> dict[str, list[str]]:
+def _columns(values: Sequence[Values]) -> list[Column]:
+    """The (entry, name) that get a column, those of an entry side by side and "metrics" first."""
+    measured = []
+    others: dict[
+        str, list[Column]
+    ] = {}  # by entry: a later run may bring another name of an earlier one
+    for key, count in _count(values).items():
+        entry, _ = key
+        # a number of one run alone compares nothing, but metrics are what was asked for
+        if entry == "metrics":
+            measured.append(key)
+        elif count > 1:
+            others.setdefault(entry, []).append(key)
+    return [*measured, *itertools.chain.from_iterable(others.values())]
+
+
+def _grouped(keys: Sequence[Column]) -> list[tuple[str, list[str]]]:
+    """The columns' names under those of their entries, as `table` takes them."""
+    groups: dict[str, list[str]] = {}  # a dict keeps the order of the keys
+    for entry, name in keys:
+        groups.setdefault(entry, []).append(unit(name))
+    return list(groups.items())
+
+
+def _cell(values: Values, key: Column) -> Html | str:
+    """A run's number for a column, "" where it has none."""
+    if key not in values:
+        return ""
+    entry, _ = key
+    return tag("div", own(values[key], entry))
+
+
+def _published(runs: Runs, key: Column) -> list[Html]:
+    """The published numbers for a column, each once: several runs may quote the same."""
+    entry, name = key
+    texts: list[str] = []
+    for run in runs:
+        texts += published(run, entry, name)
+    return [tag("div", text) for text in dict.fromkeys(texts)]
+
+
+def _facts(runs: Runs) -> dict[str, list[str]]:
     """Columns that come from no measurement: {name: a text a run}, without those that no run knows."""
+    steps = []
+    parameters = []
+    seconds = []
+    for run in runs:
+        steps.append(digits(run.last_step) if run.last_step else "")
+        known = "parameters" in run.about
+        parameters.append(digits(run.about["parameters"]) if known else "")
+        # 0 seconds is a run that wrote no clock, not a fast one
+        seconds.append(digits(run.seconds) if run.seconds else "")
     columns = {
-        "steps": [digits(run.last_step) if run.last_step else "" for run in runs],
-        "parameters": [
-            digits(run.about["parameters"]) if "parameters" in run.about else "" for run in runs
-        ],
-        "training [s]": [digits(run.seconds) if run.seconds else "" for run in runs],
+        "steps": steps,
+        "parameters": parameters,
+        "training [s]": seconds,
     }
     return {name: column for name, column in columns.items() if any(column)}
 
 
-def differences(runs: Sequence[Facts], names: Sequence[str]) -> Html | None:
+def differences(runs: Runs, names: Names) -> Html | None:
     """A column for every field of the configs that is not the same in all runs."""
-    found = list(differing([run.config for run in runs]))
+    found = list(differing([run.config for run in runs]))  # (path, each run's text)
     if not found:
         return tag("p", "The configs are the same.")
-    rows = [[name, *(tag("code", texts[i]) for _, texts in found)] for i, name in enumerate(names)]
-    return table(
-        "Fields of the configs", ("run", *(tag("code", path) for path, _ in found)), rows, "fields"
-    )
+    paths = [tag("code", path) for path, _ in found]
+    rows = []
+    for i, name in enumerate(names):
+        cells = [tag("code", texts[i]) for _, texts in found]
+        rows.append([name, *cells])
+    return table("Fields of the configs", ("run", *paths), rows, "fields")
 
 
-def overlaid(runs: Sequence[Facts], names: Sequence[str]) -> Html | None:
+def overlaid(runs: Runs, names: Names) -> Html | None:
     """A chart for every metric that two runs have, training and held-out values apart."""
-    count = Counter(name for run in runs for name in run.curves)
-    shared = [name for name in count if count[name] > 1 and _moves(runs, name)]
-    shared.sort(key=lambda name: (*rank(name.rpartition("/")[2]), name.startswith("train/")))
-    charts = []
-    for name in shared[:CHARTS]:
-        split, _, metric = name.rpartition("/")
-        points = [run.curves.get(name, []) for run in runs]
-        curves = [Curve(names[i], points[i], i, str(i + 1)) for i in range(len(runs))]
-        charts.append(chart(f"{unit(metric)}, {split}", curves))
+    shared = _curves(runs)
+    charts = [_chart(runs, names, curve) for curve in shared[:CHARTS]]
+    if not any(charts):
+        return None
+    # a page of many charts is not read: the rest is named
     more = ", ".join(shared[CHARTS:])
-    note = (
-        tag("p", f"Not drawn, but in metrics.jsonl of several runs: {more}.", class_="note")
-        if more
-        else None
-    )
-    return join([tag("div", charts, class_="charts"), note]) if any(charts) else None
+    note = None
+    if more:
+        text = f"Not drawn, but in metrics.jsonl of several runs: {more}."
+        note = tag("p", text, class_="note")
+    return join([tag("div", charts, class_="charts"), note])
 
 
-def _moves(runs: Sequence[Facts], name: str) -> bool:
-    return len({value for run in runs for _, value in finite(run.curves.get(name, []))}) > 1
+def _curves(runs: Runs) -> list[str]:
+    """The curves that two runs have and that move, in the order of their charts: held-out values before training's."""
+    count = _count(run.curves for run in runs)
+    shared = [curve for curve in count if count[curve] > 1 and _moves(runs, curve)]
+
+    def place(curve: str) -> tuple[bool, ...]:
+        _, metric = _halves(curve)
+        return (*rank(metric), curve.startswith("train/"))
+
+    return sorted(shared, key=place)
 
 
-def further(runs: Sequence[Facts], names: Sequence[str]) -> list[Html]:
+def _halves(curve: str) -> tuple[str, str]:
+    """(split, metric) of a curve: ("train", "loss") of train/loss."""
+    split, _, metric = curve.rpartition("/")
+    return split, metric
+
+
+def _chart(runs: Runs, names: Names, curve: str) -> Html | None:
+    """One curve of every run; a run keeps its colour in all charts, also where another has no such curve."""
+    curves = []
+    for i, run in enumerate(runs):
+        points = run.curves.get(curve, [])
+        mark = str(i + 1)  # short: it must fit beside the end of the curve
+        curves.append(Curve(names[i], points, i, mark))
+    split, metric = _halves(curve)
+    return chart(f"{unit(metric)}, {split}", curves)
+
+
+def _moves(runs: Runs, curve: str) -> bool:
+    """Whether the curve has two different finite values in any of the runs: a constant needs no chart."""
+    values = set()
+    for run in runs:
+        points = finite(run.curves.get(curve, []))
+        values |= {value for _, value in points}
+    return len(values) > 1
+
+
+def further(runs: Runs, names: Names) -> list[Html]:
     """The nested numbers that two runs share, an entry a table and a run a column."""
     values = [nested_of(run.results) for run in runs]
-    count = Counter(key for found in values for key in found)
+    count = _count(values)
     shared = [key for key in count if count[key] > 1]
+    entries = dict.fromkeys(entry for entry, _, _ in shared)
     tables = []
-    for i, entry in enumerate(dict.fromkeys(key[0] for key in shared), 1):
-        keys = [key for key in shared if key[0] == entry]
-        rows = [
-            [f"{k[1]}: {unit(k[2])}", *(digits(v[k]) if k in v else "" for v in values)]
-            for k in keys
-        ]
+    for i, entry in enumerate(entries, 1):
+        rows = [_row(values, key) for key in shared if key[0] == entry]
         whole = table(entry, ("name", *names), rows, f"further{i}")
-        tables.append(tag("details", tag("summary", f"{entry}: {len(rows)} numbers"), whole))
+        # folded: there may be hundreds of them
+        summary = tag("summary", f"{entry}: {len(rows)} numbers")
+        tables.append(tag("details", summary, whole))
     return tables
+
+
+def _row(values: Sequence[dict[tuple[str, str, str], Any]], key: tuple[str, str, str]) -> list[str]:
+    """A nested number of every run, "" where one has none."""
+    _, row, name = key
+    texts = [digits(found[key]) if key in found else "" for found in values]
+    return [f"{row}: {unit(name)}", *texts]
 
 
 def each(run: Facts, name: str, i: int) -> Html:
     """The report of one run, folded."""
+    # level 4, below the page, its section and the run's name; the prefix keeps ids of several runs apart
     parts = [html for _, _, html in sections(run, 4, f"run{i}-")]
-    return tag("details", tag("summary", tag("h3", name)), tiles(run), *parts, id=f"run{i}")
+    summary = tag("summary", tag("h3", name))
+    return tag("details", summary, tiles(run), *parts, id=f"run{i}")
