@@ -20,7 +20,12 @@ from genjax.config import field
 
 
 def _towards(ema: Any, params: Any, decay: jax.Array) -> Any:
-    return jax.tree.map(lambda a, p: a + (1.0 - decay) * (p - a), ema, params)
+    """decay * ema + (1 - decay) * params, written so that equal weights stay bit for bit what they are."""
+
+    def step(average: jax.Array, new: jax.Array) -> jax.Array:
+        return average + (1.0 - decay) * (new - average)
+
+    return jax.tree.map(step, ema, params)
 
 
 def _copies(params: dict[str, Any]) -> dict[str, Any]:
@@ -34,16 +39,18 @@ class Decay:
     decay: float = field(0.999, "share of the old average that is kept at a step, 0 = no averaging")
 
     def init(self, params: dict[str, Any]) -> dict[str, Any]:
-        return _copies(params) if self.decay else {}
+        if not self.decay:
+            return {}
+        return _copies(params)
 
     def update(
         self, ema: dict[str, Any], params: dict[str, Any], step: jax.Array
     ) -> dict[str, Any]:
-        return (
-            _towards(ema, params, jnp.minimum(self.decay, (1.0 + step) / (10.0 + step)))
-            if self.decay
-            else {}
-        )
+        if not self.decay:
+            return {}
+        ramp = (1.0 + step) / (10.0 + step)
+        decay = jnp.minimum(self.decay, ramp)
+        return _towards(ema, params, decay)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,67 +65,96 @@ class Power:
     )
 
     def __post_init__(self):
+        # no widths at all are refused as well: 0 stands for them
         for width in self.widths or (0.0,):
             gamma(width)  # raises ValueError for a width that no power has
 
     def init(self, params: dict[str, Any]) -> dict[str, Any]:
-        return {
-            key: tree
-            for width in self.widths
-            for key, tree in self._named(_copies(params), width).items()
-        }
+        ema: dict[str, Any] = {}
+        for width in self.widths:
+            ema |= self._named(_copies(params), width)
+        return ema
 
     def update(
         self, ema: dict[str, Any], params: dict[str, Any], step: jax.Array
     ) -> dict[str, Any]:
         new = {}
         for width in self.widths:
-            decay = (1.0 - 1.0 / (1.0 + step)) ** (
-                gamma(width) + 1.0
-            )  # eq. 4, with t counted from 1
-            named = self._named(params, width)
-            new |= {key: _towards(ema[key], tree, decay) for key, tree in named.items()}
+            # eq. 4, with t counted from 1: beta = (1 - 1 / t)^(gamma + 1)
+            t = 1.0 + step
+            exponent = gamma(width) + 1.0
+            decay = (1.0 - 1.0 / t) ** exponent
+            for key, tree in self._named(params, width).items():
+                new[key] = _towards(ema[key], tree, decay)
         return new
 
     def _named(self, params: dict[str, Any], width: float) -> dict[str, Any]:
-        return {
-            name if width == self.widths[0] else f"{name}@{width:g}": tree
-            for name, tree in params.items()
-        }
+        """The networks under the names that their averages of this width have."""
+        if width == self.widths[0]:
+            return dict(params)
+        return {f"{name}@{width:g}": tree for name, tree in params.items()}
 
 
 def gamma(width: float) -> float:
     """The exponent whose average has this width: sigma_rel = sqrt(gamma + 1) / ((gamma + 2) sqrt(gamma + 3))."""
     if not 0.0 < width < 12**-0.5:  # gamma = 0, the mean of all weights, has the width 1 / sqrt(12)
         raise ValueError(f"an average's width must be above 0 and below 0.2887, got {width}")
-    roots = np.roots([1.0, 7.0, 16.0 - width**-2, 12.0 - width**-2])
-    return float(np.max(np.real(roots[np.abs(np.imag(roots)) < 1e-9])))
+    # squared and multiplied out: gamma³ + 7 gamma² + (16 - width^-2) gamma + 12 - width^-2 = 0
+    inverse = width**-2
+    polynomial = [1.0, 7.0, 16.0 - inverse, 12.0 - inverse]
+    roots = np.roots(polynomial)
+    real = np.abs(np.imag(roots)) < 1e-9
+    # the other two are below 0: powers that would weigh the earliest weights most
+    return float(np.max(np.real(roots[real])))
 
 
-def _product(ta: np.ndarray, ga: np.ndarray, tb: np.ndarray, gb: np.ndarray) -> np.ndarray:
+def _product(
+    ta: np.ndarray,  # t and gamma of one profile
+    ga: np.ndarray,
+    tb: np.ndarray,  # and of the other
+    gb: np.ndarray,
+) -> np.ndarray:
     """Inner products of the profiles (gamma + 1) tau^gamma / t^(gamma + 1) on [0, t] (appendix C); broadcasts."""
-    least, total = np.minimum(ta, tb), ga + gb + 1.0
-    scale = (least / ta) ** (ga + 0.5) * (least / tb) ** (
-        gb + 0.5
-    )  # powers of ratios: t^gamma itself overflows
+    least = np.minimum(ta, tb)  # beyond it one of the two is 0
+    total = ga + gb + 1.0  # the exponent of the integral of tau^ga tau^gb
+    # powers of ratios: t^gamma itself overflows
+    scale_a = (least / ta) ** (ga + 0.5)
+    scale_b = (least / tb) ** (gb + 0.5)
+    scale = scale_a * scale_b
     return (ga + 1.0) * (gb + 1.0) / total * scale / np.sqrt(ta * tb)
 
 
-def weights(steps: Sequence[int], widths: Sequence[float], step: int, width: float) -> np.ndarray:
+def weights(
+    steps: Sequence[int],
+    widths: Sequence[float],
+    step: int,
+    width: float,
+) -> np.ndarray:
     """How much of each snapshot makes the average of `width` at `step`: the least squares of the profiles, [n].
 
     Snapshot i was taken after steps[i] with widths[i]; take several widths and steps, `step` among them.
     """
-    t, g = np.asarray(steps, np.float64), np.array([gamma(w) for w in widths])
-    gram = _product(t[:, None], g[:, None], t[None], g[None])
-    return np.linalg.lstsq(gram, _product(t, g, np.float64(step), gamma(width)), rcond=1e-12)[0]
+    t = np.asarray(steps, np.float64)  # [n]
+    g = np.array([gamma(w) for w in widths])
+    # the normal equations: products of the snapshots' profiles with each other and with the one that is wanted
+    gram = _product(t[:, None], g[:, None], t[None], g[None])  # [n, n]
+    wanted = _product(t, g, np.float64(step), gamma(width))
+    # least squares, as snapshots close together make the matrix nearly singular
+    solution = np.linalg.lstsq(gram, wanted, rcond=1e-12)
+    return solution[0]
 
 
 def mix(
-    snapshots: Sequence[Any], steps: Sequence[int], widths: Sequence[float], step: int, width: float
+    snapshots: Sequence[Any],
+    steps: Sequence[int],
+    widths: Sequence[float],
+    step: int,
+    width: float,
 ) -> Any:
     """The weights averaged with any `width` at `step`, out of snapshots of other averages; trees of arrays."""
     shares = weights(steps, widths, step, width)
-    return jax.tree.map(
-        lambda *leaves: sum(s * leaf for s, leaf in zip(shares, leaves, strict=True)), *snapshots
-    )
+
+    def mixed(*leaves: Any) -> Any:  # the same leaf of every snapshot
+        return sum(share * leaf for share, leaf in zip(shares, leaves, strict=True))
+
+    return jax.tree.map(mixed, *snapshots)

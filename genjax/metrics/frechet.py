@@ -32,27 +32,35 @@ def moments(features: np.ndarray) -> Moments:
     mean = x.mean(0)
     if not np.isfinite(mean).all():
         raise ValueError("features hold NaN or infinite numbers")
+    n = len(x)
     x = x - mean
-    return Moments(mean, x.T @ x / max(len(x) - 1, 1), len(x))
+    scatter = x.T @ x  # [D, D]
+    covariance = scatter / max(n - 1, 1)  # one example has none: 0 / 1
+    return Moments(mean, covariance, n)
 
 
 def merge(a: Moments, b: Moments) -> Moments:
     """The moments of the joined sets, up to float64's rounding; ValueError for exact moments, which have no count."""
     if not math.isfinite(a.n + b.n):
         raise ValueError("moments without a number of examples cannot be merged")
-    n, shift = a.n + b.n, b.mean - a.mean
-    scatter = (
-        (a.n - 1) * a.covariance
-        + (b.n - 1) * b.covariance
-        + np.outer(shift, shift) * (a.n * b.n / n)
-    )
-    return Moments(a.mean + shift * (b.n / n), scatter / (n - 1), n)
+    n = a.n + b.n
+    shift = b.mean - a.mean
+    mean = a.mean + shift * (b.n / n)
+    # the second formula above
+    scatter_a = (a.n - 1) * a.covariance
+    scatter_b = (b.n - 1) * b.covariance
+    between = np.outer(shift, shift) * (a.n * b.n / n)
+    scatter = scatter_a + scatter_b + between
+    return Moments(mean, scatter / (n - 1), n)
 
 
 def root(c: np.ndarray) -> np.ndarray:
     """The symmetric square root of a covariance [D, D]; eigenvalues that rounding left below 0 count as 0."""
-    values, vectors = np.linalg.eigh(c)
-    return vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T
+    values, vectors = np.linalg.eigh(c)  # [D], [D, D]
+    roots = np.sqrt(np.maximum(values, 0.0))
+    # V diag(r) V' without a diagonal matrix: the columns of V are scaled
+    scaled = vectors * roots
+    return scaled @ vectors.T
 
 
 def frechet(a: Moments, b: Moments) -> float:
@@ -62,15 +70,26 @@ def frechet(a: Moments, b: Moments) -> float:
     than on the data. Even so d² of n examples is too large by about 1/n: compare at equal n, with the floor of real
     data beside it, or see `intervals.frechet_interval`.
     """
-    if min(a.n, b.n) <= len(a.mean):
+    dimensions = len(a.mean)
+    least = min(a.n, b.n)
+    if least <= dimensions:
         raise ValueError(
-            f"a Fréchet distance on {len(a.mean)} features needs more than {len(a.mean)} examples, got {min(a.n, b.n)}"
+            f"a Fréchet distance on {dimensions} features needs more than {dimensions} examples, got {least}"
         )
-    return distance(a, b, root(a.covariance))
+    root_a = root(a.covariance)
+    return distance(a, b, root_a)
 
 
 def distance(a: Moments, b: Moments, root_a: np.ndarray) -> float:
     """d² for a given root of a's covariance, whatever the number of examples."""
-    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root_a @ b.covariance @ root_a), 0.0)).sum()
-    trace = np.trace(a.covariance) + np.trace(b.covariance) - 2.0 * cross
-    return float(np.sum((a.mean - b.mean) ** 2) + trace)
+    # the trace of a root is the sum of the eigenvalues' roots: the root itself is not needed
+    product = root_a @ b.covariance @ root_a
+    values = np.linalg.eigvalsh(product)
+    values = np.maximum(values, 0.0)  # rounding may leave one below 0
+    cross = np.sqrt(values).sum()  # tr (C1^(1/2) C2 C1^(1/2))^(1/2)
+    trace_a = np.trace(a.covariance)
+    trace_b = np.trace(b.covariance)
+    trace = trace_a + trace_b - 2.0 * cross
+    difference = a.mean - b.mean
+    between = np.sum(difference**2)  # |m1 - m2|²
+    return float(between + trace)

@@ -17,9 +17,13 @@ def inception_score(logits: np.ndarray) -> float:
 
     if len(logits) < 1:
         raise ValueError("no logits to take a score of")
-    p = softmax(np.asarray(logits, np.float64), 1)
-    mean = p.mean(0)
-    return float(np.exp(xlogy(p, p).sum(1).mean() - xlogy(mean, mean).sum()))
+    logits = np.asarray(logits, np.float64)
+    p = softmax(logits, 1)  # [N, K], p(y | x)
+    mean = p.mean(0)  # [K], p(y)
+    # -H of each; xlogy knows that 0 log 0 is 0
+    of_each = xlogy(p, p).sum(1)
+    of_mean = xlogy(mean, mean).sum()
+    return float(np.exp(of_each.mean() - of_mean))
 
 
 def inception_score_splits(
@@ -35,6 +39,15 @@ def inception_score_splits(
         raise ValueError(
             f"{splits} splits need at least one and no more than there are samples, {n}"
         )
-    x = logits if seed is None else logits[np.random.RandomState(seed).permutation(n)]
-    scores = [inception_score(x[i * n // splits : (i + 1) * n // splits]) for i in range(splits)]
-    return float(np.mean(scores)), float(np.std(scores))
+    if seed is not None:
+        order = np.random.RandomState(seed).permutation(n)
+        logits = logits[order]
+    scores = []
+    for i in range(splits):
+        # bounds like these leave no row out where n is no multiple of `splits`
+        start = i * n // splits
+        stop = (i + 1) * n // splits
+        scores.append(inception_score(logits[start:stop]))
+    mean = np.mean(scores)
+    deviation = np.std(scores)
+    return float(mean), float(deviation)

@@ -42,9 +42,14 @@ def bootstrap(
     if n < 2 or times < 2:
         raise ValueError(f"a bootstrap needs 2 examples and 2 repeats, got {n} and {times}")
     rng = np.random.default_rng(seed)
-    values = [statistic(rng.integers(0, n, n)) for _ in range(times)]
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(statistic(np.arange(n))), float(low), float(high))
+    values = []
+    for _ in range(times):
+        rows = rng.integers(0, n, n)  # with replacement
+        values.append(statistic(rows))
+    ends = [(1 - level) / 2, (1 + level) / 2]  # what lies outside is the same on both sides
+    low, high = np.quantile(values, ends)
+    value = statistic(np.arange(n))
+    return Interval(float(value), float(low), float(high))
 
 
 def _groups(n: int, groups: int, seed: int) -> list[np.ndarray]:
@@ -53,19 +58,30 @@ def _groups(n: int, groups: int, seed: int) -> list[np.ndarray]:
         raise ValueError(
             f"a jackknife over {groups} groups needs 2 groups and as many examples, got {n}"
         )
-    return np.array_split(np.random.default_rng(seed).permutation(n), groups)
+    # shuffled, as samples are often sorted by class
+    order = np.random.default_rng(seed).permutation(n)
+    return np.array_split(order, groups)
 
 
-def _jackknifed(whole: float, without: np.ndarray, level: float) -> Interval:
-    """Of t and t_(g) [G]."""
+def _jackknifed(
+    whole: float,  # t
+    without: np.ndarray,  # t_(g), [G]
+    level: float,
+) -> Interval:
+    """t_J with Student's interval: the formula above."""
     from scipy.stats import t as student
 
-    g, mean = len(without), np.mean(without)
-    half = student.ppf((1 + level) / 2, g - 1) * np.sqrt(
-        (g - 1) / g * np.sum((without - mean) ** 2)
-    )
+    g = len(without)
+    mean = np.mean(without)
+    deviations = without - mean
+    error = np.sqrt((g - 1) / g * np.sum(deviations**2))  # se
+    # g values give g - 1 degrees of freedom
+    quantile = student.ppf((1 + level) / 2, g - 1)
+    half = quantile * error
     value = g * whole - (g - 1) * mean
-    return Interval(float(value), float(value - half), float(value + half))
+    low = value - half
+    high = value + half
+    return Interval(float(value), float(low), float(high))
 
 
 def jackknife(
@@ -77,48 +93,75 @@ def jackknife(
 ) -> Interval:
     """Interval of statistic(rows) by leaving out groups of n rows drawn by `seed`; its value is free of a bias c/n."""
     parts = _groups(n, groups, seed)
-    without = [statistic(np.concatenate(parts[:g] + parts[g + 1 :])) for g in range(groups)]
-    return _jackknifed(statistic(np.arange(n)), np.array(without), level)
+    without = []
+    for g in range(groups):
+        others = parts[:g] + parts[g + 1 :]
+        rows = np.concatenate(others)
+        without.append(statistic(rows))
+    whole = statistic(np.arange(n))
+    return _jackknifed(whole, np.array(without), level)
 
 
 def frechet_interval(
-    real: Moments, samples: np.ndarray, groups: int = 50, level: float = 0.95, seed: int = 0
+    real: Moments,
+    samples: np.ndarray,
+    groups: int = 50,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Interval:
     """Jackknife of the distance of features [N, D] to real moments held fixed: about the distance at N = infinity.
 
     A group's moments are taken out of the whole's, so that a value costs one eigenvalue problem of D numbers. The bias
     that the real set's own n brings stays. ValueError unless D + 1 samples remain without a group.
     """
-    parts = _groups(len(samples), groups, seed)
-    if len(samples) - len(parts[0]) <= samples.shape[1]:
-        raise ValueError(
-            f"{len(samples)} examples less a group are too few for {samples.shape[1]} features"
-        )
-    whole, root_real = moments(samples), root(real.covariance)
-    without = [distance(real, remove(whole, moments(samples[rows])), root_real) for rows in parts]
-    return _jackknifed(distance(real, whole, root_real), np.array(without), level)
+    n, dimensions = samples.shape
+    parts = _groups(n, groups, seed)
+    # the first group is the largest; as many examples as dimensions have a covariance without full rank
+    remaining = n - len(parts[0])
+    if remaining <= dimensions:
+        raise ValueError(f"{n} examples less a group are too few for {dimensions} features")
+    all_samples = moments(samples)
+    root_real = root(real.covariance)  # once: the real moments are held fixed
+    without = []
+    for rows in parts:
+        group = moments(samples[rows])
+        rest = remove(all_samples, group)
+        without.append(distance(real, rest, root_real))
+    whole = distance(real, all_samples, root_real)
+    return _jackknifed(whole, np.array(without), level)
 
 
 def remove(whole: Moments, part: Moments) -> Moments:
     """The moments of what remains of a set without a part: the inverse of `merge`."""
     n = whole.n - part.n
-    mean = whole.mean + (whole.mean - part.mean) * (part.n / n)
+    away = whole.mean - part.mean
+    mean = whole.mean + away * (part.n / n)
+    # (n - 1) C of the rest is the whole's less the part's and less what their means lie apart
     shift = part.mean - mean
-    scatter = (whole.n - 1) * whole.covariance - (part.n - 1) * part.covariance
-    return Moments(mean, (scatter - np.outer(shift, shift) * (n * part.n / whole.n)) / (n - 1), n)
+    scatter_whole = (whole.n - 1) * whole.covariance
+    scatter_part = (part.n - 1) * part.covariance
+    between = np.outer(shift, shift) * (n * part.n / whole.n)
+    scatter = scatter_whole - scatter_part - between
+    return Moments(mean, scatter / (n - 1), n)
 
 
 def kid_interval(real: np.ndarray, samples: np.ndarray, level: float = 0.95) -> Interval:
     """Jackknife of the full kernel distance without each sample in turn, real features held fixed, from one pass."""
-    n, m, of = len(real), len(samples), sums(real, samples)
+    n = len(real)
+    m = len(samples)
+    of = sums(real, samples)
     if m < 3:
         raise ValueError(f"an interval of a kernel distance needs at least 3 samples, got {m}")
-    constant = of.real / (n * (n - 1))
-    within, across = of.within.sum(), of.across.sum()
+    constant = of.real / (n * (n - 1))  # among the real examples alone
+    within = of.within.sum()
+    across = of.across.sum()
     whole = constant + within / (m * (m - 1)) - 2.0 * across / (n * m)
-    without = (within - 2.0 * of.within) / ((m - 1) * (m - 2)) - 2.0 * (across - of.across) / (
-        n * (m - 1)
-    )
+    # each sample is in two ordered pairs with every other sample, and in one with every real example
+    within_rest = within - 2.0 * of.within  # [M]
+    across_rest = across - of.across
+    pairs_within = (m - 1) * (m - 2)
+    pairs_across = n * (m - 1)
+    without = within_rest / pairs_within - 2.0 * across_rest / pairs_across
     return _jackknifed(whole, constant + without, level)
 
 
@@ -132,9 +175,14 @@ def share(hits: float, n: int, level: float = 0.95) -> Interval:
 
     if n < 1:
         raise ValueError("a share of no samples")
-    p, z2 = hits / n, norm.ppf((1 + level) / 2) ** 2
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = np.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
-    return Interval(
-        float(p), float(min(middle - half, p)), float(max(middle + half, p))
-    )  # rounding aside, p is inside
+    p = hits / n
+    z2 = norm.ppf((1 + level) / 2) ** 2
+    # the shares q with |p - q| <= z sqrt(q (1 - q) / n): a quadratic in q, solved
+    scale = 1 + z2 / n
+    middle = (p + z2 / (2 * n)) / scale
+    under_root = p * (1 - p) / n + z2 / (4 * n * n)
+    half = np.sqrt(z2 * under_root) / scale
+    # rounding aside, p is inside
+    low = min(middle - half, p)
+    high = max(middle + half, p)
+    return Interval(float(p), float(low), float(high))

@@ -45,9 +45,10 @@ def distances(a: np.ndarray, b: np.ndarray) -> Iterator[np.ndarray]:
 
 def radii(x: np.ndarray, k: int) -> np.ndarray:
     """Squared distance from each row of x [N, D] to its k-th nearest other row, [N]; ValueError unless 0 < k < N."""
-    if not 0 < k < len(x):
+    n = len(x)
+    if not 0 < k < n:
         raise ValueError(
-            f"the neighbour number {k} needs more than {k} points and k above 0, got {len(x)} points"
+            f"the neighbour number {k} needs more than {k} points and k above 0, got {n} points"
         )
     x = np.asarray(x, np.float64)
     found = []
@@ -71,12 +72,18 @@ def _inside(x: np.ndarray, centres: np.ndarray, k: int) -> Iterator[np.ndarray]:
 
 def covered(x: np.ndarray, centres: np.ndarray, k: int = 3) -> float:
     """The share of rows of x [N, D] within a ball around a row of `centres` [M, D]."""
-    blocks_of_rows = [inside.any(1) for inside in _inside(x, centres, k)]
-    in_some = np.concatenate(blocks_of_rows)  # [N]
+    found = []
+    for inside in _inside(x, centres, k):
+        found.append(inside.any(1))
+    in_some = np.concatenate(found)  # [N]
     return float(np.mean(in_some))
 
 
-def precision_recall(real: np.ndarray, samples: np.ndarray, k: int = 3) -> tuple[float, float]:
+def precision_recall(
+    real: np.ndarray,
+    samples: np.ndarray,
+    k: int = 3,
+) -> tuple[float, float]:
     """(precision, recall) of features [N, D] and [M, D]; compare them at equal N and M only."""
     # eq. 2: the same function with the roles exchanged
     precision = covered(samples, real, k)
@@ -84,13 +91,19 @@ def precision_recall(real: np.ndarray, samples: np.ndarray, k: int = 3) -> tuple
     return precision, recall
 
 
-def density_coverage(real: np.ndarray, samples: np.ndarray, k: int = 5) -> tuple[float, float]:
+def density_coverage(
+    real: np.ndarray,
+    samples: np.ndarray,
+    k: int = 5,
+) -> tuple[float, float]:
     """(density, coverage) of features [N, D] and [M, D]; density may exceed 1."""
+    n = len(real)
+    m = len(samples)
     pairs = 0  # (i, j) with sample j in the ball of real example i
-    met = np.zeros(len(real), bool)  # real balls that hold a sample
+    met = np.zeros(n, bool)  # real balls that hold a sample
     for inside in _inside(samples, real, k):
         pairs += int(np.count_nonzero(inside))
         met |= inside.any(0)
-    density = pairs / (k * len(samples))
+    density = pairs / (k * m)
     coverage = float(met.mean())
     return density, coverage

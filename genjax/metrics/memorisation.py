@@ -30,8 +30,10 @@ def neighbours(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     b = np.asarray(b, np.float64)
     # far from the origin |a|² + |b|² - 2 a.b would be a small difference of large numbers
     middle = b.mean(0)
-    blocks = distances(a - middle, b - middle)
-    index = np.concatenate([block.argmin(1) for block in blocks])  # [N]
+    found = []
+    for block in distances(a - middle, b - middle):
+        found.append(block.argmin(1))
+    index = np.concatenate(found)  # [N]
     # those squares carry rounding: a copy's would not be 0
     difference = a - b[index]  # [N, D]
     squares = np.sum(difference**2, 1)
@@ -50,7 +52,12 @@ def _above(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return 0.5 * (1.0 + sign)
 
 
-def closer(samples: np.ndarray, train: np.ndarray, held: np.ndarray, seed: int = 0) -> float:
+def closer(
+    samples: np.ndarray,
+    train: np.ndarray,
+    held: np.ndarray,
+    seed: int = 0,
+) -> float:
     """The share of samples [M, D] nearer to training than to held-out examples, a tie counting half.
 
     `seed` draws as many training examples as there are held-out ones; ValueError where there are fewer.
@@ -77,7 +84,11 @@ def authpct(samples: np.ndarray, train: np.ndarray) -> float:
     return float(100.0 * np.mean(authentic))
 
 
-def copying(samples: np.ndarray, train: np.ndarray, held: np.ndarray) -> float:
+def copying(
+    samples: np.ndarray,
+    train: np.ndarray,
+    held: np.ndarray,
+) -> float:
     """z of the distances to training data of samples [M, D] against those of held-out examples [H, D]."""
     a = nearest(samples, train)
     b = np.sort(nearest(held, train))
