@@ -37,30 +37,46 @@ class One(NamedTuple):
     parameters: int
 
 
-def by_class(fit: Callable[[np.ndarray], One], x: np.ndarray, label: np.ndarray) -> Fitted:
-    """`fit` on each class of x [N, D]; UserError for a class with fewer than two examples."""
-    counts = {c: int(np.sum(label == c)) for c in np.unique(label)}
-    if few := [c for c, n in counts.items() if n < 2]:
-        raise UserError(
-            f"class {few[0]} has one training example, too few for a density: leave it out of --data."
-        )
-    parts = {c: fit(x[label == c]) for c in counts}
+OfRows = Callable[[One, np.ndarray], np.ndarray]  # (a class's density, rows [n]) -> [n, ...]
 
-    def gathered(label: np.ndarray, of: Callable[[One, np.ndarray], np.ndarray]) -> np.ndarray:
-        values = {c: of(parts[c], np.flatnonzero(label == c)) for c in np.unique(label)}
-        found = np.zeros((len(label), *next(iter(values.values())).shape[1:]))
+
+def by_class(
+    fit: Callable[[np.ndarray], One],
+    x: np.ndarray,
+    label: np.ndarray,
+) -> Fitted:
+    """`fit` on each class of x [N, D]; UserError for a class with fewer than two examples."""
+    classes = np.unique(label)
+    for c in classes:  # all before the first is fitted, which may take long
+        if np.sum(label == c) < 2:
+            raise UserError(
+                f"class {c} has one training example, too few for a density: leave it out of --data."
+            )
+    parts = {}
+    for c in classes:
+        parts[c] = fit(x[label == c])
+
+    def gathered(label: np.ndarray, of: OfRows) -> np.ndarray:
+        """`of` on every class and its rows, back in the order of the rows."""
+        values = {}
+        for c in np.unique(label):
+            rows = np.flatnonzero(label == c)
+            values[c] = of(parts[c], rows)
+        first = next(iter(values.values()))  # what one row's value looks like
+        found = np.zeros((len(label), *first.shape[1:]))
         for c, value in values.items():
             found[label == c] = value
         return found
 
     def sample(label: np.ndarray, seed: int) -> np.ndarray:
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)  # one for all classes, which draw in their order
         return gathered(label, lambda one, rows: one.sample(len(rows), rng))
 
     def log_prob(x: np.ndarray, label: np.ndarray) -> np.ndarray:
         return gathered(label, lambda one, rows: one.log_prob(x[rows]))
 
-    return Fitted(sample, log_prob, sum(one.parameters for one in parts.values()))
+    parameters = sum(one.parameters for one in parts.values())
+    return Fitted(sample, log_prob, parameters)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,26 +87,30 @@ class Ppca:
 
     def fit(self, x: np.ndarray, label: np.ndarray) -> Fitted:
         """Of x [N, D] and label [N]."""
+        x = np.asarray(x, np.float64)
+        return by_class(self._one, x, label)
+
+    def _one(self, x: np.ndarray) -> One:
+        """The density of one class, of its examples x [N, D]."""
         from sklearn.decomposition import PCA
 
-        def one(x: np.ndarray) -> One:
-            pca = PCA(min(self.k, len(x) - 1, x.shape[1] - 1), svd_solver="full").fit(x)
-            scale = np.sqrt(np.maximum(pca.explained_variance_ - pca.noise_variance_, 0.0))
+        n, d = x.shape
+        k = min(self.k, n - 1, d - 1)  # one dimension at least is left for the noise
+        pca = PCA(k, svd_solver="full").fit(x)
+        # W W' has along a component what its variance has beyond the noise, which is everywhere
+        beyond = pca.explained_variance_ - pca.noise_variance_  # [k]
+        scale = np.sqrt(np.maximum(beyond, 0.0))
+        deviation = math.sqrt(pca.noise_variance_)  # s
 
-            def sample(n: int, rng: np.random.Generator) -> np.ndarray:
-                z, noise = (
-                    rng.standard_normal((n, len(scale))),
-                    rng.standard_normal((n, x.shape[1])),
-                )
-                return (
-                    pca.mean_
-                    + (z * scale) @ pca.components_
-                    + math.sqrt(pca.noise_variance_) * noise
-                )
+        def sample(count: int, rng: np.random.Generator) -> np.ndarray:
+            z = rng.standard_normal((count, len(scale)))
+            noise = rng.standard_normal((count, d))
+            inside = (z * scale) @ pca.components_  # W z
+            return pca.mean_ + inside + deviation * noise
 
-            return One(sample, pca.score_samples, pca.mean_.size + pca.components_.size + 1)
-
-        return by_class(one, np.asarray(x, np.float64), label)
+        # m, W and s
+        parameters = pca.mean_.size + pca.components_.size + 1
+        return One(sample, pca.score_samples, parameters)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,50 +124,58 @@ class Mixture:
 
     def fit(self, x: np.ndarray, label: np.ndarray) -> Fitted:
         """Of x [N, D] and label [N]."""
+        x = np.asarray(x, np.float64)
+        return by_class(self._one, x, label)
+
+    def _one(self, x: np.ndarray) -> One:
+        """The density of one class, of its examples x [N, D]."""
         from sklearn.decomposition import PCA
         from sklearn.mixture import GaussianMixture
 
-        def one(x: np.ndarray) -> One:
-            n, d = x.shape
-            pca = PCA(min(self.components, n - 1, d), svd_solver="full").fit(x)
-            codes, rest = pca.transform(x), x - pca.inverse_transform(pca.transform(x))
-            left = d - codes.shape[1]
-            variance = max(float(np.sum(rest * rest)) / (n * left), 1e-12) if left else 1.0
-            mixture = GaussianMixture(
-                min(self.k, n // 2), reg_covar=self.ridge, random_state=self.seed
-            ).fit(codes)
+        n, d = x.shape
+        k = min(self.components, n - 1, d)
+        pca = PCA(k, svd_solver="full").fit(x)
+        codes = pca.transform(x)  # [N, k]
+        rest = x - pca.inverse_transform(codes)
+        left = d - k  # dimensions of the noise, perhaps none
+        variance = 1.0  # of no importance where none is left
+        if left:
+            squares = float(np.sum(rest * rest))
+            # not 0, by which log_prob would divide
+            variance = max(squares / (n * left), 1e-12)
+        mixture = GaussianMixture(
+            min(self.k, n // 2),  # two examples at least for each Gaussian
+            reg_covar=self.ridge,
+            random_state=self.seed,
+        ).fit(codes)
 
-            def sample(count: int, rng: np.random.Generator) -> np.ndarray:
-                which = rng.choice(
-                    len(mixture.weights_), count, p=mixture.weights_ / mixture.weights_.sum()
-                )
-                roots = np.linalg.cholesky(mixture.covariances_)
-                z = rng.standard_normal((count, codes.shape[1], 1))
-                noise = (
-                    math.sqrt(variance) * rng.standard_normal((count, d))
-                    if left
-                    else np.zeros((count, d))
-                )
-                noise -= (
-                    noise @ pca.components_.T
-                ) @ pca.components_  # only what the components leave
-                return (
-                    pca.inverse_transform(mixture.means_[which] + (roots[which] @ z)[..., 0])
-                    + noise
-                )
+        def sample(count: int, rng: np.random.Generator) -> np.ndarray:
+            weights = mixture.weights_ / mixture.weights_.sum()  # `choice` wants the sum exact
+            which = rng.choice(len(weights), count, p=weights)  # [count], a Gaussian each
+            roots = np.linalg.cholesky(mixture.covariances_)  # [K, k, k]
+            z = rng.standard_normal((count, k, 1))
+            spread = (roots[which] @ z)[..., 0]
+            inside = mixture.means_[which] + spread  # [count, k]
+            noise = np.zeros((count, d))
+            if left:
+                noise = math.sqrt(variance) * rng.standard_normal((count, d))
+            # only what the components leave
+            along = noise @ pca.components_.T
+            noise -= along @ pca.components_
+            return pca.inverse_transform(inside) + noise
 
-            def log_prob(x: np.ndarray) -> np.ndarray:
-                z = pca.transform(x)
-                rest = x - pca.inverse_transform(z)
-                outside = -0.5 * (
-                    np.sum(rest**2, 1) / variance + left * math.log(2.0 * math.pi * variance)
-                )
-                return mixture.score_samples(z) + outside
+        def log_prob(x: np.ndarray) -> np.ndarray:
+            z = pca.transform(x)
+            rest = x - pca.inverse_transform(z)
+            # log N(rest; 0, variance I) of `left` dimensions
+            distance = np.sum(rest**2, 1) / variance
+            volume = left * math.log(2.0 * math.pi * variance)
+            outside = -0.5 * (distance + volume)
+            return mixture.score_samples(z) + outside
 
-            inside = mixture.means_.size + mixture.covariances_.size + mixture.weights_.size
-            return One(sample, log_prob, inside + pca.mean_.size + pca.components_.size + 1)
-
-        return by_class(one, np.asarray(x, np.float64), label)
+        parameters = mixture.means_.size + mixture.covariances_.size + mixture.weights_.size
+        parameters += pca.mean_.size + pca.components_.size + 1  # 1: the variance
+        return One(sample, log_prob, parameters)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,23 +190,29 @@ class KernelDensity:
 
     def fit(self, x: np.ndarray, label: np.ndarray) -> Fitted:
         """Of x [N, D] and label [N]."""
+        x = np.asarray(x, np.float64)
+        return by_class(self._one, x, label)
+
+    def _one(self, x: np.ndarray) -> One:
+        """The density of one class, of its examples x [N, D]."""
         from sklearn.model_selection import GridSearchCV
         from sklearn.neighbors import KernelDensity as Kernels
 
-        def one(x: np.ndarray) -> One:
-            search = GridSearchCV(
-                Kernels(), {"bandwidth": self.bandwidths}, cv=min(self.folds, len(x))
-            )
-            kernels = Kernels(bandwidth=search.fit(x[: self.most]).best_params_["bandwidth"]).fit(x)
+        n, d = x.shape
+        folds = min(self.folds, n)  # no fold may be empty
+        choices = {"bandwidth": self.bandwidths}
+        search = GridSearchCV(Kernels(), choices, cv=folds)
+        search.fit(x[: self.most])
+        bandwidth = search.best_params_["bandwidth"]
+        kernels = Kernels(bandwidth=bandwidth).fit(x)
 
-            def sample(n: int, rng: np.random.Generator) -> np.ndarray:
-                return x[rng.integers(len(x), size=n)] + kernels.bandwidth_ * rng.standard_normal(
-                    (n, x.shape[1])
-                )
+        def sample(count: int, rng: np.random.Generator) -> np.ndarray:
+            which = rng.integers(n, size=count)
+            noise = rng.standard_normal((count, d))
+            return x[which] + kernels.bandwidth_ * noise
 
-            return One(sample, kernels.score_samples, x.size + 1)
-
-        return by_class(one, np.asarray(x, np.float64), label)
+        # the examples themselves and the bandwidth
+        return One(sample, kernels.score_samples, x.size + 1)
 
 
 Density = Ppca | Mixture | KernelDensity
@@ -186,10 +220,14 @@ Density = Ppca | Mixture | KernelDensity
 
 def dequantised(image: Any, seed: int) -> np.ndarray:
     """Bytes [N, ...] -> rows [N, D] in [0, 1], each spread evenly over its grey level's width of 1/256."""
-    x = np.asarray(image).reshape(len(image), -1).astype(np.float64)
-    return (x + np.random.default_rng(seed).random(x.shape)) / 256.0
+    rows = np.asarray(image).reshape(len(image), -1)
+    x = rows.astype(np.float64)
+    noise = np.random.default_rng(seed).random(x.shape)
+    return (x + noise) / 256.0
 
 
 def bits_per_dim(log_prob: np.ndarray, size: int) -> np.ndarray:
     """log p [N] in nats of `dequantised` rows -> bits per dimension of the bytes, [N]: an upper bound on theirs."""
-    return -log_prob / (size * math.log(2.0)) + 8.0
+    bits = size * math.log(2.0)
+    # + 8: the density is of numbers in [0, 1], 256 times as dense as of grey levels
+    return -log_prob / bits + 8.0

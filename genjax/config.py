@@ -43,7 +43,9 @@ def field(default: Any, doc: str, execution: bool = False, added: bool = False) 
 def edit(cfg: Any, changes: Mapping[str, Any]) -> Any:
     """Returns `cfg` with the values at dotted paths replaced in order; UserError for an unknown path or wrong type."""
     for path, value in changes.items():
-        cfg = _replace(cfg, path, path.split("."), settle(path, value, lookup(cfg, path)[0]))
+        hint, _ = lookup(cfg, path)
+        settled = settle(path, value, hint)
+        cfg = _replace(cfg, path, path.split("."), settled)
     return cfg
 
 
@@ -95,11 +97,17 @@ def _part_hint(hint: Any, place: int) -> Any:
 
 
 def walk(
-    cfg: Any, above: str = "", execution: bool = False
+    cfg: Any,
+    above: str = "",
+    execution: bool = False,
 ) -> Iterator[tuple[str, Any, Any, str, bool]]:
     """Yields (dotted path, annotated type, value, doc, execution) of every field, a config before its own fields."""
     for f in fields(type(cfg)):
-        path, value = join(above, f.name), getattr(cfg, f.name)
+        hint = hints(type(cfg))[f.name]
+        path = join(above, f.name)
+        value = getattr(cfg, f.name)
+        doc = f.metadata.get("doc", "")
+        # whatever lies in an execution field is of the execution too
         off = execution or f.metadata.get("execution", False)
         yield path, hints(type(cfg))[f.name], value, f.metadata.get("doc", ""), off
         for inner, part in _inside(path, value):
@@ -118,10 +126,9 @@ def _inside(path: str, value: Any) -> list[tuple[str, Any]]:
 
 def diff(a: Any, b: Any, above: str = "") -> dict[str, tuple[Any, Any]]:
     """Returns {dotted path: (value in a, value in b)} where two configs differ; '' is the path of the whole."""
-    a, b = (
-        settle(above, a, type(a)),
-        settle(above, b, type(b)),
-    )  # 1 and 1.0 are the same for a float
+    # 1 and 1.0 are the same for a float
+    a = settle(above, a, type(a))
+    b = settle(above, b, type(b))
     if type(a) is type(b) and is_config(a):
         names = [f.name for f in fields(type(a))]
         parts = [diff(getattr(a, name), getattr(b, name), join(above, name)) for name in names]
@@ -136,7 +143,8 @@ def diff(a: Any, b: Any, above: str = "") -> dict[str, tuple[Any, Any]]:
 
 def to_json(cfg: Any) -> str:
     """Returns the whole config as canonical JSON: sorted keys, types as "module:QualName"."""
-    return _text(settle("", cfg, type(cfg)), type_path, lambda field, value: True)
+    settled = settle("", cfg, type(cfg))
+    return _text(settled, type_path, lambda field, value: True)
 
 
 def from_json(text: str) -> Any:
@@ -159,6 +167,7 @@ def identity(cfg: Any) -> str:
 
     def name(cls: type) -> str:
         other = classes.setdefault(cls.__name__, cls)
+        # a class that was defined again, as in a notebook, is the same one
         if other is not cls and type_path(other) != type_path(cls):
             raise UserError(
                 f"{type_path(other)} and {type_path(cls)} share the name {cls.__name__}, and a digest knows classes by "
@@ -169,20 +178,28 @@ def identity(cfg: Any) -> str:
     def counts(field: dataclasses.Field, value: Any) -> bool:
         if field.metadata.get("execution", False):
             return False
-        return not field.metadata.get("added", False) or repr(value) != repr(field.default)
+        if field.metadata.get("added", False):
+            return repr(value) != repr(field.default)
+        return True
 
-    return _text(settle("", cfg, type(cfg)), name, counts)
+    settled = settle("", cfg, type(cfg))
+    return _text(settled, name, counts)
 
 
 def digest(cfg: Any) -> str:
     """Returns 8 hex digits that name the result: the hash of `identity`."""
-    return hashlib.sha256(identity(cfg).encode()).hexdigest()[:8]
+    text = identity(cfg)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def is_config_type(cls: Any) -> bool:
     """Whether `cls` is a frozen dataclass or a linen module (frozen too, though its dataclass does not say so)."""
-    params = isinstance(cls, type) and getattr(cls, "__dataclass_params__", None)
-    return bool(params) and (params.frozen or issubclass(cls, nn.Module))
+    if not isinstance(cls, type):
+        return False
+    params = getattr(cls, "__dataclass_params__", None)
+    if not params:
+        return False
+    return params.frozen or issubclass(cls, nn.Module)
 
 
 def is_config(value: Any) -> bool:
@@ -200,57 +217,81 @@ def fields(cls: type) -> list[dataclasses.Field]:
 def hints(cls: type) -> dict[str, Any]:
     """The resolved annotation of each field; a default of None admits None."""
     found = _checked(f"the annotations of {type_path(cls)}", typing.get_type_hints, cls)
-    return {
-        f.name: found[f.name] | None if f.default is None else found[f.name] for f in fields(cls)
-    }
+    admitted = {}
+    for f in fields(cls):
+        hint = found[f.name]
+        admitted[f.name] = hint | None if f.default is None else hint
+    return admitted
 
 
 def unknown(
-    path: str, cls: type, name: str, known: Iterable[str], elsewhere: Sequence[str] = ()
+    path: str,
+    cls: type,
+    name: str,
+    known: Iterable[str],
+    elsewhere: Sequence[str] = (),
 ) -> UserError:
     """The error for a field that is not `known` of `cls`; `elsewhere`: the full paths of fields with that name."""
-    near = f" Did you mean {', '.join(elsewhere[:3])}?" if elsewhere else nearest(name, known)
+    near = nearest(name, known)
+    if elsewhere:  # a right name in a wrong place says more than a similar one
+        near = f" Did you mean {', '.join(elsewhere[:3])}?"
     return UserError(f"{path}: {cls.__name__} has no field {name!r}.{near}")
 
 
 def build(path: str, cls: type, values: Mapping[str, Any]) -> Any:
     """Returns cls(**values) with every value checked; raises UserError with the full path (`path` is that of cls)."""
     known = hints(cls)
-    if strange := [name for name in values if name not in known]:
-        raise unknown(join(path, strange[0]), cls, strange[0], known)
-    return _checked(
-        path, cls, **{name: settle(join(path, name), v, known[name]) for name, v in values.items()}
-    )
+    for name in values:  # before any value is looked at
+        if name not in known:
+            raise unknown(join(path, name), cls, name, known)
+    settled = {}
+    for name, value in values.items():
+        settled[name] = settle(join(path, name), value, known[name])
+    return _checked(path, cls, **settled)
 
 
 def settle(path: str, value: Any, hint: Any) -> Any:
     """Returns `value`, and all in it, as annotated (3 for a float becomes 3.0, a list a tuple), or raises UserError."""
     fit = _fit(value, hint)
-    if fit is UNFIT and not _recordable(value):
-        raise UserError(
-            f"{path or 'config'}: {_describe(value)} cannot be part of a config, which holds {HOLDS}"
-        )
     if fit is UNFIT:
-        raise UserError(f"{path or 'config'}: expected {type_name(hint)}, got {_describe(value)}")
+        raise _misfit(path, value, hint)
     if isinstance(fit, tuple):
         return tuple(settle(f"{path}[{i}]", v, Any) for i, v in enumerate(fit))
     if not is_config(fit):
         return fit
-    old = {f.name: getattr(fit, f.name) for f in fields(type(fit))}
-    new = {name: settle(join(path, name), v, hints(type(fit))[name]) for name, v in old.items()}
-    changed = {name: v for name, v in new.items() if repr(v) != repr(old[name])}
-    return _checked(path, dataclasses.replace, fit, **changed) if changed else fit
+    changed = {}
+    for f in fields(type(fit)):
+        old = getattr(fit, f.name)
+        hint = hints(type(fit))[f.name]
+        new = settle(join(path, f.name), old, hint)
+        if repr(new) != repr(old):
+            changed[f.name] = new
+    if not changed:  # the object itself, so that what is equal stays identical
+        return fit
+    return _checked(path, dataclasses.replace, fit, **changed)
+
+
+def _misfit(path: str, value: Any, hint: Any) -> UserError:
+    """The error for a value that is not as annotated, or of a kind that no config holds."""
+    where = path or "config"
+    if _recordable(value):
+        return UserError(f"{where}: expected {type_name(hint)}, got {_describe(value)}")
+    return UserError(f"{where}: {_describe(value)} cannot be part of a config, which holds {HOLDS}")
 
 
 def type_name(hint: Any) -> str:
     """Returns an annotation as it is read, without modules: `float`, `Bernoulli | Gaussian`, `tuple[int, ...]`."""
-    plain = isinstance(hint, type) and not typing.get_args(hint)
-    return hint.__name__ if plain else re.sub(r"[\w.<>]*\.(?=\w)", "", str(hint))
+    if isinstance(hint, type) and not typing.get_args(hint):
+        return hint.__name__
+    return re.sub(r"[\w.<>]*\.(?=\w)", "", str(hint))  # "module." before each name goes
 
 
 def type_path(cls: type) -> str:
     """Returns "module:QualName", also for a class of the running script the name that others import it by."""
-    return f"{_main_name() if cls.__module__ == '__main__' else cls.__module__}:{cls.__qualname__}"
+    module = cls.__module__
+    if module == "__main__":
+        module = _main_name()
+    return f"{module}:{cls.__qualname__}"
 
 
 def join(above: str, name: str) -> str:
@@ -259,14 +300,16 @@ def join(above: str, name: str) -> str:
 
 
 def _main_name() -> str:
-    spec = getattr(
-        sys.modules["__main__"], "__spec__", None
-    )  # None where a file or a notebook runs, not a module
+    """The name that others import the running script by."""
+    script = sys.modules["__main__"]
+    spec = getattr(script, "__spec__", None)  # None where a file or a notebook runs, not a module
     return spec.name if spec else "__main__"
 
 
 def _describe(value: Any) -> str:
-    return type(value).__name__ if is_config(value) else f"{value!r} ({type(value).__name__})"
+    """A value for an error: a config by its type alone, as it may be pages long."""
+    kind = type(value).__name__
+    return kind if is_config(value) else f"{value!r} ({kind})"
 
 
 def _checked(path: str, make: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -278,6 +321,7 @@ def _checked(path: str, make: Any, /, *args: Any, **kwargs: Any) -> Any:
 
 
 def _replace(cfg: Any, path: str, names: list[str], value: Any) -> Any:
+    """`cfg` with the value at the end of `names` replaced; `path` is for the error."""
     name, *rest = names
     if isinstance(cfg, tuple):
         place = _place(path, cfg, name)
@@ -288,65 +332,98 @@ def _replace(cfg: Any, path: str, names: list[str], value: Any) -> Any:
 
 
 def _recordable(value: Any) -> bool:
-    plain = isinstance(value, (*PLAIN, np.bool_, np.integer, np.floating))
-    return (
-        plain or is_config(value) or (type(value) in (tuple, list) and all(map(_recordable, value)))
-    )
+    """Whether a config may hold the value, whatever its annotation says."""
+    if isinstance(value, (*PLAIN, np.bool_, np.integer, np.floating)):
+        return True
+    if type(value) in (tuple, list):
+        return all(map(_recordable, value))
+    return is_config(value)
 
 
 def _fit(value: Any, hint: Any) -> Any:
     """The value as `hint` wants it, or UNFIT; the fields of a config in it are not looked at."""
-    value = (
-        value.item() if isinstance(value, np.generic) else value
-    )  # a sweep over np.logspace gives numpy's numbers
-    value = tuple(value) if type(value) is list else value
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(value, np.generic):  # a sweep over np.logspace gives numpy's numbers
+        value = value.item()
+    if type(value) is list:
+        value = tuple(value)
+    origin = typing.get_origin(hint)
+    args = typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        fits = [fit for fit in (_fit(value, arg) for arg in args) if fit is not UNFIT]
-        return next(
-            (fit for fit in fits if repr(fit) == repr(value)), [*fits, UNFIT][0]
-        )  # 3 stays 3 in `float | int`
+        return _fit_union(value, args)
     if hint in SEQUENCES or origin in SEQUENCES:
-        return _fit_tuple(value, args, args if origin is tuple and ... not in args else None)
+        fixed = origin is tuple and ... not in args  # tuple[int, str], an annotation each
+        return _fit_tuple(value, args, args if fixed else None)
     if hint is float and type(value) is int:
         return float(value)
+    return value if _fits(value, hint, origin, args) else UNFIT
+
+
+def _fits(value: Any, hint: Any, origin: Any, args: tuple) -> bool:
+    """Whether a value is as annotated without any change."""
     if hint in PLAIN:
-        fits = type(value) is hint  # so True is no int
-    elif origin is typing.Literal:
-        fits = value in args
-    elif Callable in (hint, origin):
-        fits = is_config(value) and callable(value)
-    elif isinstance(hint, type) and hint not in (object, Any):
-        fits = is_config(value) and (
-            getattr(hint, "_is_protocol", False) or isinstance(value, hint)
-        )
-    else:
-        fits = _recordable(value)
-    return value if fits else UNFIT
+        return type(value) is hint  # so True is no int
+    if origin is typing.Literal:
+        return value in args
+    if Callable in (hint, origin):
+        return is_config(value) and callable(value)  # a bare function could not be recorded
+    if isinstance(hint, type) and hint not in (object, Any):
+        protocol = getattr(hint, "_is_protocol", False)  # what it asks for shows when it is called
+        return is_config(value) and (protocol or isinstance(value, hint))
+    return _recordable(value)
+
+
+def _fit_union(value: Any, args: tuple) -> Any:
+    """The value as the first of the types wants it that leaves it as it is: 3 stays 3 in `float | int`."""
+    fits = []
+    for arg in args:
+        fit = _fit(value, arg)
+        if fit is not UNFIT:
+            fits.append(fit)
+    for fit in fits:
+        if repr(fit) == repr(value):
+            return fit
+    return fits[0] if fits else UNFIT
 
 
 def _fit_tuple(value: Any, args: tuple, each: tuple | None) -> Any:
-    if type(value) is not tuple or (each is not None and len(each) != len(value)):
+    """A tuple with its parts as `each` wants them, or all as args[0] does where `each` is None."""
+    if type(value) is not tuple:
         return UNFIT
-    fits = tuple(map(_fit, value, each or [args[0] if args else Any] * len(value)))
-    return UNFIT if any(fit is UNFIT for fit in fits) else fits
+    if each is not None and len(each) != len(value):
+        return UNFIT
+    if not each:
+        one = args[0] if args else Any
+        each = (one,) * len(value)
+    fits = tuple(map(_fit, value, each))
+    if any(fit is UNFIT for fit in fits):
+        return UNFIT
+    return fits
 
 
 def _text(
-    cfg: Any, name: Callable[[type], str], counts: Callable[[dataclasses.Field, Any], bool]
+    cfg: Any,
+    name: Callable[[type], str],
+    counts: Callable[[dataclasses.Field, Any], bool],
 ) -> str:
     """The JSON of a config whose types are named by `name`, of the fields that `counts(field, value)` picks."""
 
     def encode(value: Any) -> Any:
         if is_config(value):
-            pairs = [(f, getattr(value, f.name)) for f in fields(type(value))]
-            kept = {f.name: encode(v) for f, v in pairs if counts(f, v)}
-            return {"__type__": name(type(value)), **kept}
+            return encode_fields(value)
         if isinstance(value, tuple):
             return [encode(v) for v in value]
         if isinstance(value, float) and not math.isfinite(value):  # JSON has no such numbers
             return {"__float__": repr(value)}
         return value
+
+    def encode_fields(value: Any) -> dict[str, Any]:
+        kept = {}
+        for f in fields(type(value)):
+            inner = getattr(value, f.name)
+            if counts(f, inner):
+                kept[f.name] = encode(inner)
+        kept["__type__"] = name(type(value))
+        return kept
 
     return json.dumps(encode(cfg), indent=2, sort_keys=True, allow_nan=False)
 
@@ -359,9 +436,12 @@ def _decode(data: dict[str, Any]) -> Any:
 
 
 def _find(name: Any) -> type:
+    """The config type that `type_path` named."""
     module, _, qualname = str(name).partition(":")
+    if module == _main_name():  # importing the running script by its name would run it again
+        module = "__main__"
     try:
-        home = importlib.import_module("__main__" if module == _main_name() else module)
+        home = importlib.import_module(module)
         found = functools.reduce(getattr, qualname.split("."), home)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UserError(f"there is no type {name!r} to import: {error}") from None
