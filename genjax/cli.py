@@ -18,28 +18,35 @@ import flax.linen as nn
 from genjax import config
 from genjax.errors import Preempted, UserError, nearest
 
+WIDEST = 44  # characters of a column; a longer cell pushes the rest of its line
 WORDS = {"true": True, "false": False, "inf": float("inf"), "nan": float("nan")}
 
 
 def main(
-    experiments: Mapping[str, Any], run: Callable, doc: str, argv: Sequence[str] | None = None
+    experiments: Mapping[str, Any],
+    run: Callable,
+    doc: str,
+    argv: Sequence[str] | None = None,
 ) -> NoReturn:
     """Calls run(config, name, origin) for one of `experiments` (unnamed: the first) as the arguments say, and exits.
 
     origin: {"command", "question", "differences"}, what a report tells of where a run comes from.
     """
+    if argv is None:
+        argv = sys.argv[1:]
+    code, message = 0, ""
     try:
-        _main(experiments, run, doc, sys.argv[1:] if argv is None else argv)
-        code, message = 0, ""
+        _main(experiments, run, doc, argv)
     except UserError as error:
         code, message = 2, f"error: {error}"
     except Preempted as error:
         code, message = 75, f"preempted: {error}"
     except KeyboardInterrupt:
         code, message = 130, "interrupted"
-    sys.stdout.flush()
+    sys.stdout.flush()  # what was printed comes before the message
     if message:
-        print(" ".join(message.splitlines()), file=sys.stderr, flush=True)
+        line = " ".join(message.splitlines())  # one line, as scripts expect it
+        print(line, file=sys.stderr, flush=True)
     sys.exit(code)
 
 
@@ -53,32 +60,26 @@ def read(path: str, text: str, hint: Any, current: Any = None) -> Any:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         node = ast.Name(text)  # no Python, so at best a bare word such as /data/x
     try:
-        return config.settle(path, _value(path, node, hint, current), hint)
+        value = _value(path, node, hint, current)
+        return config.settle(path, value, hint)
     except UserError:
-        takes_text = str in (hint, *typing.get_args(hint)) or isinstance(current, str)
-        if not takes_text or (isinstance(node, ast.Call) and constructors(hint, current)):
+        # a text without quotes, unless it is a call of a type: then its own error says more
+        annotated = str in (hint, *typing.get_args(hint))
+        takes_text = annotated or isinstance(current, str)
+        called = isinstance(node, ast.Call)
+        if not takes_text or (called and constructors(hint, current)):
             raise
         return config.settle(path, text, hint)
 
 
 def constructors(hint: Any, current: Any = None) -> dict[str, type]:
     """Returns {"module.QualName": class} of the config types that an annotation admits, loaded linen modules too."""
-    if (
-        hint in (Any, object)
-        or Callable in (hint, typing.get_origin(hint))
-        or getattr(hint, "_is_protocol", False)
-    ):
-        home = type(current).__module__
-        near = (
-            [*vars(sys.modules[home]).values(), type(current)] if config.is_config(current) else []
-        )
-        found = [c for c in near if config.is_config_type(c) and c.__module__ == home]
-    elif config.is_config_type(hint) or hint is nn.Module:
-        found = [
-            c
-            for c in _family(hint)
-            if c is not nn.Module and (c is hint or not c.__module__.startswith("flax."))
-        ]
+    if _open(hint):
+        found = _neighbours(current)
+    elif hint is nn.Module:
+        found = [cls for cls in _family(hint) if _ours(cls)]
+    elif config.is_config_type(hint):
+        found = [cls for cls in _family(hint) if cls is hint or _ours(cls)]
     else:  # a union or a tuple: what its parts admit
         present = current if isinstance(current, tuple) and current else (current,)
         admitted = {}
@@ -94,17 +95,29 @@ def constructors(hint: Any, current: Any = None) -> dict[str, type]:
 def show(value: Any) -> str:
     """Returns a value as `read` takes it: constructors with the arguments that are not the defaults."""
     if isinstance(value, tuple):
-        return f"({', '.join(map(show, value))}{',' * (len(value) == 1)})"
+        parts = ", ".join(map(show, value))
+        comma = "," if len(value) == 1 else ""  # without it (1) is a number
+        return f"({parts}{comma})"
     if not config.is_config(value):
         return repr(value)
-    pairs = [(f, getattr(value, f.name)) for f in config.fields(type(value))]
-    given = [f"{f.name}={show(v)}" for f, v in pairs if repr(v) != repr(f.default)]
+    given = []
+    for f in config.fields(type(value)):
+        inner = getattr(value, f.name)
+        if repr(inner) != repr(f.default):  # by repr: nan is nan
+            given.append(f"{f.name}={show(inner)}")
     return f"{type(value).__name__}({', '.join(given)})"
 
 
-def _main(experiments: Mapping[str, Any], run: Callable, doc: str, argv: Sequence[str]) -> None:
+def _main(
+    experiments: Mapping[str, Any],
+    run: Callable,
+    doc: str,
+    argv: Sequence[str],
+) -> None:
+    """`main` without its exit."""
     action, name, flags = _split(list(argv))
-    name = name or next(iter(experiments))
+    first = next(iter(experiments))
+    name = name or first
     if name not in experiments:
         raise UserError(
             f"unknown ablation {name!r}: choose from {', '.join(experiments)}.{nearest(name, experiments)}"
@@ -117,40 +130,56 @@ def _main(experiments: Mapping[str, Any], run: Callable, doc: str, argv: Sequenc
     elif action == "list":
         print(_list(experiments))
     elif action == "print":
-        print(f"{config.to_json(cfg)}\ndigest {config.digest(cfg)}")
+        digest = config.digest(cfg)  # may refuse the config: then nothing is printed
+        print(f"{config.to_json(cfg)}\ndigest {digest}")
     else:
-        run(cfg, name, _origin(next(iter(experiments.values())), cfg, doc, argv))
+        base = experiments[first]
+        run(cfg, name, _origin(base, cfg, doc, argv))
 
 
 def _origin(base: Any, cfg: Any, doc: str, argv: Sequence[str]) -> dict[str, Any]:
     """What was typed, the first paragraph of the docs, {path: [value in the base, value here]}, all as texts."""
-    command = shlex.join(["python", *_program().split(), *argv])
-    differences = {path: [show(a), show(b)] for path, (a, b) in config.diff(base, cfg).items()}
+    words = ["python", *_program().split(), *argv]
+    paragraph = doc.strip().split("\n\n")[0]
+    differences = {}
+    for path, (in_base, here) in config.diff(base, cfg).items():
+        differences[path] = [show(in_base), show(here)]
     return {
-        "command": command,
-        "question": " ".join(doc.strip().split("\n\n")[0].split()),
+        "command": shlex.join(words),
+        "question": _one_line(paragraph),
         "differences": differences,
     }
 
 
+def _one_line(text: str) -> str:
+    """A text without its line breaks and indents."""
+    return " ".join(text.split())
+
+
 def _program() -> str:
+    """How the running script is called: -m experiments.vae, or the path of a file."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return f"-m {spec.name}" if spec else sys.argv[0]
 
 
 def _split(tokens: list[str]) -> tuple[str, str, list[tuple[str, str | None]]]:
     """The arguments as (action or '', ablation or '', [(path, text or None where it is missing)])."""
-    action, words, flags = "", [], []
+    action = ""
+    words = []
+    flags: list[tuple[str, str | None]] = []
     while tokens:
         token = tokens.pop(0)
         path, given, text = token.lstrip("-").partition("=")
         if not token.startswith("-"):
             words.append(token)
-        elif path in ("help", "h", "list", "print") and not given:
+        elif given:  # --path=value
+            flags.append((path, text))
+        elif path in ("help", "h", "list", "print"):
             action = "help" if path == "h" else path
+        elif tokens and not tokens[0].startswith("--"):  # --path value; -3 is a value too
+            flags.append((path, tokens.pop(0)))
         else:
-            follows = not given and tokens and not tokens[0].startswith("--")
-            flags.append((path, text if given else tokens.pop(0) if follows else None))
+            flags.append((path, None))
     if len(words) > 1:
         raise UserError(
             f"expected one ablation, got {' '.join(words)}: values are given as --path=value"
@@ -159,6 +188,7 @@ def _split(tokens: list[str]) -> tuple[str, str, list[tuple[str, str | None]]]:
 
 
 def _set(cfg: Any, path: str, text: str | None) -> Any:
+    """`cfg` with the value that `text` gives to the field at `path`."""
     try:
         hint, current = config.lookup(cfg, path)
     except UserError as error:
@@ -167,7 +197,8 @@ def _set(cfg: Any, path: str, text: str | None) -> Any:
         raise UserError(
             f"{path}: missing value, expected {config.type_name(hint)}: write --{path}=value"
         )
-    return config.edit(cfg, {path: read(path, text, hint, current)})
+    value = read(path, text, hint, current)
+    return config.edit(cfg, {path: value})
 
 
 def _value(path: str, node: ast.expr, hint: Any, current: Any) -> Any:
@@ -180,26 +211,33 @@ def _value(path: str, node: ast.expr, hint: Any, current: Any) -> Any:
         case ast.UnaryOp(ast.USub(), ast.Constant(int() | float()) | ast.Name("inf")):
             return -_value(path, node.operand, hint, current)
         case ast.Tuple(parts) | ast.List(parts):
-            return tuple(
-                _value(f"{path}[{i}]", part, hint, current) for i, part in enumerate(parts)
-            )
+            values = []
+            for i, part in enumerate(parts):
+                values.append(_value(f"{path}[{i}]", part, hint, current))
+            return tuple(values)
         case ast.Call():
-            return _construct(path, node, _choose(path, ast.unparse(node.func), hint, current))
+            name = ast.unparse(node.func)  # dotted, where one name has several meanings
+            cls = _choose(path, name, hint, current)
+            return _construct(path, node, cls)
     raise UserError(
         f"{path}: expected {config.type_name(hint)}, got {ast.unparse(node)} (types need (), texts quotes)"
     )
 
 
 def _construct(path: str, node: ast.Call, cls: type) -> Any:
-    fields, known = config.fields(cls), config.hints(cls)
-    order, default = [f.name for f in fields if not f.kw_only], {f.name: f.default for f in fields}
+    """The config that a call of `cls` names, its arguments read as the fields admit."""
+    fields = config.fields(cls)
+    known = config.hints(cls)
+    order = [f.name for f in fields if not f.kw_only]
+    default = {f.name: f.default for f in fields}
     if len(node.args) > len(order):
         raise UserError(f"{path}: {cls.__name__} takes {len(order)} values, got {len(node.args)}")
+    # not strict: fewer arguments than fields are usual
+    arguments = list(zip(order, node.args, strict=False))
+    arguments += [(keyword.arg, keyword.value) for keyword in node.keywords]
     values = {}
-    for name, argument in [
-        *zip(order, node.args, strict=False),
-        *((k.arg, k.value) for k in node.keywords),
-    ]:
+    for name, argument in arguments:
+        # a ** has no name: "None" is then not known
         below = config.join(path, str(name))
         if name not in known:
             raise config.unknown(below, cls, str(name), known)
@@ -210,55 +248,81 @@ def _construct(path: str, node: ast.Call, cls: type) -> Any:
 
 
 def _choose(path: str, name: str, hint: Any, current: Any) -> type:
+    """The type that `name` means among those admitted: the end of its full name is enough."""
     admitted = constructors(hint, current)
+    # with a dot before both, so that Adam is no end of MyAdam
     found = [full for full in admitted if f".{full}".endswith(f".{name}")]
     if len(found) > 1:
         raise UserError(f"{path}: {name} has several meanings: write {' or '.join(found)}")
     if not found:
-        short = sorted({c.__name__ for c in admitted.values()})
-        choice = f"; constructors: {', '.join(short)}.{nearest(name, short)}" if short else ""
+        short = sorted({cls.__name__ for cls in admitted.values()})
+        choice = ""
+        if short:
+            choice = f"; constructors: {', '.join(short)}.{nearest(name, short)}"
         raise UserError(f"{path}: expected {config.type_name(hint)}, got a call of {name}{choice}")
     return admitted[found[0]]
 
 
 def _family(cls: type) -> list[type]:
-    return [cls, *(c for below in cls.__subclasses__() for c in _family(below))]
+    """A class and all that derive from it, as far as they are loaded."""
+    found = [cls]
+    for below in cls.__subclasses__():
+        found += _family(below)
+    return found
 
 
 def _list(experiments: Mapping[str, Any]) -> str:
-    rows, base = [], next(iter(experiments.values()))
+    """Every ablation with the flags that make it out of the base, ready to be typed."""
+    base = next(iter(experiments.values()))
+    rows = []
     for name, cfg in experiments.items():
-        flags = [
-            f"--{p}={v if isinstance(v, str) else show(v)}"
-            for p, (_, v) in config.diff(base, cfg).items()
-        ]
+        flags = []
+        for path, (_, value) in config.diff(base, cfg).items():
+            text = value if isinstance(value, str) else show(value)  # a text needs no quotes
+            flags.append(f"--{path}={text}")
         rows.append((name, shlex.join(flags) or "the base"))
     return _table(rows)
 
 
 def _help(experiments: Mapping[str, Any], name: str, cfg: Any, doc: str) -> str:
+    """The docs, the usage and a line for every field."""
     usage = f"usage: python {_program()} [ablation] [--path=value ...] [--help | --list | --print]"
     rows = [("field", "type", f"in {name}", "meaning")]
     for path, hint, value, meaning, execution in config.walk(cfg):
-        inner = config.is_config(value) and config.fields(
-            type(value)
-        )  # they follow, each on its own line
-        brief = f"{type(value).__name__}(...)" if inner else show(value)
-        rows.append(
-            (f"--{path}{'*' * execution}", config.type_name(hint), brief, " ".join(meaning.split()))
+        star = "*" if execution else ""
+        row = (
+            f"--{path}{star}",
+            config.type_name(hint),
+            _brief(value),
+            _one_line(meaning),
         )
+        rows.append(row)
     note = "* does not change the result: runs that differ only in these fields are one run with one digest"
-    return "\n\n".join(
-        [
-            doc.strip(),
-            usage,
-            f"ablations: {', '.join(experiments)} (see --list)",
-            _table(rows),
-            note,
-        ]
-    )
+    parts = [
+        doc.strip(),
+        usage,
+        f"ablations: {', '.join(experiments)} (see --list)",
+        _table(rows),
+        note,
+    ]
+    return "\n\n".join(parts)
+
+
+def _brief(value: Any) -> str:
+    """A value in a line of the help; the fields of a config follow, each on its own line."""
+    if config.is_config(value) and config.fields(type(value)):
+        return f"{type(value).__name__}(...)"
+    return show(value)
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [min(max(map(len, column)), 44) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    """Rows of texts in columns."""
+    widths = []
+    for column in zip(*rows, strict=True):
+        longest = max(map(len, column))
+        widths.append(min(longest, WIDEST))
+    lines = []
+    for row in rows:
+        cells = map(str.ljust, row, widths)
+        lines.append("  ".join(cells).rstrip())  # no blanks at the ends of lines
+    return "\n".join(lines)

@@ -189,13 +189,15 @@ def identity(cfg: Any) -> str:
 def digest(cfg: Any) -> str:
     """Returns 8 hex digits that name the result: the hash of `identity`."""
     text = identity(cfg)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    whole = hashlib.sha256(text.encode()).hexdigest()
+    return whole[:8]  # 32 bits are enough for the runs of one folder and short in its name
 
 
 def is_config_type(cls: Any) -> bool:
     """Whether `cls` is a frozen dataclass or a linen module (frozen too, though its dataclass does not say so)."""
     if not isinstance(cls, type):
         return False
+    # linen freezes its modules by a __setattr__ of its own, of which the dataclass does not know
     params = getattr(cls, "__dataclass_params__", None)
     if not params:
         return False
@@ -209,6 +211,7 @@ def is_config(value: Any) -> bool:
 
 def fields(cls: type) -> list[dataclasses.Field]:
     """The fields of a config class that its constructor takes, without linen's own."""
+    # what linen adds says where a module lies in its parent, not what it computes
     own = ("parent", "name") if issubclass(cls, nn.Module) else ()
     return [f for f in dataclasses.fields(cls) if f.init and f.name not in own]
 
@@ -219,6 +222,7 @@ def hints(cls: type) -> dict[str, Any]:
     found = _checked(f"the annotations of {type_path(cls)}", typing.get_type_hints, cls)
     admitted = {}
     for f in fields(cls):
+        # `k: int = None` is common and means `int | None`
         hint = found[f.name]
         admitted[f.name] = hint | None if f.default is None else hint
     return admitted
@@ -255,7 +259,9 @@ def settle(path: str, value: Any, hint: Any) -> Any:
     fit = _fit(value, hint)
     if fit is UNFIT:
         raise _misfit(path, value, hint)
-    if isinstance(fit, tuple):
+    if isinstance(
+        fit, tuple
+    ):  # its own parts fit already; configs within them are still to be settled
         return tuple(settle(f"{path}[{i}]", v, Any) for i, v in enumerate(fit))
     if not is_config(fit):
         return fit
@@ -380,7 +386,7 @@ def _fit_union(value: Any, args: tuple) -> Any:
         if fit is not UNFIT:
             fits.append(fit)
     for fit in fits:
-        if repr(fit) == repr(value):
+        if repr(fit) == repr(value):  # not ==, by which 3 is 3.0
             return fit
     return fits[0] if fits else UNFIT
 
@@ -394,6 +400,7 @@ def _fit_tuple(value: Any, args: tuple, each: tuple | None) -> Any:
     if not each:
         one = args[0] if args else Any
         each = (one,) * len(value)
+    # in this order: an annotation for each part
     fits = tuple(map(_fit, value, each))
     if any(fit is UNFIT for fit in fits):
         return UNFIT
@@ -410,7 +417,7 @@ def _text(
     def encode(value: Any) -> Any:
         if is_config(value):
             return encode_fields(value)
-        if isinstance(value, tuple):
+        if isinstance(value, tuple):  # read back as a list, which `settle` makes a tuple
             return [encode(v) for v in value]
         if isinstance(value, float) and not math.isfinite(value):  # JSON has no such numbers
             return {"__float__": repr(value)}
@@ -431,6 +438,7 @@ def _text(
 def _decode(data: dict[str, Any]) -> Any:
     if data.get("__float__") in ("inf", "-inf", "nan"):
         return float(data["__float__"])
+    # json calls this for the innermost objects first, so the values of `data` are configs already
     cls = _find(data.pop("__type__", None))
     return build(cls.__name__, cls, data)
 

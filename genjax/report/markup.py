@@ -15,17 +15,22 @@ class Html(str):
 
 def tag(name: str, /, *children: Any, **attributes: Any) -> Html:
     """<name attributes>children</name>. `class_` is class; None leaves one out, True is bare."""
-    given = {
-        key.rstrip("_").replace("_", "-"): value
-        for key, value in attributes.items()
-        if value is not None
-    }
-    written = "".join(
-        f" {k}" if v is True else f' {k}="{html.escape(str(v))}"' for k, v in given.items()
-    )
-    return Html(
-        f"<{name}{written}>" if name in VOID else f"<{name}{written}>{join(children)}</{name}>"
-    )
+    written = ""
+    for key, value in attributes.items():
+        if value is not None:
+            written += _attribute(key, value)
+    opening = f"<{name}{written}>"
+    if name in VOID:  # these have no end
+        return Html(opening)
+    return Html(f"{opening}{join(children)}</{name}>")
+
+
+def _attribute(key: str, value: Any) -> str:
+    """An attribute as it is written: class_ is class, aria_label is aria-label."""
+    name = key.rstrip("_").replace("_", "-")
+    if value is True:
+        return f" {name}"
+    return f' {name}="{html.escape(str(value))}"'
 
 
 def join(children: Iterable[Any]) -> Html:
@@ -40,46 +45,70 @@ def _child(child: Any) -> str:
         return child
     if isinstance(child, list | tuple):
         return join(child)
-    return html.escape(str(child), quote=False)
+    return html.escape(str(child), quote=False)  # quotes matter in attributes alone
 
 
 def table(
-    caption: Any, head: Sequence[Any], rows: Sequence[Sequence[Any]], id: str, class_: str = ""
+    caption: Any,
+    head: Sequence[Any],
+    rows: Sequence[Sequence[Any]],
+    id: str,
+    class_: str = "",
 ) -> Html:
     """A table in a container of its own that scrolls; the first cell of a row is its header.
 
     `head` names the columns; (name, [columns]) stands for a group of them under a common name.
     """
-    groups = [cell for cell in head if isinstance(cell, tuple)]
-    top = [tag("tr", [_header(cell, 2 if groups else None) for cell in head])]
-    if groups:
-        top.append(
-            tag("tr", [tag("th", cell, scope="col") for _, columns in groups for cell in columns])
-        )
-    body = [
-        tag("tr", tag("th", row[0], scope="row"), [tag("td", cell) for cell in row[1:]])
-        for row in rows
-    ]
+    named = f"{id}-caption"
     whole = tag(
-        "table", tag("caption", caption, id=f"{id}-caption"), tag("thead", top), tag("tbody", body)
+        "table",
+        tag("caption", caption, id=named),
+        tag("thead", _head(head)),
+        tag("tbody", [_row(row) for row in rows]),
     )
-    container = {
-        "role": "group",
-        "aria-labelledby": f"{id}-caption",
-        "tabindex": 0,
-    }  # so that keys can scroll it
-    return tag("div", whole, class_=f"scroll {class_}".strip(), **container)
+    return tag(
+        "div",
+        whole,
+        class_=f"scroll {class_}".strip(),
+        role="group",
+        aria_labelledby=named,
+        tabindex=0,  # so that keys can scroll it
+    )
+
+
+def _head(head: Sequence[Any]) -> list[Html]:
+    """The row of the columns' names, below the row of the groups' names where there are groups."""
+    groups = [cell for cell in head if isinstance(cell, tuple)]
+    if not groups:
+        return [tag("tr", [_header(cell, None) for cell in head])]
+    # a column without a group is as high as both rows
+    top = tag("tr", [_header(cell, 2) for cell in head])
+    below = []
+    for _, columns in groups:
+        below += [tag("th", cell, scope="col") for cell in columns]
+    return [top, tag("tr", below)]
+
+
+def _row(row: Sequence[Any]) -> Html:
+    """A row of the table's body; its first cell says what the others are of."""
+    first, *others = row
+    header = tag("th", first, scope="row")
+    cells = [tag("td", cell) for cell in others]
+    return tag("tr", header, cells)
 
 
 def _header(cell: Any, rows: int | None) -> Html:
     if isinstance(cell, tuple):
-        return tag("th", cell[0], scope="colgroup", colspan=len(cell[1]))
+        name, columns = cell
+        return tag("th", name, scope="colgroup", colspan=len(columns))
     return tag("th", cell, scope="col", rowspan=rows)
 
 
 def terms(pairs: Iterable[tuple[Any, Any]], class_: str) -> Html:
     """A list of names and values, those that are None left out."""
     kept = [(name, value) for name, value in pairs if value is not None]
-    return tag(
-        "dl", [tag("div", tag("dt", name), tag("dd", value)) for name, value in kept], class_=class_
-    )
+    rows = []
+    for name, value in kept:
+        pair = (tag("dt", name), tag("dd", value))
+        rows.append(tag("div", *pair))  # in a div, so that the two stay together
+    return tag("dl", rows, class_=class_)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,23 +30,33 @@ def document(title: str, body: Sequence[Any]) -> str:
     )
     note = f"Written by genjax.report. Of a curve with more than {MOST} points, the first, the last and the least and "
     note += f"greatest value of {MOST // 2 - 1} equal stretches are drawn."
-    page = tag("body", tag("main", *body), tag("footer", tag("p", note)))
-    return f"<!doctype html>\n{tag('html', head, page, lang='en')}\n"
+    footer = tag("footer", tag("p", note))
+    page = tag("body", tag("main", *body), footer)
+    whole = tag("html", head, page, lang="en")
+    return f"<!doctype html>\n{whole}\n"
 
 
 def single(facts: Facts) -> str:
     """The page of one run."""
     parts = sections(facts, 2, "")
-    links = [tag("li", tag("a", name, href=f"#{id}")) for id, name, _ in parts]
+    links = []
+    contents = []
+    for id, name, html in parts:
+        link = tag("a", name, href=f"#{id}")
+        links.append(tag("li", link))
+        contents.append(html)
+    question = None
+    if "question" in facts.about:
+        question = tag("p", facts.about["question"], class_="question")
     header = tag(
         "header",
         tag("p", "Experiment", class_="over"),
         tag("h1", f"{facts.experiment}: {facts.ablation}"),
-        tag("p", facts.about["question"], class_="question") if "question" in facts.about else None,
+        question,
         tiles(facts),
         tag("nav", tag("ul", links), aria_label="Sections"),
     )
-    return document(f"{facts.name} | genjax", [header, *(html for _, _, html in parts)])
+    return document(f"{facts.name} | genjax", [header, *contents])
 
 
 def sections(facts: Facts, level: int, prefix: str) -> list[tuple[str, str, Html]]:
@@ -63,82 +72,116 @@ def sections(facts: Facts, level: int, prefix: str) -> list[tuple[str, str, Html
     )
     parts = []
     for name, title, content in made:
-        if content:
-            id = f"{prefix}{name}"
-            label = None if prefix else id  # one landmark of a name in a page
-            heading = tag(f"h{level}", title, id=id)
-            parts.append((id, title, tag("section", heading, content, aria_labelledby=label)))
+        if not content:
+            continue
+        id = f"{prefix}{name}"
+        label = None if prefix else id  # one landmark of a name in a page
+        heading = tag(f"h{level}", title, id=id)
+        section = tag("section", heading, content, aria_labelledby=label)
+        parts.append((id, title, section))
     return parts
 
 
 def tiles(facts: Facts) -> Html:
     """The numbers that are asked for first."""
-    done, asked, about = facts.last_step, facts.config.get("steps"), facts.about
-    steps = (
-        digits(done)
-        if not isinstance(asked, int) or done >= asked
-        else f"{digits(done)} of {digits(asked)}"
-    )
-    memory = about.get("memory_mib")
-    pairs = (
-        ("Steps trained", steps if facts.curves or facts.speed else None),
-        ("Parameters", digits(about["parameters"]) if "parameters" in about else None),
+    about = facts.about
+    parameters = digits(about["parameters"]) if "parameters" in about else None
+    pairs = (  # None: not known, and left out
+        ("Steps trained", _steps(facts)),
+        ("Parameters", parameters),
         ("Training time", duration(facts.seconds) if facts.seconds else None),
-        ("Peak memory", f"{memory:,.0f} MiB" if memory is not None else None),
-        ("Seed", facts.seed if facts.seed is not None else None),
+        ("Peak memory", _memory(facts)),
+        ("Seed", facts.seed),
     )
     return terms(pairs, "tiles")
+
+
+def _steps(facts: Facts) -> str | None:
+    """The steps trained, of those asked for where the run has not done them all; None without any record."""
+    if not facts.curves and not facts.speed:
+        return None
+    done = facts.last_step
+    asked = facts.config.get("steps")
+    if isinstance(asked, int) and done < asked:
+        return f"{digits(done)} of {digits(asked)}"
+    return digits(done)
+
+
+def _memory(facts: Facts) -> str | None:
+    """The largest memory of the process, where it was recorded."""
+    memory = facts.about.get("memory_mib")
+    if memory is None:
+        return None
+    return f"{memory:,.0f} MiB"
 
 
 def setup(facts: Facts, prefix: str) -> Html:
     """The command, the difference from BASE, the software and the machine."""
     about = facts.about
-    command = tag("pre", tag("code", about["command"])) if "command" in about else None
-    if "differences" not in about:
-        differs = None
-    elif about["differences"]:
-        rows = [
-            [tag("code", path), *(tag("code", v) for v in pair)]
-            for path, pair in about["differences"].items()
-        ]
-        differs = table(
-            "Difference from BASE", ("field", "BASE", "this run"), rows, f"{prefix}differs"
-        )
-    else:
-        differs = tag("p", "This is BASE: no field differs.")
-    versions = ", ".join(f"{name} {version}" for name, version in about.get("versions", {}).items())
-    unknown = [
-        name for name in ("command", "differences", "versions", "hardware") if name not in about
-    ]
-    listed = terms(
-        (
-            ("Hardware", about.get("hardware")),
-            ("Versions", versions or None),
-            ("Config digest", tag("code", facts.digest) if facts.digest else None),
-            ("Directory", tag("code", facts.directory.resolve().name)),
-            (
-                "Not recorded",
-                ", ".join(unknown).replace("differences", "difference from BASE") or None,
-            ),
-        ),
-        "terms",
+    command = None
+    if "command" in about:
+        command = tag("pre", tag("code", about["command"]))
+    packages = [f"{name} {version}" for name, version in about.get("versions", {}).items()]
+    pairs = (
+        ("Hardware", about.get("hardware")),
+        ("Versions", ", ".join(packages) or None),
+        ("Config digest", tag("code", facts.digest) if facts.digest else None),
+        ("Directory", tag("code", facts.directory.resolve().name)),
+        ("Not recorded", ", ".join(_unknown(about)) or None),
     )
-    return join([command, differs, listed])
+    return join([command, _differs(about, prefix), terms(pairs, "terms")])
+
+
+def _differs(about: dict[str, Any], prefix: str) -> Html | None:
+    """The fields that are not BASE's, a row each; None where that was not recorded."""
+    if "differences" not in about:
+        return None
+    if not about["differences"]:
+        return tag("p", "This is BASE: no field differs.")
+    rows = []
+    for path, pair in about["differences"].items():
+        values = [tag("code", value) for value in pair]
+        rows.append([tag("code", path), *values])
+    head = ("field", "BASE", "this run")
+    return table("Difference from BASE", head, rows, f"{prefix}differs")
+
+
+def _unknown(about: dict[str, Any]) -> list[str]:
+    """What would be needed to run this again, and was not recorded."""
+    names = {
+        "command": "command",
+        "differences": "difference from BASE",
+        "versions": "versions",
+        "hardware": "hardware",
+    }
+    return [words for name, words in names.items() if name not in about]
 
 
 def image(picture: Picture, facts: Facts) -> Html:
     """A picture in the page itself; small ones keep their pixels, and tiny ones are enlarged."""
-    size = picture.size or (None, None)
-    zoom = max(1, -(-128 // size[0])) if size[0] else 1
-    width, height = (side * zoom if side else None for side in size)
-    what = f"samples after {picture.step} steps" if picture.step is not None else _name(picture)
-    alt, small = f"{what} of {facts.name}", "small" if size[0] and size[0] <= 300 else None
+    what = _name(picture)
+    if picture.step is not None:
+        what = f"samples after {picture.step} steps"
+    width, height = picture.size or (None, None)  # not known of JPEG
+    small = None
+    if width:
+        small = "small" if width <= 300 else None
+        zoom = max(1, -(-128 // width))  # -(-a // b) rounds up: at least 128 pixels wide
+        width *= zoom
+        height = height * zoom or None
     return tag(
-        "img", src=picture.uri, alt=alt, width=width, height=height, class_=small, decoding="async"
+        "img",
+        src=picture.uri,
+        alt=f"{what} of {facts.name}",
+        width=width or None,
+        height=height or None,
+        class_=small,
+        decoding="async",
     )
 
 
 def _name(picture: Picture) -> str:
+    """The name of a picture's file in words."""
     return Path(picture.name).stem.replace("-", " ").replace("_", " ")
 
 
@@ -146,74 +189,112 @@ def over_time(facts: Facts) -> Html | None:
     """Sample grids: at most six spread over training, and the last."""
     grids = facts.grids
     if len(grids) > GRIDS + 1:
-        grids = [grids[round(i * (len(grids) - 1) / GRIDS)] for i in range(GRIDS + 1)]
+        last = len(grids) - 1
+        places = [round(i * last / GRIDS) for i in range(GRIDS + 1)]  # 0 and the last among them
+        grids = [grids[place] for place in places]
     figures = []
     for picture in grids:
         also = f" (also {', '.join(picture.same)})" if picture.same else ""
         caption = tag("figcaption", f"Samples after {digits(picture.step)} steps{also}")
         figures.append(tag("figure", image(picture, facts), caption))
+    if not figures:
+        return None
+    note = None
     rest = len(facts.grids) - len(grids)
-    note = tag("p", f"{rest} more grids are in samples/.", class_="note") if rest else None
-    return join([tag("div", figures, class_="over-time"), note]) if figures else None
+    if rest:
+        note = tag("p", f"{rest} more grids are in samples/.", class_="note")
+    return join([tag("div", figures, class_="over-time"), note])
 
 
 def drawn(facts: Facts) -> Html | None:
     """The pictures made at the end, and the names of files that are none."""
-    figures = []
-    for picture in facts.drawn:
-        name, files = _name(picture), ", ".join([picture.name, *picture.same])
-        caption = tag("figcaption", name[:1].upper() + name[1:], " (", tag("code", files), ")")
-        shown = image(picture, facts)
-        if picture.name.lower().endswith(".gif"):  # a reader must be able to stop what moves
-            shown = tag(
-                "details", tag("summary", "Moving picture"), shown, open=True, class_="moving"
-            )
-        figures.append(tag("figure", shown, caption))
-    pictures = tag("div", figures, class_="pictures") if figures else None
-    note = (
-        tag("p", f"Not readable as pictures: {', '.join(facts.broken)}.", class_="note")
-        if facts.broken
-        else None
-    )
+    pictures = None
+    if facts.drawn:
+        figures = [_figure(picture, facts) for picture in facts.drawn]
+        pictures = tag("div", figures, class_="pictures")
+    note = None
+    if facts.broken:
+        text = f"Not readable as pictures: {', '.join(facts.broken)}."
+        note = tag("p", text, class_="note")
     return join([pictures, note]) or None
+
+
+def _figure(picture: Picture, facts: Facts) -> Html:
+    """A picture with its name and the names of its files."""
+    name = _name(picture)
+    title = name[:1].upper() + name[1:]  # `capitalize` would make the rest small
+    files = ", ".join([picture.name, *picture.same])
+    caption = tag("figcaption", title, " (", tag("code", files), ")")
+    shown = image(picture, facts)
+    if picture.name.lower().endswith(".gif"):  # a reader must be able to stop what moves
+        summary = tag("summary", "Moving picture")
+        shown = tag("details", summary, shown, open=True, class_="moving")
+    return tag("figure", shown, caption)
 
 
 def curves(facts: Facts) -> Html | None:
     """A chart for every metric that changes: training and held-out values of one name together."""
+    groups = _groups(facts)
+    if not groups:
+        return None
+    still = []  # texts of those with one value
+    moving = []
+    for name, group in groups.items():
+        values = _values(group)
+        if len(values) == 1:
+            (value,) = values
+            still.append(f"{name} {digits(value)}")
+        else:
+            moving.append(name)
+    # the loss first; of the others those with held-out values beside training's first
+    moving.sort(key=lambda name: (*rank(name), len(groups[name]) < 2))
+    charts = {name: _chart(name, groups[name]) for name in moving[:CHARTS]}
+    never = [name for name, drawing in charts.items() if drawing is None]
+    note = _told(
+        (
+            ("Never changed", still),
+            ("Never finite", never),
+            ("Not drawn, but in metrics.jsonl", moving[CHARTS:]),
+        )
+    )
+    drawings = tag("div", list(charts.values()), class_="charts")
+    return join([drawings, note])
+
+
+def _groups(facts: Facts) -> dict[str, dict[str, list]]:
+    """{metric: {split: points}} of train/loss, test/loss and the like."""
     groups: dict[str, dict[str, list]] = {}
     for name, points in facts.curves.items():
         split, _, metric = name.rpartition("/")
         groups.setdefault(metric, {})[split or "value"] = points
-    still = {name: values for name, group in groups.items() if len(values := _values(group)) == 1}
-    names = [name for name in groups if name not in still]
-    names.sort(key=lambda name: (*rank(name), len(groups[name]) < 2))
-    charts = []
-    for name in names[:CHARTS]:
-        kinds = sorted(groups[name].items(), key=lambda pair: pair[0] != "train")
-        slots = itertools.count(
-            0 if "train" in groups[name] else 1
-        )  # held-out values keep their colour
-        charts.append(
-            chart(
-                unit(name), [Curve(kind, points, next(slots), kind[:8]) for kind, points in kinds]
-            )
-        )
-    never = [name for name, drawing in zip(names, charts, strict=False) if drawing is None]
-    lists = (
-        (
-            "Never changed",
-            [f"{name} {digits(next(iter(values)))}" for name, values in still.items()],
-        ),
-        ("Never finite", never),
-        ("Not drawn, but in metrics.jsonl", names[CHARTS:]),
-    )
+    return groups
+
+
+def _chart(name: str, group: dict[str, list]) -> Html | None:
+    """The splits of one metric in one chart, training's first."""
+    kinds = sorted(group, key=lambda kind: kind != "train")
+    first = 0 if "train" in group else 1  # held-out values keep their colour
+    curves = []
+    for slot, kind in enumerate(kinds, first):
+        mark = kind[:8]  # it must fit beside the end of the curve
+        curves.append(Curve(kind, group[kind], slot, mark))
+    return chart(unit(name), curves)
+
+
+def _told(lists: Sequence[tuple[str, list[str]]]) -> Html | None:
+    """A note of the metrics that have no chart, each with the reason."""
     told = [f"{what}: {', '.join(which)}." for what, which in lists if which]
-    note = tag("p", " ".join(told), class_="note") if told else None
-    return join([tag("div", charts, class_="charts"), note]) if groups else None
+    if not told:
+        return None
+    return tag("p", " ".join(told), class_="note")
 
 
 def _values(group: dict[str, list]) -> set[float]:
-    return {value for points in group.values() for _, value in finite(points)}
+    """The finite values of all splits."""
+    found = set()
+    for points in group.values():
+        found |= {value for _, value in finite(points)}
+    return found
 
 
 def rank(metric: str) -> tuple[bool, bool]:
@@ -223,30 +304,44 @@ def rank(metric: str) -> tuple[bool, bool]:
 
 def speed(facts: Facts) -> Html | None:
     """Rates, times and memory, with the course of the rate."""
-    lines = [line for line in facts.speed if number(line.get("steps/s")) is not None]
-    memory = facts.about.get("memory_mib")
-    if not lines and memory is None:
+    points = []
+    for line in facts.speed:
+        rate = number(line.get("steps/s"))
+        if rate is not None:
+            points.append((line["step"], rate))
+    memory = _memory(facts)
+    if not points and memory is None:
         return None
-    rates = sorted(number(line["steps/s"]) for line in lines)
-    middle = rates[len(rates) // 2] if rates else None
-    batch = number(facts.config.get("batch"))
-    listed = terms(
-        (
-            ("Steps", f"{digits(middle)} a second (median)" if rates else None),
-            ("Examples", f"{digits(middle * batch)} a second" if rates and batch else None),
-            (
-                "Training",
-                f"{duration(facts.seconds)}, with its evaluations" if facts.seconds else None,
-            ),
-            ("Peak memory", f"{memory:,.0f} MiB" if memory is not None else None),
-        ),
-        "terms",
+    steps = None
+    examples = None
+    if points:
+        rates = sorted(rate for _, rate in points)
+        middle = rates[len(rates) // 2]  # the median: a pause of the machine does not move it
+        steps = f"{digits(middle)} a second (median)"
+        batch = number(facts.config.get("batch"))
+        if batch:
+            examples = f"{digits(middle * batch)} a second"
+    training = None
+    if facts.seconds:
+        training = f"{duration(facts.seconds)}, with its evaluations"
+    pairs = (
+        ("Steps", steps),
+        ("Examples", examples),
+        ("Training", training),
+        ("Peak memory", memory),
     )
-    points = [(line["step"], number(line["steps/s"])) for line in lines]
-    course = (
-        chart("steps a second", [Curve("this run", points, 0, "")]) if len(points) > 1 else None
-    )
-    return join([listed, tag("div", course, class_="charts") if course else None])
+    return join([terms(pairs, "terms"), _course(points)])
+
+
+def _course(points: list[tuple[int, float]]) -> Html | None:
+    """The rate over training; one point is no course."""
+    if len(points) < 2:
+        return None
+    curve = Curve("this run", points, 0, "")
+    course = chart("steps a second", [curve])
+    if not course:
+        return None
+    return tag("div", course, class_="charts")
 
 
 def config(facts: Facts, prefix: str) -> Html:
@@ -254,8 +349,10 @@ def config(facts: Facts, prefix: str) -> Html:
     changed = facts.about.get("differences", {})
     rows = []
     for path, text in fields(facts.config):
+        # a field within a config that was changed as a whole has changed as well
         differs = any(path == other or path.startswith(f"{other}.") for other in changed)
-        rows.append([tag("code", path), [tag("code", text), " (not BASE's)" if differs else None]])
+        mark = " (not BASE's)" if differs else None
+        rows.append([tag("code", path), [tag("code", text), mark]])
     title = f"All {len(rows)} fields, as in config.json"
     whole = table("Config", ("field", "value"), rows, f"{prefix}fields")
     return tag("details", tag("summary", title), whole)

@@ -24,7 +24,9 @@ SHORT = 60  # characters of a config that is shown whole
 
 def unit(name: str) -> str:
     """A metric's name with its unit, where that is known."""
-    return f"{name} [{UNITS[name]}]" if name in UNITS else name
+    if name not in UNITS:
+        return name
+    return f"{name} [{UNITS[name]}]"
 
 
 def digits(value: Any) -> str:
@@ -36,28 +38,49 @@ def digits(value: Any) -> str:
     if isinstance(value, list):
         more = f", ... ({len(value)} in all)" if len(value) > MOST else ""
         return ", ".join(map(digits, value[:MOST])) + more
-    found = number(value)
+    found = number(value)  # "nan" and {"__float__": "inf"} are numbers too
     if found is None:
         return str(value)
-    if isinstance(found, int) or (
-        math.isfinite(found) and found == int(found) and abs(found) < 1e9
-    ):
+    if _whole(found):
         return f"{found:,.0f}" if abs(found) >= 10_000 else f"{found:.0f}"
     if 1e4 <= abs(found) < 1e9:
-        return f"{float(f'{found:.4g}'):,.0f}"
+        rounded = float(f"{found:.4g}")  # 231456.7 -> 231500.0, which is written without a power
+        return f"{rounded:,.0f}"
+    return _four(found)
+
+
+def _whole(found: float) -> bool:
+    """Whether a number is written without decimals, all its digits told."""
+    if isinstance(found, int):
+        return True
+    if not math.isfinite(found):  # int() takes no infinity
+        return False
+    return found == int(found) and abs(found) < 1e9
+
+
+def _four(found: float) -> str:
+    """Four significant digits; fewer where the number has no more."""
     short = f"{found:.4g}"
-    return (
-        short if float(short) == found or not math.isfinite(found) else f"{found:#.4g}".rstrip(".")
-    )
+    if not math.isfinite(found) or float(short) == found:
+        return short
+    # rounded: `#` keeps the zeros at the end, which are digits as well
+    return f"{found:#.4g}".rstrip(".")
 
 
 def measured(value: dict[str, Any]) -> str:
     """A metric with its interval: `4.93 [4.81, 5.07], n 2000, real 4.91`."""
-    low, high, n, floor = (value.get(key) for key in ("low", "high", "n", "floor"))
+    low = value.get("low")
+    high = value.get("high")
+    n = value.get("n")
+    floor = value.get("floor")
     text = digits(value.get("value"))
-    text += f" [{digits(low)}, {digits(high)}]" if low is not None and high is not None else ""
-    text += f", n {digits(n)}" if n is not None else ""
-    return text + (f", real {digits(floor)}" if floor is not None else "")
+    if low is not None and high is not None:  # not every metric knows its interval
+        text += f" [{digits(low)}, {digits(high)}]"
+    if n is not None:
+        text += f", n {digits(n)}"
+    if floor is not None:
+        text += f", real {digits(floor)}"
+    return text
 
 
 def duration(seconds: float) -> str:
@@ -66,7 +89,9 @@ def duration(seconds: float) -> str:
         return f"{seconds:.3g} s"
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
-    return f"{hours} h {minute} min" if hours else f"{minutes} min {second} s"
+    if hours:  # nobody asks for the seconds of hours
+        return f"{hours} h {minute} min"
+    return f"{minutes} min {second} s"
 
 
 def show(value: Any) -> str:
@@ -74,28 +99,42 @@ def show(value: Any) -> str:
     if isinstance(value, dict):
         if "__float__" in value:
             return str(value["__float__"])
-        fields = ", ".join(f"{name}={show(v)}" for name, v in value.items() if name != "__type__")
-        return f"{kind(value)}({fields})"
+        given = []
+        for name, inner in value.items():
+            if name != "__type__":
+                given.append(f"{name}={show(inner)}")
+        return f"{kind(value)}({', '.join(given)})"
     if isinstance(value, list):
-        return f"({', '.join(map(show, value))}{',' * (len(value) == 1)})"
+        parts = ", ".join(map(show, value))
+        comma = "," if len(value) == 1 else ""  # a tuple of one, as the command line wants it
+        return f"({parts}{comma})"
     return repr(value)
 
 
 def kind(value: dict[str, Any]) -> str:
     """The name of a config's type: GAN of genjax.gan.gan:GAN."""
-    return str(value.get("__type__", "")).rpartition(":")[2]
+    path = str(value.get("__type__", ""))
+    _, _, name = path.rpartition(":")
+    return name
 
 
 def fields(config: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
     """(dotted path, text) of every field, a config's type before its own fields."""
     for name, value in config.items():
-        if name == "__type__" or (name == "published" and not above):
+        if name == "__type__":  # told by the row of the config itself
             continue
-        path = f"{above}.{name}" if above else name
+        if name == "published" and not above:  # no part of what was run: beside the results
+            continue
+        path = _join(above, name)
         nested = isinstance(value, dict) and "__type__" in value
         yield path, kind(value) if nested else show(value)
         if nested:
             yield from fields(value, path)
+
+
+def _join(above: str, name: str) -> str:
+    """The dotted path of a field; "" is the whole config."""
+    return f"{above}.{name}" if above else name
 
 
 def differing(configs: list[dict[str, Any]], above: str = "") -> Iterator[tuple[str, list[str]]]:
@@ -104,23 +143,23 @@ def differing(configs: list[dict[str, Any]], above: str = "") -> Iterator[tuple[
     Values of different types are shown whole if they are short, else by their types and by what differs in them.
     """
     mixed = len({kind(config) for config in configs}) > 1
-    for name in dict.fromkeys(name for config in configs for name in config):
-        path, values = (
-            f"{above}.{name}" if above else name,
-            [config.get(name) for config in configs],
-        )
-        texts = [
-            show(value) if name in config else "absent"
-            for config, value in zip(configs, values, strict=True)
-        ]
-        implied = {"absent"} if mixed else set()  # a field that one type has is told by the type
-        if name in ("__type__", "published") or len(set(texts) - implied) == 1:
+    implied = {"absent"} if mixed else set()  # a field that one type has is told by the type
+    names = dict.fromkeys(name for config in configs for name in config)  # each once, in order
+    for name in names:
+        if name in ("__type__", "published"):
             continue
+        path = _join(above, name)
+        texts = [show(config[name]) if name in config else "absent" for config in configs]
+        if len(set(texts) - implied) == 1:
+            continue
+        values = [config.get(name) for config in configs]
         inner = [value if isinstance(value, dict) else {} for value in values]
-        kinds = {kind(value) for value in inner}
-        if "" in kinds or (len(kinds) > 1 and max(map(len, texts)) <= SHORT):
+        kinds = [kind(value) for value in inner]  # "" of what is no config
+        several = len(set(kinds)) > 1
+        short = max(map(len, texts)) <= SHORT
+        if "" in kinds or (several and short):
             yield path, texts
             continue
-        if len(kinds) > 1:
-            yield path, [kind(value) for value in inner]
+        if several:
+            yield path, kinds
         yield from differing(inner, path)
