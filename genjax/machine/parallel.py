@@ -38,7 +38,9 @@ def chunked(step: Callable) -> Callable:
 
         if len(batches["index"]) > 1:
             return jax.lax.scan(one, state, batches)
-        state, metrics = one(state, jax.tree.map(lambda x: x[0], batches))
+        # K = 1: the same shapes without a loop
+        batch = jax.tree.map(lambda x: x[0], batches)
+        state, metrics = one(state, batch)
         return state, jax.tree.map(lambda x: x[None], metrics)
 
     return run
@@ -57,15 +59,20 @@ def gathered(resident: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
 
 def _place(sharding: NamedSharding, tree: Any) -> Any:
     """Global arrays out of each process's own part (the whole, when there is one process)."""
-    return jax.tree.map(
-        lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
-    )
+
+    def place(x: Any) -> jax.Array:
+        return jax.make_array_from_process_local_data(sharding, np.asarray(x))
+
+    return jax.tree.map(place, tree)
 
 
 def _structs(tree: Any, shardings: Any) -> Any:
-    return jax.tree.map(
-        lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), tree, shardings
-    )
+    """Shapes and types of `tree` with the placements of `shardings`, a tree of the same structure."""
+
+    def struct(leaf: Any, sharding: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+    return jax.tree.map(struct, tree, shardings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,10 +85,9 @@ class Jit:
     def like(self, init: Callable, *args: Any) -> Any:
         """Shapes, types and placement of the state that `init(*args)` would build: what a restore needs."""
         shapes = jax.eval_shape(init, *args)
-        return _structs(
-            shapes,
-            jax.tree.map(lambda _: jax.sharding.SingleDeviceSharding(jax.devices()[0]), shapes),
-        )
+        first = jax.devices()[0]
+        shardings = jax.tree.map(lambda _: jax.sharding.SingleDeviceSharding(first), shapes)
+        return _structs(shapes, shardings)
 
     def init(self, init: Callable, *args: Any) -> Any:
         return jax.jit(init)(*args)
@@ -102,49 +108,71 @@ class Pmap:
     """Data parallel over all devices by `jax.pmap`: the state is replicated, gradients are averaged by `pmean`."""
 
     def _mesh(self) -> jax.sharding.Mesh:
-        return jax.make_mesh((jax.device_count(),), ("devices",), axis_types=(AxisType.Auto,))
+        n = jax.device_count()
+        return jax.make_mesh((n,), ("devices",), axis_types=(AxisType.Auto,))
+
+    def _replicated(self) -> NamedSharding:
+        """The whole on every device."""
+        return NamedSharding(self._mesh(), P())
 
     def ways(self) -> int:
         return jax.device_count()
 
     def like(self, init: Callable, *args: Any) -> Any:
         """As `Jit.like`, replicated over the devices."""
-        shapes, replicated = jax.eval_shape(init, *args), NamedSharding(self._mesh(), P())
-        return _structs(shapes, jax.tree.map(lambda _: replicated, shapes))
+        shapes = jax.eval_shape(init, *args)
+        replicated = self._replicated()
+        shardings = jax.tree.map(lambda _: replicated, shapes)
+        return _structs(shapes, shardings)
 
     def init(self, init: Callable, *args: Any) -> Any:
-        return jax.jit(init, out_shardings=NamedSharding(self._mesh(), P()))(*args)
+        build = jax.jit(init, out_shardings=self._replicated())
+        return build(*args)
 
     def train(self, step: Callable, like: Any) -> Callable:
         run = functools.partial(chunked(step), axis="devices")
-        axes = {"in_axes": (None, None, None, 1), "out_axes": (None, None)}
-        compiled = jax.pmap(run, axis_name="devices", donate_argnums=1, **axes)
+        compiled = jax.pmap(
+            run,
+            axis_name="devices",
+            donate_argnums=1,
+            in_axes=(None, None, None, 1),  # the batches alone are split, along B
+            out_axes=(None, None),  # equal on all devices: no device axis comes out
+        )
         n = jax.local_device_count()
 
-        def split(key, state, resident, batches):  # [K, B, ...] -> [K, n, B / n, ...]
-            parts = jax.tree.map(lambda x: x.reshape(x.shape[0], n, -1, *x.shape[2:]), batches)
+        def split(x):  # [K, B, ...] -> [K, n, B / n, ...]
+            k, _, *rest = x.shape
+            return x.reshape(k, n, -1, *rest)
+
+        def train(key, state, resident, batches):
+            parts = jax.tree.map(split, batches)
             state, metrics = compiled(key, state, resident, parts)
             return self._everywhere(state), metrics
 
-        return split
+        return train
 
     def _everywhere(self, tree: Any) -> Any:
         """The same buffers as arrays of all processes: `pmap` hands out arrays of this process's devices alone."""
         if jax.process_count() == 1:
             return tree
-        whole, make = NamedSharding(self._mesh(), P()), jax.make_array_from_single_device_arrays
-        return jax.tree.map(
-            lambda x: make(x.shape, whole, [shard.data for shard in x.addressable_shards]), tree
-        )
+        whole = self._replicated()
+
+        def spread(x: jax.Array) -> jax.Array:
+            buffers = [shard.data for shard in x.addressable_shards]
+            return jax.make_array_from_single_device_arrays(x.shape, whole, buffers)
+
+        return jax.tree.map(spread, tree)
 
     def apply(self, fn: Callable) -> Callable:
-        return jax.jit(fn, out_shardings=NamedSharding(self._mesh(), P()))
+        return jax.jit(fn, out_shardings=self._replicated())
 
     def put(self, tree: Any, dim: int | None = 0) -> Any:
         """Training batches (dim 1) stay on the host: `pmap` splits them itself."""
         if dim == 1:
             return tree
-        return _place(NamedSharding(self._mesh(), P() if dim is None else P("devices")), tree)
+        spec = P() if dim is None else P("devices")  # None: parameters, whole on every device
+        sharding = NamedSharding(self._mesh(), spec)
+        return _place(sharding, tree)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,43 +185,56 @@ class Mesh:
 
     def _mesh(self) -> jax.sharding.Mesh:
         n = jax.device_count()
-        data = self.data if self.data > 0 else n // max(self.fsdp, 1)
+        data = self.data
+        if data <= 0:
+            data = n // max(self.fsdp, 1)  # an fsdp of 0 is refused below, not divided by
         if self.fsdp < 1 or data * self.fsdp != n:
             raise UserError(
                 f"--layout=Mesh(data={self.data}, fsdp={self.fsdp}) does not fill {n} devices: make the product {n}."
             )
         # Auto: with make_mesh's default, Explicit axes, ordinary code fails under fsdp
-        return jax.make_mesh((data, self.fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
+        automatic = (AxisType.Auto, AxisType.Auto)
+        return jax.make_mesh((data, self.fsdp), ("data", "fsdp"), axis_types=automatic)
 
     def _spec(self, leaf: Any) -> P:
         """Shards a leaf's longest divisible axis."""
         axes = [i for i in range(leaf.ndim) if leaf.shape[i] % self.fsdp == 0]
-        if self.fsdp == 1 or leaf.size < self.min_shard or not axes:
+        small = leaf.size < self.min_shard  # gathering it would cost more than it saves
+        if self.fsdp == 1 or small or not axes:
             return P()
         longest = max(axes, key=lambda i: leaf.shape[i])
-        return P(*["fsdp" if i == longest else None for i in range(leaf.ndim)])
+        spec: list[str | None] = [None] * leaf.ndim
+        spec[longest] = "fsdp"
+        return P(*spec)
 
     def ways(self) -> int:
         return self._mesh().size
 
     def like(self, init: Callable, *args: Any) -> Any:
         """As `Jit.like`, sharded over the axis fsdp."""
-        mesh, shapes = self._mesh(), jax.eval_shape(init, *args)
-        return _structs(
-            shapes, jax.tree.map(lambda leaf: NamedSharding(mesh, self._spec(leaf)), shapes)
-        )
+        mesh = self._mesh()
+        shapes = jax.eval_shape(init, *args)
+        shardings = jax.tree.map(lambda leaf: NamedSharding(mesh, self._spec(leaf)), shapes)
+        return _structs(shapes, shardings)
 
     def init(self, init: Callable, *args: Any) -> Any:
-        shardings = jax.tree.map(lambda leaf: leaf.sharding, self.like(init, *args))
-        return jax.jit(init, out_shardings=shardings)(*args)
+        # born sharded: a state too large for one device is never whole on any
+        like = self.like(init, *args)
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, like)
+        build = jax.jit(init, out_shardings=shardings)
+        return build(*args)
 
     def train(self, step: Callable, like: Any) -> Callable:
         mesh = self._mesh()
-        state, replicated = jax.tree.map(lambda leaf: leaf.sharding, like), NamedSharding(mesh, P())
+        state = jax.tree.map(lambda leaf: leaf.sharding, like)
+        replicated = NamedSharding(mesh, P())
+        # [K, B, ...]: examples are split among all devices, whatever axis they lie on
         batches = NamedSharding(mesh, P(None, ("data", "fsdp")))
-        placed = (replicated, state, replicated, batches)
         return jax.jit(
-            chunked(step), donate_argnums=1, in_shardings=placed, out_shardings=(state, replicated)
+            chunked(step),
+            donate_argnums=1,
+            in_shardings=(replicated, state, replicated, batches),
+            out_shardings=(state, replicated),
         )
 
     def apply(self, fn: Callable) -> Callable:
@@ -202,8 +243,14 @@ class Mesh:
     def put(self, tree: Any, dim: int | None = 0) -> Any:
         if dim == 1 and jax.process_count() == 1:  # as in `Jit`
             return tree
-        parts = {None: P(), 0: P(("data", "fsdp")), 1: P(None, ("data", "fsdp"))}
-        return _place(NamedSharding(self._mesh(), parts[dim]), tree)
+        both = ("data", "fsdp")
+        parts = {
+            None: P(),
+            0: P(both),
+            1: P(None, both),
+        }
+        sharding = NamedSharding(self._mesh(), parts[dim])
+        return _place(sharding, tree)
 
 
 Layout = Jit | Pmap | Mesh
@@ -220,8 +267,9 @@ def check_batch(layout: Layout, batch: int, parts: int = 1) -> None:
         raise UserError(
             f"--batch={batch} does not divide over the {ways} devices of --layout={layout}: use a multiple of {ways}."
         )
-    if batch // ways % parts:
+    each = batch // ways
+    if each % parts:
         raise UserError(
-            f"--microbatches={parts} does not divide the {batch // ways} examples a device has: use a --batch that is "
+            f"--microbatches={parts} does not divide the {each} examples a device has: use a --batch that is "
             f"a multiple of {parts * ways}."
         )

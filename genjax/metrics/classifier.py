@@ -60,24 +60,29 @@ class ConvNet(nn.Module):
         # averages with a short memory: those of a run of 100 steps have forgotten the start
         norm = functools.partial(nn.BatchNorm, use_running_average=not train, momentum=0.95)
         conv = functools.partial(nn.Conv, kernel_size=(3, 3), use_bias=False)
-        patch = 2 ** max(0, math.floor(math.log2(max(image.shape[1:3]) / 14)))
+        sides = image.shape[1:3]
+        patch = 2 ** max(0, math.floor(math.log2(max(sides) / 14)))
+        # every level halves the sides, which must come out even: black is added at the end
         unit = patch * 2 ** (len(self.widths) - 1)
-        border = [(0, -n % unit) for n in image.shape[1:3]]
-        x = space_to_depth(
-            jnp.pad(2.0 * image - 1.0, [(0, 0), *border, (0, 0)], constant_values=-1.0), patch
-        )
+        border = [(0, -n % unit) for n in sides]
+        x = 2.0 * image - 1.0
+        x = jnp.pad(x, [(0, 0), *border, (0, 0)], constant_values=-1.0)
+        x = space_to_depth(x, patch)
         for level, width in enumerate(self.widths):
-            # a 2x2 convolution of stride 2 as a product: on CPU faster than a convolution with strides
-            x = (
-                nn.Conv(width, (1, 1), use_bias=False)(space_to_depth(x, 2))
-                if level
-                else conv(width)(x)
-            )
+            if level:
+                # a 2x2 convolution of stride 2 as a product: on CPU faster than a convolution with strides
+                x = space_to_depth(x, 2)
+                x = nn.Conv(width, (1, 1), use_bias=False)(x)
+            else:
+                x = conv(width)(x)
             x = nn.relu(norm()(x))
-            x = nn.relu(norm()(conv(width)(x)))
-        x = nn.Dense(self.features, use_bias=False)(x.reshape(len(x), -1))
-        x = nn.relu(norm()(x))
-        return Extracted(x, nn.Dense(self.classes)(x))
+            x = conv(width)(x)
+            x = nn.relu(norm()(x))
+        flat = x.reshape(len(x), -1)
+        x = nn.Dense(self.features, use_bias=False)(flat)
+        features = nn.relu(norm()(x))
+        logits = nn.Dense(self.classes)(features)
+        return Extracted(features, logits)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,32 +123,39 @@ class Convolutional:
 
         The label of a class is its number in the logits. UserError for data without labels.
         """
-        labels, shape = np.asarray(train["label"]), tuple(train["image"].shape[1:])
+        labels = np.asarray(train["label"])
+        shape = tuple(train["image"].shape[1:])
         self._check(labels, shape)
-        net = ConvNet(self.widths, self.features, int(labels.max()) + 1)
-        path = (
-            Path(folder) / f"classifier-{digest(self)}-{fingerprint(train)}-v{VERSION}.npz"
-            if folder
-            else None
-        )
+        classes = int(labels.max()) + 1  # a number between that no example has is a class too
+        net = ConvNet(self.widths, self.features, classes)
+        path = self._path(train, folder)
         variables = _stored(path, _like(net, shape))
         if variables is None:
             variables = _train(self, net, train)
+            # all processes train the same; one of them writes
             if path is not None and jax.process_index() == 0:
                 save_arrays(path, variables)
-        return batched(functools.partial(_apply, net), variables, shape, layout, self.extract_batch)
+        apply = functools.partial(_apply, net)
+        return batched(apply, variables, shape, layout, self.extract_batch)
+
+    def _path(self, train: Any, folder: str | Path | None) -> Path | None:
+        """The file of the trained net: other settings or other data have another name. None without a folder."""
+        if not folder:
+            return None
+        return Path(folder) / f"classifier-{digest(self)}-{fingerprint(train)}-v{VERSION}.npz"
 
     def _check(self, labels: np.ndarray, shape: tuple[int, ...]) -> None:
+        """UserError for settings or data that no classifier can be trained with."""
         for name in ("steps", "epochs", "batch", "features"):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"Convolutional({name}={getattr(self, name)}): {name} must be at least 1."
-                )
+            value = getattr(self, name)
+            if value < 1:
+                raise UserError(f"Convolutional({name}={value}): {name} must be at least 1.")
         if not self.widths or min(self.widths) < 1:
             raise UserError(
                 f"Convolutional(widths={self.widths}): at least one width, each at least 1."
             )
-        if len(shape) != 3 or not len(labels) or labels.min() < 0 or labels.max() < 1:
+        images = len(shape) == 3
+        if not images or not len(labels) or labels.min() < 0 or labels.max() < 1:
             raise UserError(
                 f"the features of a classifier need images [H, W, C] with labels of two classes or more, got {shape} "
                 "and one class: use Components() or RandomNet()."
@@ -155,7 +167,9 @@ def accuracy(extract: Extract, split: Any) -> float:
     logits = extract(split["image"]).logits
     if logits is None:
         raise ValueError("these features come from no classifier: they have no logits")
-    return float(np.mean(np.argmax(logits, 1) == np.asarray(split["label"])))
+    read = np.argmax(logits, 1)
+    right = read == np.asarray(split["label"])
+    return float(np.mean(right))
 
 
 def fingerprint(train: Any) -> str:
@@ -163,14 +177,18 @@ def fingerprint(train: Any) -> str:
     found = hashlib.blake2b(digest_size=8)
     for name in ("image", "label"):
         array = train[name]
+        # the same bytes of another type or shape are other data
         found.update(f"{name} {array.dtype} {tuple(array.shape)}".encode())
         for i in range(0, len(array), 4096):  # bounded memory for a mapped file
-            found.update(np.ascontiguousarray(array[i : i + 4096]).data)
+            part = np.ascontiguousarray(array[i : i + 4096])
+            found.update(part.data)
     return found.hexdigest()
 
 
 def _like(net: ConvNet, shape: tuple[int, ...]) -> Any:
-    return jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, *shape)))
+    """Shapes and types of the net's variables for images of `shape`."""
+    image = jnp.zeros((1, *shape))
+    return jax.eval_shape(net.init, jax.random.key(0), image)
 
 
 def _stored(path: Path | None, like: Any) -> Any:
@@ -194,9 +212,11 @@ def _apply(net: ConvNet, variables: Any, image: jax.Array) -> Extracted:
 
 def _train(cfg: Convolutional, net: ConvNet, train: Any) -> Any:
     """The variables of the trained net: a function of cfg and the data alone."""
-    n, start = len(train["image"]), time.monotonic()
+    start = time.monotonic()
+    n = len(train["image"])
     batch = min(cfg.batch, n)
-    steps = min(cfg.steps, cfg.epochs * (n // batch))
+    epoch = n // batch  # steps
+    steps = min(cfg.steps, cfg.epochs * epoch)
     print(
         f"training a classifier on {n} images, {steps} steps of {batch}",
         file=sys.stderr,
@@ -205,13 +225,15 @@ def _train(cfg: Convolutional, net: ConvNet, train: Any) -> Any:
     init, step = _steps(cfg, net, steps)
     key = jax.random.key(cfg.seed)
     state = init(key, jnp.zeros((1, *train["image"].shape[1:])))
-    for i in range(
-        steps
-    ):  # no scan: on CPU the gradients of convolutions are slow in one (jax#12868)
+    # no scan: on CPU the gradients of convolutions are slow in one (jax#12868)
+    for i in range(steps):
         rows = take(train, indices(cfg.seed, i, n, batch))
-        state = step(state, jax.random.fold_in(key, i), rows["image"], rows["label"])
-    variables = jax.device_get(state[0])
-    print(f"classifier trained in {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+        step_key = jax.random.fold_in(key, i)
+        state = step(state, step_key, rows["image"], rows["label"])
+    variables, _ = state
+    variables = jax.device_get(variables)
+    seconds = time.monotonic() - start
+    print(f"classifier trained in {seconds:.0f} s", file=sys.stderr, flush=True)
     return variables
 
 
@@ -228,15 +250,21 @@ def _steps(cfg: Convolutional, net: ConvNet, steps: int):
     def step(state: Any, key: jax.Array, image: jax.Array, label: jax.Array):
         variables, opt = state
         x = augment(key, pixels(image), cfg.shift, cfg.flips)
-        target = optax.smooth_labels(jax.nn.one_hot(label, net.classes), cfg.smoothing)
+        one_hot = jax.nn.one_hot(label, net.classes)
+        target = optax.smooth_labels(one_hot, cfg.smoothing)  # [B, K], q
 
         def loss(params):
-            out, new = net.apply({**variables, "params": params}, x, True, mutable=["batch_stats"])
-            return optax.softmax_cross_entropy(out.logits, target).mean(), new
+            given = {**variables, "params": params}
+            # batch norm's averages change in the forward pass: they come out beside the loss
+            out, new = net.apply(given, x, True, mutable=["batch_stats"])
+            entropy = optax.softmax_cross_entropy(out.logits, target)  # [B]
+            return entropy.mean(), new
 
-        grads, new = jax.grad(loss, has_aux=True)(variables["params"])
-        updates, opt = tx.update(grads, opt, variables["params"])
-        return {"params": optax.apply_updates(variables["params"], updates), **new}, opt
+        params = variables["params"]
+        grads, new = jax.grad(loss, has_aux=True)(params)
+        updates, opt = tx.update(grads, opt, params)
+        params = optax.apply_updates(params, updates)
+        return {"params": params, **new}, opt
 
     return init, step
 
@@ -245,10 +273,19 @@ def augment(key: jax.Array, x: jax.Array, share: float, flips: bool) -> jax.Arra
     """x [B, H, W, C], each moved by up to `share` of the side in whole pixels, 0 from beyond, and perhaps mirrored."""
     by_place, by_flip = jax.random.split(key)
     b, h, w, c = x.shape
-    up, left = math.ceil(share * h), math.ceil(share * w)
-    place = jax.random.randint(by_place, (b, 2), 0, jnp.array([2 * up + 1, 2 * left + 1]))
+    up = math.ceil(share * h)
+    left = math.ceil(share * w)
+    # a window of the old size, anywhere in an image that is wider on all sides
+    ends = jnp.array([2 * up + 1, 2 * left + 1])
+    place = jax.random.randint(by_place, (b, 2), 0, ends)
     wide = jnp.pad(x, ((0, 0), (up, up), (left, left), (0, 0)))
-    x = jax.vmap(lambda x, t: jax.lax.dynamic_slice(x, (t[0], t[1], 0), (h, w, c)))(wide, place)
+
+    def window(image: jax.Array, corner: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), (h, w, c))
+
+    x = jax.vmap(window)(wide, place)
     if flips:
-        x = jnp.where(jax.random.bernoulli(by_flip, shape=(b, 1, 1, 1)), x[:, :, ::-1], x)
+        mirrored = x[:, :, ::-1]
+        chosen = jax.random.bernoulli(by_flip, shape=(b, 1, 1, 1))
+        x = jnp.where(chosen, mirrored, x)
     return x

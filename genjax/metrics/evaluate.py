@@ -38,7 +38,14 @@ class Seen(NamedTuple):
 
     def first(self, n: int) -> Seen:
         """The first n examples."""
-        return Seen(*(None if part is None else part[:n] for part in self))
+        return self.rows(slice(n))
+
+    def rows(self, which: np.ndarray | slice) -> Seen:
+        """The examples at these places."""
+        logits = self.logits
+        if logits is not None:  # not every extractor is a classifier
+            logits = logits[which]
+        return Seen(self.image[which], self.label[which], self.features[which], logits)
 
 
 class Value(NamedTuple):
@@ -62,12 +69,15 @@ def distance(extractor: Extractor, train: dict[str, Any]) -> tuple[str, Callable
 
     The moments of the split are taken once. UserError, by the function, for fewer images than features.
     """
-    (name,), extract = Frechet().names(extractor.name), extractor.fit(train)
-    reference = moments(extract(train["image"]).features)
+    (name,) = Frechet().names(extractor.name)
+    extract = extractor.fit(train)
+    of_train = extract(train["image"])
+    reference = moments(of_train.features)
 
     def between(images: Any) -> float:
         try:
-            return frechet(reference, moments(extract(images).features))
+            found = extract(images)
+            return frechet(reference, moments(found.features))
         except ValueError as error:
             raise UserError(f"{error}: measure more samples, or on fewer features.") from error
 
@@ -91,19 +101,15 @@ class Frechet:
         return {"fid" if on == "inception" else f"fd_{on}": DOWN}
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
-        reference, (name,) = moments(train.features), self.names(on)
+        (name,) = self.names(on)
+        reference = moments(train.features)
         value = frechet(reference, moments(samples.features))
         n, dimensions = samples.features.shape
-        if n - -(-n // 50) <= dimensions:  # what the jackknife leaves is too few
+        largest = -(-n // 50)  # the largest of the jackknife's 50 groups: n / 50, rounded up
+        if n - largest <= dimensions:  # what the jackknife leaves is too few
             return {name: Interval(value, np.nan, np.nan)}
-        around = intervals.frechet_interval(
-            reference, samples.features
-        )  # about the distance at n = infinity
-        return {
-            name: Interval(
-                value, value + around.low - around.value, value + around.high - around.value
-            )
-        }
+        around = intervals.frechet_interval(reference, samples.features)
+        return {name: _moved(around, value)}
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         return self(train, real, real, on)
@@ -117,15 +123,13 @@ class Kernel:
         return {"kid" if on == "inception" else f"kd_{on}": DOWN}
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
-        return {
-            name: intervals.kid_interval(real.features, samples.features) for name in self.names(on)
-        }
+        (name,) = self.names(on)
+        return {name: intervals.kid_interval(real.features, samples.features)}
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
-        return {
-            name: Interval(kid(real.features, drawn.features), np.nan, np.nan)
-            for name in self.names(on)
-        }
+        (name,) = self.names(on)
+        value = kid(real.features, drawn.features)
+        return {name: Interval(value, np.nan, np.nan)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,15 +142,14 @@ class InceptionScore:
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
         if samples.logits is None:
             raise ValueError(f"an Inception score needs a classifier's outputs and {on} has none")
-        value = intervals.jackknife(
-            lambda i: inception_score.inception_score(samples.logits[i]), len(samples.logits)
-        )
-        whole = inception_score.inception_score(samples.logits)
-        return {
-            f"is_{on}": Interval(
-                whole, whole + value.low - value.value, whole + value.high - value.value
-            )
-        }
+        logits = samples.logits
+
+        def score(rows: np.ndarray) -> float:
+            return inception_score.inception_score(logits[rows])
+
+        around = intervals.jackknife(score, len(logits))
+        whole = inception_score.inception_score(logits)
+        return {f"is_{on}": _moved(around, whole)}
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         return self(train, real, real, on)
@@ -163,9 +166,10 @@ class PrecisionRecall:
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
         n = len(samples.features)
-        shares = manifold.precision_recall(real.features, samples.features, self.k)
+        precision, recall = manifold.precision_recall(real.features, samples.features, self.k)
         return {
-            name: intervals.share(p * n, n) for name, p in zip(self.names(on), shares, strict=True)
+            f"precision_{on}": intervals.share(precision * n, n),
+            f"recall_{on}": intervals.share(recall * n, n),
         }
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
@@ -184,6 +188,7 @@ class DensityCoverage:
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
         density, coverage = manifold.density_coverage(real.features, samples.features, self.k)
         n = len(real.features)
+        # density is no share: one sample may lie in many balls
         return {
             f"density_{on}": Interval(density, np.nan, np.nan),
             f"coverage_{on}": intervals.share(coverage * n, n),
@@ -207,13 +212,12 @@ class Memorisation:
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
         n = len(samples.features)
         near = memorisation.closer(samples.features, train.features, real.features)
-        authentic = intervals.share(
-            memorisation.authpct(samples.features, train.features) / 100.0 * n, n
-        )
+        percent = memorisation.authpct(samples.features, train.features)
+        authentic = intervals.share(percent / 100.0 * n, n)
         z = memorisation.copying(samples.features, train.features, real.features)
         return {
             f"closer_{on}": intervals.share(near * n, n),
-            f"copying_{on}": Interval(z, z - 1.96, z + 1.96),
+            f"copying_{on}": Interval(z, z - 1.96, z + 1.96),  # 95 % of N(z, 1)
             f"authpct_{on}": Interval(*(100.0 * x for x in authentic)),
         }
 
@@ -221,8 +225,9 @@ class Memorisation:
         """What is expected of fresh data; for the authentic ones that of held-out examples."""
         authentic = memorisation.authpct(real.features, train.features)
         return {
-            name: Interval(x, x, x)
-            for name, x in zip(self.names(on), (0.5, 0.0, authentic), strict=True)
+            f"closer_{on}": Interval(0.5, 0.5, 0.5),
+            f"copying_{on}": Interval(0.0, 0.0, 0.0),
+            f"authpct_{on}": Interval(authentic, authentic, authentic),
         }
 
 
@@ -310,7 +315,9 @@ class Cas:
                 "a classifier trained on samples needs samples of at least two classes"
             )
         read = self.classifier.fit({"image": samples.image, "label": samples.label})
-        return {"cas": intervals.share(np.sum(read(real.image) == real.label), len(real.label))}
+        # trained on samples, but asked about real examples: samples without variety teach it little
+        hits = np.sum(read(real.image) == real.label)
+        return {"cas": intervals.share(hits, len(real.label))}
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         return self(train, real, drawn, on)
@@ -331,22 +338,32 @@ Metric = (
 
 def names(metrics: Sequence[Metric], on: str) -> dict[str, int]:
     """Every number's name with the way that is better."""
-    return {name: way for metric in metrics for name, way in metric.names(on).items()}
+    found = {}
+    for metric in metrics:
+        found |= metric.names(on)
+    return found
 
 
 def floors(
-    metrics: Sequence[Metric], train: Seen, real: Seen, on: str, seed: int = 0
+    metrics: Sequence[Metric],
+    train: Seen,
+    real: Seen,
+    on: str,
+    seed: int = 0,
 ) -> dict[str, float]:
     """The floors at n = len(real): held-out examples, or as many of the training set, in the place of samples.
 
     ValueError, with the metric's reason, where n or the extractor is not enough for it.
     """
-    rows = np.sort(
-        np.random.default_rng(seed).permutation(len(train.features))[: len(real.features)]
-    )
-    drawn = Seen(*(None if part is None else part[rows] for part in train))
-    found = [metric.floor(train, drawn, real, on) for metric in metrics]
-    return {name: float(interval.value) for part in found for name, interval in part.items()}
+    n = len(real.features)
+    order = np.random.default_rng(seed).permutation(len(train.features))
+    rows = np.sort(order[:n])  # in the order of the training set
+    drawn = train.rows(rows)
+    found = {}
+    for metric in metrics:
+        for name, interval in metric.floor(train, drawn, real, on).items():
+            found[name] = float(interval.value)
+    return found
 
 
 def measured(
@@ -360,7 +377,17 @@ def measured(
     """All numbers of the samples, with `floor` from `floors` at the same n."""
     values = {}
     for metric in metrics:
-        for name, (value, low, high) in metric(train, real, samples, on).items():
-            ends = (float(x) if np.isfinite(x) else None for x in (low, high))
-            values[name] = Value(float(value), *ends, len(samples.image), floor.get(name))
+        for name, interval in metric(train, real, samples, on).items():
+            values[name] = Value(
+                value=float(interval.value),
+                low=_known(interval.low),
+                high=_known(interval.high),
+                n=len(samples.image),
+                floor=floor.get(name),
+            )
     return values
+
+
+def _known(end: float) -> float | None:
+    """The end of an interval; None where a metric has no interval, which it says by nan."""
+    return float(end) if np.isfinite(end) else None

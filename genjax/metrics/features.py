@@ -36,7 +36,7 @@ from genjax.fields import to_float
 from genjax.machine.parallel import Jit, Layout
 from genjax.metrics.judges import rows
 
-STRANGE = (
+STRANGE = (  # what numpy and zipfile raise at a damaged .npz, depending on where the damage is
     OSError,
     ValueError,
     KeyError,
@@ -95,8 +95,14 @@ class Components:
         if self.k < 1:
             raise UserError(f"Components(k={self.k}): k must be at least 1.")
         real = rows(train["image"])
-        pca = PCA(min(self.k, *real.shape), whiten=True, svd_solver="covariance_eigh").fit(real)
-        return lambda images: Extracted(pca.transform(rows(images)).astype(np.float32))
+        k = min(self.k, *real.shape)  # no more than examples or pixels
+        pca = PCA(k, whiten=True, svd_solver="covariance_eigh").fit(real)
+
+        def extract(images: Any) -> Extracted:
+            codes = pca.transform(rows(images))
+            return Extracted(codes.astype(np.float32))
+
+        return extract
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,33 +132,41 @@ class RandomNet:
                 f"RandomNet(width={self.width}, seed={self.seed}): a width of 1, a seed of 0 or more."
             )
         shape = tuple(train["image"].shape[1:])
-        return batched(
-            random_net, random_weights(self.seed, self.width, shape), shape, layout, self.batch
-        )
+        weights = random_weights(self.seed, self.width, shape)
+        return batched(random_net, weights, shape, layout, self.batch)
 
 
 def random_weights(seed: int, width: int, shape: tuple[int, ...]) -> list[np.ndarray]:
     """Kernels [3, 3, C, width] of the levels and the matrix of the last layer, for images of `shape`."""
+    # NumPy's Philox, not jax.random, whose numbers may change with its settings: distances must stay comparable
     rng = np.random.Generator(np.random.Philox(seed))
-    (h, w, channels), sizes = shape, []
+    h, w, channels = shape
+    sizes: list[tuple[int, ...]] = []
     while max(h, w) > 4:
         sizes.append((3, 3, channels, width))
-        h, w, channels = -(-h // 2), -(-w // 2), width
+        # stride 2 halves a side, rounded up
+        h = -(-h // 2)
+        w = -(-w // 2)
+        channels = width
     sizes.append((h * w * channels, width))
-    return [
-        (rng.standard_normal(s) * np.sqrt(2.0 / np.prod(s[:-1]))).astype(np.float32) for s in sizes
-    ]
+    weights = []
+    for size in sizes:
+        fan_in = np.prod(size[:-1])
+        normal = rng.standard_normal(size) * np.sqrt(2.0 / fan_in)
+        weights.append(normal.astype(np.float32))
+    return weights
 
 
 def random_net(weights: list[jax.Array], image: jax.Array) -> Extracted:
     """[B, H, W, C] -> features [B, width]."""
+    *kernels, matrix = weights
+    axes = ("NHWC", "HWIO", "NHWC")
     x = 2.0 * pixels(image) - 1.0
-    for kernel in weights[:-1]:
-        axes = ("NHWC", "HWIO", "NHWC")
-        x = jax.nn.relu(
-            jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=axes)
-        )
-    return Extracted(x.reshape(len(x), -1) @ weights[-1])
+    for kernel in kernels:
+        x = jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=axes)
+        x = jax.nn.relu(x)
+    flat = x.reshape(len(x), -1)
+    return Extracted(flat @ matrix)
 
 
 def pixels(image: jax.Array) -> jax.Array:
@@ -172,19 +186,22 @@ def batched(
     Every batch has one size, the last one filled up. ValueError for images that are not [N, *shape] with N > 0.
     """
     ways = layout.ways()
-    batch += -batch % ways
+    batch += -batch % ways  # up to the next multiple
 
     def exact(params: Any, image: jax.Array) -> Extracted:
         with jax.default_matmul_precision("highest"):  # accelerators would round to 8 or 10 bits
             return fn(params, image)
 
-    compiled, placed = layout.apply(exact), layout.put(params, None)
+    compiled = layout.apply(exact)
+    placed = layout.put(params, None)
 
     def extract(images: Any) -> Extracted:
-        if not len(images) or shape not in (None, tuple(images.shape[1:])):
+        fits = shape in (None, tuple(images.shape[1:]))
+        if not len(images) or not fits:
             raise ValueError(
                 f"features are of images [N, {shape}], N at least 1, got {tuple(images.shape)}"
             )
+        # on one device every process computes all of it; on several each brings its part
         process = (jax.process_index(), jax.process_count()) if ways > 1 else (0, 1)
         parts = []
         for host, valid in eval_batches({"image": images}, batch, process):
@@ -197,8 +214,9 @@ def batched(
 
 def save_arrays(path: Path, tree: Any) -> None:
     """Writes a tree of dicts of arrays as one .npz, whole or not at all; UserError if it cannot be written."""
-    flat = traverse_util.flatten_dict(jax.tree.map(np.asarray, tree), sep="/")
-    work = None
+    arrays = jax.tree.map(np.asarray, tree)
+    flat = traverse_util.flatten_dict(arrays, sep="/")
+    work = None  # written under another name first: a killed process leaves no half file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
@@ -206,14 +224,14 @@ def save_arrays(path: Path, tree: Any) -> None:
         ) as file:
             work = file.name
             np.savez(file, **flat)
-        os.chmod(work, 0o644)
+        os.chmod(work, 0o644)  # a temporary file is its owner's alone
         os.replace(work, path)
     except OSError as error:
         raise UserError(
             f"cannot write {path} ({error.strerror or error}): free space or mend the folder."
         ) from error
     finally:
-        if work is not None:
+        if work is not None:  # gone already where it became `path`
             with contextlib.suppress(OSError):
                 os.remove(work)
 
@@ -222,15 +240,14 @@ def load_arrays(path: Path, like: Any) -> Any:
     """What `save_arrays` wrote, of the tree, shapes and types of `like`; else one of `STRANGE`, ValueError mostly."""
     wanted = traverse_util.flatten_dict(like, sep="/")
     with np.load(path, allow_pickle=False) as file:
-        if set(file.files) != set(wanted):
-            odd = sorted(set(file.files) ^ set(wanted))
+        odd = sorted(set(file.files) ^ set(wanted))  # in one of them alone
+        if odd:
             raise ValueError(f"{len(odd)} arrays are missing or too many, {odd[0]} for one")
-        flat = {
-            name: np.asarray(file[name]) for name in wanted
-        }  # a member that is no .npy comes as bytes
+        # a member that is no .npy comes as bytes
+        flat = {name: np.asarray(file[name]) for name in wanted}
     for name, array in flat.items():
-        if array.shape != tuple(wanted[name].shape) or array.dtype != wanted[name].dtype:
-            raise ValueError(
-                f"{name} is {array.dtype}{array.shape}, not {wanted[name].dtype}{wanted[name].shape}"
-            )
+        like = wanted[name]
+        same_shape = array.shape == tuple(like.shape)
+        if not same_shape or array.dtype != like.dtype:
+            raise ValueError(f"{name} is {array.dtype}{array.shape}, not {like.dtype}{like.shape}")
     return traverse_util.unflatten_dict(flat, sep="/")

@@ -69,13 +69,11 @@ class Inception:
         UserError when the weight file is missing or strange.
         """
         if self.features not in LEVELS:
-            raise UserError(
-                f"Inception(features={self.features}): the net has levels {', '.join(map(str, LEVELS))}."
-            )
-        net, params = InceptionV3(), load(self.weights)
-        extract = batched(
-            functools.partial(_apply, net, str(self.features)), params, None, layout, self.batch
-        )
+            levels = ", ".join(map(str, LEVELS))
+            raise UserError(f"Inception(features={self.features}): the net has levels {levels}.")
+        params = load(self.weights)
+        apply = functools.partial(_apply, InceptionV3(), str(self.features))
+        extract = batched(apply, params, None, layout, self.batch)  # None: of any size
         return lambda images: extract(to_uint8(images))
 
 
@@ -87,30 +85,35 @@ def _apply(net: InceptionV3, level: str, params: Any, image: jax.Array) -> Extra
 def prepare(image: jax.Array) -> jax.Array:
     """uint8 [B, H, W, 1 or 3] -> float32 [B, 299, 299, 3] in [-1, 1): what the net takes."""
     x = image.astype(jnp.float32)
-    rows, columns = (jnp.asarray(stretch(n, SIDE)) for n in x.shape[1:3])
+    _, height, width, channels = x.shape
+    rows = jnp.asarray(stretch(height, SIDE))
+    columns = jnp.asarray(stretch(width, SIDE))
     x = jnp.einsum("ih,bhwc,jw->bijc", rows, x, columns)
-    return (jnp.repeat(x, 3, -1) if x.shape[-1] == 1 else x) / 128.0 - 1.0
+    if channels == 1:  # grey: the same in red, green and blue
+        x = jnp.repeat(x, 3, -1)
+    return x / 128.0 - 1.0
 
 
 def stretch(n: int, out: int) -> np.ndarray:
     """[out, n]: the linear map of TensorFlow 1's bilinear resize along one side, corners not aligned."""
-    place = np.arange(out) * (n / out)
+    row = np.arange(out)
+    place = row * (n / out)  # in the input, in pixels
     low = np.floor(place).astype(int)
+    high = np.minimum(low + 1, n - 1)  # the last pixel goes on beyond the border
     part = place - low
     found = np.zeros((out, n), np.float32)
-    np.add.at(found, (np.arange(out), low), 1.0 - part)
-    np.add.at(
-        found, (np.arange(out), np.minimum(low + 1, n - 1)), part
-    )  # the last pixel goes on beyond the border
+    # `add.at`, not an assignment: at the border both are the same pixel
+    np.add.at(found, (row, low), 1.0 - part)
+    np.add.at(found, (row, high), part)
     return found
 
 
 @functools.cache
 def shapes() -> dict[str, Any]:
     """The net's weights as shapes, a tree."""
-    return jax.eval_shape(InceptionV3().init, jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 3)))[
-        "params"
-    ]
+    image = jnp.zeros((1, SIDE, SIDE, 3))
+    variables = jax.eval_shape(InceptionV3().init, jax.random.key(0), image)
+    return variables["params"]
 
 
 def load(weights: str | Path) -> Any:
@@ -132,6 +135,7 @@ def convert(state: dict[str, np.ndarray]) -> Any:
     """PyTorch's state dict as arrays -> our tree of weights; UserError for a key or a shape that does not match."""
     wanted = traverse_util.flatten_dict(shapes())
     names = {(*path, name): torch_name((*path, name)) for *path, name in wanted}
+    # PyTorch's batch norm counts its steps, of which nothing here makes use
     left = {key for key in state if not key.endswith("num_batches_tracked")}
     if odd := sorted(left ^ set(names.values())):
         raise UserError(
@@ -140,9 +144,10 @@ def convert(state: dict[str, np.ndarray]) -> Any:
     flat = {}
     for path, key in names.items():
         array = np.asarray(state[key], np.float32)
-        array = {4: lambda a: a.transpose(2, 3, 1, 0), 2: np.transpose}.get(array.ndim, np.asarray)(
-            array
-        )
+        if array.ndim == 4:  # [O, I, H, W] -> [H, W, I, O]
+            array = array.transpose(2, 3, 1, 0)
+        elif array.ndim == 2:  # [O, I] -> [I, O]
+            array = array.T
         if array.shape != wanted[path].shape:
             raise UserError(
                 f"this is not the state of Inception-2015: {key} has the shape {np.shape(state[key])}."
@@ -154,7 +159,7 @@ def convert(state: dict[str, np.ndarray]) -> Any:
 def torch_name(path: tuple[str, ...]) -> str:
     """Our path -> PyTorch's key: ("Mixed_5b", "branch1x1", "kernel") -> "Mixed_5b.branch1x1.conv.weight"."""
     *above, name = path
-    if above == ["fc"]:
+    if above == ["fc"]:  # the last layer has no batch norm
         return {"kernel": "fc.weight", "bias": "fc.bias"}[name]
     return ".".join([*above, TORCH[name]])
 
@@ -164,15 +169,17 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"there is no file {path}: download {URL}.")
     try:
-        import torch
+        import torch  # not among the requirements: one command needs it, once
     except ImportError:
         raise UserError(
             "to read a .pth file needs PyTorch, for this command only: pip install torch."
         ) from None
     try:
+        # weights_only: a pickle that could run code is refused
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {str(key): value.numpy() for key, value in state.items()}
     except Exception as error:  # zip, pickle and type errors of many kinds
+        # some come without words, others with pages
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{path} is not a state dict of PyTorch ({line}): download {URL} again."

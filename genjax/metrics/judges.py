@@ -19,7 +19,8 @@ def rows(images: Any) -> np.ndarray:
     """Images, bytes or floats in [0, 1] -> float32 [N, D] in [0, 1]; what is beyond is clipped, as in a picture."""
     x = np.asarray(images)
     scale = 255.0 if x.dtype == np.uint8 else 1.0
-    return np.clip(x.reshape(len(x), -1).astype(np.float32) / scale, 0.0, 1.0)
+    flat = x.reshape(len(x), -1).astype(np.float32)  # [N, D]
+    return np.clip(flat / scale, 0.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +32,11 @@ class Svm:
 
     def fit(self, train: dict[str, Any]) -> Callable[[Any], np.ndarray]:
         """images [N, ...] -> labels [N]."""
-        from sklearn.svm import SVC
+        from sklearn.svm import SVC  # here, as it takes a second to import
 
-        machine = SVC(gamma=self.gamma, C=self.c).fit(
-            rows(train["image"]), np.asarray(train["label"])
-        )
+        real = rows(train["image"])
+        labels = np.asarray(train["label"])
+        machine = SVC(gamma=self.gamma, C=self.c).fit(real, labels)
         return lambda images: machine.predict(rows(images))
 
 
@@ -52,9 +53,17 @@ class Neighbours:
         from sklearn.neighbors import KNeighborsClassifier
 
         real = rows(train["image"])
-        pca = PCA(min(self.components, *real.shape), svd_solver="covariance_eigh").fit(real)
-        vote = KNeighborsClassifier(self.k).fit(pca.transform(real), np.asarray(train["label"]))
-        return lambda images: vote.predict(pca.transform(rows(images)))
+        labels = np.asarray(train["label"])
+        # no more components than examples or pixels; by the covariance, [D, D] however many examples there are
+        k = min(self.components, *real.shape)
+        pca = PCA(k, svd_solver="covariance_eigh").fit(real)
+        vote = KNeighborsClassifier(self.k).fit(pca.transform(real), labels)
+
+        def read(images: Any) -> np.ndarray:
+            codes = pca.transform(rows(images))  # [N, k]
+            return vote.predict(codes)
+
+        return read
 
 
 Classifier = Svm | Neighbours

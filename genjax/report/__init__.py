@@ -27,17 +27,23 @@ def write(directories: Sequence[Path], out: Path | None = None) -> Path:
     out: the file, by default <run>/report.html, or comparison.html in the current directory. Raises UserError for a
     directory that is no run, a file in it that cannot be read, and a report that cannot be written.
     """
+    # a run that is named twice is one run; a link to it as well
     unique = {Path(directory).resolve(): Path(directory) for directory in directories}
     runs = [read(directory) for directory in unique.values()]
     if not runs:
         raise UserError(f"no run directory is given. {USAGE}")
     if len(runs) == 1:
-        path, text = runs[0].directory / "report.html", single(runs[0])
+        (run,) = runs
+        path = run.directory / "report.html"
+        text = single(run)
     else:
-        path, text = Path("comparison.html"), comparison(runs)
-    path = path if out is None else Path(out)
+        path = Path("comparison.html")
+        text = comparison(runs)
+    if out is not None:
+        path = Path(out)
     if path.is_dir():
         raise UserError(f"--out={path} is a folder: name a file in it.")
+    # under another name first: whoever has the page open never reads half of it
     new = path.with_name(path.name + ".new")
     try:
         new.write_text(text, encoding="utf-8", errors="replace")
@@ -52,26 +58,32 @@ def write(directories: Sequence[Path], out: Path | None = None) -> Path:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line: prints the path and returns 0, or one line on stderr and 2."""
     try:
-        directories, out = _arguments(list(sys.argv[1:] if argv is None else argv))
+        tokens = sys.argv[1:] if argv is None else argv
+        directories, out = _arguments(list(tokens))
         if directories is None:
             print(__doc__.strip())
         else:
             print(write(directories, out))
         return 0
     except UserError as error:
-        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr, flush=True)
+        message = " ".join(str(error).splitlines())  # one line, whatever is in it
+        print(f"error: {message}", file=sys.stderr, flush=True)
         return 2
 
 
 def _arguments(tokens: list[str]) -> tuple[list[Path] | None, Path | None]:
     """The run directories (None: help is asked for) and --out."""
-    directories, out = [], None
+    directories = []
+    out = None
     while tokens:
-        name, given, text = (token := tokens.pop(0)).partition("=")
+        token = tokens.pop(0)
+        name, given, text = token.partition("=")
         if token in ("--help", "-h"):
             return None, None
         if name == "--out":
-            out = text if given else tokens.pop(0) if tokens else ""
+            if not given:  # --out FILE
+                text = tokens.pop(0) if tokens else ""
+            out = text
             if not out:
                 raise UserError(f"--out: missing value, expected the name of a file. {USAGE}")
         elif token.startswith("-"):

@@ -43,18 +43,25 @@ class Picture:
     def step(self) -> int | None:
         """The training step, where the file's name is one."""
         stem = Path(self.name).stem
-        return int(stem) if stem.isdecimal() else None
+        if not stem.isdecimal():
+            return None
+        return int(stem)
 
     @property
     def size(self) -> tuple[int, int] | None:
         """Width and height in pixels, None for JPEG."""
-        if self.data[:4] == b"\x89PNG":
+        if self.data[:4] == b"\x89PNG":  # in the first chunk, big end first
             return struct.unpack(">II", self.data[16:24])
-        return struct.unpack("<HH", self.data[6:10]) if self.data[:3] == b"GIF" else None
+        if self.data[:3] == b"GIF":  # after the version, little end first
+            return struct.unpack("<HH", self.data[6:10])
+        return None
 
     @property
     def uri(self) -> str:
-        return f"data:{TYPES[Path(self.name).suffix.lower()]};base64,{base64.b64encode(self.data).decode()}"
+        """The picture itself as an address, so that a page needs no other file."""
+        kind = TYPES[Path(self.name).suffix.lower()]
+        text = base64.b64encode(self.data).decode()
+        return f"data:{kind};base64,{text}"
 
 
 @dataclass(frozen=True)
@@ -89,17 +96,19 @@ class Facts:
     @property
     def seconds(self) -> float | None:
         """Seconds of training with its evaluations; the clock of speed.jsonl starts anew when a run is resumed."""
-        clock = [s for s in (number(line.get("seconds")) for line in self.speed) if s is not None]
-        return (
-            sum(a for a, b in zip(clock, [*clock[1:], -1.0], strict=True) if b < a)
-            if clock
-            else None
-        )
+        seconds = [number(line.get("seconds")) for line in self.speed]
+        clock = [s for s in seconds if s is not None]
+        if not clock:
+            return None
+        # where the next line says less a clock ends; -1 lets the last one end as well
+        following = [*clock[1:], -1.0]
+        return sum(now for now, after in zip(clock, following, strict=True) if after < now)
 
     @property
     def grids(self) -> list[Picture]:
         """The sample grids of training, by step."""
-        return sorted((p for p in self.pictures if p.step is not None), key=lambda p: p.step)
+        grids = [p for p in self.pictures if p.step is not None]
+        return sorted(grids, key=lambda p: p.step)
 
     @property
     def drawn(self) -> list[Picture]:
@@ -109,10 +118,11 @@ class Facts:
     def published(self) -> list[dict[str, Any]]:
         """The published numbers: dicts with entry and name, value and source."""
         found = self.config.get("published")
-        dicts = [p for p in found if isinstance(p, dict)] if isinstance(found, list) else []
-        return [
-            p for p in dicts if isinstance(p.get("entry"), str) and isinstance(p.get("name"), str)
-        ]
+        if not isinstance(found, list):  # a config of another kind may have a field of this name
+            return []
+        dicts = [p for p in found if isinstance(p, dict)]
+        named = [p for p in dicts if isinstance(p.get("entry"), str)]
+        return [p for p in named if isinstance(p.get("name"), str)]
 
 
 def read(directory: str | Path) -> Facts:
@@ -120,13 +130,11 @@ def read(directory: str | Path) -> Facts:
     directory = Path(directory)
     config = _config(directory)
     whole = directory.resolve()
-    ablation, digest = re.fullmatch(r"(.+?)(?:-([0-9a-f]{8}))?", whole.name or "run").groups()
+    # base-7422f6eb: the ablation and the digest, which a folder that was renamed may lack
+    parts = re.fullmatch(r"(.+?)(?:-([0-9a-f]{8}))?", whole.name or "run")
+    ablation, digest = parts.groups()
     about = _about(directory / "run.json")
-    curves: dict[str, list] = {}
-    for line in _lines(directory / "metrics.jsonl"):
-        for name, value in line.items():
-            if name != "step" and (value := number(value)) is not None:
-                curves.setdefault(name, []).append((line["step"], value))
+    curves = _curves(directory / "metrics.jsonl")
     pictures, broken = _pictures(directory / "samples")
     return Facts(
         directory=directory,
@@ -143,42 +151,56 @@ def read(directory: str | Path) -> Facts:
     )
 
 
+def _curves(path: Path) -> dict[str, list[tuple[int, float]]]:
+    """{name: [(step, value)]} of the lines of metrics.jsonl, each of which has some of the metrics."""
+    curves: dict[str, list] = {}
+    for line in _lines(path):
+        for name, value in line.items():
+            found = number(value)
+            if name != "step" and found is not None:
+                curves.setdefault(name, []).append((line["step"], found))
+    return curves
+
+
 def number(value: Any) -> float | int | None:
     """A number of a JSON file ("nan", "inf", "-inf" and {"__float__": "inf"} are numbers too), or None."""
     if isinstance(value, dict):
         value = value.get("__float__")
     if isinstance(value, str):
         return float(value) if value in ("nan", "inf", "-inf") else None
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool):  # an int to Python
+        return None
+    return value if isinstance(value, int | float) else None
 
 
 def _config(directory: Path) -> dict[str, Any]:
+    """config.json, which every run has: without it the UserError names runs that may have been meant."""
     path = directory / "config.json"
     if path.is_file():
         return _object(path)
-    near = (
-        sorted(str(p.parent) for p in directory.glob("*/config.json"))[:3]
-        if directory.is_dir()
-        else []
-    )
-    why = "it holds no config.json" if directory.is_dir() else "there is no such folder"
-    hint = (
-        f"Did you mean {', '.join(near)}?" if near else "Name one such as runs/vae/base-7422f6eb."
-    )
+    why = "there is no such folder"
+    near = []
+    if directory.is_dir():
+        why = "it holds no config.json"
+        near = sorted(str(p.parent) for p in directory.glob("*/config.json"))[:3]
+    hint = "Name one such as runs/vae/base-7422f6eb."
+    if near:
+        hint = f"Did you mean {', '.join(near)}?"
     raise UserError(f"{directory} is not a run directory: {why}. {hint}")
 
 
 def _about(path: Path) -> dict[str, Any]:
-    found = {name: value for name, value in _object(path, missing={}).items() if value is not None}
+    """run.json with its types checked, as the page relies on them; {} where there is none."""
+    whole = _object(path, missing={})
+    found = {name: value for name, value in whole.items() if value is not None}
     for name, kind in ABOUT.items():
-        if not isinstance(
-            found.get(name), kind | type(None) if isinstance(kind, type) else (*kind, type(None))
-        ):
+        if name in found and not isinstance(found[name], kind):
             raise UserError(
                 f"{path}: {name!r} has the wrong type ({type(found[name]).__name__}): mend it or remove it."
             )
     for field, pair in found.get("differences", {}).items():
-        if not (isinstance(pair, list) and len(pair) == 2):
+        is_pair = isinstance(pair, list) and len(pair) == 2
+        if not is_pair:
             raise UserError(
                 f"{path}: 'differences' of {field!r} must be [BASE's value, this run's]."
             )
@@ -192,12 +214,12 @@ def _text(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"cannot read {path} ({getattr(error, 'strerror', None) or 'not UTF-8'}): mend it."
-        ) from None
+        why = getattr(error, "strerror", None) or "not UTF-8"
+        raise UserError(f"cannot read {path} ({why}): mend it.") from None
 
 
 def _object(path: Path, missing: dict | None = None) -> dict[str, Any]:
+    """The object of a JSON file; `missing` where there is no file, which without it is an error."""
     text = _text(path)
     if text is None and missing is not None:
         return missing
@@ -214,25 +236,30 @@ def _object(path: Path, missing: dict | None = None) -> dict[str, Any]:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a .jsonl file, [] where there is none; a torn last line is left out."""
-    *lines, torn = (_text(path) or "").split("\n")
+    text = _text(path) or ""
+    *lines, _ = text.split(
+        "\n"
+    )  # after the last newline: nothing, or a line that was never finished
     found = []
     for i, line in enumerate(lines, 1):
         try:
-            found.append(json.loads(line))
+            value = json.loads(line)
         except (ValueError, RecursionError):
             raise UserError(
                 f"{path}, line {i} is not valid JSON: mend it or remove the line."
             ) from None
-        if not isinstance(found[-1], dict) or not isinstance(found[-1].get("step"), int):
+        if not isinstance(value, dict) or not isinstance(value.get("step"), int):
             raise UserError(
                 f"{path}, line {i} must be a JSON object with an integer 'step': mend or remove the line."
             )
+        found.append(value)
     return found
 
 
 def _pictures(folder: Path) -> tuple[list[Picture], list[str]]:
     """The pictures of a folder, each content once, and the names of files that are no pictures."""
-    found, broken = {}, []
+    found: dict[bytes, Picture] = {}
+    broken = []
     for path in sorted(folder.glob("*")):
         if path.suffix.lower() not in TYPES:
             continue
@@ -240,10 +267,12 @@ def _pictures(folder: Path) -> tuple[list[Picture], list[str]]:
             data = path.read_bytes()
         except OSError:
             data = b""
+        # 24 bytes hold a PNG's size; the beginnings are those of PNG, GIF and JPEG
         if len(data) < 24 or not data.startswith((b"\x89PNG\r\n\x1a\n", b"GIF8", b"\xff\xd8")):
             broken.append(path.name)
         elif data in found:
-            found[data] = Picture(found[data].name, data, (*found[data].same, path.name))
+            first = found[data]
+            found[data] = Picture(first.name, data, (*first.same, path.name))
         else:
             found[data] = Picture(path.name, data)  # sorted: a step's number comes before a name
     return list(found.values()), broken

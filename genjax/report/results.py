@@ -18,14 +18,14 @@ def results(facts: Facts, prefix: str) -> Html | None:
     """Every entry of results.json, published numbers beside their own; entries of the same names share a table."""
     entries = _entries(facts.results)
     names = _names(entries, facts)
-    count = itertools.count(1)
+    count = itertools.count(1)  # ids must differ within a page
     parts = []
     for group in _groups(names, entries, facts):
         id = f"{prefix}results{next(count)}"
         if len(group) > 1:
             parts.append(_together(group, entries, id))
             continue
-        (name,) = group
+        (name,) = group  # published alone: nothing of it in results.json
         parts += _entry(name, entries.get(name, {}), facts, id)
     if not parts:
         return None
@@ -57,7 +57,7 @@ def own(value: Any, entry: str) -> str:
 
 def published(facts: Facts, entry: str, name: str) -> list[str]:
     """The published numbers for one of results.json, each with its source."""
-    texts = []
+    texts = []  # several, where several sources have the number
     for p in facts.published():
         if p["entry"] != entry or p["name"] != name:
             continue
@@ -121,7 +121,7 @@ def _entry(name: str, entry: dict[str, Any], facts: Facts, id: str) -> Iterator[
 
 def _plain(name: str, plain: dict[str, Any], facts: Facts, id: str) -> Html:
     """A number a row: this run's, real data's and the published ones, without columns that would be empty."""
-    real = _taken(plain)
+    real = _taken(plain)  # beside this run's numbers, not below them
     beside = {key: published(facts, name, key) for key in plain}
     any_published = any(beside.values())
     head = ["name", "this run"]
@@ -153,6 +153,7 @@ def _taken(plain: dict[str, Any]) -> dict[str, Any]:
 
 def _inner(name: str, inner: dict[str, dict], id: str) -> Html:
     """The nested numbers of one entry, a row each; many rows are folded."""
+    # rows may have different numbers: every one that any row has is a column
     columns = dict.fromkeys(column for value in inner.values() for column in value)
     rows = []
     for key, value in inner.items():
@@ -160,6 +161,7 @@ def _inner(name: str, inner: dict[str, dict], id: str) -> Html:
         rows.append([key, *texts])
     head = ("entry", *map(unit, columns))
     whole = table(f"{name}: each", head, rows, f"{id}-each")
+    # a long table would push what follows off the screen
     if len(rows) <= FOLDED:
         return whole
     summary = tag("summary", f"{name}: {len(rows)} rows")
