@@ -26,9 +26,15 @@ from genjax.config import field
 from genjax.core import Spec
 from genjax.errors import UserError, at_least
 
-EXACT = jax.lax.Precision.HIGHEST  # so that ones and zeros only move pixels, on accelerators too
+# So that ones and zeros only move pixels, on accelerators too, whose products round their factors by default.
+EXACT = jax.lax.Precision.HIGHEST
 matmul = functools.partial(jnp.matmul, precision=EXACT)
 uniform = jax.random.uniform
+
+Sides = tuple[int, int]  # height and width [pixels]
+Memory = dict[
+    str, jax.Array
+]  # what an augmentation carries from step to step; {} of the fixed ones
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,13 +44,13 @@ class Plain:
     def __call__(self, keys: jax.Array, x: jax.Array, memory: Any) -> jax.Array:
         return x
 
-    def init(self) -> dict[str, jax.Array]:
+    def init(self) -> Memory:
         return {}
 
-    def adapt(self, memory: Any, metrics: Any) -> dict[str, jax.Array]:
+    def adapt(self, memory: Any, metrics: Any) -> Memory:
         return memory
 
-    def metrics(self, memory: Any) -> dict[str, jax.Array]:
+    def metrics(self, memory: Any) -> Memory:
         return {}
 
     def check(self, spec: Spec) -> None:
@@ -60,18 +66,33 @@ class DiffAugment:
     )
     translation: float = field(0.125, "largest shift, share of the side; filled with 0; 0 = off")
     cutout: float = field(0.5, "side of the hole, share of the image's; 0 = off")
-    init, adapt, metrics = Plain.init, Plain.adapt, Plain.metrics  # nothing to remember
+    # Nothing to remember from step to step.
+    init = Plain.init
+    adapt = Plain.adapt
+    metrics = Plain.metrics
 
     def __call__(self, keys: jax.Array, x: jax.Array, memory: Any) -> jax.Array:
         """[B, H, W, C] in [-1, 1] -> the same shape; colours may leave the range."""
         return jax.vmap(self.one)(keys, x)
 
     def one(self, key: jax.Array, x: jax.Array) -> jax.Array:
+        """x [H, W, C] -> T(x), the same shape: colour first, so that what is left empty is exactly 0."""
+        # Split in three whatever is on: to switch one part off leaves the draws of the others.
         by_colour, by_shift, by_hole = jax.random.split(key, 3)
-        x = recolour(by_colour, x) if self.colour else x
-        most = (_pixels(self.translation, x.shape[0]), _pixels(self.translation, x.shape[1]))
-        x = shift(x, random_shift(by_shift, most), most) if any(most) else x
-        return x * outside(by_hole, x.shape[:2], self.cutout)[..., None] if self.cutout else x
+        height, width, _ = x.shape
+        if self.colour:
+            x = recolour(by_colour, x)
+
+        most_y = _pixels(self.translation, height)
+        most_x = _pixels(self.translation, width)
+        if most_y or most_x:
+            t = random_shift(by_shift, (most_y, most_x))
+            x = shift(x, t, (most_y, most_x))
+
+        if self.cutout:
+            kept = outside(by_hole, (height, width), self.cutout)
+            x = x * kept[..., None]  # [H, W, 1]: one hole for all channels
+        return x
 
     def check(self, spec: Spec) -> None:
         """UserError for data that are no images and for shares outside [0, 1]."""
@@ -83,38 +104,51 @@ def recolour(key: jax.Array, x: jax.Array) -> jax.Array:
     u = uniform(key, (3,))
     x = x + u[0] - 0.5
     if x.shape[-1] == 3:
-        grey = jnp.mean(x, -1, keepdims=True)
-        x = grey + 2.0 * u[1] * (x - grey)
-    mean = jnp.mean(x)
-    return mean + (0.5 + u[2]) * (x - mean)
+        grey = jnp.mean(x, -1, keepdims=True)  # [H, W, 1]
+        saturation = 2.0 * u[1]
+        x = grey + saturation * (x - grey)
+    mean = jnp.mean(x)  # over pixels and channels: contrast is about the image's own level
+    contrast = 0.5 + u[2]
+    return mean + contrast * (x - mean)
 
 
 def _pixels(share: float, side: int) -> int:
-    return int(share * side + 0.5)
+    return int(share * side + 0.5)  # a half goes up; round() would send it to the even neighbour
 
 
-def random_shift(key: jax.Array, most: tuple[int, int]) -> jax.Array:
+def random_shift(key: jax.Array, most: Sides) -> jax.Array:
     """(t_y, t_x), int32, each uniform over the whole pixels up to `most` either way."""
     most = jnp.array(most)
-    return jnp.floor(uniform(key, (2,)) * (2 * most + 1)).astype(jnp.int32) - most
+    count = 2 * most + 1  # of the whole numbers -most .. most
+    u = uniform(key, (2,))
+    number = jnp.floor(u * count)  # 0 .. 2 most
+    return number.astype(jnp.int32) - most
 
 
-def shift(x: jax.Array, t: jax.Array, most: tuple[int, int]) -> jax.Array:
+def shift(x: jax.Array, t: jax.Array, most: Sides) -> jax.Array:
     """x [H, W, C] -> y[i, j] = x[i + t_y, j + t_x], 0 from beyond the border; t is within `most` either way."""
-    wide = jnp.pad(x, ((most[0], most[0]), (most[1], most[1]), (0, 0)))
-    return jax.lax.dynamic_slice(wide, (t[0] + most[0], t[1] + most[1], 0), x.shape)
+    most_y, most_x = most
+    border = ((most_y, most_y), (most_x, most_x), (0, 0))
+    wide = jnp.pad(x, border)
+    # A slice of a fixed size that starts anywhere: XLA needs to know the shape, not the place.
+    top = t[0] + most_y
+    left = t[1] + most_x
+    return jax.lax.dynamic_slice(wide, (top, left, 0), x.shape)
 
 
-def outside(key: jax.Array, sides: tuple[int, int], share: float) -> jax.Array:
+def outside(key: jax.Array, sides: Sides, share: float) -> jax.Array:
     """[H, W]: 0 in a rectangle of `share` of the sides, centred anywhere in the image and cut at its border, else 1."""
-    inside = []
+    inside = []  # [H] and [W]: whether a row, a column meets the hole
     for u, n in zip(uniform(key, (2,)), sides, strict=True):
         hole = _pixels(share, n)
-        first = (
-            jnp.floor(u * (n + 1 - hole % 2)) - hole // 2
-        )  # the hole's centre is a pixel, or a corner of pixels
-        inside.append((jnp.arange(n) >= first) & (jnp.arange(n) < first + hole))
-    return 1.0 - (inside[0][:, None] & inside[1]).astype(jnp.float32)
+        # The centre of an odd hole is one of n pixels, of an even one one of n + 1 corners of pixels.
+        centres = n + 1 - hole % 2
+        first = jnp.floor(u * centres) - hole // 2
+        pixel = jnp.arange(n)
+        inside.append((pixel >= first) & (pixel < first + hole))
+    rows, columns = inside
+    hidden = rows[:, None] & columns  # [H, W]
+    return 1.0 - hidden.astype(jnp.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,31 +172,47 @@ class Ada:
         return jax.vmap(self.one, (0, 0, None))(keys, x, memory["p"])
 
     def one(self, key: jax.Array, x: jax.Array, p: jax.Array) -> jax.Array:
+        """x [H, W, C] -> T(x), the same shape: all moves of pixels as one matrix, so x is resampled only once."""
+        # All columns are drawn whatever is on: to switch one group off leaves the draws of the others.
         r = draws(key, 14)
-        places = blits(r[:, :4], p, x.shape[:2], self.turns) if self.blit else []
-        places += geometries(r[:, 4:9], p, x.shape[:2], self.turns) if self.geometry else []
-        x = resample(x, functools.reduce(matmul, places)) if places else x
-        return tint(r[:, 9:], p, x) if self.colour else x
+        for_blit = r[:, :4]
+        for_geometry = r[:, 4:9]
+        for_colour = r[:, 9:]
+        sides = x.shape[:2]
 
-    def init(self) -> dict[str, jax.Array]:
+        places = []
+        if self.blit:
+            places += blits(for_blit, p, sides, self.turns)
+        if self.geometry:
+            places += geometries(for_geometry, p, sides, self.turns)
+        if places:
+            # Each takes places of its output to places of its input, so the last matrix acts on the output first.
+            place = functools.reduce(matmul, places)
+            x = resample(x, place)
+
+        if self.colour:
+            x = tint(for_colour, p, x)
+        return x
+
+    def init(self) -> Memory:
         return {"p": jnp.asarray(self.p, jnp.float32)}
 
-    def adapt(self, memory: Any, metrics: Any) -> dict[str, jax.Array]:
+    def adapt(self, memory: Any, metrics: Any) -> Memory:
         """One step of p by metrics["sign"], the mean of sign(D) over augmented data."""
-        return {
-            "p": jnp.clip(
-                memory["p"] + self.rate * jnp.sign(metrics["sign"] - self.target), 0.0, 1.0
-            )
-        }
+        r = metrics["sign"]  # r_t of eq. 1: 1 = D is sure of all data, 0 = it knows nothing of them
+        direction = jnp.sign(r - self.target)
+        p = memory["p"] + self.rate * direction
+        return {"p": jnp.clip(p, 0.0, 1.0)}
 
-    def metrics(self, memory: Any) -> dict[str, jax.Array]:
+    def metrics(self, memory: Any) -> Memory:
         return {"augment_p": memory["p"]}
 
     def check(self, spec: Spec) -> None:
         """UserError for data that are no images, quarter turns of oblongs, and numbers out of range."""
         _check(spec, "Ada", p=self.p)
         at_least(0.0, algorithm__augment__rate=self.rate)
-        if self.blit and self.turns and spec.shape[0] != spec.shape[1]:
+        oblong = spec.shape[0] != spec.shape[1]
+        if self.blit and self.turns and oblong:
             raise UserError(
                 f"--algorithm.augment.turns=True turns images by 90 degrees and these are not square, {spec.shape}: "
                 "use --algorithm.augment.turns=false."
@@ -173,85 +223,148 @@ def draws(key: jax.Array, n: int) -> jax.Array:
     """[3, n]: coins U(0, 1), U(-1, 1) and N(0, 1), all at once, since every call to draw takes long to compile."""
     k = jax.random.split(key)
     coin, u = uniform(k[0], (2, n))
-    return jnp.stack([coin, 2.0 * u - 1.0, jax.random.normal(k[1], (n,))])
+    either_way = 2.0 * u - 1.0
+    normal = jax.random.normal(k[1], (n,))
+    return jnp.stack([coin, either_way, normal])
 
 
-def blits(r: jax.Array, p: jax.Array, sides: tuple[int, int], turns: bool) -> list[jax.Array]:
+def blits(r: jax.Array, p: jax.Array, sides: Sides, turns: bool) -> list[jax.Array]:
     """Draws [3, 4] -> flip, quarter turn, whole-pixel shift, each [3, 3]: (y, x, 1) in the output -> in the input.
 
     Places are in pixels from the centre.
     """
     coin, u, _ = r
-    flip = jnp.where((coin[0] < p) & (u[0] < 0.0), -1.0, 1.0)
-    quarters = jnp.where(coin[1] < p, jnp.floor(2.0 * u[1]), 0.0)
-    t = jnp.where(coin[2] < p, jnp.round(0.125 * u[2:] * jnp.array(sides)), 0.0)
-    turned = (
-        [_affine(1.0, 0.0, 0.0, flip), jnp.round(_turned(quarters * jnp.pi / 2))] if turns else []
-    )
-    return [*turned, _affine(1.0, 0.0, 0.0, 1.0, t)]
+    flips, rotates, moves, _ = coin < p
+    share = 0.125 * u[2:]
+    pixels = jnp.round(share * jnp.array(sides))
+    t = jnp.where(moves, pixels, 0.0)
+    shifted = _moved(t)
+    if not turns:
+        return [shifted]
+
+    # A flip that is applied is drawn from {yes, no}, as a turn is from all four: half of them change nothing.
+    flipped = flips & (u[0] < 0.0)
+    sign = jnp.where(flipped, -1.0, 1.0)
+    mirrored = _scaled(1.0, sign)
+
+    some = jnp.floor(2.0 * u[1])  # -2, -1, 0 or 1
+    quarters = jnp.where(rotates, some, 0.0)
+    turned = _turned(quarters * jnp.pi / 2)
+    # In float32 the cosine of a right angle is 4e-8 and not 0: rounded, a turn only moves pixels.
+    return [mirrored, jnp.round(turned), shifted]
 
 
-def geometries(r: jax.Array, p: jax.Array, sides: tuple[int, int], turns: bool) -> list[jax.Array]:
+def geometries(r: jax.Array, p: jax.Array, sides: Sides, turns: bool) -> list[jax.Array]:
     """Draws [3, 5] -> scale, rotation before and after a stretch, and fractional shift, each [3, 3] as above."""
     coin, u, n = r
     # Inverses have the same distributions. Two rotations, each this often, are at least one with probability p.
     often = 1.0 - jnp.sqrt(1.0 - p) if turns else 0.0
-    scale, stretch = jnp.where(coin[:2] < p, jnp.exp2(0.2 * n[:2]), 1.0)
-    before, after = jnp.where(coin[2:4] < often, jnp.pi * u[2:4], 0.0)
-    t = jnp.where(coin[4] < p, 0.125 * n[3:] * jnp.array(sides), 0.0)
-    scaled, stretched = _affine(scale, 0.0, 0.0, scale), _affine(1.0 / stretch, 0.0, 0.0, stretch)
-    return [scaled, _turned(before), stretched, _turned(after), _affine(1.0, 0.0, 0.0, 1.0, t)]
+    factors = jnp.exp2(0.2 * n[:2])
+    scale, stretch = jnp.where(coin[:2] < p, factors, 1.0)
+    angles = jnp.pi * u[2:4]
+    before, after = jnp.where(coin[2:4] < often, angles, 0.0)
+    share = 0.125 * n[3:]
+    pixels = share * jnp.array(sides)
+    t = jnp.where(coin[4] < p, pixels, 0.0)
+    return [
+        _scaled(scale, scale),
+        _turned(before),
+        _scaled(1.0 / stretch, stretch),  # keeps the area
+        _turned(after),
+        _moved(t),
+    ]
 
 
 def _affine(a: Any, b: Any, c: Any, d: Any, t: Any = (0.0, 0.0)) -> jax.Array:
-    return jnp.array([[a, b, t[0]], [c, d, t[1]], [0.0, 0.0, 1.0]])
+    """[3, 3]: (y, x, 1) -> (a y + b x + t_y, c y + d x + t_x, 1)."""
+    t_y, t_x = t
+    rows = [
+        [a, b, t_y],
+        [c, d, t_x],
+        [0.0, 0.0, 1.0],
+    ]
+    return jnp.array(rows)
+
+
+def _scaled(y: Any, x: Any) -> jax.Array:
+    return _affine(y, 0.0, 0.0, x)
+
+
+def _moved(t: jax.Array) -> jax.Array:
+    return _affine(1.0, 0.0, 0.0, 1.0, t)
 
 
 def _turned(angle: jax.Array) -> jax.Array:
-    return _affine(jnp.cos(angle), -jnp.sin(angle), jnp.sin(angle), jnp.cos(angle))
+    cos = jnp.cos(angle)
+    sin = jnp.sin(angle)
+    return _affine(cos, -sin, sin, cos)
 
 
 def resample(x: jax.Array, place: jax.Array) -> jax.Array:
     """x [H, W, C] at the places [3, 3] in it of the output's pixels, bilinearly; beyond its border x is reflected."""
     h, w, _ = x.shape
-    middle = jnp.array([h - 1, w - 1]).reshape(2, 1, 1) / 2.0
-    at = jnp.tensordot(place[:2, :2], jnp.indices((h, w)) - middle, 1, precision=EXACT)
-    at += place[:2, 2].reshape(2, 1, 1) + middle  # [2, H, W]
-    return jax.vmap(lambda x: map_coordinates(x, list(at), order=1, mode="mirror"), -1, -1)(x)
+    linear = place[:2, :2]
+    t = place[:2, 2].reshape(2, 1, 1)
+    last = jnp.array([h - 1, w - 1])
+    middle = last.reshape(2, 1, 1) / 2.0
+    from_middle = jnp.indices((h, w)) - middle  # [2, H, W], (y, x) of the output's pixels
+    at = jnp.tensordot(linear, from_middle, 1, precision=EXACT)
+    at += t + middle  # [2, H, W], (y, x) in the input, from its corner again
+
+    def channel(values):
+        return map_coordinates(values, list(at), order=1, mode="mirror")
+
+    return jax.vmap(channel, -1, -1)(x)
 
 
 def tint(r: jax.Array, p: jax.Array, x: jax.Array) -> jax.Array:
     """x [H, W, C] brighter by N(0, 0.2²), then of contrast times 2^N(0, 0.5²), then, if C = 3, of other hues."""
     coin, _, n = r
-    brighter, contrast = (
-        jnp.where(coin[0] < p, 0.2 * n[0], 0.0),
-        jnp.where(coin[1] < p, jnp.exp2(0.5 * n[1]), 1.0),
-    )
+    brightens, contrasts = coin[:2] < p
+    brighter = jnp.where(brightens, 0.2 * n[0], 0.0)
+    factor = jnp.exp2(0.5 * n[1])
+    contrast = jnp.where(contrasts, factor, 1.0)
     x = contrast * (x + brighter)
-    return (
-        jnp.einsum("hwc,dc->hwd", x, hues(r[:, 2:], p), precision=EXACT) if x.shape[-1] == 3 else x
-    )
+    if x.shape[-1] != 3:  # hue and saturation are of colours
+        return x
+    matrix = hues(r[:, 2:], p)
+    return jnp.einsum("hwc,dc->hwd", x, matrix, precision=EXACT)
 
 
 def hues(r: jax.Array, p: jax.Array) -> jax.Array:
     """Draws [3, 3] -> [3, 3]: luma flip, then a turn of the hue by U(-pi, pi), then saturation times 2^N(0, 1)."""
-    (coin, u, n), one, grey = (
-        r,
-        jnp.eye(3),
-        jnp.full((3, 3), 1 / 3),
-    )  # grey = v v' of the direction v = (1, 1, 1) / √3
-    flip = one - jnp.where((coin[0] < p) & (u[0] < 0.0), 2.0, 0.0) * grey
-    angle = jnp.where(coin[1] < p, jnp.pi * u[1], 0.0)
-    across = jnp.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / jnp.sqrt(
-        3.0
-    )  # v x
-    hue = jnp.cos(angle) * one + jnp.sin(angle) * across + (1.0 - jnp.cos(angle)) * grey
-    saturation = jnp.where(coin[2] < p, jnp.exp2(n[2]), 1.0)
-    return matmul(saturation * one + (1.0 - saturation) * grey, matmul(hue, flip))
+    coin, u, n = r
+    flips, rotates, saturates = coin < p
+    # With v = (1, 1, 1) / √3, the direction of greys, `grey` is v v', the projection on it, and `across` is v x.
+    one = jnp.eye(3)
+    grey = jnp.full((3, 3), 1 / 3)
+    cyclic = [
+        [0.0, -1.0, 1.0],
+        [1.0, 0.0, -1.0],
+        [-1.0, 1.0, 0.0],
+    ]
+    across = jnp.array(cyclic) / jnp.sqrt(3.0)
+
+    # Householder's reflection I - 2 v v': light becomes dark, what is across v stays.
+    flipped = flips & (u[0] < 0.0)
+    twice = jnp.where(flipped, 2.0, 0.0)
+    flip = one - twice * grey
+
+    # Rodrigues' formula: a turn by an angle about v.
+    some = jnp.pi * u[1]
+    angle = jnp.where(rotates, some, 0.0)
+    cos = jnp.cos(angle)
+    sin = jnp.sin(angle)
+    hue = cos * one + sin * across + (1.0 - cos) * grey
+
+    saturation = jnp.where(saturates, jnp.exp2(n[2]), 1.0)
+    saturate = saturation * one + (1.0 - saturation) * grey  # along v nothing changes
+    return matmul(saturate, matmul(hue, flip))
 
 
 def _check(spec: Spec, name: str, **shares: float) -> None:
-    if len(spec.shape) != 3 or min(spec.shape[:2]) < 2:
+    images = len(spec.shape) == 3  # [H, W, C]
+    if not images or min(spec.shape[:2]) < 2:
         raise UserError(
             f"--algorithm.augment='{name}()' changes images of at least 2x2 pixels and the data are {spec.shape}: "
             "use --algorithm.augment='Plain()'."

@@ -65,28 +65,28 @@ class Outputs(NamedTuple):
     held: np.ndarray  # [M], on held-out data
     samples: np.ndarray  # [M]
     overfitting: float  # share of (train, held-out) pairs in which the training example scores higher; 1/2 = none
-    odds: (
-        tuple[float, float, float] | None
-    )  # mean sigmoid(D) of the three where D is log odds; all 1/2 at equilibrium
+    # Mean sigmoid(D) of the three where D is log odds; all 1/2 at equilibrium.
+    odds: tuple[float, float, float] | None
 
 
 def drawn(rng: np.random.Generator, data: Batch, size: int) -> Batch:
     """`size` examples drawn with replacement; "index" is the place in the batch, so that each has its own noise."""
     rows = rng.integers(len(data["image"]), size=size)
-    return {
-        **{k: np.asarray(v)[rows] for k, v in data.items()},
-        "index": np.arange(size, dtype=np.uint32),
-    }
+    batch = {name: np.asarray(values)[rows] for name, values in data.items()}
+    batch["index"] = np.arange(size, dtype=np.uint32)
+    return batch
 
 
 def joined(run: Callable[[Batch], Any], data: Batch, size: int) -> Any:
     """run(batch) over a split {name: [N, ...]} in its order, `size` at a time: a tree of numpy arrays [N, ...]."""
-    n, results = len(data["image"]), []
+    n = len(data["image"])
+    results = []
     for first in range(0, n, size):
-        part = {k: v[first : first + size] for k, v in data.items()}
-        results.append(
-            run({**part, "index": np.arange(first, min(first + size, n), dtype=np.uint32)})
-        )
+        last = min(first + size, n)
+        part = {name: values[first:last] for name, values in data.items()}
+        # The place in the whole split, so that the noise does not depend on `size`.
+        part["index"] = np.arange(first, last, dtype=np.uint32)
+        results.append(run(part))
     return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
 
 
@@ -101,7 +101,8 @@ def value(
     key: jax.Array, gen: Any, disc: Any, memory: Any, batch: Batch, cfg: GAN, spec: Spec
 ) -> jax.Array:
     """V(G, D) [B], minus the discriminator's loss: D wants it large and, in the zero-sum game, G small."""
-    return -cfg.game.disc(*scores(key, gen, disc, memory, batch, cfg, spec))
+    real, fake = scores(key, gen, disc, memory, batch, cfg, spec)
+    return -cfg.game.disc(real, fake)
 
 
 def best_disc(
@@ -115,16 +116,16 @@ def best_disc(
     tx: Any,
 ) -> Player:
     """One descent of D alone against G as it is, as in training: penalties, clipped weights, augmentation."""
-    each = dataclasses.replace(
-        cfg, every=1
-    )  # the penalties are due at every step here, so none counts many times
+    # The penalties are due at every step here, so none counts many times.
+    each = dataclasses.replace(cfg, every=1)
     extra = {"disc": mine.memory, "augment": augment}
 
     def mean_loss(disc, batch):
-        return jnp.mean(disc_loss(disc, gen, extra, key, batch, each, spec)["loss"]), {}
+        parts = disc_loss(disc, gen, extra, key, batch, each, spec)
+        return jnp.mean(parts["loss"]), {}
 
     disc, opt, _ = descend(mean_loss, tx, mine.params, mine.opt, batch)
-    if cfg.clip is not None:
+    if cfg.clip is not None:  # WGAN's way to keep D Lipschitz
         disc = jax.tree.map(lambda w: jnp.clip(w, -cfg.clip, cfg.clip), disc)
     memory = remembered(
         disc, mine.memory, spec.encode(batch), told(cfg.condition, batch, spec), cfg
@@ -145,7 +146,8 @@ def best_gen(
     """One descent of G alone on V(G, D), whatever loss the generator trains on: D as it is."""
 
     def mean_value(gen, batch):
-        return jnp.mean(value(key, gen, disc, memory, batch, cfg, spec)), {}
+        v = value(key, gen, disc, memory, batch, cfg, spec)
+        return jnp.mean(v), {}
 
     gen, opt, _ = descend(mean_value, tx, mine.params, mine.opt, batch)
     return Player(gen, opt, mine.memory)
@@ -163,15 +165,23 @@ def responses(
     compile: Compile,
 ) -> tuple[Player, Player]:
     """(D', G'): copies of the players after `steps` descents, each against the other as it is in `state`."""
-    gen, disc, extra = state.params["gen"], state.params["disc"], state.extra
+    gen = state.params["gen"]
+    disc = state.params["disc"]
+    memory = state.extra["disc"]
+    augment = state.extra["augment"]
     disc_step = compile(lambda *args: best_disc(*args, cfg, spec, tx))
     gen_step = compile(lambda *args: best_gen(*args, cfg, spec, tx))
-    d, g = Player(disc, tx.init(disc), extra["disc"]), Player(gen, tx.init(gen), {})
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+
+    d = Player(disc, tx.init(disc), memory)
+    g = Player(gen, tx.init(gen), {})
+    seed = np.asarray(jax.random.key_data(key))
+    rng = np.random.default_rng(seed)
     for i in range(steps):  # no scan: gradients of convolutions in a loop of XLA are slow on CPU
-        turn, part = jax.random.fold_in(key, i), drawn(rng, train, batch)
-        d = disc_step(turn, d, gen, extra["augment"], part)
-        g = gen_step(turn, g, disc, extra["disc"], part)
+        turn = jax.random.fold_in(key, i)
+        part = drawn(rng, train, batch)
+        # Each against the other as it was at the start, `gen` and `disc`, and not against its copy.
+        d = disc_step(turn, d, gen, augment, part)
+        g = gen_step(turn, g, disc, memory, part)
     return d, g
 
 
@@ -195,18 +205,31 @@ def duality_gap(
     clip), else Wasserstein's gap has no bound; with penalties D' may have the lesser V and the gap be below 0.
     """
     at_least(1, steps=steps, batch=batch)
-    gen, disc, memory = state.params["gen"], state.params["disc"], state.extra["disc"]
+    gen = state.params["gen"]
+    disc = state.params["disc"]
+    memory = state.extra["disc"]
     descent, held = jax.random.split(key)
-    d, g = responses(descent, state, cfg, spec, train, steps, batch, optimiser(steps), compile)
-    of = compile(lambda *args: value(*args, cfg, spec))
-    pairs = ((gen, disc, memory), (gen, d.params, d.memory), (g.params, disc, memory))
-    now, best_d, best_g = (
-        joined(lambda part, pair=pair: of(held, *pair, part), test, batch) for pair in pairs
-    )
-    difference = best_d - best_g  # the same z in all three: their noise cancels
+    tx = optimiser(steps)
+    d, g = responses(descent, state, cfg, spec, train, steps, batch, tx, compile)
+
+    # Compiled once for three pairs; the same z in all, so that their noise cancels in differences.
+    compiled = compile(lambda *args: value(*args, cfg, spec))
+
+    def held_out(*pair) -> np.ndarray:
+        """V of (generator, discriminator, its memory), [M]."""
+        return joined(lambda part: compiled(held, *pair, part), test, batch)
+
+    now = held_out(gen, disc, memory)
+    best_d = held_out(gen, d.params, d.memory)
+    best_g = held_out(g.params, disc, memory)
+    difference = best_d - best_g
     error = difference.std() / math.sqrt(len(difference))
     return Gap(
-        *(float(x) for x in (difference.mean(), error, now.mean(), best_d.mean(), best_g.mean()))
+        gap=float(difference.mean()),
+        error=float(error),
+        value=float(now.mean()),
+        disc=float(best_d.mean()),
+        gen=float(best_g.mean()),
     )
 
 
@@ -239,21 +262,30 @@ def optimal_distance(
         return None
     data = np.asarray(data, np.float32)
     sampled, d = _play(key, state, cfg, spec, data, samples, compile)
-    x, far = (
-        np.concatenate([data, sampled[samples:]]),
-        6.0 * mixture.scales.max(),
-    )  # beyond it p is nothing
-    box = mixture.means.min(0) - far, mixture.means.max(0) + far
-    ladder = [mixture.scales.min() * 2.0**k for k in range(-3, 3)]
-    q, bandwidth = fitted_density(sampled[:samples], x, ladder, *box)
+    # q comes from the first samples and is asked at others: at its own points a kernel density is too high.
+    for_density, asked = sampled[:samples], sampled[samples:]
+    x = np.concatenate([data, asked])  # [2 M, 2], where D gave d
+
+    far = 6.0 * mixture.scales.max()  # beyond it p is nothing
+    low = mixture.means.min(0) - far
+    high = mixture.means.max(0) + far
+    finest = mixture.scales.min()
+    ladder = [finest * 2.0**k for k in range(-3, 3)]
+    q, bandwidth = fitted_density(for_density, x, ladder, low, high)
     p = np.exp(np.asarray(log_prob(mixture, x)))
-    kept = np.minimum(p, q) > 11.0 / (24.0 * math.pi * bandwidth**2 * samples * error**2)
+
+    # The kernel's variance is 11 q / (24 pi b² N), so the relative error sqrt(variance) / q falls with q.
+    floor = 11.0 / (24.0 * math.pi * bandwidth**2 * samples * error**2)
+    kept = np.minimum(p, q) > floor
     if not kept.any():
         return Distance(math.nan, 0.0, 0.0, bandwidth)
+
     log_ratio = np.log(p[kept] / q[kept])
-    difference = d[kept] - np.asarray(cfg.game.optimal(log_ratio))
+    optimal = np.asarray(cfg.game.optimal(log_ratio))
+    difference = d[kept] - optimal
     shift = float(np.median(difference)) if cfg.game.free else 0.0
-    return Distance(float(np.abs(difference - shift).mean()), float(kept.mean()), shift, bandwidth)
+    mean = float(np.abs(difference - shift).mean())
+    return Distance(mean, float(kept.mean()), shift, bandwidth)
 
 
 def _play(
@@ -267,28 +299,42 @@ def _play(
     size=10_000,
 ):
     """(samples + M points G(z), D on the data and on the last M of them)."""
-    gen, disc, memory = state.params["gen"], state.params["disc"], state.extra["disc"]
-    draw = compile(
-        lambda key, gen, index: generate(gen, latents(key, index, cfg.latent), None, cfg, spec)
-    )
+    gen = state.params["gen"]
+    disc = state.params["disc"]
+    memory = state.extra["disc"]
+
+    def drawn_at(key, gen, index):
+        z = latents(key, index, cfg.latent)
+        return generate(gen, z, None, cfg, spec)
+
+    draw = compile(drawn_at)
     score = compile(lambda disc, memory, x: discriminate(disc, memory, x, None, cfg))
+
+    # `joined` cuts what is called "image": here the numbers of the samples.
     index = np.arange(samples + len(data), dtype=np.uint32)
     points = joined(lambda part: draw(key, gen, part["image"]), {"image": index}, size)
     points = np.where(np.isfinite(points), points, 1e9)  # what diverged lies nowhere near the data
     seen = {"image": np.concatenate([data, points[samples:]])}
-    return points, joined(lambda part: score(disc, memory, part["image"]), seen, size)
+    d = joined(lambda part: score(disc, memory, part["image"]), seen, size)
+    return points, d
 
 
 def higher(a: np.ndarray, b: np.ndarray) -> float:
     """The share of all pairs with a_i > b_j, ties half: the area under the ROC curve."""
     b = np.sort(b)
-    below = np.searchsorted(b, a, "left") + np.searchsorted(b, a, "right")
-    return float(below.mean() / (2 * len(b)))
+    # For each a the b's below it and the b's not above it: a tie is in one of the two.
+    below = np.searchsorted(b, a, "left")
+    not_above = np.searchsorted(b, a, "right")
+    twice = below + not_above
+    return float(twice.mean() / (2 * len(b)))
 
 
 def log_odds(game: Game) -> bool:
     """Whether the best D is log p - log q, so that sigmoid(D) is the probability of data."""
-    return not game.free and all(float(game.optimal(t)) == t for t in (-1.5, 0.0, 2.0))
+    if game.free:  # with any constant added D's sigmoid is no probability
+        return False
+    probes = (-1.5, 0.0, 2.0)  # asked and not declared: a new game cannot forget to say so
+    return all(float(game.optimal(t)) == t for t in probes)
 
 
 def outputs(
@@ -302,13 +348,19 @@ def outputs(
     compile: Compile = lambda f: f,
 ) -> Outputs:
     """D on training data, on held-out data and on as many samples, which take their labels; no augmentation."""
-    pair = state.params["gen"], state.params["disc"], state.extra["disc"]
-    of = compile(lambda *args: scores(*args, cfg, spec))
-    (seen, _), (held, fake) = (
-        joined(lambda part: of(key, *pair, part), data, batch) for data in (train, test)
-    )
-    means = tuple(float(np.mean(jax.nn.sigmoid(d))) for d in (seen, held, fake))
-    return Outputs(seen, held, fake, higher(seen, held), means if log_odds(cfg.game) else None)
+    pair = (state.params["gen"], state.params["disc"], state.extra["disc"])
+    compiled = compile(lambda *args: scores(*args, cfg, spec))
+
+    def of(data: Batch) -> tuple[np.ndarray, np.ndarray]:
+        return joined(lambda part: compiled(key, *pair, part), data, batch)
+
+    seen, _ = of(train)
+    held, fake = of(test)
+    overfitting = higher(seen, held)
+    odds = None
+    if log_odds(cfg.game):
+        odds = tuple(float(np.mean(jax.nn.sigmoid(d))) for d in (seen, held, fake))
+    return Outputs(seen, held, fake, overfitting, odds)
 
 
 def picture(
@@ -325,31 +377,43 @@ def picture(
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # half a second: only for who draws
     from matplotlib.figure import Figure
 
-    real, fake = ([d[np.isfinite(d)] for d in map(np.asarray, part)] for part in (real, fake))
-    low, high = np.quantile(np.concatenate([*real, *fake, np.zeros(1)]), (0.002, 0.998))
-    edges, line = (
-        np.linspace(low - 0.1, high + 0.1, bins + 1),
-        None if game.free else game.optimal(0.0),
-    )
-    figure = Figure(
-        figsize=(1.0 + 2.4 * len(steps), 2.8), dpi=100, layout="constrained"
-    )  # no pyplot: global state
+    real = [_finite(d) for d in real]
+    fake = [_finite(d) for d in fake]
+    # A few outliers must not squeeze the rest; the zero is for panels in which nothing is finite.
+    everything = np.concatenate([*real, *fake, np.zeros(1)])
+    low, high = np.quantile(everything, (0.002, 0.998))
+    edges = np.linspace(low - 0.1, high + 0.1, bins + 1)
+    line = None if game.free else game.optimal(0.0)  # log p - log q = 0
+
+    size = (1.0 + 2.4 * len(steps), 2.8)
+    figure = Figure(figsize=size, dpi=100, layout="constrained")  # no pyplot: global state
     canvas = FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(steps), sharex=True, sharey=True, squeeze=False)[0]
     for axes, step, r, f in zip(panels, steps, real, fake, strict=True):
-        for d, name in ((r, "D(x), data"), (f, "D(G(z)), samples")):
-            heights = np.histogram(d, edges)[0] / max(len(d), 1) / (edges[1] - edges[0])
-            axes.stairs(heights, edges, fill=True, alpha=0.5, label=name)
+        _stairs(axes, r, edges, "D(x), data")
+        _stairs(axes, f, edges, "D(G(z)), samples")
         if line is not None:
-            axes.axvline(
-                float(line), color="black", linestyle="--", linewidth=1.0, label="equilibrium"
-            )
+            style = {"color": "black", "linestyle": "--", "linewidth": 1.0}
+            axes.axvline(float(line), label="equilibrium", **style)
         axes.set_title(f"step {step}", fontsize=9)
         axes.set_xlabel("output of D", fontsize=8)
         axes.tick_params(labelsize=7)
     panels[0].set_ylabel("density", fontsize=8)
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8
-    )
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
     canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    rgba = np.asarray(canvas.buffer_rgba())
+    return rgba[..., :3].copy()  # a copy: the buffer goes with the canvas
+
+
+def _finite(d: np.ndarray) -> np.ndarray:
+    d = np.asarray(d)
+    return d[np.isfinite(d)]
+
+
+def _stairs(axes: Any, d: np.ndarray, edges: np.ndarray, name: str) -> None:
+    """The histogram of d as a density: what lies beyond the edges is missing from its area."""
+    counts, _ = np.histogram(d, edges)
+    width = edges[1] - edges[0]
+    heights = counts / max(len(d), 1) / width
+    axes.stairs(heights, edges, fill=True, alpha=0.5, label=name)

@@ -19,8 +19,13 @@ Critic = Callable[[jax.Array], jax.Array]
 
 def slope2(critic: Critic, x: jax.Array) -> jax.Array:
     """|grad D(x)|² summed over all but the first axis, [B]."""
-    gradient = jax.grad(lambda x: jnp.sum(critic(x)))(x)
-    return jnp.sum(jnp.square(gradient.reshape(len(x), -1)), -1)
+
+    def total(x):
+        # D treats examples one by one, so the sum's gradient holds each example's own.
+        return jnp.sum(critic(x))
+
+    gradient = jax.grad(total)(x).reshape(len(x), -1)
+    return jnp.sum(jnp.square(gradient), -1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,10 +61,12 @@ class Gradient:
     def __call__(
         self, critic: Critic, real: jax.Array, fake: jax.Array, keys: jax.Array
     ) -> jax.Array:
-        share = jax.vmap(jax.random.uniform)(keys).reshape(-1, *[1] * (real.ndim - 1))
-        slope = jnp.sqrt(
-            slope2(critic, share * real + (1.0 - share) * fake) + 1e-12
-        )  # no root of zero in a gradient
+        ones = [1] * (real.ndim - 1)
+        share = jax.vmap(jax.random.uniform)(keys).reshape(-1, *ones)
+        # A point on the line between an example and a sample, as in algorithm 1 (line 5).
+        between = share * real + (1.0 - share) * fake
+        square = slope2(critic, between)
+        slope = jnp.sqrt(square + 1e-12)  # no root of zero in a gradient
         return self.weight * jnp.square(slope - 1.0)
 
 
