@@ -24,7 +24,8 @@ class Grey:
             raise UserError(
                 f"images {x.shape[1:]} have no colour to lose: use a data set with 3 channels."
             )
-        return jnp.broadcast_to(jnp.mean(x, -1, keepdims=True), x.shape)
+        mean = jnp.mean(x, -1, keepdims=True)  # [B, H, W, 1]
+        return jnp.broadcast_to(mean, x.shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +36,15 @@ class Coarse:
 
     def __call__(self, x: jax.Array) -> jax.Array:
         b, h, w, c = x.shape
-        if self.factor < 1 or h % self.factor or w % self.factor:
+        f = self.factor
+        if f < 1 or h % f or w % f:
             raise UserError(
-                f"images of {h}x{w} do not divide into blocks of {self.factor}: use a factor of both."
+                f"images of {h}x{w} do not divide into blocks of {f}: use a factor of both."
             )
-        blocks = x.reshape(b, h // self.factor, self.factor, w // self.factor, self.factor, c)
-        return jnp.broadcast_to(jnp.mean(blocks, (2, 4), keepdims=True), blocks.shape).reshape(
-            x.shape
-        )
+        blocks = x.reshape(b, h // f, f, w // f, f, c)
+        mean = jnp.mean(blocks, (2, 4), keepdims=True)  # over the rows and columns of a block
+        coarse = jnp.broadcast_to(mean, blocks.shape)
+        return coarse.reshape(x.shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,20 +57,27 @@ class Hole:
     right: float = field(0.75, "right edge, share of the width")
 
     def __post_init__(self):
-        if not (0.0 <= self.top < self.bottom <= 1.0 and 0.0 <= self.left < self.right <= 1.0):
+        high = 0.0 <= self.top < self.bottom <= 1.0
+        wide = 0.0 <= self.left < self.right <= 1.0
+        if not (high and wide):
             raise ValueError(
                 f"a hole lies in the image, 0 <= top < bottom <= 1 and 0 <= left < right <= 1: {self}"
             )
 
     def mask(self, h: int, w: int) -> jax.Array:
         """1 where the image is known, 0 in the hole, [h, w, 1]."""
-        y, x = jnp.arange(h)[:, None, None], jnp.arange(w)[None, :, None]
-        inside = (y >= round(self.top * h)) & (y < round(self.bottom * h))
-        inside &= (x >= round(self.left * w)) & (x < round(self.right * w))
+        y = jnp.arange(h)[:, None, None]
+        x = jnp.arange(w)[None, :, None]
+        # Edges are rounded to whole pixels: a pixel is lost or known, which keeps this a projection.
+        top, bottom = round(self.top * h), round(self.bottom * h)
+        left, right = round(self.left * w), round(self.right * w)
+        inside = (y >= top) & (y < bottom)
+        inside &= (x >= left) & (x < right)
         return 1.0 - inside.astype(jnp.float32)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return x * self.mask(*x.shape[1:3])
+        _, h, w, _ = x.shape
+        return x * self.mask(h, w)
 
 
 Projection = Grey | Coarse | Hole

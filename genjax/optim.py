@@ -24,7 +24,8 @@ class CosineDecay:
     final: float = field(0.0, "share of the learning rate that is left at the end")
 
     def __call__(self, lr: float, steps: int) -> optax.Schedule:
-        return optax.cosine_decay_schedule(lr, max(steps, 1), alpha=self.final)
+        steps = max(steps, 1)  # a warm-up as long as the run leaves none to decay in
+        return optax.cosine_decay_schedule(lr, steps, alpha=self.final)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +42,14 @@ class Adam:
     clip: float | None = field(None, "largest global norm of the gradient")
 
     def __call__(self, steps: int) -> optax.GradientTransformation:
-        after = self.decay(self.lr, steps - self.warmup)
-        rise = optax.linear_schedule(0.0, self.lr, max(self.warmup, 1))
-        rate = optax.join_schedules([rise, after], [self.warmup]) if self.warmup else after
-        clip = [] if self.clip is None else [optax.clip_by_global_norm(self.clip)]
-        return optax.chain(
-            *clip, optax.adamw(rate, self.b1, self.b2, self.eps, weight_decay=self.weight_decay)
-        )
+        rate = self.decay(self.lr, steps - self.warmup)
+        if self.warmup:
+            rise = optax.linear_schedule(0.0, self.lr, self.warmup)
+            rate = optax.join_schedules([rise, rate], [self.warmup])
+        adam = optax.adamw(rate, self.b1, self.b2, self.eps, weight_decay=self.weight_decay)
+
+        if self.clip is None:
+            # A chain of one, not `adam` itself: checkpoints know the optimiser's state as a tuple of its links.
+            return optax.chain(adam)
+        # Before Adam, whose step does not depend on the gradient's scale: it tames outliers among gradients.
+        return optax.chain(optax.clip_by_global_norm(self.clip), adam)

@@ -25,12 +25,15 @@ class Guidance:
 
     def __call__(self, main: Denoiser, weak: Denoiser) -> Denoiser:
         if self.scale == 1.0:
-            return main
+            return main  # and the weak one costs nothing
 
         def guided(x: jax.Array, sigma: jax.Array) -> jax.Array:
-            strong, base = main(x, sigma), weak(x, sigma)
+            strong = main(x, sigma)
+            base = weak(x, sigma)
             inside = (sigma >= self.low) & (sigma <= self.high)
-            return strong + jnp.where(inside, self.scale - 1.0, 0.0) * (strong - base)
+            # D_weak + scale (D_main - D_weak), written from D_main: outside the interval it is D_main to the bit.
+            extra = jnp.where(inside, self.scale - 1.0, 0.0)
+            return strong + extra * (strong - base)
 
         return guided
 
@@ -50,7 +53,11 @@ class Static:
     limit: float = field(1.0, "images lie in [-limit, limit]")
 
     def __call__(self, denoiser: Denoiser) -> Denoiser:
-        return lambda x, sigma: jnp.clip(denoiser(x, sigma), -self.limit, self.limit)
+        def clipped(x: jax.Array, sigma: jax.Array) -> jax.Array:
+            d = denoiser(x, sigma)
+            return jnp.clip(d, -self.limit, self.limit)
+
+        return clipped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +74,11 @@ class Dynamic:
     def __call__(self, denoiser: Denoiser) -> Denoiser:
         def clipped(x: jax.Array, sigma: jax.Array) -> jax.Array:
             d = denoiser(x, sigma)
-            most = jnp.quantile(jnp.abs(d.reshape(d.shape[0], -1)), self.quantile, axis=1)
-            most = jnp.maximum(most, self.limit).reshape(-1, *[1] * (d.ndim - 1))
+            values = jnp.abs(d.reshape(d.shape[0], -1))  # [B, pixels]
+            most = jnp.quantile(values, self.quantile, axis=1)
+            most = jnp.maximum(most, self.limit)  # an image within its range is not stretched
+            ones = [1] * (d.ndim - 1)
+            most = most.reshape(-1, *ones)  # [B, 1, 1, 1]
             return jnp.clip(d, -most, most) * self.limit / most
 
         return clipped

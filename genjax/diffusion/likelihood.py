@@ -28,15 +28,23 @@ class Exact:
     def __call__(
         self, denoiser: Denoiser, x: jax.Array, sigma: jax.Array, key: jax.Array, index: jax.Array
     ):
-        flat = x.reshape(len(x), -1)
+        """(D(x, sigma) [B, ...], tr dD/dx [B])."""
+        flat = x.reshape(len(x), -1)  # [B, d]
+        d = flat.shape[-1]
+
+        def at_level(v):
+            return denoiser(v, sigma)
 
         def along(direction):
+            """One column of dD/dx, of which the entry in its own `direction` [d] is on the diagonal."""
             tangent = jnp.broadcast_to(direction, flat.shape).reshape(x.shape)
-            denoised, change = jax.jvp(lambda v: denoiser(v, sigma), (x,), (tangent,))
-            return denoised, jnp.sum(change.reshape(flat.shape) * direction, -1)
+            denoised, change = jax.jvp(at_level, (x,), (tangent,))
+            column = change.reshape(flat.shape)
+            return denoised, jnp.sum(column * direction, -1)
 
-        denoised, diagonal = jax.vmap(along)(jnp.eye(flat.shape[-1], dtype=x.dtype))
-        return denoised[0], jnp.sum(diagonal, 0)
+        directions = jnp.eye(d, dtype=x.dtype)
+        denoised, diagonal = jax.vmap(along)(directions)  # [d, B, ...], [d, B]
+        return denoised[0], jnp.sum(diagonal, 0)  # D does not depend on the direction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +54,19 @@ class Hutchinson:
     def __call__(
         self, denoiser: Denoiser, x: jax.Array, sigma: jax.Array, key: jax.Array, index: jax.Array
     ):
-        v = jax.vmap(lambda k: jax.random.rademacher(k, x.shape[1:], x.dtype))(
-            example_keys(key, index)
-        )
-        denoised, change = jax.jvp(lambda x: denoiser(x, sigma), (x,), (v,))
-        return denoised, jnp.sum((change * v).reshape(len(x), -1), -1)
+        """(D(x, sigma) [B, ...], an unbiased estimate of tr dD/dx [B])."""
+
+        def signs(k):
+            return jax.random.rademacher(k, x.shape[1:], x.dtype)
+
+        def at_level(x):
+            return denoiser(x, sigma)
+
+        # `key` is the same at every level: the solver needs a drift without noise.
+        v = jax.vmap(signs)(example_keys(key, index))
+        denoised, change = jax.jvp(at_level, (x,), (v,))
+        products = (change * v).reshape(len(x), -1)
+        return denoised, jnp.sum(products, -1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,11 +92,19 @@ class Flow:
             return jnp.sqrt(jnp.exp(2.0 * u) + self.std**2)
 
         def drift(u, state, _):
-            y, sigma = state[0], jnp.exp(u)
+            """d/du of (y, minus the integral of the trace per dimension)."""
+            y, _ = state
+            sigma = jnp.exp(u)
             denoised, trace = self.trace(denoiser, y * scale(u), sigma, key, index)
-            return y - denoised / scale(u) - y * (sigma / scale(u)) ** 2, -trace / d
+            # y = x / scale, so dy/du = (x - D) / scale - y d(ln scale)/du, and the last is (sigma / scale)².
+            shrinkage = (sigma / scale(u)) ** 2
+            velocity = y - denoised / scale(u) - y * shrinkage
+            # Per dimension, so that one tolerance suits both parts of the state.
+            return velocity, -trace / d
 
-        start, end = math.log(self.low), math.log(self.high)
+        start = math.log(self.low)
+        end = math.log(self.high)
+        adaptive = diffrax.PIDController(rtol=self.tolerance, atol=self.tolerance)
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(drift),
             diffrax.Tsit5(),
@@ -88,25 +112,31 @@ class Flow:
             end,
             dt0=0.1,
             y0=(x / scale(start), jnp.zeros(len(x))),
-            stepsize_controller=diffrax.PIDController(rtol=self.tolerance, atol=self.tolerance),
+            stepsize_controller=adaptive,
             max_steps=self.most,
         )
         y, change = jax.tree.map(lambda v: v[-1], solution.ys)
+
         last = y.reshape(len(x), -1)  # N(0, 1) in these coordinates
-        log_last = -0.5 * jnp.sum(last**2, -1) - d * (
-            0.5 * math.log(2 * math.pi) + jnp.log(scale(end))
-        )
+        log_constant = 0.5 * math.log(2 * math.pi) + jnp.log(scale(end))
+        log_last = -0.5 * jnp.sum(last**2, -1) - d * log_constant
+        # The density is that of x_T, not of y: hence ln(scale) in log_constant.
         return log_last + d * (end - start + change)
 
 
 def dequantised(image: jax.Array, key: jax.Array, index: jax.Array) -> jax.Array:
     """Bytes [B, H, W, C] -> `signed` images with uniform noise of one grey level around them, 2 / 255 wide."""
-    u = jax.vmap(lambda k: jax.random.uniform(k, image.shape[1:], minval=-0.5, maxval=0.5))(
-        example_keys(key, index)
-    )
-    return 2.0 * (image.astype(jnp.float32) + u) / 255.0 - 1.0
+
+    def noise(k):
+        return jax.random.uniform(k, image.shape[1:], minval=-0.5, maxval=0.5)
+
+    u = jax.vmap(noise)(example_keys(key, index))
+    level = image.astype(jnp.float32) + u
+    return 2.0 * level / 255.0 - 1.0
 
 
 def bits_per_dim(log_p: jax.Array, d: int) -> jax.Array:
     """Of bytes, from the log density [nats] of their `dequantised` images."""
-    return -log_p / (d * math.log(2.0)) + math.log2(127.5)
+    bits = -log_p / (d * math.log(2.0))
+    # A grey level is 1 / 127.5 wide in these images: P(byte) = p(image) / 127.5 for each dimension.
+    return bits + math.log2(127.5)

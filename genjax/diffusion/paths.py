@@ -15,6 +15,9 @@ import jax.numpy as jnp
 
 from genjax.config import field
 
+# Of x and of eps: coefficients, each as t is shaped, or the two themselves.
+Pair = tuple[jax.Array, jax.Array]
+
 
 @dataclasses.dataclass(frozen=True)
 class Linear:
@@ -27,7 +30,7 @@ class Linear:
         return t
 
     def time(self, ratio: jax.Array) -> jax.Array:
-        return ratio / (1.0 + ratio)
+        return ratio / (1.0 + ratio)  # ratio = t / (1 - t)
 
     def clock(self, t: jax.Array) -> jax.Array:
         return t
@@ -38,13 +41,16 @@ class Cosine:
     """z = cos(pi t / 2) x + sin(pi t / 2) eps (Salimans & Ho 2022, arXiv:2202.00512)."""
 
     def alpha(self, t: jax.Array) -> jax.Array:
-        return jnp.cos(0.5 * jnp.pi * t)
+        angle = 0.5 * jnp.pi * t
+        return jnp.cos(angle)
 
     def sigma(self, t: jax.Array) -> jax.Array:
-        return jnp.sin(0.5 * jnp.pi * t)
+        angle = 0.5 * jnp.pi * t
+        return jnp.sin(angle)
 
     def time(self, ratio: jax.Array) -> jax.Array:
-        return jnp.arctan(ratio) / (0.5 * jnp.pi)
+        angle = jnp.arctan(ratio)  # sigma / alpha is its tangent
+        return angle / (0.5 * jnp.pi)
 
     def clock(self, t: jax.Array) -> jax.Array:
         return t
@@ -58,21 +64,26 @@ class LinearBeta:
     high: float = field(20.0, "b: 1000 times DDPM's last beta")
 
     def _log_alpha(self, t: jax.Array) -> jax.Array:
-        return -0.25 * t**2 * (self.high - self.low) - 0.5 * t * self.low
+        a = self.low
+        growth = self.high - a  # of beta from t = 0 to 1, b - a
+        return -0.25 * t**2 * growth - 0.5 * t * a
 
     def alpha(self, t: jax.Array) -> jax.Array:
         return jnp.exp(self._log_alpha(t))
 
     def sigma(self, t: jax.Array) -> jax.Array:
-        return jnp.sqrt(-jnp.expm1(2.0 * self._log_alpha(t)))
+        # sigma² = 1 - alpha²: expm1 keeps its digits near t = 0, where alpha is nearly 1
+        log_alpha2 = 2.0 * self._log_alpha(t)
+        return jnp.sqrt(-jnp.expm1(log_alpha2))
 
     def time(self, ratio: jax.Array) -> jax.Array:
-        total = jnp.log1p(
-            ratio**2
-        )  # = -2 ln alpha, a quadratic in t; its root without cancellation
-        return (
-            2.0 * total / (self.low + jnp.sqrt(self.low**2 + 2.0 * (self.high - self.low) * total))
-        )
+        # ratio² = 1 / alpha² - 1, so -2 ln alpha = (b - a) t² / 2 + a t = ln(1 + ratio²)
+        total = jnp.log1p(ratio**2)
+        a = self.low
+        growth = self.high - a
+        root = jnp.sqrt(a**2 + 2.0 * growth * total)
+        # The quadratic's root with the sum below the line: root - a would cancel near t = 0.
+        return 2.0 * total / (a + root)
 
     def clock(self, t: jax.Array) -> jax.Array:
         return t
@@ -85,21 +96,29 @@ class CosineBeta:
     s: float = field(0.008, "offset that keeps the noise near t = 0 from vanishing too fast")
 
     def _angle(self, t: jax.Array) -> jax.Array:
-        return 0.5 * jnp.pi * (t + self.s) / (1.0 + self.s)
+        shifted = t + self.s
+        return 0.5 * jnp.pi * shifted / (1.0 + self.s)
 
     def alpha(self, t: jax.Array) -> jax.Array:
-        return jnp.cos(self._angle(t)) / jnp.cos(self._angle(0.0))
+        a = self._angle(t)
+        b = self._angle(0.0)  # alpha(0) = 1
+        return jnp.cos(a) / jnp.cos(b)
 
     def sigma(self, t: jax.Array) -> jax.Array:
+        a = self._angle(t)
+        b = self._angle(0.0)
         # 1 - cos²a / cos²b = sin(a - b) sin(a + b) / cos²b
-        a, b = self._angle(t), self._angle(0.0)
-        return jnp.sqrt(jnp.sin(a - b) * jnp.sin(a + b)) / jnp.cos(b)
+        lower = jnp.sin(a - b)
+        upper = jnp.sin(a + b)
+        return jnp.sqrt(lower * upper) / jnp.cos(b)
 
     def time(self, ratio: jax.Array) -> jax.Array:
-        # tan² a = (ratio² + sin² b) / cos² b
         b = self._angle(0.0)
-        angle = jnp.arctan(jnp.sqrt(ratio**2 + jnp.sin(b) ** 2) / jnp.cos(b))
-        return angle * (1.0 + self.s) / (0.5 * jnp.pi) - self.s
+        # tan² a = (ratio² + sin² b) / cos² b
+        opposite = jnp.sqrt(ratio**2 + jnp.sin(b) ** 2)
+        angle = jnp.arctan(opposite / jnp.cos(b))
+        shifted = angle * (1.0 + self.s) / (0.5 * jnp.pi)
+        return shifted - self.s
 
     def clock(self, t: jax.Array) -> jax.Array:
         return t
@@ -125,17 +144,19 @@ class Exploding:
 Path = Linear | Cosine | LinearBeta | CosineBeta | Exploding
 
 
-def rates(path: Path, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+def rates(path: Path, t: jax.Array) -> Pair:
     """(alpha'(t), sigma'(t)) by automatic differentiation."""
-    one = jnp.ones_like(t)
-    return jax.jvp(path.alpha, (t,), (one,))[1], jax.jvp(path.sigma, (t,), (one,))[1]
+    one = jnp.ones_like(t)  # dt / dt, of every t by itself
+    _, alpha_rate = jax.jvp(path.alpha, (t,), (one,))
+    _, sigma_rate = jax.jvp(path.sigma, (t,), (one,))
+    return alpha_rate, sigma_rate
 
 
 @dataclasses.dataclass(frozen=True)
 class X:
     """The net predicts the data."""
 
-    def coefficients(self, path: Path, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def coefficients(self, path: Path, t: jax.Array) -> Pair:
         return jnp.ones_like(t), jnp.zeros_like(t)
 
 
@@ -143,7 +164,7 @@ class X:
 class Eps:
     """The net predicts the noise (DDPM)."""
 
-    def coefficients(self, path: Path, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def coefficients(self, path: Path, t: jax.Array) -> Pair:
         return jnp.zeros_like(t), jnp.ones_like(t)
 
 
@@ -151,7 +172,7 @@ class Eps:
 class V:
     """v = alpha eps - sigma x (Salimans & Ho 2022, arXiv:2202.00512)."""
 
-    def coefficients(self, path: Path, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def coefficients(self, path: Path, t: jax.Array) -> Pair:
         return -path.sigma(t), path.alpha(t)
 
 
@@ -159,7 +180,7 @@ class V:
 class Velocity:
     """dz/dt = alpha' x + sigma' eps (flow matching; Lipman et al. 2023, arXiv:2210.02747)."""
 
-    def coefficients(self, path: Path, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def coefficients(self, path: Path, t: jax.Array) -> Pair:
         return rates(path, t)
 
 
@@ -167,8 +188,9 @@ class Velocity:
 class Score:
     """grad log p(z | x) = -eps / sigma (arXiv:2011.13456)."""
 
-    def coefficients(self, path: Path, t: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return jnp.zeros_like(t), -1.0 / path.sigma(t)
+    def coefficients(self, path: Path, t: jax.Array) -> Pair:
+        of_eps = -1.0 / path.sigma(t)
+        return jnp.zeros_like(t), of_eps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,10 +202,12 @@ class Preconditioned:
 
     std: float = field(0.5, "standard deviation of the data")
 
-    def coefficients(self, path: Path, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def coefficients(self, path: Path, t: jax.Array) -> Pair:
         s = path.sigma(t) / path.alpha(t)
-        root = jnp.sqrt(s**2 + self.std**2)
-        return s / (self.std * root), -self.std / root
+        root = jnp.sqrt(s**2 + self.std**2)  # standard deviation of z / alpha
+        of_x = s / (self.std * root)
+        of_eps = -self.std / root
+        return of_x, of_eps
 
 
 Prediction = X | Eps | V | Velocity | Score | Preconditioned
@@ -191,7 +215,8 @@ Prediction = X | Eps | V | Velocity | Score | Preconditioned
 
 def over(a: jax.Array, x: jax.Array) -> jax.Array:
     """a [B] or a scalar, shaped to multiply x [B, ...]."""
-    return jnp.reshape(a, (-1, *[1] * (x.ndim - 1)))
+    ones = [1] * (x.ndim - 1)
+    return jnp.reshape(a, (-1, *ones))
 
 
 def combine(what: Prediction, path: Path, t: jax.Array, x: jax.Array, eps: jax.Array) -> jax.Array:
@@ -200,11 +225,17 @@ def combine(what: Prediction, path: Path, t: jax.Array, x: jax.Array, eps: jax.A
     return over(a, x) * x + over(b, x) * eps
 
 
-def solve(
-    what: Prediction, path: Path, t: jax.Array, z: jax.Array, y: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def solve(what: Prediction, path: Path, t: jax.Array, z: jax.Array, y: jax.Array) -> Pair:
     """(x, eps) from z = alpha x + sigma eps and y = a x + b eps; t [B], z and y [B, ...]."""
-    alpha, sigma, (a, b) = path.alpha(t), path.sigma(t), what.coefficients(path, t)
+    alpha = path.alpha(t)
+    sigma = path.sigma(t)
+    a, b = what.coefficients(path, t)
+    # Cramer's rule for the rows (alpha, sigma) and (a, b). The four quotients are [B]: cheaper than a division of data.
     det = alpha * b - sigma * a
-    x = over(b / det, z) * z - over(sigma / det, z) * y
-    return x, over(alpha / det, z) * y - over(a / det, z) * z
+    x_of_z = over(b / det, z)
+    x_of_y = over(sigma / det, z)
+    x = x_of_z * z - x_of_y * y
+    eps_of_y = over(alpha / det, z)
+    eps_of_z = over(a / det, z)
+    eps = eps_of_y * y - eps_of_z * z
+    return x, eps

@@ -30,7 +30,8 @@ class Euler:
     def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
         _, sigma, after = levels
         denoised = denoiser(x, sigma)
-        return x + (after - sigma) * (x - denoised) / sigma, denoised
+        step = after - sigma  # below 0 on the way down
+        return x + step * (x - denoised) / sigma, denoised
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,13 +54,20 @@ class Heun:
 
     def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
         _, sigma, after = levels
-        up = sigma * (1.0 + jnp.where((sigma >= self.low) & (sigma <= self.high), self.churn, 0.0))
-        x = x + jnp.sqrt(up**2 - sigma**2) * self.noise * eps
+        # Raise the level from sigma to `up` (lines 4 to 6 of the algorithm).
+        churned = (sigma >= self.low) & (sigma <= self.high)
+        gamma = jnp.where(churned, self.churn, 0.0)
+        up = sigma * (1.0 + gamma)
+        added = jnp.sqrt(up**2 - sigma**2)
+        x = x + added * self.noise * eps
+
+        # A step of Euler's method, then again with the mean of the slopes at its two ends (lines 7 to 11).
         denoised = denoiser(x, up)
         slope = (x - denoised) / up
         end = x + (after - up) * slope
         corrected = (end - denoiser(end, after)) / after
-        return x + (after - up) * 0.5 * (slope + corrected), denoised
+        step = (after - up) * 0.5
+        return x + step * (slope + corrected), denoised
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,11 +80,18 @@ class FlowHeun:
     def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
         _, sigma, after = levels
         denoised = denoiser(x, sigma)
-        t, r, z = sigma / (1.0 + sigma), after / (1.0 + after), x / (1.0 + sigma)
+        # Into flow coordinates: 1 - t = 1 / (1 + sigma), and r is the time of `after`.
+        t = sigma / (1.0 + sigma)
+        r = after / (1.0 + after)
+        z = x / (1.0 + sigma)
+
         slope = (z - denoised) / t
         end = z + (r - t) * slope
-        corrected = (end - denoiser(end * (1.0 + after), after)) / r
-        return (z + (r - t) * 0.5 * (slope + corrected)) * (1.0 + after), denoised
+        x_end = end * (1.0 + after)  # the denoiser is asked in its own coordinates
+        corrected = (end - denoiser(x_end, after)) / r
+        step = (r - t) * 0.5
+        z = z + step * (slope + corrected)
+        return z * (1.0 + after), denoised
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,9 +107,12 @@ class DDIM:
     def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
         _, sigma, after = levels
         denoised = denoiser(x, sigma)
-        fresh = self.eta * after * jnp.sqrt(jnp.maximum(1.0 - (after / sigma) ** 2, 0.0))
-        kept = jnp.sqrt(after**2 - fresh**2)
-        return denoised + kept / sigma * (x - denoised) + fresh * eps, denoised
+        # Eq. 16 in these coordinates; on the way up, where after > sigma, nothing is fresh.
+        share = jnp.maximum(1.0 - (after / sigma) ** 2, 0.0)
+        fresh = self.eta * after * jnp.sqrt(share)
+        kept = jnp.sqrt(after**2 - fresh**2)  # kept² + fresh² = after²
+        direction = kept / sigma * (x - denoised)  # (x - D) / sigma is the noise as D sees it
+        return denoised + direction + fresh * eps, denoised
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +123,8 @@ class DDPM:
         _, sigma, after = levels
         denoised = denoiser(x, sigma)
         share = (after / sigma) ** 2
-        mean, variance = denoised + share * (x - denoised), after**2 * (1.0 - share)
+        mean = denoised + share * (x - denoised)
+        variance = after**2 * (1.0 - share)
         return mean + jnp.sqrt(variance) * eps, denoised
 
 
@@ -119,8 +138,10 @@ class EulerMaruyama:
     def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
         _, sigma, after = levels
         denoised = denoiser(x, sigma)
-        variance = sigma**2 - after**2
-        return x + variance * (denoised - x) / sigma**2 + jnp.sqrt(variance) * eps, denoised
+        variance = sigma**2 - after**2  # of the noise that the SDE adds from `after` to sigma
+        drift = variance * (denoised - x) / sigma**2  # variance times the score
+        diffusion = jnp.sqrt(variance) * eps
+        return x + drift + diffusion, denoised
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,12 +151,16 @@ class DPMSolver2M:
     def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
         older, sigma, after = levels
         denoised = denoiser(x, sigma)
-        h, h_before = jnp.log(sigma / after), jnp.log(older / sigma)
-        slope = jnp.where(
-            h_before > 0, h / (2.0 * jnp.maximum(h_before, 1e-12)), 0.0
-        )  # 1 / (2 r); first step: none
-        extrapolated = denoised + slope * (denoised - before)
-        return after / sigma * x - jnp.expm1(-h) * extrapolated, denoised
+        # lambda = -ln sigma; h is its step, h_before the step before.
+        h = jnp.log(sigma / after)
+        h_before = jnp.log(older / sigma)
+        # 1 / (2 r) with r = h_before / h. The first step has none before, older = sigma: it is Euler's.
+        # Divided by something even there: `where` computes both sides, and a nan in either spoils gradients.
+        safe = jnp.maximum(h_before, 1e-12)
+        slope = jnp.where(h_before > 0, h / (2.0 * safe), 0.0)
+        extrapolated = denoised + slope * (denoised - before)  # "D_i" of the algorithm
+        kept = after / sigma * x
+        return kept - jnp.expm1(-h) * extrapolated, denoised
 
 
 Sampler = Euler | Heun | FlowHeun | DDIM | DDPM | EulerMaruyama | DPMSolver2M
@@ -158,15 +183,21 @@ def walk(
     """
 
     def one(carry, step):
-        (x, before), (i, *levels) = carry, step
+        x, before = carry
+        i, *levels = step
         if watch is not None:
             jax.debug.callback(watch, i)
-        new, denoised = sampler(denoiser, x, before, tuple(levels), noise(i))
-        return (new, denoised), (x, denoised) if keep else ()
+        eps = noise(i)
+        new, denoised = sampler(denoiser, x, before, tuple(levels), eps)
+        seen = (x, denoised) if keep else ()
+        return (new, denoised), seen
 
-    older = jnp.concatenate([sigmas[:1], sigmas[:-2]])
-    steps = (jnp.arange(len(sigmas) - 1), older[: len(sigmas) - 1], sigmas[:-1], sigmas[1:])
-    (x, _), path = jax.lax.scan(one, (x, jnp.zeros_like(x)), steps)
+    n = len(sigmas) - 1  # steps
+    # The level of the step before; the first step has none and gets its own. One level alone makes no step.
+    older = jnp.concatenate([sigmas[:1], sigmas[:-2]])[:n]
+    steps = (jnp.arange(n), older, sigmas[:-1], sigmas[1:])
+    start = (x, jnp.zeros_like(x))
+    (x, _), path = jax.lax.scan(one, start, steps)
     return x, path
 
 
@@ -185,11 +216,12 @@ def sample(
     """
     x, path = walk(sampler, denoiser, x, sigmas, noise, keep, watch)
     last = denoiser(x, sigmas[-1])
-    return (
-        tuple(jnp.concatenate([all_, v[None]]) for all_, v in zip(path, (x, last), strict=True))
-        if keep
-        else last
-    )
+    if not keep:
+        return last
+    noisy, denoised = path  # of all steps but the last, each [n - 1, B, ...]
+    noisy = jnp.concatenate([noisy, x[None]])
+    denoised = jnp.concatenate([denoised, last[None]])
+    return noisy, denoised
 
 
 def still(x: jax.Array) -> Callable[[jax.Array], jax.Array]:

@@ -26,9 +26,13 @@ class Karras:
 
     def __call__(self, path: Path) -> jax.Array:
         _check(self)
-        i = jnp.arange(self.steps) / max(self.steps - 1, 1)
-        low, high = self.low ** (1.0 / self.rho), self.high ** (1.0 / self.rho)
-        return (high + i * (low - high)) ** self.rho
+        share = jnp.arange(self.steps) / max(
+            self.steps - 1, 1
+        )  # i / (n - 1); one step is at `high`
+        low = self.low ** (1.0 / self.rho)
+        high = self.high ** (1.0 / self.rho)
+        root = high + share * (low - high)
+        return root**self.rho
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +47,11 @@ class Times:
 
     def __call__(self, path: Path) -> jax.Array:
         _check(self)
-        t = self.first * (1.0 - jnp.arange(self.steps) / self.steps)
-        t = self.shift * t / (1.0 + (self.shift - 1.0) * t)
+        # Without 0: from the last of these times the denoiser itself makes the step.
+        left = 1.0 - jnp.arange(self.steps) / self.steps
+        t = self.first * left
+        stretch = 1.0 + (self.shift - 1.0) * t  # 1 and shift at the ends, which stay where they are
+        t = self.shift * t / stretch
         return path.sigma(t) / path.alpha(t)
 
 
@@ -58,7 +65,10 @@ class LogUniform:
 
     def __call__(self, path: Path) -> jax.Array:
         _check(self)
-        return jnp.exp(jnp.linspace(jnp.log(self.high), jnp.log(self.low), self.steps))
+        high = jnp.log(self.high)
+        low = jnp.log(self.low)
+        log_sigmas = jnp.linspace(high, low, self.steps)  # high alone if there is one step
+        return jnp.exp(log_sigmas)
 
 
 Schedule = Karras | Times | LogUniform

@@ -21,10 +21,15 @@ def strata(key: jax.Array, batch: Batch) -> jax.Array:
     matter and each alone is uniform. Without places (evaluation) every example draws its own.
     """
     if "position" in batch:
-        spread = batch["position"].astype(jnp.uint32) * jnp.uint32(GOLDEN)  # modulo 2^32, exact
-        u = jnp.mod(jax.random.uniform(key) + spread.astype(jnp.float32) * 2.0**-32, 1.0)
+        place = batch["position"].astype(jnp.uint32)
+        spread = place * jnp.uint32(
+            GOLDEN
+        )  # modulo 2^32, exact: floats would lose it at large places
+        offset = spread.astype(jnp.float32) * 2.0**-32
+        u = jnp.mod(jax.random.uniform(key) + offset, 1.0)
     else:
-        u = jax.vmap(jax.random.uniform)(example_keys(key, batch["index"]))
+        keys = example_keys(key, batch["index"])
+        u = jax.vmap(jax.random.uniform)(keys)
     return jnp.clip(u, EDGE, 1.0 - EDGE)
 
 
@@ -41,7 +46,8 @@ class Uniform:
     high: float = field(1.0, "greatest time")
 
     def __call__(self, u: jax.Array) -> jax.Array:
-        return self.low + (self.high - self.low) * u
+        width = self.high - self.low
+        return self.low + width * u
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +61,8 @@ class Discrete:
             raise ValueError(f"a grid of times needs at least 1, got {self.n}")
 
     def __call__(self, u: jax.Array) -> jax.Array:
-        return (jnp.floor(u * self.n) + 1.0) / self.n
+        number = jnp.floor(u * self.n) + 1.0  # from 1: at t = 0 there is no noise to predict
+        return number / self.n
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +73,9 @@ class LogitNormal:
     std: float = field(1.0, "of the logit")
 
     def __call__(self, u: jax.Array) -> jax.Array:
-        return jax.nn.sigmoid(self.mean + self.std * jax.scipy.special.ndtri(u))
+        normal = jax.scipy.special.ndtri(u)  # the inverse of the normal distribution function
+        logit = self.mean + self.std * normal
+        return jax.nn.sigmoid(logit)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +86,9 @@ class LogNormal:
     std: float = field(1.2, "of ln sigma")
 
     def __call__(self, u: jax.Array) -> jax.Array:
-        return jnp.exp(self.mean + self.std * jax.scipy.special.ndtri(u))
+        normal = jax.scipy.special.ndtri(u)
+        log_sigma = self.mean + self.std * normal
+        return jnp.exp(log_sigma)
 
 
 Law = Uniform | Discrete | LogitNormal | LogNormal

@@ -45,13 +45,18 @@ class Projector:
 
     def rate(self, i: jax.Array) -> jax.Array:
         """The learning rate at step i = 0, 1, …"""
-        up = jnp.minimum(1.0, (i + 1) / max(self.rise * self.steps, 1.0))
-        down = jnp.minimum(1.0, (self.steps - i) / max(self.fall * self.steps, 1.0))
-        return self.lr * up * (0.5 - 0.5 * jnp.cos(math.pi * down))
+        rising = max(self.rise * self.steps, 1.0)  # steps
+        falling = max(self.fall * self.steps, 1.0)
+        up = jnp.minimum(1.0, (i + 1) / rising)  # i + 1: a step at rate 0 would be lost
+        down = jnp.minimum(1.0, (self.steps - i) / falling)
+        cosine = 0.5 - 0.5 * jnp.cos(math.pi * down)
+        return self.lr * up * cosine
 
     def level(self, i: jax.Array) -> jax.Array:
         """The noise's standard deviation at step i: noise t², t from 1 to 0."""
-        return self.noise * jnp.maximum(0.0, 1.0 - i / max(self.quiet * self.steps, 1.0)) ** 2
+        noisy = max(self.quiet * self.steps, 1.0)  # steps
+        t = jnp.maximum(0.0, 1.0 - i / noisy)
+        return self.noise * t**2
 
 
 class Inverted(NamedTuple):
@@ -71,8 +76,9 @@ def errors(
 ):
     """mean |make(w + noise) - target|² + pull mean |w - mean|², example by example: [B]."""
     b = len(target)
-    miss = jnp.square(make(w + noise) - target).reshape(b, -1).mean(-1)
-    return miss + pull * jnp.square(w - mean).reshape(b, -1).mean(-1)
+    miss = jnp.square(make(w + noise) - target).reshape(b, -1)
+    away = jnp.square(w - mean).reshape(b, -1)
+    return miss.mean(-1) + pull * away.mean(-1)
 
 
 def step(
@@ -87,7 +93,8 @@ def step(
 ) -> tuple[jax.Array, Any, jax.Array]:
     """Descent number i of w [B, ...]: (w, opt, the loss [B] before it). No example sees another."""
     index = jnp.arange(len(w), dtype=jnp.uint32)
-    noise = cfg.level(i) * example_normal(jax.random.fold_in(key, i), index, w.shape[1:])
+    now = jax.random.fold_in(key, i)
+    noise = cfg.level(i) * example_normal(now, index, w.shape[1:])
 
     def total(w):  # the sum, so that an example's gradient does not depend on how many there are
         loss = errors(w, noise, make, target, mean, cfg.pull)
@@ -123,22 +130,24 @@ def invert(
             "the generator makes."
         )
     mean = start if mean is None else jnp.broadcast_to(jnp.asarray(mean), start.shape)
-    descent = compile(
-        lambda key, i, w, opt, target, mean: step(key, i, w, opt, target, mean, make, cfg)
-    )
+
+    def descent(key, i, w, opt, target, mean):
+        return step(key, i, w, opt, target, mean, make, cfg)
+
+    def without_noise(w, target, mean):
+        return errors(w, 0.0, make, target, mean, cfg.pull)
+
+    # The arrays are arguments and not closed over: as constants they would be compiled in.
+    descent = compile(descent)
     w, opt = start, optax.adam(cfg.rate).init(start)
-    for i in range(
-        cfg.steps
-    ):  # no scan: gradients of convolutions in a loop of XLA are slow on CPU
-        w, opt, loss = descent(key, jnp.asarray(i, jnp.int32), w, opt, target, mean)
+    # No scan: gradients of convolutions in a loop of XLA are slow on CPU.
+    for i in range(cfg.steps):
+        number = jnp.asarray(i, jnp.int32)  # an array, so that all steps share one program
+        w, opt, loss = descent(key, number, w, opt, target, mean)
         if watch is not None:
             watch(i, loss)
-    return Inverted(
-        w,
-        compile(lambda w, target, mean: errors(w, 0.0, make, target, mean, cfg.pull))(
-            w, target, mean
-        ),
-    )
+    loss = compile(without_noise)(w, target, mean)
+    return Inverted(w, loss)
 
 
 def _axes(matrix: np.ndarray, k: int | None) -> tuple[np.ndarray, np.ndarray]:
@@ -152,9 +161,12 @@ def _axes(matrix: np.ndarray, k: int | None) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(
             f"a latent space of {size} dimensions has 1 to {size} directions, not k={k}."
         )
-    values, vectors = np.linalg.eigh(matrix)
-    values, vectors = np.maximum(values[::-1][:k], 0.0), vectors.T[::-1][:k]
-    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(-1)[:, None], -1)
+    values, columns = np.linalg.eigh(matrix)  # smallest first
+    values = values[::-1][:k]
+    vectors = columns.T[::-1][:k]
+    values = np.maximum(values, 0.0)  # rounding may leave a zero a little below
+    place = np.abs(vectors).argmax(-1)
+    largest = np.take_along_axis(vectors, place[:, None], -1)  # [k, 1]
     return vectors * np.sign(largest), values
 
 
@@ -174,7 +186,8 @@ def pca(w: np.ndarray, k: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(f"pca needs at least two codes, [N, W], got an array of {np.shape(w)}.")
     w = np.asarray(w, np.float64)
     w = w - w.mean(0)
-    directions, variances = _axes(w.T @ w / (len(w) - 1), k)
+    covariance = w.T @ w / (len(w) - 1)
+    directions, variances = _axes(covariance, k)
     return directions, np.sqrt(variances)
 
 
@@ -191,17 +204,25 @@ def animation(path: str | Path, frames: np.ndarray, seconds: float = 0.08) -> Pa
         raise UserError(
             f"an animation needs frames [T, H, W, 1 or 3], got an array of {frames.shape}."
         )
-    grey = frames.shape[-1] == 1
-    still = Image.Dither.NONE  # dots would dance from frame to frame
-    images = [
-        Image.fromarray(f[..., 0]) if grey else Image.fromarray(f).quantize(256, dither=still)
-        for f in frames
-    ]
+    if frames.shape[-1] == 1:
+        images = [Image.fromarray(frame[..., 0]) for frame in frames]
+    else:
+        still = Image.Dither.NONE  # dots would dance from frame to frame
+        images = [Image.fromarray(frame).quantize(256, dither=still) for frame in frames]
+    first, *others = images
+    milliseconds = round(1000 * seconds)
+    # Under a name of this process, beside its place, so that a rename can put it there as a whole.
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        rest = {"append_images": images[1:], "duration": round(1000 * seconds), "loop": 0}
-        images[0].save(partial, format="GIF", save_all=True, **rest)
+        first.save(
+            partial,
+            format="GIF",
+            save_all=True,
+            append_images=others,
+            duration=milliseconds,
+            loop=0,  # for ever
+        )
         os.replace(partial, path)
     except OSError as error:
         with contextlib.suppress(OSError):

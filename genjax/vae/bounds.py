@@ -12,24 +12,33 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+Number = jax.Array | float
+
 
 def kl_normal(mu: jax.Array, log_var: jax.Array) -> jax.Array:
     """KL(N(mu, exp log_var) || N(0, 1)) per dimension, same shape as mu (Kingma & Welling 2014, appendix B)."""
-    return 0.5 * (jnp.square(mu) + jnp.exp(log_var) - 1.0 - log_var)
+    var = jnp.exp(log_var)
+    moment = jnp.square(mu) + var  # E z² under the posterior
+    return 0.5 * (moment - 1.0 - log_var)
 
 
-def log_normal(
-    z: jax.Array, mu: jax.Array | float = 0.0, log_var: jax.Array | float = 0.0
-) -> jax.Array:
+def log_normal(z: jax.Array, mu: Number = 0.0, log_var: Number = 0.0) -> jax.Array:
     """log N(z; mu, exp log_var), summed over the last axis."""
-    return -0.5 * jnp.sum(
-        jnp.square(z - mu) * jnp.exp(-log_var) + log_var + math.log(2 * math.pi), -1
-    )
+    precision = jnp.exp(-log_var)
+    miss = jnp.square(z - mu)
+    distance = miss * precision
+    # Per dimension -2 log N = (z - mu)² / var + log var + log 2 pi.
+    constant = math.log(2 * math.pi)
+    deviance = distance + log_var + constant
+    return -0.5 * jnp.sum(deviance, -1)
 
 
 def importance(log_w: jax.Array) -> jax.Array:
     """L_K of log weights [K, B] -> [B]; the mean over K = 1 is the ELBO."""
-    return jax.nn.logsumexp(log_w, 0) - math.log(log_w.shape[0])
+    k = log_w.shape[0]
+    # The weights themselves may be far below the smallest float.
+    log_sum = jax.nn.logsumexp(log_w, 0)
+    return log_sum - math.log(k)
 
 
 def importance_in_chunks(log_weights: Callable, k: int, chunk: int) -> jax.Array:
@@ -41,8 +50,14 @@ def importance_in_chunks(log_weights: Callable, k: int, chunk: int) -> jax.Array
         raise ValueError(f"k = {k} samples do not divide into chunks of {chunk}")
 
     def add(total, i):
-        return jnp.logaddexp(total, jax.nn.logsumexp(log_weights(i), 0)), None
+        log_w = log_weights(i)  # [chunk, B]
+        of_chunk = jax.nn.logsumexp(log_w, 0)
+        return jnp.logaddexp(total, of_chunk), None
 
-    shape = jax.eval_shape(log_weights, jnp.zeros((), jnp.int32)).shape[1:]
-    total, _ = jax.lax.scan(add, jnp.full(shape, -jnp.inf), jnp.arange(k // chunk))
-    return total - math.log(k)
+    # The batch's shape is known without computing a chunk.
+    first = jnp.zeros((), jnp.int32)
+    _, *shape = jax.eval_shape(log_weights, first).shape
+    nothing = jnp.full(shape, -jnp.inf)  # log 0
+    chunks = jnp.arange(k // chunk)
+    log_sum, _ = jax.lax.scan(add, nothing, chunks)  # [B]
+    return log_sum - math.log(k)

@@ -20,11 +20,14 @@ from genjax.core import example_keys
 
 def total(x: jax.Array) -> jax.Array:
     """Sums over all but the first axis."""
-    return jnp.sum(x.reshape(x.shape[0], -1), -1)
+    flat = x.reshape(x.shape[0], -1)
+    return jnp.sum(flat, -1)
 
 
 def _per_example(draw, key: jax.Array, index: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    return jax.vmap(lambda k: draw(k, shape))(example_keys(key, index))
+    """Draws [B, *shape], each from its example's own key, so that the layout of devices does not matter."""
+    keys = example_keys(key, index)
+    return jax.vmap(lambda k: draw(k, shape))(keys)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,17 +52,22 @@ class Bernoulli:
     def observe(self, key: jax.Array, x: jax.Array, index: jax.Array) -> jax.Array:
         if not self.dynamic:
             return x
-        return (_per_example(jax.random.uniform, key, index, x.shape[1:]) < x).astype(x.dtype)
+        uniform = _per_example(jax.random.uniform, key, index, x.shape[1:])
+        white = uniform < x
+        return white.astype(x.dtype)
 
     def log_prob(self, out: jax.Array, x: jax.Array) -> jax.Array:
-        return total(x * out - jax.nn.softplus(out))
+        # x log s(out) + (1 - x) log s(-out) = x out - softplus(out), s = sigmoid: no log of 0
+        log_p = x * out - jax.nn.softplus(out)
+        return total(log_p)
 
     def mean(self, out: jax.Array) -> jax.Array:
         return jax.nn.sigmoid(out)
 
     def sample(self, key: jax.Array, out: jax.Array, index: jax.Array) -> jax.Array:
         uniform = _per_example(jax.random.uniform, key, index, out.shape[1:])
-        return (uniform < jax.nn.sigmoid(out)).astype(out.dtype)
+        white = uniform < jax.nn.sigmoid(out)
+        return white.astype(out.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +95,7 @@ class Gaussian:
         if self.scale is not None:
             return out, jnp.asarray(math.log(self.scale), out.dtype)
         mean, log_scale = jnp.split(out, 2, -1)
+        # Without limits the likelihood of a value that is always the same, a black border, grows for ever.
         return mean, jnp.clip(log_scale, *self.bounds)
 
     def observe(self, key: jax.Array, x: jax.Array, index: jax.Array) -> jax.Array:
@@ -94,20 +103,19 @@ class Gaussian:
 
     def log_prob(self, out: jax.Array, x: jax.Array) -> jax.Array:
         mean, log_scale = self._split(out)
-        return total(
-            -0.5 * jnp.square((x - mean) * jnp.exp(-log_scale))
-            - log_scale
-            - 0.5 * math.log(2 * math.pi)
-        )
+        distance = (x - mean) * jnp.exp(-log_scale)  # in scales
+        constant = 0.5 * math.log(2 * math.pi)
+        log_p = -0.5 * jnp.square(distance) - log_scale - constant
+        return total(log_p)
 
     def mean(self, out: jax.Array) -> jax.Array:
-        return self._split(out)[0]
+        mean, _ = self._split(out)
+        return mean
 
     def sample(self, key: jax.Array, out: jax.Array, index: jax.Array) -> jax.Array:
         mean, log_scale = self._split(out)
-        return mean + jnp.exp(log_scale) * _per_example(
-            jax.random.normal, key, index, mean.shape[1:]
-        )
+        normal = _per_example(jax.random.normal, key, index, mean.shape[1:])
+        return mean + jnp.exp(log_scale) * normal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,41 +143,46 @@ class DiscretisedLogistic:
 
     def _split(self, out: jax.Array) -> tuple[jax.Array, jax.Array]:
         mu, log_s = jnp.split(out, 2, -1)
-        return jax.nn.sigmoid(mu), jnp.clip(
-            log_s - 2.0, *self.bounds
-        )  # -2: start near the scale of the data
+        log_s = log_s - 2.0  # so that a net that gives 0 starts near the scale of the data
+        return jax.nn.sigmoid(mu), jnp.clip(log_s, *self.bounds)
+
+    def _rounded(self, x: jax.Array) -> jax.Array:
+        highest = self.levels - 1
+        return jnp.round(x * highest) / highest
 
     def observe(self, key: jax.Array, x: jax.Array, index: jax.Array) -> jax.Array:
-        return jnp.round(x * (self.levels - 1)) / (self.levels - 1)
+        return self._rounded(x)
 
     def log_prob(self, out: jax.Array, x: jax.Array) -> jax.Array:
         mu, log_s = self._split(out)
-        half, inverse = 0.5 / (self.levels - 1), jnp.exp(-log_s)
-        above, below = (
-            (x + half - mu) * inverse,
-            (x - half - mu) * inverse,
-        )  # distances of the two edges, in scales
+        half = 0.5 / (self.levels - 1)
+        inverse = jnp.exp(-log_s)
+        # Distances of the grey value's two edges from mu, in scales.
+        above = (x + half - mu) * inverse
+        below = (x - half - mu) * inverse
+
+        under_upper = jax.nn.log_sigmoid(above)  # log S(a)
+        over_lower = jax.nn.log_sigmoid(-below)  # log S(-b) = log(1 - S(b))
         # log(S(a) - S(b)) = log S(a) + log S(-b) + log(1 - exp(b - a)): no difference of nearly equal numbers
-        inside = (
-            jax.nn.log_sigmoid(above)
-            + jax.nn.log_sigmoid(-below)
-            + jnp.log(-jnp.expm1(-2 * half * inverse))
-        )
-        lowest, highest = x < half, x > 1 - half
-        log_p = jnp.where(
-            lowest,
-            jax.nn.log_sigmoid(above),
-            jnp.where(highest, jax.nn.log_sigmoid(-below), inside),
-        )
+        width = -2 * half * inverse  # b - a
+        inside = under_upper + over_lower + jnp.log(-jnp.expm1(width))
+
+        # The end values have one edge: what lies beyond them is theirs too.
+        lowest = x < half
+        highest = x > 1 - half
+        upper = jnp.where(highest, over_lower, inside)
+        log_p = jnp.where(lowest, under_upper, upper)
         return total(log_p)
 
     def mean(self, out: jax.Array) -> jax.Array:
-        return self._split(out)[0]
+        mu, _ = self._split(out)  # of the logistic, before it is cut into levels
+        return mu
 
     def sample(self, key: jax.Array, out: jax.Array, index: jax.Array) -> jax.Array:
         mu, log_s = self._split(out)
-        x = mu + jnp.exp(log_s) * _per_example(jax.random.logistic, key, index, mu.shape[1:])
-        return jnp.round(jnp.clip(x, 0.0, 1.0) * (self.levels - 1)) / (self.levels - 1)
+        logistic = _per_example(jax.random.logistic, key, index, mu.shape[1:])
+        x = mu + jnp.exp(log_s) * logistic
+        return self._rounded(jnp.clip(x, 0.0, 1.0))
 
 
 Likelihood = Bernoulli | Gaussian | DiscretisedLogistic
