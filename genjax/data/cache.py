@@ -76,8 +76,10 @@ def fingerprint(root: Path, names: Iterable[str]) -> str:
 
 def place(name: str, request: dict[str, Any]) -> Path:
     """The directory of a set; `request` holds the options that change its arrays."""
-    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:8]
-    return cache_root() / "data" / (f"{name}-{digest}" if request else name)
+    text = json.dumps(request, sort_keys=True)  # sorted: the same whatever the order of the options
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    directory = f"{name}-{digest}" if request else name
+    return cache_root() / "data" / directory
 
 
 class Changed(Exception):
@@ -103,28 +105,23 @@ def read(directory: Path, mark: str | None) -> Stored | None:
         raise Changed(f"{path} has changed since it was written")
     if mark not in (None, meta["fingerprint"]):
         return None
-    _verify(
-        directory,
-        {
-            _file(split, name): spec["crc32"]
-            for split, fields in meta["splits"].items()
-            for name, spec in fields.items()
-        },
-    )
+
+    specs = meta["splits"]  # {split: {field: {"shape", "dtype", "crc32"}}}
+    sums = {}
+    for split, fields in specs.items():
+        sums |= {_file(split, name): spec["crc32"] for name, spec in fields.items()}
+    _verify(directory, sums)
     try:
-        splits = {
-            split: {
-                name: _open(directory / _file(split, name), spec) for name, spec in fields.items()
-            }
-            for split, fields in meta["splits"].items()
-        }
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # changed after it was verified, to the same size and time
+        splits = {split: _split(directory, split, fields) for split, fields in specs.items()}
+    except (OSError, ValueError) as error:
+        # Changed after it was verified, to the same size and time.
         raise Changed(f"a file of {directory} has changed since it was written") from error
     fields = {name: kinds.restored(kind) for name, kind in meta["fields"].items()}
     return Stored(splits, fields, tuple(meta["notes"]))
+
+
+def _split(directory: Path, split: str, fields: dict[str, dict]) -> dict[str, np.ndarray]:
+    return {name: _open(directory / _file(split, name), spec) for name, spec in fields.items()}
 
 
 def _file(split: str, name: str) -> str:
@@ -147,9 +144,8 @@ def _verify(directory: Path, sums: dict[str, int]) -> None:
     """Raises Changed unless the CRC-32 of the files are `sums` {file: CRC-32}; reads none that this machine knows."""
     stamp = _stamp(directory)
     try:
-        seen = {
-            file: [*_marks(directory / file), crc] for file, crc in sums.items()
-        }  # first: a later change shows
+        # The marks are taken before the bytes are read: a change in between shows the next time.
+        seen = {file: [*_marks(directory / file), crc] for file, crc in sums.items()}
         with contextlib.suppress(OSError, ValueError):
             if json.loads(stamp.read_text()) == seen:
                 return
@@ -158,9 +154,9 @@ def _verify(directory: Path, sums: dict[str, int]) -> None:
                 raise Changed(f"{directory / file} has changed since it was written")
     except OSError as error:
         raise Changed(f"{error.filename} cannot be read ({error.strerror})") from error
-    with contextlib.suppress(
-        OSError
-    ):  # a note that cannot be kept costs the next run the comparison
+
+    # A note that cannot be kept costs the next run the comparison, no more.
+    with contextlib.suppress(OSError):
         stamp.parent.mkdir(parents=True, exist_ok=True)
         new = stamp.with_name(f".{stamp.name}-{os.getpid()}")
         new.write_text(json.dumps(seen))
@@ -169,11 +165,8 @@ def _verify(directory: Path, sums: dict[str, int]) -> None:
 
 def _marks(path: Path) -> tuple[int, int, int]:
     status = path.stat()
-    return (
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )  # ctime: a copy that keeps mtime is a new file
+    # With ctime, as a copy that keeps mtime is a new file.
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _stamp(directory: Path) -> Path:
@@ -182,30 +175,31 @@ def _stamp(directory: Path) -> Path:
         machine = Path("/etc/machine-id").read_text().strip()
     except OSError:
         machine = ""
-    names = [machine or system.node(), str(directory.absolute())]
-    return (
-        cache_root()
-        / "verified"
-        / ("-".join(hashlib.sha256(n.encode()).hexdigest()[:12] for n in names) + ".json")
-    )
+    machine = machine or system.node()  # a container's machine-id may be empty or missing
+    names = [machine, str(directory.absolute())]
+    digests = [hashlib.sha256(name.encode()).hexdigest()[:12] for name in names]
+    return cache_root() / "verified" / ("-".join(digests) + ".json")
 
 
 def arrays(
     name: str, request: dict[str, Any], mark: str | None, prepare: Callable[[Path], Prepared]
 ) -> Stored:
     """The set as memory-mapped arrays, built with `prepare(working directory)` unless the cache has it."""
-    directory, changed = place(name, request), ""
+    directory = place(name, request)
+    changed = ""
     try:
         stored = read(directory, mark)
     except Changed as error:
         if mark is None:
             mend = f"put the source or a good copy of {directory} back"
             raise UserError(f"{error}, and the source of {name} is gone: {mend}.") from error
-        stored, changed = None, str(error)
+        stored = None
+        changed = str(error)
         print(f"warning: {changed}: {name} is prepared again", file=sys.stderr, flush=True)
     if stored is None:
         with _explained(name, directory, changed):
             _build(directory, name, mark or "", prepare)
+        # Without the mark: of several processes that build at once another's work may be there.
         stored = _own(directory)
     if stored is None:
         raise UserError(
@@ -247,7 +241,8 @@ def _build(directory: Path, name: str, mark: str, prepare: Callable[[Path], Prep
         if mark:  # else there is no source, and `prepare` is about to say so
             print(f"preparing {name} in {directory} (once)", file=sys.stderr)
         prepared = prepare(work / "records")
-        (work / "arrays").mkdir()
+        new = work / "arrays"
+        new.mkdir()
         splits = {
             split: _write(work / "arrays", split, source, prepared.fields)
             for split, source in prepared.splits.items()
@@ -267,7 +262,8 @@ def _sweep(directory: Path) -> None:
     """Removes what builds that were killed left behind, once it is a day old: a younger one may be at work."""
     for left in directory.parent.glob(f".{directory.name}-*"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > 86_400:
+            age = time.time() - left.stat().st_mtime  # seconds
+            if age > 86_400:
                 shutil.rmtree(left)
 
 
@@ -287,9 +283,11 @@ def _write(directory: Path, split: str, source: Records, fields: dict[str, Any])
         for name, (full, dtype) in specs.items():
             put(name, _header(full, dtype))
         chunks = [np.arange(i, min(i + _CHUNK, n)) for i in range(0, n, _CHUNK)]
-        for rows in prefetch(source.rows, chunks, depth=4, workers=os.cpu_count() or 1):
+        workers = os.cpu_count() or 1  # decoding is most of the work
+        for rows in prefetch(source.rows, chunks, depth=4, workers=workers):
             for name, (full, dtype) in specs.items():
                 got = rows[name]
+                # The header promised it, and nothing else would notice.
                 if got.shape[1:] != full[1:] or got.dtype != dtype:
                     found, wanted = f"{got.dtype}{got.shape[1:]}", f"{dtype}{full[1:]}"
                     raise ValueError(f"{split} {name}: {found} is not {wanted}")
@@ -332,8 +330,9 @@ def _explained(name: str, directory: Path, changed: str = "") -> Iterator[None]:
     try:
         yield
     except ImportError as error:
+        state = changed or f"{name} is not in the cache {directory}"
         raise UserError(
-            f"{changed or f'{name} is not in the cache {directory}'} and cannot be prepared here ({error}): "
+            f"{state} and cannot be prepared here ({error}): "
             f"pip install -r requirements.txt, or copy that directory from a machine that has it."
         ) from error
     except OSError as error:

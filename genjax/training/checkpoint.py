@@ -46,8 +46,10 @@ class Checkpoints:
     """
 
     def __init__(self, directory: str | Path, config: str, keep: int = 2):
-        self.directory, self.config, self.keep = make_directory(directory), config, keep
-        self._saving: int | None = None
+        self.directory = make_directory(directory)
+        self.config = config
+        self.keep = keep
+        self._saving: int | None = None  # the step of the save in the background
         _silence_orbax()
         self._manager = self._open()
 
@@ -74,15 +76,14 @@ class Checkpoints:
         if step <= max(self.all_steps(), default=-1):
             return
         about = {"config": self.config, "state": _leaves(state), "meta": meta}
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            meta=ocp.args.JsonSave(about),
+        )
         self._saving = step
         try:
-            self._manager.save(
-                step,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(about)
-                ),
-            )
-        except Exception as error:
+            self._manager.save(step, args=args)
+        except Exception as error:  # of many kinds: Orbax wraps what the system says
             self._fail(error)
 
     def wait(self) -> None:
@@ -109,51 +110,57 @@ class Checkpoints:
         state; then nothing is renamed.
         """
         self.wait()
-        steps = self.all_steps()[::-1]
+        steps = self.all_steps()[::-1]  # the newest first
         if not steps:
             return None
-        corrupt = self._corrupt(steps)
-        if len(corrupt) == len(steps):
+        faults = self._corrupt(steps)
+        count = len(faults)
+        if count == len(steps):
             raise UserError(
-                f"no checkpoint in {self.directory} is intact ({'; '.join(corrupt)}): put back a copy, "
+                f"no checkpoint in {self.directory} is intact ({'; '.join(faults)}): put back a copy, "
                 "or remove the directory to start from the beginning"
             )
-        step = steps[len(corrupt)]
-        about = self._manager.restore(
-            step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())
-        ).meta
+        step = steps[count]
+        args = ocp.args.Composite(meta=ocp.args.JsonRestore())
+        about = self._manager.restore(step, args=args).meta
+        # Checked before anything is moved: who names the wrong directory finds it as it was.
         self._check_config(json.loads(about["config"]))
         self._check_state(step, about["state"], _leaves(like))
-        self._move_aside(steps[: len(corrupt)], corrupt, step)
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(jax.tree.map(_placed, like)))
-        return self._manager.restore(step, args=args).state, about["meta"]
+        self._move_aside(steps[:count], faults, step)
+        return self._state(step, like), about["meta"]
+
+    def _state(self, step: int, like: Any) -> Any:
+        where = jax.tree.map(_placed, like)
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(where))
+        return self._manager.restore(step, args=args).state
 
     def at(self, step: int, like: Any) -> Any:
         """Returns the state of one step of `all_steps`; UserError if that checkpoint is not there or not intact."""
         self.wait()
-        fault = (
-            _fault(self.directory / str(step)) if step in self.all_steps() else "it is not there"
-        )
+        steps = self.all_steps()
+        fault = "it is not there"
+        if step in steps:
+            fault = _fault(self.directory / str(step))
         if fault is not None:
-            kept = ", ".join(map(str, self.all_steps())) or "none"
+            kept = ", ".join(map(str, steps)) or "none"
             raise UserError(
                 f"no checkpoint of step {step} in {self.directory} ({fault}): there are {kept}"
             )
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(jax.tree.map(_placed, like)))
-        return self._manager.restore(step, args=args).state
+        return self._state(step, like)
 
     def _corrupt(self, steps: list[int]) -> list[str]:
         """Returns what is wrong with the leading, corrupt ones of `steps`; all processes get the same number."""
         faults = []
-        if jax.process_index() == 0:
+        if jax.process_index() == 0:  # the files are read once, not by every process
             for step in steps:
                 fault = _fault(self.directory / str(step))
                 if fault is None:
                     break
                 faults.append(f"step {step}: {fault}")
         if jax.process_count() > 1:
-            count = int(multihost_utils.broadcast_one_to_all(np.int32(len(faults))))
-            faults = faults or ["corrupt"] * count
+            found = np.int32(len(faults))
+            count = int(multihost_utils.broadcast_one_to_all(found))
+            faults = faults or ["corrupt"] * count  # only numbers travel; process 0 tells the words
         return faults
 
     def _move_aside(self, steps: list[int], faults: list[str], intact: int) -> None:
@@ -174,14 +181,15 @@ class Checkpoints:
         self._manager.reload()
 
     def _check_config(self, saved: Any) -> None:
-        here, there = _flat(json.loads(self.config)), _flat(saved)
+        here = _flat(json.loads(self.config))
+        there = _flat(saved)
         differ = [path for path in here | there if here.get(path) != there.get(path)]
         if not differ:
             return
-        shown = [
-            f"{path} = {there.get(path, 'absent')} (now {here.get(path, 'absent')})"
-            for path in differ[:3]
-        ]
+        shown = []
+        for path in differ[:3]:  # a line holds no more
+            was, now = there.get(path, "absent"), here.get(path, "absent")
+            shown.append(f"{path} = {was} (now {now})")
         more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
         raise UserError(
             f"{self.directory} holds checkpoints of another config: {', '.join(shown)}{more}; "
@@ -190,8 +198,8 @@ class Checkpoints:
 
     def _check_state(self, step: int, saved: dict[str, str], like: dict[str, str]) -> None:
         for path in saved | like:
-            if saved.get(path) != like.get(path):
-                was, now = saved.get(path, "absent"), like.get(path, "absent")
+            was, now = saved.get(path, "absent"), like.get(path, "absent")
+            if was != now:
                 raise UserError(
                     f"the checkpoint of step {step} in {self.directory} was saved by other code: {path} is {was} "
                     f"(now {now}); choose another run directory or remove this one"
@@ -201,35 +209,34 @@ class Checkpoints:
         """Runs in Orbax's thread on process 0, when the files are whole and the directory not yet renamed."""
         unfinished = self.directory.glob(f"{self._saving}.orbax-checkpoint-tmp*")
         step_dir = next(unfinished, self.directory / str(self._saving))
-        files = [path for item in ("state", "meta") for path in _files(step_dir, item)]
+        # Not all that lies there: Orbax has files of its own beside these two.
+        files = _files(step_dir, "state") + _files(step_dir, "meta")
         sums = {str(path.relative_to(step_dir)): crc32(path) for path in files}
         (step_dir / SUMS).write_text(json.dumps(sums))
 
     def _fail(self, error: Exception) -> None:
         """Removes what the failed save left, which frees its space, and raises a UserError if the disk is the cause."""
         code = _errno(error)
-        if code is None:
+        if code is None:  # not the system's: a mistake in the program keeps its traceback
             raise error
-        for _ in range(
-            2
-        ):  # Orbax may hold a second error of the same save, which the first close raises
+        # Orbax may hold a second error of the same save, which the first close raises.
+        for _ in range(2):
             with contextlib.suppress(Exception):
                 self._manager.close()
         if jax.process_index() == 0:
             for left in self.directory.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(left, ignore_errors=True)
-        if (
-            jax.process_count() == 1
-        ):  # to open it again needs all processes, and the others may not have failed
+        # To open it again needs all processes, and the others may not have failed.
+        if jax.process_count() == 1:
             self._manager = self._open()
-        newest = max((step for step in self.all_steps() if step != self._saving), default=None)
-        kept = (
-            "no checkpoint was saved before"
-            if newest is None
-            else f"the checkpoint of step {newest} is intact"
-        )
-        what = "disk full" if code in FULL else os.strerror(code)
-        remedy = "free some space" if code in FULL else "mend the directory"
+
+        kept = "no checkpoint was saved before"
+        before = [step for step in self.all_steps() if step != self._saving]
+        if before:
+            kept = f"the checkpoint of step {max(before)} is intact"
+        full = code in FULL
+        what = "disk full" if full else os.strerror(code)
+        remedy = "free some space" if full else "mend the directory"
         where = f"step {self._saving} in {self.directory}"
         raise UserError(
             f"{what} while saving {where}: {remedy} and run the same command again; {kept}"
@@ -271,17 +278,19 @@ def _errno(error: BaseException | None) -> int | None:
 
 def _leaves(state: Any) -> dict[str, str]:
     """Returns {path: "float32[64,10]"} of the arrays of a state."""
+    leaves = {}
     flat, _ = jax.tree_util.tree_flatten_with_path(state)
-    return {
-        jax.tree_util.keystr(
-            path, simple=True, separator="."
-        ): f"{leaf.dtype}{list(leaf.shape)}".replace(" ", "")
-        for path, leaf in flat
-    }
+    for path, leaf in flat:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        kind = f"{leaf.dtype}{list(leaf.shape)}"
+        leaves[name] = kind.replace(" ", "")
+    return leaves
 
 
 def _placed(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    # Always a place: without one Orbax would take the saved layout, of devices that may not be here.
+    first = jax.local_devices()[0]
+    sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(first)
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
@@ -289,11 +298,11 @@ def _flat(value: Any, path: str = "") -> dict[str, str]:
     """Returns {dotted path: JSON text} of the plain values in nested dicts."""
     if not isinstance(value, dict):
         return {path: json.dumps(value)}
-    return {
-        k: v
-        for name, item in value.items()
-        for k, v in _flat(item, f"{path}.{name}" if path else name).items()
-    }
+    flat = {}
+    for name, item in value.items():
+        below = f"{path}.{name}" if path else name
+        flat |= _flat(item, below)
+    return flat
 
 
 def _from_elsewhere(record: logging.LogRecord) -> bool:
@@ -302,10 +311,8 @@ def _from_elsewhere(record: logging.LogRecord) -> bool:
 
 def _awaited(record: logging.LogRecord) -> bool:
     told = record.getMessage()
-    return (
-        "exception was never retrieved" not in told
-        and "Task was destroyed but it is pending" not in told
-    )
+    unheard = ("exception was never retrieved", "Task was destroyed but it is pending")
+    return not any(words in told for words in unheard)
 
 
 def _silence_orbax() -> None:
@@ -319,12 +326,12 @@ def _silence_orbax() -> None:
         if keep not in logger.filters:
             logger.addFilter(keep)
     if sys.unraisablehook is not _unraisable:
-        _unraisable.others, sys.unraisablehook = sys.unraisablehook, _unraisable
+        _unraisable.others = sys.unraisablehook
+        sys.unraisablehook = _unraisable
 
 
 def _unraisable(caught: Any) -> None:
-    if not (
-        isinstance(caught.exc_value, RuntimeError)
-        and str(caught.exc_value) == "Event loop is closed"
-    ):
+    error = caught.exc_value
+    closed = isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
+    if not closed:
         _unraisable.others(caught)
