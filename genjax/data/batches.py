@@ -27,11 +27,14 @@ Batch = dict[str, Any]  # "index" and "position" uint32 [B], and the fields [B, 
 @lru_cache(maxsize=4)
 def order(seed: int, epoch: int, n: int) -> np.ndarray:
     """The permutation of range(n), int64, in which this epoch visits the examples. Read only: it is cached."""
-    draws = np.random.Philox(key=np.array([seed % 2**64, epoch], np.uint64)).random_raw(n)
+    key = np.array([seed % 2**64, epoch], np.uint64)
+    draws = np.random.Philox(key=key).random_raw(n)
     width = np.uint64(n.bit_length())
     # The low bits carry the number: no ties, so every way of sorting agrees, and it is 4 times faster than argsort.
-    ranked = np.sort((draws >> width << width) | np.arange(n, dtype=np.uint64))
-    permutation = (ranked & ((np.uint64(1) << width) - np.uint64(1))).astype(np.int64)
+    cleared = draws >> width << width
+    ranked = np.sort(cleared | np.arange(n, dtype=np.uint64))
+    low_bits = (np.uint64(1) << width) - np.uint64(1)
+    permutation = (ranked & low_bits).astype(np.int64)
     permutation.flags.writeable = False
     return permutation
 
@@ -50,7 +53,8 @@ def steps_per_epoch(n: int, batch: int) -> int:
 def indices(seed: int, step: int, n: int, batch: int) -> np.ndarray:
     """The examples of global batch `step`: int64 [batch], numbers in the split."""
     epoch, part = divmod(step, steps_per_epoch(n, batch))
-    return order(seed, epoch, n)[part * batch : (part + 1) * batch]
+    first = part * batch
+    return order(seed, epoch, n)[first : first + batch]
 
 
 def chosen(n: int, size: int) -> np.ndarray:
@@ -147,6 +151,7 @@ def prefetch(
         try:
             for step in steps:
                 pending.append(pool.submit(make, step))
+                # Results wait here and not in a queue: nothing runs further ahead than `depth`.
                 if len(pending) > depth:
                     yield pending.popleft().result()
             while pending:

@@ -81,21 +81,22 @@ class Folder:
 
         mark = None
         if found is not None:
-            mark = cache.fingerprint(
-                root, (name for split in found.splits.values() for name, _ in split)
-            )
+            files = [name for split in found.splits.values() for name, _ in split]
+            mark = cache.fingerprint(root, files)
         return assemble(root.name, "folder", request, mark, prepare, self.valid, self.stream)
 
 
 def scan(root: Path, test: float) -> Scan:
     """Finds the images under `root`, their classes and splits; hidden files and other suffixes are passed over."""
     given = all((root / split).is_dir() for split in ("train", "test"))
-    parts = (
-        {split: _names(root / split, f"{split}/") for split in ("train", "test")} if given else {}
-    )
-    names = parts or {"": _names(root, "")}
-    classes = [{_class_of(name, split) for name in found} for split, found in names.items()]
-    class_names = sorted(set().union(*classes))
+    if given:
+        names = {split: _names(root / split, f"{split}/") for split in ("train", "test")}
+    else:
+        names = {"": _names(root, "")}  # one list, which the hash of each name will divide
+    classes = set()
+    for split, found in names.items():
+        classes |= {_class_of(name, split) for name in found}
+    class_names = sorted(classes)
     if not class_names:
         raise UserError(
             f"{root} holds no images ({', '.join(sorted(SUFFIXES))}): name another by --data.path=FOLDER."
@@ -108,10 +109,11 @@ def scan(root: Path, test: float) -> Scan:
     label = {name: i for i, name in enumerate(class_names)}
     splits: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
     for split, found in names.items():
+        # In the order of the hashes: the tail, which may be held out, is then a fair draw of all classes.
         for share, name in sorted((_share(name), name) for name in found):
-            splits[split or ("test" if share < test else "train")].append(
-                (name, label[_class_of(name, split)])
-            )
+            hashed = "test" if share < test else "train"
+            of_class = label[_class_of(name, split)]
+            splits[split or hashed].append((name, of_class))
     if not splits["train"]:
         raise UserError(
             f"{root} has no image left for training: add images or lower --data.test={test}."
@@ -120,36 +122,37 @@ def scan(root: Path, test: float) -> Scan:
 
 
 def _names(root: Path, above: str) -> list[str]:
-    names, chain = (
-        [],
-        {str(root): {os.path.realpath(root)}},
-    )  # folder -> where it and those above it really are
+    names = []
+    # folder -> where it and those above it really are
+    chain = {str(root): {os.path.realpath(root)}}
     for folder, folders, files in os.walk(str(root), followlinks=True):
-        inside, passed = Path(folder).relative_to(root), chain.pop(folder)
+        passed = chain.pop(folder)
         real = {name: os.path.realpath(os.path.join(folder, name)) for name in folders}
-        # a link to a folder above would lead round and round
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith((".", "__")) and real[name] not in passed
-        ]
+        shown = [name for name in folders if not name.startswith((".", "__"))]
+        # In place, which tells os.walk; a link to a folder above would lead round and round.
+        folders[:] = [name for name in shown if real[name] not in passed]
         chain |= {os.path.join(folder, name): passed | {real[name]} for name in folders}
-        names += [
-            above + (inside / name).as_posix()
-            for name in files
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-        ]
+        inside = Path(folder).relative_to(root)
+        names += [above + (inside / name).as_posix() for name in files if _is_image(name)]
     return names
 
 
+def _is_image(name: str) -> bool:
+    hidden = name.startswith(".")  # some systems leave "._name.jpg" beside name.jpg
+    return not hidden and Path(name).suffix.lower() in SUFFIXES
+
+
 def _class_of(name: str, split: str) -> str:
-    parts = (name.removeprefix(f"{split}/") if split else name).split("/")
-    return parts[0] if len(parts) > 1 else ""
+    if split:
+        name = name.removeprefix(f"{split}/")
+    first, *rest = name.split("/")
+    return first if rest else ""
 
 
 def _share(name: str) -> float:
     """A number in [0, 1) that belongs to the name for ever."""
-    return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big") / 2**64
+    digest = hashlib.sha256(os.fsencode(name)).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def decode(path: Path, size: int, colour: bool) -> np.ndarray:
@@ -171,18 +174,17 @@ def fit(image: Any, size: int, colour: bool) -> np.ndarray:
     from PIL import Image, ImageOps
 
     if image.mode.startswith("I"):  # 16 bits a pixel, and 32 bits that hold 16
-        image = Image.fromarray(
-            np.rint(np.clip(np.asarray(image), 0, 65535) / 257.0).astype(np.uint8)
-        )
+        wide = np.clip(np.asarray(image), 0, 65535)
+        image = Image.fromarray(np.rint(wide / 257.0).astype(np.uint8))  # 65535 / 257 = 255
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range")
     if image.mode in _TRANSPARENT or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    image = ImageOps.fit(
-        image.convert("RGB" if colour else "L"), (size, size), Image.Resampling.LANCZOS
-    )
+    # Converted before it is scaled: to average the numbers of a palette means nothing.
+    image = image.convert("RGB" if colour else "L")
+    image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
     return np.asarray(image).reshape(size, size, 3 if colour else 1)
 
 
@@ -192,20 +194,20 @@ def _pairs(
     """(image, label) of every readable file, decoded in threads; the names of the others go into `bad`."""
 
     def attempt(item: tuple[str, int]) -> tuple[np.ndarray, int] | None:
+        name, label = item
         try:
-            return decode(root / item[0], cfg.size, cfg.colour), item[1]
+            return decode(root / name, cfg.size, cfg.colour), label
         except UserError:
             if not cfg.skip_bad:
                 raise
-            bad.append(item[0])
+            bad.append(name)
             return None
 
-    workers, before = os.cpu_count() or 1, len(bad)
-    yield from (
-        pair
-        for pair in prefetch(attempt, found, depth=4 * workers, workers=workers)
-        if pair is not None
-    )
+    workers = os.cpu_count() or 1
+    before = len(bad)  # of the splits that were read earlier
+    for pair in prefetch(attempt, found, depth=4 * workers, workers=workers):
+        if pair is not None:
+            yield pair
     if len(bad) - before == len(found):
         raise UserError(
             f"{root} has a split with no readable image, {len(found)} are bad, for instance {min(bad)}."
@@ -218,11 +220,10 @@ def _prepare(directory: Path, root: Path, found: Scan, cfg: Folder) -> cache.Pre
     if cfg.stream and not directory.exists():
         print(f"preparing {root} for streaming in {directory} (once)", file=sys.stderr)
     bad: list[str] = []
-    told = directory / "skipped.txt"
+    told = directory / "skipped.txt"  # beside the records: who finds them there still hears of it
+    filled = {split: names for split, names in found.splits.items() if names}
     splits = {
-        split: functools.partial(_pairs, root, names, cfg, bad)
-        for split, names in found.splits.items()
-        if names
+        split: functools.partial(_pairs, root, names, cfg, bad) for split, names in filled.items()
     }
     shape = (cfg.size, cfg.size, 3 if cfg.colour else 1)
     prepared = builders.pictures(directory, shape, found.class_names, splits)

@@ -19,7 +19,8 @@ _UINT8 = 8  # the type code of unsigned bytes, the only type of images and label
 
 def _content(path: Path) -> bytes:
     try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix == ".gz" else content
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path} is truncated or not gzip ({error}): {_REMEDY}") from error
     except OSError as error:
@@ -33,22 +34,24 @@ def read_idx(path: str | Path, dims: int) -> np.ndarray:
     """
     path = Path(path)
     data = _content(path)
-    head = 4 + 4 * dims
+    head = 4 + 4 * dims  # bytes: type and number of dimensions, then each dimension
     if len(data) < head:
         raise UserError(
             f"{path} is truncated, {len(data)} bytes where the header alone needs {head}: {_REMEDY}"
         )
-    zero, code, ndim = struct.unpack(">HBB", data[:4])
+    zero, code, ndim = struct.unpack(">HBB", data[:4])  # big-endian: 2, 1 and 1 bytes
     if (zero, code, ndim) != (0, _UINT8, dims):
         start = data[:4].hex()
         raise UserError(
             f"{path} is not an idx file of bytes in {dims} dimensions (it starts {start}): {_REMEDY}"
         )
     shape = struct.unpack(f">{dims}I", data[4:head])
-    if len(data) - head != math.prod(shape):
-        kind = "truncated" if len(data) - head < math.prod(shape) else "too long"
+    promised = math.prod(shape)
+    held = len(data) - head
+    if held != promised:
+        kind = "truncated" if held < promised else "too long"
         raise UserError(
-            f"{path} is {kind}: its header says {shape}, it holds {len(data) - head} values: {_REMEDY}"
+            f"{path} is {kind}: its header says {shape}, it holds {held} values: {_REMEDY}"
         )
     return np.frombuffer(data, np.uint8, offset=head).reshape(shape)
 
@@ -57,7 +60,8 @@ def read_pairs(
     images: Path, labels: Path, side: int, classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 [N, side, side, 1] and labels int32 [N] of two idx files that must agree."""
-    x, y = read_idx(images, 3), read_idx(labels, 1)
+    x = read_idx(images, 3)  # [N, H, W]
+    y = read_idx(labels, 1)  # [N]
     if len(x) != len(y):
         raise UserError(
             f"{images} holds {len(x)} images and {labels} holds {len(y)} labels: they must be of one set."
@@ -66,7 +70,7 @@ def read_pairs(
         raise UserError(
             f"{images} holds images of {x.shape[1]}x{x.shape[2]} pixels, not {side}x{side}: wrong file?"
         )
-    if len(y) and y.max() >= classes:
+    if len(y) and y.max() >= classes:  # an empty array has no maximum
         raise UserError(
             f"{labels} holds label {y.max()}, more than the {classes} classes: wrong file?"
         )

@@ -53,11 +53,10 @@ class Stock:
         found = find(self.name, data_dir(self.data_dir))
         request = {"name": self.name, "train": self.train, "test": self.test, "image": self.image}
         request |= {"label": self.label, "size": self.size}
-        mark = (
-            cache.fingerprint(found, (path.name for path in found.iterdir() if path.is_file()))
-            if found
-            else None
-        )
+        mark = None  # no source here, but the cache may have the set
+        if found:
+            files = [path.name for path in found.iterdir() if path.is_file()]
+            mark = cache.fingerprint(found, files)
         # Prepared by TFDS, not by us: nothing to write into the working directory.
         key = self.name.replace("/", "-").replace(":", "-")
         return assemble(
@@ -74,12 +73,13 @@ def find(name: str, root: Path) -> Path | None:
     """The directory of the newest prepared version, or None; UserError when the name leaves several configs open."""
     stem, _, version = name.partition(":")
     infos = [
-        *(root / stem).glob("*/dataset_info.json"),
-        *(root / stem).glob("*/*/dataset_info.json"),
+        *(root / stem).glob("*/dataset_info.json"),  # name/version
+        *(root / stem).glob("*/*/dataset_info.json"),  # name/config/version
     ]
     found = [path.parent for path in infos if version in ("", path.parent.name)]
-    if len({path.parent for path in found}) > 1:
-        configs = sorted({str(path.parent.relative_to(root)) for path in found})
+    sets = {path.parent for path in found}
+    if len(sets) > 1:
+        configs = sorted(str(path.relative_to(root)) for path in sets)
         raise UserError(
             f"{name} is prepared in several configs: use --data.name= one of {', '.join(configs)}."
         )
@@ -87,6 +87,7 @@ def find(name: str, root: Path) -> Path | None:
 
 
 def _version(path: Path) -> tuple[int, ...]:
+    # As numbers: as text 10.0.0 would come before 9.0.0.
     return tuple(int(part) for part in path.name.split(".") if part.isdigit())
 
 
@@ -105,9 +106,8 @@ def _prepare(found: Path | None, cfg: Stock) -> cache.Prepared:
     import tensorflow_datasets as tfds
     from PIL import EpsImagePlugin
 
-    EpsImagePlugin.gs_binary = (
-        False  # TFDS opens images of any format, and for an EPS Pillow would start ghostscript
-    )
+    # TFDS opens images of any format, and for an EPS Pillow would start ghostscript.
+    EpsImagePlugin.gs_binary = False
     _check_own(found / "features.json")
     builder = tfds.builder_from_directory(found)
     features = builder.info.features
@@ -117,7 +117,8 @@ def _prepare(found: Path | None, cfg: Stock) -> cache.Prepared:
                 f"{cfg.name} has no feature {key!r}, it has {', '.join(features)}: set --data.{flag}."
                 + nearest(key, features)
             )
-    shape = _shape(cfg, tuple(features[cfg.image].shape), features[cfg.image].np_dtype)
+    image = features[cfg.image]
+    shape = _shape(cfg, tuple(image.shape), image.np_dtype)
     names = _class_names(cfg, features[cfg.label]) if cfg.label else ()
     read = functools.partial(_read, cfg=cfg, shape=shape)
     wanted = {"train": cfg.train, "test": cfg.test}
@@ -138,7 +139,8 @@ def _check_own(path: Path) -> None:
         raise UserError(
             f"{path} cannot be read ({error}): copy or prepare the set again."
         ) from error
-    if foreign := sorted(name for name in named if not name.startswith("tensorflow_datasets.")):
+    foreign = sorted(name for name in named if not name.startswith("tensorflow_datasets."))
+    if foreign:
         raise UserError(
             f"{path} names {foreign[0]}, code that is not of TFDS: only its own features are read."
         )
@@ -146,19 +148,22 @@ def _check_own(path: Path) -> None:
 
 def _classes(tree: Any) -> Iterator[str]:
     """The feature classes that a features.json names: at any depth, in the old format too, and in JSON kept as text."""
-    if isinstance(tree, dict):
-        legacy = ("type",) if "content" in tree else ()
-        yield from (
-            str(tree[key])
-            for key in ("pythonClassName", "python_class_name", *legacy)
-            if key in tree
-        )
     if isinstance(tree, str):
         try:
             tree = json.loads(tree)
         except ValueError:
-            return
-    for part in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+            return  # text that is only text
+    elif isinstance(tree, dict):
+        legacy = ("type",) if "content" in tree else ()
+        keys = ("pythonClassName", "python_class_name", *legacy)
+        yield from (str(tree[key]) for key in keys if key in tree)
+
+    parts = ()  # plain values have none
+    if isinstance(tree, dict):
+        parts = tree.values()
+    elif isinstance(tree, list):
+        parts = tree
+    for part in parts:
         yield from _classes(part)
 
 
@@ -199,9 +204,8 @@ def _read(example: dict[str, Any], cfg: Stock, shape: tuple[int, ...]) -> dict[s
     if cfg.size is not None:
         from PIL import Image
 
-        image = fit(
-            Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image),
-            cfg.size,
-            shape[2] == 3,
-        )
-    return {"image": image, "label": np.int32(example[cfg.label] if cfg.label else 0)}
+        plane = image[..., 0] if image.shape[-1] == 1 else image  # Pillow's grey has no channel
+        colour = shape[2] == 3
+        image = fit(Image.fromarray(plane), cfg.size, colour)
+    label = example[cfg.label] if cfg.label else 0
+    return {"image": image, "label": np.int32(label)}

@@ -33,7 +33,8 @@ class Records:
     stop: int | None = None
 
     def __len__(self) -> int:
-        return (len(self.source) if self.stop is None else self.stop) - self.start
+        stop = len(self.source) if self.stop is None else self.stop
+        return stop - self.start
 
     def __getitem__(self, i: int) -> dict[str, np.ndarray]:
         return self.read(self.source[self.start + int(i)])
@@ -42,9 +43,9 @@ class Records:
         """The first n records and the rest."""
         end = self.start + len(self)
         middle = self.start + n
-        return dataclasses.replace(self, stop=middle), dataclasses.replace(
-            self, start=middle, stop=end
-        )
+        first = dataclasses.replace(self, stop=middle)
+        rest = dataclasses.replace(self, start=middle, stop=end)
+        return first, rest
 
     def rows(self, index: np.ndarray) -> dict[str, np.ndarray]:
         """Stacked records: {"image": [n, H, W, C], "label": [n]}, read only. The last few answers are kept."""
@@ -55,7 +56,7 @@ class Records:
         examples = [self[i] for i in np.frombuffer(index, np.int64)]
         stacked = {name: np.stack([example[name] for example in examples]) for name in examples[0]}
         for array in stacked.values():
-            array.flags.writeable = False
+            array.flags.writeable = False  # the next who asks gets the same array
         return stacked
 
 
@@ -98,13 +99,13 @@ class _Ordered:
     part: slice
 
     def __len__(self) -> int:
-        return sys.maxsize // 2
+        return sys.maxsize // 2  # grain needs an end; no run comes near it
 
     def __getitem__(self, k: int) -> dict[str, np.ndarray]:
-        step, j = divmod(k, self.part.stop - self.part.start)
-        i = indices(self.seed, self.first_step + step, len(self.records), self.batch)[
-            self.part.start + j
-        ]
+        size = self.part.stop - self.part.start
+        step, j = divmod(k, size)
+        of_batch = indices(self.seed, self.first_step + step, len(self.records), self.batch)
+        i = of_batch[self.part.start + j]
         return {"index": np.uint32(i), **self.records[i]}
 
 
@@ -122,9 +123,9 @@ def stream(
     """
     part = share(batch, process)
     steps_per_epoch(len(records), batch)  # complains here rather than at the first batch
-    return _read(
-        _Ordered(records, seed, first_step, batch, part), threads or 2 * (os.cpu_count() or 1)
-    )
+    ordered = _Ordered(records, seed, first_step, batch, part)
+    processors = os.cpu_count() or 1
+    return _read(ordered, threads or 2 * processors)
 
 
 def _read(ordered: _Ordered, threads: int) -> Iterator[dict[str, np.ndarray]]:
@@ -135,8 +136,10 @@ def _read(ordered: _Ordered, threads: int) -> Iterator[dict[str, np.ndarray]]:
             f"streaming needs grain ({error}): pip install grain, or --data.stream=false."
         ) from error
     size = ordered.part.stop - ordered.part.start
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(2 * size, threads))
-    batches = iter(grain.MapDataset.source(ordered).to_iter_dataset(options).batch(size))
+    ahead = max(2 * size, threads)  # examples; fewer than threads would leave some idle
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
+    examples = grain.MapDataset.source(ordered).to_iter_dataset(options)
+    batches = iter(examples.batch(size))
     try:
         yield from (placed(batch, ordered.part) for batch in batches)
     finally:
