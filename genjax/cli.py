@@ -87,9 +87,35 @@ def constructors(hint: Any, current: Any = None) -> dict[str, type]:
             for each in present:
                 admitted |= constructors(part, each)
         return admitted
-    return {
-        config.type_path(c).replace(":", "."): c for c in found
-    }  # a class defined again replaces the old one
+    by_name = {}
+    for cls in found:
+        name = config.type_path(cls).replace(":", ".")
+        by_name[name] = cls  # a class defined again replaces the old one
+    return by_name
+
+
+def _open(hint: Any) -> bool:
+    """Whether an annotation says nothing of the types that it admits."""
+    if hint in (Any, object):
+        return True
+    if Callable in (hint, typing.get_origin(hint)):
+        return True
+    return getattr(hint, "_is_protocol", False)
+
+
+def _neighbours(current: Any) -> list[type]:
+    """The config types of the module that the value's own comes from: what probably stands in for it."""
+    if not config.is_config(current):
+        return []
+    home = type(current).__module__
+    near = [*vars(sys.modules[home]).values(), type(current)]
+    types = [found for found in near if config.is_config_type(found)]
+    return [cls for cls in types if cls.__module__ == home]  # not those imported there
+
+
+def _ours(cls: type) -> bool:
+    """Whether a linen module is none of flax's own, which have too many arguments to be typed."""
+    return not cls.__module__.startswith("flax.")
 
 
 def show(value: Any) -> str:

@@ -109,7 +109,7 @@ def walk(
         doc = f.metadata.get("doc", "")
         # whatever lies in an execution field is of the execution too
         off = execution or f.metadata.get("execution", False)
-        yield path, hints(type(cfg))[f.name], value, f.metadata.get("doc", ""), off
+        yield path, hint, value, doc, off
         for inner, part in _inside(path, value):
             yield from walk(part, inner, off)
 

@@ -93,6 +93,13 @@ def check_count(n: int, on: Extractor, shape: tuple[int, ...]) -> None:
         )
 
 
+def _moved(around: Interval, value: float) -> Interval:
+    """The jackknife's interval, which is about the value at n = infinity, moved to the value at this n."""
+    low = value + around.low - around.value
+    high = value + around.high - around.value
+    return Interval(value, low, high)
+
+
 @dataclasses.dataclass(frozen=True)
 class Frechet:
     """Fréchet distance of samples from the training set; the interval is over the draw of the samples at this n."""
