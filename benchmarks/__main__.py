@@ -16,15 +16,17 @@ import functools
 import os
 import statistics
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from benchmarks import diffusion, gan, vae
-from benchmarks.common import COMPILED, EAGER, Row, against, machine, need_torch, save_images
+from benchmarks import common, diffusion, gan, vae
+from benchmarks.common import COMPILED, EAGER, Row, against, machine, need_torch
+from benchmarks.tasks import SAMPLES
+from benchmarks.tasks.diffusion import STEPS
+from benchmarks.tasks.vae import DRAWN
 from benchmarks.turns import Failed, ratio
 
 NONE = "–"  # in the place of a side that is not there
@@ -56,16 +58,16 @@ HEAD = (
 )
 LEGEND = (
     "Against: how many times as fast ours is, round by round; above 1 ours is faster. ours [ms]: a training step, or a "
-    f"draw of {vae.DRAWN} images (VAEs, DCGAN) or of {diffusion.SAMPLES} in {diffusion.STEPS} Euler steps (U-Net, "
+    f"draw of {DRAWN} images (VAEs, DCGAN) or of {SAMPLES} in {STEPS} Euler steps (U-Net, "
     "DiT). Nothing is compiled before the first step. The MLP VAE's steps go ten to a dispatch on our side, and its "
     "first step is ten of them on both."
 )
 
 
-def rows_of(part: Part, images: Path, folder: Path, flags: Sequence[str]) -> Iterator[Row]:
+def rows_of(part: Part, images: Path, flags: Sequence[str]) -> Iterator[Row]:
     """What the part's script measures, which prints its own tables too."""
     args = part.script.arguments(["--nets", part.net, "--jobs", *part.jobs, *flags])
-    return part.script.compare(images, folder, args)
+    return part.script.compare(images, args)
 
 
 def carried_out(parts: Mapping[str, Callable[[], Iterable[Row]]]) -> tuple[list[Row], list[str]]:
@@ -77,11 +79,15 @@ def carried_out(parts: Mapping[str, Callable[[], Iterable[Row]]]) -> tuple[list[
             for row in part():
                 rows.append(row)  # at once: what comes after it may fail
         except (Exception, SystemExit) as error:  # the two sides may disagree, a worker may end
-            known = isinstance(error, (Failed, SystemExit))
-            reason = str(error) if known else "".join(traceback.format_exception(error))
-            print(f"\nfailed: {name}: {reason}", file=sys.stderr, flush=True)
             failed.append(name)
+            print(f"\nfailed: {name}: {reason(error)}", file=sys.stderr, flush=True)
     return rows, failed
+
+
+def reason(error: BaseException) -> str:
+    """Its words alone where they were written for a reader, else all that is known of it."""
+    known = isinstance(error, (Failed, SystemExit))
+    return str(error) if known else "".join(traceback.format_exception(error))
 
 
 def told(row: Row) -> str:
@@ -92,48 +98,43 @@ def told(row: Row) -> str:
 def speeds(row: Row) -> tuple[str, str]:
     """How fast ours is against the reference and against torch.compile."""
     mine, compiled = row.workers[row.ours], row.workers.get(COMPILED)
-    return against(mine, row.workers[row.reference]), NONE if compiled is None else against(
-        mine, compiled
-    )
+    beside_compiled = NONE if compiled is None else against(mine, compiled)
+    return against(mine, row.workers[row.reference]), beside_compiled
 
 
 def line(row: Row) -> str:
     """A line of the table."""
-    mine, reference, compiled = (
-        row.workers[row.ours],
-        row.workers[row.reference],
-        row.workers.get(COMPILED),
-    )
-    memory = f"{mine.peak:.0f} / {reference.peak:.0f}"
-    first = f"{mine.first:.1f} / {NONE if compiled is None else format(compiled.first, '.1f')}"
+    mine, reference = row.workers[row.ours], row.workers[row.reference]
+    compiled = row.workers.get(COMPILED)
+    first = NONE if compiled is None else f"{compiled.first:.1f}"
     cells = (
         told(row),
         f"{1000.0 / statistics.median(mine.rates):.1f}",
         *speeds(row),
-        memory,
-        first,
+        f"{mine.peak:.0f} / {reference.peak:.0f}",
+        f"{mine.first:.1f} / {first}",
     )
     return f"| {' | '.join(cells)} |"
 
 
+def is_slower(row: Row) -> bool:
+    """Whether ours is, by the median of the ratios of all rounds."""
+    median, _, _ = ratio(row.workers[row.ours], row.workers[row.reference])
+    return median < 1.0
+
+
 def slower(rows: Sequence[Row]) -> list[str]:
     """The names of the rows in which ours is slower than the reference by the median."""
-    return [
-        told(row)
-        for row in rows
-        if ratio(row.workers[row.ours], row.workers[row.reference])[0] < 1.0
-    ]
+    return [told(row) for row in rows if is_slower(row)]
 
 
 def table(rows: Sequence[Row]) -> str:
     """Markdown: a row for each job of each net, what the columns are, and which rows miss the target."""
     behind = slower(rows)
-    target = f"The target is to be no slower than {EAGER} by the median. "
-    target += (
-        f"Slower are {len(behind)} of {len(rows)}: {', '.join(behind)}."
-        if behind
-        else "No row is slower."
-    )
+    found = "No row is slower."
+    if behind:
+        found = f"Slower are {len(behind)} of {len(rows)}: {', '.join(behind)}."
+    target = f"The target is to be no slower than {EAGER} by the median. {found}"
     head = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
     return "\n".join([*head, *map(line, rows), "", LEGEND, "", target])
 
@@ -150,42 +151,40 @@ def conclude(rows: Sequence[Row], failed: Sequence[str]) -> int:
 def arguments(argv: Sequence[str] | None = None) -> tuple[list[str], list[str]]:
     """The names of the parts, and the flags that go on to their scripts."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description=__doc__.split("\n")[0]
+        prog="python -m benchmarks",
+        description=__doc__.split("\n")[0],
     )
+    # no defaults: each script has its own
     parser.add_argument("--seconds", type=float, help="length of a block; each script has its own")
+    blocks = "blocks of every side; each script has its own number"
+    parser.add_argument("--rounds", type=int, help=blocks)
+    names = list(PARTS)
     parser.add_argument(
-        "--rounds", type=int, help="blocks of every side; each script has its own number"
+        "--only",
+        nargs="+",
+        choices=names,
+        default=names,
+        metavar="NAME",
+        help="parts",
     )
-    parser.add_argument(
-        "--only", nargs="+", choices=list(PARTS), default=list(PARTS), metavar="NAME", help="parts"
-    )
-    parser.add_argument(
-        "--eager", action="store_true", help="leave out torch.compile, which takes minutes to start"
-    )
-    parser.add_argument(
-        "--profile", action="store_true", help="where the time goes, on one core, eager only"
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="only whether it runs: the numbers mean nothing"
-    )
+    common.switches(parser)
     args = parser.parse_args(argv)
     given = {"--seconds": args.seconds, "--rounds": args.rounds}
     flags = [f"{flag}={value}" for flag, value in given.items() if value is not None]
     chosen = {"--eager": args.eager, "--profile": args.profile, "--quick": args.quick}
-    return args.only, flags + [flag for flag, wanted in chosen.items() if wanted]
+    flags += [flag for flag, wanted in chosen.items() if wanted]
+    return args.only, flags
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     only, flags = arguments(argv)
     need_torch()
     os.environ["JAX_PLATFORMS"] = "cpu"  # of the workers too
-    with tempfile.TemporaryDirectory() as folder:
-        images = Path(folder) / "images.npy"
-        data = save_images(images)
+    with common.images_for_both() as (images, data):
         print(f"{machine()}; {data}", flush=True)
         parts = {}
-        for name in dict.fromkeys(only):
-            parts[name] = functools.partial(rows_of, PARTS[name], images, Path(folder), flags)
+        for name in dict.fromkeys(only):  # each once, however often it was named
+            parts[name] = functools.partial(rows_of, PARTS[name], images, flags)
         return conclude(*carried_out(parts))
 
 

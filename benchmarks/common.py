@@ -1,10 +1,12 @@
-"""What the comparisons share: images for both sides, the proof that they compute the same, all sides taking turns.
+"""What the comparisons share: images for both sides, the proof that they compute the same, flags, rows of tables.
 
 Neither PyTorch nor JAX is imported here but where a function needs it: each side is a process of its own.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import importlib.metadata
 import importlib.util
 import json
@@ -14,18 +16,19 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks import profile
+from benchmarks.tasks import TOLERANCE
 from benchmarks.turns import Failed, Worker, alternate, ratio
 
-LR = 1e-3
-CHECKED = 3  # Adam steps in which both sides must agree
-EAGER, COMPILED = (
-    "PyTorch eager",
-    "PyTorch compile",
-)  # the latter may be absent: it needs a C++ compiler
+EAGER = "PyTorch eager"
+COMPILED = "PyTorch compile"  # may be absent: it needs a C++ compiler
+LIBRARIES = ("jax", "torch")
 
 
 class Row(NamedTuple):
@@ -38,12 +41,63 @@ class Row(NamedTuple):
     ours: str
 
 
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+def parser(
+    prog: str,
+    description: str,
+    nets: Sequence[str],
+    jobs: Sequence[str],
+    seconds: float,
+    rounds: int,
+) -> argparse.ArgumentParser:
+    """The flags that all comparisons have, with one's own lengths; more may be added before it parses."""
+    flags = argparse.ArgumentParser(prog=f"python -m benchmarks.{prog}", description=description)
+    flags.add_argument("--seconds", type=float, default=seconds, help="length of a block")
+    flags.add_argument("--rounds", type=int, default=rounds, help="blocks of every side")
+    flags.add_argument("--nets", nargs="+", choices=list(nets), default=list(nets))
+    flags.add_argument("--jobs", nargs="+", choices=list(jobs), default=list(jobs))
+    switches(flags)
+    return flags
+
+
+def switches(flags: argparse.ArgumentParser) -> None:
+    """Adds what `python -m benchmarks` hands on to each comparison."""
+    chosen = {
+        "--eager": "leave out torch.compile, which takes minutes to start",
+        "--profile": "where the time goes, on one core, eager only",
+        "--quick": "only whether it runs: the numbers mean nothing",
+    }
+    for flag, told in chosen.items():
+        flags.add_argument(flag, action="store_true", help=told)
+
+
+def settled(args: argparse.Namespace) -> argparse.Namespace:
+    """The flags that follow from others."""
+    args.eager = args.eager or args.profile or args.quick
+    if args.quick:
+        args.seconds, args.rounds = 0.2, 2
+    return args
+
+
+def every(log: int, others: int | None = None) -> list[str]:
+    """Flags of a run: steps between lines of metrics; between evaluations, grids and checkpoints."""
+    # the only place in which the comparisons write the names of these flags
+    flags = [f"--log_every={log}"]
+    if others is not None:
+        flags += [f"--{what}_every={others}" for what in ("evaluate", "sample", "save")]
+    return flags
+
+
+# --- what is there ----------------------------------------------------------------------------------------------------
+
+
 def need_torch() -> None:
     """Ends the program, with advice, where PyTorch is not installed."""
     if importlib.util.find_spec("torch") is None:
-        sys.exit(
-            "error: PyTorch is not installed: run `make bench`, or pip install -r benchmarks/requirements.txt"
-        )
+        advice = "run `make bench`, or pip install -r benchmarks/requirements.txt"
+        sys.exit(f"error: PyTorch is not installed: {advice}")
 
 
 def save_images(path: Path) -> str:
@@ -55,26 +109,32 @@ def save_images(path: Path) -> str:
 
     try:
         images, name = FashionMNIST().load().train["image"], "Fashion-MNIST"
-    except UserError:
-        images, name = (
-            np.random.default_rng(0).integers(0, 256, (60_000, 28, 28, 1), np.uint8),
-            "noise",
-        )
+    except UserError:  # neither in the cache nor to be had from here
+        rng = np.random.default_rng(0)
+        images, name = rng.integers(0, 256, (60_000, 28, 28, 1), np.uint8), "noise"
     np.save(path, images)
     return name
 
 
-def machine() -> str:
+@contextlib.contextmanager
+def images_for_both() -> Iterator[tuple[Path, str]]:
+    """(a file of images in a folder that goes with it, which images they are)."""
+    with tempfile.TemporaryDirectory() as folder:
+        images = Path(folder) / "images.npy"
+        yield images, save_images(images)
+
+
+def machine(libraries: Sequence[str] = LIBRARIES) -> str:
     """Cores, processor and versions."""
     from genjax.machine.platform import cpu_model
 
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "torch")]
-    parts = [
-        f"{os.cpu_count()} cores",
-        cpu_model().rsplit(" ", 1)[0],
-        f"Python {platform.python_version()}",
-    ]
-    return ", ".join([*parts, *versions])
+    processor = cpu_model().rsplit(" ", 1)[0]
+    python = f"Python {platform.python_version()}"
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in libraries]
+    return ", ".join([f"{os.cpu_count()} cores", processor, python, *versions])
+
+
+# --- the same computation ---------------------------------------------------------------------------------------------
 
 
 def answer(module: str, *args: str) -> dict:
@@ -85,16 +145,15 @@ def answer(module: str, *args: str) -> dict:
 
 def agreement(name: str, ours: dict, theirs: dict, tolerance: float) -> float:
     """The largest relative difference of losses and gradient norms; SystemExit if it, or a count, is not the same."""
-    pairs = [
-        pair for key in ("loss", "grad_norm") for pair in zip(ours[key], theirs[key], strict=True)
-    ]
-    errors = [abs(a - b) / abs(b) for a, b in pairs]
-    if ours["parameters"] != theirs["parameters"] or not all(
-        error < tolerance for error in errors
-    ):  # a NaN fails too
-        raise SystemExit(
-            f"error: the two sides do not compute the same thing ({name}): {ours} against {theirs}"
-        )
+    errors = []
+    for key in ("loss", "grad_norm"):
+        pairs = zip(ours[key], theirs[key], strict=True)
+        errors += [abs(a - b) / abs(b) for a, b in pairs]
+    as_many = ours["parameters"] == theirs["parameters"]
+    close = all(error < tolerance for error in errors)  # not of a NaN
+    if not (as_many and close):
+        apart = f"({name}): {ours} against {theirs}"
+        raise SystemExit(f"error: the two sides do not compute the same thing {apart}")
     return max(errors)
 
 
@@ -102,14 +161,38 @@ def samples_agreement(name: str, ours: Any, theirs: Any, tolerance: float) -> fl
     """The largest difference of two arrays of samples over the largest value; SystemExit if it is too large."""
     import numpy as np
 
-    ours, theirs = (np.reshape(x, (len(x), -1)) for x in (ours, theirs))
-    same = ours.shape == theirs.shape
-    apart = float(np.abs(ours - theirs).max() / np.abs(theirs).max()) if same else math.inf
+    ours, theirs = (np.reshape(x, (len(x), -1)) for x in (ours, theirs))  # [N, numbers of one]
+    apart = math.inf  # of another shape
+    if ours.shape == theirs.shape:
+        apart = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
     if not apart < tolerance:  # a NaN fails too
-        raise SystemExit(
-            f"error: the two sides do not draw the same samples ({name}): {apart:.1e} apart"
-        )
+        told = f"({name}): {apart:.1e} apart"
+        raise SystemExit(f"error: the two sides do not draw the same samples {told}")
     return apart
+
+
+class Same(NamedTuple):
+    """What both sides found from the same weights, and how far apart they are."""
+
+    ours: dict
+    theirs: dict
+    error: float  # of losses and gradient norms
+    apart: float  # of samples
+
+
+def same(family: str, name: str, images: Path) -> Same:
+    """Has both sides take steps and draw from the same weights on the same draws; SystemExit if they do not agree."""
+    import numpy as np
+
+    saved, drawn = images.with_name(f"{name}.npz"), images.with_name(f"{name}.npy")
+    ours = answer(f"{family}_genjax", "check", name, str(images), str(saved))
+    theirs = answer(f"{family}_torch", "check", name, str(saved), str(drawn))
+    error = agreement(name, ours, theirs, TOLERANCE)
+    apart = samples_agreement(name, np.load(saved)["samples"], np.load(drawn), TOLERANCE)
+    return Same(ours, theirs, error, apart)
+
+
+# --- turns and tables -------------------------------------------------------------------------------------------------
 
 
 def measure(
@@ -125,20 +208,31 @@ def measure(
     One of the `optional` may be absent: it is left out, with the reason, where it cannot start or take a step.
     `profiled`: so many times `multiple` steps more are taken under a profiler at the end.
     """
-    workers = {}
     with ExitStack() as stack:
-        for side, (module, *args) in commands.items():
-            try:
-                workers[side] = Worker(side, f"benchmarks.{module}", *args)
-                stack.callback(workers[side].close)
-            except Failed as failed:
-                if side not in optional:
-                    raise
-                print(f"left out: {failed}", file=sys.stderr)
+        workers = _started(commands, stack, optional)
         ran = alternate(list(workers.values()), seconds, rounds, multiple, optional)
+        # after all turns: a profiler leaves its side slower
         for worker in ran if profiled else ():
             worker.profile(profiled * multiple)
     return {side: worker for side, worker in workers.items() if worker in ran}
+
+
+def _started(
+    commands: dict[str, tuple[str, ...]],
+    stack: ExitStack,
+    optional: tuple[str, ...],
+) -> dict[str, Worker]:
+    workers = {}
+    for side, (module, *args) in commands.items():
+        try:
+            workers[side] = Worker(side, f"benchmarks.{module}", *args)
+        except Failed as failed:
+            if side not in optional:
+                raise
+            print(f"left out: {failed}", file=sys.stderr)
+        else:
+            stack.callback(workers[side].close)
+    return workers
 
 
 def against(worker: Worker, reference: Worker) -> str:
@@ -146,21 +240,66 @@ def against(worker: Worker, reference: Worker) -> str:
     return "{:.2f} ({:.2f}, {:.2f})".format(*ratio(worker, reference))
 
 
-def rows(workers: dict[str, Worker], reference: str, flops: float, peak: float) -> list[str]:
-    """Lines of Markdown, a side each, with its speed against that of `reference` round by round.
+def speed(side: str, workers: dict[str, Worker]) -> str:
+    """Of one side against PyTorch eager, which itself is 1."""
+    return "1" if side == EAGER else against(workers[side], workers[EAGER])
 
-    flops: of a step, by hand count; peak: FLOP/s of the fastest single product.
+
+def work_table(what: str, workers: dict[str, Worker], ours: str, flops: float, chosen: dict) -> str:
+    """Markdown, a side a line: time (median), speed against PyTorch eager round by round, FLOP/s by hand count.
+
+    flops: of a step; their share is of the fastest single product in our process.
     """
+    peak = workers[ours].hello["peak"]
+    head = f"| | time | speed against {EAGER}, median (least, most) | GFLOP/s | of the product's "
     lines = [
-        f"| | time | speed against {reference}, median (least, most) | GFLOP/s | of the product's | CPU time | "
-        "peak memory |",
+        f"{what}: {flops / 1e9:.1f} GFLOP; the fastest single product here "
+        f"{peak / 1e9:.0f} GFLOP/s; {fastest(chosen)}",
+        "",
+        f"{head}| CPU time | peak memory |",
         "|---|---|---|---|---|---|---|",
     ]
     for side, worker in workers.items():
         rate = statistics.median(worker.rates)
-        speed = "1" if side == reference else against(worker, workers[reference])
-        lines.append(
-            f"| {side} | {1000 / rate:.1f} ms | {speed} | {rate * flops / 1e9:.1f} | {rate * flops / peak:.0%} | "
-            f"{1000 * worker.cpu:.0f} ms | {worker.peak:.0f} MiB |"
+        done = rate * flops
+        cells = (
+            side,
+            f"{1000 / rate:.1f} ms",
+            speed(side, workers),
+            f"{done / 1e9:.1f}",
+            f"{done / peak:.0%}",
+            f"{1000 * worker.cpu:.0f} ms",
+            f"{worker.peak:.0f} MiB",
         )
-    return lines
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def fastest(chosen: dict) -> str:
+    """What PyTorch's eager mode was found to be fastest with."""
+    return f"PyTorch's fastest here: {chosen['choice']}, threads: {chosen['threads']}"
+
+
+def torch_sides(
+    module: str,
+    what: tuple[str, ...],
+    chosen: dict,
+    eager: bool,
+) -> dict[str, tuple[str, ...]]:
+    """The commands of PyTorch's sides, with what its eager mode is fastest with; `eager`: without torch.compile."""
+    how = (chosen["choice"], str(chosen["threads"]))
+    commands = {EAGER: (module, "eager", *what, *how)}
+    return commands if eager else commands | {COMPILED: (module, "compile", *what, *how)}
+
+
+def profile_steps(args: argparse.Namespace) -> int:
+    """Dispatches under a profiler at the end of a job."""
+    return profile.STEPS if args.profile else 0
+
+
+def show(table: str, row: Row, args: argparse.Namespace) -> None:
+    """Prints the table of a job, and where its time went if that was asked for."""
+    print("\n" + table, flush=True)
+    if args.profile:
+        kinds = profile.table(row.workers[row.reference], row.workers[row.ours])
+        print("\n" + kinds, flush=True)

@@ -1,12 +1,12 @@
 """The contender: the DiT and the U-Net of `genjax.nets` as one writes them in plain PyTorch, and as fast as they go.
 
 Fused Adam, `scaled_dot_product_attention`, strided convolutions and `pixel_shuffle` for patches, images in memory as
-bytes; on one thread or on all cores, the U-Net's maps channels first or last, whichever is faster: `diffusion.worker`.
+bytes; on one thread or on all cores, the U-Net's maps channels first or last, whichever is faster.
 """
 
 from __future__ import annotations
 
-import copy
+import itertools
 import json
 import sys
 from collections.abc import Callable
@@ -16,27 +16,29 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.common import CHECKED, LR
-from benchmarks.diffusion import (
-    CHANNELS,
+from benchmarks import side_torch
+from benchmarks.side_torch import EPS, LAYOUTS, Average, Run, wrapped
+from benchmarks.tasks import CHANNELS, CHECKED, SAMPLES, SIDE
+from benchmarks.tasks.diffusion import (
     CLASSES,
     DECAY,
     DROP,
     FEATURES,
     FIRST,
     FREQUENCY,
+    LR,
     NETS,
-    SAMPLES,
-    SIDE,
     STD,
     STEPS,
     Transformer,
     Unet,
 )
 
-LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
-EPS = 1e-6  # of all norms
+CHOICES = {"dit": ("channels first",), "unet": tuple(LAYOUTS)}  # a DiT has tokens, not maps
 Turn = tuple[torch.Tensor, torch.Tensor]
+
+
+# --- the nets ---------------------------------------------------------------------------------------------------------
 
 
 class Condition(nn.Module):
@@ -47,12 +49,13 @@ class Condition(nn.Module):
         self.time_0 = nn.Linear(FEATURES, width)
         self.time_1 = nn.Linear(width, width)
         self.label = nn.Linear(CLASSES, width, bias=False)
-        clocks = torch.from_numpy(np.geomspace(1.0, FREQUENCY, FEATURES // 2)).float()
-        self.register_buffer("clocks", clocks, persistent=False)
+        clocks = np.geomspace(1.0, FREQUENCY, FEATURES // 2)
+        self.register_buffer("clocks", torch.from_numpy(clocks).float(), persistent=False)
 
     def forward(self, t: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         angles = t[:, None] * self.clocks
-        h = F.silu(self.time_0(torch.cat([angles.cos(), angles.sin()], -1)))
+        features = torch.cat([angles.cos(), angles.sin()], -1)
+        h = F.silu(self.time_0(features))
         return F.silu(self.time_1(h) + self.label(label))
 
 
@@ -74,18 +77,24 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: torch.Tensor, turn: Turn | None = None) -> torch.Tensor:
-        q, k, v = (
-            self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        )  # each [B, heads, N, d]
+        split = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # [B, N, 3, heads, d]
+        q, k, v = split.permute(2, 0, 3, 1, 4)  # each [B, heads, N, d]
         q, k = self.q_norm(q), self.k_norm(k)
         if turn is not None:
             q, k = rotate(q, *turn), rotate(k, *turn)
+        # under autocast the norms are in float32 and the values are not
         h = F.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v)
-        return self.out(h.transpose(1, 2).flatten(2))
+        joined = h.transpose(1, 2).flatten(2)  # [B, N, D]
+        return self.out(joined)
+
+
+def layer_norm(x: torch.Tensor) -> torch.Tensor:
+    """Over the last axis, with no weights of its own: the modulation has them."""
+    return F.layer_norm(x, x.shape[-1:], eps=EPS)
 
 
 class Block(nn.Module):
-    """An adaLN-zero block."""
+    """An adaLN-zero block (arXiv:2212.09748)."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: int):
         super().__init__()
@@ -95,20 +104,22 @@ class Block(nn.Module):
         self.mlp_1 = nn.Linear(mlp_ratio * width, width)
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor, turn: Turn) -> torch.Tensor:
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition)[:, None].chunk(
-            6, -1
-        )
-        h = F.layer_norm(x, x.shape[-1:], eps=EPS) * (1 + scale1) + shift1
+        modulation = self.modulation(condition)[:, None]  # [B, 1, 6 D]
+        shift1, scale1, gate1, shift2, scale2, gate2 = modulation.chunk(6, -1)
+        h = layer_norm(x) * (1 + scale1) + shift1
         x = x + gate1 * self.attention(h, turn)
-        h = F.layer_norm(x, x.shape[-1:], eps=EPS) * (1 + scale2) + shift2
-        return x + gate2 * self.mlp_1(F.gelu(self.mlp_0(h), approximate="tanh"))
+        h = layer_norm(x) * (1 + scale2) + shift2
+        inner = F.gelu(self.mlp_0(h), approximate="tanh")
+        return x + gate2 * self.mlp_1(inner)
 
 
 def turns(side: int, size: int, base: float = 100.0) -> Turn:
     """(cos, sin) [side * side, size / 2] of axial rotary positions for heads of `size` channels."""
     speed = base ** -(torch.arange(size // 4) / (size // 4))
-    row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    angles = torch.cat([row.reshape(-1, 1) * speed, column.reshape(-1, 1) * speed], -1)
+    places = torch.arange(side)
+    row, column = torch.meshgrid(places, places, indexing="ij")
+    down, across = row.reshape(-1, 1) * speed, column.reshape(-1, 1) * speed
+    angles = torch.cat([down, across], -1)  # half of the pairs for either axis
     return angles.cos(), angles.sin()
 
 
@@ -117,27 +128,28 @@ class DiT(nn.Module):
 
     def __init__(self, net: Transformer):
         super().__init__()
-        self.patch, self.side, width = net.patch, SIDE // net.patch, net.width
+        self.patch, self.side = net.patch, SIDE // net.patch
+        width = net.width
         self.patches = nn.Conv2d(CHANNELS, width, net.patch, net.patch)
         self.condition = Condition(width)
-        self.blocks = nn.ModuleList(
-            Block(width, net.heads, net.mlp_ratio) for _ in range(net.depth)
-        )
+        self.blocks = nn.ModuleList()
+        for _ in range(net.depth):
+            self.blocks.append(Block(width, net.heads, net.mlp_ratio))
         self.modulation = nn.Linear(width, 2 * width)
         self.last = nn.Linear(width, net.patch**2 * CHANNELS)
-        for name, value in zip(("cos", "sin"), turns(self.side, width // net.heads), strict=True):
-            self.register_buffer(name, value, persistent=False)
+        cos, sin = turns(self.side, width // net.heads)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        tokens = self.patches(x).flatten(2).transpose(1, 2)
-        condition = self.condition(t, label)
+        tokens = self.patches(x).flatten(2).transpose(1, 2)  # [B, N, D]
+        condition, turn = self.condition(t, label), (self.cos, self.sin)
         for block in self.blocks:
-            tokens = block(tokens, condition, (self.cos, self.sin))
+            tokens = block(tokens, condition, turn)
         shift, scale = self.modulation(condition)[:, None].chunk(2, -1)
-        tokens = self.last(F.layer_norm(tokens, tokens.shape[-1:], eps=EPS) * (1 + scale) + shift)
-        return F.pixel_shuffle(
-            tokens.transpose(1, 2).unflatten(2, (self.side, self.side)), self.patch
-        )
+        tokens = self.last(layer_norm(tokens) * (1 + scale) + shift)
+        maps = tokens.transpose(1, 2).unflatten(2, (self.side, self.side))
+        return F.pixel_shuffle(maps, self.patch)
 
 
 def group_norm(width: int) -> nn.GroupNorm:
@@ -150,6 +162,7 @@ class Residual(nn.Module):
 
     def __init__(self, inputs: int, width: int, condition: int, heads: int):
         super().__init__()
+        self.heads = heads
         self.norm_0 = group_norm(inputs)
         self.conv_0 = nn.Conv2d(inputs, width, 3, padding=1)
         self.film = nn.Linear(condition, 2 * width)
@@ -159,17 +172,19 @@ class Residual(nn.Module):
         if heads:
             self.norm_2 = group_norm(width)
             self.attention = Attention(width, heads)
-        self.heads = heads
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         h = self.conv_0(F.silu(self.norm_0(x)))
-        scale, shift = self.film(condition)[:, :, None, None].chunk(2, 1)
+        film = self.film(condition)[:, :, None, None]  # [B, 2 width, 1, 1]
+        scale, shift = film.chunk(2, 1)
         h = F.silu(self.norm_1(h) * (1 + scale) + shift)
         x = self.skip(x) + self.conv_1(h)
-        if not self.heads:
-            return x
-        tokens = self.attention(self.norm_2(x).flatten(2).transpose(1, 2))
-        return x + tokens.transpose(1, 2).unflatten(2, x.shape[2:])
+        return x + self._attended(x) if self.heads else x
+
+    def _attended(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = self.norm_2(x).flatten(2).transpose(1, 2)  # [B, H W, width]
+        attended = self.attention(tokens)
+        return attended.transpose(1, 2).unflatten(2, x.shape[2:])
 
 
 class UNet(nn.Module):
@@ -177,41 +192,59 @@ class UNet(nn.Module):
 
     def __init__(self, net: Unet):
         super().__init__()
-        self.patch, self.levels, self.each = net.patch, range(len(net.widths)), range(net.blocks)
-        first, pixels = net.widths[0], net.patch**2 * CHANNELS
-        self.condition = Condition(4 * first)
+        self.patch = net.patch
+        self.levels, self.each = range(len(net.widths)), range(net.blocks)
+        first, last, pixels = net.widths[0], net.widths[-1], net.patch**2 * CHANNELS
+        condition = 4 * first
+        self.condition = Condition(condition)
         self.patches = nn.Conv2d(pixels, first, 3, padding=1)
         self.down, self.up = nn.ModuleDict(), nn.ModuleDict()
-        for level, width in enumerate(net.widths):
-            heads = net.heads if SIDE // net.patch // 2**level in net.attention else 0
-            if level:
-                above = net.widths[level - 1]
-                self.down[f"{level}"] = nn.Conv2d(above, width, 2, 2)
-                self.up[f"{level}"] = nn.Conv2d(width, 4 * above, 1)
-            for i in self.each:
-                self.down[f"{level}_{i}"] = Residual(width, width, 4 * first, heads)
-                self.up[f"{level}_{i}"] = Residual(2 * width, width, 4 * first, heads)
-        self.middle = Residual(width, width, 4 * first, heads)
+        for level in self.levels:
+            self._add_level(net, level, condition)
+        self.middle = Residual(last, last, condition, self._heads(net, self.levels[-1]))
         self.norm_0 = group_norm(first)
         self.last = nn.Conv2d(first, pixels, 3, padding=1)
+
+    def _heads(self, net: Unet, level: int) -> int:
+        """Of the attention at a level, 0 where its maps are too large to attend."""
+        side = SIDE // net.patch // 2**level
+        return net.heads if side in net.attention else 0
+
+    def _add_level(self, net: Unet, level: int, condition: int) -> None:
+        width, heads = net.widths[level], self._heads(net, level)
+        if level:
+            above = net.widths[level - 1]
+            self.down[f"{level}"] = nn.Conv2d(above, width, 2, 2)
+            self.up[f"{level}"] = nn.Conv2d(width, 4 * above, 1)
+        for i in self.each:
+            self.down[f"{level}_{i}"] = Residual(width, width, condition, heads)
+            # on the way up the maps of the way down are joined on
+            self.up[f"{level}_{i}"] = Residual(2 * width, width, condition, heads)
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         condition, skips = self.condition(t, label), []
         x = self.patches(F.pixel_unshuffle(x, self.patch))
         for level in self.levels:
-            x = self.down[f"{level}"](x) if level else x
+            if level:
+                x = self.down[f"{level}"](x)  # [B, width, H / 2, W / 2]
             for i in self.each:
                 x = self.down[f"{level}_{i}"](x, condition)
                 skips.append(x)
         x = self.middle(x, condition)
         for level in reversed(self.levels):
             for i in self.each:
-                x = self.up[f"{level}_{i}"](torch.cat([x, skips.pop()], 1), condition)
-            x = F.pixel_shuffle(self.up[f"{level}"](x), 2) if level else x
-        return F.pixel_shuffle(self.last(F.silu(self.norm_0(x))), self.patch)
+                joined = torch.cat([x, skips.pop()], 1)
+                x = self.up[f"{level}_{i}"](joined, condition)
+            if level:
+                x = F.pixel_shuffle(self.up[f"{level}"](x), 2)  # [B, above, 2 H, 2 W]
+        pixels = self.last(F.silu(self.norm_0(x)))
+        return F.pixel_shuffle(pixels, self.patch)
 
 
 FAMILIES = {"dit": DiT, "unet": UNet}
+
+
+# --- training and sampling --------------------------------------------------------------------------------------------
 
 
 class Flow(nn.Module):
@@ -228,52 +261,49 @@ class Flow(nn.Module):
             return self.net(scale * z, t, label).float()
 
     def loss(
-        self, z: torch.Tensor, t: torch.Tensor, label: torch.Tensor, target: torch.Tensor
+        self,
+        z: torch.Tensor,
+        t: torch.Tensor,
+        label: torch.Tensor,
+        target: torch.Tensor,
     ) -> torch.Tensor:
         """The mean square error of the velocity."""
         return F.mse_loss(self(z, t, label), target)
 
 
-def stepper(flow: Flow, wrap: Callable) -> tuple[Callable[..., torch.Tensor], Flow]:
+def stepper(flow: Flow, compiled: bool) -> tuple[Callable[..., torch.Tensor], Flow]:
     """A function that takes one step on (z, t, label, target) and returns the loss; the average of the weights."""
-    optimiser, loss_fn, taken = (
-        torch.optim.Adam(flow.parameters(), LR, fused=True),
-        wrap(flow.loss),
-        0,
-    )
-    average = copy.deepcopy(flow).requires_grad_(False)
-    averaged, weights = list(average.parameters()), list(flow.parameters())
+    optimiser = torch.optim.Adam(flow.parameters(), LR, fused=True)
+    loss_fn, average = wrapped(flow.loss, compiled), Average(flow, DECAY)
 
     def step(*batch: torch.Tensor) -> torch.Tensor:
-        nonlocal taken
         loss = loss_fn(*batch)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                averaged, weights, 1.0 - min(DECAY, (1.0 + taken) / (10.0 + taken))
-            )
-        taken += 1
+        average.update()
         return loss.detach()
 
-    return step, average
+    return step, average.model
 
 
 def noised(images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """(z, t, label, target) of images as bytes [B, C, H, W]: logit-normal times, a share of the labels hidden."""
-    x = images.float().div_(127.5).sub_(1.0)
-    t, eps = torch.sigmoid(torch.randn(len(x), device=x.device)), torch.randn_like(x)
-    shown = torch.rand(len(x), 1, device=x.device) >= DROP
+    x, n, device = side_torch.signed(images), len(images), images.device
+    t, eps = torch.sigmoid(torch.randn(n, device=device)), torch.randn_like(x)
+    shown = torch.rand(n, 1, device=device) >= DROP
+    label = F.one_hot(labels, CLASSES) * shown.float()  # all zeros: hidden
     at = t[:, None, None, None]
-    return (1 - at) * x + at * eps, t, F.one_hot(labels, CLASSES) * shown.float(), eps - x
+    z = (1 - at) * x + at * eps
+    return z, t, label, eps - x
 
 
 def draw(flow: Callable, eps: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     """Images [B, C, H, W] in [0, 1] from noise: Euler's method from time `FIRST` to 0."""
     times, z = [FIRST * (1 - i / STEPS) for i in range(STEPS + 1)], FIRST * eps
-    for t, after in zip(times, times[1:], strict=False):
-        z = z + (after - t) * flow(z, torch.full((len(z),), t, device=z.device), label)
+    for t, after in itertools.pairwise(times):
+        now = torch.full((len(z),), t, device=z.device)
+        z = z + (after - t) * flow(z, now, label)
     return 0.5 * (z + 1.0)
 
 
@@ -282,47 +312,50 @@ def labels_in_turn(n: int, device: torch.device) -> torch.Tensor:
     return torch.arange(n, device=device) % CLASSES
 
 
+def labels_of_samples(device: torch.device) -> torch.Tensor:
+    """[SAMPLES, classes], the labels in turn."""
+    return F.one_hot(labels_in_turn(SAMPLES, device), CLASSES).float()
+
+
 def trainer(
-    name: str, images: torch.Tensor, layout: torch.memory_format, wrap: Callable
-) -> Callable[[int], None]:
+    name: str,
+    images: torch.Tensor,
+    layout: torch.memory_format,
+    compiled: bool,
+) -> Run:
     """A function that trains so many steps more; images are bytes [N, C, H, W]."""
-    batch, device = NETS[name].batch, images.device
-    step, _ = stepper(Flow(name).to(device, memory_format=layout), wrap)
-    labels, order, at = (
-        labels_in_turn(len(images), device),
-        torch.randperm(len(images), device=device),
-        0,
-    )
+    device = images.device
+    step, _ = stepper(Flow(name).to(device, memory_format=layout), compiled)
+    labels = labels_in_turn(len(images), device)
+    order = side_torch.shuffled(len(images), NETS[name].batch, device)
 
     def train(steps: int) -> None:
-        nonlocal order, at
         total = torch.zeros((), device=device)
         for _ in range(steps):
-            if at + batch > len(images):
-                order, at = torch.randperm(len(images), device=device), 0
-            chosen = order[at : at + batch]
-            total += step(*noised(images.index_select(0, chosen), labels.index_select(0, chosen)))
-            at += batch
-        if not torch.isfinite(total):  # waits for a GPU too
-            raise SystemExit("PyTorch's loss is not finite")
+            chosen = next(order)
+            batch = noised(images.index_select(0, chosen), labels.index_select(0, chosen))
+            total += step(*batch)
+        side_torch.demand_finite(total)
 
     return train
 
 
 def sampler(
-    name: str, images: torch.Tensor, layout: torch.memory_format, wrap: Callable
-) -> Callable[[int], None]:
-    """A function that makes so many draws of samples, each brought to the host."""
-    flow = Flow(name).to(images.device, memory_format=layout).requires_grad_(False)
-    velocity = wrap(flow.forward)
-    label = F.one_hot(labels_in_turn(SAMPLES, images.device), CLASSES).float()
+    name: str,
+    images: torch.Tensor,
+    layout: torch.memory_format,
+    compiled: bool,
+) -> Run:
+    """A function that makes so many draws of samples, each brought to the host; of `images` only the device counts."""
+    device = images.device
+    flow = Flow(name).to(device, memory_format=layout).requires_grad_(False)
+    velocity, label = wrapped(flow.forward, compiled), labels_of_samples(device)
 
     @torch.inference_mode()
     def run(draws: int) -> None:
         for _ in range(draws):
-            draw(
-                velocity, torch.randn(SAMPLES, CHANNELS, SIDE, SIDE, device=images.device), label
-            ).cpu()
+            eps = torch.randn(SAMPLES, CHANNELS, SIDE, SIDE, device=device)
+            draw(velocity, eps, label).cpu()
 
     return run
 
@@ -330,34 +363,49 @@ def sampler(
 JOBS = {"train": trainer, "sample": sampler}
 
 
+def work(side: str, job: str, name: str, path: str, device: str, *how: str) -> None:
+    """Chooses the order of maps and the threads, or does steps or draws with what was chosen."""
+    place = torch.device({"cpu": "cpu", "gpu": "cuda"}[device])
+    wanted = None if job == "train" else 1  # samples are drawn without images
+    data = np.array(np.load(path, mmap_mode="r")[:wanted])
+    images = side_torch.channels_first(data).to(place)
+
+    def make(layout: str, compiled: bool) -> Run:
+        return JOBS[job](name, images, LAYOUTS[layout], compiled)
+
+    side_torch.work(side, make, CHOICES[name], how)
+
+
+# --- the check --------------------------------------------------------------------------------------------------------
+
+
+def maps_first(maps: torch.Tensor) -> torch.Tensor:
+    """[..., H, W, C], as our side has them, -> [..., C, H, W]."""
+    return maps.movedim(-1, -3)
+
+
 def check(name: str, path: str, out: str) -> None:
     """Prints {"parameters", "loss", "grad_norm"} of Adam steps on the draws saved at `path`; saves samples at `out`."""
-    given = {what: torch.from_numpy(array) for what, array in np.load(path).items()}
-    first = {
-        what: given[what].permute(*range(given[what].ndim - 3), -1, -3, -2)
-        for what in ("z", "target", "eps")
-    }
-    flow = Flow(name)
-    flow.net.load_state_dict(
-        {weight: given[weight] for weight in flow.net.state_dict()}
-    )  # a wrong shape raises
-    step, average = stepper(flow, lambda f: f)
-    found = {"parameters": sum(p.numel() for p in flow.parameters()), "loss": [], "grad_norm": []}
+    given, flow = side_torch.saved(path), Flow(name)
+    side_torch.given_weights(flow.net, given)
+    step, average = stepper(flow, compiled=False)
+    found = side_torch.empty_report(flow)
+    z, target = maps_first(given["z"]), maps_first(given["target"])
     for i in range(CHECKED):
-        found["loss"].append(
-            step(first["z"][i], given["t"][i], given["label"][i], first["target"][i]).item()
-        )
-        found["grad_norm"].append(
-            torch.cat([p.grad.flatten() for p in flow.parameters()]).double().norm().item()
-        )
-    label = F.one_hot(labels_in_turn(SAMPLES, torch.device("cpu")), CLASSES).float()
-    np.save(out, draw(average, first["eps"], label).permute(0, 2, 3, 1).numpy())
+        loss = step(z[i], given["t"][i], given["label"][i], target[i])
+        found["loss"].append(loss.item())
+        found["grad_norm"].append(side_torch.gradient_norm(flow))
+    label = labels_of_samples(torch.device("cpu"))
+    samples = draw(average, maps_first(given["eps"]), label)
+    np.save(out, samples.permute(0, 2, 3, 1).numpy())  # [B, H, W, C]
     print(json.dumps(found))
 
 
-def main(what: str, *args: str) -> None:
+def main(side: str, *args: str) -> None:
     torch.manual_seed(0)
-    {"check": check}[what](*args)
+    if side == "check":
+        return check(*args)
+    work(side, *args)
 
 
 if __name__ == "__main__":

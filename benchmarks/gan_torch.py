@@ -7,37 +7,54 @@ and R2 differentiate the slope that `torch.autograd.grad(…, create_graph=True)
 
 from __future__ import annotations
 
-import copy
 import functools
 import itertools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.common import CHECKED
-from benchmarks.diffusion_torch import LAYOUTS
-from benchmarks.gan import BATCHES, CHANNELS, CHECK_LR, DECAY, LATENT, LR, NETS, SIDE, Dcgan, R3gan
-
-EPS = 1e-6  # of all norms
+from benchmarks import side_torch
+from benchmarks.side_torch import EPS, LAYOUTS, Average, Run, signed, wrapped
+from benchmarks.tasks import CHANNELS, CHECKED, SIDE
+from benchmarks.tasks.gan import (
+    BATCHES,
+    CHECK_LR,
+    DECAY,
+    DRAWN,
+    LATENT,
+    LR,
+    NETS,
+    Dcgan,
+    R3gan,
+)
 
 lrelu = functools.partial(F.leaky_relu, negative_slope=0.2)
 
 
-def group_norms(widths: tuple[int, ...]) -> nn.ModuleList:
+# --- DCGAN's nets -----------------------------------------------------------------------------------------------------
+
+
+def group_norms(widths: Sequence[int]) -> nn.ModuleList:
     """Eight groups each."""
     return nn.ModuleList(nn.GroupNorm(8, width, EPS) for width in widths)
 
 
-def convolutions(inputs: tuple[int, ...], outputs: tuple[int, ...]) -> nn.ModuleList:
+def convolutions(inputs: Sequence[int], outputs: Sequence[int]) -> nn.ModuleList:
     """3x3, the same size."""
-    return nn.ModuleList(
-        nn.Conv2d(a, b, 3, padding=1) for a, b in zip(inputs, outputs, strict=True)
-    )
+    convs = nn.ModuleList()
+    for before, after in zip(inputs, outputs, strict=True):
+        convs.append(nn.Conv2d(before, after, 3, padding=1))
+    return convs
+
+
+def smallest(net: Dcgan) -> int:
+    """The side of the last maps of DCGAN's discriminator, the first of its generator."""
+    return SIDE // 2 ** len(net.widths)
 
 
 class DcganGenerator(nn.Module):
@@ -45,15 +62,17 @@ class DcganGenerator(nn.Module):
 
     def __init__(self, net: Dcgan):
         super().__init__()
-        self.side, widths = SIDE // 2 ** len(net.widths), net.widths[::-1]
+        self.side, widths = smallest(net), net.widths[::-1]
         self.dense = nn.Linear(LATENT, self.side**2 * widths[0])
         self.norm = group_norms(widths)
-        self.conv = convolutions(widths, tuple(4 * width for width in (*widths[1:], CHANNELS)))
+        following = (*widths[1:], CHANNELS)
+        folded = [4 * width for width in following]  # four pixels of the next level
+        self.conv = convolutions(widths, folded)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         x = self.dense(z).unflatten(1, (-1, self.side, self.side))
         for norm, conv in zip(self.norm, self.conv, strict=True):
-            x = F.pixel_shuffle(conv(F.relu(norm(x))), 2)
+            x = F.pixel_shuffle(conv(F.relu(norm(x))), 2)  # [B, width, 2 H, 2 W]
         return torch.tanh(x)
 
 
@@ -62,16 +81,20 @@ class DcganDiscriminator(nn.Module):
 
     def __init__(self, net: Dcgan):
         super().__init__()
-        self.conv = convolutions(
-            tuple(4 * width for width in (CHANNELS, *net.widths[:-1])), net.widths
-        )
+        preceding = (CHANNELS, *net.widths[:-1])
+        folded = [4 * width for width in preceding]  # four pixels of the level before
+        self.conv = convolutions(folded, net.widths)
         self.norm = group_norms(net.widths[1:])
-        self.dense = nn.Linear((SIDE // 2 ** len(net.widths)) ** 2 * net.widths[-1], 1)
+        self.dense = nn.Linear(smallest(net) ** 2 * net.widths[-1], 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for norm, conv in zip((nn.Identity(), *self.norm), self.conv, strict=True):
-            x = lrelu(norm(conv(F.pixel_unshuffle(x, 2))))
+        norms = (nn.Identity(), *self.norm)  # none before the first activation
+        for norm, conv in zip(norms, self.conv, strict=True):
+            x = lrelu(norm(conv(F.pixel_unshuffle(x, 2))))  # [B, width, H / 2, W / 2]
         return self.dense(x.flatten(1))[:, 0]
+
+
+# --- R3GAN's nets -----------------------------------------------------------------------------------------------------
 
 
 class Block(nn.Module):
@@ -79,19 +102,36 @@ class Block(nn.Module):
 
     def __init__(self, width: int, inner: int):
         super().__init__()
-        sizes = ((width, inner, 1), (inner, inner, 3), (inner, width, 1))
-        self.conv = nn.ModuleList(
-            nn.Conv2d(a, b, k, padding=k // 2, bias=i < 2) for i, (a, b, k) in enumerate(sizes)
-        )
+        reduce = nn.Conv2d(width, inner, 1)
+        middle = nn.Conv2d(inner, inner, 3, padding=1)
+        expand = nn.Conv2d(inner, width, 1, bias=False)
+        self.conv = nn.ModuleList([reduce, middle, expand])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         h = lrelu(self.conv[0](x))
-        return x + self.conv[2](lrelu(self.conv[1](h)))
+        h = lrelu(self.conv[1](h))
+        return x + self.conv[2](h)
+
+
+def blocks(net: R3gan, widths: Sequence[int]) -> nn.ModuleList:
+    """A block for each level."""
+    return nn.ModuleList(Block(width, net.expansion * width) for width in widths)
 
 
 def pointwise(inputs: int, outputs: int, bias: bool = False) -> nn.Conv2d:
     """1x1."""
     return nn.Conv2d(inputs, outputs, 1, bias=bias)
+
+
+def between(widths: Sequence[int]) -> list[nn.Conv2d]:
+    """From each level to the next."""
+    return [pointwise(before, after) for before, after in itertools.pairwise(widths)]
+
+
+def basis(net: R3gan) -> nn.Parameter:
+    """What the smallest maps are multiplied by, [widest, side, side]."""
+    side = SIDE // net.patch // 2 ** (len(net.widths) - 1)
+    return nn.Parameter(torch.randn(net.widths[-1], side, side))
 
 
 def resized(x: torch.Tensor, factor: float) -> torch.Tensor:
@@ -105,20 +145,18 @@ class R3Generator(nn.Module):
     def __init__(self, net: R3gan):
         super().__init__()
         self.patch, widths = net.patch, net.widths[::-1]
-        side = SIDE // net.patch // 2 ** (len(widths) - 1)
-        self.basis = nn.Parameter(torch.randn(widths[0], side, side))
+        self.basis = basis(net)
         self.dense = nn.Linear(LATENT, widths[0], bias=False)
-        between = [pointwise(a, b) for a, b in itertools.pairwise(widths)]
-        self.conv = nn.ModuleList(
-            [*between, pointwise(widths[-1], net.patch**2 * CHANNELS, bias=True)]
-        )
-        self.block = nn.ModuleList(Block(width, net.expansion * width) for width in widths)
+        pixels = pointwise(widths[-1], net.patch**2 * CHANNELS, bias=True)
+        self.conv = nn.ModuleList([*between(widths), pixels])
+        self.block = blocks(net, widths)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        z = z * torch.rsqrt(z.square().mean(-1, keepdim=True) + 1e-6)
-        x = self.block[0](self.basis * self.dense(z)[:, :, None, None])
-        for conv, block in zip(self.conv, self.block[1:], strict=False):
-            x = block(resized(conv(x), 2.0))
+        z = z * torch.rsqrt(z.square().mean(-1, keepdim=True) + 1e-6)  # on a sphere
+        first = self.basis * self.dense(z)[:, :, None, None]
+        x = self.block[0](first)
+        for conv, block in zip(self.conv[:-1], self.block[1:], strict=True):
+            x = block(resized(conv(x), 2.0))  # [B, width, 2 H, 2 W]
         return F.pixel_shuffle(self.conv[-1](x), self.patch)
 
 
@@ -128,24 +166,26 @@ class R3Discriminator(nn.Module):
     def __init__(self, net: R3gan):
         super().__init__()
         self.patch, widths = net.patch, net.widths
-        side = SIDE // net.patch // 2 ** (len(widths) - 1)
-        between = [pointwise(a, b) for a, b in itertools.pairwise(widths)]
-        self.conv = nn.ModuleList(
-            [pointwise(net.patch**2 * CHANNELS, widths[0], bias=True), *between]
-        )
-        self.block = nn.ModuleList(Block(width, net.expansion * width) for width in widths)
-        self.basis = nn.Parameter(torch.randn(widths[-1], side, side))
+        pixels = pointwise(net.patch**2 * CHANNELS, widths[0], bias=True)
+        self.conv = nn.ModuleList([pixels, *between(widths)])
+        self.block = blocks(net, widths)
+        self.basis = basis(net)
         self.dense = nn.Linear(widths[-1], 1, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.block[0](self.conv[0](F.pixel_unshuffle(x, self.patch)))
+        folded = F.pixel_unshuffle(x, self.patch)
+        x = self.block[0](self.conv[0](folded))
         for conv, block in zip(self.conv[1:], self.block[1:], strict=True):
-            x = block(conv(resized(x, 0.5)))
-        h = (x * self.basis).sum((2, 3)) / self.basis[0].numel() ** 0.5
+            x = block(conv(resized(x, 0.5)))  # [B, width, H / 2, W / 2]
+        cells = self.basis[0].numel()
+        h = (x * self.basis).sum((2, 3)) / cells**0.5
         return self.dense(h)[:, 0]
 
 
 FAMILIES = {"dcgan": (DcganGenerator, DcganDiscriminator), "r3gan": (R3Generator, R3Discriminator)}
+
+
+# --- the games --------------------------------------------------------------------------------------------------------
 
 
 def plain(disc: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -181,24 +221,25 @@ class Game(nn.Module):
         super().__init__()
         self.net, self.calls = NETS[name], calls
         self.judge = sloped if self.net.gamma else plain
-        self.gen, self.disc = (family(self.net) for family in FAMILIES[name])
+        gen, disc = FAMILIES[name]
+        self.gen, self.disc = gen(self.net), disc(self.net)
 
     def disc_loss(self, image: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """The discriminator's loss with R1 and R2."""
         with torch.no_grad():
             x = torch.cat([signed(image), self.gen(z)])
-        scores, slopes = zip(
-            *(self.judge(self.disc, part) for part in x.chunk(self.calls)), strict=True
-        )
+        judged = [self.judge(self.disc, part) for part in x.chunk(self.calls)]
+        scores, slopes = zip(*judged, strict=True)
         real, fake = torch.cat(scores).chunk(2)
-        loss = (
-            F.softplus(fake - real)
-            if self.net.relativistic
-            else F.softplus(-real) + F.softplus(fake)
-        )
-        return loss.mean() + 0.5 * self.net.gamma * sum(
-            slope.square().sum() for slope in slopes
-        ) / len(image)
+        loss = self._of_scores(real, fake)
+        # gamma / 2 E |grad D(x)|², of data (R1) and of samples (R2) together
+        squares = sum(slope.square().sum() for slope in slopes)
+        return loss.mean() + 0.5 * self.net.gamma * squares / len(image)
+
+    def _of_scores(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+        if self.net.relativistic:
+            return F.softplus(fake - real)
+        return F.softplus(-real) + F.softplus(fake)
 
     def gen_loss(self, image: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """The generator's loss; only the relativistic game looks at the images."""
@@ -210,29 +251,23 @@ class Game(nn.Module):
         return F.softplus(real - fake).mean()
 
 
-def as_is(f: Callable) -> Callable:
-    """Eager mode."""
-    return f
-
-
-def signed(image: torch.Tensor) -> torch.Tensor:
-    """Bytes to [-1, 1]."""
-    return image.float().div_(127.5).sub_(1.0)
+Losses = tuple[torch.Tensor, torch.Tensor]  # of the discriminator, of the generator
 
 
 def stepper(
-    game: Game, wrap: Callable, lr: float = LR
-) -> tuple[Callable[..., tuple[torch.Tensor, torch.Tensor]], nn.Module]:
+    game: Game,
+    compiled: bool = False,
+    lr: float = LR,
+) -> tuple[Callable[..., Losses], nn.Module]:
     """A function that takes a step on (image, z of the discriminator's turn, z of the generator's) and returns both
     losses; the averaged generator."""
-    gen, disc, taken = game.gen, game.disc, 0
+    gen, disc = game.gen, game.disc
     optimisers = [
         torch.optim.Adam(player.parameters(), lr, game.net.betas, fused=True)
         for player in (disc, gen)
     ]
-    losses = wrap(game.disc_loss), wrap(game.gen_loss)
-    average = copy.deepcopy(gen).requires_grad_(False)
-    averaged, weights = list(average.parameters()), list(gen.parameters())
+    losses = wrapped(game.disc_loss, compiled), wrapped(game.gen_loss, compiled)
+    average = Average(gen, DECAY)
 
     def descend(player: int, *batch: torch.Tensor) -> torch.Tensor:
         optimisers[player].zero_grad(set_to_none=True)
@@ -241,81 +276,94 @@ def stepper(
         optimisers[player].step()
         return loss.detach()
 
-    def step(
-        image: torch.Tensor, z_disc: torch.Tensor, z_gen: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        nonlocal taken
+    def step(image: torch.Tensor, z_disc: torch.Tensor, z_gen: torch.Tensor) -> Losses:
         disc.requires_grad_(True)
         of_disc = descend(0, image, z_disc)
-        disc.requires_grad_(False)
+        disc.requires_grad_(False)  # the generator's step wants no gradients of its weights
         of_gen = descend(1, image, z_gen)
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                averaged, weights, 1.0 - min(DECAY, (1.0 + taken) / (10.0 + taken))
-            )
-        taken += 1
+        average.update()
         return of_disc, of_gen
 
-    return step, average
+    return step, average.model
 
 
-CHOICES = {  # name -> (memory format, calls)
-    f"{layout}, data and samples in {calls}": (order, i)
-    for layout, order in LAYOUTS.items()
-    for i, calls in enumerate(("one batch", "two batches"), 1)
+# --- training and sampling --------------------------------------------------------------------------------------------
+
+CHOICES = {  # name -> (memory format, calls of the discriminator)
+    "channels first, data and samples in one batch": (torch.contiguous_format, 1),
+    "channels first, data and samples in two batches": (torch.contiguous_format, 2),
+    "channels last, data and samples in one batch": (torch.channels_last, 1),
+    "channels last, data and samples in two batches": (torch.channels_last, 2),
 }
 
 
-def trainer(name: str, path: str, choice: str, compiled: bool = False) -> Callable[[int], None]:
+def trainer(name: str, path: str, choice: str, compiled: bool = False) -> Run:
     """A function that trains so many steps more, on the first images of the file at `path`, batches lying ready."""
     batch, (layout, calls) = NETS[name].batch, CHOICES[choice]
-    wrap, sloped = (
-        (functools.partial(torch.compile, dynamic=False), by_func)
-        if compiled
-        else (as_is, by_autograd)
-    )
-    step, _ = stepper(Game(name, calls, sloped).to(memory_format=layout), wrap)
+    sloped = by_func if compiled else by_autograd
+    game = Game(name, calls, sloped).to(memory_format=layout)
+    step, _ = stepper(game, compiled)
     images = np.array(np.load(path, mmap_mode="r")[: BATCHES * batch])
-    ready = itertools.cycle(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().split(batch))
+    ready = itertools.cycle(side_torch.channels_first(images).split(batch))
 
     def train(steps: int) -> None:
         total = torch.zeros(())
         for _ in range(steps):
-            total += sum(step(next(ready), torch.randn(batch, LATENT), torch.randn(batch, LATENT)))
-        if not torch.isfinite(total):
-            raise SystemExit("PyTorch's loss is not finite")
+            z_disc, z_gen = torch.randn(batch, LATENT), torch.randn(batch, LATENT)
+            of_disc, of_gen = step(next(ready), z_disc, z_gen)
+            total += of_disc + of_gen
+        side_torch.demand_finite(total)
 
     return train
 
 
-def norm(player: nn.Module) -> float:
-    """Of the gradients that the player's last step left."""
-    return torch.cat([p.grad.flatten() for p in player.parameters()]).double().norm().item()
+def sampler(name: str, layout: str, compiled: bool = False) -> Run:
+    """A function that makes so many draws with the generator, images in [0, 1]."""
+    family, _ = FAMILIES[name]
+    gen = family(NETS[name]).to(memory_format=LAYOUTS[layout]).requires_grad_(False)
+    images = wrapped(lambda z: 0.5 * (gen(z) + 1.0), compiled)
+
+    @torch.inference_mode()
+    def run(draws: int) -> None:
+        for _ in range(draws):
+            z = torch.randn(DRAWN, LATENT)
+            images(z).numpy()
+
+    return run
+
+
+def work(side: str, job: str, name: str, path: str, *how: str) -> None:
+    """Chooses orders of maps and threads, or does steps or draws with what was chosen."""
+    if job == "train":
+        return side_torch.work(side, functools.partial(trainer, name, path), CHOICES, how)
+    side_torch.work(side, functools.partial(sampler, name), LAYOUTS, how)
+
+
+# --- the check --------------------------------------------------------------------------------------------------------
 
 
 def check(name: str, path: str, out: str) -> None:
     """Prints {"parameters", "loss", "grad_norm"} of steps on the draws saved at `path`; saves samples at `out`."""
-    given = {what: torch.from_numpy(array) for what, array in np.load(path).items()}
-    game = Game(name)
-    game.load_state_dict(
-        {weight: given[weight] for weight in game.state_dict()}
-    )  # a wrong shape raises
-    step, average = stepper(game, as_is, CHECK_LR)
-    found = {"parameters": sum(p.numel() for p in game.parameters()), "loss": [], "grad_norm": []}
+    given, game = side_torch.saved(path), Game(name)
+    side_torch.given_weights(game, given)
+    step, average = stepper(game, lr=CHECK_LR)
+    found = side_torch.empty_report(game)
     for i in range(CHECKED):
-        image = given["image"][i].permute(0, 3, 1, 2)
-        found["loss"] += [
-            loss.item() for loss in step(image, given["z_disc"][i], given["z_gen"][i])
-        ]
-        found["grad_norm"] += [norm(player) for player in (game.disc, game.gen)]
+        image = given["image"][i].permute(0, 3, 1, 2)  # [B, C, H, W]
+        losses = step(image, given["z_disc"][i], given["z_gen"][i])
+        found["loss"] += [loss.item() for loss in losses]
+        players = (game.disc, game.gen)
+        found["grad_norm"] += [side_torch.gradient_norm(player) for player in players]
     samples = 0.5 * (average(given["z"]) + 1.0)
     np.save(out, samples.permute(0, 2, 3, 1).numpy())
     print(json.dumps(found))
 
 
-def main(what: str, *args: str) -> None:
+def main(side: str, *args: str) -> None:
     torch.manual_seed(0)
-    {"check": check}[what](*args)
+    if side == "check":
+        return check(*args)
+    work(side, *args)
 
 
 if __name__ == "__main__":

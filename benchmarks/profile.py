@@ -14,10 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from benchmarks.turns import Worker
+from typing import Any, Protocol
 
 KINDS = {  # kind: what the operation is called, by XLA or by PyTorch; the first that fits
     "": r"^(while|call|conditional|cond)\b",  # whose operations are counted themselves
@@ -42,6 +39,7 @@ def one_core() -> None:
 @contextlib.contextmanager
 def operations(found: Counter[str]) -> Iterator[None]:
     """In a worker: adds up the times of the operations inside [s], by name, as its library's profiler tells them."""
+    # a worker has one library only, so what has been imported says which side this is
     with _torch(found) if "torch" in sys.modules else _jax(found):
         yield
 
@@ -64,12 +62,17 @@ def _jax(found: Counter[str]) -> Iterator[None]:
         with jax.profiler.trace(folder):
             yield
         for path in Path(folder).rglob("*.xplane.pb"):
-            data = jax.profiler.ProfileData.from_file(str(path))
-            for event in (
-                event for plane in data.planes for line in plane.lines for event in line.events
-            ):
+            for event in _events(jax.profiler.ProfileData.from_file(str(path))):
+                # on CPU every thread of XLA has its line, with what is no operation among them
                 if any(name == "hlo_op" for name, _ in event.stats):
-                    found[re.sub(r"[.\d]+$", "", event.name)] += 1e-9 * event.duration_ns
+                    kind = re.sub(r"[.\d]+$", "", event.name)  # without its number: "fusion.12"
+                    found[kind] += 1e-9 * event.duration_ns
+
+
+def _events(data: Any) -> Iterator[Any]:
+    for plane in data.planes:
+        for line in plane.lines:
+            yield from line.events
 
 
 def kinds(ops: Mapping[str, float]) -> Counter[str]:
@@ -82,30 +85,35 @@ def kinds(ops: Mapping[str, float]) -> Counter[str]:
     return summed
 
 
-def table(reference: Worker, ours: Worker) -> str:
+class Profiled(Protocol):
+    """What is told of one side: `benchmarks.turns.Worker` has it, and knows this module."""
+
+    name: str
+    profiled: float  # a step under the profiler [s]
+    operations: dict[str, float]  # of a step, by name [s]
+
+
+def table(reference: Profiled, ours: Profiled) -> str:
     """Markdown: ms a step of each kind of work on both sides, then the operations that took longest."""
-    sides = {worker.name: (worker, kinds(worker.operations)) for worker in (reference, ours)}
-    lines = ["| one core, ms | " + " | ".join(sides) + " |", "|---" * 3 + "|"]
-    for kind in filter(None, KINDS):
-        lines.append(
-            f"| {kind} | "
-            + " | ".join(f"{1000 * summed[kind]:.1f}" for _, summed in sides.values())
-            + " |"
-        )
+    sides = (reference, ours)
+    summed = [kinds(side.operations) for side in sides]
     rest = [
-        1000 * max(worker.profiled - sum(summed.values()), 0.0) for worker, summed in sides.values()
+        max(side.profiled - found.total(), 0.0) for side, found in zip(sides, summed, strict=True)
     ]
-    whole = [1000 * worker.profiled for worker, _ in sides.values()]
-    lines += [
-        f"| {REST} | {rest[0]:.1f} | {rest[1]:.1f} |",
-        f"| all | {whole[0]:.1f} | {whole[1]:.1f} |",
-        "",
-    ]
-    for name, (worker, _) in sides.items():
-        most = Counter(worker.operations).most_common(LARGEST)
-        lines.append(
-            f"Longest, {name}: "
-            + ", ".join(f"`{op}` {1000 * seconds:.1f}" for op, seconds in most)
-            + ".  "
-        )
-    return "\n".join(lines)
+    lines = [f"| one core, ms | {reference.name} | {ours.name} |", "|---" * 3 + "|"]
+    for kind in filter(None, KINDS):
+        lines.append(_line(kind, [found[kind] for found in summed]))
+    lines.append(_line(REST, rest))
+    lines.append(_line("all", [side.profiled for side in sides]))
+    return "\n".join([*lines, "", *map(_longest, sides)])
+
+
+def _line(name: str, seconds: list[float]) -> str:
+    cells = " | ".join(f"{1000 * value:.1f}" for value in seconds)
+    return f"| {name} | {cells} |"
+
+
+def _longest(side: Profiled) -> str:
+    most = Counter(side.operations).most_common(LARGEST)
+    told = ", ".join(f"`{op}` {1000 * seconds:.1f}" for op, seconds in most)
+    return f"Longest, {side.name}: {told}.  "  # two spaces: Markdown's line break

@@ -35,18 +35,24 @@ class Worker:
 
     def __init__(self, name: str, module: str, *args: str):
         """Starts the worker and waits until it is ready; raises `Failed` if it does not get that far."""
-        self.name, self.rates, self.first, self.cpu, self.peak = name, [], math.nan, 0.0, 0.0
+        self.name = name
+        self.rates: list[float] = []  # of its blocks, a round each [steps/s]
+        self.first, self.cpu, self.peak = math.nan, 0.0, 0.0
         self.operations, self.profiled = {}, math.nan
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  (its stderr, shown if it fails)
         self._compiled = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         # compiling takes memory and time: with a cache of compiled code both would depend on what ran here before
-        env = os.environ | {
+        no_cache = {
             "JAX_ENABLE_COMPILATION_CACHE": "false",
             "TORCHINDUCTOR_CACHE_DIR": self._compiled.name,
         }
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._said}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *args], env=env, text=True, **pipes
+            [sys.executable, "-m", module, *args],
+            env=os.environ | no_cache,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,  # a file, not a pipe: one that nobody reads would fill up and stop it
         )
         self.hello = self._answer()
 
@@ -72,9 +78,8 @@ class Worker:
         self._compiled.cleanup()
 
     def _ask(self, what: str) -> dict[str, Any]:
-        with contextlib.suppress(
-            BrokenPipeError
-        ):  # it has ended: there is no answer, and that is told
+        # a broken pipe: it has ended, so there is no answer, and that is told
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(f"{what}\n")
             self._process.stdin.flush()
         return self._answer()
@@ -84,9 +89,9 @@ class Worker:
         if not line:
             code = self._process.wait()
             self._said.seek(0)
-            raise Failed(
-                f"{self.name}: the worker ended with exit code {code} and these words:\n{self._said.read()}"
-            )
+            words = self._said.read()
+            ended = f"{self.name}: the worker ended with exit code {code}"
+            raise Failed(f"{ended} and these words:\n{words}")
         return json.loads(line)
 
 
@@ -140,15 +145,24 @@ def alternate(
                 raise
             print(f"left out: {failed}", file=sys.stderr)
             continue
-        worker.block(multiple)  # fills caches
-        steps[worker] = max(1, round(worker.block(2 * multiple) * seconds / multiple)) * multiple
+        steps[worker] = _steps(worker, seconds, multiple)
     for i in range(rounds):
-        for worker in list(steps)[:: -1 if i % 2 else 1]:
+        order = reversed(steps) if i % 2 else steps
+        for worker in order:
             worker.rates.append(worker.block(steps[worker]))
     return list(steps)
 
 
+def _steps(worker: Worker, seconds: float, multiple: int) -> int:
+    """How many steps take about so many seconds."""
+    worker.block(multiple)  # fills caches
+    dispatches = worker.block(2 * multiple) * seconds / multiple
+    return max(1, round(dispatches)) * multiple
+
+
 def ratio(worker: Worker, reference: Worker) -> tuple[float, float, float]:
     """(median, least, most) over the rounds of worker's rate over the reference's in the same round."""
-    pairs = [a / b for a, b in zip(worker.rates, reference.rates, strict=True)]
-    return statistics.median(pairs), min(pairs), max(pairs)
+    # within a round, so that a change of the machine's speed hits both
+    pairs = zip(worker.rates, reference.rates, strict=True)
+    ratios = [rate / other for rate, other in pairs]
+    return statistics.median(ratios), min(ratios), max(ratios)

@@ -14,10 +14,7 @@ import functools
 import itertools
 import json
 import math
-import os
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -26,14 +23,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.common import CHECKED, LR
-from benchmarks.turns import blocks
-from benchmarks.vae import DRAWN, NETS, Net
+from benchmarks import side_torch
+from benchmarks.side_torch import EPS, LAYOUTS, Run, wrapped
+from benchmarks.tasks import CHANNELS, CHECKED, SIDE
+from benchmarks.tasks.vae import DRAWN, LR, NETS, Net
 
-EPS = 1e-6  # of all norms
-PIXELS = (1, 28, 28)
+PIXELS = (CHANNELS, SIDE, SIDE)
 ADAMS = {"fused": {"fused": True}, "foreach": {"foreach": True}, "one by one": {"foreach": False}}
-LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
 FOLDS = {"pixels folded": False, "strided convolutions": True}
 
 
@@ -48,27 +44,33 @@ class Choice(NamedTuple):
 DEFAULTS = Choice({})  # torch.optim.Adam's own choice
 
 
+# --- the nets ---------------------------------------------------------------------------------------------------------
+
+
 class MLP(nn.Module):
-    """Dense layers, gated by a sigmoid or with ReLU."""
+    """Dense layers, gated by a sigmoid or with ReLU; [B, sizes[0]] -> [B, sizes[-1]]."""
 
     def __init__(self, sizes: tuple[int, ...], gated: bool):
         super().__init__()
         *hidden, out = sizes[1:]
         self.gated = gated
-        self.hidden = nn.ModuleList(
-            nn.Linear(a, b * (1 + gated)) for a, b in zip(sizes, hidden, strict=False)
-        )
+        self.hidden = nn.ModuleList()
+        for inputs, width in zip(sizes, hidden, strict=False):
+            outputs = 2 * width if gated else width  # both maps of a gated layer in one product
+            self.hidden.append(nn.Linear(inputs, outputs))
         self.last = nn.Linear(hidden[-1], out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for layer in self.hidden:
-            x = F.glu(layer(x)) if self.gated else F.relu(layer(x))
+            h = layer(x)
+            x = F.glu(h) if self.gated else F.relu(h)
         return self.last(x)
 
 
 def group_norm(width: int) -> nn.GroupNorm:
     """Eight groups where they divide the channels."""
-    return nn.GroupNorm(math.gcd(8, width), width, EPS)
+    groups = math.gcd(8, width)
+    return nn.GroupNorm(groups, width, EPS)
 
 
 class Folded(nn.Conv2d):
@@ -78,7 +80,8 @@ class Folded(nn.Conv2d):
         super().__init__(4 * inputs, width, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(F.pixel_unshuffle(x, 2))
+        patches = F.pixel_unshuffle(x, 2)  # [B, 4 C, H / 2, W / 2]
+        return super().forward(patches)
 
 
 def strided(inputs: int, width: int) -> nn.Conv2d:
@@ -86,17 +89,24 @@ def strided(inputs: int, width: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, width, 6, stride=2, padding=2)
 
 
+def same_size(width: int) -> nn.Conv2d:
+    """3x3 from so many maps to as many."""
+    return nn.Conv2d(width, width, 3, padding=1)
+
+
 class Residual(nn.Module):
     """x + conv(silu(norm(conv(silu(norm(x))))))."""
 
     def __init__(self, width: int):
         super().__init__()
-        self.norm = nn.ModuleList(group_norm(width) for _ in range(2))
-        self.conv = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
+        self.norm = nn.ModuleList([group_norm(width), group_norm(width)])
+        self.conv = nn.ModuleList([same_size(width), same_size(width)])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = self.conv[0](F.silu(self.norm[0](x)))
-        return x + self.conv[1](F.silu(self.norm[1](h)))
+        h = x
+        for norm, conv in zip(self.norm, self.conv, strict=True):
+            h = conv(F.silu(norm(h)))
+        return x + h
 
 
 class ConvEncoder(nn.Module):
@@ -104,18 +114,19 @@ class ConvEncoder(nn.Module):
 
     def __init__(self, net: Net, shape: tuple[int, ...], fold: Callable):
         super().__init__()
-        widths, cells = net.widths, math.prod(shape[1:]) // 4 ** len(net.widths)
-        self.conv = nn.ModuleList(
-            fold(a, b) for a, b in zip((shape[0], *widths), widths, strict=False)
-        )
+        widths, channels = net.widths, shape[0]
+        inputs = (channels, *widths[:-1])
+        self.conv = nn.ModuleList(map(fold, inputs, widths))
         self.residual = nn.ModuleList(map(Residual, widths))
         self.norm = group_norm(widths[-1])
+        cells = math.prod(shape[1:]) // 4 ** len(widths)  # of the last maps
         self.dense = nn.Linear(cells * widths[-1], 2 * net.latent)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for conv, residual in zip(self.conv, self.residual, strict=True):
-            x = residual(conv(x))
-        return self.dense(F.silu(self.norm(x)).flatten(1))
+            x = residual(conv(x))  # [B, width, H / 2, W / 2]
+        flat = F.silu(self.norm(x)).flatten(1)
+        return self.dense(flat)
 
 
 class ConvDecoder(nn.Module):
@@ -123,26 +134,27 @@ class ConvDecoder(nn.Module):
 
     def __init__(self, net: Net, shape: tuple[int, ...]):
         super().__init__()
-        widths, (height, width) = (
-            net.widths[::-1],
-            (side // 2 ** len(net.widths) for side in shape[1:]),
-        )
-        self.shape = (widths[0], height, width)
+        widths, (channels, height, width) = net.widths[::-1], shape
+        smaller = 2 ** len(widths)
+        self.shape = (widths[0], height // smaller, width // smaller)
         self.dense = nn.Linear(net.latent, math.prod(self.shape))
-        same = [nn.Conv2d(a, a, 3, padding=1) for a in widths]
-        fewer = [nn.Conv2d(a, 4 * b, 1) for a, b in itertools.pairwise(widths)]
-        pixels = nn.Conv2d(widths[-1], 4 * shape[0], 3, padding=1)
-        pairs = zip(same, [*fewer, pixels], strict=True)
-        self.conv = nn.ModuleList(conv for pair in pairs for conv in pair)
+        unfolded = [nn.Conv2d(a, 4 * b, 1) for a, b in itertools.pairwise(widths)]
+        unfolded.append(nn.Conv2d(widths[-1], 4 * channels, 3, padding=1))
+        self.conv = nn.ModuleList()
+        for maps, unfold in zip(widths, unfolded, strict=True):
+            self.conv.extend([same_size(maps), unfold])
         self.residual = nn.ModuleList(map(Residual, widths))
         self.norm = group_norm(widths[-1])
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         x = self.dense(z).unflatten(1, self.shape)
-        for i, residual in enumerate(self.residual):
-            x = residual(self.conv[2 * i](x))
-            x = F.silu(self.norm(x)) if i == len(self.residual) - 1 else x
-            x = F.pixel_shuffle(self.conv[2 * i + 1](x), 2)
+        last = len(self.residual) - 1
+        for level, residual in enumerate(self.residual):
+            same, unfold = self.conv[2 * level], self.conv[2 * level + 1]
+            x = residual(same(x))
+            if level == last:
+                x = F.silu(self.norm(x))
+            x = F.pixel_shuffle(unfold(x), 2)  # [B, maps of the next level, 2 H, 2 W]
         return x
 
 
@@ -162,8 +174,10 @@ class VAE(nn.Module):
         """The negative ELBO [nats], mean over the batch; x [B, ...] in {0, 1}, eps [B, latent] normal."""
         mu, log_var = self.enc(x).chunk(2, -1)
         log_var = log_var.clamp(-6.0, 2.0)
-        logits = self.dec(mu + torch.exp(0.5 * log_var) * eps)
+        sigma = torch.exp(0.5 * log_var)
+        logits = self.dec(mu + sigma * eps)
         distortion = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+        # KL(N(mu, sigma²) || N(0, 1)), in closed form
         rate = 0.5 * torch.sum(mu.square() + log_var.exp() - 1.0 - log_var)
         return (distortion + rate) / len(x)
 
@@ -172,19 +186,20 @@ class VAE(nn.Module):
         return torch.sigmoid(self.dec(z))
 
 
+# --- training and sampling --------------------------------------------------------------------------------------------
+
+
 def shaped(net: Net, images: torch.Tensor) -> torch.Tensor:
     """Images [N, H, W, C] as the net takes them: flat, or [N, C, H, W]."""
-    return images.permute(0, 3, 1, 2).contiguous() if net.widths else images.flatten(1)
+    if net.widths:
+        return images.permute(0, 3, 1, 2).contiguous()
+    return images.flatten(1)
 
 
 def built(net: Net, choice: Choice) -> VAE:
     """The model as chosen."""
-    return VAE(net, fold=strided if choice.strided else Folded).to(memory_format=choice.layout)
-
-
-def wrapped(fn: Callable, compiled: bool) -> Callable:
-    """`fn` itself, or compiled."""
-    return torch.compile(fn, dynamic=False) if compiled else fn
+    fold = strided if choice.strided else Folded
+    return VAE(net, fold=fold).to(memory_format=choice.layout)
 
 
 def binarise(x: torch.Tensor) -> torch.Tensor:
@@ -198,106 +213,102 @@ def trainer(
     choice: Choice,
     compiled: bool = False,
     draw: Callable = binarise,
-) -> Callable[[int], None]:
+) -> Run:
     """A function that trains so many steps more; images are bytes as `shaped` has them."""
     model = built(net, choice)
-    optimiser, loss_fn = (
-        torch.optim.Adam(model.parameters(), LR, **choice.adam),
-        wrapped(model.loss, compiled),
-    )
-    order, at = torch.randperm(len(images)), 0
+    optimiser = torch.optim.Adam(model.parameters(), LR, **choice.adam)
+    loss_fn = wrapped(model.loss, compiled)
+    order = side_torch.shuffled(len(images), net.batch)
 
     def train(steps: int) -> None:
-        nonlocal order, at
         total = torch.zeros(())
         for _ in range(steps):
-            if at + net.batch > len(images):
-                order, at = torch.randperm(len(images)), 0
-            x = draw(images.index_select(0, order[at : at + net.batch]).float().mul_(1.0 / 255.0))
-            value = loss_fn(x, torch.randn(net.batch, net.latent))
+            taken = images.index_select(0, next(order))
+            x = draw(taken.float().mul_(1.0 / 255.0))
+            eps = torch.randn(net.batch, net.latent)
+            loss = loss_fn(x, eps)
             optimiser.zero_grad(set_to_none=True)
-            value.backward()
+            loss.backward()
             optimiser.step()
-            total += value.detach()
-            at += net.batch
-        if not torch.isfinite(total):
-            raise SystemExit("PyTorch's loss is not finite")
+            total += loss.detach()
+        side_torch.demand_finite(total)
 
     return train
 
 
-def sampler(net: Net, choice: Choice, compiled: bool = False) -> Callable[[int], None]:
+def sampler(net: Net, choice: Choice, compiled: bool = False) -> Run:
     """A function that makes so many draws of samples."""
-    sample = wrapped(built(net, choice).requires_grad_(False).sample, compiled)
+    model = built(net, choice).requires_grad_(False)
+    sample = wrapped(model.sample, compiled)
 
     @torch.inference_mode()
     def run(draws: int) -> None:
         for _ in range(draws):
-            sample(torch.randn(DRAWN, net.latent)).numpy()
+            z = torch.randn(DRAWN, net.latent)
+            sample(z).numpy()
 
     return run
 
 
 def choices(net: Net, job: str) -> dict[str, Choice]:
     """What PyTorch may choose from, by its words in the table."""
-    if not net.widths:
-        named = {f"{name} Adam": Choice(adam) for name, adam in ADAMS.items()}
-        return named if job == "train" else {"nothing to choose": Choice()}
-    if job == "sample":
-        return {name: Choice(layout=layout) for name, layout in LAYOUTS.items()}
-    return {
-        f"{order}, {way}": Choice(layout=layout, strided=is_strided)
-        for order, layout in LAYOUTS.items()
-        for way, is_strided in FOLDS.items()
-    }
+    if net.widths:
+        return conv_choices(job)
+    if job == "train":
+        return {f"{name} Adam": Choice(adam) for name, adam in ADAMS.items()}
+    return {"nothing to choose": Choice()}
 
 
-def maker(job: str, net: Net, path: str) -> Callable[..., Callable[[int], None]]:
+def conv_choices(job: str) -> dict[str, Choice]:
+    """Of the convolutional net."""
+    orders = {name: Choice(layout=layout) for name, layout in LAYOUTS.items()}
+    if job == "sample":  # a decoder folds nothing
+        return orders
+    named = {}
+    for order, choice in orders.items():
+        for way, is_strided in FOLDS.items():
+            named[f"{order}, {way}"] = choice._replace(strided=is_strided)
+    return named
+
+
+def maker(job: str, net: Net, path: str) -> Callable[..., Run]:
     """make(choice, compiled=False) -> a function that does so many steps or draws."""
     if job == "sample":
         return functools.partial(sampler, net)
-    return functools.partial(trainer, net, shaped(net, torch.from_numpy(np.load(path))))
+    images = shaped(net, torch.from_numpy(np.load(path)))
+    return functools.partial(trainer, net, images)
 
 
-def fastest(
-    jobs: dict[str, Callable[[int], None]], rounds: int = 4, steps: int = 10
-) -> tuple[int, str]:
-    """The number of threads and the name in `jobs` that are fastest here and now, by medians of alternating blocks.
-
-    The threads are chosen with the first of the jobs. One can win: OpenMP's threads wait for each other after every
-    operation, which is dear on a busy machine.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-    def best(choices: list[tuple[int, str]]) -> tuple[int, str]:
-        if len(choices) == 1:
-            return choices[0]
-        seconds = {choice: [] for choice in choices}
-        for threads, name in choices * rounds:
-            torch.set_num_threads(threads)
-            start = time.perf_counter()
-            jobs[name](steps)
-            seconds[threads, name].append(time.perf_counter() - start)
-        return min(
-            choices, key=lambda choice: statistics.median(seconds[choice][1:])
-        )  # the first warms up
-
-    threads, _ = best([(n, next(iter(jobs))) for n in sorted({1, cores})])
-    return best([(threads, name) for name in jobs])
+# --- the check --------------------------------------------------------------------------------------------------------
 
 
-def choose(jobs: dict[str, Callable[[int], None]], rounds: int = 5, steps: int = 1) -> None:
-    """Prints the choice and the threads that eager mode is fastest with; the workers hold only what was chosen."""
-    threads, choice = fastest(jobs, rounds, steps)
-    print(json.dumps({"choice": choice, "threads": threads}))
+def spread(weight: torch.Tensor) -> torch.Tensor:
+    """The weight [width, 4 C, 3, 3] of `Folded` as that of `strided`, [width, C, 6, 6]."""
+    parts = weight.unflatten(1, (-1, 2, 2))  # [width, C, row in the patch, column in it, 3, 3]
+    interleaved = parts.permute(0, 1, 4, 2, 5, 3)  # [width, C, 3, row, 3, column]
+    return interleaved.flatten(4, 5).flatten(2, 3)
 
 
-def serve(make: Callable[[], Callable[[int], None]], threads: int) -> None:
-    """Blocks of what `make` makes; the first step, with compiling, is in the first block."""
-    torch.set_num_threads(threads)
-    run = make()
-    for steps in blocks():
-        run(steps)
+def given_weights(model: VAE, given: dict[str, torch.Tensor]) -> None:
+    """Loads the weights, those of folded pixels spread where the model has strided convolutions."""
+    for name, value in model.named_parameters():
+        known = given[name]
+        if known.shape[2:] != value.shape[2:]:
+            known = spread(known)
+        value.data.copy_(known)  # a wrong shape raises
+
+
+def steps_of(model: VAE, images: list[torch.Tensor], noise: torch.Tensor) -> dict:
+    """What Adam steps on the images [B, ...] with the noise [steps, B, latent] find."""
+    optimiser, found = torch.optim.Adam(model.parameters(), LR), side_torch.empty_report(model)
+    for x, eps in zip(images, noise, strict=True):
+        loss = model.loss(x, eps)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        found["loss"].append(loss.item())
+        found["grad_norm"].append(side_torch.gradient_norm(model))
+    return found
 
 
 def check(net: Net, path: str, out: str) -> None:
@@ -305,42 +316,20 @@ def check(net: Net, path: str, out: str) -> None:
 
     Saves samples at `out`, those of each way; the ways are those of folding pixels, one for an MLP.
     """
-    given = {name: torch.from_numpy(array) for name, array in np.load(path).items()}
-    x, found, samples = [shaped(net, x) for x in given["x"]], {}, {}
+    given = side_torch.saved(path)
+    images = [shaped(net, x) for x in given["x"][:CHECKED]]
+    *_, height, width, channels = given["x"].shape  # [steps, B, H, W, C]
+    found, samples = {}, {}
     for way, is_strided in FOLDS.items() if net.widths else [("dense", False)]:
-        model = VAE(
-            net, given["x"].shape[-1:] + given["x"].shape[2:4], strided if is_strided else Folded
-        )
-        optimiser = torch.optim.Adam(model.parameters(), LR)
-        for name, value in model.named_parameters():
-            known = given[name]
-            value.data.copy_(
-                spread(known) if known.shape[2:] != value.shape[2:] else known
-            )  # a wrong shape raises
-        of = found[way] = {
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "loss": [],
-            "grad_norm": [],
-        }
-        for i in range(CHECKED):
-            loss = model.loss(x[i], given["eps"][i])
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            of["loss"].append(loss.item())
-            of["grad_norm"].append(
-                torch.cat([p.grad.flatten() for p in model.parameters()]).double().norm().item()
-            )
+        fold = strided if is_strided else Folded
+        model = VAE(net, (channels, height, width), fold)
+        given_weights(model, given)
+        found[way] = steps_of(model, images, given["eps"][:CHECKED])
         drawn = model.sample(given["z"]).detach()
-        samples[way] = (drawn.permute(0, 2, 3, 1) if net.widths else drawn).numpy()
+        channels_last = drawn.permute(0, 2, 3, 1) if net.widths else drawn
+        samples[way] = channels_last.numpy()
     np.savez(out, **samples)
     print(json.dumps(found))
-
-
-def spread(weight: torch.Tensor) -> torch.Tensor:
-    """The weight [width, 4 C, 3, 3] of `Folded` as that of `strided`, [width, C, 6, 6]."""
-    parts = weight.unflatten(1, (-1, 2, 2))  # [width, C, row in the patch, column in it, 3, 3]
-    return parts.permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
 
 
 def main(side: str, *args: str) -> None:
@@ -351,16 +340,16 @@ def main(side: str, *args: str) -> None:
     job, name, path, *how = args
     net = NETS[name]
     make, named = maker(job, net, path), choices(net, job)
-    if side == "choose":
-        return choose(
-            {words: make(choice) for words, choice in named.items()}, 5, 1 if net.widths else 10
-        )
     if side == "defaults":
-        return serve(
-            functools.partial(make, DEFAULTS, draw=torch.bernoulli), torch.get_num_threads()
-        )
-    choice, threads = how
-    serve(functools.partial(make, named[choice], side == "compile"), int(threads))
+        unmeasured = functools.partial(make, DEFAULTS, draw=torch.bernoulli)
+        return side_torch.serve(unmeasured, torch.get_num_threads())
+    side_torch.work(
+        side,
+        lambda choice, compiled: make(named[choice], compiled),
+        named,
+        tuple(how),
+        1 if net.widths else 10,  # steps of an MLP are short
+    )
 
 
 if __name__ == "__main__":

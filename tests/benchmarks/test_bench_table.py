@@ -10,6 +10,8 @@ import pytest
 from benchmarks import __main__ as bench
 from benchmarks import common, diffusion, gan, turns, vae
 from benchmarks.common import COMPILED, EAGER, Row
+from benchmarks.tasks import TOLERANCE
+from benchmarks.tasks.vae import Net
 from benchmarks.turns import Failed, Worker, alternate
 
 
@@ -179,7 +181,7 @@ def test_the_rows_of_the_table(monkeypatch, tmp_path, capsys):
     rows = [
         one
         for part in bench.PARTS.values()
-        for one in bench.rows_of(part, tmp_path, tmp_path, ["--rounds=1"])
+        for one in bench.rows_of(part, tmp_path / "images.npy", ["--rounds=1"])
     ]
     assert [bench.told(one) for one in rows] == [
         "MLP VAE training step",
@@ -249,9 +251,9 @@ def test_agreement_is_demanded():
 
 
 NETS = {
-    "conv": vae.Net(3, 8, widths=(16, 24)),
-    "gated": vae.Net(4, 8, (12, 10), gated=True),
-    "plain": vae.Net(4, 8, (12,)),
+    "conv": Net(3, 8, widths=(16, 24)),
+    "gated": Net(4, 8, (12, 10), gated=True),
+    "plain": Net(4, 8, (12,)),
 }
 
 
@@ -274,9 +276,9 @@ def test_both_sides_of_a_vae_compute_the_same(name, torch, tmp_path, capsys):
 
     def same(ours, found):
         for way in found:
-            common.agreement(name, ours, found[way], vae.TOLERANCE)
+            common.agreement(name, ours, found[way], TOLERANCE)
             common.samples_agreement(
-                name, np.load(saved)["samples"], np.load(drawn)[way], vae.TOLERANCE
+                name, np.load(saved)["samples"], np.load(drawn)[way], TOLERANCE
             )
 
     vae_genjax.check(net, str(images), str(saved))
@@ -310,7 +312,7 @@ def test_every_choice_of_pytorch_takes_a_step(job, torch):
     from benchmarks import vae_torch
 
     images = torch.randint(0, 256, (8, 28, 28, 1), dtype=torch.uint8)
-    for net in (vae.Net(2, 4, widths=(8, 8)), vae.Net(2, 4, (8,))):
+    for net in (Net(2, 4, widths=(8, 8)), Net(2, 4, (8,))):
         for choice in vae_torch.choices(net, job).values():
             if job == "train":
                 vae_torch.trainer(net, vae_torch.shaped(net, images), choice)(3)

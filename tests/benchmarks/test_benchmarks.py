@@ -7,17 +7,19 @@ import threading
 import numpy as np
 import pytest
 
-from benchmarks import growth, health
+from benchmarks import growth, growth_genjax, health, side_genjax
+from benchmarks.tasks.growth import AXES, BASES, Point, points
 
 
 def test_a_gan_step_has_the_work_that_pytorch_counts():
     torch = pytest.importorskip("torch", reason="PyTorch is installed by `make bench`")
     from torch.utils.flop_counter import FlopCounterMode, _FlopCounterMode
 
-    from benchmarks import gan, gan_torch
+    from benchmarks import gan_torch
+    from benchmarks.tasks import gan
 
     for name, net in gan.NETS.items():
-        step, _ = gan_torch.stepper(gan_torch.Game(name), gan_torch.as_is)
+        step, _ = gan_torch.stepper(gan_torch.Game(name))
         image, z = (
             torch.zeros(net.batch, 1, 28, 28, dtype=torch.uint8),
             torch.randn(net.batch, gan.LATENT),
@@ -56,9 +58,9 @@ def test_the_upper_half():
 
 
 def test_the_points_of_an_axis_differ_in_it_alone():
-    for axis in growth.AXES.values():
+    for axis in AXES.values():
         for net, values in axis.values.items():
-            line = growth.points(axis, net)
+            line = points(axis, net)
             assert (
                 tuple(line)
                 == values
@@ -66,20 +68,20 @@ def test_the_points_of_an_axis_differ_in_it_alone():
             )
             assert len({point._replace(**{axis.field: 0}) for point in line.values()}) == 1
             assert all(n % max(axis.base.get("devices", 0), 1) == 0 for n in values)
-            assert len(growth.points(axis, net, quick=True)) == 2
+            assert len(points(axis, net, quick=True)) == 2
 
 
-@pytest.mark.parametrize("net", growth.BASES)
+@pytest.mark.parametrize("net", BASES)
 def test_every_net_of_every_size_can_be_built(net):
     import jax
 
-    from genjax.core import Spec
-
-    for axis in growth.AXES.values():
-        for point in growth.points(axis, net, quick=True).values() if net in axis.values else ():
-            batch = growth.images(point)
-            spec = Spec((point.side, point.side, 1), 10)
-            state = jax.eval_shape(growth.algorithm(point)(spec).init, jax.random.key(0), batch)
+    for axis in AXES.values():
+        for point in points(axis, net, quick=True).values() if net in axis.values else ():
+            batch = growth_genjax.images(point)
+            spec = side_genjax.spec((point.side, point.side, 1), 10)
+            state = jax.eval_shape(
+                growth_genjax.algorithm(point)(spec).init, jax.random.key(0), batch
+            )
             assert batch["image"].shape == (point.batch, *spec.shape) and jax.tree.leaves(
                 state.params
             )
@@ -89,11 +91,11 @@ def test_a_step_and_a_draw_of_a_tiny_point():
     import jax
 
     for point in (
-        growth.Point("mlp", batch=4, width=4, side=4),
-        growth.Point("mlp", batch=4, width=4, side=4, devices=jax.device_count()),
-        growth.Point("mlp", "sample", batch=4, width=4, side=4),
+        Point("mlp", batch=4, width=4, side=4),
+        Point("mlp", batch=4, width=4, side=4, devices=jax.device_count()),
+        Point("mlp", "sample", batch=4, width=4, side=4),
     ):
-        run, known = growth.program(point)
+        run, known = growth_genjax.program(point)
         run(3)
         run(1)
         assert known["compile"] > 0 and known["planned"] >= 0
