@@ -30,13 +30,18 @@ EAGER = "PyTorch eager"
 COMPILED = "PyTorch compile"  # may be absent: it needs a C++ compiler
 LIBRARIES = ("jax", "torch")
 
+Workers = dict[str, Worker]  # by the names of their sides
+Commands = dict[
+    str, tuple[str, ...]
+]  # (module of benchmarks, *arguments), by the names of their sides
+
 
 class Row(NamedTuple):
     """What was measured of one job of one net: "U-Net", "sampling", all sides by name, and which two are compared."""
 
     net: str
     job: str
-    workers: dict[str, Worker]
+    workers: Workers
     reference: str
     ours: str
 
@@ -110,8 +115,8 @@ def save_images(path: Path) -> str:
     try:
         images, name = FashionMNIST().load().train["image"], "Fashion-MNIST"
     except UserError:  # neither in the cache nor to be had from here
-        rng = np.random.default_rng(0)
-        images, name = rng.integers(0, 256, (60_000, 28, 28, 1), np.uint8), "noise"
+        rng, name = np.random.default_rng(0), "noise"
+        images = rng.integers(0, 256, (60_000, 28, 28, 1), np.uint8)
     np.save(path, images)
     return name
 
@@ -119,7 +124,7 @@ def save_images(path: Path) -> str:
 @contextlib.contextmanager
 def images_for_both() -> Iterator[tuple[Path, str]]:
     """(a file of images in a folder that goes with it, which images they are)."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:  # the checks' files go there too
         images = Path(folder) / "images.npy"
         yield images, save_images(images)
 
@@ -130,8 +135,9 @@ def machine(libraries: Sequence[str] = LIBRARIES) -> str:
 
     processor = cpu_model().rsplit(" ", 1)[0]
     python = f"Python {platform.python_version()}"
+    cores = f"{os.cpu_count()} cores"
     versions = [f"{name} {importlib.metadata.version(name)}" for name in libraries]
-    return ", ".join([f"{os.cpu_count()} cores", processor, python, *versions])
+    return ", ".join([cores, processor, python, *versions])
 
 
 # --- the same computation ---------------------------------------------------------------------------------------------
@@ -140,15 +146,17 @@ def machine(libraries: Sequence[str] = LIBRARIES) -> str:
 def answer(module: str, *args: str) -> dict:
     """What `python -m benchmarks.<module> *args` prints, JSON."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *args]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    # stderr is ours: what went wrong there is seen at once
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
 
 
 def agreement(name: str, ours: dict, theirs: dict, tolerance: float) -> float:
     """The largest relative difference of losses and gradient norms; SystemExit if it, or a count, is not the same."""
     errors = []
     for key in ("loss", "grad_norm"):
-        pairs = zip(ours[key], theirs[key], strict=True)
-        errors += [abs(a - b) / abs(b) for a, b in pairs]
+        for mine, reference in zip(ours[key], theirs[key], strict=True):
+            errors.append(abs(mine - reference) / abs(reference))
     as_many = ours["parameters"] == theirs["parameters"]
     close = all(error < tolerance for error in errors)  # not of a NaN
     if not (as_many and close):
@@ -161,10 +169,12 @@ def samples_agreement(name: str, ours: Any, theirs: Any, tolerance: float) -> fl
     """The largest difference of two arrays of samples over the largest value; SystemExit if it is too large."""
     import numpy as np
 
-    ours, theirs = (np.reshape(x, (len(x), -1)) for x in (ours, theirs))  # [N, numbers of one]
+    ours = np.reshape(ours, (len(ours), -1))  # [N, numbers of one]
+    theirs = np.reshape(theirs, (len(theirs), -1))
     apart = math.inf  # of another shape
     if ours.shape == theirs.shape:
-        apart = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+        largest = np.abs(theirs).max()
+        apart = float(np.abs(ours - theirs).max() / largest)
     if not apart < tolerance:  # a NaN fails too
         told = f"({name}): {apart:.1e} apart"
         raise SystemExit(f"error: the two sides do not draw the same samples {told}")
@@ -184,11 +194,13 @@ def same(family: str, name: str, images: Path) -> Same:
     """Has both sides take steps and draw from the same weights on the same draws; SystemExit if they do not agree."""
     import numpy as np
 
-    saved, drawn = images.with_name(f"{name}.npz"), images.with_name(f"{name}.npy")
+    saved = images.with_name(f"{name}.npz")  # what ours leaves for PyTorch, and its samples
+    drawn = images.with_name(f"{name}.npy")  # PyTorch's samples
     ours = answer(f"{family}_genjax", "check", name, str(images), str(saved))
     theirs = answer(f"{family}_torch", "check", name, str(saved), str(drawn))
     error = agreement(name, ours, theirs, TOLERANCE)
-    apart = samples_agreement(name, np.load(saved)["samples"], np.load(drawn), TOLERANCE)
+    samples = np.load(saved)["samples"]
+    apart = samples_agreement(name, samples, np.load(drawn), TOLERANCE)
     return Same(ours, theirs, error, apart)
 
 
@@ -196,13 +208,13 @@ def same(family: str, name: str, images: Path) -> Same:
 
 
 def measure(
-    commands: dict[str, tuple[str, ...]],
+    commands: Commands,
     seconds: float,
     rounds: int,
     multiple: int,
     optional: tuple[str, ...] = (),
     profiled: int = 0,
-) -> dict[str, Worker]:
+) -> Workers:
     """Workers by the names of their commands, (module of benchmarks, *arguments), with their rates.
 
     One of the `optional` may be absent: it is left out, with the reason, where it cannot start or take a step.
@@ -210,7 +222,8 @@ def measure(
     """
     with ExitStack() as stack:
         workers = _started(commands, stack, optional)
-        ran = alternate(list(workers.values()), seconds, rounds, multiple, optional)
+        every_side = list(workers.values())
+        ran = alternate(every_side, seconds, rounds, multiple, optional)
         # after all turns: a profiler leaves its side slower
         for worker in ran if profiled else ():
             worker.profile(profiled * multiple)
@@ -218,10 +231,10 @@ def measure(
 
 
 def _started(
-    commands: dict[str, tuple[str, ...]],
+    commands: Commands,
     stack: ExitStack,
     optional: tuple[str, ...],
-) -> dict[str, Worker]:
+) -> Workers:
     workers = {}
     for side, (module, *args) in commands.items():
         try:
@@ -231,7 +244,7 @@ def _started(
                 raise
             print(f"left out: {failed}", file=sys.stderr)
         else:
-            stack.callback(workers[side].close)
+            stack.callback(workers[side].close)  # also where a later one fails
     return workers
 
 
@@ -240,12 +253,12 @@ def against(worker: Worker, reference: Worker) -> str:
     return "{:.2f} ({:.2f}, {:.2f})".format(*ratio(worker, reference))
 
 
-def speed(side: str, workers: dict[str, Worker]) -> str:
+def speed(side: str, workers: Workers) -> str:
     """Of one side against PyTorch eager, which itself is 1."""
     return "1" if side == EAGER else against(workers[side], workers[EAGER])
 
 
-def work_table(what: str, workers: dict[str, Worker], ours: str, flops: float, chosen: dict) -> str:
+def work_table(what: str, workers: Workers, ours: str, flops: float, chosen: dict) -> str:
     """Markdown, a side a line: time (median), speed against PyTorch eager round by round, FLOP/s by hand count.
 
     flops: of a step; their share is of the fastest single product in our process.
@@ -285,11 +298,13 @@ def torch_sides(
     what: tuple[str, ...],
     chosen: dict,
     eager: bool,
-) -> dict[str, tuple[str, ...]]:
+) -> Commands:
     """The commands of PyTorch's sides, with what its eager mode is fastest with; `eager`: without torch.compile."""
     how = (chosen["choice"], str(chosen["threads"]))
     commands = {EAGER: (module, "eager", *what, *how)}
-    return commands if eager else commands | {COMPILED: (module, "compile", *what, *how)}
+    if not eager:
+        commands[COMPILED] = (module, "compile", *what, *how)
+    return commands
 
 
 def profile_steps(args: argparse.Namespace) -> int:
@@ -301,5 +316,6 @@ def show(table: str, row: Row, args: argparse.Namespace) -> None:
     """Prints the table of a job, and where its time went if that was asked for."""
     print("\n" + table, flush=True)
     if args.profile:
-        kinds = profile.table(row.workers[row.reference], row.workers[row.ours])
+        reference = row.workers[row.reference]
+        kinds = profile.table(reference, row.workers[row.ours])
         print("\n" + kinds, flush=True)

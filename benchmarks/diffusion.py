@@ -15,10 +15,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import common, profile
-from benchmarks.common import COMPILED, EAGER, Row, answer, machine, measure, need_torch
+from benchmarks.common import (
+    COMPILED,
+    EAGER,
+    Commands,
+    Row,
+    Workers,
+    answer,
+    machine,
+    measure,
+    need_torch,
+)
 from benchmarks.tasks import CHECKED, SAMPLES
 from benchmarks.tasks.diffusion import NETS, STEPS, work
-from benchmarks.turns import Worker
 
 JOBS = {"train": "training step", "sample": "sampling"}
 TITLES = {  # (net, job) -> its name in the one table of `python -m benchmarks`
@@ -52,14 +61,14 @@ def sides(
     device: str,
     chosen: dict,
     eager: bool,
-) -> dict[str, tuple[str, ...]]:
+) -> Commands:
     """The commands of all sides of one net and job; `chosen`: what PyTorch's eager mode is fastest with."""
     what = (job, name, str(images), device)
     commands = common.torch_sides("diffusion_torch", what, chosen, eager)
     return commands | {OURS: ("diffusion_genjax", "ours", *what)}
 
 
-def table(name: str, job: str, workers: dict[str, Worker], chosen: dict) -> str:
+def table(name: str, job: str, workers: Workers, chosen: dict) -> str:
     """Markdown: time (median), ratio to the reference round by round, FLOP/s by hand count, their share of the peak."""
     what = f"{SAMPLES} images, {STEPS} Euler steps"
     if job == "train":

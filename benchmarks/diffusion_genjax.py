@@ -61,10 +61,14 @@ def draws(key: jax.Array, batch: dict, cfg: Diffusion) -> dict[str, jax.Array]:
     """What the loss draws of a batch, as `genjax.diffusion.gaussian.loss` does; if that changes, the sides disagree."""
     level, noise, hide = jax.random.split(key, 3)
     index = batch["index"]
-    x, t = signed(batch["image"]), cfg.time(times.strata(level, batch))
+    x = signed(batch["image"])  # [B, H, W, C] in [-1, 1]
+    strata = times.strata(level, batch)
+    t = cfg.time(strata)
     eps = example_normal(noise, index, SPEC.shape)
-    shown = jax.vmap(jax.random.uniform)(example_keys(hide, index)) >= cfg.drop
-    label = jax.nn.one_hot(batch["label"], CLASSES) * shown[:, None]
+    keys = example_keys(hide, index)
+    shown = jax.vmap(jax.random.uniform)(keys) >= cfg.drop
+    one_hot = jax.nn.one_hot(batch["label"], CLASSES)
+    label = one_hot * shown[:, None]  # all zeros: hidden
     at = t[:, None, None, None]
     z = (1.0 - at) * x + at * eps
     return {"z": z, "t": t, "label": label, "target": eps - x}
@@ -102,14 +106,17 @@ def torch_names(params: Tree) -> dict[str, np.ndarray]:
     for place, leaf in side_genjax.places(params):
         p = folded(place, leaf)
         name = side_genjax.renamed(place, NAMES)
+        # of convolutions [height, width, in, out] -> [out, in, height, width]
         out[name] = p.transpose(3, 2, 0, 1) if p.ndim == 4 else p.T
     return out
 
 
 def check(name: str, path: str, out: str) -> None:
     """Adam steps by the algorithm itself, then samples; saves weights, draws and samples, prints the metrics."""
-    cfg, key, source = model(name), jax.random.key(0), Images(path, CLASSES).load()
-    algorithm, batches = cfg(SPEC), train_batches(source, 0, 0, NETS[name].batch)
+    cfg, key = model(name), jax.random.key(0)
+    source = Images(path, CLASSES).load()
+    algorithm = cfg(SPEC)
+    batches = train_batches(source, 0, 0, NETS[name].batch)
     first = next(batches)
     state = perturbed(jax.jit(algorithm.init)(key, first))
     weights = torch_names(state.params["net"])
@@ -124,7 +131,8 @@ def check(name: str, path: str, out: str) -> None:
     index = np.arange(SAMPLES, dtype=np.uint32)
     x, sigmas, _ = gaussian.start(key, index, cfg, SPEC)
     eps = np.asarray(x / sigmas[0])  # the noise of unit variance that a draw starts from
-    given = {"index": index, "label": (index % CLASSES).astype(np.int32)}
+    in_turn = (index % CLASSES).astype(np.int32)
+    given = {"index": index, "label": in_turn}
     samples = jax.jit(algorithm.sample)(key, state, given)
     np.savez(out, **weights, **drawn, eps=eps, samples=np.asarray(samples))
     print(json.dumps(found | {"flops": flops}))
@@ -136,9 +144,10 @@ def check(name: str, path: str, out: str) -> None:
 def work(job: str, name: str, path: str, device: str) -> None:
     """Blocks of training steps or of draws."""
     dtype, _ = TYPES[device]
-    data, cfg, batch = Images(path, CLASSES), model(name, dtype=dtype), NETS[name].batch
+    data, batch = Images(path, CLASSES), NETS[name].batch
+    cfg = model(name, dtype=dtype)
     with side_genjax.started(data, cfg, batch, f"{name}-{job}") as (run, _):
-        fastest = side_genjax.peak(device)
+        fastest = side_genjax.peak(device)  # before the first block, in the same process
         if job == "train":
             side_genjax.step(run, peak=fastest)
         else:

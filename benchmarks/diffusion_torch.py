@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks import side_torch
 from benchmarks.side_torch import EPS, LAYOUTS, Average, Run, wrapped
@@ -35,7 +35,7 @@ from benchmarks.tasks.diffusion import (
 )
 
 CHOICES = {"dit": ("channels first",), "unet": tuple(LAYOUTS)}  # a DiT has tokens, not maps
-Turn = tuple[torch.Tensor, torch.Tensor]
+Turn = tuple[Tensor, Tensor]
 
 
 # --- the nets ---------------------------------------------------------------------------------------------------------
@@ -52,17 +52,21 @@ class Condition(nn.Module):
         clocks = np.geomspace(1.0, FREQUENCY, FEATURES // 2)
         self.register_buffer("clocks", torch.from_numpy(clocks).float(), persistent=False)
 
-    def forward(self, t: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        angles = t[:, None] * self.clocks
-        features = torch.cat([angles.cos(), angles.sin()], -1)
+    def forward(self, t: Tensor, label: Tensor) -> Tensor:
+        angles = t[:, None] * self.clocks  # [B, features / 2]
+        waves = [angles.cos(), angles.sin()]
+        features = torch.cat(waves, -1)
         h = F.silu(self.time_0(features))
-        return F.silu(self.time_1(h) + self.label(label))
+        time = self.time_1(h)
+        return F.silu(time + self.label(label))  # [B, width]
 
 
-def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turns the pairs (x_i, x_{i + d/2}) of [B, heads, N, d] by the angles whose cos and sin are [N, d / 2]."""
     a, b = x.chunk(2, -1)
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+    first = a * cos - b * sin
+    second = a * sin + b * cos
+    return torch.cat([first, second], -1)
 
 
 class Attention(nn.Module):
@@ -72,23 +76,28 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
-        self.q_norm = nn.RMSNorm(width // heads, EPS)
-        self.k_norm = nn.RMSNorm(width // heads, EPS)
+        size = width // heads
+        self.q_norm = nn.RMSNorm(size, EPS)
+        self.k_norm = nn.RMSNorm(size, EPS)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: torch.Tensor, turn: Turn | None = None) -> torch.Tensor:
+    def forward(self, x: Tensor, turn: Turn | None = None) -> Tensor:
         split = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # [B, N, 3, heads, d]
         q, k, v = split.permute(2, 0, 3, 1, 4)  # each [B, heads, N, d]
-        q, k = self.q_norm(q), self.k_norm(k)
+        q = self.q_norm(q)
+        k = self.k_norm(k)
         if turn is not None:
-            q, k = rotate(q, *turn), rotate(k, *turn)
+            q = rotate(q, *turn)
+            k = rotate(k, *turn)
         # under autocast the norms are in float32 and the values are not
-        h = F.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v)
+        q = q.to(v.dtype)
+        k = k.to(v.dtype)
+        h = F.scaled_dot_product_attention(q, k, v)
         joined = h.transpose(1, 2).flatten(2)  # [B, N, D]
         return self.out(joined)
 
 
-def layer_norm(x: torch.Tensor) -> torch.Tensor:
+def layer_norm(x: Tensor) -> Tensor:
     """Over the last axis, with no weights of its own: the modulation has them."""
     return F.layer_norm(x, x.shape[-1:], eps=EPS)
 
@@ -103,7 +112,7 @@ class Block(nn.Module):
         self.mlp_0 = nn.Linear(width, mlp_ratio * width)
         self.mlp_1 = nn.Linear(mlp_ratio * width, width)
 
-    def forward(self, x: torch.Tensor, condition: torch.Tensor, turn: Turn) -> torch.Tensor:
+    def forward(self, x: Tensor, condition: Tensor, turn: Turn) -> Tensor:
         modulation = self.modulation(condition)[:, None]  # [B, 1, 6 D]
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation.chunk(6, -1)
         h = layer_norm(x) * (1 + scale1) + shift1
@@ -115,10 +124,13 @@ class Block(nn.Module):
 
 def turns(side: int, size: int, base: float = 100.0) -> Turn:
     """(cos, sin) [side * side, size / 2] of axial rotary positions for heads of `size` channels."""
-    speed = base ** -(torch.arange(size // 4) / (size // 4))
+    each = size // 4  # pairs for either axis
+    share = torch.arange(each) / each
+    speed = base**-share
     places = torch.arange(side)
     row, column = torch.meshgrid(places, places, indexing="ij")
-    down, across = row.reshape(-1, 1) * speed, column.reshape(-1, 1) * speed
+    down = row.reshape(-1, 1) * speed  # [side * side, each]
+    across = column.reshape(-1, 1) * speed
     angles = torch.cat([down, across], -1)  # half of the pairs for either axis
     return angles.cos(), angles.sin()
 
@@ -128,7 +140,8 @@ class DiT(nn.Module):
 
     def __init__(self, net: Transformer):
         super().__init__()
-        self.patch, self.side = net.patch, SIDE // net.patch
+        self.patch = net.patch
+        self.side = SIDE // net.patch  # of the grid of tokens
         width = net.width
         self.patches = nn.Conv2d(CHANNELS, width, net.patch, net.patch)
         self.condition = Condition(width)
@@ -136,25 +149,36 @@ class DiT(nn.Module):
         for _ in range(net.depth):
             self.blocks.append(Block(width, net.heads, net.mlp_ratio))
         self.modulation = nn.Linear(width, 2 * width)
-        self.last = nn.Linear(width, net.patch**2 * CHANNELS)
-        cos, sin = turns(self.side, width // net.heads)
+        pixels = net.patch**2 * CHANNELS  # of a token
+        self.last = nn.Linear(width, pixels)
+        size = width // net.heads  # channels of a head
+        cos, sin = turns(self.side, size)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
-    def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
         tokens = self.patches(x).flatten(2).transpose(1, 2)  # [B, N, D]
-        condition, turn = self.condition(t, label), (self.cos, self.sin)
+        condition = self.condition(t, label)
+        turn = (self.cos, self.sin)
         for block in self.blocks:
             tokens = block(tokens, condition, turn)
-        shift, scale = self.modulation(condition)[:, None].chunk(2, -1)
-        tokens = self.last(layer_norm(tokens) * (1 + scale) + shift)
-        maps = tokens.transpose(1, 2).unflatten(2, (self.side, self.side))
+        modulation = self.modulation(condition)[:, None]  # [B, 1, 2 D]
+        shift, scale = modulation.chunk(2, -1)
+        h = layer_norm(tokens) * (1 + scale) + shift
+        tokens = self.last(h)  # [B, N, pixels of a patch]
+        grid = (self.side, self.side)
+        maps = tokens.transpose(1, 2).unflatten(2, grid)  # [B, pixels of a patch, side, side]
         return F.pixel_shuffle(maps, self.patch)
 
 
 def group_norm(width: int) -> nn.GroupNorm:
     """Eight groups."""
     return nn.GroupNorm(8, width, EPS)
+
+
+def same_size(inputs: int, width: int) -> nn.Conv2d:
+    """3x3."""
+    return nn.Conv2d(inputs, width, 3, padding=1)
 
 
 class Residual(nn.Module):
@@ -164,24 +188,29 @@ class Residual(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm_0 = group_norm(inputs)
-        self.conv_0 = nn.Conv2d(inputs, width, 3, padding=1)
+        self.conv_0 = same_size(inputs, width)
         self.film = nn.Linear(condition, 2 * width)
         self.norm_1 = group_norm(width)
-        self.conv_1 = nn.Conv2d(width, width, 3, padding=1)
-        self.skip = nn.Conv2d(inputs, width, 1) if inputs != width else nn.Identity()
+        self.conv_1 = same_size(width, width)
+        self.skip = nn.Identity()
+        if inputs != width:
+            self.skip = nn.Conv2d(inputs, width, 1)
         if heads:
             self.norm_2 = group_norm(width)
             self.attention = Attention(width, heads)
 
-    def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         h = self.conv_0(F.silu(self.norm_0(x)))
         film = self.film(condition)[:, :, None, None]  # [B, 2 width, 1, 1]
         scale, shift = film.chunk(2, 1)
-        h = F.silu(self.norm_1(h) * (1 + scale) + shift)
-        x = self.skip(x) + self.conv_1(h)
-        return x + self._attended(x) if self.heads else x
+        h = self.norm_1(h) * (1 + scale) + shift
+        inner = self.conv_1(F.silu(h))
+        x = self.skip(x) + inner
+        if self.heads:
+            x = x + self._attended(x)
+        return x
 
-    def _attended(self, x: torch.Tensor) -> torch.Tensor:
+    def _attended(self, x: Tensor) -> Tensor:
         tokens = self.norm_2(x).flatten(2).transpose(1, 2)  # [B, H W, width]
         attended = self.attention(tokens)
         return attended.transpose(1, 2).unflatten(2, x.shape[2:])
@@ -193,37 +222,48 @@ class UNet(nn.Module):
     def __init__(self, net: Unet):
         super().__init__()
         self.patch = net.patch
-        self.levels, self.each = range(len(net.widths)), range(net.blocks)
-        first, last, pixels = net.widths[0], net.widths[-1], net.patch**2 * CHANNELS
-        condition = 4 * first
+        self.levels = range(len(net.widths))
+        self.each = range(net.blocks)
+        first, last = net.widths[0], net.widths[-1]
+        pixels = net.patch**2 * CHANNELS
+        condition = 4 * first  # the width of the condition
         self.condition = Condition(condition)
-        self.patches = nn.Conv2d(pixels, first, 3, padding=1)
-        self.down, self.up = nn.ModuleDict(), nn.ModuleDict()
+        self.patches = same_size(pixels, first)
+        self.down = nn.ModuleDict()
+        self.up = nn.ModuleDict()
         for level in self.levels:
             self._add_level(net, level, condition)
-        self.middle = Residual(last, last, condition, self._heads(net, self.levels[-1]))
+        heads = self._heads(net, self.levels[-1])
+        self.middle = Residual(last, last, condition, heads)
         self.norm_0 = group_norm(first)
-        self.last = nn.Conv2d(first, pixels, 3, padding=1)
+        self.last = same_size(first, pixels)
 
     def _heads(self, net: Unet, level: int) -> int:
         """Of the attention at a level, 0 where its maps are too large to attend."""
-        side = SIDE // net.patch // 2**level
+        largest = SIDE // net.patch
+        side = largest // 2**level
         return net.heads if side in net.attention else 0
 
     def _add_level(self, net: Unet, level: int, condition: int) -> None:
-        width, heads = net.widths[level], self._heads(net, level)
+        width = net.widths[level]
+        heads = self._heads(net, level)
         if level:
             above = net.widths[level - 1]
-            self.down[f"{level}"] = nn.Conv2d(above, width, 2, 2)
-            self.up[f"{level}"] = nn.Conv2d(width, 4 * above, 1)
+            name = f"{level}"
+            self.down[name] = nn.Conv2d(above, width, 2, 2)
+            self.up[name] = nn.Conv2d(width, 4 * above, 1)  # four pixels, folded
         for i in self.each:
-            self.down[f"{level}_{i}"] = Residual(width, width, condition, heads)
+            name = f"{level}_{i}"
+            self.down[name] = Residual(width, width, condition, heads)
             # on the way up the maps of the way down are joined on
-            self.up[f"{level}_{i}"] = Residual(2 * width, width, condition, heads)
+            joined = 2 * width
+            self.up[name] = Residual(joined, width, condition, heads)
 
-    def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        condition, skips = self.condition(t, label), []
-        x = self.patches(F.pixel_unshuffle(x, self.patch))
+    def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
+        condition = self.condition(t, label)
+        skips = []  # maps of the way down, the last of them first to be joined
+        folded = F.pixel_unshuffle(x, self.patch)
+        x = self.patches(folded)
         for level in self.levels:
             if level:
                 x = self.down[f"{level}"](x)  # [B, width, H / 2, W / 2]
@@ -236,7 +276,8 @@ class UNet(nn.Module):
                 joined = torch.cat([x, skips.pop()], 1)
                 x = self.up[f"{level}_{i}"](joined, condition)
             if level:
-                x = F.pixel_shuffle(self.up[f"{level}"](x), 2)  # [B, above, 2 H, 2 W]
+                unfolded = self.up[f"{level}"](x)  # [B, 4 above, H, W]
+                x = F.pixel_shuffle(unfolded, 2)
         pixels = self.last(F.silu(self.norm_0(x)))
         return F.pixel_shuffle(pixels, self.patch)
 
@@ -254,29 +295,32 @@ class Flow(nn.Module):
         super().__init__()
         self.net = FAMILIES[name](NETS[name])
 
-    def forward(self, z: torch.Tensor, t: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    def forward(self, z: Tensor, t: Tensor, label: Tensor) -> Tensor:
         """The net's velocity [B, C, H, W] at z; its input is scaled to unit variance."""
-        scale = torch.rsqrt((STD * (1 - t)) ** 2 + t**2)[:, None, None, None]
+        variance = (STD * (1 - t)) ** 2 + t**2
+        scale = torch.rsqrt(variance)[:, None, None, None]  # [B, 1, 1, 1]
         with torch.autocast(z.device.type, torch.bfloat16, enabled=z.is_cuda):
-            return self.net(scale * z, t, label).float()
+            velocity = self.net(scale * z, t, label)
+            return velocity.float()
 
     def loss(
         self,
-        z: torch.Tensor,
-        t: torch.Tensor,
-        label: torch.Tensor,
-        target: torch.Tensor,
-    ) -> torch.Tensor:
+        z: Tensor,
+        t: Tensor,
+        label: Tensor,
+        target: Tensor,
+    ) -> Tensor:
         """The mean square error of the velocity."""
         return F.mse_loss(self(z, t, label), target)
 
 
-def stepper(flow: Flow, compiled: bool) -> tuple[Callable[..., torch.Tensor], Flow]:
+def stepper(flow: Flow, compiled: bool) -> tuple[Callable[..., Tensor], Flow]:
     """A function that takes one step on (z, t, label, target) and returns the loss; the average of the weights."""
     optimiser = torch.optim.Adam(flow.parameters(), LR, fused=True)
-    loss_fn, average = wrapped(flow.loss, compiled), Average(flow, DECAY)
+    loss_fn = wrapped(flow.loss, compiled)
+    average = Average(flow, DECAY)
 
-    def step(*batch: torch.Tensor) -> torch.Tensor:
+    def step(*batch: Tensor) -> Tensor:
         loss = loss_fn(*batch)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -287,54 +331,64 @@ def stepper(flow: Flow, compiled: bool) -> tuple[Callable[..., torch.Tensor], Fl
     return step, average.model
 
 
-def noised(images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def noised(images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
     """(z, t, label, target) of images as bytes [B, C, H, W]: logit-normal times, a share of the labels hidden."""
-    x, n, device = side_torch.signed(images), len(images), images.device
-    t, eps = torch.sigmoid(torch.randn(n, device=device)), torch.randn_like(x)
+    x = side_torch.signed(images)
+    n, device = len(images), images.device
+    logits = torch.randn(n, device=device)
+    t = torch.sigmoid(logits)
+    eps = torch.randn_like(x)
     shown = torch.rand(n, 1, device=device) >= DROP
-    label = F.one_hot(labels, CLASSES) * shown.float()  # all zeros: hidden
+    one_hot = F.one_hot(labels, CLASSES)
+    label = one_hot * shown.float()  # all zeros: hidden
     at = t[:, None, None, None]
     z = (1 - at) * x + at * eps
     return z, t, label, eps - x
 
 
-def draw(flow: Callable, eps: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+def draw(flow: Callable, eps: Tensor, label: Tensor) -> Tensor:
     """Images [B, C, H, W] in [0, 1] from noise: Euler's method from time `FIRST` to 0."""
-    times, z = [FIRST * (1 - i / STEPS) for i in range(STEPS + 1)], FIRST * eps
+    times = [FIRST * (1 - i / STEPS) for i in range(STEPS + 1)]
+    z = FIRST * eps
     for t, after in itertools.pairwise(times):
         now = torch.full((len(z),), t, device=z.device)
-        z = z + (after - t) * flow(z, now, label)
+        step = after - t  # below zero: time runs back
+        z = z + step * flow(z, now, label)
     return 0.5 * (z + 1.0)
 
 
-def labels_in_turn(n: int, device: torch.device) -> torch.Tensor:
+def labels_in_turn(n: int, device: torch.device) -> Tensor:
     """0, 1, … 9, 0 …, [n]."""
     return torch.arange(n, device=device) % CLASSES
 
 
-def labels_of_samples(device: torch.device) -> torch.Tensor:
+def labels_of_samples(device: torch.device) -> Tensor:
     """[SAMPLES, classes], the labels in turn."""
-    return F.one_hot(labels_in_turn(SAMPLES, device), CLASSES).float()
+    labels = labels_in_turn(SAMPLES, device)
+    return F.one_hot(labels, CLASSES).float()
 
 
 def trainer(
     name: str,
-    images: torch.Tensor,
+    images: Tensor,
     layout: torch.memory_format,
     compiled: bool,
 ) -> Run:
     """A function that trains so many steps more; images are bytes [N, C, H, W]."""
     device = images.device
-    step, _ = stepper(Flow(name).to(device, memory_format=layout), compiled)
+    flow = Flow(name).to(device, memory_format=layout)
+    step, _ = stepper(flow, compiled)
     labels = labels_in_turn(len(images), device)
-    order = side_torch.shuffled(len(images), NETS[name].batch, device)
+    batch = NETS[name].batch
+    order = side_torch.shuffled(len(images), batch, device)
 
     def train(steps: int) -> None:
         total = torch.zeros((), device=device)
         for _ in range(steps):
             chosen = next(order)
-            batch = noised(images.index_select(0, chosen), labels.index_select(0, chosen))
-            total += step(*batch)
+            image = images.index_select(0, chosen)
+            label = labels.index_select(0, chosen)
+            total += step(*noised(image, label))
         side_torch.demand_finite(total)
 
     return train
@@ -342,14 +396,15 @@ def trainer(
 
 def sampler(
     name: str,
-    images: torch.Tensor,
+    images: Tensor,
     layout: torch.memory_format,
     compiled: bool,
 ) -> Run:
     """A function that makes so many draws of samples, each brought to the host; of `images` only the device counts."""
     device = images.device
     flow = Flow(name).to(device, memory_format=layout).requires_grad_(False)
-    velocity, label = wrapped(flow.forward, compiled), labels_of_samples(device)
+    velocity = wrapped(flow.forward, compiled)
+    label = labels_of_samples(device)
 
     @torch.inference_mode()
     def run(draws: int) -> None:
@@ -379,7 +434,7 @@ def work(side: str, job: str, name: str, path: str, device: str, *how: str) -> N
 # --- the check --------------------------------------------------------------------------------------------------------
 
 
-def maps_first(maps: torch.Tensor) -> torch.Tensor:
+def maps_first(maps: Tensor) -> Tensor:
     """[..., H, W, C], as our side has them, -> [..., C, H, W]."""
     return maps.movedim(-1, -3)
 
@@ -390,9 +445,11 @@ def check(name: str, path: str, out: str) -> None:
     side_torch.given_weights(flow.net, given)
     step, average = stepper(flow, compiled=False)
     found = side_torch.empty_report(flow)
-    z, target = maps_first(given["z"]), maps_first(given["target"])
-    for i in range(CHECKED):
-        loss = step(z[i], given["t"][i], given["label"][i], target[i])
+    z = maps_first(given["z"])  # [steps, B, C, H, W]
+    target = maps_first(given["target"])
+    batches = zip(z, given["t"], given["label"], target, strict=True)
+    for batch in itertools.islice(batches, CHECKED):
+        loss = step(*batch)
         found["loss"].append(loss.item())
         found["grad_norm"].append(side_torch.gradient_norm(flow))
     label = labels_of_samples(torch.device("cpu"))

@@ -19,10 +19,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import common, profile
-from benchmarks.common import COMPILED, EAGER, Row, answer, machine, measure, need_torch
+from benchmarks.common import (
+    COMPILED,
+    EAGER,
+    Commands,
+    Row,
+    Workers,
+    answer,
+    machine,
+    measure,
+    need_torch,
+)
 from benchmarks.tasks import CHECKED
 from benchmarks.tasks.gan import DRAWN, NETS, STYLES, work
-from benchmarks.turns import Worker
 
 TITLES = {"dcgan": "DCGAN", "r3gan": "R3GAN"}
 JOBS = {"train": "pair training step", "sample": "sampling"}
@@ -35,10 +44,11 @@ OURS = "ours, one by one"
 def same_computation(name: str, images: Path) -> str:
     """Runs both sides from the same weights on the same draws; a line of what agreed, SystemExit if it did not."""
     same = common.same("gan", name, images)
-    first = " and ".join(first_losses(side) for side in (same.ours, same.theirs))
-    hand, counted = work(name), same.ours["flops"]
+    ours = same.ours
+    first = f"{first_losses(ours)} and {first_losses(same.theirs)}"
+    hand, counted = work(name), ours["flops"]
     return (
-        f"{name}: {same.ours['parameters']:,} parameters on both sides, "
+        f"{name}: {ours['parameters']:,} parameters on both sides, "
         f"first losses (discriminator, generator) {first}; "
         f"losses and gradient norms of both players in {CHECKED} steps agree to {same.error:.0e}, "
         f"samples from the averaged weights to {same.apart:.0e}; "
@@ -58,16 +68,18 @@ def sides(
     images: Path,
     chosen: dict,
     eager: bool,
-) -> dict[str, tuple[str, ...]]:
+) -> Commands:
     """The commands of all sides of one pair and job; `chosen`: what PyTorch's eager mode is fastest with."""
     what = (job, name, str(images))
     commands = common.torch_sides("gan_torch", what, chosen, eager)
     return commands | {OURS: ("gan_genjax", "ours", *what)}
 
 
-def table(name: str, job: str, workers: dict[str, Worker], chosen: dict) -> str:
+def table(name: str, job: str, workers: Workers, chosen: dict) -> str:
     """Markdown: time (median), ratio to the reference round by round, FLOP/s by hand count, their share of the peak."""
-    what = f"batch {NETS[name].batch}" if job == "train" else f"{DRAWN} images"
+    what = f"{DRAWN} images"
+    if job == "train":
+        what = f"batch {NETS[name].batch}"
     title = f"**{name}, {JOBS[job]}**, {what}"
     return common.work_table(title, workers, OURS, work(name, job), chosen)
 
@@ -100,19 +112,21 @@ def compared(name: str, job: str, images: Path, args: argparse.Namespace) -> Row
 def stylegan2(size: str, rounds: int) -> str:
     """Markdown: what each kind of step of our StyleGAN2 costs, and a cycle of them."""
     style = STYLES[size]
+    shape = f"{style.side}x{style.side}x3"
     # when it was started is told to the worker: starting Python is a part of the time to its first step
     found = answer("gan_genjax", "stylegan2", size, str(rounds), str(time.time()))
     kinds = found["kinds"]
-    length = sum(kind["turns"] for kind in kinds.values())
+    length = sum(kind["turns"] for kind in kinds.values())  # steps in a cycle
     lines = [
-        f"**StyleGAN2, {style.side}x{style.side}x3**, batch {style.batch}, "
+        f"**StyleGAN2, {shape}**, batch {style.batch}, "
         f"widths {style.widths}, {found['parameters']:,} parameters, {rounds} cycles",
         "",
         "| step | of a cycle | time, median (least, most) | the first, with compiling |",
         "|---|---|---|---|",
     ]
     lines += [style_line(name, kind, length) for name, kind in kinds.items()]
-    mean, least, most = (value / length for value in milliseconds(found["cycles"]))
+    cycles = milliseconds(found["cycles"])
+    mean, least, most = (value / length for value in cycles)  # a step
     return "\n".join(
         [
             *lines,
@@ -134,7 +148,9 @@ def style_line(name: str, kind: dict, length: int) -> str:
 
 def milliseconds(seconds: Sequence[float]) -> tuple[float, float, float]:
     """(median, least, most)."""
-    return 1000 * statistics.median(seconds), 1000 * min(seconds), 1000 * max(seconds)
+    values = (statistics.median(seconds), min(seconds), max(seconds))
+    median, least, most = (1000 * value for value in values)
+    return median, least, most
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -153,12 +169,14 @@ def main() -> None:
     os.environ["JAX_PLATFORMS"] = "cpu"  # of the workers too
     if args.stylegan2:
         os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # its first steps are timed
-        print(machine(("jax",)) + "\n", flush=True)
+        alone = machine(("jax",))  # PyTorch need not be there
+        print(alone + "\n", flush=True)
         print(stylegan2("quick" if args.quick else "full", args.rounds))
         return
     need_torch()
     with common.images_for_both() as (images, data):
-        print(f"{machine()}; {data}; {args.rounds} rounds of {args.seconds:g} s\n", flush=True)
+        length = f"{args.rounds} rounds of {args.seconds:g} s"
+        print(f"{machine()}; {data}; {length}\n", flush=True)
         for _ in compare(images, args):  # prints as it goes
             pass
 

@@ -88,7 +88,8 @@ def draws(key: jax.Array, batch: dict) -> dict[str, jax.Array]:
     """The images, and z of both players as `genjax.gan.gan.step` draws them; if that changes, the sides disagree."""
     drawn = {"image": batch["image"]}
     for turn, name in enumerate(("z_disc", "z_gen")):
-        of_z, *_ = jax.random.split(jax.random.fold_in(key, turn), 3)
+        player = jax.random.fold_in(key, turn)
+        of_z, *_ = jax.random.split(player, 3)  # the first of the keys that a player's turn has
         drawn[name] = latents(of_z, batch["index"], LATENT)
     return drawn
 
@@ -153,8 +154,9 @@ def train(run: Run) -> None:
     """Blocks of steps as `genjax.training.loop.train` dispatches them, on batches that lie ready."""
     exp, step = run.exp, side_genjax.compiled_step(run)
     batches = train_batches(run.source, exp.seed, 0, exp.batch)
-    made = [put(exp.layout, batch) for batch in itertools.islice(batches, BATCHES)]
-    ready = itertools.cycle(made)
+    first = itertools.islice(batches, BATCHES)
+    made = [put(exp.layout, batch) for batch in first]
+    ready = itertools.cycle(made)  # PyTorch's lie ready too
     state, key, in_flight = run.state, run.key(0), InFlight()
     for steps in blocks(peak=side_genjax.peak()):
         for _ in range(steps):
@@ -208,12 +210,14 @@ class Clock:
     """StyleGAN2's steps by kind, each awaited and timed; the state goes on from one to the next."""
 
     def __init__(self, net: Style):
-        spec, layout = side_genjax.spec((net.side, net.side, 3)), Jit()
+        spec = side_genjax.spec((net.side, net.side, 3))
+        layout = Jit()
         cfg = stylegan2.StyleGAN2(
             synthesis=StyleSynthesis(net.widths),
             disc=StyleDiscriminator(net.widths),
         )
-        algorithm, self.key = cfg(spec), jax.random.key(0)
+        algorithm = cfg(spec)
+        self.key = jax.random.key(0)
         batch = self._batch(net, spec.shape)
         self.state = layout.init(algorithm.init, self.key, batch)
         self.batches = put(layout, batch)
@@ -227,7 +231,8 @@ class Clock:
     def _batch(self, net: Style, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         rng = np.random.default_rng(0)
         image = rng.integers(0, 256, (net.batch, *shape), np.uint8)
-        return {"image": image, "index": np.arange(net.batch, dtype=np.uint32)}
+        index = np.arange(net.batch, dtype=np.uint32)
+        return {"image": image, "index": index}
 
     def __call__(self, name: str) -> float:
         """The time of a step [s]; SystemExit if it was not finite."""
@@ -246,8 +251,9 @@ def style(size: str, rounds: str, begun: str) -> None:
     clock, cycles = Clock(STYLES[size]), range(int(rounds))
     turns = clock.turns
     first = {turns[0]: clock(turns[0])}
-    found = {"parameters": sum(p.size for p in jax.tree.leaves(clock.state.params))}
-    found["start"] = time.time() - float(begun)
+    started = time.time() - float(begun)  # Python, imports and compiling included
+    weights = jax.tree.leaves(clock.state.params)
+    found = {"parameters": sum(p.size for p in weights), "start": started}
     for name in dict.fromkeys(turns):  # in the cycle's order
         if name not in first:
             first[name] = clock(name)

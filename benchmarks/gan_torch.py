@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks import side_torch
 from benchmarks.side_torch import EPS, LAYOUTS, Average, Run, signed, wrapped
@@ -62,17 +62,21 @@ class DcganGenerator(nn.Module):
 
     def __init__(self, net: Dcgan):
         super().__init__()
-        self.side, widths = smallest(net), net.widths[::-1]
-        self.dense = nn.Linear(LATENT, self.side**2 * widths[0])
+        widths = net.widths[::-1]  # from the smallest maps on
+        self.side = smallest(net)
+        features = self.side**2 * widths[0]
+        self.dense = nn.Linear(LATENT, features)
         self.norm = group_norms(widths)
         following = (*widths[1:], CHANNELS)
         folded = [4 * width for width in following]  # four pixels of the next level
         self.conv = convolutions(widths, folded)
 
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
-        x = self.dense(z).unflatten(1, (-1, self.side, self.side))
+    def forward(self, z: Tensor) -> Tensor:
+        maps = (-1, self.side, self.side)
+        x = self.dense(z).unflatten(1, maps)
         for norm, conv in zip(self.norm, self.conv, strict=True):
-            x = F.pixel_shuffle(conv(F.relu(norm(x))), 2)  # [B, width, 2 H, 2 W]
+            h = F.relu(norm(x))
+            x = F.pixel_shuffle(conv(h), 2)  # [B, width, 2 H, 2 W]
         return torch.tanh(x)
 
 
@@ -85,13 +89,17 @@ class DcganDiscriminator(nn.Module):
         folded = [4 * width for width in preceding]  # four pixels of the level before
         self.conv = convolutions(folded, net.widths)
         self.norm = group_norms(net.widths[1:])
-        self.dense = nn.Linear(smallest(net) ** 2 * net.widths[-1], 1)
+        cells = smallest(net) ** 2
+        features = cells * net.widths[-1]
+        self.dense = nn.Linear(features, 1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         norms = (nn.Identity(), *self.norm)  # none before the first activation
         for norm, conv in zip(norms, self.conv, strict=True):
-            x = lrelu(norm(conv(F.pixel_unshuffle(x, 2))))  # [B, width, H / 2, W / 2]
-        return self.dense(x.flatten(1))[:, 0]
+            h = conv(F.pixel_unshuffle(x, 2))  # [B, width, H / 2, W / 2]
+            x = lrelu(norm(h))
+        scores = self.dense(x.flatten(1))  # [B, 1]
+        return scores[:, 0]
 
 
 # --- R3GAN's nets -----------------------------------------------------------------------------------------------------
@@ -107,7 +115,7 @@ class Block(nn.Module):
         expand = nn.Conv2d(inner, width, 1, bias=False)
         self.conv = nn.ModuleList([reduce, middle, expand])
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         h = lrelu(self.conv[0](x))
         h = lrelu(self.conv[1](h))
         return x + self.conv[2](h)
@@ -115,7 +123,11 @@ class Block(nn.Module):
 
 def blocks(net: R3gan, widths: Sequence[int]) -> nn.ModuleList:
     """A block for each level."""
-    return nn.ModuleList(Block(width, net.expansion * width) for width in widths)
+    levels = nn.ModuleList()
+    for width in widths:
+        inner = net.expansion * width
+        levels.append(Block(width, inner))
+    return levels
 
 
 def pointwise(inputs: int, outputs: int, bias: bool = False) -> nn.Conv2d:
@@ -130,11 +142,14 @@ def between(widths: Sequence[int]) -> list[nn.Conv2d]:
 
 def basis(net: R3gan) -> nn.Parameter:
     """What the smallest maps are multiplied by, [widest, side, side]."""
-    side = SIDE // net.patch // 2 ** (len(net.widths) - 1)
-    return nn.Parameter(torch.randn(net.widths[-1], side, side))
+    largest = SIDE // net.patch
+    halvings = len(net.widths) - 1
+    side = largest // 2**halvings
+    values = torch.randn(net.widths[-1], side, side)
+    return nn.Parameter(values)
 
 
-def resized(x: torch.Tensor, factor: float) -> torch.Tensor:
+def resized(x: Tensor, factor: float) -> Tensor:
     """Bilinear, with a filter wide enough when it shrinks."""
     return F.interpolate(x, scale_factor=factor, mode="bilinear", antialias=factor < 1.0)
 
@@ -144,20 +159,26 @@ class R3Generator(nn.Module):
 
     def __init__(self, net: R3gan):
         super().__init__()
-        self.patch, widths = net.patch, net.widths[::-1]
+        self.patch = net.patch
+        widths = net.widths[::-1]  # from the smallest maps on
         self.basis = basis(net)
         self.dense = nn.Linear(LATENT, widths[0], bias=False)
-        pixels = pointwise(widths[-1], net.patch**2 * CHANNELS, bias=True)
+        folded = net.patch**2 * CHANNELS  # the pixels of a patch
+        pixels = pointwise(widths[-1], folded, bias=True)
         self.conv = nn.ModuleList([*between(widths), pixels])
         self.block = blocks(net, widths)
 
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
-        z = z * torch.rsqrt(z.square().mean(-1, keepdim=True) + 1e-6)  # on a sphere
-        first = self.basis * self.dense(z)[:, :, None, None]
-        x = self.block[0](first)
-        for conv, block in zip(self.conv[:-1], self.block[1:], strict=True):
-            x = block(resized(conv(x), 2.0))  # [B, width, 2 H, 2 W]
-        return F.pixel_shuffle(self.conv[-1](x), self.patch)
+    def forward(self, z: Tensor) -> Tensor:
+        square = z.square().mean(-1, keepdim=True)
+        z = z * torch.rsqrt(square + 1e-6)  # on a sphere
+        weights = self.dense(z)[:, :, None, None]  # [B, widest, 1, 1]
+        first, *others = self.block
+        *between_levels, pixels = self.conv
+        x = first(self.basis * weights)
+        for conv, block in zip(between_levels, others, strict=True):
+            larger = resized(conv(x), 2.0)
+            x = block(larger)  # [B, width, 2 H, 2 W]
+        return F.pixel_shuffle(pixels(x), self.patch)
 
 
 class R3Discriminator(nn.Module):
@@ -165,20 +186,26 @@ class R3Discriminator(nn.Module):
 
     def __init__(self, net: R3gan):
         super().__init__()
-        self.patch, widths = net.patch, net.widths
-        pixels = pointwise(net.patch**2 * CHANNELS, widths[0], bias=True)
+        self.patch = net.patch
+        widths = net.widths
+        folded = net.patch**2 * CHANNELS  # the pixels of a patch
+        pixels = pointwise(folded, widths[0], bias=True)
         self.conv = nn.ModuleList([pixels, *between(widths)])
         self.block = blocks(net, widths)
         self.basis = basis(net)
         self.dense = nn.Linear(widths[-1], 1, bias=False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         folded = F.pixel_unshuffle(x, self.patch)
-        x = self.block[0](self.conv[0](folded))
-        for conv, block in zip(self.conv[1:], self.block[1:], strict=True):
-            x = block(conv(resized(x, 0.5)))  # [B, width, H / 2, W / 2]
+        first, *others = self.block
+        pixels, *between_levels = self.conv
+        x = first(pixels(folded))
+        for conv, block in zip(between_levels, others, strict=True):
+            smaller = resized(x, 0.5)
+            x = block(conv(smaller))  # [B, width, H / 2, W / 2]
         cells = self.basis[0].numel()
-        h = (x * self.basis).sum((2, 3)) / cells**0.5
+        weighed = x * self.basis
+        h = weighed.sum((2, 3)) / cells**0.5  # [B, widest]
         return self.dense(h)[:, 0]
 
 
@@ -188,22 +215,22 @@ FAMILIES = {"dcgan": (DcganGenerator, DcganDiscriminator), "r3gan": (R3Generator
 # --- the games --------------------------------------------------------------------------------------------------------
 
 
-def plain(disc: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def plain(disc: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     """D(x) [B], and 0 for the slope that nobody asks for."""
     return disc(x), x.new_zeros(())
 
 
-def by_autograd(disc: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def by_autograd(disc: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     """D(x) [B] and its gradient in x, which can be differentiated."""
     scores = disc(x.requires_grad_())
     (slope,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
     return scores, slope
 
 
-def by_func(disc: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def by_func(disc: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     """The same for torch.compile, which refuses the other: it has no second derivative of what it has compiled."""
 
-    def total(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def total(x: Tensor) -> tuple[Tensor, Tensor]:
         scores = disc(x)
         return scores.sum(), scores
 
@@ -219,29 +246,34 @@ class Game(nn.Module):
 
     def __init__(self, name: str, calls: int = 1, sloped: Callable = by_autograd):
         super().__init__()
-        self.net, self.calls = NETS[name], calls
-        self.judge = sloped if self.net.gamma else plain
+        net = NETS[name]
+        self.net, self.calls = net, calls
+        self.judge = sloped if net.gamma else plain
         gen, disc = FAMILIES[name]
-        self.gen, self.disc = gen(self.net), disc(self.net)
+        self.gen = gen(net)
+        self.disc = disc(net)
 
-    def disc_loss(self, image: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    def disc_loss(self, image: Tensor, z: Tensor) -> Tensor:
         """The discriminator's loss with R1 and R2."""
         with torch.no_grad():
-            x = torch.cat([signed(image), self.gen(z)])
-        judged = [self.judge(self.disc, part) for part in x.chunk(self.calls)]
+            fakes = self.gen(z)
+            x = torch.cat([signed(image), fakes])  # [2 B, C, H, W]
+        parts = x.chunk(self.calls)
+        judged = [self.judge(self.disc, part) for part in parts]
         scores, slopes = zip(*judged, strict=True)
         real, fake = torch.cat(scores).chunk(2)
         loss = self._of_scores(real, fake)
         # gamma / 2 E |grad D(x)|², of data (R1) and of samples (R2) together
         squares = sum(slope.square().sum() for slope in slopes)
-        return loss.mean() + 0.5 * self.net.gamma * squares / len(image)
+        penalty = 0.5 * self.net.gamma * squares / len(image)
+        return loss.mean() + penalty
 
-    def _of_scores(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    def _of_scores(self, real: Tensor, fake: Tensor) -> Tensor:
         if self.net.relativistic:
             return F.softplus(fake - real)
         return F.softplus(-real) + F.softplus(fake)
 
-    def gen_loss(self, image: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    def gen_loss(self, image: Tensor, z: Tensor) -> Tensor:
         """The generator's loss; only the relativistic game looks at the images."""
         fake = self.disc(self.gen(z))
         if not self.net.relativistic:
@@ -251,7 +283,7 @@ class Game(nn.Module):
         return F.softplus(real - fake).mean()
 
 
-Losses = tuple[torch.Tensor, torch.Tensor]  # of the discriminator, of the generator
+Losses = tuple[Tensor, Tensor]  # of the discriminator, of the generator
 
 
 def stepper(
@@ -262,21 +294,23 @@ def stepper(
     """A function that takes a step on (image, z of the discriminator's turn, z of the generator's) and returns both
     losses; the averaged generator."""
     gen, disc = game.gen, game.disc
-    optimisers = [
-        torch.optim.Adam(player.parameters(), lr, game.net.betas, fused=True)
-        for player in (disc, gen)
-    ]
-    losses = wrapped(game.disc_loss, compiled), wrapped(game.gen_loss, compiled)
+    optimisers = []
+    for player in (disc, gen):
+        weights = player.parameters()
+        adam = torch.optim.Adam(weights, lr, game.net.betas, fused=True)
+        optimisers.append(adam)
+    disc_loss = wrapped(game.disc_loss, compiled)
+    losses = (disc_loss, wrapped(game.gen_loss, compiled))
     average = Average(gen, DECAY)
 
-    def descend(player: int, *batch: torch.Tensor) -> torch.Tensor:
+    def descend(player: int, *batch: Tensor) -> Tensor:
         optimisers[player].zero_grad(set_to_none=True)
         loss = losses[player](*batch)
         loss.backward()
         optimisers[player].step()
         return loss.detach()
 
-    def step(image: torch.Tensor, z_disc: torch.Tensor, z_gen: torch.Tensor) -> Losses:
+    def step(image: Tensor, z_disc: Tensor, z_gen: Tensor) -> Losses:
         disc.requires_grad_(True)
         of_disc = descend(0, image, z_disc)
         disc.requires_grad_(False)  # the generator's step wants no gradients of its weights
@@ -299,17 +333,20 @@ CHOICES = {  # name -> (memory format, calls of the discriminator)
 
 def trainer(name: str, path: str, choice: str, compiled: bool = False) -> Run:
     """A function that trains so many steps more, on the first images of the file at `path`, batches lying ready."""
-    batch, (layout, calls) = NETS[name].batch, CHOICES[choice]
+    batch = NETS[name].batch
+    layout, calls = CHOICES[choice]
     sloped = by_func if compiled else by_autograd
     game = Game(name, calls, sloped).to(memory_format=layout)
     step, _ = stepper(game, compiled)
-    images = np.array(np.load(path, mmap_mode="r")[: BATCHES * batch])
-    ready = itertools.cycle(side_torch.channels_first(images).split(batch))
+    first = np.load(path, mmap_mode="r")[: BATCHES * batch]
+    images = side_torch.channels_first(np.array(first))  # a copy: the file is read only
+    ready = itertools.cycle(images.split(batch))
 
     def train(steps: int) -> None:
         total = torch.zeros(())
         for _ in range(steps):
-            z_disc, z_gen = torch.randn(batch, LATENT), torch.randn(batch, LATENT)
+            z_disc = torch.randn(batch, LATENT)
+            z_gen = torch.randn(batch, LATENT)
             of_disc, of_gen = step(next(ready), z_disc, z_gen)
             total += of_disc + of_gen
         side_torch.demand_finite(total)
@@ -320,8 +357,13 @@ def trainer(name: str, path: str, choice: str, compiled: bool = False) -> Run:
 def sampler(name: str, layout: str, compiled: bool = False) -> Run:
     """A function that makes so many draws with the generator, images in [0, 1]."""
     family, _ = FAMILIES[name]
-    gen = family(NETS[name]).to(memory_format=LAYOUTS[layout]).requires_grad_(False)
-    images = wrapped(lambda z: 0.5 * (gen(z) + 1.0), compiled)
+    gen = family(NETS[name]).requires_grad_(False)
+    gen = gen.to(memory_format=LAYOUTS[layout])
+
+    def drawn(z: Tensor) -> Tensor:
+        return 0.5 * (gen(z) + 1.0)
+
+    images = wrapped(drawn, compiled)
 
     @torch.inference_mode()
     def run(draws: int) -> None:
@@ -335,8 +377,10 @@ def sampler(name: str, layout: str, compiled: bool = False) -> Run:
 def work(side: str, job: str, name: str, path: str, *how: str) -> None:
     """Chooses orders of maps and threads, or does steps or draws with what was chosen."""
     if job == "train":
-        return side_torch.work(side, functools.partial(trainer, name, path), CHOICES, how)
-    side_torch.work(side, functools.partial(sampler, name), LAYOUTS, how)
+        make = functools.partial(trainer, name, path)
+        return side_torch.work(side, make, CHOICES, how)
+    make = functools.partial(sampler, name)
+    side_torch.work(side, make, LAYOUTS, how)
 
 
 # --- the check --------------------------------------------------------------------------------------------------------
@@ -348,12 +392,13 @@ def check(name: str, path: str, out: str) -> None:
     side_torch.given_weights(game, given)
     step, average = stepper(game, lr=CHECK_LR)
     found = side_torch.empty_report(game)
-    for i in range(CHECKED):
-        image = given["image"][i].permute(0, 3, 1, 2)  # [B, C, H, W]
-        losses = step(image, given["z_disc"][i], given["z_gen"][i])
+    batches = zip(given["image"], given["z_disc"], given["z_gen"], strict=True)
+    for image, z_disc, z_gen in itertools.islice(batches, CHECKED):
+        maps = image.permute(0, 3, 1, 2)  # [B, C, H, W]
+        losses = step(maps, z_disc, z_gen)
         found["loss"] += [loss.item() for loss in losses]
-        players = (game.disc, game.gen)
-        found["grad_norm"] += [side_torch.gradient_norm(player) for player in players]
+        for player in (game.disc, game.gen):
+            found["grad_norm"].append(side_torch.gradient_norm(player))
     samples = 0.5 * (average(given["z"]) + 1.0)
     np.save(out, samples.permute(0, 2, 3, 1).numpy())
     print(json.dumps(found))

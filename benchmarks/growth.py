@@ -35,26 +35,33 @@ def exponent(sizes: Sequence[float], times: Sequence[float]) -> float:
     """k of time ~ size^k by least squares on the logarithms; nan for fewer than two sizes."""
     if len(sizes) < 2:
         return math.nan
-    log_sizes = [math.log(size) for size in sizes]
-    log_times = [math.log(time) for time in times]
+    # log t = k log n + c
+    log_sizes = list(map(math.log, sizes))
+    log_times = list(map(math.log, times))
     return statistics.linear_regression(log_sizes, log_times).slope
 
 
 def upper(values: Sequence) -> Sequence:
     """The upper half of ascending values, the middle one included; two at least."""
-    half, last_two = len(values) // 2, max(len(values) - 2, 0)
+    half = len(values) // 2
+    last_two = max(len(values) - 2, 0)
     return values[min(half, last_two) :]
 
 
 def exponents(sizes: Sequence[float], rates: Sequence[Sequence[float]]) -> dict[str, Fit]:
     """{"upper half", "whole range": (median, least, most) of k over the rounds}; rates [steps/s] by size, by round."""
     halves, wholes = [], []
-    for round_ in zip(*rates, strict=True):
+    largest = upper(sizes)
+    for round_ in zip(*rates, strict=True):  # within a round the machine has one speed
         times = [1.0 / rate for rate in round_]
-        halves.append(exponent(upper(sizes), upper(times)))
+        halves.append(exponent(largest, upper(times)))
         wholes.append(exponent(sizes, times))
-    found = {"upper half": halves, "whole range": wholes}
-    return {name: (statistics.median(ks), min(ks), max(ks)) for name, ks in found.items()}
+    return {"upper half": spread(halves), "whole range": spread(wholes)}
+
+
+def spread(values: Sequence[float]) -> Fit:
+    """(median, least, most)."""
+    return statistics.median(values), min(values), max(values)
 
 
 # --- the tables -------------------------------------------------------------------------------------------------------
@@ -71,12 +78,14 @@ COLUMNS = (
 def row(net: str, workers: dict[int, Worker]) -> str:
     """A line of Markdown: times, exponents, memory and compile times of one net."""
 
+    # "16: 123.5, 32: 207.1": the value at every size
     def listed(form: str, value: Callable[[Worker], float]) -> str:
         told = [f"{size}: {value(worker):{form}}" for size, worker in workers.items()]
         return ", ".join(told)
 
-    found = exponents(list(workers), [worker.rates for worker in workers.values()])
-    fits = [f"{k:.2f} ({least:.2f}, {most:.2f})" for k, least, most in found.values()]
+    rates = [worker.rates for worker in workers.values()]
+    found = exponents(list(workers), rates)
+    fits = ["{:.2f} ({:.2f}, {:.2f})".format(*fit) for fit in found.values()]
     cells = (
         net,
         listed(".1f", lambda worker: 1000.0 / statistics.median(worker.rates)),
@@ -114,16 +123,19 @@ def table(name: str, args: argparse.Namespace) -> None:
     if not nets:
         return
     head = ("net", f"{axis.field}: time [ms]", *COLUMNS)
+    titles = " | ".join(head)
     print(f"\n**{axis.title}** ({fixed(axis, nets)})\n")
-    print(f"| {' | '.join(head)} |\n" + "|---" * len(head) + "|", flush=True)
+    print(f"| {titles} |")
+    print("|---" * len(head) + "|", flush=True)
     for net in nets:
         print(row(net, measured(axis, net, args)), flush=True)
 
 
 def measured(axis: Axis, net: str, args: argparse.Namespace) -> dict[int, Worker]:
     """The points of a line by their sizes, after their rounds."""
-    line = points(axis, net, args.quick)
-    commands = {str(size): ("growth_genjax", *map(str, point)) for size, point in line.items()}
+    commands = {}
+    for size, point in points(axis, net, args.quick).items():
+        commands[str(size)] = ("growth_genjax", *map(str, point))  # as its command line has it
     workers = measure(commands, args.seconds, args.rounds, 1)
     return {int(size): worker for size, worker in workers.items()}
 
@@ -142,14 +154,16 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help=quick)
     args = parser.parse_args(argv)
     if args.quick:
-        args.seconds, args.rounds = 0.05, 2
+        args.seconds = 0.05
+        args.rounds = 2
     return args
 
 
 def main(argv: Sequence[str]) -> None:
     args = arguments(argv)
     os.environ["JAX_PLATFORMS"] = "cpu"  # of the workers
-    print(f"{machine(('jax',))}; {args.rounds} rounds of {args.seconds:g} s", flush=True)
+    alone = machine(("jax",))  # PyTorch need not be there
+    print(f"{alone}; {args.rounds} rounds of {args.seconds:g} s", flush=True)
     for name in args.axes:
         table(name, args)
 

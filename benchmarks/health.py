@@ -36,6 +36,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.common import every
+
 EVERY = 10.0  # seconds between two looks
 ROW = 5.0  # minutes a row of the table
 LEAST = 15.0  # minutes that a line must be of to be judged
@@ -101,13 +103,12 @@ class Tail:
 
 def process(pid: int) -> tuple[float, int, int]:
     """(resident memory [MiB], open files, threads) of a running process, from Linux's /proc."""
-    status = dict(
-        line.split(":", 1)
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-        if ":" in line
-    )
-    files = len(os.listdir(f"/proc/{pid}/fd"))
-    return float(status["VmRSS"].split()[0]) / 1024.0, files, int(status["Threads"])
+    folder = Path(f"/proc/{pid}")
+    lines = (folder / "status").read_text().splitlines()
+    status = dict(line.split(":", 1) for line in lines if ":" in line)
+    resident, _ = status["VmRSS"].split()  # "123456 kB"
+    files = len(os.listdir(folder / "fd"))
+    return float(resident) / 1024.0, files, int(status["Threads"])
 
 
 def speeds(lines: Sequence[bytes]) -> tuple[int | None, float]:
@@ -115,7 +116,8 @@ def speeds(lines: Sequence[bytes]) -> tuple[int | None, float]:
     found = [json.loads(line) for line in lines]
     if not found:
         return None, math.nan
-    return found[-1]["step"], statistics.median(1.0 / line["steps/s"] for line in found)
+    seconds = [1.0 / line["steps/s"] for line in found]
+    return found[-1]["step"], statistics.median(seconds)
 
 
 def slope(t: Sequence[float], y: Sequence[float]) -> Slope:
@@ -123,36 +125,47 @@ def slope(t: Sequence[float], y: Sequence[float]) -> Slope:
     import numpy as np
     from scipy.stats import t as student
 
-    t, y = np.asarray(t, float), np.asarray(y, float)
-    t, y = t[np.isfinite(y)], y[np.isfinite(y)]
+    t = np.asarray(t, float)
+    y = np.asarray(y, float)
+    seen = np.isfinite(y)  # a look between two lines of the log has no time of a step
+    t, y = t[seen], y[seen]
     if len(t) < 4:
         return Slope(math.nan, -math.inf, math.inf)
+    freedom = len(t) - 2
     centred = t - t.mean()
-    b = float(centred @ y / (centred @ centred))
+    width = float(centred @ centred)
+    b = float(centred @ y / width)
     residual = y - y.mean() - b * centred
     squares = float(residual @ residual)
-    r = float(residual[1:] @ residual[:-1]) / squares if squares > 0 else 0.0
+    # r of neighbours; below 0 would narrow the interval, 1 would make it infinite
+    r = 0.0
+    if squares > 0:
+        products = float(residual[1:] @ residual[:-1])
+        r = products / squares
     r = min(max(r, 0.0), 0.99)
-    deviation = math.sqrt(squares / (len(t) - 2) / float(centred @ centred) * (1 + r) / (1 - r))
-    half = float(student.ppf(0.975, len(t) - 2)) * deviation
+    independent = squares / freedom / width  # s_b² of independent residuals
+    variance = independent * (1 + r) / (1 - r)
+    quantile = float(student.ppf(0.975, freedom))
+    half = quantile * math.sqrt(variance)
     return Slope(b, b - half, b + half)
 
 
 def fits(looks: Sequence[Look]) -> tuple[Slope, Slope]:
     """(memory [MiB/hour], time of a step [% of its median an hour]) of the looks after the warm-up."""
     hours = [look.seconds / 3600.0 for look in looks]
-    typical = statistics.median(
-        [look.time for look in looks if math.isfinite(look.time)] or [math.nan]
-    )
-    return slope(hours, [look.memory for look in looks]), slope(
-        hours, [100.0 * look.time / typical for look in looks]
-    )
+    times = [look.time for look in looks if math.isfinite(look.time)]
+    typical = statistics.median(times or [math.nan])
+    memory = [look.memory for look in looks]
+    percent = [100.0 * look.time / typical for look in looks]
+    return slope(hours, memory), slope(hours, percent)
 
 
 def ends(looks: Sequence[Look], name: str) -> tuple[float, float]:
     """The median of a count over the first and over the last tenth of the looks: a file is open while it is written."""
-    values, few = [getattr(look, name) for look in looks], max(len(looks) // 10, 3)
-    return statistics.median(values[:few]), statistics.median(values[-few:])
+    values = [getattr(look, name) for look in looks]
+    few = max(len(looks) // 10, 3)
+    first, last = values[:few], values[-few:]
+    return statistics.median(first), statistics.median(last)
 
 
 def verdict(
@@ -166,35 +179,38 @@ def verdict(
         return [*broken, "nothing was seen after the warm-up"], open_
     if looks[-1].step <= looks[0].step:
         broken.append(f"no step was taken after step {looks[0].step}")
-    lines, minutes = (
-        zip(("memory", "time of a step"), fits(looks), limits[:2], strict=True),
-        _minutes(looks),
-    )
+    minutes = _minutes(looks)
+    memory, step = fits(looks)
+    lines = (("memory", memory, limits.memory), ("time of a step", step, limits.step))
     for what, found, limit in lines:
+        interval = f"({found.low:.1f}, {found.high:.1f})"
         if minutes < LEAST:
             open_.append(f"{what}: a line of {minutes:.1f} minutes, {LEAST:g} are needed")
         elif found.low > limit:
-            broken.append(
-                f"{what} grows by {found.value:.1f} an hour, at least {found.low:.1f}: limit {limit:g}"
-            )
-        elif not found.high <= limit:
-            open_.append(
-                f"{what}: the interval ({found.low:.1f}, {found.high:.1f}) reaches across the limit {limit:g}"
-            )
-    for name in ("files", "threads", "compiles"):
-        first, last = ends(looks, name)
-        if name == "compiles":
-            first, last = looks[0].compiles, looks[-1].compiles
-        if last - first > getattr(limits, name):
-            broken.append(
-                f"{name} went from {first:g} to {last:g}: {getattr(limits, name)} more are allowed"
-            )
-    return broken, open_
+            least = f"{found.value:.1f} an hour, at least {found.low:.1f}"
+            broken.append(f"{what} grows by {least}: limit {limit:g}")
+        elif not found.high <= limit:  # of a NaN too
+            open_.append(f"{what}: the interval {interval} reaches across the limit {limit:g}")
+    return broken + grown(looks, limits), open_
+
+
+def grown(looks: Sequence[Look], limits: Limits) -> list[str]:
+    """The counts that have grown by more than they may, a line each."""
+    found = {name: ends(looks, name) for name in ("files", "threads")}
+    # compilations only ever add up: one more at the very end counts
+    found["compiles"] = (looks[0].compiles, looks[-1].compiles)
+    lines = []
+    for name, (first, last) in found.items():
+        allowed = getattr(limits, name)
+        if last - first > allowed:
+            lines.append(f"{name} went from {first:g} to {last:g}: {allowed} more are allowed")
+    return lines
 
 
 def settled(looks: Sequence[Look], minutes: float, step: int) -> list[Look]:
     """The looks after so many minutes and after what is done for the first time at `step`."""
-    return [look for look in looks if look.seconds >= 60.0 * minutes and look.step > step]
+    seconds = 60.0 * minutes
+    return [look for look in looks if look.seconds >= seconds and look.step > step]
 
 
 def _minutes(looks: Sequence[Look]) -> float:
@@ -214,15 +230,21 @@ def row(looks: Sequence[Look], before: Look | None) -> str:
     """A line of Markdown: means or medians of some minutes; steps/s over all that happened, evaluations included."""
     first, last = before or looks[0], looks[-1]
     seconds = last.seconds - first.seconds
-    rate = f"{(last.step - first.step) / seconds:.1f}" if seconds > 0 else "-"
+    steps = last.step - first.step
+    rate = f"{steps / seconds:.1f}" if seconds > 0 else "-"
     times = [look.time for look in looks if math.isfinite(look.time)]
+    begin = looks[0].seconds / 60
+    end = last.seconds / 60
+    memory = statistics.mean(look.memory for look in looks)
+    files = statistics.median(look.files for look in looks)
+    threads = statistics.median(look.threads for look in looks)
     cells = [
-        f"{looks[0].seconds / 60:.1f} to {last.seconds / 60:.1f}",
-        f"{statistics.mean(look.memory for look in looks):.1f}",
+        f"{begin:.1f} to {end:.1f}",
+        f"{memory:.1f}",
         rate,
-        f"{1000 * statistics.median(times):.3f}" if times else "-",
-        f"{statistics.median(look.files for look in looks):g}",
-        f"{statistics.median(look.threads for look in looks):g}",
+        f"{1000 * statistics.median(times):.3f}" if times else "-",  # no line of the log yet
+        f"{files:g}",
+        f"{threads:g}",
         str(last.compiles),
     ]
     return f"| {' | '.join(cells)} |"
@@ -231,20 +253,22 @@ def row(looks: Sequence[Look], before: Look | None) -> str:
 def summary(looks: Sequence[Look], limits: Limits) -> str:
     """The slopes with their intervals, the first and last counts, each beside its limit."""
     memory, step = fits(looks)
+    first_look, last_look = looks[0], looks[-1]
+    minute = first_look.seconds / 60
+    of_memory = "{:+.1f} MiB/hour ({:+.1f}, {:+.1f})".format(*memory)
+    of_step = "{:+.2f} %/hour ({:+.2f}, {:+.2f})".format(*step)
     lines = [
-        "",
-        f"memory {memory.value:+.1f} MiB/hour ({memory.low:+.1f}, {memory.high:+.1f}), limit {limits.memory:g}",
-        f"time of a step {step.value:+.2f} %/hour ({step.low:+.2f}, {step.high:+.2f}), limit {limits.step:g}",
+        f"\nfrom minute {minute:.1f}, step {first_look.step}, to step {last_look.step}:",
+        f"memory {of_memory}, limit {limits.memory:g}",
+        f"time of a step {of_step}, limit {limits.step:g}",
     ]
     for name in ("files", "threads"):
         first, last = ends(looks, name)
-        lines.append(f"{name} {first:g} -> {last:g}, limit +{getattr(limits, name)}")
-    lines[0] = (
-        f"\nfrom minute {looks[0].seconds / 60:.1f}, step {looks[0].step}, to step {looks[-1].step}:"
-    )
-    return "\n".join(
-        [*lines, f"compiles {looks[0].compiles} -> {looks[-1].compiles}, limit +{limits.compiles}"]
-    )
+        allowed = getattr(limits, name)
+        lines.append(f"{name} {first:g} -> {last:g}, limit +{allowed}")
+    compiled = f"{first_look.compiles} -> {last_look.compiles}"
+    lines.append(f"compiles {compiled}, limit +{limits.compiles}")
+    return "\n".join(lines)
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------
@@ -255,26 +279,19 @@ class Child:
 
     def __init__(self, which: str, folder: Path):
         module, ablation, log, others = RUNS[which]
-        cadences = [
-            f"--log_every={log}",
-            *(f"--{what}_every={others}" for what in ("evaluate", "sample", "save")),
-        ]
-        command = [
-            sys.executable,
-            "-m",
-            module,
-            ablation,
-            *cadences,
-            *COMMON,
-            f"--runs={folder / 'runs'}",
-        ]
-        self.words, self.began = folder / "stderr", time.monotonic()
+        runs = folder / "runs"
+        flags = [*every(log, others), *COMMON, f"--runs={runs}"]
+        self.words = folder / "stderr"
+        self.began = time.monotonic()
         self._file = self.words.open("wb")
-        env = os.environ | {"JAX_LOG_COMPILES": "1"}
         self.process = subprocess.Popen(
-            command, env=env, stdout=self._file, stderr=subprocess.STDOUT
+            [sys.executable, "-m", module, ablation, *flags],
+            env=os.environ | {"JAX_LOG_COMPILES": "1"},
+            stdout=self._file,
+            stderr=subprocess.STDOUT,
         )
-        self._speed = Tail(lambda: next((folder / "runs").glob("*/*/speed.jsonl"), None))
+        # the run makes its folder when it starts, and names it by its digest
+        self._speed = Tail(lambda: next(runs.glob("*/*/speed.jsonl"), None))
         self._said = Tail(lambda: self.words)
         self._compiles, self._step = 0, 0
 
@@ -286,9 +303,11 @@ class Child:
             memory, files, threads = process(self.process.pid)
         except (OSError, KeyError):  # it ended just now
             return None
-        self._compiles += sum(COMPILED in line for line in self._said.lines())
+        said = self._said.lines()
+        self._compiles += sum(COMPILED in line for line in said)
         step, seconds = speeds(self._speed.lines())
-        self._step = self._step if step is None else step
+        if step is not None:  # nothing was logged since the last look
+            self._step = step
         now = time.monotonic() - self.began
         return Look(now, memory, files, threads, self._compiles, self._step, seconds)
 
@@ -314,7 +333,9 @@ def watch(child: Child, minutes: float, row_minutes: float) -> list[Look]:
     looks, shown, width = [], 0, 60.0 * row_minutes
     print(HEAD, flush=True)
     while (now := time.monotonic() - child.began) < 60.0 * minutes:
-        time.sleep(min(EVERY - now % EVERY, max(60.0 * minutes - now, 0.0)))
+        to_next = EVERY - now % EVERY
+        to_end = max(60.0 * minutes - now, 0.0)
+        time.sleep(min(to_next, to_end))
         look = child.look()
         if look is None:
             break
@@ -338,15 +359,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--run", choices=list(RUNS), default="vae", help="what is trained")
     args = parser.parse_args(argv)
-    warm = min(ROW, args.minutes / 4) if args.warm is None else args.warm
+    row_minutes = min(ROW, args.minutes / 4)
+    warm = row_minutes if args.warm is None else args.warm
     with contextlib.ExitStack() as stack:
         child = Child(args.run, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         stack.callback(child.close)
         print(f"python {' '.join(child.process.args[1:])}\n", flush=True)
-        looks = watch(child, args.minutes, min(ROW, args.minutes / 4))
+        looks = watch(child, args.minutes, row_minutes)
         code = child.stop()
         last_words = child.words.read_text(errors="replace").splitlines()[-3:]
-    return tell(settled(looks, warm, RUNS[args.run][-1]), code, last_words)
+    *_, once = RUNS[args.run]  # the step of the first evaluation, grid and checkpoint
+    return tell(settled(looks, warm, once), code, last_words)
 
 
 def tell(looks: Sequence[Look], code: int | None, last_words: Sequence[str]) -> int:

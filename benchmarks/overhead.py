@@ -22,21 +22,29 @@ HEAD = "| batch | | µs a step | more than bare, median (least, most) | CPU time
 
 def more(one: Worker, bare: Worker) -> str:
     """What a step costs beyond the bare one, round by round [µs]."""
-    pairs = zip(one.rates, bare.rates, strict=True)
-    over = [1e6 / rate - 1e6 / other for rate, other in pairs]
-    return f"{statistics.median(over):.0f} ({min(over):.0f}, {max(over):.0f})"
+    over = []
+    for rate, other in zip(one.rates, bare.rates, strict=True):
+        over.append(1e6 / rate - 1e6 / other)
+    median = statistics.median(over)
+    return f"{median:.0f} ({min(over):.0f}, {max(over):.0f})"
 
 
 def rows(batch: int, seconds: float, rounds: int) -> list[str]:
     """Lines of the table for one batch size."""
-    commands = {side: ("overhead_genjax", side, str(batch), chunk) for side, chunk in SIDES.items()}
+    commands = {}
+    for side, chunk in SIDES.items():
+        commands[side] = ("overhead_genjax", side, str(batch), chunk)
     workers = measure(commands, seconds, rounds, 10)  # steps by ten: the scan has no fewer
-    lines = []
-    for side, one in workers.items():
-        took = 1e6 / statistics.median(one.rates)
-        over = "" if side == "bare" else more(one, workers["bare"])
-        lines.append(f"| {batch} | {side} | {took:.0f} | {over} | {1e6 * one.cpu:.0f} |")
-    return lines
+    bare = workers["bare"]
+    return [line(batch, one, bare) for one in workers.values()]
+
+
+def line(batch: int, one: Worker, bare: Worker) -> str:
+    """Of one side; the bare one has nothing to be compared with."""
+    took = 1e6 / statistics.median(one.rates)
+    over = "" if one is bare else more(one, bare)
+    processor = 1e6 * one.cpu  # of all threads [µs]
+    return f"| {batch} | {one.name} | {took:.0f} | {over} | {processor:.0f} |"
 
 
 def arguments() -> argparse.Namespace:
@@ -48,7 +56,9 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     args.batches = BATCHES
     if args.quick:
-        args.seconds, args.rounds, args.batches = 0.05, 2, BATCHES[:1]
+        args.seconds = 0.05
+        args.rounds = 2
+        args.batches = BATCHES[:1]
     return args
 
 

@@ -36,6 +36,7 @@ TYPES = {  # of a device: what to compute in, the size of the products of `peak`
 }
 
 Tree = dict[str, Any]  # parameters, by the names of their modules
+Batch = dict[str, np.ndarray]  # {"image": [B, H, W, C], "label": [B], "index": [B], …}
 
 
 # --- the data and the run ---------------------------------------------------------------------------------------------
@@ -55,7 +56,8 @@ class Images:
 
     def load(self) -> Source:
         images = np.load(self.path, mmap_mode="r")
-        labels = np.arange(len(images), dtype=np.int32) % max(self.classes, 1)
+        index = np.arange(len(images), dtype=np.int32)
+        labels = index % max(self.classes, 1)  # 0 everywhere where there are none
         split = {"image": images, "label": labels}
         none = {name: array[:0] for name, array in split.items()}  # nothing is held out
         return Source(
@@ -104,7 +106,8 @@ def started(
 ) -> Iterator[tuple[Run, Any]]:
     """(the run, its checkpoints) of a config, in a folder that goes with it."""
     with tempfile.TemporaryDirectory() as runs:
-        yield start(experiment(data, algorithm, batch, chunk, runs, log), "benchmark", name)
+        exp = experiment(data, algorithm, batch, chunk, runs, log)
+        yield start(exp, "benchmark", name)
 
 
 # --- blocks -----------------------------------------------------------------------------------------------------------
@@ -125,7 +128,8 @@ class InFlight:
 
 def compiled_step(run: Run) -> Callable:
     """The guarded step as the loop lays it out: step(key, state, watched, batches) -> (state, metrics)."""
-    return run.exp.layout.train(guarded(run.algorithm.step), run.state)
+    guarded_step = guarded(run.algorithm.step)
+    return run.exp.layout.train(guarded_step, run.state)
 
 
 def step(run: Run, **hello: Any) -> None:
@@ -133,7 +137,8 @@ def step(run: Run, **hello: Any) -> None:
     exp = run.exp
     step_fn = compiled_step(run)
     batches = train_batches(run.source, exp.seed, 0, exp.batch)
-    state, key, in_flight = run.state, run.key(0), InFlight()
+    state, key = run.state, run.key(0)
+    in_flight = InFlight()
     for steps in blocks(**hello):
         for _ in range(steps // exp.chunk):
             parts = [next(batches) for _ in range(exp.chunk)]
@@ -143,9 +148,10 @@ def step(run: Run, **hello: Any) -> None:
         jax.block_until_ready(state)
 
 
-def stack(batches: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def stack(batches: Sequence[Batch]) -> Batch:
     """Batches of one dispatch, {name: [steps, B, ...]}."""
-    return {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
+    first, *_ = batches
+    return {name: np.stack([batch[name] for batch in batches]) for name in first}
 
 
 class Turns:
@@ -182,13 +188,16 @@ def sample(run: Run, images: int, **hello: Any) -> None:
 def peak(device: str = "cpu", repeats: int = 30) -> float:
     """FLOP/s of the fastest of some products of two square matrices."""
     dtype, n = TYPES[device]
-    a = jax.random.normal(jax.random.key(0), (n, n), dtype)
-    product, seconds = jax.jit(jnp.matmul), []
+    key = jax.random.key(0)
+    a = jax.random.normal(key, (n, n), dtype)
+    product = jax.jit(jnp.matmul)
+    seconds = []  # of each; the first compiles
     for _ in range(repeats):
         begun = time.perf_counter()
         jax.block_until_ready(product(a, a))
         seconds.append(time.perf_counter() - begun)
-    return 2.0 * n**3 / min(seconds)
+    flops = 2.0 * n**3  # n³ multiplications, as many additions
+    return flops / min(seconds)
 
 
 # --- the check --------------------------------------------------------------------------------------------------------
@@ -200,13 +209,15 @@ def noisy(params: Tree, scale: float) -> Tree:
     keys = jax.random.split(jax.random.key(1), len(leaves))
     moved = []
     for key, p in zip(keys, leaves, strict=True):
-        moved.append(p + scale * jax.random.normal(key, p.shape))
+        noise = jax.random.normal(key, p.shape)
+        moved.append(p + scale * noise)
     return jax.tree.unflatten(tree, moved)
 
 
 def ahead(step: Callable, key: jax.Array, state: State, batch: dict) -> tuple[Callable, float]:
     """(the compiled step, its FLOPs as XLA counts them)."""
-    compiled = jax.jit(guarded(step)).lower(key, state, batch).compile()
+    lowered = jax.jit(guarded(step)).lower(key, state, batch)
+    compiled = lowered.compile()
     return compiled, compiled.cost_analysis()["flops"]
 
 
@@ -222,11 +233,13 @@ def checked_steps(
 
     draws(key, batch) draws what the step draws, for PyTorch; `metrics`: the step's names of what is compared.
     """
-    found = {"parameters": sum(p.size for p in jax.tree.leaves(state.params))}
-    found |= {name: [] for name in metrics}
+    weights = jax.tree.leaves(state.params)
+    found: dict[str, Any] = {name: [] for name in metrics}
+    found["parameters"] = sum(p.size for p in weights)
     drawn: dict[str, list] = {}
     for i in range(CHECKED):
-        batch, folded = next(batches), jax.random.fold_in(key, i)
+        batch = next(batches)
+        folded = jax.random.fold_in(key, i)  # the key of step i, as the loop folds it
         for name, value in draws(folded, batch).items():
             drawn.setdefault(name, []).append(np.asarray(value))
         state, told = step(folded, state, batch)
@@ -241,7 +254,8 @@ def checked_steps(
 def places(params: Tree) -> Iterator[tuple[str, np.ndarray]]:
     """(place, parameter) of a tree, a place written as "block_0/attention/qkv/kernel"."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        yield "/".join(entry.key for entry in path), np.asarray(leaf)
+        place = "/".join(entry.key for entry in path)
+        yield place, np.asarray(leaf)
 
 
 def renamed(place: str, rules: Sequence[tuple[str, str]]) -> str:
@@ -254,7 +268,8 @@ def renamed(place: str, rules: Sequence[tuple[str, str]]) -> str:
 def turned(p: np.ndarray, axis: int, pixels: int) -> np.ndarray:
     """p with an axis that runs over (pixels, channels) as one over (channels, pixels)."""
     axis %= p.ndim
-    before, after = p.shape[:axis], p.shape[axis + 1 :]
+    before = p.shape[:axis]
+    after = p.shape[axis + 1 :]
     parts = p.reshape(*before, pixels, -1, *after)
     return parts.swapaxes(axis, axis + 1).reshape(p.shape)
 

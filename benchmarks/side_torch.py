@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.turns import blocks
 
@@ -40,10 +40,11 @@ def fastest(jobs: dict[str, Run], rounds: int = 4, steps: int = 10) -> tuple[int
     The threads are chosen with the first of the jobs. One can win: OpenMP's threads wait for each other after every
     operation, which is dear on a busy machine.
     """
-    first = next(iter(jobs))
-    numbers = sorted({1, cores()})
-    threads, _ = _best(jobs, [(number, first) for number in numbers], rounds, steps)
-    return _best(jobs, [(threads, name) for name in jobs], rounds, steps)
+    first, *_ = jobs
+    by_threads = [(number, first) for number in sorted({1, cores()})]
+    threads, _ = _best(jobs, by_threads, rounds, steps)
+    by_name = [(threads, name) for name in jobs]
+    return _best(jobs, by_name, rounds, steps)
 
 
 def cores() -> int:
@@ -69,7 +70,12 @@ def _best(
         begun = time.perf_counter()
         jobs[name](steps)
         seconds[choice].append(time.perf_counter() - begun)
-    return min(choices, key=lambda choice: statistics.median(seconds[choice][1:]))  # 0 warms up
+
+    def median(choice: tuple[int, str]) -> float:
+        _, *others = seconds[choice]  # the first warms up
+        return statistics.median(others)
+
+    return min(choices, key=median)
 
 
 def choose(jobs: dict[str, Run], rounds: int = 5, steps: int = 1) -> None:
@@ -101,17 +107,20 @@ def work(
     make(choice, compiled) makes what is run; `steps` of it are a block while choosing.
     """
     if side == "choose":
-        return choose({choice: make(choice, False) for choice in choices}, steps=steps)
+        jobs = {choice: make(choice, False) for choice in choices}
+        return choose(jobs, steps=steps)
     choice, threads = how
-    serve(functools.partial(make, choice, side == "compile"), int(threads))
+    compiled = side == "compile"
+    # not made here: what is compiled must be in the first block
+    serve(functools.partial(make, choice, compiled), int(threads))
 
 
-def channels_first(images: np.ndarray) -> torch.Tensor:
+def channels_first(images: np.ndarray) -> Tensor:
     """Images [N, H, W, C] as PyTorch has them, [N, C, H, W]."""
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
-def signed(image: torch.Tensor) -> torch.Tensor:
+def signed(image: Tensor) -> Tensor:
     """Bytes to [-1, 1]."""
     return image.float().div_(127.5).sub_(1.0)
 
@@ -120,7 +129,7 @@ def shuffled(
     examples: int,
     batch: int,
     device: torch.device | None = None,
-) -> Iterator[torch.Tensor]:
+) -> Iterator[Tensor]:
     """Indices [batch] of examples without end, each once an epoch but for those that fill no batch at its end."""
     while True:
         order = torch.randperm(examples, device=device)
@@ -129,7 +138,7 @@ def shuffled(
             yield order[at : at + batch]
 
 
-def demand_finite(total: torch.Tensor) -> None:
+def demand_finite(total: Tensor) -> None:
     """Ends the process if a sum of losses is not finite; once a block, for it waits for a GPU."""
     if not torch.isfinite(total):
         raise SystemExit("PyTorch's loss is not finite")
@@ -140,7 +149,9 @@ class Average:
 
     def __init__(self, model: nn.Module, decay: float):
         self.model = copy.deepcopy(model).requires_grad_(False)
-        self._averaged, self._weights = list(self.model.parameters()), list(model.parameters())
+        # as lists: all of them are updated in one call
+        self._averaged = list(self.model.parameters())
+        self._weights = list(model.parameters())
         self._decay, self._taken = decay, 0
 
     @torch.no_grad()
@@ -155,12 +166,13 @@ class Average:
 # --- the check --------------------------------------------------------------------------------------------------------
 
 
-def saved(path: str) -> dict[str, torch.Tensor]:
+def saved(path: str) -> dict[str, Tensor]:
     """The arrays that our side has saved, by their names."""
-    return {name: torch.from_numpy(array) for name, array in np.load(path).items()}
+    arrays = np.load(path)
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def given_weights(model: nn.Module, arrays: dict[str, torch.Tensor]) -> None:
+def given_weights(model: nn.Module, arrays: dict[str, Tensor]) -> None:
     """Loads the model's weights from arrays among which there may be others; a wrong shape raises."""
     model.load_state_dict({name: arrays[name] for name in model.state_dict()})
 

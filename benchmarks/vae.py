@@ -23,7 +23,9 @@ from benchmarks import common, profile
 from benchmarks.common import (
     COMPILED,
     EAGER,
+    Commands,
     Row,
+    Workers,
     against,
     agreement,
     answer,
@@ -34,7 +36,6 @@ from benchmarks.common import (
 )
 from benchmarks.tasks import CHECKED, TOLERANCE
 from benchmarks.tasks.vae import DRAWN, NETS
-from benchmarks.turns import Worker
 
 TITLES = {"published": "MLP VAE", "plain": "MLP VAE, plain", "conv": "conv VAE"}
 JOBS = {"train": "training step", "sample": "sampling"}
@@ -52,16 +53,20 @@ def same_computation(name: str, images: Path) -> str:
     """
     import numpy as np
 
-    saved, drawn = images.with_name(f"{name}.npz"), images.with_name(f"{name}-drawn.npz")
+    saved = images.with_name(f"{name}.npz")  # what ours leaves for PyTorch, and its samples
+    drawn = images.with_name(f"{name}-drawn.npz")  # PyTorch's samples, by ways of folding
     ours = answer("vae_genjax", "check", name, str(images), str(saved))
     theirs = answer("vae_torch", "check", name, str(saved), str(drawn))
-    mine, others = np.load(saved)["samples"], np.load(drawn)
+    mine = np.load(saved)["samples"]
+    others = np.load(drawn)
     errors, apart = [], []
     for way, found in theirs.items():
         called = f"{name}, {way}"
-        errors.append(agreement(called, ours, found, TOLERANCE))
-        apart.append(samples_agreement(called, mine, others[way], TOLERANCE))
-    any_way = next(iter(theirs.values()))
+        error = agreement(called, ours, found, TOLERANCE)
+        distance = samples_agreement(called, mine, others[way], TOLERANCE)
+        errors.append(error)
+        apart.append(distance)
+    any_way, *_ = theirs.values()  # they agree with ours, and so with each other
     first = f"{ours['loss'][0]:.4f} and {any_way['loss'][0]:.4f}"
     return (
         f"{name}: {ours['parameters']:,} parameters on both sides, first loss {first} nats; "
@@ -72,7 +77,9 @@ def same_computation(name: str, images: Path) -> str:
 
 def chunks(name: str) -> dict[str, str]:
     """How our steps are dispatched; convolutions one by one: their gradients are slow in a loop (jax#12868)."""
-    return {how: steps for how, steps in CHUNKS.items() if steps == "1" or not NETS[name].widths}
+    if NETS[name].widths:
+        return {"one by one": CHUNKS["one by one"]}
+    return CHUNKS
 
 
 def sides(
@@ -81,9 +88,10 @@ def sides(
     images: Path,
     chosen: dict,
     eager: bool,
-) -> dict[str, tuple[str, ...]]:
+) -> Commands:
     """The commands of all sides of one net and job; `chosen`: what PyTorch's eager mode is fastest with."""
-    what, given = (job, name, str(images)), (name, str(images))
+    given = (name, str(images))
+    what = (job, *given)
     commands = common.torch_sides("vae_torch", what, chosen, eager)
     if job == "sample":
         return commands | {DRAWS: ("vae_genjax", "sample", *given, "1")}
@@ -104,14 +112,15 @@ def ours(name: str, job: str) -> str:
     return DRAWS if job == "sample" else f"step, {last}"
 
 
-def table(name: str, job: str, workers: dict[str, Worker], chosen: dict) -> str:
+def table(name: str, job: str, workers: Workers, chosen: dict) -> str:
     """Markdown: steps/s (median), ratio to the reference round by round, CPU time of the last block, peak memory."""
-    what, unit = f"batch {NETS[name].batch}", "step"
+    net = NETS[name]
+    what, unit = f"batch {net.batch}", "step"
     if job == "sample":
         what, unit = f"{DRAWN} images", "draw"
     head = f"against {EAGER}, median (least, most) | CPU time a {unit} | peak memory"
     lines = [
-        f"**{name}, {JOBS[job]}**: {NETS[name]}, {what}; {common.fastest(chosen)}",
+        f"**{name}, {JOBS[job]}**: {net}, {what}; {common.fastest(chosen)}",
         "",
         f"| | {unit}s/s | {head} |",
         "|---|---|---|---|---|",
@@ -130,11 +139,12 @@ def table(name: str, job: str, workers: dict[str, Worker], chosen: dict) -> str:
     return "\n".join(lines)
 
 
-def shares(name: str, workers: dict[str, Worker]) -> str:
+def shares(name: str, workers: Workers) -> str:
     """Of the bare step's speed that the loop has, by how steps are dispatched."""
     told = []
     for how in chunks(name):
-        share = against(workers[f"loop, {how}"], workers[f"step, {how}"])
+        bare = workers[f"step, {how}"]
+        share = against(workers[f"loop, {how}"], bare)
         told.append(f"{how} {share}")
     return "; ".join(told)
 
@@ -155,10 +165,13 @@ def compared(name: str, job: str, images: Path, args: argparse.Namespace) -> Row
     chosen = answer("vae_torch", "choose", job, name, str(images))
     commands = sides(name, job, images, chosen, args.eager)
     # blocks that every side can do, the one with most steps in a dispatch too
-    multiple = 1 if job == "sample" else max(map(int, chunks(name).values()))
+    multiple = 1
+    if job == "train":
+        multiple = max(map(int, chunks(name).values()))
     profiled = common.profile_steps(args)
     workers = measure(commands, args.seconds, args.rounds, multiple, (COMPILED,), profiled)
-    row = Row(TITLES[name], JOBS[job], workers, EAGER, ours(name, job))
+    mine = ours(name, job)
+    row = Row(TITLES[name], JOBS[job], workers, EAGER, mine)
     common.show(table(name, job, workers, chosen), row, args)
     return row
 
@@ -211,7 +224,8 @@ def first_steps(warm: int, fashion: bool) -> str:
     for ablation, args in runs.items():
         chunk = EXPERIMENTS[ablation].chunk
         with tempfile.TemporaryDirectory() as compiled:
-            cold, *rest = [first_step(args, chunk, compiled) for _ in range(1 + warm)]
+            cold = first_step(args, chunk, compiled)  # fills the folder
+            rest = [first_step(args, chunk, compiled) for _ in range(warm)]
         shown = ", ".join(f"{seconds:.1f}" for seconds in rest)
         command = " ".join(["python -m experiments.vae", *args])
         lines.append(f"| `{command}` | {cold:.1f} s | {shown} s |")
@@ -237,7 +251,8 @@ def main() -> None:
     need_torch()
     os.environ["JAX_PLATFORMS"] = "cpu"  # of the workers too
     with common.images_for_both() as (images, data):
-        print(f"{machine()}; {data}; {args.rounds} rounds of {args.seconds:g} s\n", flush=True)
+        length = f"{args.rounds} rounds of {args.seconds:g} s"
+        print(f"{machine()}; {data}; {length}\n", flush=True)
         for _ in compare(images, args):  # prints as it goes
             pass
     if args.warm:

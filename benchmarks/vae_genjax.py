@@ -30,7 +30,8 @@ def model(net: Net) -> VAE:
         encoder, decoder = ConvEncoder(net.widths), ConvDecoder(net.widths)
     else:
         family = GatedMLP if net.gated else MLP
-        encoder, decoder = family(net.hidden), family(net.hidden[::-1])
+        encoder = family(net.hidden)
+        decoder = family(net.hidden[::-1])
     return VAE(net.latent, encoder, decoder, optimiser=Adam(LR))
 
 
@@ -66,8 +67,10 @@ def mlp_names(params: Tree) -> dict[str, np.ndarray]:
         last = len(ordered) - 1
         for i, name in enumerate(ordered):
             place = f"{half}.last" if i == last else f"{half}.hidden.{i}"
-            named[f"{place}.weight"] = np.asarray(layers[name]["kernel"]).T
-            named[f"{place}.bias"] = np.asarray(layers[name]["bias"])
+            layer = layers[name]
+            kernel = np.asarray(layer["kernel"])  # [in, out]
+            named[f"{place}.weight"] = kernel.T
+            named[f"{place}.bias"] = np.asarray(layer["bias"])
     return named
 
 
@@ -87,7 +90,8 @@ def conv_names(params: Tree, shape: tuple[int, ...], levels: int) -> dict[str, n
 
     Folded pixels and maps that are flattened run over (pixels, channels) here and over (channels, pixels) there.
     """
-    cells = math.prod(shape[:2]) // 4**levels  # of the smallest maps
+    pixels = math.prod(shape[:2])
+    cells = pixels // 4**levels  # of the smallest maps
     folded = (
         (r"enc/Conv_\d/kernel", 2, 4),
         (r"enc/Dense_0/kernel", 0, cells),
@@ -114,7 +118,8 @@ def check(net: Net, path: str, out: str) -> None:
 
     z is drawn as `genjax.vae.vae.sample` draws it.
     """
-    source, cfg, key = Images(path).load(), model(net), jax.random.key(0)
+    source = Images(path).load()
+    cfg, key = model(net), jax.random.key(0)
     algorithm = cfg(side_genjax.spec(source.shape))
     first = {name: array[:1] for name, array in source.train.items()}
     first["index"] = np.zeros(1, np.uint32)
@@ -127,9 +132,11 @@ def check(net: Net, path: str, out: str) -> None:
         train_batches(source, 0, 0, net.batch),
         jax.jit(functools.partial(draws, cfg=cfg)),
     )
-    given = {"index": np.arange(SAMPLES, dtype=np.uint32)}
-    z = example_normal(jax.random.split(key)[0], given["index"], (net.latent,))
-    samples = jax.jit(algorithm.sample)(key, state, given)
+    index = np.arange(SAMPLES, dtype=np.uint32)
+    of_codes, _ = jax.random.split(key)  # the other one draws pixels
+    z = example_normal(of_codes, index, (net.latent,))
+    samples = jax.jit(algorithm.sample)(key, state, {"index": index})
+    # on the host, for PyTorch's process: [64, latent] and images in [0, 1]
     np.savez(out, **weights, **drawn, z=np.asarray(z), samples=np.asarray(samples))
     print(json.dumps(found))
 
@@ -139,15 +146,14 @@ def check(net: Net, path: str, out: str) -> None:
 
 def work(side: str, net: Net, name: str, path: str, chunk: int) -> None:
     """Blocks of bare steps, of the loop's, or of draws; `chunk` steps to a dispatch."""
-    with side_genjax.started(Images(path), model(net), net.batch, name, chunk) as (
-        run,
-        checkpoints,
-    ):
-        {
-            "step": lambda: side_genjax.step(run),
-            "loop": lambda: side_genjax.loop(run, checkpoints),
-            "sample": lambda: side_genjax.sample(run, DRAWN),
-        }[side]()
+    data, cfg = Images(path), model(net)
+    with side_genjax.started(data, cfg, net.batch, name, chunk) as (run, checkpoints):
+        if side == "loop":
+            side_genjax.loop(run, checkpoints)
+        elif side == "sample":
+            side_genjax.sample(run, DRAWN)
+        else:
+            side_genjax.step(run)
 
 
 def main(side: str, name: str, path: str, more: str) -> None:

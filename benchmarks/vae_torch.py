@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks import side_torch
 from benchmarks.side_torch import EPS, LAYOUTS, Run, wrapped
@@ -60,7 +60,7 @@ class MLP(nn.Module):
             self.hidden.append(nn.Linear(inputs, outputs))
         self.last = nn.Linear(hidden[-1], out)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         for layer in self.hidden:
             h = layer(x)
             x = F.glu(h) if self.gated else F.relu(h)
@@ -79,7 +79,7 @@ class Folded(nn.Conv2d):
     def __init__(self, inputs: int, width: int):
         super().__init__(4 * inputs, width, 3, padding=1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         patches = F.pixel_unshuffle(x, 2)  # [B, 4 C, H / 2, W / 2]
         return super().forward(patches)
 
@@ -99,10 +99,13 @@ class Residual(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.norm = nn.ModuleList([group_norm(width), group_norm(width)])
-        self.conv = nn.ModuleList([same_size(width), same_size(width)])
+        self.norm = nn.ModuleList()
+        self.conv = nn.ModuleList()
+        for _ in range(2):
+            self.norm.append(group_norm(width))
+            self.conv.append(same_size(width))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         h = x
         for norm, conv in zip(self.norm, self.conv, strict=True):
             h = conv(F.silu(norm(h)))
@@ -118,11 +121,13 @@ class ConvEncoder(nn.Module):
         inputs = (channels, *widths[:-1])
         self.conv = nn.ModuleList(map(fold, inputs, widths))
         self.residual = nn.ModuleList(map(Residual, widths))
-        self.norm = group_norm(widths[-1])
-        cells = math.prod(shape[1:]) // 4 ** len(widths)  # of the last maps
-        self.dense = nn.Linear(cells * widths[-1], 2 * net.latent)
+        last = widths[-1]
+        self.norm = group_norm(last)
+        pixels = math.prod(shape[1:])
+        cells = pixels // 4 ** len(widths)  # of the last maps
+        self.dense = nn.Linear(cells * last, 2 * net.latent)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         for conv, residual in zip(self.conv, self.residual, strict=True):
             x = residual(conv(x))  # [B, width, H / 2, W / 2]
         flat = F.silu(self.norm(x)).flatten(1)
@@ -134,27 +139,35 @@ class ConvDecoder(nn.Module):
 
     def __init__(self, net: Net, shape: tuple[int, ...]):
         super().__init__()
-        widths, (channels, height, width) = net.widths[::-1], shape
+        widths = net.widths[::-1]  # from the smallest maps on
+        channels, height, width = shape
         smaller = 2 ** len(widths)
         self.shape = (widths[0], height // smaller, width // smaller)
-        self.dense = nn.Linear(net.latent, math.prod(self.shape))
-        unfolded = [nn.Conv2d(a, 4 * b, 1) for a, b in itertools.pairwise(widths)]
-        unfolded.append(nn.Conv2d(widths[-1], 4 * channels, 3, padding=1))
+        features = math.prod(self.shape)
+        self.dense = nn.Linear(net.latent, features)
+        unfolded = []
+        for before, after in itertools.pairwise(widths):
+            unfolded.append(nn.Conv2d(before, 4 * after, 1))
+        pixels = nn.Conv2d(widths[-1], 4 * channels, 3, padding=1)
+        unfolded.append(pixels)
         self.conv = nn.ModuleList()
         for maps, unfold in zip(widths, unfolded, strict=True):
             self.conv.extend([same_size(maps), unfold])
         self.residual = nn.ModuleList(map(Residual, widths))
         self.norm = group_norm(widths[-1])
 
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
+    def forward(self, z: Tensor) -> Tensor:
         x = self.dense(z).unflatten(1, self.shape)
         last = len(self.residual) - 1
         for level, residual in enumerate(self.residual):
-            same, unfold = self.conv[2 * level], self.conv[2 * level + 1]
+            # by number: a slice of a ModuleList is a new module, which takes time
+            same = self.conv[2 * level]
+            unfold = self.conv[2 * level + 1]
             x = residual(same(x))
             if level == last:
                 x = F.silu(self.norm(x))
-            x = F.pixel_shuffle(unfold(x), 2)  # [B, maps of the next level, 2 H, 2 W]
+            folded = unfold(x)  # [B, 4 maps of the next level, H, W]
+            x = F.pixel_shuffle(folded, 2)
         return x
 
 
@@ -164,13 +177,16 @@ class VAE(nn.Module):
     def __init__(self, net: Net, shape: tuple[int, ...] = PIXELS, fold: Callable = Folded):
         super().__init__()
         if net.widths:
-            self.enc, self.dec = ConvEncoder(net, shape, fold), ConvDecoder(net, shape)
+            self.enc = ConvEncoder(net, shape, fold)
+            self.dec = ConvDecoder(net, shape)
         else:
             pixels = math.prod(shape)
-            self.enc = MLP((pixels, *net.hidden, 2 * net.latent), net.gated)
-            self.dec = MLP((net.latent, *net.hidden[::-1], pixels), net.gated)
+            inwards = (pixels, *net.hidden, 2 * net.latent)  # mean and log variance
+            outwards = (net.latent, *net.hidden[::-1], pixels)
+            self.enc = MLP(inwards, net.gated)
+            self.dec = MLP(outwards, net.gated)
 
-    def loss(self, x: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
+    def loss(self, x: Tensor, eps: Tensor) -> Tensor:
         """The negative ELBO [nats], mean over the batch; x [B, ...] in {0, 1}, eps [B, latent] normal."""
         mu, log_var = self.enc(x).chunk(2, -1)
         log_var = log_var.clamp(-6.0, 2.0)
@@ -178,10 +194,11 @@ class VAE(nn.Module):
         logits = self.dec(mu + sigma * eps)
         distortion = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
         # KL(N(mu, sigma²) || N(0, 1)), in closed form
-        rate = 0.5 * torch.sum(mu.square() + log_var.exp() - 1.0 - log_var)
+        divergence = mu.square() + log_var.exp() - 1.0 - log_var
+        rate = 0.5 * torch.sum(divergence)
         return (distortion + rate) / len(x)
 
-    def sample(self, z: torch.Tensor) -> torch.Tensor:
+    def sample(self, z: Tensor) -> Tensor:
         """E[x | z] of codes [B, latent]."""
         return torch.sigmoid(self.dec(z))
 
@@ -189,7 +206,7 @@ class VAE(nn.Module):
 # --- training and sampling --------------------------------------------------------------------------------------------
 
 
-def shaped(net: Net, images: torch.Tensor) -> torch.Tensor:
+def shaped(net: Net, images: Tensor) -> Tensor:
     """Images [N, H, W, C] as the net takes them: flat, or [N, C, H, W]."""
     if net.widths:
         return images.permute(0, 3, 1, 2).contiguous()
@@ -202,14 +219,14 @@ def built(net: Net, choice: Choice) -> VAE:
     return VAE(net, fold=fold).to(memory_format=choice.layout)
 
 
-def binarise(x: torch.Tensor) -> torch.Tensor:
+def binarise(x: Tensor) -> Tensor:
     """Draws of Bernoulli(x) [B, ...]: the fast way."""
     return (torch.rand_like(x) < x).float()
 
 
 def trainer(
     net: Net,
-    images: torch.Tensor,
+    images: Tensor,
     choice: Choice,
     compiled: bool = False,
     draw: Callable = binarise,
@@ -282,14 +299,14 @@ def maker(job: str, net: Net, path: str) -> Callable[..., Run]:
 # --- the check --------------------------------------------------------------------------------------------------------
 
 
-def spread(weight: torch.Tensor) -> torch.Tensor:
+def spread(weight: Tensor) -> Tensor:
     """The weight [width, 4 C, 3, 3] of `Folded` as that of `strided`, [width, C, 6, 6]."""
     parts = weight.unflatten(1, (-1, 2, 2))  # [width, C, row in the patch, column in it, 3, 3]
     interleaved = parts.permute(0, 1, 4, 2, 5, 3)  # [width, C, 3, row, 3, column]
     return interleaved.flatten(4, 5).flatten(2, 3)
 
 
-def given_weights(model: VAE, given: dict[str, torch.Tensor]) -> None:
+def given_weights(model: VAE, given: dict[str, Tensor]) -> None:
     """Loads the weights, those of folded pixels spread where the model has strided convolutions."""
     for name, value in model.named_parameters():
         known = given[name]
@@ -298,9 +315,10 @@ def given_weights(model: VAE, given: dict[str, torch.Tensor]) -> None:
         value.data.copy_(known)  # a wrong shape raises
 
 
-def steps_of(model: VAE, images: list[torch.Tensor], noise: torch.Tensor) -> dict:
+def steps_of(model: VAE, images: list[Tensor], noise: Tensor) -> dict:
     """What Adam steps on the images [B, ...] with the noise [steps, B, latent] find."""
-    optimiser, found = torch.optim.Adam(model.parameters(), LR), side_torch.empty_report(model)
+    optimiser = torch.optim.Adam(model.parameters(), LR)
+    found = side_torch.empty_report(model)
     for x, eps in zip(images, noise, strict=True):
         loss = model.loss(x, eps)
         optimiser.zero_grad(set_to_none=True)
@@ -317,14 +335,17 @@ def check(net: Net, path: str, out: str) -> None:
     Saves samples at `out`, those of each way; the ways are those of folding pixels, one for an MLP.
     """
     given = side_torch.saved(path)
-    images = [shaped(net, x) for x in given["x"][:CHECKED]]
-    *_, height, width, channels = given["x"].shape  # [steps, B, H, W, C]
+    binary = given["x"][:CHECKED]
+    noise = given["eps"][:CHECKED]
+    images = [shaped(net, x) for x in binary]
+    *_, height, width, channels = binary.shape  # [steps, B, H, W, C]
+    ways = FOLDS if net.widths else {"dense": False}
     found, samples = {}, {}
-    for way, is_strided in FOLDS.items() if net.widths else [("dense", False)]:
+    for way, is_strided in ways.items():
         fold = strided if is_strided else Folded
         model = VAE(net, (channels, height, width), fold)
         given_weights(model, given)
-        found[way] = steps_of(model, images, given["eps"][:CHECKED])
+        found[way] = steps_of(model, images, noise)
         drawn = model.sample(given["z"]).detach()
         channels_last = drawn.permute(0, 2, 3, 1) if net.widths else drawn
         samples[way] = channels_last.numpy()
@@ -339,7 +360,8 @@ def main(side: str, *args: str) -> None:
         return check(NETS[name], *paths)
     job, name, path, *how = args
     net = NETS[name]
-    make, named = maker(job, net, path), choices(net, job)
+    make = maker(job, net, path)
+    named = choices(net, job)
     if side == "defaults":
         unmeasured = functools.partial(make, DEFAULTS, draw=torch.bernoulli)
         return side_torch.serve(unmeasured, torch.get_num_threads())

@@ -31,13 +31,18 @@ class Transformer(NamedTuple):
 
     def flops(self) -> float:
         """Of the products in a forward pass of one image."""
-        d, n = self.width, (SIDE // self.patch) ** 2  # n tokens of width d
-        pixels = self.patch**2 * CHANNELS
+        d = self.width
+        side = SIDE // self.patch
+        n = side**2  # tokens
+        pixels = self.patch**2 * CHANNELS  # of a token
         condition = (FEATURES + d + CLASSES) * d
-        modulation, mlp = 6 * d * d, 2 * n * self.mlp_ratio * d * d
+        modulation = 6 * d * d  # shift, scale and gate, twice
+        mlp = 2 * n * self.mlp_ratio * d * d
         block = modulation + attention(n, d) + mlp
-        first, last = n * pixels * d, n * d * pixels
-        return 2.0 * (condition + first + self.depth * block + 2 * d * d + last)
+        first_and_last_map = 2 * n * pixels * d
+        last_modulation = 2 * d * d
+        blocks = self.depth * block
+        return 2.0 * (condition + first_and_last_map + blocks + last_modulation)
 
 
 class Unet(NamedTuple):
@@ -53,35 +58,53 @@ class Unet(NamedTuple):
     def flops(self) -> float:
         """Of the convolutions and products in a forward pass of one image."""
         first, last = self.widths[0], self.widths[-1]
-        pixels, side, d = self.patch**2 * CHANNELS, SIDE // self.patch, 4 * first
+        d = 4 * first  # of the condition
         condition = (FEATURES + d + CLASSES) * d
-        first_and_last_map = 2 * 9 * side**2 * pixels * first
-        levels = sum(self._level(level) for level in range(len(self.widths)))
-        smallest = side // 2 ** (len(self.widths) - 1)
-        middle = self.block(smallest, last, last)
+        pixels = self.patch**2 * CHANNELS
+        largest = self._side(0)
+        first_and_last_map = 2 * 9 * largest**2 * pixels * first  # both 3x3
+        deepest = len(self.widths) - 1
+        levels = sum(map(self._level, range(deepest + 1)))
+        middle = self.block(self._side(deepest), last, last)
         return 2.0 * (condition + first_and_last_map + levels + middle)
 
     def _level(self, level: int) -> float:
         """Multiplications of a level: between it and the one above, and its blocks on both ways."""
-        width, above = self.widths[level], self.widths[level - 1]
-        side = SIDE // self.patch // 2**level
-        between = 2 * side**2 * 4 * above * width if level else 0  # down and up
+        width = self.widths[level]
+        side = self._side(level)
         down = self.block(side, width, width)
-        up = self.block(side, 2 * width, width)  # where a skip is joined
-        return between + self.blocks * (down + up)
+        joined = 2 * width  # where a skip comes in
+        up = self.block(side, joined, width)
+        blocks = self.blocks * (down + up)
+        if level == 0:
+            return blocks
+        above = self.widths[level - 1]
+        between = 4 * above * width  # a pixel, either way
+        return 2 * side**2 * between + blocks
+
+    def _side(self, level: int) -> int:
+        """Of the maps at a level."""
+        largest = SIDE // self.patch
+        return largest // 2**level
 
     def block(self, side: int, inputs: int, width: int) -> float:
         """Multiplications in a residual block: two convolutions, the map of the skip, scale and shift, attention."""
-        skip = (inputs != width) * inputs * width
-        convolutions = side**2 * (9 * (inputs + width) * width + skip)
-        scale_and_shift = 4 * self.widths[0] * 2 * width
-        attended = attention(side**2, width) if side in self.attention else 0
-        return convolutions + scale_and_shift + attended
+        pixels = side**2
+        both = 9 * (inputs + width) * width  # 3x3
+        skip = inputs * width if inputs != width else 0
+        condition = 4 * self.widths[0]
+        scale_and_shift = condition * 2 * width
+        attended = 0
+        if side in self.attention:
+            attended = attention(pixels, width)
+        return pixels * (both + skip) + scale_and_shift + attended
 
 
 def attention(n: int, d: int) -> int:
     """Multiplications in self-attention of n tokens of width d, with the maps before and after."""
-    return 4 * n * d * d + 2 * n * n * d
+    maps = 4 * n * d * d  # queries, keys, values, and the one after them
+    products = 2 * n * n * d  # queries with keys, weights with values
+    return maps + products
 
 
 NETS = {"dit": Transformer(), "unet": Unet()}
@@ -90,5 +113,6 @@ NETS = {"dit": Transformer(), "unet": Unet()}
 def work(name: str, job: str) -> float:
     """FLOPs of a training step (the gradient costs two more forward passes) or of a draw, counted by hand."""
     net = NETS[name]
-    passes = 3 * net.batch if job == "train" else STEPS * SAMPLES
-    return net.flops() * passes
+    if job == "train":
+        return net.flops() * (3 * net.batch)
+    return net.flops() * (STEPS * SAMPLES)

@@ -39,7 +39,8 @@ class Dcgan(NamedTuple):
         return self._convolutions() + self._features()
 
     def _features(self) -> int:
-        return (SIDE // 2 ** len(self.widths)) ** 2 * self.widths[-1]
+        side = SIDE // 2 ** len(self.widths)
+        return side**2 * self.widths[-1]
 
     def _convolutions(self) -> int:
         """3x3 at half the size of every level, four times the narrower maps on one side; the same in both nets."""
@@ -76,11 +77,15 @@ class R3gan(NamedTuple):
 
     def _convolutions(self) -> int:
         """Pixels to maps or back, the blocks, and 1x1 between the levels at the smaller size; the same in both nets."""
-        side, total = SIDE // self.patch, SIDE**2 * CHANNELS * self.widths[0]
+        largest = SIDE // self.patch
+        total, wider = SIDE**2 * CHANNELS * self.widths[0], 0
         for level, width in enumerate(self.widths):
-            pixels, inner = (side // 2**level) ** 2, self.expansion * width
-            total += pixels * (2 * width * inner + 9 * inner**2)
-            total += pixels * self.widths[level - 1] * width if level else 0
+            pixels = (largest // 2**level) ** 2
+            inner = self.expansion * width
+            block = 2 * width * inner + 9 * inner**2  # 1x1, 3x3, 1x1
+            between = wider * width  # nothing above the first level
+            total += pixels * (block + between)
+            wider = width
         return total
 
 
