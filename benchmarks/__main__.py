@@ -37,14 +37,14 @@ class Part(NamedTuple):
 
     script: ModuleType
     net: str
-    jobs: tuple[str, ...] = ("train", "sample")
+    jobs: tuple[str, ...] = ("train", "sample")  # of its script
 
 
 PARTS = {
     "mlp": Part(vae, "published"),
     "conv": Part(vae, "conv"),
     "dcgan": Part(gan, "dcgan"),
-    "r3gan": Part(gan, "r3gan", ("train",)),
+    "r3gan": Part(gan, "r3gan", ("train",)),  # its draws are shown by `benchmarks.gan` alone
     "unet": Part(diffusion, "unet"),
     "dit": Part(diffusion, "dit"),
 }
@@ -66,6 +66,7 @@ LEGEND = (
 
 def rows_of(part: Part, images: Path, flags: Sequence[str]) -> Iterator[Row]:
     """What the part's script measures, which prints its own tables too."""
+    # through its command line, so that each script keeps its own lengths where none are given
     args = part.script.arguments(["--nets", part.net, "--jobs", *part.jobs, *flags])
     return part.script.compare(images, args)
 
@@ -97,7 +98,8 @@ def told(row: Row) -> str:
 
 def speeds(row: Row) -> tuple[str, str]:
     """How fast ours is against the reference and against torch.compile."""
-    mine, compiled = row.workers[row.ours], row.workers.get(COMPILED)
+    mine = row.workers[row.ours]
+    compiled = row.workers.get(COMPILED)  # it is left out where it cannot compile
     beside_compiled = NONE if compiled is None else against(mine, compiled)
     return against(mine, row.workers[row.reference]), beside_compiled
 
@@ -109,7 +111,7 @@ def line(row: Row) -> str:
     first = NONE if compiled is None else f"{compiled.first:.1f}"
     cells = (
         told(row),
-        f"{1000.0 / statistics.median(mine.rates):.1f}",
+        f"{1000.0 / statistics.median(mine.rates):.1f}",  # [ms]
         *speeds(row),
         f"{mine.peak:.0f} / {reference.peak:.0f}",
         f"{mine.first:.1f} / {first}",
@@ -141,7 +143,7 @@ def table(rows: Sequence[Row]) -> str:
 
 def conclude(rows: Sequence[Row], failed: Sequence[str]) -> int:
     """Prints the one table and what failed; returns the exit code."""
-    if rows:
+    if rows:  # those before a failure too
         print("\n" + table(rows), flush=True)
     if failed:
         print(f"\nfailed, and not or not wholly in the table: {', '.join(failed)}", flush=True)

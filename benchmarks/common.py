@@ -81,7 +81,7 @@ def switches(flags: argparse.ArgumentParser) -> None:
 def settled(args: argparse.Namespace) -> argparse.Namespace:
     """The flags that follow from others."""
     args.eager = args.eager or args.profile or args.quick
-    if args.quick:
+    if args.quick:  # two rounds: forwards and backwards
         args.seconds, args.rounds = 0.2, 2
     return args
 
@@ -274,7 +274,7 @@ def work_table(what: str, workers: Workers, ours: str, flops: float, chosen: dic
     ]
     for side, worker in workers.items():
         rate = statistics.median(worker.rates)
-        done = rate * flops
+        done = rate * flops  # FLOP/s
         cells = (
             side,
             f"{1000 / rate:.1f} ms",
@@ -300,7 +300,7 @@ def torch_sides(
     eager: bool,
 ) -> Commands:
     """The commands of PyTorch's sides, with what its eager mode is fastest with; `eager`: without torch.compile."""
-    how = (chosen["choice"], str(chosen["threads"]))
+    how = (chosen["choice"], str(chosen["threads"]))  # torch.compile gets the same
     commands = {EAGER: (module, "eager", *what, *how)}
     if not eager:
         commands[COMPILED] = (module, "compile", *what, *how)

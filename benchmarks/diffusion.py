@@ -36,7 +36,7 @@ TITLES = {  # (net, job) -> its name in the one table of `python -m benchmarks`
     ("unet", "train"): ("U-Net", "diffusion training step"),
     ("unet", "sample"): ("U-Net", "sampling"),
 }
-OURS = "ours, one by one"
+OURS = "ours, one by one"  # no scan: a dispatch costs nothing beside such a step
 PLATFORMS = {"cpu": "cpu", "gpu": "cuda"}  # as JAX calls them
 
 
@@ -44,6 +44,7 @@ def same_computation(name: str, images: Path) -> str:
     """Runs both sides from the same weights on the same draws; a line of what agreed, SystemExit if it did not."""
     same = common.same("diffusion", name, images)
     ours, theirs = same.ours, same.theirs
+    # shown, for two losses that agree could both be those of a net that computes nothing
     first = f"{ours['loss'][0]:.5f} and {theirs['loss'][0]:.5f}"
     hand = work(name, "train")
     return (
@@ -80,7 +81,7 @@ def table(name: str, job: str, workers: Workers, chosen: dict) -> str:
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line; of this process by default."""
     parser = common.parser("diffusion", "Diffusion beside PyTorch.", NETS, JOBS, 5.0, 9)
-    gpu = "gpu: bfloat16 on both sides"
+    gpu = "gpu: bfloat16 on both sides"  # what is checked first is in float32 anyway
     parser.add_argument("--device", choices=list(PLATFORMS), default="cpu", help=gpu)
     return common.settled(parser.parse_args(argv))
 

@@ -82,7 +82,8 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, turn: Turn | None = None) -> Tensor:
-        split = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # [B, N, 3, heads, d]
+        heads = (3, self.heads, -1)
+        split = self.qkv(x).unflatten(-1, heads)  # [B, N, 3, heads, d]
         q, k, v = split.permute(2, 0, 3, 1, 4)  # each [B, heads, N, d]
         q = self.q_norm(q)
         k = self.k_norm(k)
@@ -224,7 +225,8 @@ class UNet(nn.Module):
         self.patch = net.patch
         self.levels = range(len(net.widths))
         self.each = range(net.blocks)
-        first, last = net.widths[0], net.widths[-1]
+        first = net.widths[0]
+        last = net.widths[-1]
         pixels = net.patch**2 * CHANNELS
         condition = 4 * first  # the width of the condition
         self.condition = Condition(condition)
@@ -268,13 +270,15 @@ class UNet(nn.Module):
             if level:
                 x = self.down[f"{level}"](x)  # [B, width, H / 2, W / 2]
             for i in self.each:
-                x = self.down[f"{level}_{i}"](x, condition)
+                block = self.down[f"{level}_{i}"]
+                x = block(x, condition)
                 skips.append(x)
         x = self.middle(x, condition)
         for level in reversed(self.levels):
             for i in self.each:
                 joined = torch.cat([x, skips.pop()], 1)
-                x = self.up[f"{level}_{i}"](joined, condition)
+                block = self.up[f"{level}_{i}"]
+                x = block(joined, condition)
             if level:
                 unfolded = self.up[f"{level}"](x)  # [B, 4 above, H, W]
                 x = F.pixel_shuffle(unfolded, 2)
@@ -297,7 +301,8 @@ class Flow(nn.Module):
 
     def forward(self, z: Tensor, t: Tensor, label: Tensor) -> Tensor:
         """The net's velocity [B, C, H, W] at z; its input is scaled to unit variance."""
-        variance = (STD * (1 - t)) ** 2 + t**2
+        of_data = (STD * (1 - t)) ** 2
+        variance = of_data + t**2
         scale = torch.rsqrt(variance)[:, None, None, None]  # [B, 1, 1, 1]
         with torch.autocast(z.device.type, torch.bfloat16, enabled=z.is_cuda):
             velocity = self.net(scale * z, t, label)
@@ -316,7 +321,7 @@ class Flow(nn.Module):
 
 def stepper(flow: Flow, compiled: bool) -> tuple[Callable[..., Tensor], Flow]:
     """A function that takes one step on (z, t, label, target) and returns the loss; the average of the weights."""
-    optimiser = torch.optim.Adam(flow.parameters(), LR, fused=True)
+    optimiser = torch.optim.Adam(flow.parameters(), LR, fused=True)  # one pass over the weights
     loss_fn = wrapped(flow.loss, compiled)
     average = Average(flow, DECAY)
 
@@ -351,7 +356,8 @@ def draw(flow: Callable, eps: Tensor, label: Tensor) -> Tensor:
     times = [FIRST * (1 - i / STEPS) for i in range(STEPS + 1)]
     z = FIRST * eps
     for t, after in itertools.pairwise(times):
-        now = torch.full((len(z),), t, device=z.device)
+        batch = (len(z),)
+        now = torch.full(batch, t, device=z.device)
         step = after - t  # below zero: time runs back
         z = z + step * flow(z, now, label)
     return 0.5 * (z + 1.0)
@@ -410,7 +416,7 @@ def sampler(
     def run(draws: int) -> None:
         for _ in range(draws):
             eps = torch.randn(SAMPLES, CHANNELS, SIDE, SIDE, device=device)
-            draw(velocity, eps, label).cpu()
+            draw(velocity, eps, label).cpu()  # on the host, as ours are brought there
 
     return run
 
@@ -422,7 +428,8 @@ def work(side: str, job: str, name: str, path: str, device: str, *how: str) -> N
     """Chooses the order of maps and the threads, or does steps or draws with what was chosen."""
     place = torch.device({"cpu": "cpu", "gpu": "cuda"}[device])
     wanted = None if job == "train" else 1  # samples are drawn without images
-    data = np.array(np.load(path, mmap_mode="r")[:wanted])
+    stored = np.load(path, mmap_mode="r")
+    data = np.array(stored[:wanted])  # a copy: the file is read only
     images = side_torch.channels_first(data).to(place)
 
     def make(layout: str, compiled: bool) -> Run:
@@ -441,7 +448,8 @@ def maps_first(maps: Tensor) -> Tensor:
 
 def check(name: str, path: str, out: str) -> None:
     """Prints {"parameters", "loss", "grad_norm"} of Adam steps on the draws saved at `path`; saves samples at `out`."""
-    given, flow = side_torch.saved(path), Flow(name)
+    given = side_torch.saved(path)
+    flow = Flow(name)
     side_torch.given_weights(flow.net, given)
     step, average = stepper(flow, compiled=False)
     found = side_torch.empty_report(flow)

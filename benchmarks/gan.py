@@ -35,7 +35,7 @@ from benchmarks.tasks.gan import DRAWN, NETS, STYLES, work
 
 TITLES = {"dcgan": "DCGAN", "r3gan": "R3GAN"}
 JOBS = {"train": "pair training step", "sample": "sampling"}
-OURS = "ours, one by one"
+OURS = "ours, one by one"  # steps or draws; convolutions are slow in a scan (jax#12868)
 
 
 # --- both pairs -------------------------------------------------------------------------------------------------------
@@ -58,7 +58,7 @@ def same_computation(name: str, images: Path) -> str:
 
 def first_losses(side: dict) -> str:
     """Of both players, as a side told them."""
-    disc, gen, *_ = side["loss"]
+    disc, gen, *_ = side["loss"]  # of both players in turn, step by step
     return f"{disc:.4f}, {gen:.4f}"
 
 
@@ -126,7 +126,7 @@ def stylegan2(size: str, rounds: int) -> str:
     ]
     lines += [style_line(name, kind, length) for name, kind in kinds.items()]
     cycles = milliseconds(found["cycles"])
-    mean, least, most = (value / length for value in cycles)  # a step
+    mean, least, most = (value / length for value in cycles)  # a step [ms]
     return "\n".join(
         [
             *lines,
@@ -158,6 +158,7 @@ def milliseconds(seconds: Sequence[float]) -> tuple[float, float, float]:
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line; of this process by default."""
+    # nine blocks of 5 s a side
     parser = common.parser("gan", "GANs beside PyTorch.", NETS, JOBS, 5.0, 9)
     only = "only the steps of our StyleGAN2, in so many cycles as there are rounds"
     parser.add_argument("--stylegan2", action="store_true", help=only)

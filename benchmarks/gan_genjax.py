@@ -69,7 +69,7 @@ def model(name: str, lr: float = LR) -> GAN:
         "disc": disc(**net.sizes()),
         "penalties": penalties,
         "optimiser": optimiser,
-        "disc_optimiser": optimiser,
+        "disc_optimiser": optimiser,  # both players' are alike
         "ema": Decay(DECAY),
     }
     return edit(cfg, changes)
@@ -142,6 +142,7 @@ def check(name: str, path: str, out: str) -> None:
     state, drawn, found = side_genjax.checked_steps(step, key, state, every, draws, METRICS)
     index = np.arange(SAMPLES, dtype=np.uint32)
     z = np.asarray(latents(key, index, LATENT))
+    # of the averaged generator, [64, H, W, C] in [0, 1]
     samples = jax.jit(algorithm.sample)(key, state, {"index": index})
     np.savez(out, **weights, **drawn, z=z, samples=np.asarray(samples))
     print(json.dumps(found | {"flops": flops}))
@@ -160,7 +161,7 @@ def train(run: Run) -> None:
     state, key, in_flight = run.state, run.key(0), InFlight()
     for steps in blocks(peak=side_genjax.peak()):
         for _ in range(steps):
-            state, metrics = step(key, state, {}, next(ready))
+            state, metrics = step(key, state, {}, next(ready))  # {}: nothing is watched
             in_flight.add(metrics)
         jax.block_until_ready(state)
         demand_finite(metrics, "our loss is not finite")
@@ -216,7 +217,7 @@ class Clock:
             synthesis=StyleSynthesis(net.widths),
             disc=StyleDiscriminator(net.widths),
         )
-        algorithm = cfg(spec)
+        algorithm = cfg(spec)  # its cycle: lazy regularisation, 16 steps
         self.key = jax.random.key(0)
         batch = self._batch(net, spec.shape)
         self.state = layout.init(algorithm.init, self.key, batch)
@@ -238,7 +239,7 @@ class Clock:
         """The time of a step [s]; SystemExit if it was not finite."""
         begun = time.perf_counter()
         done = self.steps[name](self.key, self.state, {}, self.batches)
-        self.state, metrics = jax.block_until_ready(done)
+        self.state, metrics = jax.block_until_ready(done)  # the old state was given away
         demand_finite(metrics, f"a step of StyleGAN2 was not finite ({name})")
         return time.perf_counter() - begun
 
@@ -265,7 +266,7 @@ def style(size: str, rounds: str, begun: str) -> None:
         for name, took in zip(turns, times, strict=True):
             seconds[name].append(took)
     found["peak"] = peak_memory()  # before what is no part of a cycle
-    for name in set(clock.steps) - set(first):
+    for name in set(clock.steps) - set(first):  # R1 alone
         first[name] = clock(name)
         seconds[name] = [clock(name) for _ in cycles]
     found["kinds"] = {name: told(name, turns, first, seconds) for name in KINDS.values()}

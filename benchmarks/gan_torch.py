@@ -41,7 +41,10 @@ lrelu = functools.partial(F.leaky_relu, negative_slope=0.2)
 
 def group_norms(widths: Sequence[int]) -> nn.ModuleList:
     """Eight groups each."""
-    return nn.ModuleList(nn.GroupNorm(8, width, EPS) for width in widths)
+    norms = nn.ModuleList()
+    for width in widths:
+        norms.append(nn.GroupNorm(8, width, EPS))
+    return norms
 
 
 def convolutions(inputs: Sequence[int], outputs: Sequence[int]) -> nn.ModuleList:
@@ -77,7 +80,7 @@ class DcganGenerator(nn.Module):
         for norm, conv in zip(self.norm, self.conv, strict=True):
             h = F.relu(norm(x))
             x = F.pixel_shuffle(conv(h), 2)  # [B, width, 2 H, 2 W]
-        return torch.tanh(x)
+        return torch.tanh(x)  # in [-1, 1], as the data
 
 
 class DcganDiscriminator(nn.Module):
@@ -137,7 +140,10 @@ def pointwise(inputs: int, outputs: int, bias: bool = False) -> nn.Conv2d:
 
 def between(widths: Sequence[int]) -> list[nn.Conv2d]:
     """From each level to the next."""
-    return [pointwise(before, after) for before, after in itertools.pairwise(widths)]
+    maps = []
+    for before, after in itertools.pairwise(widths):
+        maps.append(pointwise(before, after))
+    return maps
 
 
 def basis(net: R3gan) -> nn.Parameter:
@@ -145,7 +151,8 @@ def basis(net: R3gan) -> nn.Parameter:
     largest = SIDE // net.patch
     halvings = len(net.widths) - 1
     side = largest // 2**halvings
-    values = torch.randn(net.widths[-1], side, side)
+    widest = net.widths[-1]
+    values = torch.randn(widest, side, side)
     return nn.Parameter(values)
 
 
@@ -259,13 +266,15 @@ class Game(nn.Module):
             fakes = self.gen(z)
             x = torch.cat([signed(image), fakes])  # [2 B, C, H, W]
         parts = x.chunk(self.calls)
+        # group norm sees one image at a time, so the scores are the same in one batch or in two
         judged = [self.judge(self.disc, part) for part in parts]
         scores, slopes = zip(*judged, strict=True)
         real, fake = torch.cat(scores).chunk(2)
         loss = self._of_scores(real, fake)
         # gamma / 2 E |grad D(x)|², of data (R1) and of samples (R2) together
         squares = sum(slope.square().sum() for slope in slopes)
-        penalty = 0.5 * self.net.gamma * squares / len(image)
+        half = 0.5 * self.net.gamma
+        penalty = half * squares / len(image)
         return loss.mean() + penalty
 
     def _of_scores(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -278,7 +287,7 @@ class Game(nn.Module):
         fake = self.disc(self.gen(z))
         if not self.net.relativistic:
             return F.softplus(-fake).mean()
-        with torch.no_grad():
+        with torch.no_grad():  # the generator has no part in them
             real = self.disc(signed(image))
         return F.softplus(real - fake).mean()
 
@@ -301,7 +310,7 @@ def stepper(
         optimisers.append(adam)
     disc_loss = wrapped(game.disc_loss, compiled)
     losses = (disc_loss, wrapped(game.gen_loss, compiled))
-    average = Average(gen, DECAY)
+    average = Average(gen, DECAY)  # samples are of it, for the players turn round each other
 
     def descend(player: int, *batch: Tensor) -> Tensor:
         optimisers[player].zero_grad(set_to_none=True)
@@ -338,7 +347,8 @@ def trainer(name: str, path: str, choice: str, compiled: bool = False) -> Run:
     sloped = by_func if compiled else by_autograd
     game = Game(name, calls, sloped).to(memory_format=layout)
     step, _ = stepper(game, compiled)
-    first = np.load(path, mmap_mode="r")[: BATCHES * batch]
+    stored = np.load(path, mmap_mode="r")
+    first = stored[: BATCHES * batch]
     images = side_torch.channels_first(np.array(first))  # a copy: the file is read only
     ready = itertools.cycle(images.split(batch))
 
@@ -388,7 +398,8 @@ def work(side: str, job: str, name: str, path: str, *how: str) -> None:
 
 def check(name: str, path: str, out: str) -> None:
     """Prints {"parameters", "loss", "grad_norm"} of steps on the draws saved at `path`; saves samples at `out`."""
-    given, game = side_torch.saved(path), Game(name)
+    given = side_torch.saved(path)
+    game = Game(name)
     side_torch.given_weights(game, given)
     step, average = stepper(game, lr=CHECK_LR)
     found = side_torch.empty_report(game)

@@ -67,7 +67,7 @@ def spread(values: Sequence[float]) -> Fit:
 # --- the tables -------------------------------------------------------------------------------------------------------
 
 COLUMNS = (
-    "exponent, upper half: median (least, most)",
+    "exponent, upper half: median (least, most)",  # where costs that do not grow weigh less
     "whole range",
     "peak memory [MiB]",
     "temporary arrays by XLA [MiB]",
@@ -102,6 +102,7 @@ def fixed(axis: Axis, nets: Sequence[str]) -> str:
     said = []
     for net in nets:
         base = BASES[net]._replace(**axis.base)
+        # devices, steps and depth are in the title or the same everywhere
         kept = [name for name in ("batch", "width", "side") if name != axis.field]
         sizes = ", ".join(f"{name} {getattr(base, name)}" for name in kept)
         said.append(f"{net} {sizes}")
@@ -136,6 +137,7 @@ def measured(axis: Axis, net: str, args: argparse.Namespace) -> dict[int, Worker
     commands = {}
     for size, point in points(axis, net, args.quick).items():
         commands[str(size)] = ("growth_genjax", *map(str, point))  # as its command line has it
+    # all points of a line at once, for they take turns
     workers = measure(commands, args.seconds, args.rounds, 1)
     return {int(size): worker for size, worker in workers.items()}
 

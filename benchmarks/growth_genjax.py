@@ -48,7 +48,7 @@ def unet(point: Point) -> Any:
 
 def mlp(point: Point) -> VAE:
     """Hidden layers (2 w, w)."""
-    hidden = (2 * point.width, point.width)
+    hidden = (2 * point.width, point.width)  # of the encoder; the decoder's are mirrored
     return VAE(32, MLP(hidden), MLP(hidden[::-1]), optimiser=Adam(1e-3))
 
 
@@ -71,7 +71,7 @@ def images(point: Point) -> dict[str, Any]:
     index = np.arange(point.batch, dtype=np.uint32)
     shape = (point.batch, point.side, point.side, 1)
     return {
-        "image": np.random.default_rng(0).integers(0, 256, shape, np.uint8),
+        "image": np.random.default_rng(0).integers(0, 256, shape, np.uint8),  # bytes, as on disk
         "label": (index % CLASSES).astype(np.int32),
         "index": index,
         "position": index,
@@ -83,7 +83,7 @@ def program(point: Point) -> tuple[Callable[[int], None], Known]:
     layout = Mesh() if point.devices else Jit()
     built = algorithm(point)(side_genjax.spec((point.side, point.side, 1), CLASSES))
     key, batch = jax.random.key(0), images(point)
-    one = {name: array[:1] for name, array in batch.items()}
+    one = {name: array[:1] for name, array in batch.items()}  # shapes are all that init wants
     state = layout.init(built.init, key, one)
     make = {"train": training, "sample": sampling}[point.job]
     return make(built, layout, key, state, batch)
@@ -99,12 +99,14 @@ def training(
     """The guarded step as the loop runs it: a batch is put on the device, loss, gradient, Adam."""
     stacked = {name: array[None] for name, array in batch.items()}  # one step to a dispatch
     step = layout.train(guarded(built.step), state)
+    # ahead of time: compiling is told by itself, and the first block is like all others
     compiled, known = _compiled(step, key, state, {}, layout.put(stacked, 1))
 
     def run(n: int) -> None:
         nonlocal state
         in_flight = InFlight()
         for _ in range(n):
+            # put anew for every step, as the loop does; the state is given away to the next one
             state, metrics = compiled(key, state, {}, layout.put(stacked, 1))
             in_flight.add(metrics)
         jax.block_until_ready(state)
@@ -134,12 +136,13 @@ def _compiled(fn: Any, *args: Any) -> tuple[Any, Known]:
     begun = time.perf_counter()
     compiled = fn.lower(*args).compile()
     seconds = time.perf_counter() - begun
+    # what the program needs beside its arguments and results
     planned = compiled.memory_analysis().temp_size_in_bytes / 2**20
     return compiled, {"compile": seconds, "planned": planned}
 
 
 def main(net: str, job: str, *sizes: str) -> None:
-    point = Point(net, job, *map(int, sizes))
+    point = Point(net, job, *map(int, sizes))  # in the order of its fields
     if point.devices:  # before JAX's first backend, which is started with them
         jax.config.update("jax_num_cpu_devices", point.devices)
     run, known = program(point)

@@ -96,7 +96,7 @@ class Tail:
         with path.open("rb") as file:
             file.seek(self._at)
             text = file.read()
-        whole = text[: text.rfind(b"\n") + 1]
+        whole = text[: text.rfind(b"\n") + 1]  # half a line is being written: it is read next time
         self._at += len(whole)
         return whole.splitlines()
 
@@ -322,7 +322,7 @@ class Child:
 
     def close(self) -> None:
         """Ends it, if it has not ended."""
-        if self.process.poll() is None:
+        if self.process.poll() is None:  # it would not stop, or was not asked to
             self.process.kill()
             self.process.wait()
         self._file.close()
@@ -340,12 +340,18 @@ def watch(child: Child, minutes: float, row_minutes: float) -> list[Look]:
         if look is None:
             break
         if looks and look.seconds // width > looks[shown].seconds // width:
-            print(row(looks[shown:], looks[shown - 1] if shown else None), flush=True)
+            show(looks, shown)
             shown = len(looks)
         looks.append(look)
     if looks:
-        print(row(looks[shown:], looks[shown - 1] if shown else None), flush=True)
+        show(looks, shown)
     return looks
+
+
+def show(looks: Sequence[Look], shown: int) -> None:
+    """Prints the row of the looks after the first `shown`."""
+    before = looks[shown - 1] if shown else None
+    print(row(looks[shown:], before), flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,11 +21,13 @@ def bare(run: Run) -> None:
     # one batch that lies on the device: its way there is a part of what the loop costs
     batch = batch_at(run.source.train, exp.seed, 0, exp.batch)
     batch = jax.device_put(side_genjax.stack([batch]))
-    state, key, pending = run.state, run.key(0), deque()
+    state, key = run.state, run.key(0)
+    pending = deque()  # as many as the loop has
     for steps in blocks():
         for _ in range(steps):
             state, metrics = step(key, state, {}, batch)
             pending.append(metrics)
+            # brought to the host, as the loop does for its log
             if len(pending) >= IN_FLIGHT:
                 jax.device_get(pending.popleft())
         jax.block_until_ready(state)
@@ -34,11 +36,11 @@ def bare(run: Run) -> None:
 def main(side: str, batch: str, chunk: str) -> None:
     started = side_genjax.started(
         Digits(),
-        Autoencoder(latent=1),
+        Autoencoder(latent=1),  # as small as a step can be
         int(batch),
         "overhead",
         int(chunk),
-        log=1000,
+        log=1000,  # seldom, but it is a part of what the loop does
     )
     with started as (run, checkpoints):
         if side == "bare":

@@ -55,7 +55,7 @@ class Images:
     classes: int = field(0, "number of labels")
 
     def load(self) -> Source:
-        images = np.load(self.path, mmap_mode="r")
+        images = np.load(self.path, mmap_mode="r")  # in the page cache, once for all workers
         index = np.arange(len(images), dtype=np.int32)
         labels = index % max(self.classes, 1)  # 0 everywhere where there are none
         split = {"image": images, "label": labels}
@@ -123,6 +123,7 @@ class InFlight:
         """Waits for the oldest where there are too many."""
         self._pending.append(metrics)
         if len(self._pending) >= IN_FLIGHT:
+            # JAX returns before its results are there: without this the queue would grow
             jax.block_until_ready(self._pending.pop(0))
 
 
@@ -141,9 +142,10 @@ def step(run: Run, **hello: Any) -> None:
     in_flight = InFlight()
     for steps in blocks(**hello):
         for _ in range(steps // exp.chunk):
+            # gathered for every step, as the loop does
             parts = [next(batches) for _ in range(exp.chunk)]
             stacked = exp.layout.put(stack(parts), 1)
-            state, metrics = step_fn(key, state, {}, stacked)
+            state, metrics = step_fn(key, state, {}, stacked)  # {}: nothing is watched
             in_flight.add(metrics)
         jax.block_until_ready(state)
 
@@ -206,7 +208,7 @@ def peak(device: str = "cpu", repeats: int = 30) -> float:
 def noisy(params: Tree, scale: float) -> Tree:
     """The weights with seeded noise on all of them: layers that start at zero would hide what is before them."""
     leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
+    keys = jax.random.split(jax.random.key(1), len(leaves))  # a key of its own for each weight
     moved = []
     for key, p in zip(keys, leaves, strict=True):
         noise = jax.random.normal(key, p.shape)
@@ -242,6 +244,7 @@ def checked_steps(
         folded = jax.random.fold_in(key, i)  # the key of step i, as the loop folds it
         for name, value in draws(folded, batch).items():
             drawn.setdefault(name, []).append(np.asarray(value))
+        # the step draws the same again from the same key
         state, told = step(folded, state, batch)
         for name, sources in metrics.items():
             found[name] += [float(told[source]) for source in sources]

@@ -122,6 +122,7 @@ def channels_first(images: np.ndarray) -> Tensor:
 
 def signed(image: Tensor) -> Tensor:
     """Bytes to [-1, 1]."""
+    # in place on the copy that float() made
     return image.float().div_(127.5).sub_(1.0)
 
 
@@ -132,7 +133,7 @@ def shuffled(
 ) -> Iterator[Tensor]:
     """Indices [batch] of examples without end, each once an epoch but for those that fill no batch at its end."""
     while True:
-        order = torch.randperm(examples, device=device)
+        order = torch.randperm(examples, device=device)  # anew for every epoch
         last = max(examples - batch, 0)
         for at in range(0, last + 1, batch):
             yield order[at : at + batch]
@@ -157,6 +158,7 @@ class Average:
     @torch.no_grad()
     def update(self) -> None:
         """Called after every step."""
+        # without it the average would keep the initial weights for 1 / (1 - decay) steps
         warm = (1.0 + self._taken) / (10.0 + self._taken)  # as `genjax.ema.Decay` warms up
         weight = 1.0 - min(self._decay, warm)
         torch._foreach_lerp_(self._averaged, self._weights, weight)
@@ -189,4 +191,5 @@ def empty_report(model: nn.Module) -> dict:
 def gradient_norm(model: nn.Module) -> float:
     """Of the gradients that the last step left."""
     flat = torch.cat([p.grad.flatten() for p in model.parameters()])
+    # in double precision: a sum of a million squares is compared to 1e-4
     return flat.double().norm().item()

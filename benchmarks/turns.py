@@ -37,6 +37,7 @@ class Worker:
         """Starts the worker and waits until it is ready; raises `Failed` if it does not get that far."""
         self.name = name
         self.rates: list[float] = []  # of its blocks, a round each [steps/s]
+        # the first block, with compiling [s]; a step of the last one over all threads [s]; memory [MiB]
         self.first, self.cpu, self.peak = math.nan, 0.0, 0.0
         self.operations, self.profiled = {}, math.nan
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  (its stderr, shown if it fails)
@@ -58,7 +59,7 @@ class Worker:
 
     def block(self, steps: int) -> float:
         """Runs `steps` steps there; returns steps/s and notes the processor time a step took, over all threads [s]."""
-        answer = self._ask(f"{steps}")
+        answer = self._ask(f"{steps}")  # it times itself: the pipe is no part of a block
         self.cpu, self.peak = answer["cpu"] / steps, answer["peak"]
         time.sleep(PAUSE)
         return steps / answer["seconds"]
@@ -67,7 +68,8 @@ class Worker:
         """Runs `steps` steps under a profiler: notes the time of a step [s] and of its operations by name [s]."""
         answer = self._ask(f"{steps} profiled")
         self.profiled = answer["seconds"] / steps
-        self.operations = {name: seconds / steps for name, seconds in answer["operations"].items()}
+        found = answer["operations"]
+        self.operations = {name: seconds / steps for name, seconds in found.items()}
 
     def close(self) -> None:
         """Ends the worker: its input is at an end."""
@@ -103,7 +105,7 @@ def blocks(**hello: Any) -> Iterator[int]:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints goes to stderr and cannot be taken for an answer
     _write(answers, **hello)
-    for line in sys.stdin:
+    for line in sys.stdin:  # "20", or "20 profiled"; ends when the parent closes it
         steps, *profiled = line.split()
         found = Counter()
         with operations(found) if profiled else contextlib.nullcontext():

@@ -40,7 +40,8 @@ from benchmarks.tasks.vae import DRAWN, NETS
 TITLES = {"published": "MLP VAE", "plain": "MLP VAE, plain", "conv": "conv VAE"}
 JOBS = {"train": "training step", "sample": "sampling"}
 CHUNKS = {"one by one": "1", "10 in a scan": "10"}  # steps in a dispatch
-DEFAULTS, DRAWS = "PyTorch eager, defaults", "ours, one by one"
+DEFAULTS = "PyTorch eager, defaults"  # what one writes without measuring
+DRAWS = "ours, one by one"  # of sampling; of training there are more than one
 
 
 # --- what is compared -------------------------------------------------------------------------------------------------
@@ -130,7 +131,7 @@ def table(name: str, job: str, workers: Workers, chosen: dict) -> str:
             side,
             f"{statistics.median(worker.rates):.1f}",
             common.speed(side, workers),
-            f"{1000 * worker.cpu:.1f} ms",
+            f"{1000 * worker.cpu:.1f} ms",  # over all threads
             f"{worker.peak:.0f} MiB",
         )
         lines.append(f"| {' | '.join(cells)} |")
@@ -213,6 +214,7 @@ def first_steps(warm: int, fashion: bool) -> str:
     from experiments.vae import EXPERIMENTS
     from genjax.data import Digits
 
+    # not in the times: it is done once for all runs
     Digits().load()  # prepares the data cache, which is not what is measured
     lines = [
         "| command to first step | nothing compiled yet | compiled code cached |",

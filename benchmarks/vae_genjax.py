@@ -122,7 +122,7 @@ def check(net: Net, path: str, out: str) -> None:
     cfg, key = model(net), jax.random.key(0)
     algorithm = cfg(side_genjax.spec(source.shape))
     first = {name: array[:1] for name, array in source.train.items()}
-    first["index"] = np.zeros(1, np.uint32)
+    first["index"] = np.zeros(1, np.uint32)  # a batch of one: init wants shapes alone
     state = perturbed(jax.jit(algorithm.init)(key, first))
     weights = torch_names(net, state.params, source.shape)
     state, drawn, found = side_genjax.checked_steps(

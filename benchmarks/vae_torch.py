@@ -58,7 +58,7 @@ class MLP(nn.Module):
         for inputs, width in zip(sizes, hidden, strict=False):
             outputs = 2 * width if gated else width  # both maps of a gated layer in one product
             self.hidden.append(nn.Linear(inputs, outputs))
-        self.last = nn.Linear(hidden[-1], out)
+        self.last = nn.Linear(hidden[-1], out)  # neither gate nor ReLU after it
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.hidden:
@@ -157,7 +157,7 @@ class ConvDecoder(nn.Module):
         self.norm = group_norm(widths[-1])
 
     def forward(self, z: Tensor) -> Tensor:
-        x = self.dense(z).unflatten(1, self.shape)
+        x = self.dense(z).unflatten(1, self.shape)  # [B, maps, side, side]
         last = len(self.residual) - 1
         for level, residual in enumerate(self.residual):
             # by number: a slice of a ModuleList is a new module, which takes time
@@ -188,8 +188,8 @@ class VAE(nn.Module):
 
     def loss(self, x: Tensor, eps: Tensor) -> Tensor:
         """The negative ELBO [nats], mean over the batch; x [B, ...] in {0, 1}, eps [B, latent] normal."""
-        mu, log_var = self.enc(x).chunk(2, -1)
-        log_var = log_var.clamp(-6.0, 2.0)
+        mu, log_var = self.enc(x).chunk(2, -1)  # each [B, latent]
+        log_var = log_var.clamp(-6.0, 2.0)  # as `genjax.vae` has it
         sigma = torch.exp(0.5 * log_var)
         logits = self.dec(mu + sigma * eps)
         distortion = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
@@ -244,10 +244,11 @@ def trainer(
             x = draw(taken.float().mul_(1.0 / 255.0))
             eps = torch.randn(net.batch, net.latent)
             loss = loss_fn(x, eps)
+            # to None: zeros would be one more pass over all gradients
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
-            total += loss.detach()
+            total += loss.detach()  # .item() would wait in every step
         side_torch.demand_finite(total)
 
     return train
@@ -262,7 +263,7 @@ def sampler(net: Net, choice: Choice, compiled: bool = False) -> Run:
     def run(draws: int) -> None:
         for _ in range(draws):
             z = torch.randn(DRAWN, net.latent)
-            sample(z).numpy()
+            sample(z).numpy()  # on the host, as ours are brought there
 
     return run
 
@@ -272,6 +273,7 @@ def choices(net: Net, job: str) -> dict[str, Choice]:
     if net.widths:
         return conv_choices(job)
     if job == "train":
+        # which of the three is fastest depends on the machine
         return {f"{name} Adam": Choice(adam) for name, adam in ADAMS.items()}
     return {"nothing to choose": Choice()}
 
@@ -292,7 +294,7 @@ def maker(job: str, net: Net, path: str) -> Callable[..., Run]:
     """make(choice, compiled=False) -> a function that does so many steps or draws."""
     if job == "sample":
         return functools.partial(sampler, net)
-    images = shaped(net, torch.from_numpy(np.load(path)))
+    images = shaped(net, torch.from_numpy(np.load(path)))  # all of them in memory, as bytes
     return functools.partial(trainer, net, images)
 
 
@@ -339,7 +341,7 @@ def check(net: Net, path: str, out: str) -> None:
     noise = given["eps"][:CHECKED]
     images = [shaped(net, x) for x in binary]
     *_, height, width, channels = binary.shape  # [steps, B, H, W, C]
-    ways = FOLDS if net.widths else {"dense": False}
+    ways = FOLDS if net.widths else {"dense": False}  # an MLP folds nothing
     found, samples = {}, {}
     for way, is_strided in ways.items():
         fold = strided if is_strided else Folded
