@@ -89,9 +89,9 @@ def settled(args: argparse.Namespace) -> argparse.Namespace:
 def every(log: int, others: int | None = None) -> list[str]:
     """Flags of a run: steps between lines of metrics; between evaluations, grids and checkpoints."""
     # the only place in which the comparisons write the names of these flags
-    flags = [f"--log_every={log}"]
+    flags = [f"--every.log={log}"]
     if others is not None:
-        flags += [f"--{what}_every={others}" for what in ("evaluate", "sample", "save")]
+        flags += [f"--every.{what}={others}" for what in ("evaluate", "sample", "save")]
     return flags
 
 

@@ -25,7 +25,6 @@ from genjax.diffusion.schedules import Times
 from genjax.ema import Decay
 from genjax.nets import DiT, UNet
 from genjax.optim import Adam
-from genjax.pictures.draw import signed
 
 SPEC = side_genjax.spec((SIDE, SIDE, CHANNELS), CLASSES)
 FAMILIES = {"dit": DiT, "unet": UNet}
@@ -61,7 +60,7 @@ def draws(key: jax.Array, batch: dict, cfg: Diffusion) -> dict[str, jax.Array]:
     """What the loss draws of a batch, as `genjax.diffusion.gaussian.loss` does; if that changes, the sides disagree."""
     level, noise, hide = jax.random.split(key, 3)
     index = batch["index"]
-    x = signed(batch["image"])  # [B, H, W, C] in [-1, 1]
+    x = SPEC.encode(batch)  # [B, H, W, C] in [-1, 1]
     strata = times.strata(level, batch)
     t = cfg.time(strata)
     eps = example_normal(noise, index, SPEC.shape)

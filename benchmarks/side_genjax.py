@@ -20,15 +20,20 @@ import numpy as np
 
 from benchmarks.tasks import CHECKED
 from benchmarks.turns import blocks
+from genjax.conditions import Label
 from genjax.config import field
-from genjax.core import Spec, State, guarded
+from genjax.core import Spec, State, guarded, labelled
 from genjax.data import Source, train_batches
-from genjax.pictures.draw import grid
+from genjax.fields import Category, Image
+from genjax.training.experiment import Every, Experiment
 from genjax.training.log import Log
-from genjax.training.loop import IN_FLIGHT, Experiment, Run, start, train
+from genjax.training.loop import start, train
+from genjax.training.run import IN_FLIGHT, Run
 
 FOREVER = 10**9  # steps: the parent says when it is enough
-LABELLED = {"conditional": True}  # what has to be changed in a config, so that its net sees labels
+LABELLED = {
+    "condition": (Label(),)
+}  # what has to be changed in a config, so that its net sees labels
 METRICS = {"loss": ("loss",), "grad_norm": ("grad_norm",)}  # of a step, under the check's names
 TYPES = {  # of a device: what to compute in, the size of the products of `peak`
     "cpu": ("float32", 1024),
@@ -44,7 +49,7 @@ Batch = dict[str, np.ndarray]  # {"image": [B, H, W, C], "label": [B], "index": 
 
 def spec(shape: Sequence[int], classes: int = 0) -> Spec:
     """What an algorithm must know of images of `shape` [H, W, C] with so many labels."""
-    return Spec(tuple(shape), classes)
+    return labelled(Image(tuple(shape)), classes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,16 +65,8 @@ class Images:
         labels = index % max(self.classes, 1)  # 0 everywhere where there are none
         split = {"image": images, "label": labels}
         none = {name: array[:0] for name, array in split.items()}  # nothing is held out
-        return Source(
-            name="images",
-            shape=images.shape[1:],
-            classes=self.classes,
-            class_names=tuple(map(str, range(self.classes))),
-            train=split,
-            valid=none,
-            test=none,
-            picture=grid,
-        )
+        fields = {"image": Image(images.shape[1:]), "label": Category(self.classes)}
+        return Source("images", fields, train=split, valid=none, test=none)
 
 
 def experiment(
@@ -88,10 +85,7 @@ def experiment(
         batch=batch,
         chunk=chunk,
         runs=runs,
-        log_every=log,
-        evaluate_every=0,
-        sample_every=0,
-        save_every=FOREVER,
+        every=Every(log=log, evaluate=0, sample=0, save=FOREVER),
     )
 
 

@@ -16,9 +16,9 @@ from benchmarks.tasks import SAMPLES
 from benchmarks.tasks.vae import DRAWN, LR, NETS, Net
 from genjax.core import State, example_normal, guarded
 from genjax.data import train_batches
+from genjax.fields import to_float
 from genjax.nets import MLP, ConvDecoder, ConvEncoder, GatedMLP
 from genjax.optim import Adam
-from genjax.pictures.draw import to_float
 from genjax.vae.vae import VAE
 
 NOISE = 0.03  # added to all weights before the check: layers that start at zero would hide what is before them

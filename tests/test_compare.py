@@ -5,17 +5,18 @@ import json
 import numpy as np
 import pytest
 
-from experiments import compare, contenders, gan_game, table
+from experiments import compare
 from genjax import cli
 from genjax.classical import Mixture, Ppca
 from genjax.config import edit
+from genjax.data import Digits
 from genjax.errors import UserError
+from genjax.findings import contenders
 from genjax.machine.parallel import Jit
 from genjax.metrics.evaluate import Frechet, Memorisation, PrecisionRecall, Recognition
 from genjax.metrics.features import Components
 from genjax.nets import MLP, Gelu, TimeMLP
 from genjax.training.log import trained_for
-from genjax.training.loop import directory
 from genjax.training.watch import Watch
 
 NETS = {f"exp.algorithm.{name}": MLP((16,), Gelu()) for name in ("enc", "dec")}
@@ -27,9 +28,9 @@ def small(cfg: compare.Comparison) -> compare.Comparison:
     ae, vae, gan, flow = (entries[name] for name in ("autoencoder", "vae", "gan", "flow"))
     shrunk = {
         "training_set": entries["training_set"],
-        "ppca": compare.Classical(Ppca(4)),
+        "ppca": contenders.Classical(Ppca(4)),
         "autoencoder": edit(ae, {**NETS, "draw.density": Mixture(1, 8)}),
-        "vae": edit(vae, {**NETS, "bits.k": 3}),
+        "vae": edit(vae, {**NETS, "bits.samples": 3}),
         "gan": edit(gan, {"exp.algorithm.gen": MLP((16,)), "exp.algorithm.disc": MLP((16,))}),
         "flow": edit(
             flow, {"exp.algorithm.net": TimeMLP((16,), waves=0), "exp.algorithm.schedule.steps": 2}
@@ -82,15 +83,15 @@ def test_the_page_holds_all_and_each_has_its_own(compared):
 
 
 def test_the_training_set_is_drawn_by_class_without_repeats(monkeypatch):
-    source = compare.Digits().load()
+    source = Digits().load()
     cfg = edit(compare.BASE, {"runs": "/nonexistent"})
     monkeypatch.setattr(contenders, "directory", lambda *args: None)
-    made = compare.TrainingSet()("x", cfg, source, {})
+    made = contenders.TrainingSet()("x", cfg, source, {})
     train = np.asarray(source.train["image"]).reshape(-1, 64)
     rows = [int(np.flatnonzero((train == image.reshape(-1)).all(1))[0]) for image in made.images]
-    assert (np.asarray(source.train["label"])[rows] == compare.labels(360, source)).all() and len(
-        set(rows)
-    ) > 350
+    assert (
+        np.asarray(source.train["label"])[rows] == contenders.labels(360, source)
+    ).all() and len(set(rows)) > 350
 
 
 @pytest.mark.parametrize(
@@ -112,34 +113,16 @@ def test_bad_input(flags, told, tmp_path, capsys):
     assert end.value.code == 2 and error.startswith("error: ") and told in error
 
 
-def test_a_row_of_the_table_is_of_the_config_as_it_is(tmp_path):
-    spec = table.Row("gan_game", "base", "step 4000", "modes", "modes of 25")
-    exp = edit(gan_game.BASE, {"runs": str(tmp_path)})
-    assert table.row(spec, str(tmp_path))[2:4] == ["", "not yet with this config"]
-    path = directory(exp, "gan_game", "base")
-    path.mkdir(parents=True)
-    (path / "results.json").write_text('{"step 4000": {"modes": 24.0}}')
-    (path / "speed.jsonl").write_text(
+def test_the_time_of_training_is_the_sum_of_its_stretches(tmp_path):
+    (tmp_path / "speed.jsonl").write_text(
         '{"step": 1000, "steps/s": 50.0}\n{"step": 4000, "steps/s": 25.0}\n'
     )
-    assert table.row(spec, str(tmp_path))[2:4] == ["4,000 steps of 256, 2 min", "24 modes of 25"]
-    assert trained_for(path) == pytest.approx(140.0)
-
-
-def test_the_table_is_written_between_its_marks(tmp_path):
-    path = tmp_path / "README.md"
-    path.write_text(f"before\n{table.MARKS[0]}\nold\n{table.MARKS[1]}\nafter\n")
-    for text in ("one\n", "two\n"):
-        table.write(text, path)
-    assert path.read_text() == f"before\n{table.MARKS[0]}\n\ntwo\n\n{table.MARKS[1]}\nafter\n"
-    path.write_text("no marks")
-    with pytest.raises(SystemExit):
-        table.write("x", path)
+    assert trained_for(tmp_path) == pytest.approx(140.0)
 
 
 def test_the_recognised_share_needs_a_classifier():
     with pytest.raises(UserError, match="needs a classifier's outputs and pca16 has none"):
-        source = compare.Digits().load()
+        source = Digits().load()
         Watch((Recognition(),), extractor=Components(16)).start(
             source.train, source.test, "x", Jit()
         )

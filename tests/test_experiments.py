@@ -23,9 +23,12 @@ from experiments import (
 from experiments import edit as edit_
 from genjax.config import digest, edit
 from genjax.core import Spec, labelled
+from genjax.corruptions import Hole
 from genjax.data import Digits, FashionMNIST, Photographs, StackedDigits
 from genjax.diffusion.samplers import DDPM, Euler
 from genjax.fields import Image, Points
+from genjax.findings.denoising import SamplerTables
+from genjax.findings.truth import modes
 from genjax.metrics.features import Components
 from genjax.metrics.judges import Svm
 from genjax.nets import MLP, TimeMLP
@@ -127,7 +130,11 @@ def pngs(this):
 
 def test_vae_base_draws_and_measures_what_it_says(fashion, tmp_path, monkeypatch):
     monkeypatch.setenv("GENJAX_CACHE", str(tmp_path / "cache"))
-    exp = shrink(vae.BASE, tmp_path, **{"data.path": fashion, "finish.iwae": 10, "finish.chunk": 5})
+    exp = shrink(
+        vae.BASE,
+        tmp_path,
+        **{"data.path": fashion, "finish.VaeBounds.by.samples": 10, "finish.VaeBounds.by.chunk": 5},
+    )
     this = run("vae", exp, "base")
     drawn = {
         "samples",
@@ -163,7 +170,7 @@ def test_linear_autoencoder_reports_pca_and_the_plane_compares_two_models(
         "interpolation-linear",
         "interpolation-spherical",
     }
-    small = {"data.path": fashion, "finish.samples": 10, "seed": 3}
+    small = {"data.path": fashion, "finish.Plane.samples": 10, "seed": 3}
     plane = run("autoencoder", shrink(autoencoder.EXPERIMENTS["plane"], tmp_path, **small), "plane")
     (twin,) = (tmp_path / "runs" / "autoencoder").glob("plane-vae-*")
     assert (
@@ -180,8 +187,8 @@ def test_toy2d_measures_the_distance_from_the_truth(tmp_path):
         **{
             "data.train": 500,
             "data.test": 500,
-            "finish.density.samples": 100,
-            "finish.samples": 500,
+            "finish.Truth.density.samples": 100,
+            "finish.Truth.samples": 500,
         },
     )
     values = run("toy2d", exp, "base").log.result("truth")
@@ -193,9 +200,9 @@ def test_modes_counts_modes_and_good_samples():
 
     mixture = Ring()()
     centres = np.asarray(mixture.means)
-    assert toy2d.modes(mixture, np.repeat(centres, 10, 0)) == (8, 1.0)
+    assert modes(mixture, np.repeat(centres, 10, 0)) == (8, 1.0)
     half = np.concatenate([np.repeat(centres[:4], 10, 0), np.full((40, 2), 99.0)])
-    assert toy2d.modes(mixture, half) == (4, 0.5)
+    assert modes(mixture, half) == (4, 0.5)
 
 
 TINY = {
@@ -206,28 +213,20 @@ TINY = {
 
 
 def test_diffusion_draws_and_measures_samples(tmp_path):
-    exp = shrink(
-        diffusion.EXPERIMENTS["digits"],
-        tmp_path,
-        **TINY,
-        **{"finish.samples": 40, "finish.likelihood": 4},
-    )
+    small = {"watch.samples": 60, "finish.Bits.images": 4}
+    exp = shrink(diffusion.EXPERIMENTS["digits"], tmp_path, **TINY, **small)
     this = run("diffusion", exp, "digits")
     assert pngs(this) == {"samples", "forward", "backward", "00000002"}
-    assert (
-        4 < this.log.result("likelihood")["bits_per_dim"] < 20
-    )  # of a model that has learned nothing
-    values = this.log.result("samples")
-    assert (
-        values["fd_pca16"] > values["fd_pca16_real"] > 0
-        and 0 <= values["recognised"] < values["recognised_real"]
-    )
-    tables = samplers.Tables(
+    bits = this.log.result("likelihood")["bits_per_dim"]
+    assert 4 < bits < 20  # of a model that has learned nothing
+    values = this.log.result("metrics")
+    assert values["fd_pca16"]["value"] > values["fd_pca16"]["floor"] > 0
+    recognised = values["recognised_svm"]
+    assert 0 <= recognised["value"] < recognised["floor"] and recognised["n"] == 60
+    tables = SamplerTables(
         (Euler(),), (DDPM(),), (1, 2), (1.0, 2.0), (0.08,), 20, 5, Components(4), Svm()
     )
-    again = run(
-        "diffusion", edit(exp, {"finish": tables}), "digits"
-    )  # the same run, nothing trained anew
+    again = run("diffusion", edit(exp, {"finish": (tables,)}), "digits")  # nothing trained anew
     assert again.log.directory == this.log.directory and {"samplers", "guidance"} <= pngs(again)
     found = again.log.result("samplers")
     assert found["Euler() 2"]["error"] > 0 and "error" not in found["DDPM() 2"]
@@ -236,24 +235,15 @@ def test_diffusion_draws_and_measures_samples(tmp_path):
 
 def test_gan_draws_and_measures_samples(tmp_path):
     nets = {"algorithm.gen": MLP((16,)), "algorithm.disc": MLP((16,))}
-    this = run(
-        "gan",
-        shrink(gan.EXPERIMENTS["digits"], tmp_path, **nets, **{"finish.samples": 60}),
-        "digits",
-    )
+    this = run("gan", shrink(gan.EXPERIMENTS["digits"], tmp_path, **nets), "digits")
     assert pngs(this) == {"samples", "interpolation", "outputs", "00000002"}
     balance = this.log.result("balance")
-    assert (
-        0.3 < balance["overfitting"] < 0.7
-        and balance["n"] == 60
-        and 0.0 <= balance["higher"] <= 1.0
-    )
-    values = this.log.result("variety")  # two steps from noise: far from every image
-    assert (
-        values["recall"] < 0.2 < 0.7 < values["recall_real"]
-        and len(values["recall_by_class"]) == 10
-    )
-    assert min(values["recall_by_class_real"]) > 0.3 > max(values["recall_by_class"])
+    assert 0.3 < balance["overfitting"] < 0.7 and balance["n"] == 360
+    assert 0.0 <= balance["higher"] <= 1.0
+    values = this.log.result("metrics")  # two steps from noise: far from every image
+    recall, worst = values["recall_pca16"], values["worst_recall_pca16"]
+    assert recall["value"] < 0.2 < 0.7 < recall["floor"] and recall["n"] == 360
+    assert worst["value"] < 0.2 < worst["floor"]
 
 
 def test_the_game_is_measured_at_every_checkpoint(tmp_path):
@@ -261,9 +251,9 @@ def test_the_game_is_measured_at_every_checkpoint(tmp_path):
     small = {
         "data.train": 500,
         "data.test": 200,
-        "finish.density": 2000,
-        "finish.samples": 500,
-        "finish.descents": 2,
+        "finish.GameCourse.density": 2000,
+        "finish.GameCourse.samples": 500,
+        "finish.GameCourse.descents": 2,
     }
     this = run("gan_game", shrink(gan_game.BASE, tmp_path, **nets, **small), "base")
     assert {"samples", "outputs", "curves"} <= pngs(this)
@@ -274,6 +264,7 @@ def test_the_game_is_measured_at_every_checkpoint(tmp_path):
 
 
 def test_stylegan2_shows_what_its_styles_do(tmp_path):
+    psis = {"finish.Styles.psis": (0.5,), "finish.TruncationCurve.psis": (0.5,)}
     nets = {
         "algorithm.synthesis.widths": (4,),
         "algorithm.disc": MLP((16,)),
@@ -281,12 +272,16 @@ def test_stylegan2_shows_what_its_styles_do(tmp_path):
     }
     small = {
         "algorithm.latent": 8,
-        "finish.samples": 60,
-        "finish.images": 2,
-        "finish.projector.steps": 3,
+        "finish.TruncationCurve.samples": 60,
+        "finish.Styles.images": 2,
+        "finish.Styles.projector.steps": 3,
     }
     exp = shrink(
-        stylegan2.EXPERIMENTS["digits"], tmp_path, **nets, **small, **{"finish.psis": (0.5,)}
+        stylegan2.EXPERIMENTS["digits"],
+        tmp_path,
+        **nets,
+        **small,
+        **psis,
     )
     this = run("stylegan2", exp, "digits")
     assert {
@@ -311,7 +306,11 @@ def test_stacked_counts_modes(tmp_path):
         "data.train": 300,
         "data.test": 50,
     }
-    this = run("stacked", shrink(stacked.BASE, tmp_path, **nets, **{"finish.samples": 200}), "base")
+    this = run(
+        "stacked",
+        shrink(stacked.BASE, tmp_path, **nets, **{"finish.StackedModes.samples": 200}),
+        "base",
+    )
     values = this.log.result("modes")
     assert (
         values["modes_samples"] < values["modes_real"] <= 200
@@ -324,21 +323,21 @@ def test_edits_of_a_trained_model(tmp_path):
         edit_.EXPERIMENTS["digits"],
         tmp_path,
         **TINY,
-        **{"finish.steps": 2, "finish.images": 4, "finish.strengths": (0.7,)},
+        **{"finish.Edits.steps": 2, "finish.Edits.images": 4, "finish.Edits.strengths": (0.7,)},
     )
     this = run("diffusion", exp, "digits")
     drawn = {"sdedit", "inpainting", "super-resolution", "inversion", "interpolation"}
     assert drawn <= pngs(this)
     restored = this.log.result("Replace Coarse(factor=2)")
     assert restored["known"] < 1e-6 and restored["lost"] > 0
-    assert this.log.result("RePaint " + repr(edit_.Hole()))["known"] < 1e-12
+    assert this.log.result("RePaint " + repr(Hole()))["known"] < 1e-12
     colour = {"algorithm.net": TimeMLP((16,), waves=0), "algorithm.schedule.steps": 2}
     small = {
         "data.size": 8,
         "data.train": 40,
         "data.test": 12,
-        "finish.measured": 8,
-        "finish.images": 4,
+        "finish.Restored.measured": 8,
+        "finish.Restored.images": 4,
     }
     this = run(
         "diffusion", shrink(edit_.EXPERIMENTS["colour"], tmp_path, **colour, **small), "colour"
@@ -350,7 +349,7 @@ def test_toy2d_knows_the_density_of_a_flow(tmp_path):
     exp = shrink(
         toy2d.EXPERIMENTS["flow"],
         tmp_path,
-        **{"data.train": 500, "data.test": 64, "finish.samples": 100},
+        **{"data.train": 500, "data.test": 64, "finish.Truth.samples": 100},
     )
     values = run("toy2d", exp, "flow").log.result("truth")
     assert 0.3 < values["kl"] < 20
