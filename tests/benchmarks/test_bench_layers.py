@@ -72,13 +72,13 @@ def test_every_module_has_its_layer():
     assert set(FILES) == set(HEIGHT)
 
 
-@pytest.mark.parametrize("module", FILES)
+@pytest.mark.parametrize("module", sorted(FILES))
 def test_a_module_knows_only_what_is_below_it(module):
     for neighbour in neighbours(FILES[module]):
         assert HEIGHT[neighbour] < HEIGHT[module], f"{module} imports {neighbour}"
 
 
-@pytest.mark.parametrize("module", [name for name in HEIGHT if "torch" not in name])
+@pytest.mark.parametrize("module", sorted(name for name in HEIGHT if "torch" not in name))
 def test_a_library_is_imported_by_its_side_alone(module):
     body = ast.parse(FILES[module].read_text()).body
     libraries = {name.partition(".")[0] for name in imported(body)} & LIBRARIES

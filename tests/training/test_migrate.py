@@ -1,0 +1,57 @@
+"""Runs of release 0.1 resume after `python -m genjax.training.migrate`, and end as they ended then."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genjax.config import digest, edit, from_json
+from genjax.training.loop import run
+from genjax.training.migrate import main
+
+# Four runs of 8 steps that release 0.1 left at step 4, and (expected.jsonl) the metrics that it ended with
+OLD = Path(__file__).parent / "old" / "runs-0.1.tgz"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("old")
+    with tarfile.open(OLD) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "runs"
+
+
+def test_old_runs_get_the_names_of_now_and_resume(runs, capsys):
+    assert main([str(runs)]) == 0
+    assert capsys.readouterr().out.count("is now") == 4
+    for directory in sorted(runs.glob("*/*")):
+        exp = edit(from_json((directory / "config.json").read_text()), {"runs": str(runs)})
+        assert directory.name == f"small-{digest(exp)}"
+        this = run(directory.parent.name, exp, "small")
+        assert "resumed at step 4" in capsys.readouterr().err
+        assert int(this.state.step) == 8
+        lines = (directory / "metrics.jsonl").read_text().splitlines()
+        expected = (directory / "expected.jsonl").read_text().splitlines()
+        for line, old in zip(map(json.loads, lines), map(json.loads, expected), strict=True):
+            assert list(line) == list(old)
+            # another processor rounds otherwise; another draw of noise would differ in the first digit
+            np.testing.assert_allclose(list(line.values()), list(old.values()), rtol=2e-3)
+
+
+def test_what_is_up_to_date_is_left_alone(runs, capsys):
+    main([str(runs)])
+    capsys.readouterr()
+    assert main([str(runs)]) == 0
+    assert capsys.readouterr().out.count("up to date") == 4
+
+
+def test_a_folder_without_runs_and_a_config_that_cannot_be_read(tmp_path, capsys):
+    assert main([]) == 2 and main([str(tmp_path)]) == 2
+    broken = tmp_path / "vae" / "base-12345678"
+    broken.mkdir(parents=True)
+    (broken / "config.json").write_text('{"__type__": "genjax.nowhere:Nothing"}')
+    assert main([str(tmp_path)]) == 2
+    assert "is left as it is" in capsys.readouterr().err
+    assert broken.exists()
