@@ -43,27 +43,29 @@ class Hosts:
         self.check()
         if not (self.coordinator or self.detect) or jax.distributed.is_initialized():
             return
+        # "deactivate": what is said here counts, not what a cluster's variables say
         own = {
             "coordinator_address": self.coordinator,
             "num_processes": self.count,
             "process_id": self.index,
+            "cluster_detection_method": "deactivate",
         }
-        how = {} if self.detect else {**own, "cluster_detection_method": "deactivate"}
+        how = {} if self.detect else own
         if self.coordinator.startswith(("127.0.0.1:", "localhost:")):
-            how["coordinator_bind_address"] = (
-                self.coordinator
-            )  # else process 0 listens on all addresses
+            # else process 0 listens on all addresses
+            how["coordinator_bind_address"] = self.coordinator
         times = {"heartbeat_timeout_seconds": self.lost, "shutdown_timeout_seconds": self.lost}
-        where = (
-            "by the cluster's own variables (--hosts.detect=true)"
-            if self.detect
-            else f"at {self.coordinator}"
-        )
-        who = "this process" if self.detect else f"process {self.index}"
+        who = f"process {self.index}"
+        where = f"at {self.coordinator}"
+        if self.detect:  # its number is not known before it has joined
+            who = "this process"
+            where = "by the cluster's own variables (--hosts.detect=true)"
+        # a thread of our own: the call below may not return
         alarm = threading.Timer(self.wait, self._give_up, [who, where])
         alarm.daemon = True
         alarm.start()
         try:
+            # 60 s more: the alarm must be the first to ring
             jax.distributed.initialize(**how, **times, initialization_timeout=self.wait + 60)
         except (RuntimeError, ValueError, TypeError, OSError) as error:
             reason = str(error).strip().split("\n")[0]
@@ -73,9 +75,8 @@ class Hosts:
             ) from error
         finally:
             alarm.cancel()
-        atexit.register(
-            jax.distributed.shutdown
-        )  # waits for the others: the coordinator must be the last to go
+        # waits for the others: the coordinator must be the last to go
+        atexit.register(jax.distributed.shutdown)
 
     def _give_up(self, who: str, where: str) -> None:
         """Ends the process with one line; left alone, JAX's client aborts it with a stack of C++."""
@@ -85,12 +86,13 @@ class Hosts:
             file=sys.stderr,
             flush=True,
         )
-        os._exit(2)
+        os._exit(2)  # sys.exit would end this thread alone
 
     def check(self) -> None:
         """Raises UserError for flags that contradict each other."""
         host, _, port = self.coordinator.rpartition(":")
-        if self.coordinator and not (host and port.isdecimal() and 0 < int(port) < 65536):
+        whole = host and port.isdecimal() and 0 < int(port) < 65536
+        if self.coordinator and not whole:
             raise UserError(
                 f"--hosts.coordinator={self.coordinator} must be host:port, e.g. 10.0.0.1:8476."
             )
@@ -107,8 +109,9 @@ class Hosts:
                 "--hosts.detect=true finds the coordinator itself: leave --hosts.coordinator out."
             )
         for name in ("wait", "lost"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--hosts.{name}={getattr(self, name)} must be at least 1 second.")
+            seconds = getattr(self, name)
+            if seconds < 1:
+                raise UserError(f"--hosts.{name}={seconds} must be at least 1 second.")
 
 
 def process() -> tuple[int, int]:
@@ -120,8 +123,12 @@ def from_first(value: Any) -> Any:
     """What process 0 passed, in every process; all must call it at the same point. `value`: whatever JSON can hold."""
     if jax.process_count() == 1:
         return value
-    text = np.frombuffer(json.dumps(value if jax.process_index() == 0 else None).encode(), np.uint8)
+    own = value if jax.process_index() == 0 else None  # the others' may be anything
+    text = np.frombuffer(json.dumps(own).encode(), np.uint8)
+    # arrays of one shape in all processes can be sent: first the length, then so many bytes
     size = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
+    fitting = text[:size]
     padded = np.zeros(size, np.uint8)
-    padded[: len(text[:size])] = text[:size]
-    return json.loads(multihost_utils.broadcast_one_to_all(padded).tobytes())
+    padded[: len(fitting)] = fitting
+    sent = multihost_utils.broadcast_one_to_all(padded)
+    return json.loads(sent.tobytes())

@@ -22,12 +22,11 @@ def disable_ynn_fusion() -> None:
     when the first backend starts, so importing genjax before any computation is early enough.
     """
     flags = os.environ.get("XLA_FLAGS", "").split()
-    if metadata.version("jaxlib") in ("0.10.2", "0.11.2") and not any(
-        flag.startswith(_YNN) for flag in flags
-    ):
-        os.environ["XLA_FLAGS"] = " ".join(
-            [*flags, _YNN]
-        )  # no leading space: XLA would read it as a file name
+    known = metadata.version("jaxlib") in ("0.10.2", "0.11.2")
+    if not known or any(flag.startswith(_YNN) for flag in flags):
+        return
+    # no leading space: XLA would read it as a file name
+    os.environ["XLA_FLAGS"] = " ".join([*flags, _YNN])
 
 
 def cpu_model() -> str:
@@ -36,33 +35,39 @@ def cpu_model() -> str:
     if info.exists():
         for line in info.read_text(errors="replace").splitlines():
             if line.startswith(("model name", "Model name")):
-                return line.split(":", 1)[1].strip() + _cpu_flags(info)
+                _, model = line.split(":", 1)
+                return model.strip() + _cpu_flags(info)
+    # no such file, as on macOS, or no such line, as on some ARM machines
     return platform.processor() or platform.machine()
 
 
 def _cpu_flags(info: Path) -> str:
     """Virtual machines report one model name for several generations: the instruction sets tell them apart."""
-    lines = [
-        line
-        for line in info.read_text(errors="replace").splitlines()
-        if line.startswith(("flags", "Features"))
-    ]
-    return " " + hashlib.sha256(lines[0].encode()).hexdigest()[:8] if lines else ""
+    for line in info.read_text(errors="replace").splitlines():
+        if line.startswith(("flags", "Features")):  # x86's word and ARM's
+            # of the first core: the others are taken to be the same
+            whole = hashlib.sha256(line.encode()).hexdigest()
+            return f" {whole[:8]}"
+    return ""
 
 
 def hardware() -> str:
     """The machine in words, for a report; starts JAX's backend."""
     import jax
 
-    devices = jax.devices()
-    kind = devices[0].device_kind if devices[0].platform != "cpu" else "CPU"
-    return f"{jax.device_count()} x {kind}; {os.cpu_count()} cores {cpu_model().rsplit(' ', 1)[0]}"
+    first = jax.devices()[0]
+    kind = "CPU" if first.platform == "cpu" else first.device_kind
+    processor = cpu_model().rsplit(" ", 1)[0]  # without the hash of its instruction sets
+    return f"{jax.device_count()} x {kind}; {os.cpu_count()} cores {processor}"
 
 
 def versions() -> dict[str, str]:
     """Of Python and of the packages that numbers depend on."""
     names = ("jax", "jaxlib", "flax", "optax", "numpy")
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+    found = {"python": platform.python_version()}
+    for name in names:
+        found[name] = metadata.version(name)
+    return found
 
 
 def facts() -> dict[str, Any]:
@@ -72,8 +77,9 @@ def facts() -> dict[str, Any]:
 
 def peak_memory() -> float:
     """The process's largest resident memory so far [MiB]."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
     scale = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+    return usage.ru_maxrss / scale
 
 
 def trim_memory() -> None:
@@ -82,7 +88,10 @@ def trim_memory() -> None:
     glibc has an arena for almost every thread, and one that has filled and emptied keeps its pages: work that is always
     done in new threads takes more and more of them (malloc_trim(3)).
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if sys.platform != "linux":
+        return
+    library = ctypes.CDLL(None)  # what the process itself is linked with
+    trim = getattr(library, "malloc_trim", None)  # musl has none
     if trim is not None:
         trim(0)
 
@@ -90,7 +99,9 @@ def trim_memory() -> None:
 def cache_root() -> Path:
     """Where data and compiled code are kept between runs: $GENJAX_CACHE, else ~/.cache/genjax."""
     named = os.environ.get("GENJAX_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "genjax"
+    if named:
+        return Path(named).expanduser()
+    return Path.home() / ".cache" / "genjax"
 
 
 def enable_compilation_cache() -> Path:
@@ -102,8 +113,9 @@ def enable_compilation_cache() -> Path:
 
     folder = jax.config.jax_compilation_cache_dir
     if folder is None:
-        key = hashlib.sha256(cpu_model().encode()).hexdigest()[:8]
-        folder = str(cache_root() / "compiled" / f"jaxlib-{metadata.version('jaxlib')}-{key}")
+        whole = hashlib.sha256(cpu_model().encode()).hexdigest()
+        name = f"jaxlib-{metadata.version('jaxlib')}-{whole[:8]}"
+        folder = str(cache_root() / "compiled" / name)
         jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
     return Path(folder)

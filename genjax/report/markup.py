@@ -59,7 +59,7 @@ def table(
 
     `head` names the columns; (name, [columns]) stands for a group of them under a common name.
     """
-    named = f"{id}-caption"
+    named = f"{id}-caption"  # the container is named by the caption in it
     whole = tag(
         "table",
         tag("caption", caption, id=named),
@@ -106,6 +106,7 @@ def _header(cell: Any, rows: int | None) -> Html:
 
 def terms(pairs: Iterable[tuple[Any, Any]], class_: str) -> Html:
     """A list of names and values, those that are None left out."""
+    # by None, not by truth: a seed of 0 is told
     kept = [(name, value) for name, value in pairs if value is not None]
     rows = []
     for name, value in kept:
