@@ -81,7 +81,8 @@ class LinearBeta:
         total = jnp.log1p(ratio**2)
         a = self.low
         growth = self.high - a
-        root = jnp.sqrt(a**2 + 2.0 * growth * total)
+        discriminant = a**2 + 2.0 * growth * total
+        root = jnp.sqrt(discriminant)
         # The quadratic's root with the sum below the line: root - a would cancel near t = 0.
         return 2.0 * total / (a + root)
 
@@ -115,8 +116,9 @@ class CosineBeta:
     def time(self, ratio: jax.Array) -> jax.Array:
         b = self._angle(0.0)
         # tan² a = (ratio² + sin² b) / cos² b
-        opposite = jnp.sqrt(ratio**2 + jnp.sin(b) ** 2)
-        angle = jnp.arctan(opposite / jnp.cos(b))
+        square = ratio**2 + jnp.sin(b) ** 2
+        tangent = jnp.sqrt(square) / jnp.cos(b)
+        angle = jnp.arctan(tangent)
         shifted = angle * (1.0 + self.s) / (0.5 * jnp.pi)
         return shifted - self.s
 
@@ -222,7 +224,9 @@ def over(a: jax.Array, x: jax.Array) -> jax.Array:
 def combine(what: Prediction, path: Path, t: jax.Array, x: jax.Array, eps: jax.Array) -> jax.Array:
     """y = a x + b eps, what a perfect net would say: t [B], x and eps [B, ...] -> [B, ...]."""
     a, b = what.coefficients(path, t)
-    return over(a, x) * x + over(b, x) * eps
+    of_x = over(a, x) * x
+    of_eps = over(b, x) * eps
+    return of_x + of_eps
 
 
 def solve(what: Prediction, path: Path, t: jax.Array, z: jax.Array, y: jax.Array) -> Pair:

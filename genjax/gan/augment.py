@@ -324,7 +324,7 @@ def tint(r: jax.Array, p: jax.Array, x: jax.Array) -> jax.Array:
     brighter = jnp.where(brightens, 0.2 * n[0], 0.0)
     factor = jnp.exp2(0.5 * n[1])
     contrast = jnp.where(contrasts, factor, 1.0)
-    x = contrast * (x + brighter)
+    x = contrast * (x + brighter)  # about 0, the middle of [-1, 1]
     if x.shape[-1] != 3:  # hue and saturation are of colours
         return x
     matrix = hues(r[:, 2:], p)
@@ -355,7 +355,8 @@ def hues(r: jax.Array, p: jax.Array) -> jax.Array:
     angle = jnp.where(rotates, some, 0.0)
     cos = jnp.cos(angle)
     sin = jnp.sin(angle)
-    hue = cos * one + sin * across + (1.0 - cos) * grey
+    versed = 1.0 - cos
+    hue = cos * one + sin * across + versed * grey
 
     saturation = jnp.where(saturates, jnp.exp2(n[2]), 1.0)
     saturate = saturation * one + (1.0 - saturation) * grey  # along v nothing changes

@@ -24,8 +24,10 @@ def kernel_density(
     cell = bandwidth / 4.0  # so b is 4 cells wide
     margin = 8.0 * bandwidth  # what lies outside has its tails inside
     low = low - margin
-    bins = np.ceil((high + margin - low) / cell).astype(int)
-    ends = np.stack([low, low + bins * cell], -1)  # whole cells
+    width = high + margin - low
+    bins = np.ceil(width / cell).astype(int)
+    top = low + bins * cell  # whole cells
+    ends = np.stack([low, top], -1)
     counts, *_ = np.histogram2d(*points.T, bins, ends)
 
     def blurred(values):
@@ -42,7 +44,8 @@ def kernel_density(
     own = 3.0 / (4.0 * math.pi * bandwidth**2)  # K(0), what a point adds to the density at itself
     without_own = density - own / n
     others = float(np.sum(counts * without_own)) / (n - 1)
-    integral = float(np.sum(density**2)) * cell**2
+    squares = float(np.sum(density**2))
+    integral = squares * cell**2
     return q, integral - 2.0 * others
 
 

@@ -24,10 +24,11 @@ class Minimax:
     free: ClassVar[bool] = False
 
     def disc(self, r: jax.Array, f: jax.Array) -> jax.Array:
+        # -log s(r) = softplus(-r) and -log(1 - s(f)) = softplus(f), without a log of 0
         return softplus(-r) + softplus(f)
 
     def gen(self, r: jax.Array, f: jax.Array) -> jax.Array:
-        return -softplus(f)
+        return -softplus(f)  # log(1 - s(f)), flat where D is sure that f is fake
 
     def optimal(self, log_ratio: jax.Array) -> jax.Array:
         return log_ratio  # s(D) = p / (p + q), prop. 1
@@ -56,13 +57,15 @@ class LeastSquares:
     free: ClassVar[bool] = False
 
     def disc(self, r: jax.Array, f: jax.Array) -> jax.Array:
-        return 0.5 * (jnp.square(r - 1.0) + jnp.square(f))
+        of_real = jnp.square(r - 1.0)
+        of_fake = jnp.square(f)
+        return 0.5 * (of_real + of_fake)
 
     def gen(self, r: jax.Array, f: jax.Array) -> jax.Array:
         return 0.5 * jnp.square(f - 1.0)
 
     def optimal(self, log_ratio: jax.Array) -> jax.Array:
-        return jax.nn.sigmoid(log_ratio)
+        return jax.nn.sigmoid(log_ratio)  # p / (p + q), the mean of 1 and 0 by their weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,13 +75,15 @@ class Hinge:
     free: ClassVar[bool] = False
 
     def disc(self, r: jax.Array, f: jax.Array) -> jax.Array:
-        return jax.nn.relu(1.0 - r) + jax.nn.relu(1.0 + f)
+        of_real = jax.nn.relu(1.0 - r)  # 0 from 1 upwards
+        of_fake = jax.nn.relu(1.0 + f)  # 0 from -1 downwards
+        return of_real + of_fake
 
     def gen(self, r: jax.Array, f: jax.Array) -> jax.Array:
         return -f
 
     def optimal(self, log_ratio: jax.Array) -> jax.Array:
-        return jnp.sign(log_ratio)
+        return jnp.sign(log_ratio)  # anything between the margins where p = q
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +102,7 @@ class Wasserstein:
         return -f
 
     def optimal(self, log_ratio: jax.Array) -> None:
-        return None
+        return None  # it depends on where the mass must go, not on p / q at x
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,21 +46,16 @@ class Log:
         now). Raises UserError if the directory cannot be written.
         """
         self.directory = Path(directory)
-        self.total_steps, self.batch, self.stream = (
-            total_steps,
-            batch,
-            sys.stderr if stream is None else stream,
-        )
+        self.total_steps = total_steps
+        self.batch = batch
+        self.stream = sys.stderr if stream is None else stream
         self._writes = jax.process_index() == 0
         self._bar = None
         self._start = time.perf_counter() if begun is None else begun
-        self._mark = (
-            first_step,
-            time.perf_counter(),
-        )  # where the speed of the next interval is measured from
-        self._apart = self._productive = (
-            0.0  # seconds since the mark that were no steps; seconds of steps in all
-        )
+        # (step, time) that the speed of the next interval is measured from.
+        self._mark = (first_step, time.perf_counter())
+        self._apart = 0.0  # seconds since the mark that were no steps
+        self._productive = 0.0  # seconds of steps in all
         self._stepped = False
         if not self._writes:
             return
@@ -76,7 +71,8 @@ class Log:
     def advance(self, step: int) -> None:
         """Moves the bar to `step`: optional, cheap; the first call keeps compiling out of the measured speed."""
         if not self._stepped:
-            self._stepped, self._mark = True, (step, time.perf_counter())
+            self._stepped = True
+            self._mark = (step, time.perf_counter())
         if self._bar is not None:
             self._bar.update(step - self._bar.n)
 
@@ -100,41 +96,48 @@ class Log:
         if not self._writes:
             return
         values = {name: float(np.asarray(value)) for name, value in values.items()}
-        self._append(
-            "metrics.jsonl",
-            {"step": int(step)} | {f"{kind}/{name}": value for name, value in values.items()},
-        )
-        shown = " ".join(f"{name} {_short(value)}" for name, value in values.items())
+        line = {"step": int(step)}
+        line |= {f"{kind}/{name}": value for name, value in values.items()}
+        self._append("metrics.jsonl", line)
+        told = [f"{name} {_short(value)}" for name, value in values.items()]
         if kind == "train":
-            self._progress(int(step), values, shown)
+            self._progress(int(step), told)
         else:
-            self.note(f"step {step}/{self.total_steps} {kind} {shown}")
+            self.note(f"step {step}/{self.total_steps} {kind} {' '.join(told)}")
 
-    def _progress(self, step: int, values: dict[str, float], shown: str) -> None:
-        (since, then), now = self._mark, time.perf_counter()
-        line = f"step {step}/{self.total_steps} {shown}"
-        extra = ""
+    def _progress(self, step: int, told: list[str]) -> None:
+        """Measures the interval since the mark, writes its speed, shows it and sets the mark anew."""
+        now = time.perf_counter()
+        since, then = self._mark
+        line = f"step {step}/{self.total_steps} {' '.join(told)}"
+        extra = []
         if step > since:
+            # More than 0, whatever the clock's resolution: it is divided by.
             seconds = max(now - then - self._apart, 1e-9)
+            speed = (step - since) / seconds
+            examples = speed * self.batch
             self._productive += seconds
-            speed, goodput = (
-                (step - since) / seconds,
-                self._productive / max(now - self._start, 1e-9),
-            )
-            extra = f"{_si(speed * self.batch)} examples/s"
-            line += f" | {_si(speed)} steps/s {extra} | {_duration((self.total_steps - step) / speed)} left"
-            known = {"step": step, "steps/s": speed, "examples/s": speed * self.batch}
-            self._append(
-                "speed.jsonl", {**known, "seconds": round(now - self._start, 3), "goodput": goodput}
-            )
-        self._stepped, self._mark, self._apart = True, (step, now), 0.0
+            elapsed = now - self._start
+            goodput = self._productive / max(elapsed, 1e-9)
+            left = _duration((self.total_steps - step) / speed)
+            extra = [f"{_si(examples)} examples/s"]
+            line += f" | {_si(speed)} steps/s {extra[0]} | {left} left"
+            measured = {
+                "step": step,
+                "steps/s": speed,
+                "examples/s": examples,
+                "seconds": round(elapsed, 3),
+                "goodput": goodput,
+            }
+            self._append("speed.jsonl", measured)
+        self._stepped = True
+        self._mark = (step, now)
+        self._apart = 0.0
         if self._bar is None:
             self.note(line)
         else:
-            first = [f"{name} {_short(value)}" for name, value in values.items()][
-                :1
-            ]  # the loss: a bar is one line
-            self._bar.set_postfix_str(", ".join(first + [extra] * bool(extra)), refresh=False)
+            short = told[:1] + extra  # the loss alone: a bar is one line
+            self._bar.set_postfix_str(", ".join(short), refresh=False)
             self._bar.update(step - self._bar.n)
             self._bar.refresh()
 
@@ -171,19 +174,16 @@ class Log:
         except ValueError:
             raise UserError(f"{path} is not valid JSON: mend it or remove it") from None
         if values is not None:
-            results[name] = results.get(name, {}) | {
-                key: _json(value) for key, value in values.items()
-            }
+            new = {key: _json(value) for key, value in values.items()}
+            results[name] = results.get(name, {}) | new
             _replace(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
         return results.get(name)
 
     def about(self, values: Mapping[str, Any]) -> None:
         """Writes run.json: where the run comes from and what it ran on."""
         if self._writes:
-            _replace(
-                self.directory / "run.json",
-                json.dumps(_json(values), indent=2, allow_nan=False) + "\n",
-            )
+            text = json.dumps(_json(values), indent=2, allow_nan=False)
+            _replace(self.directory / "run.json", text + "\n")
 
     def close(self) -> None:
         """Ends the bar; every line is on disk already."""
@@ -194,9 +194,8 @@ class Log:
         path = self.directory / name
         text = json.dumps({key: _json(value) for key, value in line.items()}, allow_nan=False)
         try:
-            with (
-                path.open("a") as file
-            ):  # opened anew each time: the line is with the system before any checkpoint is
+            # Opened anew each time: the line is with the system before any checkpoint is.
+            with path.open("a") as file:
                 file.write(text + "\n")
         except OSError as error:
             raise _unwritable(path, error) from error
@@ -205,11 +204,15 @@ class Log:
 def trained_for(directory: Path) -> float:
     """Seconds of training steps of a run, without compiling, evaluation and pictures; 0 of one that never trained."""
     path = directory / "speed.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    starts = [0, *(line["step"] for line in lines)]
-    return sum(
-        (line["step"] - first) / line["steps/s"] for first, line in zip(starts, lines, strict=False)
-    )
+    if not path.exists():
+        return 0
+    seconds = []
+    first = 0  # of the interval that a line tells of: where the line before ended
+    for text in path.read_text().splitlines():
+        line = json.loads(text)
+        seconds.append((line["step"] - first) / line["steps/s"])
+        first = line["step"]
+    return sum(seconds)  # which loses less to rounding than adding one by one
 
 
 def make_directory(path: str | Path) -> Path:
@@ -244,20 +247,21 @@ def _forget_after(path: Path, step: int) -> None:
     text = path.read_text()
     lines = text.splitlines(keepends=True) if step > 0 else []
     kept = "".join(line for line in lines if _step_of(line) <= step)
-    if kept != text:
+    if kept != text:  # a file that is right keeps its time
         _replace(path, kept)
 
 
 def _step_of(line: str) -> float:
+    if not line.endswith("\n"):  # torn by a kill
+        return math.inf
     try:
-        return (
-            json.loads(line)["step"] if line.endswith("\n") else math.inf
-        )  # no newline: torn by a kill
+        return json.loads(line)["step"]
     except (ValueError, KeyError, TypeError):
         return math.inf
 
 
 def _replace(path: Path, text: str) -> None:
+    # By a rename: a kill leaves the old text or the new one, never half.
     new = path.with_name(path.name + ".new")
     try:
         new.write_text(text)
@@ -276,7 +280,9 @@ def _json(value: Any) -> Any:
     if array.ndim:
         return [_json(item) for item in value]
     number = array.item()
-    return number if not isinstance(number, float) or math.isfinite(number) else str(number)
+    if isinstance(number, float) and not math.isfinite(number):
+        return str(number)  # JSON has none of the three
+    return number
 
 
 def _short(value: float) -> str:

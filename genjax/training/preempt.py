@@ -17,9 +17,8 @@ from jax.experimental import multihost_utils
 from genjax.errors import UserError
 from genjax.machine import hosts
 
-_POLLS = (
-    itertools.count()
-)  # of this process: JAX's service knows the polls of all processes by their numbers
+# Of this process: JAX's service knows the polls of all processes by their numbers.
+_POLLS = itertools.count()
 
 
 @contextlib.contextmanager
@@ -30,21 +29,24 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
     dispatch, by JAX's preemption service, which must keep SIGTERM. Handlers are put back at the end, and belong to the
     main thread: a run in another one is not stopped by signals.
     """
-    asked, before, alone = threading.Event(), {}, jax.process_count() == 1
+    asked = threading.Event()
+    before = {}  # the handlers to put back
+    alone = jax.process_count() == 1
 
     def ask(number, frame):
         if asked.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         asked.set()
-        if not alone:
+        if not alone:  # JAX's service hears of SIGTERM only
             os.kill(os.getpid(), signal.SIGTERM)
 
     def poll() -> bool:
-        return (
-            asked.is_set() if alone else multihost_utils.reached_preemption_sync_point(next(_POLLS))
-        )
+        if alone:
+            return asked.is_set()
+        return multihost_utils.reached_preemption_sync_point(next(_POLLS))
 
     if threading.current_thread() is threading.main_thread():
+        # With other processes SIGTERM stays JAX's.
         numbers = (signal.SIGTERM, signal.SIGINT) if alone else (signal.SIGINT,)
         before = {number: signal.signal(number, ask) for number in numbers}
     try:
@@ -64,7 +66,7 @@ def alone(path: Path) -> Iterator[None]:
         ours = True
         if jax.process_index() == 0:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # NB: do not wait
             except OSError:
                 ours = False
         if not hosts.from_first(ours):

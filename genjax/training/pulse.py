@@ -26,8 +26,11 @@ class Pulse:
     """
 
     def __init__(self, directory: Path | None, minutes: float, every: float = EVERY):
-        self.directory, self.limit, self.every = directory, 60.0 * minutes, every
-        self._last, self._step = time.monotonic(), 0
+        self.directory = directory
+        self.limit = 60.0 * minutes  # seconds
+        self.every = every
+        self._last = time.monotonic()  # of the last beat; not the wall clock, which may be set back
+        self._step = 0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="pulse", daemon=True)
 
@@ -52,20 +55,27 @@ class Pulse:
             self._write(silent)
             if self.limit and silent > self.limit:
                 self._give_up(silent)
-            if self._end.wait(min(self.every, self.limit / 4 or self.every)):
+            # Often enough to notice a limit that is shorter than the time between heartbeats.
+            pause = min(self.every, self.limit / 4 or self.every)
+            if self._end.wait(pause):
                 return
 
     def _write(self, silent: float) -> None:
         """{"step", "silent": seconds since the last beat, "time": of this line [Unix], "process", "host"}."""
         if self.directory is None:
             return
-        told = {"step": self._step, "silent": round(silent, 1), "time": round(time.time(), 1)}
+        told = {
+            "step": self._step,
+            "silent": round(silent, 1),
+            "time": round(time.time(), 1),
+            "process": os.getpid(),
+            "host": socket.gethostname(),
+        }
         path = self.directory / "heartbeat.json"
+        new = path.with_name("heartbeat.json.new")
         try:
-            path.with_name("heartbeat.json.new").write_text(
-                json.dumps({**told, "process": os.getpid(), "host": socket.gethostname()}) + "\n"
-            )
-            path.with_name("heartbeat.json.new").replace(path)
+            new.write_text(json.dumps(told) + "\n")
+            new.replace(path)  # who watches never reads half a line
         except OSError:
             return  # a full disk is the loop's to tell, when it saves
 
@@ -78,4 +88,4 @@ class Pulse:
         )
         faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
         sys.stderr.flush()
-        os._exit(1)
+        os._exit(1)  # and not sys.exit, which would wait for the thread that hangs

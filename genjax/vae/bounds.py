@@ -30,7 +30,8 @@ def log_normal(z: jax.Array, mu: Number = 0.0, log_var: Number = 0.0) -> jax.Arr
     # Per dimension -2 log N = (z - mu)² / var + log var + log 2 pi.
     constant = math.log(2 * math.pi)
     deviance = distance + log_var + constant
-    return -0.5 * jnp.sum(deviance, -1)
+    total = jnp.sum(deviance, -1)
+    return -0.5 * total
 
 
 def importance(log_w: jax.Array) -> jax.Array:
@@ -56,8 +57,9 @@ def importance_in_chunks(log_weights: Callable, k: int, chunk: int) -> jax.Array
 
     # The batch's shape is known without computing a chunk.
     first = jnp.zeros((), jnp.int32)
-    _, *shape = jax.eval_shape(log_weights, first).shape
+    example = jax.eval_shape(log_weights, first)
+    _, *shape = example.shape
     nothing = jnp.full(shape, -jnp.inf)  # log 0
-    chunks = jnp.arange(k // chunk)
+    chunks = jnp.arange(k // chunk)  # one after the other: memory is that of one
     log_sum, _ = jax.lax.scan(add, nothing, chunks)  # [B]
     return log_sum - math.log(k)

@@ -17,6 +17,9 @@ import jax.numpy as jnp
 from genjax.config import field
 from genjax.core import example_keys
 
+Pair = tuple[jax.Array, jax.Array]  # centre and log scale of the distribution of each value
+Shape = tuple[int, ...]
+
 
 def total(x: jax.Array) -> jax.Array:
     """Sums over all but the first axis."""
@@ -24,7 +27,7 @@ def total(x: jax.Array) -> jax.Array:
     return jnp.sum(flat, -1)
 
 
-def _per_example(draw, key: jax.Array, index: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+def _per_example(draw, key: jax.Array, index: jax.Array, shape: Shape) -> jax.Array:
     """Draws [B, *shape], each from its example's own key, so that the layout of devices does not matter."""
     keys = example_keys(key, index)
     return jax.vmap(lambda k: draw(k, shape))(keys)
@@ -91,9 +94,10 @@ class Gaussian:
     def discrete(self) -> bool:
         return False
 
-    def _split(self, out: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _split(self, out: jax.Array) -> Pair:
         if self.scale is not None:
-            return out, jnp.asarray(math.log(self.scale), out.dtype)
+            log_scale = math.log(self.scale)
+            return out, jnp.asarray(log_scale, out.dtype)
         mean, log_scale = jnp.split(out, 2, -1)
         # Without limits the likelihood of a value that is always the same, a black border, grows for ever.
         return mean, jnp.clip(log_scale, *self.bounds)
@@ -141,10 +145,11 @@ class DiscretisedLogistic:
     def discrete(self) -> bool:
         return True
 
-    def _split(self, out: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _split(self, out: jax.Array) -> Pair:
         mu, log_s = jnp.split(out, 2, -1)
         log_s = log_s - 2.0  # so that a net that gives 0 starts near the scale of the data
-        return jax.nn.sigmoid(mu), jnp.clip(log_s, *self.bounds)
+        mu = jax.nn.sigmoid(mu)  # within the range of images
+        return mu, jnp.clip(log_s, *self.bounds)
 
     def _rounded(self, x: jax.Array) -> jax.Array:
         highest = self.levels - 1
@@ -165,7 +170,8 @@ class DiscretisedLogistic:
         over_lower = jax.nn.log_sigmoid(-below)  # log S(-b) = log(1 - S(b))
         # log(S(a) - S(b)) = log S(a) + log S(-b) + log(1 - exp(b - a)): no difference of nearly equal numbers
         width = -2 * half * inverse  # b - a
-        inside = under_upper + over_lower + jnp.log(-jnp.expm1(width))
+        difference = jnp.log(-jnp.expm1(width))
+        inside = under_upper + over_lower + difference
 
         # The end values have one edge: what lies beyond them is theirs too.
         lowest = x < half
