@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from genjax.config import field
+from genjax.config import Own, field
 from genjax.core import Batch, Spec
 from genjax.corruptions import Projection
 from genjax.errors import UserError
@@ -101,7 +101,7 @@ class Picture:
         return Cond(maps=x if self.through is None else self.through(x))
 
 
-Conditioner = Label | Traits | Words | Picture
+Conditioner = Label | Traits | Words | Picture | Own
 
 
 def asks(conditioners: Sequence[Any]) -> tuple[str, ...]:

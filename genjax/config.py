@@ -30,6 +30,10 @@ UNFIT = object()  # the answer of _fit where a value has the wrong type; None is
 HOLDS = "int, float, bool, str, None, tuples, linen modules, frozen dataclasses (for a function: one with __call__)"
 
 
+class Own(typing.Protocol):
+    """Any config: in a union, the place of a user's own class beside those that are named."""
+
+
 def field(default: Any, doc: str, execution: bool = False, added: bool = False) -> Any:
     """A field of a frozen dataclass or linen module.
 

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from genjax.config import field
+from genjax.config import Own, field
 from genjax.core import Algorithm, Batch, Spec, example_keys
 from genjax.errors import UserError, at_least
 from genjax.fields import Film, Image, Mask, Points, Series, need, to_float
@@ -235,7 +235,7 @@ class Frames:
         return {**batch, **first}
 
 
-View = Flip | Shift | Crop | Noise | Erase | Frames
+View = Flip | Shift | Crop | Noise | Erase | Frames | Own
 
 
 def seen_fields(views: Sequence[Any], fields: dict[str, Any]) -> dict[str, Any]:

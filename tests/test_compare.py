@@ -11,7 +11,7 @@ from genjax.classical import Mixture, Ppca
 from genjax.config import edit
 from genjax.data import Digits
 from genjax.errors import UserError
-from genjax.findings import contenders
+from genjax.findings import comparison, contenders
 from genjax.machine.parallel import Jit
 from genjax.metrics.evaluate import Frechet, Memorisation, PrecisionRecall, Recognition
 from genjax.metrics.features import Components
@@ -22,7 +22,7 @@ from genjax.training.watch import Watch
 NETS = {f"exp.algorithm.{name}": MLP((16,), Gelu()) for name in ("enc", "dec")}
 
 
-def small(cfg: compare.Comparison) -> compare.Comparison:
+def small(cfg: comparison.Comparison) -> comparison.Comparison:
     """BASE with tiny nets and hardly any training."""
     entries = {entry.name: entry.of for entry in cfg.contenders}
     ae, vae, gan, flow = (entries[name] for name in ("autoencoder", "vae", "gan", "flow"))
@@ -36,7 +36,7 @@ def small(cfg: compare.Comparison) -> compare.Comparison:
             flow, {"exp.algorithm.net": TimeMLP((16,), waves=0), "exp.algorithm.schedule.steps": 2}
         ),
     }
-    entries = tuple(compare.Entry(name, of) for name, of in shrunk.items())
+    entries = tuple(comparison.Entry(name, of) for name, of in shrunk.items())
     watch = Watch(
         (Frechet(), PrecisionRecall(), Memorisation()), samples=100, extractor=Components(16)
     )

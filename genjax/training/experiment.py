@@ -48,7 +48,7 @@ class Experiment:
     steps: int = field(1000, "training steps")
     batch: int = field(128, "examples a step, over all devices")
     seed: int = field(0, "of initial weights, order of the data and all noise")
-    view: tuple[View | Any, ...] = field((), "what is done to every example in training, in order")
+    view: tuple[View, ...] = field((), "what is done to every example in training, in order")
     every: Every = field(Every(), "steps between lines, evaluations, pictures, saves", True)
     evaluate_batch: int = field(500, "examples an evaluation batch", execution=True)
     samples: int = field(64, "samples in a grid", execution=True)

@@ -14,7 +14,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from genjax.config import field
+from genjax.config import Own, field
 from genjax.core import example_keys
 
 Pair = tuple[jax.Array, jax.Array]  # centre and log scale of the distribution of each value
@@ -191,4 +191,4 @@ class DiscretisedLogistic:
         return self._rounded(jnp.clip(x, 0.0, 1.0))
 
 
-Likelihood = Bernoulli | Gaussian | DiscretisedLogistic
+Likelihood = Bernoulli | Gaussian | DiscretisedLogistic | Own

@@ -1,0 +1,171 @@
+"""Nine toys that show how to write an algorithm, and that the contract carries them: each is a file beside this one.
+
+All resume to the bit, agree under jit, pmap and mesh, and do not compile twice; each then meets a truth of its own.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from genjax.ae.autoencoder import Autoencoder
+from genjax.config import digest, edit
+from genjax.core import guarded
+from genjax.data import Digits
+from genjax.data.batches import batch_at
+from genjax.data.source import check, spec_of
+from genjax.diffusion import named, schedules
+from genjax.errors import UserError
+from genjax.machine.parallel import Jit, Mesh, Pmap
+from genjax.nets import MLP, Gelu, TimeMLP
+from genjax.optim import Adam
+from genjax.training.encoded import Encoded
+from genjax.training.experiment import Every, Experiment
+from genjax.training.loop import example_of, run
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import attributes  # noqa: E402
+import classifier  # noqa: E402
+import codebook  # noqa: E402
+import film  # noqa: E402
+import markov  # noqa: E402
+import paired  # noqa: E402
+import table  # noqa: E402
+import unpaired  # noqa: E402
+
+TOYS = {
+    "paired": (paired, 300),
+    "unpaired": (unpaired, 400),
+    "markov": (markov, 150),
+    "table": (table, 400),
+    "classifier": (classifier, 150),
+    "attributes": (attributes, 800),
+    "codebook": (codebook, 200),
+    "film": (film, 400),
+}
+B = 64
+each = pytest.mark.parametrize("name", TOYS)
+
+
+@pytest.fixture(scope="module")
+def sources():
+    return {name: toy.DATA.load() for name, (toy, _) in TOYS.items()}
+
+
+def played(name, source, layout, steps, start=None, kept={}):  # noqa: B006 - compiled steps are kept
+    """(state, losses, compiled step) after `steps` more steps."""
+    if (name, layout) not in kept:
+        algorithm = TOYS[name][0].ALGORITHM(spec_of(source, 100))
+        args = jax.random.key(3), example_of(source)
+        like = layout.like(algorithm.init, *args)
+        step = layout.train(guarded(algorithm.step), like)
+        kept[name, layout] = algorithm, args, step
+    algorithm, args, step = kept[name, layout]
+    state = layout.init(algorithm.init, *args) if start is None else start
+    losses = []
+    for i in range(int(state.step), int(state.step) + steps):
+        batch = jax.tree.map(lambda x: x[None], batch_at(source.train, 7, i, B))
+        state, values = step(jax.random.key(1), state, {}, layout.put(batch, 1))
+        losses.append({key: float(value[0]) for key, value in jax.device_get(values).items()})
+    return state, losses, step
+
+
+def leaves(state):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+
+@each
+def test_resumes_to_the_bit_and_compiles_once(name, sources):
+    check(sources[name])
+    straight, losses, step = played(name, sources[name], Jit(), 6)
+    half, *_ = played(name, sources[name], Jit(), 3)
+    copied = jax.tree.map(lambda x: jax.numpy.asarray(np.array(x)), half)  # through memory
+    resumed, later, _ = played(name, sources[name], Jit(), 3, start=copied)
+    assert all(np.array_equal(a, b) for a, b in zip(leaves(straight), leaves(resumed), strict=True))
+    assert losses[3:] == later and all(np.isfinite(list(m.values())).all() for m in losses)
+    assert step._cache_size() == 1
+
+
+@each
+@pytest.mark.parametrize(
+    "layout", [Pmap(), Mesh(data=2, fsdp=2, min_shard=64)], ids=["pmap", "mesh"]
+)
+def test_layouts_agree(name, layout, sources):
+    one, losses, _ = played(name, sources[name], Jit(), 3)
+    other, others, _ = played(name, sources[name], layout, 3)
+    for a, b in zip(losses, others, strict=True):
+        for key in a:
+            np.testing.assert_allclose(a[key], b[key], rtol=5e-4, atol=1e-6)
+    for a, b in zip(
+        leaves((one.params, one.extra)), leaves((other.params, other.extra)), strict=True
+    ):
+        np.testing.assert_allclose(a, b, atol=5e-4)
+
+
+@each
+def test_a_run_meets_its_truth(name, tmp_path):
+    toy, steps = TOYS[name]
+    every = Every(log=50, evaluate=steps, sample=0 if name in SILENT else steps, save=steps)
+    exp = Experiment(toy.DATA, toy.ALGORITHM, steps, 64, every=every, runs=str(tmp_path))
+    this = run("toys", exp, name)
+    toy.truth(this)
+
+
+SILENT = ("classifier", "codebook")  # they make no samples
+
+
+def test_a_model_without_samples_says_so(tmp_path):
+    exp = Experiment(classifier.DATA, classifier.ALGORITHM, 2, 64, runs=str(tmp_path))
+    this = run("toys", exp, "silent")
+    assert not list(this.log.directory.glob("samples/*"))
+    with pytest.raises(UserError, match="Reader makes no samples"):
+        this.sample(3)
+
+
+# A run from a run: a flow on the codes of an autoencoder
+
+
+INNER = Experiment(
+    Digits(),
+    Autoencoder(4, MLP((32,), Gelu()), MLP((32,), Gelu()), optimiser=Adam(3e-3)),
+    steps=60,
+    batch=64,
+    every=Every(20, 0, 0, 60),
+)
+
+
+def latent_flow(runs: str) -> Experiment:
+    flow = edit(named.FLOW, {"net": TimeMLP((16,), waves=0), "schedule": schedules.Times(steps=3)})
+    data = Encoded(edit(INNER, {"runs": runs}), "autoencoder", "inner")
+    return Experiment(data, edit(flow, {"std": 1.0}), 4, 64, every=Every(2, 4, 4, 2), runs=runs)
+
+
+def test_a_run_on_the_codes_of_another(tmp_path, capsys):
+    exp = latent_flow(str(tmp_path))
+    this = run("latent", exp, "base")
+    assert this.spec.main == "code" and this.spec.shape == (4,) and this.spec.classes == 10
+    assert np.std(this.source.train["code"]) == pytest.approx(1.0, abs=1e-3)
+    assert this.source.picture(this.sample(4)).shape[2] == 1  # pictures of digits, not of codes
+    assert (this.log.directory / "samples" / "00000004.png").exists()
+    (inner,) = (tmp_path / "autoencoder").iterdir()
+    capsys.readouterr()
+    run("latent", exp, "base")
+    told = capsys.readouterr().err
+    assert told.count("resumed at") == 2 and "step 60/60" not in told  # neither is trained anew
+    other = edit(exp, {"data.experiment.seed": 1})
+    assert digest(other) != digest(exp)  # the digest holds that of the run that encodes
+    assert digest(edit(exp, {"data.experiment.every.log": 7})) == digest(exp)
+    assert inner.name.startswith("inner-")
+
+
+def test_bad_input(tmp_path):
+    exp = latent_flow(str(tmp_path))
+    with pytest.raises(UserError, match="--data.of is not set"):
+        run("latent", edit(exp, {"data.of": ""}), "base")
+    silent = dataclasses.replace(INNER, algorithm=classifier.ALGORITHM, steps=2, runs=str(tmp_path))
+    with pytest.raises(UserError, match="Reader has no codes"):
+        run("latent", edit(exp, {"data.experiment": silent}), "base")
