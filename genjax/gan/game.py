@@ -21,6 +21,7 @@ import numpy as np
 
 from genjax.conditions import told
 from genjax.core import Batch, Spec, State, descend
+from genjax.core import size as count
 from genjax.data.toy import Gaussians, log_prob
 from genjax.errors import UserError, at_least
 from genjax.gan.density import fitted_density
@@ -71,7 +72,7 @@ class Outputs(NamedTuple):
 
 def drawn(rng: np.random.Generator, data: Batch, size: int) -> Batch:
     """`size` examples drawn with replacement; "index" is the place in the batch, so that each has its own noise."""
-    rows = rng.integers(len(data["image"]), size=size)
+    rows = rng.integers(count(data), size=size)
     batch = {name: np.asarray(values)[rows] for name, values in data.items()}
     batch["index"] = np.arange(size, dtype=np.uint32)
     return batch
@@ -79,7 +80,7 @@ def drawn(rng: np.random.Generator, data: Batch, size: int) -> Batch:
 
 def joined(run: Callable[[Batch], Any], data: Batch, size: int) -> Any:
     """run(batch) over a split {name: [N, ...]} in its order, `size` at a time: a tree of numpy arrays [N, ...]."""
-    n = len(data["image"])
+    n = count(data)
     results = []
     for first in range(0, n, size):
         last = min(first + size, n)

@@ -87,13 +87,28 @@ def known_classes() -> dict[str, type]:
     return found
 
 
+def _check_types(tree: Any, classes: dict[str, type]) -> None:
+    """Raises UserError for a type that is not of genjax: reading it would import whatever module the file names."""
+    if isinstance(tree, dict):
+        named = tree.get("__type__")
+        if named is not None and named not in map(config.type_path, classes.values()):
+            raise UserError(
+                f"{named!r} is no config of genjax, and only those are read: edit config.json, or start anew."
+            )
+    parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+    for part in parts:
+        _check_types(part, classes)
+
+
 def migrate(path: Path, classes: dict[str, type]) -> Path | None:
     """Brings one run directory up to date and returns its new place; None if it needs nothing.
 
     UserError for a config that cannot be read now; then nothing is changed.
     """
     text = (path / "config.json").read_text()
-    exp = config.from_json(json.dumps(modern(json.loads(text), classes)))
+    tree = modern(json.loads(text), classes)
+    _check_types(tree, classes)
+    exp = config.from_json(json.dumps(tree))
     if not isinstance(exp, Experiment):
         return None
     ablation = path.name.rpartition("-")[0]

@@ -535,5 +535,5 @@ def test_the_experiment_reports_every_number_of_steps(tmp_path, monkeypatch):
     )  # untrained against real
     with pytest.raises(UserError, match="--algorithm.condition"):
         run("onestep", edit(digits, {"algorithm.condition": ()}), "digits")
-    with pytest.raises(UserError, match="--finish.steps"):
+    with pytest.raises(UserError, match="--finish.FewSteps.steps"):
         run("onestep", edit(toy, {"finish.FewSteps.steps": (0,)}), "toy")

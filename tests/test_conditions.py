@@ -1,0 +1,279 @@
+"""Conditions: what nets receive, what hides it, how nets take it; labels of samples follow the data."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax import conditions
+from genjax.conditions import Cond, Label, Picture, Traits, Words, blank, told
+from genjax.config import edit, field
+from genjax.core import Algorithm, Spec, labelled, single
+from genjax.corruptions import Coarse
+from genjax.data import Digits, Source
+from genjax.data.batches import chosen
+from genjax.diffusion import named
+from genjax.diffusion.gaussian import Diffusion
+from genjax.ema import Decay
+from genjax.errors import UserError
+from genjax.fields import Attributes, Category, Image, Points, Tokens
+from genjax.metrics.evaluate import Frechet
+from genjax.metrics.features import Components
+from genjax.nets import MLP, ConvEncoder, DiT, TimeMLP, UNet
+from genjax.optim import Adam
+from genjax.training.experiment import Every, Experiment
+from genjax.training.loop import run
+from genjax.training.watch import Watch
+from genjax.vae.vae import VAE
+from genjax.views import Crop, Erase, Flip, Frames, Noise, Shift, seen_fields, viewed
+
+FIELDS = {
+    "image": Image((8, 8, 1)),
+    "label": Category(3),
+    "attributes": Attributes(("a", "b")),
+    "tokens": Tokens(4, 5),
+}
+SPEC = Spec(tuple(FIELDS.items()), 10)
+BATCH = {
+    "image": np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8),
+    "label": np.array([0, 2, 1]),
+    "attributes": np.array([[0, 1], [1, 1], [0, 0]], np.uint8),
+    "tokens": np.array([[0, 1, 2, 3], [4, 4, 4, 4], [1, 0, 1, 0]]),
+    "index": np.arange(3, dtype=np.uint32),
+}
+ALL = (Label(), Traits(), Words(), Picture(through=Coarse(2)))
+
+
+def test_all_kinds_come_in_one_form_and_zeros_say_nothing():
+    cond = told(ALL, BATCH, SPEC)
+    assert cond.vector.shape == (3, 5) and cond.tokens.shape == (3, 4, 5)
+    assert cond.maps.shape == (3, 8, 8, 1) and conditions.asks(ALL)[-1] == "image"
+    np.testing.assert_array_equal(cond.vector[0], [1, 0, 0, -1, 1])
+    for row in cond.vector:
+        assert (row != 0).any()  # no value is "nothing"
+    nothing = blank(ALL, BATCH, SPEC)
+    assert not nothing.vector.any() and not nothing.tokens.any()
+    np.testing.assert_array_equal(nothing.maps, cond.maps)  # a picture to restore stays
+    half = told(ALL, BATCH, SPEC, jnp.array([True, False, True]))
+    assert half.vector[0].any() and not half.vector[1].any() and not half.tokens[1].any()
+    assert told((), BATCH, SPEC) is None
+
+
+NETS = {
+    "mlp": (TimeMLP((16,), waves=0), ALL),
+    "dit": (DiT(patch=4, width=16, depth=1, heads=2), ALL),
+    "unet": (UNet((8, 8), blocks=1, attention=(), heads=2), (Label(), Traits(), ALL[3])),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_denoisers_see_every_condition_that_they_take(name):
+    net, given = NETS[name]
+    x, time = jnp.ones((3, 8, 8, 1)), jnp.full(3, 0.5)
+    cond = told(given, BATCH, SPEC)
+    params = net.init(jax.random.key(0), x, time, cond, (8, 8, 1))
+    noisy = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(jax.random.key(1), p.shape), params)
+    before = net.apply(noisy, x, time, cond, (8, 8, 1))
+    for part, value in cond._asdict().items():
+        if value is not None:
+            other = cond._replace(**{part: value[::-1]})
+            after = net.apply(noisy, x, time, other, (8, 8, 1))
+            assert np.abs(before - after).max() > 1e-4, part
+
+
+def test_a_net_that_cannot_attend_says_so():
+    cond = told((Words(),), BATCH, SPEC)
+    with pytest.raises(UserError, match="UNet cannot attend to a sequence"):
+        NETS["unet"][0].init(
+            jax.random.key(0), jnp.ones((3, 8, 8, 1)), jnp.ones(3), cond, (8, 8, 1)
+        )
+    with pytest.raises(UserError, match="ConvEncoder cannot attend"):
+        ConvEncoder((4,)).init(jax.random.key(0), jnp.ones((3, 8, 8, 1)), cond, (2,))
+    flat = MLP().init_with_output(jax.random.key(0), jnp.ones((3, 2)), cond, (2,))[0]
+    assert flat.shape == (3, 2)
+
+
+REFUSED = {
+    "no such field": (Label("kind"), "the field 'kind' is not in the data"),
+    "another kind": (Traits("label"), "takes Attributes, and the field 'label' is a Category"),
+    "tokens": (Words("image"), "takes Tokens, and the field 'image' is a Image"),
+    "picture": (Picture("tokens"), "takes Image, and the field 'tokens' is a Tokens"),
+    "degradation": (Picture(through=Coarse(3)), "do not divide into blocks of 3"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_conditions_that_the_data_cannot_give(name):
+    condition, line = REFUSED[name]
+    with pytest.raises(UserError, match=line):
+        Diffusion(net=TimeMLP((8,)), condition=(condition,))(SPEC)
+
+
+def test_a_field_of_a_kind_that_the_algorithm_cannot_take_is_named():
+    spec = Spec((("tokens", Tokens(4, 5)),))
+    with pytest.raises(UserError, match="VAE takes Image or .* the field 'tokens' is a Tokens"):
+        VAE(2)(spec)
+
+
+# Samples: what is asked for
+
+
+@dataclasses.dataclass(frozen=True)
+class Perfect:
+    """Samples are training images of the class asked for."""
+
+    def __call__(self, spec: Spec) -> Algorithm:
+        source = Skewed().load()
+        of = [np.flatnonzero(source.train["label"] == c) for c in range(2)]
+        images = jnp.asarray(source.train["image"]) / 255.0
+
+        def loss(params, key, batch, step):
+            return {"loss": jnp.square(params["net"]["w"]) + jnp.zeros(len(batch["index"]))}
+
+        def evaluate(key, state, batch):
+            return loss(state.params, key, batch, 0)
+
+        def sample(key, state, given):
+            first = images[jnp.asarray(of[0])[given["index"] % len(of[0])]]
+            second = images[jnp.asarray(of[1])[given["index"] % len(of[1])]]
+            return jnp.where((given["label"] == 0)[:, None, None, None], first, second)
+
+        init, step = single(
+            lambda key, batch: {"net": {"w": jnp.ones(())}}, loss, Adam()(1), Decay(0.0)
+        )
+        return Algorithm(init, step, evaluate, sample, asks=("label",))
+
+
+@dataclasses.dataclass(frozen=True)
+class Skewed:
+    """Zeros and ones of the digits, nine to one."""
+
+    def load(self) -> Source:
+        split, rng = Digits().load().train, np.random.default_rng(0)
+        zeros = np.flatnonzero(split["label"] == 0)
+        ones = np.flatnonzero(split["label"] == 1)[: len(zeros) // 9]
+        rows = rng.permutation(np.concatenate([zeros, ones]))
+        halves = [{k: array[part] for k, array in split.items()} for part in np.split(rows, [80])]
+        none = {k: array[:0] for k, array in split.items()}
+        fields = {"image": Image((8, 8, 1)), "label": Category(2)}
+        return Source("skewed", fields, halves[0], none, halves[1])
+
+
+def test_labels_of_samples_follow_the_data(tmp_path):
+    """Perfect conditional samples of 90/10 data score as real ones do; with labels in turn they would not."""
+    watch = Watch((Frechet(),), extractor=Components(4))
+    exp = Experiment(Skewed(), Perfect(), 1, 16, watch=watch, every=Every(1, 0, 0, 1))
+    this = run("skewed", edit(exp, {"runs": str(tmp_path)}), "base")
+    value = this.log.result("metrics")["fd_pca4"]
+    assert value["value"] < 1.5 * value["floor"]
+    given = this.given(value["n"])
+    assert 0.05 < given["label"].mean() < 0.15
+    np.testing.assert_array_equal(given["label"], this.source.test["label"])
+    assert (this.given(5, label=1)["label"] == 1).all()
+    turns = this.sample(value["n"], label=np.arange(value["n"]) % 2)
+    wrong = this.measure(turns, np.arange(value["n"]) % 2)["fd_pca4"].value
+    assert wrong > 2 * value["value"]
+
+
+def test_a_condition_on_an_unconditional_model_is_refused(tmp_path):
+    flow = edit(named.FLOW, {"net": TimeMLP((8,), waves=0), "schedule.steps": 2})
+    exp = Experiment(Digits(), flow, 1, 16, every=Every(1, 0, 0, 1), runs=str(tmp_path))
+    this = run("plain", exp, "base")
+    with pytest.raises(UserError, match="does not ask for 'label': it samples without conditions"):
+        this.sample(3, label=1)
+    with pytest.raises(
+        UserError, match="asks for the field 'label' to sample, and points has point"
+    ):
+        run("x", dataclasses.replace(exp, data=Unlabelled(), algorithm=Perfect()), "base")
+
+
+@dataclasses.dataclass(frozen=True)
+class Unlabelled:
+    def load(self) -> Source:
+        split = {"point": np.zeros((40, 2), np.float32)}
+        return Source("points", {"point": Points((2,))}, split, {}, split)
+
+
+def test_a_part_of_a_split_is_a_fixed_fair_draw():
+    assert (chosen(5, 5) == np.arange(5)).all() and (chosen(7, 5) == [0, 1, 2, 3, 4, 0, 1]).all()
+    part = chosen(100, 1000)
+    assert (np.diff(part) > 0).all() and (part == chosen(100, 1000)).all()
+    assert 400 < part.mean() < 600  # of a sorted set the head would be another set
+
+
+# Views
+
+
+KEYS = jax.random.split(jax.random.key(0), 3)
+MASKED = {**BATCH, "mask": BATCH["image"][..., 0] > 99}
+
+
+def test_views_do_the_same_to_all_that_they_name():
+    flipped = Flip(("image", "mask"))(KEYS, MASKED)
+    for i in range(3):
+        turned = not np.array_equal(flipped["image"][i], MASKED["image"][i])
+        assert np.array_equal(flipped["image"][i], MASKED["image"][i][:, ::-1]) is turned
+        assert np.array_equal(flipped["mask"][i], flipped["image"][i, ..., 0] > 99)
+    cut = Crop(5, ("image", "mask"))(KEYS, MASKED)
+    assert cut["image"].shape == (3, 5, 5, 1)
+    np.testing.assert_array_equal(cut["mask"], np.asarray(cut["image"])[..., 0] > 99)
+    still = Crop(4).still(MASKED)["image"]
+    np.testing.assert_array_equal(still, MASKED["image"][:, 2:6, 2:6])
+    moved = Shift(1)(KEYS, MASKED)["image"]
+    assert moved.shape == (3, 8, 8, 1) and moved.dtype == np.uint8
+    noisy = Noise(0.1)(KEYS, MASKED)["image"]
+    assert noisy.dtype == np.float32 and noisy.min() >= 0 and noisy.max() <= 1
+    erased = Erase(3)(KEYS, {"image": np.full((3, 8, 8, 1), 9, np.uint8), "index": BATCH["index"]})
+    assert all(4 <= (x == 0).sum() <= 9 for x in np.asarray(erased["image"]))
+
+
+def test_frames_are_different_shots_of_one_example():
+    shots = {"point": np.arange(12.0).reshape(3, 4, 1), "index": BATCH["index"]}
+    chosen = np.asarray(Frames(2, ("point",))(KEYS, shots)["point"])[..., 0]
+    assert (chosen // 4 == np.arange(3)[:, None]).all() and (chosen[:, 0] != chosen[:, 1]).all()
+
+
+def test_views_are_of_training_alone_and_change_what_is_modelled():
+    fields = seen_fields((Crop(4), Flip()), {"image": Image((8, 8, 1)), "label": Category(3)})
+    assert fields["image"].shape == (4, 4, 1)
+    spec = Spec(tuple(fields.items()), 10)
+    plain = VAE(2, MLP(), MLP())(spec)
+    algorithm = viewed(plain, (Crop(4), Flip()), spec)
+    state = algorithm.init(jax.random.key(0), BATCH)
+    key = jax.random.key(1)
+    values = algorithm.evaluate(key, state, BATCH)
+    middle = {**BATCH, "image": BATCH["image"][:, 2:6, 2:6]}
+    np.testing.assert_allclose(values["mse"], plain.evaluate(key, state, middle)["mse"], rtol=1e-5)
+    one = algorithm.step(key, state, BATCH)[1]["loss"]
+    other = algorithm.step(jax.random.key(2), state, BATCH)[1]["loss"]
+    assert float(one) != float(other)
+    assert viewed(plain, (), spec) is plain
+
+
+VIEWS = {
+    "a flip of tokens": (Flip(("tokens",)), "takes Image or Mask, and the field 'tokens'"),
+    "a large crop": (Crop(9), r"does not fit pictures of 8x8: use 1 to 8"),
+    "noise on labels": (Noise(0.1, "label"), "the field 'label' is a Category"),
+    "frames of a picture": (Frames(2), "takes Film or Points or Series"),
+    "no shift": (Shift(0), "must be at least 1"),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_that_do_not_fit(name):
+    view, line = VIEWS[name]
+    with pytest.raises(UserError, match=line):
+        seen_fields((view,), FIELDS)
+
+
+def test_a_view_of_the_command_line():
+    from genjax.cli import read
+    from genjax.config import lookup
+
+    exp = Experiment(Digits(), VAE())
+    hint, value = lookup(exp, "view")
+    assert read("view", "(Flip(),Shift(pixels=2))", hint, value) == (Flip(), Shift(2))
+    assert labelled(Image((2, 2, 1))).main == "image" and field is not None
+    assert isinstance(told((Label(),), BATCH, SPEC), Cond)
