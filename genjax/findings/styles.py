@@ -56,16 +56,22 @@ class Styles:
         n = self.images
         show(this, "truncation", truncation(this, self.psis, n))
         show(this, "mixing", mixing(this, n))
-        show(this, "directions-pca", directions(this, principal(this), n))
-        show(this, "directions-sefa", directions(this, closed_form(this), n))
+        of_pca = principal(this)  # [k, latent]
+        show(this, "directions-pca", directions(this, of_pca, n))
+        of_sefa = closed_form(this)
+        show(this, "directions-sefa", directions(this, of_sefa, n))
         show(this, "projection", self.projection(this))
         path = this.log.directory / "samples" / "path.gif"
-        this.log.note(f"film {animation(path, film(this))}")
+        frames = film(this)
+        written = animation(path, frames)
+        this.log.note(f"film {written}")
 
     def projection(self, this: Run) -> np.ndarray:
         """Test images over what comes nearest to them in w."""
-        cfg, spec, gen = this.exp.algorithm, this.spec, averaged(this.state)["gen"]
-        target = spec.x.encode(this.source.test[spec.main][: self.images])
+        cfg, spec = this.exp.algorithm, this.spec
+        gen = averaged(this.state)["gen"]
+        images = this.source.test[spec.main]
+        target = spec.x.encode(images[: self.images])  # [n, H, W, C] in [-1, 1]
         steps = self.projector.steps
 
         def make(w):
@@ -76,17 +82,26 @@ class Styles:
                 error = float(loss.mean())
                 this.log.note(f"projection, step {i + 1} of {steps}: error {error:.4f}")
 
-        start = jnp.broadcast_to(this.state.extra["w"], (self.images, cfg.latent))
-        key, how = this.key(7), {"watch": watch, "compile": jax.jit}
+        # from the mean style, where the generator is at its best
+        mean = this.state.extra["w"]
+        start = jnp.broadcast_to(mean, (self.images, cfg.latent))
+        key = this.key(7)
+        how = {"watch": watch, "compile": jax.jit}
         found = invert(key, make, target, start, self.projector, **how)
-        real, compiled = spec.decode(target), jax.jit(make)
-        x, mean_style = spec.decode(compiled(found.w)), spec.decode(compiled(start))
-        mse, base = (float(jnp.mean((y - real) ** 2)) for y in (x, mean_style))
-        this.log.result("projection", {"mse": mse, "mse_of_the_mean_style": base, "n": self.images})
+        compiled = jax.jit(make)
+        real = spec.decode(target)
+        x = spec.decode(compiled(found.w))
+        # what any image costs without a projection: the yardstick of the error
+        mean_style = spec.decode(compiled(start))
+        mse = float(jnp.mean((x - real) ** 2))
+        base = float(jnp.mean((mean_style - real) ** 2))
+        values = {"mse": mse, "mse_of_the_mean_style": base, "n": self.images}
+        this.log.result("projection", values)
         this.log.note(
             f"{self.images} test images projected: MSE {mse:.4f}, of the mean style {base:.4f}, pixels in [0, 1]"
         )
-        return grid(np.concatenate([np.asarray(real), np.asarray(x)]), self.images)
+        rows = [np.asarray(real), np.asarray(x)]
+        return grid(np.concatenate(rows), self.images)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,17 +121,23 @@ class TruncationCurve:
             finish__TruncationCurve__samples=self.samples,
             finish__TruncationCurve__neighbours=self.neighbours,
         )
-        check_count(min(self.samples, size(source.test)), self.distance, source.shape)
+        n = min(self.samples, size(source.test))
+        check_count(n, self.distance, source.shape)
 
     def __call__(self, this: Run) -> None:
         name, between = distance(self.distance, this.source.train)
-        n = min(self.samples, size(this.source.test))
-        images = this.source.test[this.spec.main][chosen(n, size(this.source.test))]
-        real, values = rows(images), {"n": n}
+        test = this.source.test
+        # as many real examples as samples: precision and recall are of equal sets
+        n = min(self.samples, size(test))
+        places = chosen(n, size(test))
+        images = test[this.spec.main][places]
+        real = rows(images)  # [n, D]
+        values = {"n": n}
         for psi in self.psis:
             fn = functools.partial(_truncated, this.exp.algorithm, this.spec, psi)
             x = this.draw(fn, this.given(n))
-            precision, recall = precision_recall(real, rows(x), self.neighbours)
+            fake = rows(x)  # [n, D]
+            precision, recall = precision_recall(real, fake, self.neighbours)
             found = {name: between(x), "precision": precision, "recall": recall}
             values[f"psi {psi:g}"] = found
             told = ", ".join(f"{key} {value:.3f}" for key, value in found.items())
@@ -124,75 +145,110 @@ class TruncationCurve:
         this.log.result("truncation", values)
 
 
+# at the module's level, with what is fixed bound by `partial`: what is drawn depends on its arguments alone
 def _truncated(cfg: StyleGAN2, spec, psi: float, key, state, given) -> jax.Array:
-    gen, mean = averaged(state)["gen"], state.extra["w"]
-    return spec.decode(stylegan2.generated(gen, key, given, mean, psi, cfg, spec))
+    gen = averaged(state)["gen"]
+    mean = state.extra["w"]
+    y = stylegan2.generated(gen, key, given, mean, psi, cfg, spec)
+    return spec.decode(y)
 
 
 def _codes(this: Run, n: int) -> tuple[dict, jax.Array, Cond | None]:
     """(generator, z [n, latent], what is told), labels in turn."""
-    cfg, fixed = this.exp.algorithm, {}
+    cfg = this.exp.algorithm
+    fixed = {}
     if "label" in this.algorithm.asks:
-        fixed = {"label": (np.arange(n) % this.spec.classes).astype(np.int32)}
+        in_turn = np.arange(n) % this.spec.classes
+        fixed = {"label": in_turn.astype(np.int32)}
     given = this.given(n, **fixed)
     z = latents(this.key(2), given["index"], cfg.latent)
-    return averaged(this.state)["gen"], z, told(cfg.condition, given, this.spec)
+    gen = averaged(this.state)["gen"]
+    cond = told(cfg.condition, given, this.spec)
+    return gen, z, cond
 
 
 def _draw(this: Run, w: jax.Array) -> np.ndarray:
     """Images [B, *shape] in [0, 1] of styles [B, latent] or [B, layers, latent], all with the same noise."""
     cfg, spec = this.exp.algorithm, this.spec
-    keys = example_keys(this.key(8), jnp.zeros(len(w), jnp.uint32))
-    draw = jax.jit(lambda gen, w: stylegan2.synthesise(gen, w, keys, cfg, spec))
-    return np.asarray(spec.decode(draw(averaged(this.state)["gen"], w)))
+    same = jnp.zeros(len(w), jnp.uint32)  # one index for all: only the styles differ
+    keys = example_keys(this.key(8), same)
+
+    def draw(gen, w):
+        return stylegan2.synthesise(gen, w, keys, cfg, spec)
+
+    gen = averaged(this.state)["gen"]
+    # weights as an argument: as constants they would be compiled into the program
+    y = jax.jit(draw)(gen, w)
+    return np.asarray(spec.decode(y))
 
 
 def truncation(this: Run, psis: tuple[float, ...], n: int) -> np.ndarray:
     """The same codes at every truncation, a row each."""
     gen, z, cond = _codes(this, n)
-    w, mean = stylegan2.w(gen, z, cond, this.exp.algorithm), this.state.extra["w"]
+    w = stylegan2.w(gen, z, cond, this.exp.algorithm)  # [n, latent]
+    mean = this.state.extra["w"]
     rows = [stylegan2.truncated(w, mean, psi) for psi in psis]
-    return grid(_draw(this, jnp.concatenate(rows)), n)
+    images = _draw(this, jnp.concatenate(rows))
+    return grid(images, n)
 
 
 def mixing(this: Run, n: int) -> np.ndarray:
     """Coarse layers of the row's code, fine layers of the column's; first row and column: the codes alone."""
-    cfg, (gen, z, cond) = this.exp.algorithm, _codes(this, 2 * n)
-    coarse, fine = z[:n].repeat(n, 0), jnp.tile(z[n:], (n, 1))
+    cfg = this.exp.algorithm
+    gen, z, cond = _codes(this, 2 * n)  # the rows' codes, then the columns'
+    coarse = z[:n].repeat(n, 0)  # [n n, latent]: all columns of a row have its code
+    fine = jnp.tile(z[n:], (n, 1))
     of_rows = jax.tree.map(lambda x: x[:n].repeat(n, 0), cond)
     middle = cfg.synthesis.layers // 2
-    mixed = _draw(this, stylegan2.style_mix(gen, coarse, fine, middle, of_rows, cfg))
-    mixed = mixed.reshape(n, n, *mixed.shape[1:])
-    alone = _draw(this, stylegan2.w(gen, z, cond, cfg))
-    blank = np.zeros_like(alone[:1])
-    lines = [np.concatenate([blank, alone[n:]])]
-    lines += [np.concatenate([alone[i : i + 1], mixed[i]]) for i in range(n)]
+    w = stylegan2.style_mix(gen, coarse, fine, middle, of_rows, cfg)
+    mixed = _draw(this, w)
+    mixed = mixed.reshape(n, n, *mixed.shape[1:])  # [row, column, H, W, C]
+    w_alone = stylegan2.w(gen, z, cond, cfg)
+    alone = _draw(this, w_alone)  # [2 n, H, W, C]
+    corner = np.zeros_like(alone[:1])
+    header = np.concatenate([corner, alone[n:]])
+    lines = [header]
+    for i in range(n):
+        line = np.concatenate([alone[i : i + 1], mixed[i]])
+        lines.append(line)
     return grid(np.concatenate(lines), n + 1)
 
 
 def principal(this: Run) -> np.ndarray:
     """Principal directions of w, three standard deviations long (GANSpace, arXiv:2004.02546): [k, latent]."""
     gen, z, cond = _codes(this, 4000)
-    w = jax.jit(lambda z: stylegan2.w(gen, z, cond, this.exp.algorithm))(z)
-    axes, std = pca(np.asarray(w), 4)
+
+    def mapped(z):
+        return stylegan2.w(gen, z, cond, this.exp.algorithm)
+
+    w = jax.jit(mapped)(z)  # [4000, latent]
+    axes, std = pca(np.asarray(w), 4)  # [4, latent], [4]
     return 3.0 * axes * std[:, None]
 
 
 def closed_form(this: Run) -> np.ndarray:
     """The directions that move the styles of all layers most (SeFa, arXiv:2007.06600, eq. 5): [k, latent]."""
-    leaves = jax.tree_util.tree_leaves_with_path(averaged(this.state)["gen"]["synthesis"])
-    named = [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
-    maps = [np.asarray(leaf) for name, leaf in named if "style" in name and leaf.ndim == 2]
-    axes, _ = sefa(np.concatenate(maps, 1), 4)
-    return axes * float(np.linalg.norm(principal(this)[0]))
+    synthesis = averaged(this.state)["gen"]["synthesis"]
+    maps = []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(synthesis):
+        of_style = "style" in jax.tree_util.keystr(path)
+        if of_style and leaf.ndim == 2:  # kernels [latent, channels], not biases
+            maps.append(np.asarray(leaf))
+    all_layers = np.concatenate(maps, 1)  # [latent, channels of all]
+    axes, _ = sefa(all_layers, 4)
+    # unit vectors as they come: as long as the first of PCA's, so that both pictures compare
+    longest = principal(this)[0]
+    return axes * float(np.linalg.norm(longest))
 
 
 def directions(this: Run, axes: np.ndarray, n: int) -> np.ndarray:
     """One code moved along each direction, a row each, from - to +."""
     gen, z, cond = _codes(this, 1)
     steps = jnp.linspace(-1.0, 1.0, n)
-    moves = (steps[None, :, None] * axes[:, None]).reshape(-1, axes.shape[1])
-    w = stylegan2.w(gen, z, cond, this.exp.algorithm) + moves
+    moves = steps[None, :, None] * axes[:, None]  # [k, n, latent]
+    moves = moves.reshape(-1, axes.shape[1])
+    centre = stylegan2.w(gen, z, cond, this.exp.algorithm)  # [1, latent]
+    w = centre + moves
     return grid(_draw(this, w), n)
 
 
@@ -200,8 +256,13 @@ def film(this: Run, codes: int = 6, frames: int = 12, tiles: int = 4) -> np.ndar
     """Paths in w through some codes and back, `tiles` of them side by side: uint8 [frames, H, W, C]."""
     gen, z, cond = _codes(this, codes * tiles)
     w = stylegan2.w(gen, z, cond, this.exp.algorithm)  # code i, tile j is number i tiles + j
-    path = lerp(w, jnp.roll(w, -tiles, 0), frames + 1)[:, :-1]
+    following = jnp.roll(w, -tiles, 0)
+    path = lerp(w, following, frames + 1)
+    path = path[:, :-1]  # without ends: each is the start of the next path
     path = path.reshape(codes, tiles, frames, -1)
-    images = _draw(this, jnp.moveaxis(path, 1, 2).reshape(codes * frames * tiles, -1))
+    in_time = jnp.moveaxis(path, 1, 2)  # [codes, frames, tiles, latent]
+    in_time = in_time.reshape(codes * frames * tiles, -1)
+    images = _draw(this, in_time)
     rows = images.reshape(codes * frames, tiles, *images.shape[1:])
-    return np.stack([grid(row, tiles) for row in rows])
+    pictures = [grid(row, tiles) for row in rows]
+    return np.stack(pictures)
