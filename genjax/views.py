@@ -49,9 +49,12 @@ class Flip:
     def __call__(self, keys: jax.Array, batch: Batch) -> Batch:
         turned = jax.vmap(jax.random.bernoulli)(keys)  # [B]
         for name in self.of:
-            x = batch[name]
-            which = turned.reshape(-1, *[1] * (x.ndim - 1))
-            batch = _changed(batch, name, jnp.where(which, jnp.flip(x, 2), x))
+            x = batch[name]  # [B, H, W, ...]
+            ones = [1] * (x.ndim - 1)
+            which = turned.reshape(-1, *ones)
+            mirrored = jnp.flip(x, 2)
+            chosen = jnp.where(which, mirrored, x)
+            batch = _changed(batch, name, chosen)
         return batch
 
     def still(self, batch: Batch) -> Batch:
@@ -60,8 +63,27 @@ class Flip:
 
 def _window(x: jax.Array, top: jax.Array, left: jax.Array, size: tuple[int, int]) -> jax.Array:
     """A part of one example [H, W, ...]."""
-    start = (top, left, *[0] * (x.ndim - 2))
-    return jax.lax.dynamic_slice(x, start, (*size, *x.shape[2:]))
+    rest = x.shape[2:]
+    start = (top, left, *[0] * len(rest))
+    return jax.lax.dynamic_slice(x, start, (*size, *rest))
+
+
+def _windows(x: jax.Array, places: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """A part of every example [B, H, W, ...], its upper left corner at places [B, 2]."""
+
+    def cut(one: jax.Array, at: jax.Array) -> jax.Array:
+        return _window(one, at[0], at[1], size)
+
+    return jax.vmap(cut)(x, places)
+
+
+def _places(keys: jax.Array, end: Any) -> jax.Array:
+    """A place [B, 2], below `end`, for each example's key."""
+
+    def place(key: jax.Array) -> jax.Array:
+        return jax.random.randint(key, (2,), 0, end)
+
+    return jax.vmap(place)(keys)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,15 +104,13 @@ class Shift:
 
     def __call__(self, keys: jax.Array, batch: Batch) -> Batch:
         most = self.pixels
-        places = jax.vmap(lambda key: jax.random.randint(key, (2,), 0, 2 * most + 1))(keys)
+        places = _places(keys, 2 * most + 1)  # the place `most` moves nothing
         for name in self.of:
-            x = batch[name]
-            h, w = x.shape[1:3]
-            around = [(0, 0), (most, most), (most, most), *[(0, 0)] * (x.ndim - 3)]
-            wide = jnp.pad(x, around, mode="edge")
-            moved = jax.vmap(lambda x, at, size=(h, w): _window(x, at[0], at[1], size))(
-                wide, places
-            )
+            x = batch[name]  # [B, H, W, ...]
+            none, each = (0, 0), (most, most)
+            channels = [none] * (x.ndim - 3)  # a mask has none
+            wide = jnp.pad(x, [none, each, each, *channels], mode="edge")
+            moved = _windows(wide, places, x.shape[1:3])
             batch = _changed(batch, name, moved)
         return batch
 
@@ -110,33 +130,38 @@ class Crop:
         for name in self.of:
             need("the view Crop()", name, fields.get(name), Image, Mask)
             h, w = fields[name].shape[:2]
-            if not 1 <= self.size <= min(h, w):
+            most = min(h, w)
+            if not 1 <= self.size <= most:
                 raise UserError(
-                    f"--view=Crop(size={self.size}) does not fit pictures of {h}x{w}: use 1 to {min(h, w)}."
+                    f"--view=Crop(size={self.size}) does not fit pictures of {h}x{w}: use 1 to {most}."
                 )
 
     def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
         for name in self.of:
-            shape = (self.size, self.size, *fields[name].shape[2:])
+            channels = fields[name].shape[2:]
+            shape = (self.size, self.size, *channels)
             fields = _like(fields, name, shape)
         return fields
 
     def __call__(self, keys: jax.Array, batch: Batch) -> Batch:
-        h, w = batch[self.of[0]].shape[1:3]
-        most = jnp.array([h - self.size + 1, w - self.size + 1])
-        places = jax.vmap(lambda key: jax.random.randint(key, (2,), 0, most))(keys)
+        first = batch[self.of[0]]
+        h, w = first.shape[1:3]
+        end = jnp.array([h - self.size + 1, w - self.size + 1])
+        places = _places(keys, end)  # one for all fields: a mask stays on its picture
         return self._cut(batch, places)
 
     def still(self, batch: Batch) -> Batch:
-        x = batch[self.of[0]]
-        middle = jnp.array([(n - self.size) // 2 for n in x.shape[1:3]])
-        return self._cut(batch, jnp.broadcast_to(middle, (len(x), 2)))
+        first = batch[self.of[0]]
+        h, w = first.shape[1:3]
+        middle = jnp.array([(h - self.size) // 2, (w - self.size) // 2])
+        places = jnp.broadcast_to(middle, (len(first), 2))
+        return self._cut(batch, places)
 
     def _cut(self, batch: Batch, places: jax.Array) -> Batch:
         size = (self.size, self.size)
         for name in self.of:
             if name in batch:  # sampling may be given less than training
-                cut = jax.vmap(lambda x, at: _window(x, at[0], at[1], size))(batch[name], places)
+                cut = _windows(batch[name], places, size)
                 batch = _changed(batch, name, cut)
         return batch
 
@@ -158,11 +183,17 @@ class Noise:
 
     def __call__(self, keys: jax.Array, batch: Batch) -> Batch:
         stored = batch[self.of]
-        x = to_float(stored)
-        noise = jax.vmap(lambda key: jax.random.normal(key, x.shape[1:]))(keys)
+        x = to_float(stored)  # bytes become floats in [0, 1]: rounding back would eat small noise
+
+        def draw(key: jax.Array) -> jax.Array:
+            return jax.random.normal(key, x.shape[1:])
+
+        noise = jax.vmap(draw)(keys)
         noisy = x + self.scale * noise
         pixels = jnp.issubdtype(stored.dtype, jnp.integer)
-        return _changed(batch, self.of, jnp.clip(noisy, 0.0, 1.0) if pixels else noisy)
+        if pixels:
+            noisy = jnp.clip(noisy, 0.0, 1.0)
+        return _changed(batch, self.of, noisy)
 
     def still(self, batch: Batch) -> Batch:
         return batch
@@ -184,15 +215,22 @@ class Erase:
         return fields
 
     def __call__(self, keys: jax.Array, batch: Batch) -> Batch:
-        x = batch[self.of]
+        x = batch[self.of]  # [B, H, W, C]
         h, w = x.shape[1:3]
-        centres = jax.vmap(lambda key: jax.random.randint(key, (2,), 0, jnp.array([h, w])))(keys)
-        rows = jnp.arange(h)[None, :] - centres[:, :1] + self.size // 2  # [B, H]
-        columns = jnp.arange(w)[None, :] - centres[:, 1:] + self.size // 2  # [B, W]
-        in_rows = (rows >= 0) & (rows < self.size)
-        in_columns = (columns >= 0) & (columns < self.size)
+        # a centre may lie at the edge, as in the paper: part of the square is then outside
+        centres = _places(keys, jnp.array([h, w]))  # [B, 2]
+        in_rows = self._inside(h, centres[:, :1])  # [B, H]
+        in_columns = self._inside(w, centres[:, 1:])  # [B, W]
         erased = in_rows[:, :, None, None] & in_columns[:, None, :, None]
-        return _changed(batch, self.of, jnp.where(erased, jnp.zeros((), x.dtype), x))
+        zero = jnp.zeros((), x.dtype)  # of the stored type: bytes stay bytes
+        kept = jnp.where(erased, zero, x)
+        return _changed(batch, self.of, kept)
+
+    def _inside(self, length: int, centres: jax.Array) -> jax.Array:
+        """Which of the `length` lines the square covers whose centre is at centres [B, 1]: bool [B, length]."""
+        lines = jnp.arange(length)[None, :]
+        offset = lines - centres + self.size // 2
+        return (offset >= 0) & (offset < self.size)
 
     def still(self, batch: Batch) -> Batch:
         return batch
@@ -220,19 +258,31 @@ class Frames:
 
     def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
         for name in self.of:
-            fields = _like(fields, name, (self.count, *fields[name].shape[1:]))
+            shot = fields[name].shape[1:]
+            fields = _like(fields, name, (self.count, *shot))
         return fields
 
     def __call__(self, keys: jax.Array, batch: Batch) -> Batch:
         n = batch[self.of[0]].shape[1]
-        chosen = jax.vmap(lambda key: jax.random.permutation(key, n)[: self.count])(keys)
+
+        def choose(key: jax.Array) -> jax.Array:
+            return jax.random.permutation(key, n)[: self.count]
+
+        def pick(x: jax.Array, at: jax.Array) -> jax.Array:
+            return x[at]
+
+        chosen = jax.vmap(choose)(keys)  # [B, count], without repetition
         for name in self.of:
-            batch = _changed(batch, name, jax.vmap(lambda x, at: x[at])(batch[name], chosen))
+            shots = jax.vmap(pick)(batch[name], chosen)
+            batch = _changed(batch, name, shots)
         return batch
 
     def still(self, batch: Batch) -> Batch:
-        first = {name: batch[name][:, : self.count] for name in self.of if name in batch}
-        return {**batch, **first}
+        for name in self.of:
+            if name in batch:  # sampling may be given less than training
+                first = batch[name][:, : self.count]
+                batch = _changed(batch, name, first)
+        return batch
 
 
 View = Flip | Shift | Crop | Noise | Erase | Frames | Own
@@ -257,14 +307,18 @@ def viewed(algorithm: Algorithm, views: Sequence[Any], spec: Spec) -> Algorithm:
     def everywhere(change: Any, batch: Batch) -> Batch:
         if not spec.domains:
             return change(batch, 0)
-        changed = {name: change(batch[name], i) for i, name in enumerate(spec.domains)}
-        return {**batch, **changed}
+        changed = dict(batch)  # "index" and "position" stay as they are
+        for i, name in enumerate(spec.domains):
+            changed[name] = change(batch[name], i)
+        return changed
 
     def random(key: jax.Array, batch: Batch) -> Batch:
         def change(part: Batch, domain: int) -> Batch:
             for i, view in enumerate(views):
-                at = jax.random.fold_in(jax.random.fold_in(key, SALT + i), domain)
-                part = view(example_keys(at, part["index"]), part)
+                of_view = jax.random.fold_in(key, SALT + i)
+                at = jax.random.fold_in(of_view, domain)
+                keys = example_keys(at, part["index"])  # [B]
+                part = view(keys, part)
             return part
 
         return everywhere(change, batch)
@@ -279,16 +333,29 @@ def viewed(algorithm: Algorithm, views: Sequence[Any], spec: Spec) -> Algorithm:
 
     def stepping(step: Any) -> Any:
         def run(key, state, batch, axis=None):
-            return step(key, state, random(key, batch), axis)
+            seen = random(key, batch)
+            return step(key, state, seen, axis)
 
         return run
 
     def looking(fn: Any) -> Any:
-        return None if fn is None else lambda key, state, batch: fn(key, state, still(batch))
+        if fn is None:  # what an algorithm cannot do stays absent
+            return None
 
-    turns = {fn: stepping(fn) for fn in dict.fromkeys((algorithm.step, *algorithm.cycle))}
+        def run(key, state, batch):
+            return fn(key, state, still(batch))
+
+        return run
+
+    def init(key, batch):
+        return algorithm.init(key, still(batch))
+
+    # one new function for each old one: a step that comes twice in the cycle is compiled once
+    turns = {}
+    for fn in (algorithm.step, *algorithm.cycle):
+        turns.setdefault(fn, stepping(fn))
     return algorithm._replace(
-        init=lambda key, batch: algorithm.init(key, still(batch)),
+        init=init,
         step=turns[algorithm.step],
         cycle=tuple(turns[fn] for fn in algorithm.cycle),
         evaluate=looking(algorithm.evaluate),
