@@ -31,27 +31,38 @@ class Gaussians(NamedTuple):
 
 def log_prob(mixture: Gaussians, x: jax.Array) -> jax.Array:
     """Exact log density in nats at x [B, 2] -> [B]."""
-    distance = jnp.sum((x[:, None] - mixture.means) ** 2, -1)  # [B, K]
-    log_normal = (
-        -0.5 * distance / mixture.scales**2 - 2.0 * jnp.log(mixture.scales) - jnp.log(2.0 * jnp.pi)
-    )
+    offset = x[:, None] - mixture.means  # [B, K, 2]
+    distance = jnp.sum(offset**2, -1)  # [B, K]
+    exponent = -0.5 * distance / mixture.scales**2
+    log_scale = 2.0 * jnp.log(mixture.scales)  # s² is the volume of two dimensions
+    # log N(x; m, s² I) = -|x - m|² / 2 s² - 2 log s - log 2 pi
+    log_normal = exponent - log_scale - jnp.log(2.0 * jnp.pi)
     return jax.nn.logsumexp(log_normal, axis=-1, b=mixture.weights)
 
 
 def draw(mixture: Gaussians, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
     """n exact samples: points float32 [n, 2] and their labels int32 [n]."""
-    k = rng.choice(len(mixture.weights), size=n, p=mixture.weights)
-    x = mixture.means[k] + mixture.scales[k, None] * rng.standard_normal((n, 2))
+    weights = mixture.weights
+    k = rng.choice(len(weights), size=n, p=weights)  # [n], which Gaussian
+    eps = rng.standard_normal((n, 2))
+    x = mixture.means[k] + mixture.scales[k, None] * eps
     return x.astype(np.float32), mixture.classes[k]
 
 
 def _uniform(means: np.ndarray, scale: float, classes: np.ndarray) -> Gaussians:
     k = len(means)
-    if not len(means) or scale <= 0:
+    if not k or scale <= 0:
         raise UserError(
-            f"a mixture needs at least one Gaussian and a scale above 0, got {len(means)} of scale {scale}."
+            f"a mixture needs at least one Gaussian and a scale above 0, got {k} of scale {scale}."
         )
-    return Gaussians(means, np.full(k, scale), np.full(k, 1.0 / k), classes.astype(np.int32))
+    scales = np.full(k, scale)
+    weights = np.full(k, 1.0 / k)
+    return Gaussians(means, scales, weights, classes.astype(np.int32))
+
+
+def _circle(angle: np.ndarray) -> np.ndarray:
+    """Points of the unit circle at angles [...], [..., 2]."""
+    return np.stack([np.cos(angle), np.sin(angle)], -1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +74,10 @@ class Ring:
     scale: float = field(0.1, "standard deviation of each")
 
     def __call__(self) -> Gaussians:
-        angle = 2.0 * np.pi * np.arange(self.modes) / self.modes
-        return _uniform(
-            self.radius * np.stack([np.cos(angle), np.sin(angle)], -1),
-            self.scale,
-            np.arange(self.modes),
-        )
+        classes = np.arange(self.modes)
+        angle = 2.0 * np.pi * classes / self.modes
+        means = self.radius * _circle(angle)  # [modes, 2]
+        return _uniform(means, self.scale, classes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +89,12 @@ class Grid:
     scale: float = field(0.05, "standard deviation of each")
 
     def __call__(self) -> Gaussians:
-        line = self.spacing * (np.arange(self.side) - (self.side - 1) / 2)
-        means = np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 2)
-        return _uniform(means, self.scale, np.arange(len(means)))
+        middle = (self.side - 1) / 2  # the grid's centre is the origin
+        line = self.spacing * (np.arange(self.side) - middle)
+        axes = np.meshgrid(line, line, indexing="ij")
+        means = np.stack(axes, -1).reshape(-1, 2)
+        classes = np.arange(len(means))
+        return _uniform(means, self.scale, classes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,11 +107,12 @@ class Moons:
 
     def __call__(self) -> Gaussians:
         angle = np.pi * (np.arange(self.knots) + 0.5) / self.knots
-        arc = np.stack([np.cos(angle), np.sin(angle)], -1)
+        arc = _circle(angle)
         upper = arc + np.array([-0.5, -0.25])
-        return _uniform(
-            self.radius * np.concatenate([upper, -upper]), self.scale, np.repeat([0, 1], self.knots)
-        )
+        # the lower moon is the upper one turned by half a circle about the origin
+        both = np.concatenate([upper, -upper])
+        classes = np.repeat([0, 1], self.knots)
+        return _uniform(self.radius * both, self.scale, classes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,16 +126,14 @@ class Spiral:
     scale: float = field(0.08, "standard deviation of each Gaussian")
 
     def __call__(self) -> Gaussians:
-        t = np.sqrt(
-            (np.arange(self.knots) + 0.5) / self.knots
-        )  # the square root spaces them about evenly
-        angle = (
-            2.0 * np.pi * (self.turns * t + np.arange(self.arms)[:, None] / self.arms)
-        )  # [arms, knots]
-        means = self.radius * t[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
-        return _uniform(
-            means.reshape(-1, 2), self.scale, np.repeat(np.arange(self.arms), self.knots)
-        )
+        share = (np.arange(self.knots) + 0.5) / self.knots
+        t = np.sqrt(share)  # the square root spaces them about evenly
+        arm = np.arange(self.arms)
+        start = arm[:, None] / self.arms  # in turns: the arms are evenly spaced
+        angle = 2.0 * np.pi * (self.turns * t + start)  # [arms, knots]
+        means = self.radius * t[:, None] * _circle(angle)  # [arms, knots, 2]
+        classes = np.repeat(arm, self.knots)
+        return _uniform(means.reshape(-1, 2), self.scale, classes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,13 +150,19 @@ class Toy:
         """Draws the points: {"point": float32 [N, 2], "label": int32 [N]}; UserError for sizes below 1."""
         at_least(1, data__train=self.train, data__test=self.test)
         mixture = self.mixture()
-        splits = [
-            draw(mixture, np.random.Generator(np.random.Philox(key=[self.seed, i])), n)
-            for i, n in enumerate((self.train, self.test))
-        ]
-        train, test = ({"point": x, "label": y} for x, y in splits)
+        test = self._split(mixture, 1, self.test)
+        train = self._split(mixture, 0, self.train)
         train, valid = hold_out(train, self.valid)
         classes = int(mixture.classes.max()) + 1
-        limit = float(np.abs(mixture.means).max() + 5.0 * mixture.scales.max())
+        # five standard deviations: hardly a point is drawn outside the picture
+        furthest = np.abs(mixture.means).max()
+        limit = float(furthest + 5.0 * mixture.scales.max())
         fields = {"point": Points((2,), limit), "label": Category(classes)}
-        return Source(type(self.mixture).__name__.lower(), fields, train, valid, test)
+        name = type(self.mixture).__name__.lower()
+        return Source(name, fields, train, valid, test)
+
+    def _split(self, mixture: Gaussians, stream: int, n: int) -> dict[str, np.ndarray]:
+        # a stream of its own for each split: the size of one leaves the other as it is
+        bits = np.random.Philox(key=[self.seed, stream])
+        x, y = draw(mixture, np.random.Generator(bits), n)
+        return {"point": x, "label": y}

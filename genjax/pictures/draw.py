@@ -19,7 +19,11 @@ def to_uint8(x: Any) -> np.ndarray:
     x = np.asarray(x)
     if x.dtype == np.uint8:
         return x
-    return np.rint(np.clip(np.nan_to_num(x.astype(np.float32)), 0.0, 1.0) * 255.0).astype(np.uint8)
+    finite = np.nan_to_num(x.astype(np.float32))
+    unit = np.clip(finite, 0.0, 1.0)
+    # rounded, not cut off: cutting would darken every picture by half a grey level
+    levels = np.rint(unit * 255.0)
+    return levels.astype(np.uint8)
 
 
 def grid(
@@ -31,16 +35,24 @@ def grid(
     None = the least that makes tiles 32 pixels wide, so that people can see 8x8 images.
     """
     tiles = to_uint8(images)
-    zoom = math.ceil(32 / tiles.shape[2]) if zoom is None else zoom
-    tiles = tiles.repeat(zoom, 1).repeat(zoom, 2)
+    if zoom is None:
+        zoom = math.ceil(32 / tiles.shape[2])
+    tiles = tiles.repeat(zoom, 1)
+    tiles = tiles.repeat(zoom, 2)
     b, h, w, c = tiles.shape
-    columns = columns or math.ceil(math.sqrt(b))
+    if not columns:
+        columns = math.ceil(math.sqrt(b))
     rows = math.ceil(b / columns)
-    canvas = np.zeros((rows * columns, h + pad, w + pad, c), np.uint8)
+    # each tile with its padding below and to the right
+    high, wide = h + pad, w + pad
+    canvas = np.zeros((rows * columns, high, wide, c), np.uint8)
     canvas[:b, :h, :w] = tiles
-    canvas = canvas.reshape(rows, columns, h + pad, w + pad, c).swapaxes(1, 2)
-    canvas = canvas.reshape(rows * (h + pad), columns * (w + pad), c)
-    return canvas[: canvas.shape[0] - pad, : canvas.shape[1] - pad]
+    canvas = canvas.reshape(rows, columns, high, wide, c)
+    canvas = canvas.swapaxes(1, 2)  # [rows, high, columns, wide, C]
+    canvas = canvas.reshape(rows * high, columns * wide, c)
+    # the last padding has no neighbour; not [:-pad], which is empty where pad is 0
+    bottom, right = rows * high - pad, columns * wide - pad
+    return canvas[:bottom, :right]
 
 
 def scatter(
@@ -50,11 +62,16 @@ def scatter(
 
     The axes run over [-limit, limit]², by default as far as the points; `colours` [B] are labels or numbers.
     """
-    points = np.nan_to_num(np.asarray(points, np.float32))  # a diverged model must still draw
-    limit = limit or 1.05 * max(float(np.abs(points).max(initial=0.0)), 1e-3)
+    points = np.asarray(points, np.float32)
+    points = np.nan_to_num(points)  # a diverged model must still draw
+    if not limit:
+        furthest = float(np.abs(points).max(initial=0.0))
+        limit = 1.05 * max(furthest, 1e-3)  # not 0: axes need a length
     figure, axes = figures.canvas(side, side)
     plot = axes[0, 0]
-    plot.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    span = (-limit, limit)
+    plot.set(xlim=span, ylim=span, aspect="equal")
+    # room for the numbers at the axes, to the left and below
     plot.set_position((0.1, 0.1, 0.87, 0.87))
     colour_map = None if colours is None else "tab10"
     plot.scatter(*points.T, s=2.0, c=colours, cmap=colour_map, linewidths=0)
@@ -63,10 +80,13 @@ def scatter(
 
 def curves(series: Any, columns: int = 3, side: int = 200) -> np.ndarray:
     """Examples [B, T, C] over time, each in a frame of its own with one line a channel: uint8 [H', W', 3]."""
-    series = np.nan_to_num(np.asarray(series, np.float32))
+    series = np.asarray(series, np.float32)
+    series = np.nan_to_num(series)  # as in `scatter`
     columns = min(columns, len(series))
     rows = math.ceil(len(series) / columns)
-    figure, axes = figures.canvas(columns * side, rows * side // 2, rows, columns)
+    width, height = columns * side, rows * side // 2
+    figure, axes = figures.canvas(width, height, rows, columns)
+    # not strict: the last row may have more frames than examples
     for plot, example in zip(axes.flat, series, strict=False):
         plot.plot(example, linewidth=0.8)
     return figures.pixels(figure)
@@ -77,8 +97,10 @@ def save_png(path: str | Path, picture: np.ndarray) -> Path:
     from PIL import Image
 
     path = Path(path)
+    # beside its final place, on the same disk, so that `replace` is atomic
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    picture = picture[..., 0] if picture.shape[2:] == (1,) else picture
+    if picture.shape[2:] == (1,):  # PIL knows grey pictures as [H, W] alone
+        picture = picture[..., 0]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(partial, format="PNG")
