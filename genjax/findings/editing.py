@@ -43,7 +43,8 @@ class Edits:
         check_images(source)
         at_least(2, finish__Edits__images=self.images)  # interpolation needs a pair
         at_least(1, finish__Edits__steps=self.steps, finish__Edits__repeats=self.repeats)
-        at_least(1e-3, finish__Edits__strengths=min(self.strengths, default=1.0))
+        weakest = min(self.strengths, default=1.0)
+        at_least(1e-3, finish__Edits__strengths=weakest)
         one = jax.ShapeDtypeStruct((1, *source.shape), jnp.float32)
         jax.eval_shape(self.coarse, one)  # refuses a bad factor
         if given_pictures(exp.algorithm):
@@ -57,50 +58,77 @@ class Edits:
 
     def pictures(self, this: Run) -> Iterator[tuple[str, jax.Array, int]]:
         """(name, images [N, *shape], columns): one column an image, the first row as it was."""
-        n = min(self.images, size(this.source.test))
+        spec, test = this.spec, this.source.test
+        n = min(self.images, size(test))
         cfg = edit(this.exp.algorithm, {"schedule.steps": self.steps})
-        image = this.spec.x.encode(this.source.test[this.spec.main][:n])
-        sigmas = cfg.schedule(cfg.path)
+        image = spec.x.encode(test[spec.main][:n])  # [n, H, W, C] in [-1, 1]
+        sigmas = cfg.schedule(cfg.path)  # falling
         yield "sdedit", self.strengthened(this, cfg, image, sigmas), n
         fill = functools.partial(_inpaint, self.hole, self.repeats)
         filled = work(this, fill, cfg, image, sigmas)
         report(this, "RePaint", self.hole, image, filled)
         guided = restored(this, cfg, self.hole, image, sigmas)
-        yield "inpainting", jnp.concatenate([image, self.hole(image), filled, *guided]), n
+        rows = [image, self.hole(image), filled, *guided]
+        yield "inpainting", jnp.concatenate(rows), n
         kinds = [("super-resolution", self.coarse)]
-        if this.spec.shape[-1] == 3:
+        if spec.shape[-1] == 3:  # grey pictures have no colour to lose
             kinds.append(("colourisation", Grey()))
         for name, known in kinds:
             guided = restored(this, cfg, known, image, sigmas)
-            yield name, jnp.concatenate([image, known(image), *guided]), n
+            rows = [image, known(image), *guided]
+            yield name, jnp.concatenate(rows), n
         yield from self.inverted(this, cfg, image, sigmas)
 
     def strengthened(self, this: Run, cfg: Any, image: jax.Array, sigmas: jax.Array) -> jax.Array:
         """The images, and what SDEdit makes of them from each strength, row by row."""
         rows = [image]
         for strength in self.strengths:
-            levels = jnp.concatenate([jnp.asarray([strength]), sigmas[sigmas < strength]])
-            rows.append(work(this, _sdedit, cfg, image, levels))
-            moved = float(jnp.sqrt(jnp.mean(jnp.square(rows[-1] - image))))
+            # the sampler's own levels, entered at the strength
+            start = jnp.asarray([strength])
+            below = sigmas[sigmas < strength]
+            levels = jnp.concatenate([start, below])
+            edited = work(this, _sdedit, cfg, image, levels)
+            rows.append(edited)
+            moved = root_mean_square(edited - image)
             where = "from the image, root mean square in [-1, 1]"
             this.log.note(f"SDEdit from level {strength:g}: {moved:.3f} {where}")
         return jnp.concatenate(rows)
 
     def inverted(self, this: Run, cfg: Any, image: jax.Array, sigmas: jax.Array) -> Iterator[tuple]:
         """The noise that images belong to, the way back, and paths between such noises; without conditions."""
-        n, plain = len(image), edit(cfg, {"guidance": Guidance()})
+        n = len(image)
+        # guidance bends the flow: the way back would not be the way up
+        plain = edit(cfg, {"guidance": Guidance()})
         up = work(this, _invert, plain, image, sigmas, shown=False)
         back = work(this, _follow, plain, up, sigmas, shown=False)
-        error = float(jnp.sqrt(jnp.mean(jnp.square(back - image))))
+        error = root_mean_square(back - image)
         this.log.result("inversion", {"error": error, "n": n})
         this.log.note(
             f"inversion and back, {self.steps} steps each: {error:.4f} from the image, root mean square"
         )
-        yield "inversion", jnp.concatenate([image, up / jnp.sqrt(1 + sigmas[0] ** 2), back]), n
+        # data of unit variance have, with noise of level s, the variance 1 + s²
+        drawn = up / jnp.sqrt(1 + sigmas[0] ** 2)
+        rows = [image, drawn, back]
+        yield "inversion", jnp.concatenate(rows), n
         half = n // 2
-        a, b = (part.reshape(half, -1) for part in (up[:half], up[half : 2 * half]))
-        arcs = latent.slerp(a, b, 8).reshape(-1, *this.spec.shape)
-        yield "interpolation", work(this, _follow, plain, arcs, sigmas, shown=False), 8
+        a = up[:half].reshape(half, -1)  # [half, D]
+        b = up[half : 2 * half].reshape(half, -1)
+        arcs = latent.slerp(a, b, 8)  # [half, 8, D]
+        noises = arcs.reshape(-1, *this.spec.shape)
+        images = work(this, _follow, plain, noises, sigmas, shown=False)
+        yield "interpolation", images, 8
+
+
+def mean_square(difference: jax.Array) -> float:
+    """Over all values of a difference of images [B, H, W, C]."""
+    square = jnp.square(difference)
+    return float(jnp.mean(square))
+
+
+def root_mean_square(difference: jax.Array) -> float:
+    """The root of it, taken in float32."""
+    square = jnp.square(difference)
+    return float(jnp.sqrt(jnp.mean(square)))
 
 
 def given_pictures(cfg: gaussian.Diffusion) -> list[Any]:
@@ -118,22 +146,28 @@ def work(
 ) -> jax.Array:
     """fn(cfg, denoiser, image, sigmas, noise), compiled with the weights as an argument; `shown`: conditions are."""
     n, test, spec = len(image), this.source.test, this.spec
+    # the conditions of the images' own rows; paths may be more than there are
     rows = np.arange(n) % size(test)
-    given = {name: np.asarray(test[name][rows]) for name in this.algorithm.asks}
+    given = {}
+    for name in this.algorithm.asks:
+        given[name] = np.asarray(test[name][rows])
     given["index"] = np.arange(n, dtype=np.uint32)
 
     def run(params, key, given, image, sigmas):
         if shown:
             denoiser = gaussian.guided(params, given, cfg, spec)
         else:
-            denoiser = gaussian.denoiser(params, blank(cfg.condition, given, spec), cfg, spec)
+            cond = blank(cfg.condition, given, spec)
+            denoiser = gaussian.denoiser(params, cond, cfg, spec)
 
         def noise(i):
-            return example_normal(jax.random.fold_in(key, i), given["index"], spec.shape)
+            at = jax.random.fold_in(key, i)
+            return example_normal(at, given["index"], spec.shape)
 
         return fn(cfg, denoiser, image, sigmas, noise)
 
-    return jax.jit(run)(averaged(this.state), this.key(6), given, image, sigmas)
+    params, key = averaged(this.state), this.key(6)
+    return jax.jit(run)(params, key, given, image, sigmas)
 
 
 def _sdedit(cfg, denoiser, image, sigmas, noise):
@@ -141,7 +175,8 @@ def _sdedit(cfg, denoiser, image, sigmas, noise):
 
 
 def _inpaint(hole, repeats, cfg, denoiser, image, sigmas, noise):
-    return editing.inpaint(denoiser, image, hole.mask(*image.shape[1:3]), sigmas, noise, repeats)
+    mask = hole.mask(*image.shape[1:3])  # [H, W, 1]
+    return editing.inpaint(denoiser, image, mask, sigmas, noise, repeats)
 
 
 def _invert(cfg, denoiser, image, sigmas, noise):
@@ -153,33 +188,43 @@ def _follow(cfg, denoiser, x, sigmas, noise):
 
 
 def _restore(how, known, cfg, denoiser, image, sigmas, noise):
-    return editing.restore(how, known, samplers.DDIM(1.0), denoiser, image, sigmas, noise)
+    stochastic = samplers.DDIM(1.0)  # new noise at each step mends what replacing breaks
+    return editing.restore(how, known, stochastic, denoiser, image, sigmas, noise)
 
 
 def restored(
     this: Run, cfg: gaussian.Diffusion, known: Projection, image: jax.Array, sigmas: jax.Array
 ) -> list[jax.Array]:
     """By replacement and by guidance with the likelihood of what is known."""
+    replacement = editing.Replace()
+    guidance = editing.PseudoInverse(std=cfg.std, threshold=Static())
     found = []
-    for how in (editing.Replace(), editing.PseudoInverse(std=cfg.std, threshold=Static())):
-        found.append(work(this, functools.partial(_restore, how, known), cfg, image, sigmas))
-        report(this, type(how).__name__, known, image, found[-1])
+    for how in (replacement, guidance):
+        mend = functools.partial(_restore, how, known)
+        images = work(this, mend, cfg, image, sigmas)
+        found.append(images)
+        report(this, type(how).__name__, known, image, images)
     return found
 
 
 def report(this: Run, name: str, known: Projection, image: jax.Array, restored: jax.Array) -> None:
     """Prints and records the error of what was lost, and of what was known, mean squares in [-1, 1]."""
     difference = restored - image
+    # `known` is a linear projection P: P d and (I - P) d are the two parts of a difference d
+    of_known = known(difference)
+    of_lost = difference - of_known
+    not_there = image - known(image)
     values = {
-        "lost": float(jnp.mean(jnp.square(difference - known(difference)))),
-        "nothing_lost": float(jnp.mean(jnp.square(image - known(image)))),
-        "known": float(jnp.mean(jnp.square(known(difference)))),
+        "lost": mean_square(of_lost),
+        "nothing_lost": mean_square(not_there),
+        "known": mean_square(of_known),
         "n": len(image),
     }
     this.log.result(f"{name} {known!r}", values)
+    lost, left = values["lost"], values["nothing_lost"]
     this.log.note(
-        f"{name} of {known!r}: squared error of the lost part {values['lost']:.4f} (left as it is: "
-        f"{values['nothing_lost']:.4f}), of the known part {values['known']:.5f}"
+        f"{name} of {known!r}: squared error of the lost part {lost:.4f} (left as it is: "
+        f"{left:.4f}), of the known part {values['known']:.5f}"
     )
 
 
@@ -201,9 +246,11 @@ class Restored:
             )
 
     def __call__(self, this: Run) -> None:
-        spec, (picture, *_) = this.spec, given_pictures(this.exp.algorithm)
+        spec = this.spec
+        picture, *_ = given_pictures(this.exp.algorithm)
         test = head(this.source.test, self.measured)
-        n, asked = size(test), {name: np.asarray(test[name]) for name in this.algorithm.asks}
+        n = size(test)
+        asked = {name: np.asarray(test[name]) for name in this.algorithm.asks}
         draws = []
         for first in (0, n):  # another index, other noise
             index = np.arange(first, first + n, dtype=np.uint32)
@@ -212,6 +259,8 @@ class Restored:
         image = spec.x.encode(test[spec.main])
         report(this, "conditioned", picture.through, image, draws[0])
         k = self.images
-        degraded = picture.through(image[:k])
-        tiles = jnp.concatenate([image[:k], degraded, draws[0][:k], draws[1][:k]])
+        shown = image[:k]
+        degraded = picture.through(shown)
+        first, second = (draw[:k] for draw in draws)
+        tiles = jnp.concatenate([shown, degraded, first, second])
         show(this, "restored", grid(spec.decode(tiles), k))
