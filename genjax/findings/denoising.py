@@ -19,7 +19,7 @@ from genjax.data.batches import chosen
 from genjax.diffusion import gaussian, samplers, vdm
 from genjax.diffusion.guidance import Guidance
 from genjax.errors import UserError, at_least
-from genjax.findings.samples import check_images, show
+from genjax.findings.samples import check_images, head, show
 from genjax.findings.truth import check_known, modes
 from genjax.metrics.evaluate import Extractor, check_count, distance
 from genjax.metrics.features import Components
@@ -32,8 +32,16 @@ from genjax.training.run import Run
 
 def _columns(steps: jax.Array, spec: Spec) -> np.ndarray:
     """Steps [2, n, rows, *shape] of z and of what is made of it -> unit images, two rows of n for each sample."""
-    tiles = jnp.transpose(steps, (2, 0, 1, *range(3, steps.ndim)))
-    return np.asarray(spec.decode(tiles.reshape(-1, *spec.shape)))
+    image = range(3, steps.ndim)
+    tiles = jnp.transpose(steps, (2, 0, 1, *image))  # [rows, 2, n, *shape]
+    flat = tiles.reshape(-1, *spec.shape)
+    return np.asarray(spec.decode(flat))
+
+
+def _evenly(levels: int, columns: int) -> np.ndarray:
+    """`columns` of so many levels, evenly spaced, with the first and the last: int [columns]."""
+    places = np.linspace(0, levels - 1, columns)
+    return places.round().astype(int)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,24 +57,30 @@ class Trajectories:
 
     def __call__(self, this: Run) -> None:
         cfg, spec, n = this.exp.algorithm, this.spec, self.columns
-        levels = np.asarray(cfg.schedule(cfg.path))
-        places = (
-            np.linspace(0, len(levels) - 1, n).round().astype(int)
-        )  # of the sampler's own levels
-        real = spec.x.encode(this.source.test[spec.main][: self.rows])
+        levels = np.asarray(cfg.schedule(cfg.path))  # sigma, falling
+        places = _evenly(len(levels), n)  # of the sampler's own levels
+        images = this.source.test[spec.main]
+        real = spec.x.encode(images[: self.rows])  # [rows, H, W, C]
         eps = jax.random.normal(this.key(5), real.shape)
-        rising = levels[places[::-1]]
-        noised = jnp.stack([(real + s * eps) / jnp.sqrt(1 + s**2) for s in rising], 1)
-        images = spec.decode(noised.reshape(-1, *spec.shape))
-        show(this, "forward", grid(images, n))
+        noised = []
+        for sigma in levels[places[::-1]]:  # rising
+            x = real + sigma * eps
+            # at unit variance every level is seen in the same range of grey
+            noised.append(x / jnp.sqrt(1 + sigma**2))
+        tiles = jnp.stack(noised, 1)  # [rows, n, H, W, C]
+        forward = spec.decode(tiles.reshape(-1, *spec.shape))
+        show(this, "forward", grid(forward, n))
 
-        params, given = averaged(this.state), this.given(self.rows)
+        params = averaged(this.state)
+        given = this.given(self.rows)
         walk = jax.jit(_trajectory, static_argnums=(3, 4))
-        noisy, denoised = walk(params, this.key(2), given, cfg, spec)
-        unit_variance = np.sqrt(1 + levels**2).reshape(-1, *[1] * (noisy.ndim - 1))
-        noisy = noisy / unit_variance
+        noisy, denoised = walk(params, this.key(2), given, cfg, spec)  # [steps, rows, *shape]
+        ones = [1] * (noisy.ndim - 1)
+        deviation = np.sqrt(1 + levels**2).reshape(-1, *ones)
+        noisy = noisy / deviation
         both = jnp.stack([noisy[places], denoised[places]], 0)  # [2, n, rows, *shape]
-        show(this, "backward", grid(_columns(both, spec), n))
+        backward = _columns(both, spec)
+        show(this, "backward", grid(backward, n))
 
 
 def _trajectory(params, key, given, cfg, spec):
@@ -87,31 +101,40 @@ class VdmPictures:
         check_images(source)
 
     def __call__(self, this: Run) -> None:
-        cfg, spec, params = this.exp.algorithm, this.spec, averaged(this.state)
-        show(this, "schedule", gamma_curve(params["schedule"], cfg.schedule))
+        cfg, spec = this.exp.algorithm, this.spec
+        params = averaged(this.state)
+        curve = gamma_curve(params["schedule"], cfg.schedule)
+        show(this, "schedule", curve)
         walk = jax.jit(_vdm_trajectory, static_argnums=(3, 4))
-        path = walk(params, this.key(2), this.given(self.rows), cfg, spec)
-        places = np.linspace(0, cfg.sampling_steps - 1, self.columns).round().astype(int)
+        given = this.given(self.rows)
+        path = walk(params, this.key(2), given, cfg, spec)
+        places = _evenly(cfg.sampling_steps, self.columns)
         both = jnp.stack([steps[places] for steps in path])  # [2, n, rows, *shape]
-        show(this, "backward", grid(_columns(both, spec), self.columns))
+        backward = _columns(both, spec)
+        show(this, "backward", grid(backward, self.columns))
 
 
 def _vdm_trajectory(params, key, given, cfg, spec):
     x, sigmas, noise = vdm.start(params, key, given["index"], cfg, spec)
-    denoiser = vdm.denoiser(params, told(cfg.condition, given, spec), cfg, spec)
+    cond = told(cfg.condition, given, spec)
+    denoiser = vdm.denoiser(params, cond, cfg, spec)
     noisy, denoised = samplers.sample(cfg.sampler, denoiser, x, sigmas, noise, keep=True)
-    unit_variance = jnp.sqrt(1.0 + sigmas**2).reshape(-1, *[1] * (noisy.ndim - 1))
-    return noisy / unit_variance, denoised
+    ones = [1] * (noisy.ndim - 1)
+    # back to the variance-preserving z of the paper: z = x / sqrt(1 + sigma²)
+    deviation = jnp.sqrt(1.0 + sigmas**2).reshape(-1, *ones)
+    return noisy / deviation, denoised
 
 
 def gamma_curve(params: dict, schedule: vdm.Schedule, side: int = 320) -> np.ndarray:
     """gamma(t), learned and (dashed) straight from gamma_min to gamma_max -> a uint8 picture [side, side, 3]."""
     t = np.linspace(0.0, 1.0, 201)
-    learned = np.asarray(vdm.gamma(params, jnp.asarray(t, jnp.float32), schedule))
+    times = jnp.asarray(t, jnp.float32)
+    learned = vdm.gamma(params, times, schedule)
     figure, axes = canvas(side, side)
     plot = axes[0, 0]
-    plot.plot(t, learned)
-    plot.plot([0, 1], [schedule.gamma_min, schedule.gamma_max], "--", color="grey", linewidth=0.8)
+    plot.plot(t, np.asarray(learned))
+    ends = [schedule.gamma_min, schedule.gamma_max]
+    plot.plot([0, 1], ends, "--", color="grey", linewidth=0.8)
     plot.set(xlabel="t", ylabel="gamma = -ln SNR", xlim=(0, 1))
     figure.tight_layout()
     return pixels(figure)
@@ -149,7 +172,8 @@ class SamplerTables:
             finish__SamplerTables__steps=min(self.steps, default=0),
         )
         at_least(1, finish__SamplerTables__samples=self.samples)
-        check_count(min(self.samples, size(source.test)), self.distance, source.shape)
+        n = min(self.samples, size(source.test))
+        check_count(n, self.distance, source.shape)
         if not self.deterministic:
             raise UserError(
                 "--finish.SamplerTables.deterministic names no sampler: give one, e.g. '(Euler(),)'."
@@ -161,60 +185,81 @@ class SamplerTables:
 
     def given(self, this: Run) -> dict[str, np.ndarray]:
         """What is asked for: as many samples as real examples that they are compared with."""
-        return this.given(min(self.samples, size(this.source.test)))
+        n = min(self.samples, size(this.source.test))
+        return this.given(n)
 
     def __call__(self, this: Run) -> None:
         name, between = distance(self.distance, this.source.train)
+        cfg, test = this.exp.algorithm, this.source.test
         n = len(self.given(this)["index"])
-        rows = chosen(n, size(this.source.test))
-        floor = between(this.source.test[this.spec.main][rows])
+        rows = chosen(n, size(test))
+        real = test[this.spec.main][rows]
+        # what samples of the data itself would get: a distance of n samples is never 0
+        floor = between(real)
         this.log.note(f"{name} of {n} real: {floor:.3f}")
         this.log.result("samplers", {"real": floor, "samples": n})
         self.steps_table(this, between)
-        if this.exp.algorithm.condition and this.exp.algorithm.drop:
+        # without dropped conditions in training there is no unconditional model to guide by
+        if cfg.condition and cfg.drop:
             self.guidance_table(this, between)
-        if isinstance(this.exp.algorithm.ema, ema.Power):
+        # only power averages can be mixed into others
+        if isinstance(cfg.ema, ema.Power):
             self.width_table(this, between)
 
     def steps_table(self, this: Run, between: Callable) -> None:
         """Every sampler at every number of steps, from the same starts, without guidance."""
         cfg = edit(this.exp.algorithm, {"guidance": Guidance()})
         exact = {"sampler": samplers.FlowHeun(), "schedule.steps": self.exact}
+        # 100 suffice for a mean error, and the exact flow takes many steps
         few = jax.tree.map(lambda x: x[:100], self.given(this))
-        truth, lines = draw(this, edit(cfg, exact), few), []
+        truth = draw(this, edit(cfg, exact), few)
+        lines = []
         for sampler in (*self.deterministic, *self.stochastic):
             shown = []
             for n in self.steps:
                 changed = edit(cfg, {"sampler": sampler, "schedule.steps": n})
                 x = draw(this, changed, self.given(this))
-                values, told = {"distance": between(x)}, ""
+                far = between(x)
+                values = {"distance": far}
+                told = ""
                 if sampler in self.deterministic:
-                    error = np.sqrt(np.mean((x[: len(truth)] - truth) ** 2))
+                    # same noise, same flow: what differs is the solver's error
+                    difference = x[: len(truth)] - truth
+                    error = np.sqrt(np.mean(difference**2))
                     values["error"] = float(error)
                     told = f", {error:.4f} from the exact solution"
                 shown.append(x[:3])
                 this.log.result("samplers", {f"{sampler!r} {n}": values})
-                this.log.note(f"{sampler!r} {n} steps: distance {values['distance']:.3f}{told}")
+                this.log.note(f"{sampler!r} {n} steps: distance {far:.3f}{told}")
             lines.append(np.concatenate(shown))
-        show(this, "samplers", grid(np.concatenate(lines), 3 * len(self.steps)))
+        # a sampler a row, three samples for each number of steps
+        tiles = np.concatenate(lines)
+        show(this, "samplers", grid(tiles, 3 * len(self.steps)))
 
     def guidance_table(self, this: Run, between: Callable) -> None:
         """Scales of guidance, by the label and by the oldest snapshot."""
         step, weak = next(this.snapshots())
-        read, given, rows = self.classifier.fit(this.source.train), self.given(this), []
-        for name, other in (("label", None), (f"the model at step {step}", averaged(weak))):
+        # by the label hidden (arXiv:2207.12598), or by a worse model of the same (arXiv:2406.02507)
+        guides = {"label": None, f"the model at step {step}": averaged(weak)}
+        read = self.classifier.fit(this.source.train)
+        given = self.given(this)
+        rows = []
+        for name, other in guides.items():
             for scale in self.scales:
                 cfg = edit(this.exp.algorithm, {"guidance": Guidance(scale)})
                 x = draw(this, cfg, given, other)
-                recognised = float(np.mean(read(x) == given["label"]))
-                values = {"distance": between(x), "recognised": recognised}
+                right = read(x) == given["label"]  # [n]
+                recognised = float(np.mean(right))
+                far = between(x)
+                values = {"distance": far, "recognised": recognised}
                 rows.append(x[: this.spec.classes])
                 this.log.result("guidance", {f"{name} {scale:g}": values})
                 this.log.note(
-                    f"guidance {scale:g} by {name}: distance {values['distance']:.3f}, "
+                    f"guidance {scale:g} by {name}: distance {far:.3f}, "
                     f"{100 * recognised:.1f} % read as the class asked for"
                 )
-        show(this, "guidance", grid(np.concatenate(rows), this.spec.classes))
+        tiles = np.concatenate(rows)
+        show(this, "guidance", grid(tiles, this.spec.classes))
 
     def width_table(self, this: Run, between: Callable) -> None:
         """Averages of other widths than those that were kept in training."""
@@ -222,13 +267,16 @@ class SamplerTables:
         snapshots, steps, widths = [], [], []
         for step, state in this.snapshots():
             for width in kept:
+                # the first width is the one that samples are drawn with: it has the net's own name
                 name = "net" if width == kept[0] else f"net@{width:g}"
                 snapshots.append(state.ema[name])
                 steps.append(step)
                 widths.append(width)
         for width in self.widths:
+            # least squares over all that was kept (arXiv:2312.02696, sec. 3.2)
             mixed = ema.mix(snapshots, steps, widths, steps[-1], width)
-            x = draw(this, this.exp.algorithm, self.given(this), main={"net": mixed})
+            given = self.given(this)
+            x = draw(this, this.exp.algorithm, given, main={"net": mixed})
             far = between(x)
             this.log.result("widths", {f"{width:g}": far})
             this.log.note(f"average of width {width:g}: distance {far:.3f}")
@@ -243,7 +291,8 @@ def draw(
 ) -> np.ndarray:
     """Samples [n, *shape] of the trained model under another sampler, schedule or guidance, or of other weights."""
     weights = (main or averaged(this.state), weak)
-    return this.draw(_sampler(cfg, this.spec), given, weights)
+    sample = _sampler(cfg, this.spec)
+    return this.draw(sample, given, weights)
 
 
 @functools.lru_cache(maxsize=8)
@@ -251,7 +300,8 @@ def _sampler(cfg: gaussian.Diffusion, spec: Spec) -> Callable:
     """One function for one config, so that it is compiled once; weights are (main, weak or None)."""
 
     def sample(key, weights, given):
-        return gaussian.sample(weights[0], key, given, cfg, spec, weights[1])
+        main, weak = weights
+        return gaussian.sample(main, key, given, cfg, spec, weak)
 
     return sample
 
@@ -284,7 +334,8 @@ class Modes:
         return self(this, this.source.test[this.spec.main], {})
 
     def __call__(self, this: Run, x: np.ndarray, given: dict) -> dict[str, float]:
-        found, good = modes(this.exp.data.mixture(), x)
+        mixture = this.exp.data.mixture()
+        found, good = modes(mixture, x)
         return {"modes": found, "good": good}
 
 
@@ -296,7 +347,8 @@ class Recognised:
 
     def check(self, exp: Experiment, source: Any) -> None:
         """Raises UserError for a model that cannot be asked for a class."""
-        if not getattr(exp.algorithm, "condition", ()) or not source.classes:
+        told = getattr(exp.algorithm, "condition", ())
+        if not told or not source.classes:
             raise UserError(
                 "Recognised() asks for classes: use --algorithm.condition='(Label(),)', or Look()."
             )
@@ -308,7 +360,8 @@ class Recognised:
 
     def __call__(self, this: Run, x: np.ndarray, given: dict) -> dict[str, float]:
         read = self.classifier.fit(this.source.train)
-        return {"recognised": float(np.mean(read(x) == given["label"]))}
+        right = read(x) == given["label"]  # [n]
+        return {"recognised": float(np.mean(right))}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -325,24 +378,26 @@ class FewSteps:
             raise UserError(
                 "this experiment compares numbers of steps: use --algorithm='MeanFlow()' or Consistency()."
             )
-        at_least(
-            1,
-            finish__FewSteps__samples=self.samples,
-            finish__FewSteps__steps=min(self.steps, default=0),
-        )
+        fewest = min(self.steps, default=0)  # no numbers of steps at all are refused too
+        at_least(1, finish__FewSteps__samples=self.samples, finish__FewSteps__steps=fewest)
         self.measure.check(exp, source)
 
     def __call__(self, this: Run) -> None:
         if real := self.measure.real(this):
             self.tell(this, "real", "real test data", real)
+        # drawn once for both uses: the picture shows what is measured
         given = this.given(max(self.samples, this.exp.samples))
+        asked = head(given, self.samples)
         for n in self.steps:
             cfg = dataclasses.replace(this.exp.algorithm, steps=n)
-            x = this.draw(cfg(this.spec).sample, given)
-            show(this, f"steps{n}", this.source.picture(x[: this.exp.samples]))
-            asked = {name: value[: self.samples] for name, value in given.items()}
-            if values := self.measure(this, x[: self.samples], asked):
-                what = f"{n} step{'s' * (n > 1)}, {self.samples} samples"
+            model = cfg(this.spec)
+            x = this.draw(model.sample, given)
+            picture = this.source.picture(x[: this.exp.samples])
+            show(this, f"steps{n}", picture)
+            values = self.measure(this, x[: self.samples], asked)
+            if values:
+                plural = "s" * (n > 1)
+                what = f"{n} step{plural}, {self.samples} samples"
                 self.tell(this, f"steps{n}", what, {**values, "n": self.samples})
 
     def tell(self, this: Run, name: str, what: str, values: dict[str, float]) -> None:
