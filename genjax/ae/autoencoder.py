@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax.config import field
-from genjax.core import Algorithm, Batch, Parts, Spec, averaged, example_normal, single
+from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_normal, single
 from genjax.ema import Decay
 from genjax.errors import at_least
 from genjax.fields import REAL, need
@@ -27,7 +27,9 @@ class SquaredError:
     """Mean squared error over the values of x, units of x squared; the output is x itself."""
 
     def __call__(self, out: jax.Array, x: jax.Array) -> jax.Array:
-        return jnp.mean(jnp.square(out - x).reshape(len(x), -1), -1)
+        squares = jnp.square(out - x)
+        flat = squares.reshape(len(x), -1)  # [B, D]
+        return jnp.mean(flat, -1)
 
     def mean(self, out: jax.Array) -> jax.Array:
         return out
@@ -38,7 +40,10 @@ class BernoulliError:
     """Cross-entropy of grey values in [0, 1] taken as probabilities, nats a value; the output is a logit."""
 
     def __call__(self, out: jax.Array, x: jax.Array) -> jax.Array:
-        return jnp.mean((jax.nn.softplus(out) - x * out).reshape(len(x), -1), -1)
+        # -x log s(out) - (1 - x) log s(-out) = softplus(out) - x out, s = sigmoid: no log of 0
+        nats = jax.nn.softplus(out) - x * out
+        flat = nats.reshape(len(x), -1)  # [B, D]
+        return jnp.mean(flat, -1)
 
     def mean(self, out: jax.Array) -> jax.Array:
         return jax.nn.sigmoid(out)
@@ -61,35 +66,46 @@ class Autoencoder:
 
 def encode(params: dict, x: jax.Array, cfg: Autoencoder) -> jax.Array:
     """Codes [B, latent] of x [B, *shape], in unit values."""
-    return cfg.enc.apply({"params": params["enc"]}, x, None, (cfg.latent,))
+    weights = {"params": params["enc"]}
+    return cfg.enc.apply(weights, x, None, (cfg.latent,))  # None: there is no condition
 
 
 def decode(params: dict, z: jax.Array, cfg: Autoencoder, spec: Spec) -> jax.Array:
     """Raw output [B, *shape] for codes [B, latent]: x, or its logits under `BernoulliError`."""
-    return cfg.dec.apply({"params": params["dec"]}, z, None, spec.shape)
+    weights = {"params": params["dec"]}
+    return cfg.dec.apply(weights, z, None, spec.shape)
 
 
 def render(params: dict, z: jax.Array, cfg: Autoencoder, spec: Spec) -> jax.Array:
     """Images [B, *shape] of codes [B, latent]."""
-    return cfg.error.mean(decode(params, z, cfg, spec))
+    out = decode(params, z, cfg, spec)
+    return cfg.error.mean(out)
 
 
 def loss(params: dict, batch: Batch, cfg: Autoencoder, spec: Spec) -> Parts:
     """The training error and the mean squared error of the reconstruction, each [B]."""
-    x = spec.unit(batch)
-    out = decode(params, encode(params, x, cfg), cfg, spec)
-    return {"loss": cfg.error(out, x), "mse": SquaredError()(cfg.error.mean(out), x)}
+    x = spec.unit(batch)  # [B, *shape]
+    z = encode(params, x, cfg)  # [B, latent]
+    out = decode(params, z, cfg, spec)
+    error = cfg.error(out, x)
+    # the same measure under either error, so that runs compare
+    squared = SquaredError()
+    mse = squared(cfg.error.mean(out), x)
+    return {"loss": error, "mse": mse}
 
 
 def evaluate(params: dict, batch: Batch, cfg: Autoencoder, spec: Spec) -> Parts:
     """`loss` and the peak signal-to-noise ratio [dB] for pixels in [0, 1], each [B]."""
     parts = loss(params, batch, cfg, spec)
-    return {**parts, "psnr": -10 / math.log(10) * jnp.log(parts["mse"])}
+    # -10 log10(mse): the peak is 1
+    decibel = -10 / math.log(10)
+    return {**parts, "psnr": decibel * jnp.log(parts["mse"])}
 
 
 def sample(params: dict, key: jax.Array, given: Batch, cfg: Autoencoder, spec: Spec) -> jax.Array:
     """Decodes z ~ N(0, I), [B, *shape]. An autoencoder has no prior, so this shows its holes, not the data."""
-    return render(params, example_normal(key, given["index"], (cfg.latent,)), cfg, spec)
+    z = example_normal(key, given["index"], (cfg.latent,))
+    return render(params, z, cfg, spec)
 
 
 def algorithm(cfg: Autoencoder, spec: Spec) -> Algorithm:
@@ -98,25 +114,31 @@ def algorithm(cfg: Autoencoder, spec: Spec) -> Algorithm:
     need("An autoencoder", spec.main, spec.x, *REAL)
 
     def init_params(key, batch):
-        enc, dec = jax.random.split(key)
-        x, z = spec.unit(batch), jnp.zeros((len(batch["index"]), cfg.latent))
-        return {
-            "enc": cfg.enc.init(enc, x, None, (cfg.latent,))["params"],
-            "dec": cfg.dec.init(dec, z, None, spec.shape)["params"],
-        }
+        enc_key, dec_key = jax.random.split(key)
+        x = spec.unit(batch)
+        z = jnp.zeros((len(batch["index"]), cfg.latent))
+        enc = cfg.enc.init(enc_key, x, None, (cfg.latent,))
+        dec = cfg.dec.init(dec_key, z, None, spec.shape)
+        return {"enc": enc["params"], "dec": dec["params"]}
 
-    init, step = single(
-        init_params,
-        lambda p, key, batch, step: loss(p, batch, cfg, spec),
-        cfg.optimiser(spec.steps),
-        cfg.ema,
-        spec.microbatches,
-    )
-    return Algorithm(
-        init,
-        step,
-        lambda key, state, batch: evaluate(averaged(state), batch, cfg, spec),
-        lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
-        encode=lambda key, state, batch: encode(averaged(state), spec.unit(batch), cfg),
-        decode=lambda key, state, z: render(averaged(state), z, cfg, spec),
-    )
+    # `single` hands every loss a key and the step: this one needs neither
+    def error_loss(params, key, batch, step):
+        return loss(params, batch, cfg, spec)
+
+    tx = cfg.optimiser(spec.steps)
+    init, step = single(init_params, error_loss, tx, cfg.ema, spec.microbatches)
+
+    # what follows sees the averaged weights, where there are any
+    def measured(key: jax.Array, state: State, batch: Batch) -> Parts:
+        return evaluate(averaged(state), batch, cfg, spec)
+
+    def sampled(key: jax.Array, state: State, given: Batch) -> jax.Array:
+        return sample(averaged(state), key, given, cfg, spec)
+
+    def codes(key: jax.Array, state: State, batch: Batch) -> jax.Array:
+        return encode(averaged(state), spec.unit(batch), cfg)
+
+    def decoded(key: jax.Array, state: State, z: jax.Array) -> jax.Array:
+        return render(averaged(state), z, cfg, spec)
+
+    return Algorithm(init, step, measured, sampled, encode=codes, decode=decoded)
