@@ -43,11 +43,13 @@ from genjax.optim import Adam
 class GAN:
     """Config of the algorithm; called with a `Spec` it becomes one."""
 
+    # z -> x and x -> a number: the two players
     latent: int = field(64, "size of z ~ N(0, I)")
     gen: nn.Module = field(MLP((256, 256, 256)), "z -> x: net(z, cond, shape)")
     disc: nn.Module = field(MLP((256, 256, 256)), "x -> a number: net(x, cond, (1,))")
     game: Game = field(Relativistic(), "what both play for")
     penalties: tuple[Penalty, ...] = field((R1(), R2()), "added to the discriminator's loss")
+    # lazily, as in StyleGAN2 (arXiv:1912.04958, sec. 3.1)
     every: int = field(1, "steps from one penalty to the next, which weighs as many times as much")
     critic_steps: int = field(
         1, "discriminator steps for each of the generator; the batch is divided among them"
@@ -60,6 +62,7 @@ class GAN:
     truncation: float | None = field(
         None, "samples come from |z_i| below this; None = all of N(0, I)", execution=True
     )
+    # b1 = 0: the gradient of a game turns, and momentum would carry past
     optimiser: Adam = field(Adam(2e-4, b1=0.0, b2=0.99), "of the generator")
     disc_optimiser: Adam = field(Adam(2e-4, b1=0.0, b2=0.99), "of the discriminator")
     ema: Decay = field(
@@ -74,30 +77,34 @@ def latents(key: jax.Array, index: jax.Array, size: int, most: float | None = No
     """z [B, size], normal, or normal given |z_i| < most (the truncation trick: arXiv:1809.11096, sec. 3.1)."""
 
     def draw(key):
-        return (
-            jax.random.normal(key, (size,))
-            if most is None
-            else jax.random.truncated_normal(key, -most, most, size)
-        )
+        if most is None:
+            return jax.random.normal(key, (size,))
+        return jax.random.truncated_normal(key, -most, most, size)
 
-    return jax.vmap(draw)(example_keys(key, index))
+    keys = example_keys(key, index)
+    return jax.vmap(draw)(keys)
 
 
 def generate(gen: Any, z: jax.Array, cond: Cond | None, cfg: GAN, spec: Spec) -> jax.Array:
     """G(z) [B, *shape], images in [-1, 1]."""
-    return cfg.gen.apply({"params": gen}, z, cond, spec.shape)
+    weights = {"params": gen}
+    return cfg.gen.apply(weights, z, cond, spec.shape)
 
 
 def discriminate(disc: Any, memory: Any, x: jax.Array, cond: Cond | None, cfg: GAN) -> jax.Array:
     """D(x) [B]; `memory` is the net's own: vectors of spectral norms, or nothing."""
-    return cfg.disc.apply({"params": disc, **memory}, x, cond, (1,))[:, 0]
+    weights = {"params": disc, **memory}
+    out = cfg.disc.apply(weights, x, cond, (1,))  # [B, 1]
+    return out[:, 0]
 
 
 def remembered(disc: Any, memory: Any, x: jax.Array, cond: Cond | None, cfg: GAN) -> Any:
     """The net's memory after it has seen its weights once more: one power iteration of every spectral norm."""
-    if not memory:
+    if not memory:  # most nets have none: spare them the forward
         return memory
-    return cfg.disc.apply({"params": disc, **memory}, x, cond, (1,), mutable=list(memory))[1]
+    weights = {"params": disc, **memory}
+    _, seen = cfg.disc.apply(weights, x, cond, (1,), mutable=list(memory))
+    return seen
 
 
 def judged(loss: jax.Array, penalty: jax.Array, real: jax.Array, fake: jax.Array) -> Parts:
@@ -107,8 +114,21 @@ def judged(loss: jax.Array, penalty: jax.Array, real: jax.Array, fake: jax.Array
     higher: 1 where the real example scores higher than its sample; 1/2 on average when D cannot tell them apart,
     whatever the game.
     """
-    parts = {"penalty": penalty, "real": real, "fake": fake, "sign": jnp.sign(real)}
-    return {"loss": loss + penalty, **parts, "higher": (real > fake).astype(jnp.float32)}
+    sign = jnp.sign(real)
+    whole = loss + penalty
+    return {
+        "loss": whole,
+        "penalty": penalty,
+        "real": real,
+        "fake": fake,
+        "sign": sign,
+        "higher": _higher(real, fake),
+    }
+
+
+def _higher(real: jax.Array, fake: jax.Array) -> jax.Array:
+    higher = real > fake
+    return higher.astype(jnp.float32)  # its mean is a frequency
 
 
 def disc_loss(
@@ -125,20 +145,31 @@ def disc_loss(
 
     Augmentation does the same to an example and to its sample.
     """
+    index = batch["index"]
+    # the generator's latents, the augmentation, the place of a penalty between data and samples
     at, change, line = jax.random.split(key, 3)
-    x, cond = spec.encode(batch), told(cfg.condition, batch, spec)
-    sampled = jax.lax.stop_gradient(
-        generate(gen, latents(at, batch["index"], cfg.latent), cond, cfg, spec)
-    )
-    keys = example_keys(change, batch["index"])
+    x = spec.encode(batch)  # [B, *shape], in [-1, 1]
+    cond = told(cfg.condition, batch, spec)
+    z = latents(at, index, cfg.latent)
+    sampled = generate(gen, z, cond, cfg, spec)
+    sampled = jax.lax.stop_gradient(sampled)  # this is D's turn
+    changes = example_keys(change, index)
 
+    # augmentation is part of D: what a penalty says of the slope is meant of T(x)
     def critic(x):
-        return discriminate(disc, extra["disc"], cfg.augment(keys, x, extra["augment"]), cond, cfg)
+        seen = cfg.augment(changes, x, extra["augment"])
+        return discriminate(disc, extra["disc"], seen, cond, cfg)
 
-    real, fake = critic(x), critic(sampled)
-    loss, keys = cfg.game.disc(real, fake), example_keys(line, batch["index"])
-    penalties = [cfg.every * penalty(critic, x, sampled, keys) for penalty in cfg.penalties if due]
-    penalty = sum(penalties, start=jnp.zeros_like(loss))
+    real = critic(x)
+    fake = critic(sampled)
+    loss = cfg.game.disc(real, fake)
+    lines = example_keys(line, index)
+    terms = []
+    if due:
+        for term in cfg.penalties:
+            # lazy: due every so many steps, each weighs as many times as much
+            terms.append(cfg.every * term(critic, x, sampled, lines))
+    penalty = sum(terms, start=jnp.zeros_like(loss))
     return judged(loss, penalty, real, fake)
 
 
@@ -146,15 +177,37 @@ def gen_loss(
     gen: Any, disc: Any, extra: dict, key: jax.Array, batch: Batch, cfg: GAN, spec: Spec
 ) -> jax.Array:
     """The generator's loss [B] against the discriminator as it is; data matter to the relativistic game alone."""
-    at, change, _ = jax.random.split(key, 3)
-    x, cond = spec.encode(batch), told(cfg.condition, batch, spec)
-    sampled = generate(gen, latents(at, batch["index"], cfg.latent), cond, cfg, spec)
-    keys = example_keys(change, batch["index"])
-    real, fake = (
-        discriminate(disc, extra["disc"], cfg.augment(keys, x, extra["augment"]), cond, cfg)
-        for x in (x, sampled)
-    )
+    index = batch["index"]
+    at, change, _ = jax.random.split(key, 3)  # as in `disc_loss`
+    x = spec.encode(batch)
+    cond = told(cfg.condition, batch, spec)
+    z = latents(at, index, cfg.latent)
+    sampled = generate(gen, z, cond, cfg, spec)
+    keys = example_keys(change, index)
+
+    def critic(x):
+        seen = cfg.augment(keys, x, extra["augment"])  # G learns through T as well
+        return discriminate(disc, extra["disc"], seen, cond, cfg)
+
+    real = critic(x)
+    fake = critic(sampled)
     return cfg.game.gen(real, fake)
+
+
+def _check_division(batch: Batch, cfg: GAN, spec: Spec) -> None:
+    """Raises UserError where a device's examples do not divide into turns, or a turn's into microbatches."""
+    examples = len(batch["index"])
+    if examples % cfg.critic_steps:
+        raise UserError(
+            f"--algorithm.critic_steps={cfg.critic_steps} does not divide the {examples} examples a device "
+            f"has: use a --batch that is a multiple of {cfg.critic_steps} times the devices."
+        )
+    turn = examples // cfg.critic_steps
+    if turn % spec.microbatches:
+        raise UserError(
+            f"--microbatches={spec.microbatches} does not divide the {turn} examples of each of "
+            f"--algorithm.critic_steps={cfg.critic_steps}: use a larger --batch or fewer microbatches."
+        )
 
 
 def step(
@@ -168,56 +221,53 @@ def step(
     due: bool = True,
 ) -> tuple[State, dict[str, jax.Array]]:
     """The discriminator's steps, then the generator's."""
-    tx, disc_tx = cfg.optimiser(spec.steps), cfg.disc_optimiser(spec.steps * cfg.critic_steps)
-    gen, disc = state.params["gen"], state.params["disc"]
-    opt, disc_opt, extra = state.opt["gen"], state.opt["disc"], state.extra
+    tx = cfg.optimiser(spec.steps)
+    disc_tx = cfg.disc_optimiser(spec.steps * cfg.critic_steps)  # its schedule counts its own steps
+    gen = state.params["gen"]
+    disc = state.params["disc"]
+    disc_opt = state.opt["disc"]
+    extra = state.extra
     how = {"axis": axis, "microbatches": spec.microbatches}
-    if len(batch["index"]) % cfg.critic_steps:
-        raise UserError(
-            f"--algorithm.critic_steps={cfg.critic_steps} does not divide the {len(batch['index'])} examples a device "
-            f"has: use a --batch that is a multiple of {cfg.critic_steps} times the devices."
-        )
-    if (turn := len(batch["index"]) // cfg.critic_steps) % spec.microbatches:
-        raise UserError(
-            f"--microbatches={spec.microbatches} does not divide the {turn} examples of each of "
-            f"--algorithm.critic_steps={cfg.critic_steps}: use a larger --batch or fewer microbatches."
-        )
+    _check_division(batch, cfg, spec)
     batches = divided(batch, cfg.critic_steps)
     for i, part in enumerate(batches):
-        turn = jax.random.fold_in(key, i)
+        turn = jax.random.fold_in(key, i)  # fresh samples each time
 
+        # turn=turn: a closure would see the last turn's, were it called later
         def mean_disc(disc, part, gen, extra, turn=turn):
-            means = {
-                k: jnp.mean(v)
-                for k, v in disc_loss(disc, gen, extra, turn, part, cfg, spec, due).items()
-            }
+            parts = disc_loss(disc, gen, extra, turn, part, cfg, spec, due)
+            means = {name: jnp.mean(value) for name, value in parts.items()}
             return means.pop("loss"), means
 
         disc, disc_opt, metrics = descend(
             mean_disc, disc_tx, disc, disc_opt, part, gen, extra, **how
         )
         if cfg.clip is not None:
+            # WGAN: a bounded slope by bounded weights (arXiv:1701.07875, algorithm 1)
             disc = jax.tree.map(lambda w: jnp.clip(w, -cfg.clip, cfg.clip), disc)
-        memory = remembered(
-            disc, extra["disc"], spec.encode(part), told(cfg.condition, part, spec), cfg
-        )
-        extra = {"disc": memory, "augment": cfg.augment.adapt(extra["augment"], metrics)}
-    turn, part = jax.random.fold_in(key, cfg.critic_steps), batches[-1]
+        x = spec.encode(part)
+        cond = told(cfg.condition, part, spec)
+        memory = remembered(disc, extra["disc"], x, cond, cfg)
+        # p follows the sign of D on this turn's data
+        adapted = cfg.augment.adapt(extra["augment"], metrics)
+        extra = {"disc": memory, "augment": adapted}
+    turn = jax.random.fold_in(key, cfg.critic_steps)
+    part = batches[-1]  # one part: G's step costs as much as one of D's
 
     def mean_gen(gen, part, disc, extra):
-        return jnp.mean(gen_loss(gen, disc, extra, turn, part, cfg, spec)), {}
+        loss = gen_loss(gen, disc, extra, turn, part, cfg, spec)
+        return jnp.mean(loss), {}
 
-    gen, opt, of_gen = descend(mean_gen, tx, gen, opt, part, disc, extra, **how)
-    metrics |= {
-        "gen_loss": of_gen["loss"],
-        "gen_grad_norm": of_gen["grad_norm"],
-        **cfg.augment.metrics(extra["augment"]),
-    }
+    gen, opt, of_gen = descend(mean_gen, tx, gen, state.opt["gen"], part, disc, extra, **how)
+    # those of D are of its last step
+    metrics["gen_loss"] = of_gen["loss"]
+    metrics["gen_grad_norm"] = of_gen["grad_norm"]
+    metrics |= cfg.augment.metrics(extra["augment"])
     new = state.replace(
         step=state.step + 1,
         params={"gen": gen, "disc": disc},
         opt={"gen": opt, "disc": disc_opt},
-        ema=cfg.ema.update(state.ema, {"gen": gen}, state.step),
+        ema=cfg.ema.update(state.ema, {"gen": gen}, state.step),  # D is not averaged
         extra=extra,
     )
     return new, metrics
@@ -225,27 +275,45 @@ def step(
 
 def evaluate(key: jax.Array, state: State, batch: Batch, cfg: GAN, spec: Spec) -> Parts:
     """D on data that it never saw and on as many samples of the averaged generator, without augmentation; each [B]."""
-    cond, params = told(cfg.condition, batch, spec), averaged(state)
-    sampled = generate(params["gen"], latents(key, batch["index"], cfg.latent), cond, cfg, spec)
-    real, fake = (
-        discriminate(params["disc"], state.extra["disc"], x, cond, cfg)
-        for x in (spec.encode(batch), sampled)
-    )
-    losses = {"loss": cfg.game.disc(real, fake), "gen_loss": cfg.game.gen(real, fake)}
-    return {**losses, "real": real, "fake": fake, "higher": (real > fake).astype(jnp.float32)}
+    cond = told(cfg.condition, batch, spec)
+    params = averaged(state)
+    z = latents(key, batch["index"], cfg.latent)  # of all of N(0, I), whatever `truncation`
+    sampled = generate(params["gen"], z, cond, cfg, spec)
+    x = spec.encode(batch)
+    return compared(params["disc"], state, x, sampled, cond, cfg)
+
+
+def compared(
+    disc: Any, state: State, x: jax.Array, sampled: jax.Array, cond: Cond | None, cfg: Any
+) -> Parts:
+    """Both players' losses on x and on samples [B, *shape], with D(x), D(G(z)) and how often D is right; each [B]."""
+    memory = state.extra["disc"]
+    real = discriminate(disc, memory, x, cond, cfg)
+    fake = discriminate(disc, memory, sampled, cond, cfg)
+    return {
+        "loss": cfg.game.disc(real, fake),
+        "gen_loss": cfg.game.gen(real, fake),
+        "real": real,
+        "fake": fake,
+        "higher": _higher(real, fake),
+    }
 
 
 def sample(params: dict, key: jax.Array, given: Batch, cfg: GAN, spec: Spec) -> jax.Array:
     """Samples [B, *shape], images in [0, 1]; number i is a function of (key, given["index"][i])."""
     z = latents(key, given["index"], cfg.latent, cfg.truncation)
-    return spec.decode(generate(params["gen"], z, told(cfg.condition, given, spec), cfg, spec))
+    cond = told(cfg.condition, given, spec)
+    sampled = generate(params["gen"], z, cond, cfg, spec)
+    return spec.decode(sampled)
 
 
 def check_given(cfg: Any, spec: Spec) -> None:
     """Raises UserError for conditions that the data lack and for augmentation that neither data nor game can bear."""
     need("A GAN", spec.main, spec.x, *REAL)
     conditions.check(cfg.condition, spec)
-    if getattr(cfg.augment, "rate", 0.0) and cfg.game.free:
+    # a game that leaves D's level free says nothing by the sign of D(x)
+    adaptive = getattr(cfg.augment, "rate", 0.0)
+    if adaptive and cfg.game.free:
         raise UserError(
             f"--algorithm.augment={cfg.augment} adapts by the sign of D(x), which {type(cfg.game).__name__} leaves "
             "free: use rate=0, or --algorithm.game='NonSaturating()'."
@@ -272,26 +340,31 @@ def algorithm(cfg: GAN, spec: Spec) -> Algorithm:
     check(cfg, spec)
 
     def init(key: jax.Array, batch: Batch) -> State:
-        x, cond = spec.encode(batch), told(cfg.condition, batch, spec)
+        x = spec.encode(batch)
+        cond = told(cfg.condition, batch, spec)
         gen_key, disc_key = jax.random.split(key)
-        gen = cfg.gen.init(gen_key, jnp.zeros((len(x), cfg.latent)), cond, spec.shape).get(
-            "params", {}
-        )
+        z = jnp.zeros((len(x), cfg.latent))
+        made = cfg.gen.init(gen_key, z, cond, spec.shape)
+        gen = made.get("params", {})  # a net without weights is one too
         memory = cfg.disc.init(disc_key, x, cond, (1,))
-        params = {"gen": gen, "disc": memory.pop("params")}
-        opt = {
-            "gen": cfg.optimiser(spec.steps).init(gen),
-            "disc": cfg.disc_optimiser(spec.steps * cfg.critic_steps).init(params["disc"]),
-        }
+        disc = memory.pop("params")  # what is left is the net's memory
+        tx = cfg.optimiser(spec.steps)
+        disc_tx = cfg.disc_optimiser(spec.steps * cfg.critic_steps)
+        params = {"gen": gen, "disc": disc}
+        opt = {"gen": tx.init(gen), "disc": disc_tx.init(disc)}
         extra = {"disc": memory, "augment": cfg.augment.init()}
-        return State(jnp.zeros((), jnp.int32), params, opt, cfg.ema.init({"gen": gen}), extra)
+        zero = jnp.zeros((), jnp.int32)
+        return State(zero, params, opt, cfg.ema.init({"gen": gen}), extra)
 
-    whole, plain = (functools.partial(step, cfg=cfg, spec=spec, due=due) for due in (True, False))
-    return Algorithm(
-        init,
-        whole,
-        functools.partial(evaluate, cfg=cfg, spec=spec),
-        lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
-        (whole, *[plain] * (cfg.every - 1)) if cfg.penalties else (),
-        asks=conditions.asks(cfg.condition),
-    )
+    def sampled(key: jax.Array, state: State, given: Batch) -> jax.Array:
+        return sample(averaged(state), key, given, cfg, spec)
+
+    # two programs: the penalties' second derivatives are not even compiled where they are not due
+    whole = functools.partial(step, cfg=cfg, spec=spec, due=True)
+    plain = functools.partial(step, cfg=cfg, spec=spec, due=False)
+    cycle = ()
+    if cfg.penalties:
+        cycle = (whole, *[plain] * (cfg.every - 1))
+    evaluation = functools.partial(evaluate, cfg=cfg, spec=spec)
+    asks = conditions.asks(cfg.condition)
+    return Algorithm(init, whole, evaluation, sampled, cycle, asks=asks)

@@ -40,7 +40,7 @@ from genjax.errors import UserError, at_least
 from genjax.fields import Image
 from genjax.gan.augment import Augment, Plain
 from genjax.gan.games import Game, NonSaturating
-from genjax.gan.gan import check_given, discriminate, judged, latents, remembered
+from genjax.gan.gan import check_given, compared, discriminate, judged, latents, remembered
 from genjax.gan.penalties import R1
 from genjax.nets.stylegan2 import StyleDiscriminator, StyleMapping, StyleSynthesis
 from genjax.optim import Adam
@@ -57,6 +57,7 @@ class StyleGAN2:
     )
     disc: nn.Module = field(StyleDiscriminator(), "x -> a number: net(x, cond, (1,))")
     game: Game = field(NonSaturating(), "what both play for")
+    # R1 and the path length are lazy: dear second derivatives, seldom
     r1: R1 = field(R1(1.0), "penalty on the discriminator's slope at data; gamma 0 = none")
     r1_every: int = field(16, "steps from one R1 penalty to the next")
     path_weight: float = field(2.0, "of the path length penalty; 0 = none")
@@ -87,7 +88,8 @@ class StyleGAN2:
 
 def w(gen: Any, z: jax.Array, cond: Cond | None, cfg: StyleGAN2) -> jax.Array:
     """Styles w = f(z) [B, latent]; gen is averaged(state)["gen"], cond what is told, or None."""
-    return cfg.mapping.apply({"params": gen["mapping"]}, z, cond, (cfg.latent,))
+    weights = {"params": gen["mapping"]}
+    return cfg.mapping.apply(weights, z, cond, (cfg.latent,))
 
 
 def synthesise(
@@ -95,12 +97,15 @@ def synthesise(
 ) -> jax.Array:
     """g(w) [B, *shape], images in [-1, 1]; w [B, latent] for all layers or [B, layers, latent]; noise from keys [B]."""
     if w.ndim == 2:
-        w = jnp.broadcast_to(w[:, None], (len(w), cfg.synthesis.layers, w.shape[-1]))
-    return cfg.synthesis.apply({"params": gen["synthesis"]}, w, keys, spec.shape)
+        n, latent = w.shape
+        w = jnp.broadcast_to(w[:, None], (n, cfg.synthesis.layers, latent))
+    weights = {"params": gen["synthesis"]}
+    return cfg.synthesis.apply(weights, w, keys, spec.shape)
 
 
 def truncated(w: jax.Array, mean: jax.Array, psi: float) -> jax.Array:
     """mean + psi (w - mean), exact at 0 and 1 (arXiv:1812.04948, app. B); mean is state.extra["w"] [latent]."""
+    # not mean + psi (w - mean), which rounds at psi = 1
     return psi * w + (1.0 - psi) * mean
 
 
@@ -113,8 +118,10 @@ def style_mix(
     cfg: StyleGAN2,
 ) -> jax.Array:
     """Styles [B, layers, latent]: of z_coarse below layer `at_layer`, an int or [B], of z_fine from there on."""
-    coarse, fine = w(gen, z_coarse, cond, cfg), w(gen, z_fine, cond, cfg)
-    late = jnp.arange(cfg.synthesis.layers) >= jnp.reshape(at_layer, (-1, 1))  # [B or 1, layers]
+    coarse = w(gen, z_coarse, cond, cfg)  # [B, latent]
+    fine = w(gen, z_fine, cond, cfg)
+    layer = jnp.arange(cfg.synthesis.layers)
+    late = layer >= jnp.reshape(at_layer, (-1, 1))  # [B or 1, layers]
     return jnp.where(late[..., None], fine[:, None], coarse[:, None])
 
 
@@ -123,13 +130,17 @@ def styles(
 ) -> jax.Array:
     """The styles of training [B, layers, latent]: a share `mixing` of them changes to another z at a random layer."""
     at, line = jax.random.split(key)
-    z, other = jnp.split(latents(at, index, 2 * cfg.latent), 2, -1)
-    u = jax.vmap(jax.random.uniform)(
-        example_keys(line, index)
-    )  # mixed where u < mixing, and then u / mixing is uniform
+    both = latents(at, index, 2 * cfg.latent)  # one draw for both: fewer calls to compile
+    z, other = jnp.split(both, 2, -1)
+    keys = example_keys(line, index)
+    u = jax.vmap(jax.random.uniform)(keys)  # [B]
     layers = cfg.synthesis.layers
-    cut = 1 + jnp.floor(u / max(cfg.mixing, 1e-6) * (layers - 1)).astype(jnp.int32)
-    return style_mix(gen, z, other, jnp.where(u < cfg.mixing, cut, layers), cond, cfg)
+    # mixed where u < mixing, and then u / mixing is uniform; from layer 1 on, so layer 0 is of z
+    share = u / max(cfg.mixing, 1e-6)
+    later = jnp.floor(share * (layers - 1))  # 0 .. layers - 2
+    cut = 1 + later.astype(jnp.int32)
+    at_layer = jnp.where(u < cfg.mixing, cut, layers)  # `layers` = never
+    return style_mix(gen, z, other, at_layer, cond, cfg)
 
 
 def path_lengths(
@@ -140,10 +151,11 @@ def path_lengths(
     The square of the length is the mean of those of the layers, each with its own w.
     """
     x, pull = jax.vjp(g, w)
-    (slope,) = pull(y)
-    return x, jnp.sqrt(
-        jnp.mean(jnp.sum(jnp.square(slope), -1), -1) + 1e-12
-    )  # no root of zero in a gradient
+    (slope,) = pull(y)  # J^T y [B, layers, latent]
+    squares = jnp.sum(jnp.square(slope), -1)  # [B, layers]
+    square = jnp.mean(squares, -1)
+    # the root's own gradient is infinite at 0
+    return x, jnp.sqrt(square + 1e-12)
 
 
 def disc_loss(
@@ -157,19 +169,25 @@ def disc_loss(
     due: bool = True,
 ) -> Parts:
     """The discriminator's loss and its parts, each [B], as in `gan.disc_loss`; R1 is there only if `due`."""
+    index = batch["index"]
+    # styles and where they mix, the noise of the layers, the augmentation
     at, noise, change = jax.random.split(key, 3)
-    x, cond = spec.encode(batch), told(cfg.condition, batch, spec)
-    made = styles(gen, at, batch["index"], cond, cfg)
-    sampled = jax.lax.stop_gradient(
-        synthesise(gen, made, example_keys(noise, batch["index"]), cfg, spec)
-    )
-    keys = example_keys(change, batch["index"])
+    x = spec.encode(batch)  # [B, H, W, C], in [-1, 1]
+    cond = told(cfg.condition, batch, spec)
+    made = styles(gen, at, index, cond, cfg)  # [B, layers, latent]
+    sampled = synthesise(gen, made, example_keys(noise, index), cfg, spec)
+    sampled = jax.lax.stop_gradient(sampled)  # this is D's turn
+    keys = example_keys(change, index)
 
+    # augmentation is part of D: R1 is of the slope of D(T(x))
     def critic(x):
-        return discriminate(disc, extra["disc"], cfg.augment(keys, x, extra["augment"]), cond, cfg)
+        seen = cfg.augment(keys, x, extra["augment"])
+        return discriminate(disc, extra["disc"], seen, cond, cfg)
 
-    real, fake = critic(x), critic(sampled)
+    real = critic(x)
+    fake = critic(sampled)
     loss = cfg.game.disc(real, fake)
+    # lazy: due every so many steps, it weighs as many times as much
     penalty = cfg.r1_every * cfg.r1(critic, x, sampled, keys) if due else jnp.zeros_like(loss)
     return judged(loss, penalty, real, fake)
 
@@ -185,36 +203,47 @@ def gen_loss(
     due: bool = True,
 ) -> Parts:
     """The generator's loss, its path penalty and path length (if not `due`: 0 and the mean so far), each [B], and w."""
+    index = batch["index"]
     at, noise, change, probe = jax.random.split(key, 4)
-    index, cond = batch["index"], told(cfg.condition, batch, spec)
-    made = styles(gen, at, index, cond, cfg)
-    g = functools.partial(synthesise, gen, keys=example_keys(noise, index), cfg=cfg, spec=spec)
+    cond = told(cfg.condition, batch, spec)
+    made = styles(gen, at, index, cond, cfg)  # [B, layers, latent]
+    noises = example_keys(noise, index)
+    g = functools.partial(synthesise, gen, keys=noises, cfg=cfg, spec=spec)
+
+    # eq. 4: weight (|J^T y| - a)²; not due, the length is a itself and the penalty 0
+    a = extra["path"]
     if due:
-        y = example_normal(probe, index, spec.shape) / math.sqrt(spec.shape[0] * spec.shape[1])
-        x, length = path_lengths(g, made, y)
+        height, width, _ = spec.shape
+        y = example_normal(probe, index, spec.shape) / math.sqrt(height * width)
+        sampled, length = path_lengths(g, made, y)
     else:
-        x, length = g(made), jnp.broadcast_to(extra["path"], len(made))
-    penalty = cfg.path_weight * cfg.path_every * jnp.square(length - extra["path"])
+        sampled = g(made)
+        length = jnp.broadcast_to(a, len(made))
+    weight = cfg.path_weight * cfg.path_every  # lazy: as many times as much
+    penalty = weight * jnp.square(length - a)
+
     keys = example_keys(change, index)
-    real, fake = (
-        discriminate(disc, extra["disc"], cfg.augment(keys, x, extra["augment"]), cond, cfg)
-        for x in (spec.encode(batch), x)
-    )
+
+    def critic(x):
+        seen = cfg.augment(keys, x, extra["augment"])
+        return discriminate(disc, extra["disc"], seen, cond, cfg)
+
+    x = spec.encode(batch)
+    real = critic(x)  # matters to the relativistic game alone
+    fake = critic(sampled)
     loss = cfg.game.gen(real, fake) + penalty
-    return {
-        "loss": loss,
-        "penalty": penalty,
-        "length": length,
-        "w": made[:, 0],
-    }  # layer 0 is never mixed
+    first = made[:, 0]  # layer 0 is never mixed
+    return {"loss": loss, "penalty": penalty, "length": length, "w": first}
 
 
 def _means(parts: Parts) -> tuple[jax.Array, Parts]:
+    """What `descend` asks of a loss: its mean over the batch, and those of its other parts; w's is [latent]."""
     means = {name: jnp.mean(value, 0) for name, value in parts.items()}
     return means.pop("loss"), means
 
 
 def _towards(mean: jax.Array, value: jax.Array, decay: float) -> jax.Array:
+    """A moving average after one more value."""
     return mean + (1.0 - decay) * (value - mean)
 
 
@@ -233,49 +262,43 @@ def step(
 
     What the means in `extra` take in comes out of `descend`, which has averaged it over the devices.
     """
-    at, turn = jax.random.split(key)
+    disc_turn, gen_turn = jax.random.split(key)
+    tx = cfg.optimiser(spec.steps)
+    disc_tx = cfg.disc_optimiser(spec.steps)
+    gen = state.params["gen"]
+    disc = state.params["disc"]
+    extra = state.extra
     how = {"axis": axis, "microbatches": spec.microbatches}
-    disc, disc_opt, metrics = descend(
-        lambda disc, batch, gen, extra: _means(
-            disc_loss(disc, gen, extra, at, batch, cfg, spec, r1)
-        ),
-        cfg.disc_optimiser(spec.steps),
-        state.params["disc"],
-        state.opt["disc"],
-        batch,
-        state.params["gen"],
-        state.extra,
-        **how,
-    )
-    memory = remembered(
-        disc, state.extra["disc"], spec.encode(batch), told(cfg.condition, batch, spec), cfg
-    )
-    extra = state.extra | {
-        "disc": memory,
-        "augment": cfg.augment.adapt(state.extra["augment"], metrics),
-    }
-    gen, opt, of_gen = descend(
-        lambda gen, batch, disc, extra: _means(
-            gen_loss(gen, disc, extra, turn, batch, cfg, spec, path)
-        ),
-        cfg.optimiser(spec.steps),
-        state.params["gen"],
-        state.opt["gen"],
-        batch,
-        disc,
-        extra,
-        **how,
-    )
-    extra |= {
-        "path": _towards(extra["path"], of_gen["length"], cfg.path_decay),
-        "w": _towards(extra["w"], of_gen["w"], cfg.w_decay),
-    }
-    metrics |= {
-        "gen_loss": of_gen["loss"],
-        "gen_grad_norm": of_gen["grad_norm"],
-        "gen_penalty": of_gen["penalty"],
-    }
-    metrics |= {"path_length": extra["path"], **cfg.augment.metrics(extra["augment"])}
+
+    # the first argument is differentiated, the second cut into microbatches, the rest stays
+    def mean_disc(disc, batch, gen, extra):
+        parts = disc_loss(disc, gen, extra, disc_turn, batch, cfg, spec, r1)
+        return _means(parts)
+
+    def mean_gen(gen, batch, disc, extra):
+        parts = gen_loss(gen, disc, extra, gen_turn, batch, cfg, spec, path)
+        return _means(parts)
+
+    disc_opt = state.opt["disc"]
+    disc, disc_opt, metrics = descend(mean_disc, disc_tx, disc, disc_opt, batch, gen, extra, **how)
+    x = spec.encode(batch)
+    cond = told(cfg.condition, batch, spec)
+    memory = remembered(disc, extra["disc"], x, cond, cfg)
+    adapted = cfg.augment.adapt(extra["augment"], metrics)
+    extra = extra | {"disc": memory, "augment": adapted}
+
+    # G plays against the discriminator as it is now
+    opt = state.opt["gen"]
+    gen, opt, of_gen = descend(mean_gen, tx, gen, opt, batch, disc, extra, **how)
+    mean_path = _towards(extra["path"], of_gen["length"], cfg.path_decay)
+    mean_w = _towards(extra["w"], of_gen["w"], cfg.w_decay)
+    extra = extra | {"path": mean_path, "w": mean_w}
+
+    metrics["gen_loss"] = of_gen["loss"]
+    metrics["gen_grad_norm"] = of_gen["grad_norm"]
+    metrics["gen_penalty"] = of_gen["penalty"]
+    metrics["path_length"] = mean_path
+    metrics |= cfg.augment.metrics(extra["augment"])
     new = state.replace(
         step=state.step + 1,
         params={"gen": gen, "disc": disc},
@@ -290,29 +313,29 @@ def generated(
     gen: Any, key: jax.Array, given: Batch, mean: Any, psi: float, cfg: StyleGAN2, spec: Spec
 ) -> jax.Array:
     """Unmixed samples [B, *shape], images in [-1, 1], truncated by psi; the same z and noise for every psi."""
+    index = given["index"]
     at, noise = jax.random.split(key)
-    made = w(gen, latents(at, given["index"], cfg.latent), told(cfg.condition, given, spec), cfg)
-    return synthesise(
-        gen, truncated(made, mean, psi), example_keys(noise, given["index"]), cfg, spec
-    )
+    z = latents(at, index, cfg.latent)
+    cond = told(cfg.condition, given, spec)
+    style = w(gen, z, cond, cfg)  # [B, latent]
+    nearer = truncated(style, mean, psi)
+    return synthesise(gen, nearer, example_keys(noise, index), cfg, spec)
 
 
 def evaluate(key: jax.Array, state: State, batch: Batch, cfg: StyleGAN2, spec: Spec) -> Parts:
     """As `gan.evaluate`: D on unseen data and on samples of the averaged generator, neither mixed nor truncated."""
-    cond, params, x = told(cfg.condition, batch, spec), averaged(state), spec.encode(batch)
-    sampled = generated(params["gen"], key, batch, state.extra["w"], 1.0, cfg, spec)
-    real, fake = (
-        discriminate(params["disc"], state.extra["disc"], x, cond, cfg) for x in (x, sampled)
-    )
-    losses = {"loss": cfg.game.disc(real, fake), "gen_loss": cfg.game.gen(real, fake)}
-    return {**losses, "real": real, "fake": fake, "higher": (real > fake).astype(jnp.float32)}
+    cond = told(cfg.condition, batch, spec)
+    params = averaged(state)
+    x = spec.encode(batch)
+    sampled = generated(params["gen"], key, batch, state.extra["w"], 1.0, cfg, spec)  # psi 1
+    return compared(params["disc"], state, x, sampled, cond, cfg)
 
 
 def sample(key: jax.Array, state: State, given: Batch, cfg: StyleGAN2, spec: Spec) -> jax.Array:
     """Samples [B, *shape], images in [0, 1], truncated; number i is a function of (key, given["index"][i])."""
-    return spec.decode(
-        generated(averaged(state)["gen"], key, given, state.extra["w"], cfg.psi, cfg, spec)
-    )
+    gen = averaged(state)["gen"]
+    images = generated(gen, key, given, state.extra["w"], cfg.psi, cfg, spec)
+    return spec.decode(images)
 
 
 def check(cfg: StyleGAN2, spec: Spec) -> None:
@@ -325,8 +348,9 @@ def check(cfg: StyleGAN2, spec: Spec) -> None:
     )
     at_least(0, algorithm__r1__gamma=cfg.r1.gamma, algorithm__path_weight=cfg.path_weight)
     for name in ("mixing", "path_decay", "w_decay"):
-        if not 0.0 <= getattr(cfg, name) <= 1.0:
-            raise UserError(f"--algorithm.{name}={getattr(cfg, name)} must lie between 0 and 1.")
+        share = getattr(cfg, name)
+        if not 0.0 <= share <= 1.0:
+            raise UserError(f"--algorithm.{name}={share} must lie between 0 and 1.")
     if not isinstance(spec.x, Image):
         raise UserError(
             f"StyleGAN2 makes images [H, W, C] and this data set has examples of shape {tuple(spec.shape)}: use "
@@ -337,16 +361,15 @@ def check(cfg: StyleGAN2, spec: Spec) -> None:
 
 def turns(cfg: StyleGAN2, spec: Spec) -> tuple[Callable, ...]:
     """The steps of one cycle in order: one function for each pair of penalties that are due together."""
-    due = [
-        (
-            cfg.r1.gamma > 0 and i % cfg.r1_every == 0,
-            cfg.path_weight > 0 and i % cfg.path_every == 0,
-        )
-        for i in range(math.lcm(cfg.r1_every, cfg.path_every))
-    ]
-    steps = {
-        pair: functools.partial(step, cfg=cfg, spec=spec, r1=pair[0], path=pair[1]) for pair in due
-    }
+    due = []  # of every step (R1, path length)
+    for i in range(math.lcm(cfg.r1_every, cfg.path_every)):
+        r1 = cfg.r1.gamma > 0 and i % cfg.r1_every == 0
+        path = cfg.path_weight > 0 and i % cfg.path_every == 0
+        due.append((r1, path))
+    # four functions at most: each is a program of its own to compile
+    steps = {}
+    for r1, path in due:
+        steps[r1, path] = functools.partial(step, cfg=cfg, spec=spec, r1=r1, path=path)
     return tuple(steps[pair] for pair in due)
 
 
@@ -355,28 +378,30 @@ def algorithm(cfg: StyleGAN2, spec: Spec) -> Algorithm:
     check(cfg, spec)
 
     def init(key: jax.Array, batch: Batch) -> State:
-        x, cond = spec.encode(batch), told(cfg.condition, batch, spec)
+        x = spec.encode(batch)
+        cond = told(cfg.condition, batch, spec)
         keys = jax.random.split(key, 3)
-        z, made = (
-            jnp.zeros((len(x), cfg.latent)),
-            jnp.zeros((len(x), cfg.synthesis.layers, cfg.latent)),
-        )
-        gen = {
-            "mapping": cfg.mapping.init(keys[0], z, cond, (cfg.latent,))["params"],
-            "synthesis": cfg.synthesis.init(keys[1], made, None, spec.shape)["params"],
-        }
+        z = jnp.zeros((len(x), cfg.latent))
+        made = jnp.zeros((len(x), cfg.synthesis.layers, cfg.latent))
+        mapping = cfg.mapping.init(keys[0], z, cond, (cfg.latent,))
+        # None: the weights do not depend on what noise is drawn
+        synthesis = cfg.synthesis.init(keys[1], made, None, spec.shape)
+        gen = {"mapping": mapping["params"], "synthesis": synthesis["params"]}
         memory = cfg.disc.init(keys[2], x, cond, (1,))
-        params = {"gen": gen, "disc": memory.pop("params")}
-        opt = {
-            "gen": cfg.optimiser(spec.steps).init(gen),
-            "disc": cfg.disc_optimiser(spec.steps).init(params["disc"]),
-        }
+        disc = memory.pop("params")  # what is left is the net's memory
+        tx = cfg.optimiser(spec.steps)
+        disc_tx = cfg.disc_optimiser(spec.steps)
+        opt = {"gen": tx.init(gen), "disc": disc_tx.init(disc)}
+        # from 0, which both means soon forget
         means = {"path": jnp.zeros(()), "w": jnp.zeros(cfg.latent)}
         extra = {"disc": memory, "augment": cfg.augment.init(), **means}
-        return State(jnp.zeros((), jnp.int32), params, opt, cfg.ema.init({"gen": gen}), extra)
+        zero = jnp.zeros((), jnp.int32)
+        params = {"gen": gen, "disc": disc}
+        return State(zero, params, opt, cfg.ema.init({"gen": gen}), extra)
 
     cycle = turns(cfg, spec)
-    evaluation, sampling = (functools.partial(fn, cfg=cfg, spec=spec) for fn in (evaluate, sample))
-    turning = cycle if len(set(cycle)) > 1 else ()
+    evaluation = functools.partial(evaluate, cfg=cfg, spec=spec)
+    sampling = functools.partial(sample, cfg=cfg, spec=spec)
+    turning = cycle if len(set(cycle)) > 1 else ()  # () = `step` always
     asks = conditions.asks(cfg.condition)
     return Algorithm(init, cycle[0], evaluation, sampling, turning, asks)

@@ -40,32 +40,51 @@ class Encoded:
             raise UserError(
                 "--data.of is not set: the experiment whose run encodes, e.g. autoencoder."
             )
-        this = run(self.of, self.experiment, self.ablation)
+        this = run(self.of, self.experiment, self.ablation)  # a finished run is only restored
         if this.algorithm.encode is None:
             model = type(self.experiment.algorithm).__name__
             raise UserError(f"--data=Encoded(): {model} has no codes; use an autoencoder or a VAE.")
-        splits = {name: self._encoded(this, split) for name, split in this.source.splits().items()}
+        splits = {}
+        for name, split in this.source.splits().items():
+            splits[name] = self._encoded(this, split)
+        codes = splits["train"][self.name]  # [N, ...]
         # one number for all: differences between dimensions are the model's own
-        scale = float(np.std(splits["train"][self.name])) if self.scaled else 1.0
+        scale = 1.0
+        if self.scaled:
+            scale = float(np.std(codes))
         for split in splits.values():
+            # float32 by float32: the quotient is the same under any rule of promotion
             split[self.name] = split[self.name] / np.float32(scale)
-        shape = splits["train"][self.name].shape[1:]
-        others = {name: kind for name, kind in this.source.fields.items() if name != this.spec.main}
-        fields = {self.name: Points(tuple(shape)), **others}
-        drawn = None if this.algorithm.decode is None else _Decoded(this, scale)
+        kind = Points(tuple(codes.shape[1:]))
+        # the codes come first, for the first field is what is modelled
+        fields = {self.name: kind, **_without(this.source.fields, this.spec.main)}
+        drawn = None
+        if this.algorithm.decode is not None:
+            drawn = _Decoded(this, scale)
         return Source(f"{this.source.name}_codes", fields, **splits, drawn=drawn)
 
     def _encoded(self, this: Any, split: dict[str, Any]) -> dict[str, Any]:
-        others = {name: array for name, array in split.items() if name != this.spec.main}
-        if not size(split):
-            shape = jax.eval_shape(this.algorithm.encode, this.key(1), this.state, _one(this)).shape
-            return {self.name: np.zeros((0, *shape[1:]), np.float32), **others}
-        return {self.name: this.encode(split), **others}
+        """A split with the codes in place of what they are of."""
+        others = _without(split, this.spec.main)
+        if size(split):
+            return {self.name: this.encode(split), **others}
+        # an empty split has codes of the right shape too: nothing is computed for them
+        made = jax.eval_shape(this.algorithm.encode, this.key(1), this.state, _one(this))
+        _, *shape = made.shape
+        none = np.zeros((0, *shape), np.float32)
+        return {self.name: none, **others}
+
+
+def _without(fields: dict[str, Any], main: str) -> dict[str, Any]:
+    """The fields beside the one that is modelled."""
+    return {name: value for name, value in fields.items() if name != main}
 
 
 def _one(this: Any) -> dict[str, Any]:
     """The first training example as a batch."""
-    first = {name: np.asarray(array[:1]) for name, array in this.source.train.items()}
+    first = {}
+    for name, array in this.source.train.items():
+        first[name] = np.asarray(array[:1])  # a slice: of a stream only one row is read
     return {"index": np.zeros(1, np.uint32), **first}
 
 
@@ -73,9 +92,13 @@ class _Decoded:
     """codes [B, ...] -> the picture of what they decode to, uint8 [H, W, C]."""
 
     def __init__(self, this: Any, scale: float):
-        self.this, self.scale = this, scale
+        self.this = this
+        self.scale = scale
+        # compiled once, for it is called at every grid of samples
         self.decode = jax.jit(this.algorithm.decode)
 
     def __call__(self, codes: Any) -> np.ndarray:
-        key, z = self.this.key(1), np.asarray(codes, np.float32) * self.scale
-        return self.this.source.picture(np.asarray(self.decode(key, self.this.state, z)))
+        key = self.this.key(1)
+        z = np.asarray(codes, np.float32) * self.scale  # as the model gave them
+        x = self.decode(key, self.this.state, z)  # [B, *shape]
+        return self.this.source.picture(np.asarray(x))

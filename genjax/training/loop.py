@@ -41,10 +41,16 @@ MOST_SKIPS = 20  # steps in a row that may be skipped because something was not 
 def _check_data(exp: Experiment, source: Source) -> None:
     """Raises UserError for data that the run cannot be trained or measured on."""
     check_source(source)
+    # the domains of unpaired data are drawn from independently: each must fill a batch
     parts = [source.train[name] for name in domains(source.train)] or [source.train]
-    steps_per_epoch(min(map(size, parts)), exp.batch)  # raises for a batch larger than the set
-    test, valid = size(source.test), size(source.valid)
-    if (exp.finish and not test) or (exp.every.evaluate and not test + valid):
+    smallest = min(map(size, parts))
+    steps_per_epoch(smallest, exp.batch)  # raises for a batch larger than the set
+    test = size(source.test)
+    held = test + size(source.valid)
+    # findings are of test data alone; in training those held out for validation will do
+    unfinished = exp.finish and not test
+    unmeasured = exp.every.evaluate and not held
+    if unfinished or unmeasured:
         raise UserError(
             f"{source.name} has no test examples: give it some (a folder by --data.test=0.1 or a sub-folder `test`), "
             "or train without measuring by --every.evaluate=0 --finish='()'."
@@ -62,7 +68,8 @@ def _bind(exp: Experiment, source: Source) -> tuple[Spec, Algorithm]:
     spec = Spec(tuple(fields.items()), exp.steps, exp.microbatches, parts)
     algorithm = exp.algorithm(spec)
     known = (*fields, *parts)
-    if lacking := [name for name in algorithm.asks if name not in known]:
+    lacking = [name for name in algorithm.asks if name not in known]
+    if lacking:
         raise UserError(
             f"--algorithm={type(exp.algorithm).__name__} asks for the field {lacking[0]!r} to sample, and "
             f"{source.name} has {', '.join(known)}: use other data, or another condition."
@@ -73,50 +80,64 @@ def _bind(exp: Experiment, source: Source) -> tuple[Spec, Algorithm]:
 def example_of(source: Source) -> dict[str, Any]:
     """The first training example as a batch: what `init` sees."""
 
-    def first(arrays: dict[str, Any]) -> dict[str, Any]:
-        return take(arrays, np.zeros(1, np.int64))
-
-    parts = {name: first(source.train[name]) for name in domains(source.train)}
-    return {"index": np.zeros(1, np.uint32), **parts} if parts else first(source.train)
+    row = np.zeros(1, np.int64)  # a batch of one: shapes without the cost of a whole batch
+    parts = {name: take(source.train[name], row) for name in domains(source.train)}
+    if not parts:
+        return take(source.train, row)
+    return {"index": np.zeros(1, np.uint32), **parts}
 
 
 def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints]:
     """Loads the data, builds the state or restores it, opens the logs."""
     begun = time.perf_counter()
-    check(exp)
+    check(exp)  # what needs no data comes first: loading may take minutes
     platform.enable_compilation_cache()
     path = make_directory(directory(exp, experiment, name))
     source = exp.data.load()
     _check_data(exp, source)
     for finding in exp.finish:
-        getattr(finding, "check", lambda exp, source: None)(exp, source)
+        check_finding = getattr(finding, "check", _no_check)
+        check_finding(exp, source)
     spec, algorithm = _bind(exp, source)
     held = source.valid if size(source.valid) else source.test
     exp.watch.check(spec, algorithm, size(held), bool(exp.every.evaluate))
     state, meta, checkpoints, restored = _state(exp, path, source, algorithm)
-    log = Log(path, exp.steps, exp.batch, int(state.step), begun=begun)
-    log.open(to_json(exp), finished=int(state.step) >= exp.steps)
-    resumed = f", resumed at step {int(state.step)}" if restored else ""
+    step = int(state.step)
+    log = Log(path, exp.steps, exp.batch, step, begun=begun)
+    log.open(to_json(exp), finished=step >= exp.steps)
+    resumed = f", resumed at step {step}" if restored else ""
     log.note(f"run directory {directory(exp, experiment, name)}{resumed}")
     measure = None
     if exp.watch.metrics:
+        # beside the runs: features of one data set serve them all
         features = Path(exp.runs) / "features"
         measure = exp.watch.start(source.train, held, features, exp.layout, spec.main)
     return Run(exp, source, spec, algorithm, log, state, meta, measure), checkpoints
 
 
+def _no_check(exp: Experiment, source: Source) -> None:
+    """Of a finding that can do with any data."""
+
+
 def _state(exp: Experiment, path: Path, source: Source, algorithm: Algorithm) -> tuple:
     """(state, meta, checkpoints, whether it was restored)."""
-    example, key = example_of(source), jax.random.fold_in(jax.random.key(exp.seed), 3)
+    example = example_of(source)
+    seed = jax.random.key(exp.seed)
+    key = jax.random.fold_in(seed, 3)  # purpose 3, see `Run.key`: there is no run yet
     checkpoints = Checkpoints(path / "checkpoints", identity(exp), exp.keep)
-    restored = checkpoints.restore(exp.layout.like(algorithm.init, key, example))
+    # shapes and places only: nothing is computed for a run that is restored
+    like = exp.layout.like(algorithm.init, key, example)
+    restored = checkpoints.restore(like)
     if restored is None:
-        state, meta = exp.layout.init(algorithm.init, key, example), {}
+        state = exp.layout.init(algorithm.init, key, example)
+        meta = {}
     else:
         state, meta = restored
     meta = {"sums": {}, "count": 0, "skips": 0, **meta}
+    # the digest knows the config of the data, not what lies in the files
     mark = fingerprint(source)
-    if meta.setdefault("data", mark) != mark:
+    known = meta.setdefault("data", mark)
+    if known != mark:
         raise UserError(
             f"{path} was trained on other data than {source.name} holds now: put that data back, choose another "
             "--runs, or remove the directory."
@@ -131,9 +152,12 @@ def _dispatches(exp: Experiment, first: int, turns: int) -> Iterator[tuple[int, 
     """
     step = first
     chunk = exp.chunk if turns == 1 else 1
+    # gcd(k, 0) = k: a cadence of 0, never, does not matter
     most = math.gcd(chunk, *_cadences(exp))
     while step < exp.steps:
-        k = most if step % most == 0 and step + most <= exp.steps else 1
+        aligned = step % most == 0
+        fits = step + most <= exp.steps
+        k = most if aligned and fits else 1  # two programs at most are compiled
         yield step, k
         step += k
 
@@ -145,25 +169,30 @@ def _feed(run: Run, first: int, turns: int) -> Iterator[tuple[int, int, dict]]:
     """
     exp = run.exp
     batches = train_batches(run.source, exp.seed, first, exp.batch, hosts.process(), exp.resident)
-    with contextlib.closing(batches):
+    with contextlib.closing(batches):  # its readers end with the loop, however that ends
         for step, k in _dispatches(exp, first, turns):
             steps = [next(batches) for _ in range(k)]
             if k > 1:
                 stacked = jax.tree.map(lambda *rows: np.stack(rows), *steps)
             else:
-                stacked = jax.tree.map(lambda x: x[None], steps[0])
-            yield step, step + k, exp.layout.put(stacked, 1)
+                stacked = jax.tree.map(lambda x: x[None], steps[0])  # a view: no copy
+            placed = exp.layout.put(stacked, 1)  # axis 1 is the batch
+            yield step, step + k, placed
 
 
 def _retire(run: Run, metrics: dict[str, Any]) -> None:
     """Awaits the metrics of one dispatch and adds its K steps to the window; stops a run that keeps failing."""
-    values, meta = jax.device_get(metrics), run.meta
+    values = jax.device_get(metrics)  # {name: [K]}
+    meta = run.meta
+    sums = meta["sums"]
     for i, skipped in enumerate(values["skipped"]):
-        meta["skips"] = meta["skips"] + 1 if skipped else 0
+        meta["skips"] = meta["skips"] + 1 if skipped else 0  # in a row
         meta["count"] += 1
         for name, value in values.items():
-            if not skipped or name == "skipped":  # the mean is over the steps that were taken
-                meta["sums"][name] = meta["sums"].get(name, 0.0) + float(value[i])
+            if skipped and name != "skipped":  # the mean is over the steps that were taken
+                continue
+            before = sums.get(name, 0.0)
+            sums[name] = before + float(value[i])
         if meta["skips"] >= MOST_SKIPS:
             raise UserError(
                 f"the loss or a gradient was not finite in {MOST_SKIPS} steps in a row: stopped, the last good "
@@ -173,19 +202,25 @@ def _retire(run: Run, metrics: dict[str, Any]) -> None:
 
 def _window(meta: dict) -> dict[str, float]:
     """Means over the window's steps that were taken, the count of those that were skipped; empties the window."""
-    sums, count = meta["sums"], meta["count"]
+    sums = meta["sums"]
     skipped = sums.pop("skipped", 0.0)
-    means = {name: value / max(count - skipped, 1) for name, value in sums.items()}
+    taken = max(meta["count"] - skipped, 1)  # no division by 0 where all were skipped
     meta.update(sums={}, count=0)
-    return {**dict(sorted(means.items(), key=lambda item: item[0] != "loss")), "skipped": skipped}
+    # the loss first, the others in their order: a progress bar has room for one
+    names = sorted(sums, key=lambda name: name != "loss")
+    means = {name: sums[name] / taken for name in names}
+    return {**means, "skipped": skipped}
 
 
 def _events(run: Run, step: int) -> None:
     """What is due after `step`: a line of metrics, an evaluation, metrics of samples, a picture."""
-    exp, known = run.exp, {}
+    exp = run.exp
+    known = {}  # what is measured now, which the best state may be chosen by
 
     def due(every: int) -> bool:
-        return bool(every) and (step % every == 0 or step == exp.steps)
+        if not every:  # 0 = never
+            return False
+        return step % every == 0 or step == exp.steps  # and always at the end
 
     if due(exp.every.log):
         run.log.scalars(step, _window(run.meta))
@@ -194,64 +229,79 @@ def _events(run: Run, step: int) -> None:
         known = run.summary(run.evaluate(arrays))
         run.log.scalars(step, known, split)
     if exp.watch.metrics and due(exp.watch.every):
-        values = {name: value.value for name, value in run.quality().items()}
+        quality = run.quality()
+        values = {name: value.value for name, value in quality.items()}
         run.log.scalars(step, values, "samples")
         known = known | values
     if exp.watch.best in known:
         _keep(run, step, known[exp.watch.best])
     if run.algorithm.sample is not None and due(exp.every.sample):
-        run.log.picture(f"{step:08d}", run.picture(exp.samples))
+        image = run.picture(exp.samples)
+        run.log.picture(f"{step:08d}", image)  # eight digits: names sort as steps do
 
 
 def _keep(run: Run, step: int, value: float) -> None:
     """Saves the state if it is the best so far; the best value is in `meta`, so a resumed run knows it."""
     name = run.exp.watch.best
     best = run.meta.setdefault("best", {})
-    if run.exp.watch.better(value, best.get(name, {}).get("value")):
-        best[name] = {"step": step, "value": float(value)}
-        with contextlib.closing(run.bests(name)) as checkpoints:
-            checkpoints.save(step, run.state, {})
-        run.log.result("best", {name: best[name]})
+    so_far = best.get(name, {}).get("value")
+    if not run.exp.watch.better(value, so_far):
+        return
+    best[name] = {"step": step, "value": float(value)}
+    # closing waits for the save: what results.json tells of is on disk by then
+    with contextlib.closing(run.bests(name)) as checkpoints:
+        checkpoints.save(step, run.state, {})
+    run.log.result("best", {name: best[name]})
 
 
 def _cadences(exp: Experiment) -> tuple[int, ...]:
+    """Steps between things that need the state as it is then, 0 = never."""
     every = exp.every
     return every.log, every.save, every.evaluate, every.sample, exp.watch.every
 
 
 def _due(exp: Experiment, step: int) -> bool:
-    return step == exp.steps or any(n and step % n == 0 for n in _cadences(exp))
+    """Whether something is to be done after `step` that the next dispatch must wait for."""
+    if step == exp.steps:
+        return True
+    return any(n and step % n == 0 for n in _cadences(exp))
 
 
 def train(run: Run, checkpoints: Checkpoints) -> Run:
     """Steps from run.state.step to exp.steps; raises Preempted, with everything saved, when asked to stop."""
-    exp, first = run.exp, int(run.state.step)
+    exp = run.exp
+    first = int(run.state.step)
     if first >= exp.steps:
         return run
     turns = run.algorithm.cycle or (run.algorithm.step,)
+    # a cycle has each of its steps many times: once compiled is enough
     compiled = {fn: exp.layout.train(guarded(fn), run.state) for fn in dict.fromkeys(turns)}
-    resident = exp.layout.put(dict(run.source.train), None) if exp.resident else {}
-    key, pending = run.key(0), deque()
+    resident = {}
+    if exp.resident:
+        resident = exp.layout.put(dict(run.source.train), None)
+    key = run.key(0)
+    pending = deque()  # metrics of dispatches that were not awaited
     home = run.log.directory if jax.process_index() == 0 else None
     with stop_requests() as asked_to_stop, Pulse(home, exp.watchdog) as run.pulse:
         run.pulse.beat(first)
         for begun, step, batches in _feed(run, first, len(turns)):
-            run.state, metrics = compiled[turns[begun % len(turns)]](
-                key, run.state, resident, batches
-            )
+            # the turn is a function of the step, so a resumed run takes the right one
+            turn = turns[begun % len(turns)]
+            take_steps = compiled[turn]
+            run.state, metrics = take_steps(key, run.state, resident, batches)
             pending.append(metrics)
-            asked, due = asked_to_stop(), _due(exp, step)
-            while pending and (len(pending) >= IN_FLIGHT or due or asked):
+            asked = asked_to_stop()
+            due = _due(exp, step)
+            # what writes or saves sees the metrics of all steps before it
+            most = 0 if due or asked else IN_FLIGHT - 1
+            while len(pending) > most:
                 _retire(run, pending.popleft())
             run.log.advance(step)
             run.pulse.beat(step)
             if due or asked:
                 with run.log.apart():
                     _events(run, step)
-                    if step % exp.every.save == 0 or step == exp.steps or asked:
-                        checkpoints.save(
-                            step, run.state, dict(run.meta, sums=dict(run.meta["sums"]))
-                        )
+                    _save(run, checkpoints, step, asked)
             if asked and step < exp.steps:
                 checkpoints.wait()
                 raise Preempted(
@@ -261,11 +311,23 @@ def train(run: Run, checkpoints: Checkpoints) -> Run:
     return run
 
 
+def _save(run: Run, checkpoints: Checkpoints, step: int, asked: bool) -> None:
+    """Saves the state where that is due, at the end, and before the run stops."""
+    exp = run.exp
+    if step % exp.every.save == 0 or step == exp.steps or asked:
+        # a copy: the save goes on in the background while the window fills
+        sums = dict(run.meta["sums"])
+        meta = dict(run.meta, sums=sums)
+        checkpoints.save(step, run.state, meta)
+
+
 def _beside(run: Run) -> None:
     """Tells the published numbers beside this run's own."""
     for other in run.exp.published:
-        mine = (run.log.result(other.entry) or {}).get(other.name)
-        mine = mine.get("value") if isinstance(mine, dict) else mine
+        entry = run.log.result(other.entry) or {}
+        mine = entry.get(other.name)
+        if isinstance(mine, dict):  # a metric with its interval
+            mine = mine.get("value")
         if mine is not None:
             run.log.note(
                 f"{other.entry} {other.name} {mine:.5g}; published {other.value:.5g}: {other.source}"
@@ -274,24 +336,33 @@ def _beside(run: Run) -> None:
 
 def _about(run: Run, experiment: str, name: str, origin: Mapping[str, Any] | None) -> None:
     """Writes run.json: what a report tells of a run besides its numbers."""
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(run.state.params))
+    leaves = jax.tree.leaves(run.state.params)
+    parameters = sum(leaf.size for leaf in leaves)
     names = {
         "experiment": experiment,
         "ablation": name,
         "seed": run.exp.seed,
         "parameters": parameters,
     }
+    # the origin is last: what the caller knows goes before what is found here
     run.log.about({**names, **platform.facts(), **(origin or {})})
 
 
 def _conclude(run: Run) -> None:
     """Writes the metrics of the final samples to results.json, unless they are there."""
-    wanted, known = run.exp.watch.names(), run.log.result("metrics") or {}
-    n = run.exp.watch.count(size(run.held_out()[1]))
-    if hosts.from_first(any(known.get(name, {}).get("n") != n for name in wanted)):
-        values = run.quality()
-        run.log.result("metrics", {name: value._asdict() for name, value in values.items()})
-        run.log.note(told(values))
+    watch = run.exp.watch
+    known = run.log.result("metrics") or {}
+    _, held = run.held_out()
+    n = watch.count(size(held))
+    # values of another number of samples do not count: most metrics depend on it
+    missing = [name for name in watch.names() if known.get(name, {}).get("n") != n]
+    # all processes measure or none does, whatever each reads on its disk
+    if not hosts.from_first(bool(missing)):
+        return
+    values = run.quality()
+    entry = {name: value._asdict() for name, value in values.items()}
+    run.log.result("metrics", entry)
+    run.log.note(told(values))
 
 
 def run(
@@ -302,24 +373,26 @@ def run(
     origin: what `cli.main` knows of where the run comes from, for its report. A finding of `exp.finish` may have a
     method check(exp, source), called before training, which raises UserError for what it cannot do.
     """
-    exp.hosts.join()
-    with alone(make_directory(directory(exp, experiment, name))):
+    exp.hosts.join()  # before JAX looks for devices
+    path = make_directory(directory(exp, experiment, name))
+    with alone(path):  # two runs in one directory would overwrite each other
         this, checkpoints = start(exp, experiment, name)
         trained = int(this.state.step) < exp.steps
         try:
             train(this, checkpoints)
-        finally:
+        finally:  # a run that fails keeps what it has logged and saved
             this.log.close()
             checkpoints.close()
         _conclude(this)
         for finding in exp.finish:
             finding(this)
         _beside(this)
-        if (
-            trained or not (this.log.directory / "run.json").exists()
-        ):  # not of who only looks at a finished run
+        home = this.log.directory
+        described = (home / "run.json").exists()
+        if trained or not described:  # not of who only looks at a finished run
             _about(this, experiment, name, origin)
         if jax.process_index() == 0:
-            this.log.note(f"report {report.write([this.log.directory])}")
-        this.log.note(f"done: {this.log.directory}, peak memory {platform.peak_memory():.0f} MiB")
+            page = report.write([home])
+            this.log.note(f"report {page}")
+        this.log.note(f"done: {home}, peak memory {platform.peak_memory():.0f} MiB")
         return this

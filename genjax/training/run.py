@@ -58,24 +58,26 @@ class Run:
         them. `fixed` sets fields, e.g. label=7 or an array [n]; UserError for one that the model does not ask for.
         """
         asks = self.algorithm.asks
-        if strange := [name for name in fixed if name not in asks]:
+        strange = [name for name in fixed if name not in asks]
+        if strange:
+            samples = f"given {', '.join(asks)}" if asks else "without conditions"
             raise UserError(
                 f"this model does not ask for {strange[0]!r}: it samples "
-                f"{'given ' + ', '.join(asks) if asks else 'without conditions'}; train one with --algorithm.condition."
+                f"{samples}; train one with --algorithm.condition."
             )
-        held = next((s for s in (self.held_out()[1], self.source.train) if size(s)), {})
+        _, held = self.held_out()
+        if not size(held):
+            held = self.source.train  # better than nothing to show
         drawn = {"index": np.arange(n, dtype=np.uint32)}
         for name in asks:
             if name in fixed:
-                value = np.asarray(fixed[name])
-                drawn[name] = (
-                    np.resize(value, (n, *value.shape[1:])) if value.ndim else np.full(n, value)
-                )
-            elif isinstance(held[name], dict):  # a domain
+                drawn[name] = _repeated(fixed[name], n)
+            elif isinstance(held[name], dict):  # a domain, which has rows of its own
                 rows = chosen(n, size(held[name]))
                 drawn[name] = {field: np.asarray(x[rows]) for field, x in held[name].items()}
             else:
-                drawn[name] = np.asarray(held[name][chosen(n, size(held))])
+                rows = chosen(n, size(held))  # the same for all names
+                drawn[name] = np.asarray(held[name][rows])
         return drawn
 
     def compiled(self, fn: Callable) -> Callable:
@@ -86,22 +88,31 @@ class Run:
         self, arrays: dict, fn: Callable | None = None, batch: int | None = None
     ) -> dict[str, np.ndarray]:
         """Per-example values over a whole split, {name: [N]}; fn defaults to the algorithm's own `evaluate`."""
+        layout = self.exp.layout
         batch = batch or min(self.exp.evaluate_batch, size(arrays))
-        batch += -batch % self.exp.layout.ways()
-        fn, parts, pending = self.compiled(fn or self.algorithm.evaluate), [], deque()
+        batch += -batch % layout.ways()  # up to the next multiple of the devices
+        fn = self.compiled(fn or self.algorithm.evaluate)
+        parts = []
+        pending = deque()
         for host, valid in eval_batches(arrays, batch, hosts.process()):
             self._beat()
-            pending.append((fn(self.key(1), self.state, self.exp.layout.put(host)), valid))
-            if (
-                len(pending) >= IN_FLIGHT
-            ):  # the next batch is read and moved while this one is computed
+            placed = layout.put(host)
+            # one key for all batches: noise is that of an example's number, whatever the batch
+            values = fn(self.key(1), self.state, placed)
+            pending.append((values, valid))
+            # the next batch is read and moved while this one is computed
+            if len(pending) >= IN_FLIGHT:
                 parts.append(_valid(*pending.popleft()))
         parts += [_valid(*last) for last in pending]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        joined = {}
+        for name in parts[0]:
+            joined[name] = np.concatenate([part[name] for part in parts])  # [N]
+        return joined
 
     def summary(self, values: dict[str, np.ndarray]) -> dict[str, float]:
         """The numbers of a whole split out of `evaluate`'s values: the algorithm's own, or the mean of each."""
-        return (self.algorithm.summary or means)(values)
+        summary = self.algorithm.summary or means
+        return summary(values)
 
     def sample(self, n: int, **fixed: Any) -> Any:
         """Samples 0..n-1, [n, ...] or {name: [n, ...]}; to be read only, as those of one part are JAX's own memory.
@@ -111,7 +122,8 @@ class Run:
         if self.algorithm.sample is None:
             name = type(self.exp.algorithm).__name__
             raise UserError(f"{name} makes no samples: it is measured by `evaluate` alone.")
-        return self.draw(self.algorithm.sample, self.given(n, **fixed))
+        given = self.given(n, **fixed)
+        return self.draw(self.algorithm.sample, given)
 
     def picture(self, n: int, **fixed: Any) -> np.ndarray:
         """Samples 0..n-1 for people, uint8 [H, W, C]."""
@@ -119,53 +131,66 @@ class Run:
         if self.algorithm.picture is not None:
             return self.algorithm.picture(samples, self.given(n, **fixed))
         if isinstance(samples, dict):  # one column for each of several outputs
-            columns = np.stack([np.asarray(x, np.float32) for x in samples.values()], 1)
-            return grid(columns.reshape(-1, *columns.shape[2:]), len(samples))
+            outputs = [np.asarray(x, np.float32) for x in samples.values()]
+            columns = np.stack(outputs, 1)  # [n, outputs, H, W, C]
+            pictures = columns.reshape(-1, *columns.shape[2:])
+            return grid(pictures, len(samples))
         return self.source.picture(samples)
 
     def encode(self, arrays: dict) -> np.ndarray:
         """The codes of a whole split, [N, ...]; UserError for a model that has none."""
         if self.algorithm.encode is None:
-            raise UserError(f"{type(self.exp.algorithm).__name__} has no codes to encode data in.")
-        return self.evaluate(arrays, _coding(self.algorithm.encode))["code"]
+            name = type(self.exp.algorithm).__name__
+            raise UserError(f"{name} has no codes to encode data in.")
+        coding = _coding(self.algorithm.encode)
+        return self.evaluate(arrays, coding)["code"]
 
     def draw(self, fn: Callable, given: dict[str, Any], state: Any = None) -> Any:
         """fn(key, state, given) -> [B, ...] over all rows of `given`, evaluate_batch at a time; tells how far it is.
 
         `state` is the run's own, or any tree of arrays that fn wants instead.
         """
-        state = self.state if state is None else state
-        ways, n = self.exp.layout.ways(), len(given["index"])
-        compiled, key, parts = self.compiled(fn), self.key(2), []
+        if state is None:
+            state = self.state
+        layout = self.exp.layout
+        n = len(given["index"])
+        compiled = self.compiled(fn)
+        key = self.key(2)
+        parts = []
         most = min(self.exp.evaluate_batch, n)
-        most += -most % ways
+        most += -most % layout.ways()  # up to the next multiple of the devices
         mine = share(most, hosts.process())
         start = told = time.monotonic()
         for i in range(0, n, most):
             self._beat()
             # the last part is filled up, so that one compiled program serves all
             rows = np.arange(i, i + most)[mine] % n
-            part = self.exp.layout.put(jax.tree.map(lambda x, rows=rows: x[rows], given))
-            made = compiled(key, state, part)
+            part = jax.tree.map(lambda x, rows=rows: x[rows], given)
+            made = compiled(key, state, layout.put(part))
+            # what filled it up is cut off again
             parts.append(jax.tree.map(lambda x, left=n - i: np.asarray(x)[:left], made))
-            if time.monotonic() - told > 20.0 and i + most < n:
+            done = i + most
+            silent = time.monotonic() - told
+            if silent > 20.0 and done < n:
                 told = time.monotonic()
-                left = (told - start) * (n - i - most) / (i + most)
-                self.log.note(f"{i + most} of {n} samples drawn, {left:.0f} s left")
+                left = (told - start) * (n - done) / done
+                self.log.note(f"{done} of {n} samples drawn, {left:.0f} s left")
         if len(parts) == 1:
-            return parts[0]
+            return parts[0]  # no copy
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
     def best(self) -> tuple[int, State]:
         """(step, state) of the best state by `exp.watch.best`; UserError where none was kept."""
         name = self.exp.watch.best
-        if name not in self.meta.get("best", {}):
+        kept = self.meta.get("best", {})
+        if name not in kept:
             raise UserError(
                 f"--watch.best={name}: this run has kept no such state, as it was trained without."
             )
-        step = self.meta["best"][name]["step"]
+        step = kept[name]["step"]
+        like = jax.tree.map(_struct, self.state)
         with contextlib.closing(self.bests(name)) as checkpoints:
-            return step, checkpoints.at(step, jax.tree.map(_struct, self.state))
+            return step, checkpoints.at(step, like)
 
     def bests(self, name: str) -> Checkpoints:
         """Where the best state by the metric `name` is kept."""
@@ -173,43 +198,59 @@ class Run:
 
     def snapshots(self) -> Iterator[tuple[int, State]]:
         """(step, state) of every checkpoint that was kept (`--keep`), oldest first, one at a time in memory."""
-        exp, like = self.exp, jax.tree.map(_struct, self.state)
-        config = identity(exp)
-        with contextlib.closing(
-            Checkpoints(self.log.directory / "checkpoints", config, exp.keep)
-        ) as checkpoints:
+        exp = self.exp
+        like = jax.tree.map(_struct, self.state)
+        home = self.log.directory / "checkpoints"
+        with contextlib.closing(Checkpoints(home, identity(exp), exp.keep)) as checkpoints:
             for step in checkpoints.all_steps():
                 yield step, checkpoints.at(step, like)
 
     def quality(self) -> dict[str, Any]:
         """The metrics of `exp.watch` of samples 0..n-1 of the state as it is, {name: metrics.evaluate.Value}."""
-        n = self.exp.watch.count(size(self.held_out()[1]))
+        _, held = self.held_out()
+        n = self.exp.watch.count(size(held))
         given = self.given(n)
         samples = self.draw(self.algorithm.sample, given)
-        label = given.get("label", np.zeros(n, np.int32))  # of a model that is not told any
+        zeros = np.zeros(n, np.int32)  # of a model that is not told any label
+        label = given.get("label", zeros)
         return self.measure(samples, label)
 
     def held_out(self) -> tuple[str, dict]:
         """The split that is looked at during training: "valid" where some is held out, else "test"."""
         valid = self.source.valid
-        return ("valid", valid) if size(valid) else ("test", self.source.test)
+        if size(valid):
+            return "valid", valid  # so that nothing is chosen by looking at test data
+        return "test", self.source.test
 
     def _beat(self) -> None:
+        # long evaluations are no hang: without this the watchdog would end them
         if self.pulse is not None:
             self.pulse.beat()
 
 
+def _repeated(value: Any, n: int) -> np.ndarray:
+    """A value that is fixed for a draw of n: one for all, or an array that is repeated as often as it takes."""
+    value = np.asarray(value)
+    if value.ndim:
+        return np.resize(value, (n, *value.shape[1:]))
+    return np.full(n, value)
+
+
 def _valid(values: dict[str, jax.Array], n: int) -> dict[str, np.ndarray]:
+    """The first n of each: the rest of a last batch is filling."""
     return {name: np.asarray(value)[:n] for name, value in values.items()}
 
 
 def _struct(x: jax.Array) -> jax.ShapeDtypeStruct:
+    """What a checkpoint needs to know to put an array back where it is now."""
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
 
 
 @functools.lru_cache(maxsize=32)
 def _key(seed: int, purpose: int) -> jax.Array:
-    return jax.random.fold_in(jax.random.key(seed), purpose)
+    # kept: a key is asked for at every batch, and is a dispatch of its own
+    root = jax.random.key(seed)
+    return jax.random.fold_in(root, purpose)
 
 
 @functools.lru_cache(maxsize=32)
