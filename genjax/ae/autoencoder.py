@@ -46,16 +46,18 @@ class BernoulliError:
         return jnp.mean(flat, -1)
 
     def mean(self, out: jax.Array) -> jax.Array:
-        return jax.nn.sigmoid(out)
+        return jax.nn.sigmoid(out)  # the probability is the grey value
 
 
 @dataclasses.dataclass(frozen=True)
 class Autoencoder:
     """Config of the algorithm; called with a `Spec` it becomes one."""
 
+    # below the data's own dimension, else x could pass unchanged
     latent: int = field(64, "size of z")
     enc: nn.Module = field(MLP(), "x -> z; MLP() without hidden layers is linear")
     dec: nn.Module = field(MLP(), "z -> x")
+    # the choice fixes what the decoder's output means
     error: SquaredError | BernoulliError = field(SquaredError(), "what training minimises")
     optimiser: Adam = field(Adam(), "of both nets together")
     ema: Decay = field(Decay(0.0), "average of the weights that evaluation uses")
@@ -89,7 +91,7 @@ def loss(params: dict, batch: Batch, cfg: Autoencoder, spec: Spec) -> Parts:
     out = decode(params, z, cfg, spec)
     error = cfg.error(out, x)
     # the same measure under either error, so that runs compare
-    squared = SquaredError()
+    squared = SquaredError()  # [B]
     mse = squared(cfg.error.mean(out), x)
     return {"loss": error, "mse": mse}
 
@@ -125,7 +127,7 @@ def algorithm(cfg: Autoencoder, spec: Spec) -> Algorithm:
     def error_loss(params, key, batch, step):
         return loss(params, batch, cfg, spec)
 
-    tx = cfg.optimiser(spec.steps)
+    tx = cfg.optimiser(spec.steps)  # its schedule ends with the run
     init, step = single(init_params, error_loss, tx, cfg.ema, spec.microbatches)
 
     # what follows sees the averaged weights, where there are any

@@ -29,6 +29,7 @@ def write(directories: Sequence[Path], out: Path | None = None) -> Path:
     """
     # a run that is named twice is one run; a link to it as well
     unique = {Path(directory).resolve(): Path(directory) for directory in directories}
+    # all are read before anything is written
     runs = [read(directory) for directory in unique.values()]
     if not runs:
         raise UserError(f"no run directory is given. {USAGE}")
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         tokens = sys.argv[1:] if argv is None else argv
         directories, out = _arguments(list(tokens))
         if directories is None:
-            print(__doc__.strip())
+            print(__doc__.strip())  # help is the module's own text
         else:
             print(write(directories, out))
         return 0

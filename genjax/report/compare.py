@@ -26,25 +26,31 @@ Values = dict[Column, Any]
 
 def comparison(runs: Runs) -> str:
     """The page of several runs."""
+    # short, yet different: they head rows, columns and curves
     names = _names(runs)
+    # a dict as a set that keeps the order
     families = dict.fromkeys(run.experiment for run in runs)
-    title = f"{', '.join(families)}: {len(runs)} runs compared"
+    what = ", ".join(families)  # each experiment once
+    title = f"{what}: {len(runs)} runs compared"
     # a section without content gets neither a heading nor a link
     parts = []
     for part in _parts(runs, names):
         _, _, content = part
         if content:
             parts.append(part)
+    over = tag("p", "Comparison", class_="over")
     header = tag(
         "header",
-        tag("p", "Comparison", class_="over"),
+        over,
         tag("h1", title),
         _questions(runs),
         _contents(parts),
     )
     body = [header]
     for id, heading, content in parts:
-        body.append(tag("section", tag("h2", heading, id=id), content, aria_labelledby=id))
+        name = tag("h2", heading, id=id)
+        section = tag("section", name, content, aria_labelledby=id)
+        body.append(section)
     return document(f"{title} | genjax", body)
 
 
@@ -52,7 +58,8 @@ def _parts(runs: Runs, names: Names) -> list[Section]:
     """(id, heading, content) of every section; a content that is empty is no section."""
     folded = []
     for i, run in enumerate(runs):
-        folded.append(each(run, names[i], i + 1))  # a reader counts from 1
+        report = each(run, names[i], i + 1)  # a reader counts from 1
+        folded.append(report)
     return [
         ("numbers", "Numbers", numbers(runs, names)),
         ("differences", "What differs", differences(runs, names)),
@@ -64,7 +71,11 @@ def _parts(runs: Runs, names: Names) -> list[Section]:
 
 def _questions(runs: Runs) -> list[Html]:
     """What the runs asked, each question once: runs of one experiment share theirs."""
-    asked = dict.fromkeys(run.about["question"] for run in runs if "question" in run.about)
+    asked = {}
+    for run in runs:
+        question = run.about.get("question")
+        if question is not None:  # null is left out where run.json is read
+            asked[question] = None
     first = list(asked)[:QUESTIONS]
     return [tag("p", question, class_="question") for question in first]
 
@@ -73,18 +84,22 @@ def _contents(parts: Sequence[Section]) -> Html:
     """Links to the sections."""
     links = [tag("a", heading, href=f"#{id}") for id, heading, _ in parts]
     items = [tag("li", link) for link in links]
-    return tag("nav", tag("ul", items), aria_label="Sections")
+    listed = tag("ul", items)
+    return tag("nav", listed, aria_label="Sections")
 
 
 def _names(runs: Runs) -> list[str]:
     """Short names that differ: the ablation, with its experiment or digest where that is needed."""
     names = [run.ablation for run in runs]
+    # ablations of one experiment need no more than their own names
     experiments = {run.experiment for run in runs}
     if len(experiments) > 1:
         names = [run.name for run in runs]
     # two steps: names that the digest does not tell apart get their directory as well
-    names = _longer(names, [run.digest for run in runs])
-    return _longer(names, [str(run.directory) for run in runs])
+    digests = [run.digest for run in runs]
+    places = [str(run.directory) for run in runs]
+    names = _longer(names, digests)
+    return _longer(names, places)
 
 
 def _longer(names: Names, more: Sequence[str]) -> list[str]:
@@ -124,14 +139,17 @@ def numbers(runs: Runs, names: Names) -> Html:
     head = ["run"]
     if pictured:
         head.append("samples")
-    head += [*_grouped(keys), *facts]
+    head += _grouped(keys)
+    head += facts  # the names of its columns
     rows: list[list[Any]] = []
     for i, run in enumerate(runs):
         link = tag("a", names[i], href=f"#run{i + 1}")  # to the run's own report below
         row: list[Any] = [link]
         if pictured:
-            row.append(image(pictures[i], run) if pictures[i] else "")
-        row += [_cell(values[i], key) for key in keys]
+            shown = image(pictures[i], run) if pictures[i] else ""
+            row.append(shown)
+        its = values[i]
+        row += [_cell(its, key) for key in keys]
         row += [column[i] for column in facts.values()]
         rows.append(row)
     # the last row: what others reported, under the columns of the same numbers
@@ -149,9 +167,8 @@ def numbers(runs: Runs, names: Names) -> Html:
 def _columns(values: Sequence[Values]) -> list[Column]:
     """The (entry, name) that get a column, those of an entry side by side and "metrics" first."""
     measured = []
-    others: dict[
-        str, list[Column]
-    ] = {}  # by entry: a later run may bring another name of an earlier one
+    # by entry: a later run may bring another name of an earlier one
+    others: dict[str, list[Column]] = {}
     for key, count in _count(values).items():
         entry, _ = key
         # a number of one run alone compares nothing, but metrics are what was asked for
@@ -159,14 +176,16 @@ def _columns(values: Sequence[Values]) -> list[Column]:
             measured.append(key)
         elif count > 1:
             others.setdefault(entry, []).append(key)
-    return [*measured, *itertools.chain.from_iterable(others.values())]
+    shared = itertools.chain.from_iterable(others.values())
+    return [*measured, *shared]
 
 
 def _grouped(keys: Sequence[Column]) -> list[tuple[str, list[str]]]:
     """The columns' names under those of their entries, as `table` takes them."""
     groups: dict[str, list[str]] = {}  # a dict keeps the order of the keys
     for entry, name in keys:
-        groups.setdefault(entry, []).append(unit(name))
+        group = groups.setdefault(entry, [])
+        group.append(unit(name))
     return list(groups.items())
 
 
@@ -175,7 +194,8 @@ def _cell(values: Values, key: Column) -> Html | str:
     if key not in values:
         return ""
     entry, _ = key
-    return tag("div", own(values[key], entry))
+    text = own(values[key], entry)
+    return tag("div", text)
 
 
 def _published(runs: Runs, key: Column) -> list[Html]:
@@ -184,7 +204,8 @@ def _published(runs: Runs, key: Column) -> list[Html]:
     texts: list[str] = []
     for run in runs:
         texts += published(run, entry, name)
-    return [tag("div", text) for text in dict.fromkeys(texts)]
+    unique = dict.fromkeys(texts)
+    return [tag("div", text) for text in unique]
 
 
 def _facts(runs: Runs) -> dict[str, list[str]]:
@@ -193,11 +214,10 @@ def _facts(runs: Runs) -> dict[str, list[str]]:
     parameters = []
     seconds = []
     for run in runs:
-        steps.append(digits(run.last_step) if run.last_step else "")
-        known = "parameters" in run.about
-        parameters.append(digits(run.about["parameters"]) if known else "")
-        # 0 seconds is a run that wrote no clock, not a fast one
-        seconds.append(digits(run.seconds) if run.seconds else "")
+        # 0 seconds is a run that wrote no clock, not a fast one; 0 steps one that wrote no line
+        steps.append(_digits(run.last_step or None))
+        parameters.append(_digits(run.about.get("parameters")))
+        seconds.append(_digits(run.seconds or None))
     columns = {
         "steps": steps,
         "parameters": parameters,
@@ -206,9 +226,15 @@ def _facts(runs: Runs) -> dict[str, list[str]]:
     return {name: column for name, column in columns.items() if any(column)}
 
 
+def _digits(value: float | None) -> str:
+    """The number, "" where it is not known."""
+    return "" if value is None else digits(value)
+
+
 def differences(runs: Runs, names: Names) -> Html | None:
     """A column for every field of the configs that is not the same in all runs."""
-    found = list(differing([run.config for run in runs]))  # (path, each run's text)
+    configs = [run.config for run in runs]
+    found = list(differing(configs))  # (path, each run's text)
     if not found:
         return tag("p", "The configs are the same.")
     paths = [tag("code", path) for path, _ in found]
@@ -216,7 +242,8 @@ def differences(runs: Runs, names: Names) -> Html | None:
     for i, name in enumerate(names):
         cells = [tag("code", texts[i]) for _, texts in found]
         rows.append([name, *cells])
-    return table("Fields of the configs", ("run", *paths), rows, "fields")
+    head = ("run", *paths)
+    return table("Fields of the configs", head, rows, "fields")
 
 
 def overlaid(runs: Runs, names: Names) -> Html | None:
@@ -231,13 +258,15 @@ def overlaid(runs: Runs, names: Names) -> Html | None:
     if more:
         text = f"Not drawn, but in metrics.jsonl of several runs: {more}."
         note = tag("p", text, class_="note")
-    return join([tag("div", charts, class_="charts"), note])
+    drawings = tag("div", charts, class_="charts")
+    return join([drawings, note])
 
 
 def _curves(runs: Runs) -> list[str]:
     """The curves that two runs have and that move, in the order of their charts: held-out values before training's."""
     count = _count(run.curves for run in runs)
-    shared = [curve for curve in count if count[curve] > 1 and _moves(runs, curve)]
+    several = [curve for curve in count if count[curve] > 1]
+    shared = [curve for curve in several if _moves(runs, curve)]
 
     def place(curve: str) -> tuple[bool, ...]:
         _, metric = _halves(curve)
@@ -260,7 +289,8 @@ def _chart(runs: Runs, names: Names, curve: str) -> Html | None:
         mark = str(i + 1)  # short: it must fit beside the end of the curve
         curves.append(Curve(names[i], points, i, mark))
     split, metric = _halves(curve)
-    return chart(f"{unit(metric)}, {split}", curves)
+    title = f"{unit(metric)}, {split}"
+    return chart(title, curves)
 
 
 def _moves(runs: Runs, curve: str) -> bool:
@@ -275,29 +305,36 @@ def _moves(runs: Runs, curve: str) -> bool:
 def further(runs: Runs, names: Names) -> list[Html]:
     """The nested numbers that two runs share, an entry a table and a run a column."""
     values = [nested_of(run.results) for run in runs]
-    count = _count(values)
+    count = _count(values)  # a number of one run compares nothing
     shared = [key for key in count if count[key] > 1]
     entries = dict.fromkeys(entry for entry, _, _ in shared)
     tables = []
+    head = ("name", *names)
     for i, entry in enumerate(entries, 1):
         rows = [_row(values, key) for key in shared if key[0] == entry]
-        whole = table(entry, ("name", *names), rows, f"further{i}")
+        whole = table(entry, head, rows, f"further{i}")
         # folded: there may be hundreds of them
         summary = tag("summary", f"{entry}: {len(rows)} numbers")
         tables.append(tag("details", summary, whole))
     return tables
 
 
-def _row(values: Sequence[dict[tuple[str, str, str], Any]], key: tuple[str, str, str]) -> list[str]:
+def _row(values: Sequence[dict[Deep, Any]], key: Deep) -> list[str]:
     """A nested number of every run, "" where one has none."""
     _, row, name = key
-    texts = [digits(found[key]) if key in found else "" for found in values]
-    return [f"{row}: {unit(name)}", *texts]
+    title = f"{row}: {unit(name)}"
+    texts = []
+    for found in values:
+        text = digits(found[key]) if key in found else ""
+        texts.append(text)
+    return [title, *texts]
 
 
 def each(run: Facts, name: str, i: int) -> Html:
     """The report of one run, folded."""
     # level 4, below the page, its section and the run's name; the prefix keeps ids of several runs apart
-    parts = [html for _, _, html in sections(run, 4, f"run{i}-")]
-    summary = tag("summary", tag("h3", name))
-    return tag("details", summary, tiles(run), *parts, id=f"run{i}")
+    id = f"run{i}"
+    parts = [html for _, _, html in sections(run, 4, f"{id}-")]
+    heading = tag("h3", name)
+    summary = tag("summary", heading)
+    return tag("details", summary, tiles(run), *parts, id=id)

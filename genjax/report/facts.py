@@ -36,12 +36,14 @@ class Picture:
     """A file of samples/; `same` are the names of other files that hold the same bytes."""
 
     name: str
+    # held whole: a page contains its pictures
     data: bytes
     same: tuple[str, ...] = ()
 
     @property
     def step(self) -> int | None:
         """The training step, where the file's name is one."""
+        # loop.py names grids by their step, 00001000.png
         stem = Path(self.name).stem
         if not stem.isdecimal():
             return None
@@ -96,6 +98,7 @@ class Facts:
     @property
     def seconds(self) -> float | None:
         """Seconds of training with its evaluations; the clock of speed.jsonl starts anew when a run is resumed."""
+        # "seconds" counts from the start of a process, evaluations included
         seconds = [number(line.get("seconds")) for line in self.speed]
         clock = [s for s in seconds if s is not None]
         if not clock:
@@ -129,6 +132,7 @@ def read(directory: str | Path) -> Facts:
     """Reads a run directory; raises UserError for a folder that is none and for files that cannot be read."""
     directory = Path(directory)
     config = _config(directory)
+    # "." and links have no name of their own
     whole = directory.resolve()
     # base-7422f6eb: the ablation and the digest, which a folder that was renamed may lack
     parts = re.fullmatch(r"(.+?)(?:-([0-9a-f]{8}))?", whole.name or "run")
@@ -166,6 +170,7 @@ def number(value: Any) -> float | int | None:
     """A number of a JSON file ("nan", "inf", "-inf" and {"__float__": "inf"} are numbers too), or None."""
     if isinstance(value, dict):
         value = value.get("__float__")
+    # log.py writes non-finite numbers as strings, config.py as {"__float__": …}
     if isinstance(value, str):
         return float(value) if value in ("nan", "inf", "-inf") else None
     if isinstance(value, bool):  # an int to Python
@@ -182,6 +187,7 @@ def _config(directory: Path) -> dict[str, Any]:
     near = []
     if directory.is_dir():
         why = "it holds no config.json"
+        # the folder above runs is named by mistake most often
         near = sorted(str(p.parent) for p in directory.glob("*/config.json"))[:3]
     hint = "Name one such as runs/vae/base-7422f6eb."
     if near:
@@ -260,6 +266,7 @@ def _pictures(folder: Path) -> tuple[list[Picture], list[str]]:
     """The pictures of a folder, each content once, and the names of files that are no pictures."""
     found: dict[bytes, Picture] = {}
     broken = []
+    # sorted: the same files give the same page on every file system
     for path in sorted(folder.glob("*")):
         if path.suffix.lower() not in TYPES:
             continue
@@ -270,6 +277,7 @@ def _pictures(folder: Path) -> tuple[list[Picture], list[str]]:
         # 24 bytes hold a PNG's size; the beginnings are those of PNG, GIF and JPEG
         if len(data) < 24 or not data.startswith((b"\x89PNG\r\n\x1a\n", b"GIF8", b"\xff\xd8")):
             broken.append(path.name)
+        # whole bytes as keys: a picture is shown once, with all its names
         elif data in found:
             first = found[data]
             found[data] = Picture(first.name, data, (*first.same, path.name))

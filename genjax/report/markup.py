@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+# those of HTML's elements without an end that reports use
 VOID = ("meta", "img", "br")
 
 
@@ -27,6 +28,7 @@ def tag(name: str, /, *children: Any, **attributes: Any) -> Html:
 
 def _attribute(key: str, value: Any) -> str:
     """An attribute as it is written: class_ is class, aria_label is aria-label."""
+    # `class` is a word of Python's
     name = key.rstrip("_").replace("_", "-")
     if value is True:
         return f" {name}"
@@ -42,7 +44,7 @@ def _child(child: Any) -> str:
     if child is None:
         return ""
     if isinstance(child, Html):
-        return child
+        return child  # markup already: escaped when it was made
     if isinstance(child, list | tuple):
         return join(child)
     return html.escape(str(child), quote=False)  # quotes matter in attributes alone
@@ -78,6 +80,7 @@ def table(
 
 def _head(head: Sequence[Any]) -> list[Html]:
     """The row of the columns' names, below the row of the groups' names where there are groups."""
+    # a tuple is a group, all else a column by itself
     groups = [cell for cell in head if isinstance(cell, tuple)]
     if not groups:
         return [tag("tr", [_header(cell, None) for cell in head])]

@@ -13,7 +13,7 @@ from genjax.report.style import CSS
 from genjax.report.svg import MOST, Curve, chart, finite
 from genjax.report.text import digits, duration, fields, unit
 
-CHARTS = 12
+CHARTS = 12  # of one page; the rest is named
 GRIDS = 6  # sample grids spread over training, besides the last
 NONE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # the page may load nothing and run nothing
 
@@ -24,8 +24,10 @@ def document(title: str, body: Sequence[Any]) -> str:
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        # results may quote a stranger's data set: nothing in them can run
         tag("meta", http_equiv="Content-Security-Policy", content=NONE),
         tag("title", title),
+        # trusted text: everything else is escaped by `tag`
         tag("style", Html(CSS)),
     )
     note = f"Written by genjax.report. Of a curve with more than {MOST} points, the first, the last and the least and "
@@ -38,6 +40,7 @@ def document(title: str, body: Sequence[Any]) -> str:
 
 def single(facts: Facts) -> str:
     """The page of one run."""
+    # h1 is the page's title, so sections begin at h2
     parts = sections(facts, 2, "")
     links = []
     contents = []
@@ -75,6 +78,7 @@ def sections(facts: Facts, level: int, prefix: str) -> list[tuple[str, str, Html
         if not content:
             continue
         id = f"{prefix}{name}"
+        # in a comparison many sections of one name would crowd a reader's list of landmarks
         label = None if prefix else id  # one landmark of a name in a page
         heading = tag(f"h{level}", title, id=id)
         section = tag("section", heading, content, aria_labelledby=label)
@@ -100,7 +104,7 @@ def _steps(facts: Facts) -> str | None:
     """The steps trained, of those asked for where the run has not done them all; None without any record."""
     if not facts.curves and not facts.speed:
         return None
-    done = facts.last_step
+    done = facts.last_step  # by the last line that was written
     asked = facts.config.get("steps")
     if isinstance(asked, int) and done < asked:
         return f"{digits(done)} of {digits(asked)}"
@@ -121,6 +125,7 @@ def setup(facts: Facts, prefix: str) -> Html:
     command = None
     if "command" in about:
         command = tag("pre", tag("code", about["command"]))
+    # as pip names them: enough to install the same again
     packages = [f"{name} {version}" for name, version in about.get("versions", {}).items()]
     pairs = (
         ("Hardware", about.get("hardware")),
@@ -136,6 +141,7 @@ def _differs(about: dict[str, Any], prefix: str) -> Html | None:
     """The fields that are not BASE's, a row each; None where that was not recorded."""
     if "differences" not in about:
         return None
+    # known and empty is not the same as unknown
     if not about["differences"]:
         return tag("p", "This is BASE: no field differs.")
     rows = []
@@ -161,6 +167,7 @@ def image(picture: Picture, facts: Facts) -> Html:
     """A picture in the page itself; small ones keep their pixels, and tiny ones are enlarged."""
     what = _name(picture)
     if picture.step is not None:
+        # alt text: the file's name says little to who does not see the picture
         what = f"samples after {picture.step} steps"
     width, height = picture.size or (None, None)  # not known of JPEG
     small = None
@@ -250,6 +257,7 @@ def curves(facts: Facts) -> Html | None:
     moving.sort(key=lambda name: (*rank(name), len(groups[name]) < 2))
     charts = {name: _chart(name, groups[name]) for name in moving[:CHARTS]}
     never = [name for name, drawing in charts.items() if drawing is None]
+    # a metric that is not drawn is at least named, with the reason
     note = _told(
         (
             ("Never changed", still),
@@ -266,7 +274,7 @@ def _groups(facts: Facts) -> dict[str, dict[str, list]]:
     groups: dict[str, dict[str, list]] = {}
     for name, points in facts.curves.items():
         split, _, metric = name.rpartition("/")
-        groups.setdefault(metric, {})[split or "value"] = points
+        groups.setdefault(metric, {})[split or "value"] = points  # no split: a name without "/"
     return groups
 
 
@@ -316,6 +324,7 @@ def speed(facts: Facts) -> Html | None:
     examples = None
     if points:
         rates = sorted(rate for _, rate in points)
+        # `statistics.median` would average two speeds that never were
         middle = rates[len(rates) // 2]  # the median: a pause of the machine does not move it
         steps = f"{digits(middle)} a second (median)"
         batch = number(facts.config.get("batch"))

@@ -16,6 +16,7 @@ WHOLE = "Measured after training"  # the caption of entries that share a table
 
 def results(facts: Facts, prefix: str) -> Html | None:
     """Every entry of results.json, published numbers beside their own; entries of the same names share a table."""
+    # {entry: {name: value or nested}}
     entries = _entries(facts.results)
     names = _names(entries, facts)
     count = itertools.count(1)  # ids must differ within a page
@@ -26,6 +27,7 @@ def results(facts: Facts, prefix: str) -> Html | None:
             parts.append(_together(group, entries, id))
             continue
         (name,) = group  # published alone: nothing of it in results.json
+        # up to two tables: plain numbers, then nested ones
         parts += _entry(name, entries.get(name, {}), facts, id)
     if not parts:
         return None
@@ -36,22 +38,29 @@ def _entries(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """results.json with every entry a dict: a number by itself becomes {its name: the number}."""
     entries = {}
     for name, entry in results.items():
-        entries[name] = entry if isinstance(entry, dict) else {name: entry}
+        if not isinstance(entry, dict):
+            entry = {name: entry}
+        entries[name] = entry
     return entries
 
 
 def _names(entries: dict[str, dict], facts: Facts) -> list[str]:
     """The entries that have something to show, measured or published, "metrics" first."""
     filled = [name for name, entry in entries.items() if entry]
-    told = [p["entry"] for p in facts.published()]
+    told = _published_entries(facts)
     names = dict.fromkeys([*filled, *told])  # each once, in this order
+    # a stable sort: the others keep their order
     return sorted(names, key=lambda name: name != "metrics")
+
+
+def _published_entries(facts: Facts) -> list[str]:
+    return [p["entry"] for p in facts.published()]
 
 
 def own(value: Any, entry: str) -> str:
     """The text of one number of results.json; those of the entry "metrics" come with their interval."""
     if entry == "metrics" and isinstance(value, dict):
-        return measured(value)
+        return measured(value)  # with its 95 % interval
     return digits(value)
 
 
@@ -59,11 +68,14 @@ def published(facts: Facts, entry: str, name: str) -> list[str]:
     """The published numbers for one of results.json, each with its source."""
     texts = []  # several, where several sources have the number
     for p in facts.published():
-        if p["entry"] != entry or p["name"] != name:
+        its_own = p["entry"] == entry and p["name"] == name
+        if not its_own:
             continue
         text = digits(p.get("value"))
         source = p.get("source")
-        texts.append(f"{text} ({source})" if source else text)
+        if source:
+            text = f"{text} ({source})"
+        texts.append(text)
     return texts
 
 
@@ -76,31 +88,38 @@ def _nested(entry: str, value: Any) -> bool:
 
 def _groups(names: list[str], entries: dict[str, dict], facts: Facts) -> list[list[str]]:
     """The entries that share a table: the same plain names, and no published numbers."""
-    alone = {"metrics", *(p["entry"] for p in facts.published())}
+    # "metrics" has intervals and a published number its source: no room beside others
+    alone = {"metrics", *_published_entries(facts)}
     groups: dict[Any, list[str]] = {}
     for name in names:
         entry = entries.get(name, {})
         nested = any(_nested(name, value) for value in entry.values())
-        single = name in alone or nested
         # a name of its own is a str and the names of an entry are a tuple, so no two groups are mixed up
-        key = name if single else tuple(sorted(entry))
+        key: Any = tuple(sorted(entry))
+        if name in alone or nested:
+            key = name
         groups.setdefault(key, []).append(name)
     return list(groups.values())
 
 
 def _together(group: list[str], entries: dict[str, dict], id: str) -> Html:
     """One table of entries with the same names, the longer side downwards: a page is narrow."""
-    inner = list(entries[group[0]])
+    first = entries[group[0]]
+    inner = list(first)  # the names of all: that is what makes them a group
+    units = [unit(key) for key in inner]
     rows = []
     if len(group) >= len(inner):
         for name in group:
-            texts = [digits(entries[name][key]) for key in inner]
+            entry = entries[name]
+            texts = [digits(entry[key]) for key in inner]
             rows.append([name, *texts])
-        return table(WHOLE, ("entry", *map(unit, inner)), rows, id)
-    for key in inner:
+        head = ("entry", *units)
+        return table(WHOLE, head, rows, id)
+    for key, title in zip(inner, units, strict=True):
         texts = [digits(entries[name][key]) for name in group]
-        rows.append([unit(key), *texts])
-    return table(WHOLE, ("name", *group), rows, id)
+        rows.append([title, *texts])
+    head = ("name", *group)
+    return table(WHOLE, head, rows, id)
 
 
 def _entry(name: str, entry: dict[str, Any], facts: Facts, id: str) -> Iterator[Html]:
@@ -108,8 +127,10 @@ def _entry(name: str, entry: dict[str, Any], facts: Facts, id: str) -> Iterator[
     plain = {}
     inner = {}
     for key, value in entry.items():
-        kind = inner if _nested(name, value) else plain
-        kind[key] = value
+        if _nested(name, value):
+            inner[key] = value
+        else:
+            plain[key] = value
     for p in facts.published():
         if p["entry"] == name:
             plain.setdefault(p["name"], None)  # published, but not measured here
@@ -123,7 +144,7 @@ def _plain(name: str, plain: dict[str, Any], facts: Facts, id: str) -> Html:
     """A number a row: this run's, real data's and the published ones, without columns that would be empty."""
     real = _taken(plain)  # beside this run's numbers, not below them
     beside = {key: published(facts, name, key) for key in plain}
-    any_published = any(beside.values())
+    any_published = any(beside.values())  # else a column of blanks
     head = ["name", "this run"]
     if real:
         head.append("real data")
@@ -133,9 +154,11 @@ def _plain(name: str, plain: dict[str, Any], facts: Facts, id: str) -> Html:
     for key, value in plain.items():
         row: list[Any] = [unit(key), own(value, name)]
         if real:
-            row.append(digits(real[key]) if key in real else "")
+            its = digits(real[key]) if key in real else ""
+            row.append(its)
         if any_published:
-            row.append([tag("div", text) for text in beside[key]])  # one below the other
+            lines = [tag("div", text) for text in beside[key]]  # one below the other
+            row.append(lines)
         rows.append(row)
     class_ = "metrics" if name == "metrics" else ""
     return table(name, head, rows, id, class_)
@@ -154,7 +177,9 @@ def _taken(plain: dict[str, Any]) -> dict[str, Any]:
 def _inner(name: str, inner: dict[str, dict], id: str) -> Html:
     """The nested numbers of one entry, a row each; many rows are folded."""
     # rows may have different numbers: every one that any row has is a column
-    columns = dict.fromkeys(column for value in inner.values() for column in value)
+    columns: dict[str, None] = {}  # a dict keeps the order in which they come
+    for value in inner.values():
+        columns |= dict.fromkeys(value)
     rows = []
     for key, value in inner.items():
         texts = _texts(value, columns)
@@ -170,7 +195,11 @@ def _inner(name: str, inner: dict[str, dict], id: str) -> Html:
 
 def _texts(value: dict[str, Any], columns: Iterable[str]) -> list[str]:
     """The numbers of one row, "" where it has none."""
-    return [digits(value[column]) if column in value else "" for column in columns]
+    texts = []
+    for column in columns:
+        text = digits(value[column]) if column in value else ""
+        texts.append(text)
+    return texts
 
 
 def values_of(results: dict[str, Any]) -> dict[tuple[str, str], Any]:
@@ -178,7 +207,8 @@ def values_of(results: dict[str, Any]) -> dict[tuple[str, str], Any]:
     found = {}
     for entry, values in _entries(results).items():
         for name, value in values.items():
-            if not _nested(entry, value):
+            nested = _nested(entry, value)  # `nested_of` has those
+            if not nested:
                 found[entry, name] = value
     return found
 
@@ -191,5 +221,6 @@ def nested_of(results: dict[str, Any]) -> dict[tuple[str, str, str], Any]:
             if not _nested(entry, inner):
                 continue
             for name, value in inner.items():
-                found[entry, row, str(name)] = value
+                key = (entry, row, str(name))
+                found[key] = value
     return found

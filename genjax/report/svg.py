@@ -21,7 +21,7 @@ class Curve(NamedTuple):
     label: str
     points: Sequence[tuple[int, float]]
     slot: int
-    mark: str
+    mark: str  # short: there are a few pixels for it
 
 
 class Axis(NamedTuple):
@@ -80,6 +80,7 @@ def thin(points: Sequence[tuple[int, float]], most: int = MOST) -> list[tuple[in
         return list(points)
     inner = points[1:-1]
     stretches = (most - 2) // 2  # two points are kept of each
+    # least and greatest, not every n-th: a spike of one step must stay visible
     kept = []
     for i in range(stretches):
         start = i * len(inner) // stretches
@@ -94,6 +95,7 @@ def _extremes(part: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
     least = values.index(min(values))
     greatest = values.index(max(values))
     places = sorted({least, greatest})
+    # in the order of the steps, or the line would go backwards
     return [part[place] for place in places]
 
 
@@ -102,6 +104,7 @@ def linear(low: float, high: float, about: int = 5) -> Axis:
     if high - low < 1e-300:  # one value: an axis needs some width around it
         low -= max(abs(low), 1.0) * 1e-2
         high += max(abs(high), 1.0) * 1e-2
+    # round marks, about so many: they are read, not interpolated
     step = _step((high - low) / about)
     # a mark that rounding puts just beyond an end belongs to the axis
     first = math.ceil(low / step - 1e-6)
@@ -130,6 +133,7 @@ def logarithmic(low: float, high: float) -> Axis:
     times = (1, 2, 5) if high / low < 1e3 else (1,)
     marked = [k for k in decades if k % every == 0]
     values = [m * 10.0**k for k in marked for m in times]
+    # a mark that rounding puts just beyond an end belongs to the axis
     inside = [v for v in values if low * 0.999 <= v <= high * 1.001]
     ticks = [(v, _mark(v, v)) for v in inside]
     return Axis(low, high, True, ticks)
@@ -137,6 +141,7 @@ def logarithmic(low: float, high: float) -> Axis:
 
 def spread(wanted: Sequence[float], low: float, high: float, gap: float = GAP) -> list[float]:
     """Places in [low, high] near those wanted, in their order and at least `gap` apart if there is room."""
+    # more labels than fit: they come closer rather than leave the chart
     room = (high - low) / max(len(wanted) - 1, 1)
     gap = min(gap, room)
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
@@ -162,8 +167,10 @@ def chart(title: str, curves: Sequence[Curve]) -> Html | None:
     shown = _drawable(curves)
     if not shown:
         return None
+    # one frame for all curves: they are compared by eye
     frame = _frame(shown)
     scale = tag("span", ", log scale") if frame.y.log else None
+    # said in words: a curve that ends early might look finished
     lost = _count(curves) - _count(shown)
     return tag(
         "figure",
@@ -204,7 +211,7 @@ def _frame(shown: Sequence[Curve]) -> _Frame:
 def _steps(shown: Sequence[Curve]) -> Axis:
     """The axis of training steps, from 0."""
     steps = [step for curve in shown for step, _ in curve.points]
-    first = min(0, *steps)
+    first = min(0, *steps)  # from 0, where training starts
     return linear(first, max(steps), 4)
 
 
@@ -213,6 +220,7 @@ def _values(shown: Sequence[Curve]) -> Axis:
     values = [value for curve in shown for _, value in curve.points]
     low = min(values)
     high = max(values)
+    # a loss that falls by orders of magnitude is a flat line on a linear axis
     if low > 0 and high > 30 * low:
         return logarithmic(low / 1.1, high * 1.1)
     room = 0.04 * (high - low)
@@ -244,6 +252,7 @@ def _drawing(title: str, shown: Sequence[Curve], frame: _Frame) -> Html:
         [_curve(curve, frame) for curve in shown],
         _ends(shown, frame),
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        # one picture to a screen reader, which reads its label and not its lines
         role="img",
         aria_label=f"{title} over training steps: {_said(shown)}",
     )
@@ -307,6 +316,7 @@ def _curve(curve: Curve, frame: _Frame) -> list[Html]:
     spots = [frame.spot(point) for point in thin(curve.points)]
     drawn = []
     if len(spots) > 1:
+        # a tenth of a pixel is enough, and keeps the page small
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in spots)
         drawn.append(tag("polyline", points=path, class_=_classes(curve.slot, "curve")))
     if len(spots) <= 12:  # few: a reader wants to see where it was measured
@@ -317,6 +327,7 @@ def _curve(curve: Curve, frame: _Frame) -> list[Html]:
 
 def _ends(shown: Sequence[Curve], frame: _Frame) -> list[list[Html]]:
     """The labels of all curves, moved apart where ends lie close together."""
+    # where curves end, which need not be the last step
     spots = [frame.spot(curve.points[-1]) for curve in shown]
     heights = [b for _, b in spots]
     places = spread(heights, TOP, frame.floor)
@@ -376,6 +387,7 @@ def _text(
 
 def _entry(curve: Curve) -> Html:
     """A curve in the legend: how its line looks, its mark, its name and its last value."""
+    # dashes too: colours alone do not tell curves apart for everybody
     swatch = tag("line", x1=0, x2=30, y1=5, y2=5, class_=_classes(curve.slot, "curve"))
     mark = None if curve.mark == curve.label else f"{curve.mark} "  # once is enough
     _, last = curve.points[-1]

@@ -8,6 +8,7 @@ from typing import Any
 
 from genjax.report.facts import number
 
+# metrics that are not here have no unit, or one of their own
 UNITS = {
     "bits_per_dim": "bits/dim",
     "psnr": "dB",
@@ -33,9 +34,11 @@ def digits(value: Any) -> str:
     """A value of results.json as text: 4.907, 0.991, 231,500, 1.082e-15, nan; whole numbers in full."""
     if value is None:
         return "not measured"
+    # before numbers, for a bool is an int to Python
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
+        # the end is cut, and its length told
         more = f", ... ({len(value)} in all)" if len(value) > MOST else ""
         return ", ".join(map(digits, value[:MOST])) + more
     found = number(value)  # "nan" and {"__float__": "inf"} are numbers too
@@ -55,6 +58,7 @@ def _whole(found: float) -> bool:
         return True
     if not math.isfinite(found):  # int() takes no infinity
         return False
+    # beyond it a float's last digits mean nothing
     return found == int(found) and abs(found) < 1e9
 
 
@@ -87,6 +91,7 @@ def duration(seconds: float) -> str:
     """Seconds as 38.7 s, 8 min 51 s, 1 h 30 min."""
     if seconds < 60:
         return f"{seconds:.3g} s"
+    # rounded first: 59.7 s of a minute must not become "60 s"
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     if hours:  # nobody asks for the seconds of hours
@@ -143,6 +148,7 @@ def differing(configs: list[dict[str, Any]], above: str = "") -> Iterator[tuple[
     Values of different types are shown whole if they are short, else by their types and by what differs in them.
     """
     mixed = len({kind(config) for config in configs}) > 1
+    # of two types some fields exist once: the types' own row says so
     implied = {"absent"} if mixed else set()  # a field that one type has is told by the type
     names = dict.fromkeys(name for config in configs for name in config)  # each once, in order
     for name in names:
@@ -150,9 +156,10 @@ def differing(configs: list[dict[str, Any]], above: str = "") -> Iterator[tuple[
             continue
         path = _join(above, name)
         texts = [show(config[name]) if name in config else "absent" for config in configs]
-        if len(set(texts) - implied) == 1:
+        if len(set(texts) - implied) == 1:  # the same in all
             continue
         values = [config.get(name) for config in configs]
+        # what is no config has no fields to go on with
         inner = [value if isinstance(value, dict) else {} for value in values]
         kinds = [kind(value) for value in inner]  # "" of what is no config
         several = len(set(kinds)) > 1

@@ -21,6 +21,7 @@ from genjax.views import View
 class Published:
     """A number of somebody else, which reports show beside ours."""
 
+    # entry and name are the two keys of results.json
     entry: str = field("metrics", "entry of results.json")
     name: str = field("", "name of the number in it")
     value: float = field(0.0, "the published number")
@@ -31,6 +32,7 @@ class Published:
 class Every:
     """How many steps lie between things that a run does beside training; 0 = never."""
 
+    # all are looked at after a dispatch: `chunk` is cut so that it divides them
     log: int = field(100, "lines of metrics", execution=True)
     evaluate: int = field(1000, "evaluations on held-out data", execution=True)
     sample: int = field(1000, "sample grids", execution=True)
@@ -41,10 +43,13 @@ class Every:
 class Experiment:
     """One run. Fields marked execution change how it is carried out, not its result, and are no part of its digest."""
 
+    # named sets give the command line its help; Any leaves room for one's own
     data: Digits | FashionMNIST | Folder | Photographs | Stock | Toy | Any = field(
         None, "the data set; any config with load()"
     )
+    # any config that a Spec turns into an Algorithm
     algorithm: Callable[[Spec], Algorithm] = field(None, "the model with its training rule")
+    # a part of the digest: schedules depend on it
     steps: int = field(1000, "training steps")
     batch: int = field(128, "examples a step, over all devices")
     seed: int = field(0, "of initial weights, order of the data and all noise")
@@ -52,19 +57,23 @@ class Experiment:
     every: Every = field(Every(), "steps between lines, evaluations, pictures, saves", True)
     evaluate_batch: int = field(500, "examples an evaluation batch", execution=True)
     samples: int = field(64, "samples in a grid", execution=True)
+    # execution: it looks at the state and never changes it
     watch: Watch = field(Watch(), "metrics of samples, in training and at its end", execution=True)
     published: tuple[Published, ...] = field((), "numbers to compare with", execution=True)
     finish: tuple[Callable[[Any], None], ...] = field(
         (), "what is measured and drawn after training, in order", execution=True
     )
+    # execution: every layout gives the same state but for rounding
     layout: Layout = field(Jit(), "how a step is laid over devices", execution=True)
     hosts: Hosts = field(Hosts(), "the processes that work together", execution=True)
     microbatches: int = field(
         1, "parts of a batch that go through a step in turn: memory of one part", execution=True
     )
+    # gradients of convolutions are slow inside XLA's loops on CPU (jax#12868)
     chunk: int = field(1, "most steps in one dispatch; on CPU 1 with convolutions", execution=True)
     resident: bool = field(False, "keep the training set on the device", execution=True)
     keep: int = field(2, "checkpoints kept", execution=True)
+    # a lost device makes a program wait for ever, which no exception tells
     watchdog: float = field(
         30.0,
         "time without a step after which the process ends with its stacks [minutes], 0 = any",
@@ -75,16 +84,19 @@ class Experiment:
 
 def directory(exp: Experiment, experiment: str, name: str) -> Path:
     """<runs>/<experiment>/<ablation>-<digest>: one config, one directory, so running it again resumes it."""
+    # the digest alone decides; the names are for people
     return Path(exp.runs) / experiment / f"{name}-{digest(exp)}"
 
 
 def check(exp: Experiment) -> None:
     """Raises UserError for a config that cannot run, before anything is loaded or compiled."""
+    # the number of each is a divisor or a size somewhere
     positive = ("steps", "batch", "chunk", "keep", "evaluate_batch", "samples", "microbatches")
     at_least(1, **{name: getattr(exp, name) for name in positive})
     at_least(1, every__log=exp.every.log, every__save=exp.every.save)
     at_least(0, every__evaluate=exp.every.evaluate, every__sample=exp.every.sample)
     at_least(0, seed=exp.seed, watchdog=exp.watchdog)
+    # jax.random.key would drop the upper half without a word
     if exp.seed >= 2**32:
         raise UserError(
             f"--seed={exp.seed} must be less than 2**32: JAX's keys have no room for more."

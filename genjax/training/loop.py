@@ -63,6 +63,7 @@ def _check_data(exp: Experiment, source: Source) -> None:
 
 def _bind(exp: Experiment, source: Source) -> tuple[Spec, Algorithm]:
     """The task and the algorithm on it; UserError where the two do not fit."""
+    # a view may add fields or change their kind
     fields = seen_fields(exp.view, source.fields)
     parts = domains(source.train)
     spec = Spec(tuple(fields.items()), exp.steps, exp.microbatches, parts)

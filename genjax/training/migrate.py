@@ -24,6 +24,7 @@ from genjax.errors import UserError
 from genjax.machine.checksum import crc32
 from genjax.training.experiment import Experiment
 
+# only what was renamed: to rename one more, add a line here
 CLASSES = {  # "module:name" then -> the class's name now; others have kept theirs
     "genjax.optim:Cosine": "CosineDecay",
     "genjax.diffusion.times:Grid": "Discrete",
@@ -37,7 +38,7 @@ EVERY = {
     "sample_every": "sample",
     "save_every": "save",
 }
-SUMS = "crc32.json"
+SUMS = "crc32.json"  # as in `checkpoint`
 
 
 def modern(tree: Any, classes: dict[str, type]) -> Any:
@@ -45,11 +46,13 @@ def modern(tree: Any, classes: dict[str, type]) -> Any:
     if isinstance(tree, list):
         return [modern(value, classes) for value in tree]
     if not isinstance(tree, dict) or "__type__" not in tree:
-        return tree
+        return tree  # a plain value, or a dict that is none of ours
     old = tree["__type__"]
+    # modules have moved and their classes are unique: the name is enough
     name = CLASSES.get(old, old.partition(":")[2])
     found = {key: modern(value, classes) for key, value in tree.items()}
     found = _renamed(name, found)
+    # an unknown class stays as it was, and `from_json` will say so
     if name in classes:
         found["__type__"] = config.type_path(classes[name])
     return found
@@ -58,10 +61,12 @@ def modern(tree: Any, classes: dict[str, type]) -> Any:
 def _renamed(name: str, found: dict[str, Any]) -> dict[str, Any]:
     """The fields of one config under the names, and in the forms, that they have now."""
     if name == "Experiment":
+        # flat fields then, one config now
         every = {EVERY[key]: found.pop(key) for key in list(found) if key in EVERY}
         if every:
             found["every"] = {"__type__": "genjax.training.experiment:Every", **every}
         found["finish"] = []  # measured anew by what the experiment lists now
+    # two fields then, a tuple of conditions now
     condition = []
     if found.pop("conditional", False):
         condition.append({"__type__": "genjax.conditions:Label"})
@@ -79,6 +84,7 @@ def known_classes() -> dict[str, type]:
     """{name: class} of every config class of genjax, wherever it lives."""
     found = {}
     for module in pkgutil.walk_packages(genjax.__path__, "genjax."):
+        # the one would run when imported, the other needs TensorFlow
         if module.name.endswith("__main__") or module.name == "genjax.data.builders":
             continue
         for value in vars(importlib.import_module(module.name)).values():
@@ -111,14 +117,17 @@ def migrate(path: Path, classes: dict[str, type]) -> Path | None:
     exp = config.from_json(json.dumps(tree))
     if not isinstance(exp, Experiment):
         return None
+    # from the right: an ablation's name may hold a hyphen, a digest cannot
     ablation = path.name.rpartition("-")[0]
     new = path.with_name(f"{ablation}-{config.digest(exp)}")
-    if new == path:
+    if new == path:  # up to date
         return None
+    # two runs of one digest: which is right is not ours to say
     if new.exists():
         raise UserError(f"{path} would become {new}, which is there already: remove one of them.")
     for step in sorted(path.glob("checkpoints/[0-9]*")) + sorted(path.glob("best/*/[0-9]*")):
         _rewrite(step, config.identity(exp), "mixture" in text)
+    # last but one: a kill before it leaves a directory that is migrated again
     (path / "config.json").write_text(config.to_json(exp))
     path.rename(new)
     return new
@@ -132,6 +141,7 @@ def _rewrite(step: Path, identity: str, toy: bool) -> None:
             about = json.loads(file.read_text())
         except ValueError:
             continue
+        # Orbax has JSON of its own beside ours
         if not isinstance(about, dict) or "config" not in about:
             continue
         about["config"] = identity
@@ -139,6 +149,7 @@ def _rewrite(step: Path, identity: str, toy: bool) -> None:
             about["meta"].pop("data", None)
         file.write_text(json.dumps(about))
         sums = json.loads((step / SUMS).read_text())
+        # else `restore` would take the checkpoint for corrupt
         sums[str(file.relative_to(step))] = crc32(file)
         (step / SUMS).write_text(json.dumps(sums))
 

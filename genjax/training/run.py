@@ -37,11 +37,13 @@ IN_FLIGHT = 2  # programs dispatched and not yet awaited; more can deadlock coll
 class Run:
     """A run in progress: what `finish` and notebooks work with."""
 
+    # what was asked for, what it is trained on, what trains on it
     exp: Experiment
     source: Source
     spec: Spec
     algorithm: Algorithm
     log: Log
+    # replaced at every step: the old one's buffers are donated
     state: State
     meta: dict  # what the checkpoint holds besides the state: the unfinished window of metrics, skips in a row, …
     measure: Measure | None = None  # metrics of samples and their labels, as `exp.watch` says
@@ -49,6 +51,7 @@ class Run:
 
     def key(self, purpose: int) -> jax.Array:
         """One key per purpose: 0 training, 1 evaluation, 2 samples, 3 initial weights; 4 and up are free."""
+        # of the seed alone, so that a resumed run draws the same
         return _key(self.exp.seed, purpose)
 
     def given(self, n: int, **fixed: Any) -> dict[str, Any]:
@@ -91,6 +94,7 @@ class Run:
         layout = self.exp.layout
         batch = batch or min(self.exp.evaluate_batch, size(arrays))
         batch += -batch % layout.ways()  # up to the next multiple of the devices
+        # every batch has one size, so one program serves all
         fn = self.compiled(fn or self.algorithm.evaluate)
         parts = []
         pending = deque()

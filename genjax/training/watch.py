@@ -36,12 +36,14 @@ Measure = Callable[
 class Watch:
     """Which metrics of how many samples, how often."""
 
+    # each may give several numbers: `names` says which
     metrics: tuple[Metric, ...] = field(
         (), "what is measured, at the end of training too; () = nothing"
     )
     every: int = field(0, "steps between measurements, 0 = only at the end")
     samples: int = field(0, "samples that are measured, 0 = as many as there are held-out examples")
     extractor: Extractor = field(Components(), "features that the metrics see")
+    # held-out loss or a metric: whichever has a direction that is better
     best: str | None = field(
         None, "name of a metric, or loss: a checkpoint of its best state is kept in best/"
     )
@@ -60,10 +62,12 @@ class Watch:
         held: the number of held-out examples; evaluates: whether the held-out loss is measured.
         """
         at_least(0, watch__every=self.every, watch__samples=self.samples)
+        # FLAT ones are best at their floor, which is no direction
         known = [
             *(name for name, way in self.names().items() if way != FLAT),
             *["loss"] * evaluates,
         ]
+        # without `every` a metric is measured once, and the best of one says nothing
         if self.best is not None and (
             self.best not in known or not (self.every or self.best == "loss")
         ):
@@ -75,6 +79,7 @@ class Watch:
             raise UserError(
                 f"--watch.best={self.best} is no number with a best that training measures: {mend}."
             )
+        # what follows is of images and samples
         if not self.metrics:
             return
         if not isinstance(spec.x, Image):
@@ -83,7 +88,9 @@ class Watch:
             )
         if algorithm.sample is None:
             raise UserError("--watch.metrics are of samples, and this model makes none: use '()'.")
+        # later `floors` would say the same, after the data's features were computed
         self.check_count(held)
+        # by name and not by type: a metric says itself what it needs
         if "label" not in algorithm.asks and (
             of := [type(m).__name__ for m in self.metrics if getattr(m, "labelled", False)]
         ):
@@ -103,11 +110,14 @@ class Watch:
         self, train: dict, held: dict, folder: str | Path, layout: Any, main: str = "image"
     ) -> Measure:
         """Fits the extractor, finds the floors; UserError for a metric that cannot be had at this number of samples."""
+        # metrics know images and labels and nothing else
         train, held = _shown(train, main), _shown(held, main)
         extract = self.extractor.fit(train, folder, layout)
         n, on = self.count(size(held)), self.extractor.name
+        # the same rows as samples take their labels from, see `Run.given`
         rows = chosen(n, size(held))
         part = held if n == size(held) else {name: array[rows] for name, array in held.items()}
+        # once: features of real data serve every measurement
         whole, real = seen(extract, train), seen(extract, part)
         try:
             floor = floors(self.metrics, whole, real, on)
@@ -115,6 +125,7 @@ class Watch:
             raise UserError(f"--watch: {error}.") from error
 
         def measure(image: np.ndarray, label: np.ndarray) -> dict[str, Value]:
+            # a distance of NaNs would raise in the middle of a run
             if not np.isfinite(image).all():  # the model diverged; the run goes on, and says so
                 return {
                     name: Value(float("nan"), None, None, len(image), floor.get(name))

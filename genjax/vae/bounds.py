@@ -18,6 +18,7 @@ Number = jax.Array | float
 def kl_normal(mu: jax.Array, log_var: jax.Array) -> jax.Array:
     """KL(N(mu, exp log_var) || N(0, 1)) per dimension, same shape as mu (Kingma & Welling 2014, appendix B)."""
     var = jnp.exp(log_var)
+    # KL = (mu² + var - 1 - log var) / 2
     moment = jnp.square(mu) + var  # E z² under the posterior
     return 0.5 * (moment - 1.0 - log_var)
 

@@ -23,13 +23,13 @@ Shape = tuple[int, ...]
 
 def total(x: jax.Array) -> jax.Array:
     """Sums over all but the first axis."""
-    flat = x.reshape(x.shape[0], -1)
+    flat = x.reshape(x.shape[0], -1)  # [B, D]
     return jnp.sum(flat, -1)
 
 
 def _per_example(draw, key: jax.Array, index: jax.Array, shape: Shape) -> jax.Array:
     """Draws [B, *shape], each from its example's own key, so that the layout of devices does not matter."""
-    keys = example_keys(key, index)
+    keys = example_keys(key, index)  # [B]
     return jax.vmap(lambda k: draw(k, shape))(keys)
 
 
@@ -50,11 +50,13 @@ class Bernoulli:
 
     @property
     def discrete(self) -> bool:
+        # grey values in a cross-entropy are no outcomes, so there is nothing to count bits of
         return self.dynamic
 
     def observe(self, key: jax.Array, x: jax.Array, index: jax.Array) -> jax.Array:
         if not self.dynamic:
             return x
+        # P(u < x) = x: white with the grey value's probability
         uniform = _per_example(jax.random.uniform, key, index, x.shape[1:])
         white = uniform < x
         return white.astype(x.dtype)
@@ -88,7 +90,7 @@ class Gaussian:
 
     @property
     def outputs(self) -> int:
-        return 1 if self.scale is not None else 2
+        return 1 if self.scale is not None else 2  # mean, or mean and log scale
 
     @property
     def discrete(self) -> bool:
@@ -109,6 +111,7 @@ class Gaussian:
         mean, log_scale = self._split(out)
         distance = (x - mean) * jnp.exp(-log_scale)  # in scales
         constant = 0.5 * math.log(2 * math.pi)
+        # log N(x; mean, scale²), value by value
         log_p = -0.5 * jnp.square(distance) - log_scale - constant
         return total(log_p)
 
@@ -152,7 +155,7 @@ class DiscretisedLogistic:
         return mu, jnp.clip(log_s, *self.bounds)
 
     def _rounded(self, x: jax.Array) -> jax.Array:
-        highest = self.levels - 1
+        highest = self.levels - 1  # of the grey values, from 0
         return jnp.round(x * highest) / highest
 
     def observe(self, key: jax.Array, x: jax.Array, index: jax.Array) -> jax.Array:
@@ -160,7 +163,7 @@ class DiscretisedLogistic:
 
     def log_prob(self, out: jax.Array, x: jax.Array) -> jax.Array:
         mu, log_s = self._split(out)
-        half = 0.5 / (self.levels - 1)
+        half = 0.5 / (self.levels - 1)  # h
         inverse = jnp.exp(-log_s)
         # Distances of the grey value's two edges from mu, in scales.
         above = (x + half - mu) * inverse
@@ -186,8 +189,10 @@ class DiscretisedLogistic:
 
     def sample(self, key: jax.Array, out: jax.Array, index: jax.Array) -> jax.Array:
         mu, log_s = self._split(out)
+        # x = mu + s L, L ~ logistic: its distribution function is S((x - mu) / s)
         logistic = _per_example(jax.random.logistic, key, index, mu.shape[1:])
-        x = mu + jnp.exp(log_s) * logistic
+        x = mu + jnp.exp(log_s) * logistic  # before rounding
+        # what lies beyond an end is that end, as in `log_prob`
         return self._rounded(jnp.clip(x, 0.0, 1.0))
 
 

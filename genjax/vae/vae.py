@@ -45,10 +45,12 @@ from genjax.vae.likelihoods import Bernoulli, Likelihood, total
 class VAE:
     """Config of the algorithm; called with a `Spec` it becomes one."""
 
+    # q(z | x) is diagonal: independent in each of these dimensions
     latent: int = field(40, "size of z")
     enc: nn.Module = field(GatedMLP(), "x -> mean and log variance of q(z | x)")
     dec: nn.Module = field(GatedMLP(), "z -> parameters of p(x | z)")
     likelihood: Likelihood = field(Bernoulli(), "p(x | z)")
+    # the four below change what is trained, never what `elbo` measures
     beta: float = field(1.0, "weight of the KL term")
     warmup: int = field(0, "steps over which beta rises from 0")
     free_bits: float = field(0.0, "least KL that counts per latent dimension [nats]")
@@ -138,7 +140,7 @@ def _observed(key: jax.Array, batch: Batch, cfg: VAE, spec: Spec) -> tuple[jax.A
 
     All bounds come through here, so that under one key they are of the same binary images.
     """
-    observed, noise = jax.random.split(key)
+    observed, noise = jax.random.split(key)  # always in this order: results hang on it
     grey = spec.unit(batch)
     x = cfg.likelihood.observe(observed, grey, batch["index"])
     return x, noise
@@ -160,6 +162,7 @@ def loss(
     cond = told(cfg.condition, batch, spec)
     mu, log_var = encode(params, x, cond, cfg)
     keys = example_keys(noise, batch["index"])
+    # one sample for each example is enough for the ELBO: the KL is exact, only log p(x | z) is noisy
     beta = _beta(step, cfg)
     posterior = (mu, log_var)
     log_w, distortion = log_weights(params, keys, x, posterior, cond, cfg, spec, cfg.samples)
@@ -202,6 +205,7 @@ def elbo(params: dict, key: jax.Array, batch: Batch, cfg: VAE, spec: Spec) -> Pa
     at_mean = decode(params, mu, cond, cfg, spec)
     mean = cfg.likelihood.mean(at_mean)
     size = math.prod(spec.shape)  # D
+    # beta = 1 whatever training weighed with: only then is it a bound on log p(x)
     parts = {"elbo": -distortion - rate, "distortion": distortion, "rate": rate}
     # against the grey image, also where x was binarised
     squares = jnp.square(mean - spec.unit(batch))
@@ -237,6 +241,7 @@ def log_likelihood(
 def reconstruct(params: dict, batch: Batch, cfg: VAE, spec: Spec) -> jax.Array:
     """E[x | z = posterior mean of the grey image], [B, *shape]."""
     cond = told(cfg.condition, batch, spec)
+    # grey, not binarised: a picture is wanted of what one sees
     mu, _ = encode(params, spec.unit(batch), cond, cfg)
     out = decode(params, mu, cond, cfg, spec)
     return cfg.likelihood.mean(out)
@@ -252,6 +257,7 @@ def render(params: dict, z: jax.Array, given: Batch, cfg: VAE, spec: Spec) -> ja
 def sample(params: dict, key: jax.Array, given: Batch, cfg: VAE, spec: Spec) -> jax.Array:
     """x for z ~ N(0, I), [B, *shape]; number i is a function of (key, given["index"][i])."""
     index = given["index"]
+    # z and x have keys of their own: `draw` does not change which z are drawn
     prior, noise = jax.random.split(key)
     z = example_normal(prior, index, (cfg.latent,))
     cond = told(cfg.condition, given, spec)
@@ -274,6 +280,7 @@ def check(cfg: VAE, spec: Spec) -> None:
         algorithm__warmup=cfg.warmup,
         algorithm__free_bits=cfg.free_bits,
     )
+    # L_K has the KL inside its weights, where nothing can weigh it apart
     weighed = cfg.beta != 1 or cfg.warmup or cfg.free_bits
     if cfg.samples > 1 and weighed:
         raise UserError(
@@ -292,6 +299,7 @@ def algorithm(cfg: VAE, spec: Spec) -> Algorithm:
         enc_key, dec_key = jax.random.split(key)
         x = spec.unit(batch)  # [B, *shape]
         cond = told(cfg.condition, batch, spec)
+        # shapes alone matter to `init`
         z = jnp.zeros((len(x), cfg.latent))
         enc = cfg.enc.init(enc_key, x, cond, (2 * cfg.latent,))
         dec = cfg.dec.init(dec_key, z, cond, _out_shape(cfg, spec))
