@@ -48,13 +48,15 @@ def by_class(
     """`fit` on each class of x [N, D]; UserError for a class with fewer than two examples."""
     classes = np.unique(label)
     for c in classes:  # all before the first is fitted, which may take long
-        if np.sum(label == c) < 2:
+        count = np.sum(label == c)
+        if count < 2:
             raise UserError(
                 f"class {c} has one training example, too few for a density: leave it out of --data."
             )
     parts = {}
     for c in classes:
-        parts[c] = fit(x[label == c])
+        rows = label == c
+        parts[c] = fit(x[rows])
 
     def gathered(label: np.ndarray, of: OfRows) -> np.ndarray:
         """`of` on every class and its rows, back in the order of the rows."""
@@ -63,17 +65,26 @@ def by_class(
             rows = np.flatnonzero(label == c)
             values[c] = of(parts[c], rows)
         first = next(iter(values.values()))  # what one row's value looks like
-        found = np.zeros((len(label), *first.shape[1:]))
+        _, *shape = first.shape
+        found = np.zeros((len(label), *shape))
         for c, value in values.items():
-            found[label == c] = value
+            rows = label == c
+            found[rows] = value
         return found
 
     def sample(label: np.ndarray, seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)  # one for all classes, which draw in their order
-        return gathered(label, lambda one, rows: one.sample(len(rows), rng))
+
+        def of(one: One, rows: np.ndarray) -> np.ndarray:
+            return one.sample(len(rows), rng)
+
+        return gathered(label, of)
 
     def log_prob(x: np.ndarray, label: np.ndarray) -> np.ndarray:
-        return gathered(label, lambda one, rows: one.log_prob(x[rows]))
+        def of(one: One, rows: np.ndarray) -> np.ndarray:
+            return one.log_prob(x[rows])
+
+        return gathered(label, of)
 
     parameters = sum(one.parameters for one in parts.values())
     return Fitted(sample, log_prob, parameters)
@@ -96,15 +107,16 @@ class Ppca:
 
         n, d = x.shape
         k = min(self.k, n - 1, d - 1)  # one dimension at least is left for the noise
-        pca = PCA(k, svd_solver="full").fit(x)
+        pca = PCA(k, svd_solver="full")
+        pca.fit(x)
         # W W' has along a component what its variance has beyond the noise, which is everywhere
         beyond = pca.explained_variance_ - pca.noise_variance_  # [k]
         scale = np.sqrt(np.maximum(beyond, 0.0))
         deviation = math.sqrt(pca.noise_variance_)  # s
 
         def sample(count: int, rng: np.random.Generator) -> np.ndarray:
-            z = rng.standard_normal((count, len(scale)))
-            noise = rng.standard_normal((count, d))
+            z = rng.standard_normal((count, len(scale)))  # [count, k]
+            noise = rng.standard_normal((count, d))  # e of x = m + W z + s e
             inside = (z * scale) @ pca.components_  # W z
             return pca.mean_ + inside + deviation * noise
 
@@ -134,27 +146,29 @@ class Mixture:
 
         n, d = x.shape
         k = min(self.components, n - 1, d)
-        pca = PCA(k, svd_solver="full").fit(x)
+        pca = PCA(k, svd_solver="full")
+        pca.fit(x)
         codes = pca.transform(x)  # [N, k]
-        rest = x - pca.inverse_transform(codes)
+        inside = pca.inverse_transform(codes)
+        rest = x - inside  # [N, D], across the components
         left = d - k  # dimensions of the noise, perhaps none
         variance = 1.0  # of no importance where none is left
         if left:
             squares = float(np.sum(rest * rest))
             # not 0, by which log_prob would divide
             variance = max(squares / (n * left), 1e-12)
-        mixture = GaussianMixture(
-            min(self.k, n // 2),  # two examples at least for each Gaussian
-            reg_covar=self.ridge,
-            random_state=self.seed,
-        ).fit(codes)
+        gaussians = min(self.k, n // 2)  # two examples at least for each
+        mixture = GaussianMixture(gaussians, reg_covar=self.ridge, random_state=self.seed)
+        mixture.fit(codes)
 
         def sample(count: int, rng: np.random.Generator) -> np.ndarray:
-            weights = mixture.weights_ / mixture.weights_.sum()  # `choice` wants the sum exact
+            total = mixture.weights_.sum()
+            weights = mixture.weights_ / total  # `choice` wants the sum exact
             which = rng.choice(len(weights), count, p=weights)  # [count], a Gaussian each
             roots = np.linalg.cholesky(mixture.covariances_)  # [K, k, k]
             z = rng.standard_normal((count, k, 1))
-            spread = (roots[which] @ z)[..., 0]
+            spread = roots[which] @ z  # covariance L L' of L z
+            spread = spread[..., 0]
             inside = mixture.means_[which] + spread  # [count, k]
             noise = np.zeros((count, d))
             if left:
@@ -165,15 +179,19 @@ class Mixture:
             return pca.inverse_transform(inside) + noise
 
         def log_prob(x: np.ndarray) -> np.ndarray:
-            z = pca.transform(x)
-            rest = x - pca.inverse_transform(z)
+            z = pca.transform(x)  # [n, k]
+            inside = pca.inverse_transform(z)
+            rest = x - inside
             # log N(rest; 0, variance I) of `left` dimensions
             distance = np.sum(rest**2, 1) / variance
             volume = left * math.log(2.0 * math.pi * variance)
             outside = -0.5 * (distance + volume)
+            # the components are orthonormal: log p(x) is the sum of the two
             return mixture.score_samples(z) + outside
 
-        parameters = mixture.means_.size + mixture.covariances_.size + mixture.weights_.size
+        parameters = mixture.means_.size
+        parameters += mixture.covariances_.size
+        parameters += mixture.weights_.size
         parameters += pca.mean_.size + pca.components_.size + 1  # 1: the variance
         return One(sample, log_prob, parameters)
 
@@ -204,10 +222,11 @@ class KernelDensity:
         search = GridSearchCV(Kernels(), choices, cv=folds)
         search.fit(x[: self.most])
         bandwidth = search.best_params_["bandwidth"]
-        kernels = Kernels(bandwidth=bandwidth).fit(x)
+        kernels = Kernels(bandwidth=bandwidth)
+        kernels.fit(x)  # all of them, also beyond `most`
 
         def sample(count: int, rng: np.random.Generator) -> np.ndarray:
-            which = rng.integers(n, size=count)
+            which = rng.integers(n, size=count)  # [count], an example each
             noise = rng.standard_normal((count, d))
             return x[which] + kernels.bandwidth_ * noise
 
@@ -222,7 +241,8 @@ def dequantised(image: Any, seed: int) -> np.ndarray:
     """Bytes [N, ...] -> rows [N, D] in [0, 1], each spread evenly over its grey level's width of 1/256."""
     rows = np.asarray(image).reshape(len(image), -1)
     x = rows.astype(np.float64)
-    noise = np.random.default_rng(seed).random(x.shape)
+    rng = np.random.default_rng(seed)
+    noise = rng.random(x.shape)  # in [0, 1)
     return (x + noise) / 256.0
 
 

@@ -67,10 +67,13 @@ def fingerprint(root: Path, names: Iterable[str]) -> str:
     for name in sorted(names):
         try:
             status = os.stat(os.path.join(root, name))
+            # not the bytes: to read them all would take as long as to prepare
             size, time = status.st_size, status.st_mtime_ns
         except OSError:  # a dangling link: who reads it will say so
             size = time = 0
-        digest.update(os.fsencode(name) + b"\0%d\0%d\n" % (size, time))
+        # fsencode: names need not be valid text
+        about = b"\0%d\0%d\n" % (size, time)
+        digest.update(os.fsencode(name) + about)
     return digest.hexdigest()[:16]
 
 
@@ -94,6 +97,7 @@ def read(directory: Path, mark: str | None) -> Stored | None:
     path = directory / "meta.json"
     try:
         meta = json.loads(path.read_text())
+        # not changed but old: built again without a warning
         if meta["version"] != VERSION:
             return None
         intact = meta.pop("crc32") == _sum(meta)
@@ -109,7 +113,8 @@ def read(directory: Path, mark: str | None) -> Stored | None:
     specs = meta["splits"]  # {split: {field: {"shape", "dtype", "crc32"}}}
     sums = {}
     for split, fields in specs.items():
-        sums |= {_file(split, name): spec["crc32"] for name, spec in fields.items()}
+        for name, spec in fields.items():
+            sums[_file(split, name)] = spec["crc32"]
     _verify(directory, sums)
     try:
         splits = {split: _split(directory, split, fields) for split, fields in specs.items()}
@@ -129,13 +134,17 @@ def _file(split: str, name: str) -> str:
 
 
 def _sum(meta: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(meta, sort_keys=True).encode())
+    """The CRC-32 of meta.json's own content, whatever its order and white space."""
+    text = json.dumps(meta, sort_keys=True)
+    return zlib.crc32(text.encode())
 
 
 def _open(path: Path, spec: dict) -> np.ndarray:
     empty = 0 in spec["shape"]  # an empty file cannot be mapped
     array = np.load(path, mmap_mode=None if empty else "r", allow_pickle=False)
-    if list(array.shape) != spec["shape"] or str(array.dtype) != spec["dtype"]:
+    same_shape = list(array.shape) == spec["shape"]
+    same_type = str(array.dtype) == spec["dtype"]
+    if not same_shape or not same_type:
         raise ValueError(f"{path} does not fit meta.json")
     return array
 
@@ -145,9 +154,12 @@ def _verify(directory: Path, sums: dict[str, int]) -> None:
     stamp = _stamp(directory)
     try:
         # The marks are taken before the bytes are read: a change in between shows the next time.
-        seen = {file: [*_marks(directory / file), crc] for file, crc in sums.items()}
-        with contextlib.suppress(OSError, ValueError):
-            if json.loads(stamp.read_text()) == seen:
+        seen = {}
+        for file, crc in sums.items():
+            seen[file] = [*_marks(directory / file), crc]
+        with contextlib.suppress(OSError, ValueError):  # no note, or a torn one
+            known = json.loads(stamp.read_text())
+            if known == seen:
                 return
         for file, crc in sums.items():
             if crc32(directory / file) != crc:
@@ -177,6 +189,7 @@ def _stamp(directory: Path) -> Path:
         machine = ""
     machine = machine or system.node()  # a container's machine-id may be empty or missing
     names = [machine, str(directory.absolute())]
+    # hashed: a path is no file name
     digests = [hashlib.sha256(name.encode()).hexdigest()[:12] for name in names]
     return cache_root() / "verified" / ("-".join(digests) + ".json")
 
@@ -213,7 +226,9 @@ def records(
     name: str, request: dict[str, Any], mark: str | None, prepare: Callable[[Path], Prepared]
 ) -> Prepared:
     """The set as records to stream; their files stay in a directory of their own, one for each fingerprint."""
-    directory = place(f"{name}-records", {**request, "fingerprint": mark, "version": VERSION})
+    # the fingerprint is a part of the name: nothing tells here whether old records are whole
+    whole = {**request, "fingerprint": mark, "version": VERSION}
+    directory = place(f"{name}-records", whole)
     with _explained(name, directory):
         prepared = prepare(directory)
     _tell(prepared.notes)
@@ -223,19 +238,21 @@ def records(
 def _own(directory: Path) -> Stored | None:
     """The set as it was just built, whatever its fingerprint; None if it does not read back as it was written."""
     try:
-        return read(directory, None)
+        return read(directory, None)  # None: any fingerprint
     except Changed:
         return None
 
 
 def _tell(notes: Iterable[str]) -> None:
     for note in notes:
+        # at every load: who did not prepare the set must hear of it too
         print(note, file=sys.stderr)
 
 
 def _build(directory: Path, name: str, mark: str, prepare: Callable[[Path], Prepared]) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
     _sweep(directory)
+    # in the same file system, or it could not be renamed into its place
     work = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         if mark:  # else there is no source, and `prepare` is about to say so
@@ -243,17 +260,16 @@ def _build(directory: Path, name: str, mark: str, prepare: Callable[[Path], Prep
         prepared = prepare(work / "records")
         new = work / "arrays"
         new.mkdir()
-        splits = {
-            split: _write(work / "arrays", split, source, prepared.fields)
-            for split, source in prepared.splits.items()
-        }
+        splits = {}
+        for split, source in prepared.splits.items():
+            splits[split] = _write(new, split, source, prepared.fields)
         fields = {name: kinds.stored(kind) for name, kind in prepared.fields.items()}
         meta = {"version": VERSION, "name": name, "fingerprint": mark, "fields": fields}
         meta |= {"splits": splits, "notes": prepared.notes}
-        (work / "arrays" / "meta.json").write_text(
-            json.dumps({**meta, "crc32": _sum(meta)}, indent=1)
-        )
-        _publish(work / "arrays", directory, work / "old")
+        # last: a directory without meta.json is no set
+        text = json.dumps({**meta, "crc32": _sum(meta)}, indent=1)
+        (new / "meta.json").write_text(text)
+        _publish(new, directory, work / "old")
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -270,8 +286,12 @@ def _sweep(directory: Path) -> None:
 def _write(directory: Path, split: str, source: Records, fields: dict[str, Any]) -> dict[str, dict]:
     """Writes a split in chunks, so that memory stays bounded; by plain writes, for a full disk to be an error."""
     n = len(source)
-    specs = {name: ((n, *kind.shape), kind.dtype) for name, kind in fields.items()}
-    files = {name: (directory / _file(split, name)).open("wb") for name in specs}
+    specs = {}  # {field: (shape [N, ...], dtype)}
+    files = {}
+    for name, kind in fields.items():
+        specs[name] = ((n, *kind.shape), kind.dtype)
+        path = directory / _file(split, name)
+        files[name] = path.open("wb")
     sums = dict.fromkeys(specs, 0)
 
     def put(name: str, content: bytes) -> None:
@@ -282,23 +302,27 @@ def _write(directory: Path, split: str, source: Records, fields: dict[str, Any])
     try:
         for name, (full, dtype) in specs.items():
             put(name, _header(full, dtype))
-        chunks = [np.arange(i, min(i + _CHUNK, n)) for i in range(0, n, _CHUNK)]
+        chunks = []
+        for first in range(0, n, _CHUNK):
+            last = min(first + _CHUNK, n)
+            chunks.append(np.arange(first, last))
         workers = os.cpu_count() or 1  # decoding is most of the work
         for rows in prefetch(source.rows, chunks, depth=4, workers=workers):
             for name, (full, dtype) in specs.items():
                 got = rows[name]
                 # The header promised it, and nothing else would notice.
                 if got.shape[1:] != full[1:] or got.dtype != dtype:
-                    found, wanted = f"{got.dtype}{got.shape[1:]}", f"{dtype}{full[1:]}"
+                    found = f"{got.dtype}{got.shape[1:]}"
+                    wanted = f"{dtype}{full[1:]}"
                     raise ValueError(f"{split} {name}: {found} is not {wanted}")
                 put(name, got.tobytes())
     finally:
         for file in files.values():
             file.close()
-    return {
-        name: {"shape": list(full), "dtype": str(dtype), "crc32": sums[name]}
-        for name, (full, dtype) in specs.items()
-    }
+    about = {}
+    for name, (full, dtype) in specs.items():
+        about[name] = {"shape": list(full), "dtype": str(dtype), "crc32": sums[name]}
+    return about
 
 
 def _header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
@@ -329,6 +353,7 @@ def _explained(name: str, directory: Path, changed: str = "") -> Iterator[None]:
     """What can go wrong in preparing, as the user's one line; `changed`: what is wrong with the set that is there."""
     try:
         yield
+    # TFDS and grain are needed to prepare and not to read
     except ImportError as error:
         state = changed or f"{name} is not in the cache {directory}"
         raise UserError(

@@ -46,8 +46,10 @@ class Folder:
     path: str = field("", "the folder")
     size: int = field(64, "height and width: short side scaled to it, then the centre square")
     colour: bool = field(True, "three channels; False = one, grey")
+    # by name and not by place: images that are added leave the others where they were
     test: float = field(0.1, "share of the images that is the test split")
     valid: int = field(0, "training images held out for validation, from the tail")
+    # False: what is missing from a set should be somebody's decision
     skip_bad: bool = field(
         False, "leave out unreadable images and tell how many; False = stop at the first"
     )
@@ -59,7 +61,8 @@ class Folder:
 
     def load(self) -> Source:
         """From the cache when the folder has not changed; UserError names a missing folder or an unreadable image."""
-        if self.size < 1 or not 0 <= self.test < 1:
+        share = 0 <= self.test < 1  # all of it would leave nothing to train on
+        if self.size < 1 or not share:
             raise UserError(
                 f"--data.size={self.size} must be at least 1 and --data.test={self.test} in [0, 1)."
             )
@@ -67,8 +70,12 @@ class Folder:
             raise UserError(
                 "--data.path is not set: name a folder of images by --data.path=FOLDER."
             )
+        # resolved: the same folder by another path is the same set
         root = Path(self.path).expanduser().resolve()
-        found = scan(root, self.test) if root.is_dir() else None
+        found = None  # without the folder the cache may still have the set
+        if root.is_dir():
+            found = scan(root, self.test)
+        # what changes the arrays; `valid` cuts them later
         request = {"path": str(root), "size": self.size, "colour": self.colour, "test": self.test}
         request["skip_bad"] = self.skip_bad
 
@@ -81,7 +88,9 @@ class Folder:
 
         mark = None
         if found is not None:
-            files = [name for split in found.splits.values() for name, _ in split]
+            files = []
+            for split in found.splits.values():
+                files += [name for name, _ in split]
             mark = cache.fingerprint(root, files)
         return assemble(root.name, "folder", request, mark, prepare, self.valid, self.stream)
 
@@ -89,10 +98,12 @@ class Folder:
 def scan(root: Path, test: float) -> Scan:
     """Finds the images under `root`, their classes and splits; hidden files and other suffixes are passed over."""
     given = all((root / split).is_dir() for split in ("train", "test"))
+    names = {}
     if given:
-        names = {split: _names(root / split, f"{split}/") for split in ("train", "test")}
+        for split in ("train", "test"):
+            names[split] = _names(root / split, f"{split}/")
     else:
-        names = {"": _names(root, "")}  # one list, which the hash of each name will divide
+        names[""] = _names(root, "")  # one list, which the hash of each name will divide
     classes = set()
     for split, found in names.items():
         classes |= {_class_of(name, split) for name in found}
@@ -106,6 +117,7 @@ def scan(root: Path, test: float) -> Scan:
             f"{root} holds images both beside and inside sub-folders (for instance {class_names[1]}): "
             "put every image into a sub-folder, its class, or none."
         )
+    # by the sorted names: the same numbers on every machine
     label = {name: i for i, name in enumerate(class_names)}
     splits: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
     for split, found in names.items():
@@ -113,12 +125,15 @@ def scan(root: Path, test: float) -> Scan:
         for share, name in sorted((_share(name), name) for name in found):
             hashed = "test" if share < test else "train"
             of_class = label[_class_of(name, split)]
-            splits[split or hashed].append((name, of_class))
+            part = splits[split or hashed]
+            part.append((name, of_class))
     if not splits["train"]:
         raise UserError(
             f"{root} has no image left for training: add images or lower --data.test={test}."
         )
-    return Scan(() if "" in class_names else tuple(class_names), splits)
+    if "" in class_names:  # images of no class
+        return Scan((), splits)
+    return Scan(tuple(class_names), splits)
 
 
 def _names(root: Path, above: str) -> list[str]:
@@ -127,19 +142,28 @@ def _names(root: Path, above: str) -> list[str]:
     chain = {str(root): {os.path.realpath(root)}}
     for folder, folders, files in os.walk(str(root), followlinks=True):
         passed = chain.pop(folder)
-        real = {name: os.path.realpath(os.path.join(folder, name)) for name in folders}
+        real = {}  # where links lead to
+        for name in folders:
+            path = os.path.join(folder, name)
+            real[name] = os.path.realpath(path)
         shown = [name for name in folders if not name.startswith((".", "__"))]
         # In place, which tells os.walk; a link to a folder above would lead round and round.
         folders[:] = [name for name in shown if real[name] not in passed]
-        chain |= {os.path.join(folder, name): passed | {real[name]} for name in folders}
+        for name in folders:
+            path = os.path.join(folder, name)
+            chain[path] = passed | {real[name]}
         inside = Path(folder).relative_to(root)
-        names += [above + (inside / name).as_posix() for name in files if _is_image(name)]
+        for name in files:
+            if _is_image(name):
+                below = inside / name
+                names.append(above + below.as_posix())
     return names
 
 
 def _is_image(name: str) -> bool:
     hidden = name.startswith(".")  # some systems leave "._name.jpg" beside name.jpg
-    return not hidden and Path(name).suffix.lower() in SUFFIXES
+    suffix = Path(name).suffix
+    return not hidden and suffix.lower() in SUFFIXES
 
 
 def _class_of(name: str, split: str) -> str:
@@ -152,6 +176,7 @@ def _class_of(name: str, split: str) -> str:
 def _share(name: str) -> float:
     """A number in [0, 1) that belongs to the name for ever."""
     digest = hashlib.sha256(os.fsencode(name)).digest()
+    # 64 bits: no two names of a set are likely to tie
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
@@ -161,7 +186,8 @@ def decode(path: Path, size: int, colour: bool) -> np.ndarray:
 
     try:
         with Image.open(path, formats=FORMATS) as image:
-            return fit(ImageOps.exif_transpose(image), size, colour)
+            upright = ImageOps.exif_transpose(image)
+            return fit(upright, size, colour)
     except Exception as error:  # on a corrupt file Pillow's readers raise almost anything
         raise UserError(
             f"{path} cannot be read as an image ({error}): "
@@ -175,7 +201,8 @@ def fit(image: Any, size: int, colour: bool) -> np.ndarray:
 
     if image.mode.startswith("I"):  # 16 bits a pixel, and 32 bits that hold 16
         wide = np.clip(np.asarray(image), 0, 65535)
-        image = Image.fromarray(np.rint(wide / 257.0).astype(np.uint8))  # 65535 / 257 = 255
+        grey = np.rint(wide / 257.0)  # 65535 / 257 = 255
+        image = Image.fromarray(grey.astype(np.uint8))
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range")
     if image.mode in _TRANSPARENT or "transparency" in image.info:
@@ -185,7 +212,8 @@ def fit(image: Any, size: int, colour: bool) -> np.ndarray:
     # Converted before it is scaled: to average the numbers of a palette means nothing.
     image = image.convert("RGB" if colour else "L")
     image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
-    return np.asarray(image).reshape(size, size, 3 if colour else 1)
+    channels = 3 if colour else 1
+    return np.asarray(image).reshape(size, size, channels)  # Pillow's grey has no channel
 
 
 def _pairs(
@@ -203,6 +231,7 @@ def _pairs(
             bad.append(name)
             return None
 
+    # threads: Pillow decodes without the interpreter's lock
     workers = os.cpu_count() or 1
     before = len(bad)  # of the splits that were read earlier
     for pair in prefetch(attempt, found, depth=4 * workers, workers=workers):
@@ -221,10 +250,10 @@ def _prepare(directory: Path, root: Path, found: Scan, cfg: Folder) -> cache.Pre
         print(f"preparing {root} for streaming in {directory} (once)", file=sys.stderr)
     bad: list[str] = []
     told = directory / "skipped.txt"  # beside the records: who finds them there still hears of it
-    filled = {split: names for split, names in found.splits.items() if names}
-    splits = {
-        split: functools.partial(_pairs, root, names, cfg, bad) for split, names in filled.items()
-    }
+    splits = {}  # functions: a split is decoded when the builder asks for it
+    for split, names in found.splits.items():
+        if names:
+            splits[split] = functools.partial(_pairs, root, names, cfg, bad)
     shape = (cfg.size, cfg.size, 3 if cfg.colour else 1)
     prepared = builders.pictures(directory, shape, found.class_names, splits)
     if bad:
@@ -232,4 +261,6 @@ def _prepare(directory: Path, root: Path, found: Scan, cfg: Folder) -> cache.Pre
         told.write_text(
             f"skipped {len(bad)} unreadable of {total} images in {root}, for instance {min(bad)}"
         )
-    return prepared._replace(notes=(told.read_text(),) if told.exists() else ())
+    if not told.exists():
+        return prepared._replace(notes=())
+    return prepared._replace(notes=(told.read_text(),))

@@ -51,6 +51,7 @@ class Stock:
     def load(self) -> Source:
         """From the cache, else from the prepared set; UserError says how to prepare it."""
         found = find(self.name, data_dir(self.data_dir))
+        # what changes the arrays
         request = {"name": self.name, "train": self.train, "test": self.test, "image": self.image}
         request |= {"label": self.label, "size": self.size}
         mark = None  # no source here, but the cache may have the set
@@ -77,13 +78,14 @@ def find(name: str, root: Path) -> Path | None:
         *(root / stem).glob("*/*/dataset_info.json"),  # name/config/version
     ]
     found = [path.parent for path in infos if version in ("", path.parent.name)]
+    # versions of one set lie side by side
     sets = {path.parent for path in found}
     if len(sets) > 1:
         configs = sorted(str(path.relative_to(root)) for path in sets)
         raise UserError(
             f"{name} is prepared in several configs: use --data.name= one of {', '.join(configs)}."
         )
-    return max(found, key=_version, default=None)
+    return max(found, key=_version, default=None)  # the newest
 
 
 def _version(path: Path) -> tuple[int, ...]:
@@ -120,6 +122,7 @@ def _prepare(found: Path | None, cfg: Stock) -> cache.Prepared:
     image = features[cfg.image]
     shape = _shape(cfg, tuple(image.shape), image.np_dtype)
     names = _class_names(cfg, features[cfg.label]) if cfg.label else ()
+    # decoded where it is read, in the threads of who reads
     read = functools.partial(_read, cfg=cfg, shape=shape)
     wanted = {"train": cfg.train, "test": cfg.test}
     sources = {
@@ -139,6 +142,7 @@ def _check_own(path: Path) -> None:
         raise UserError(
             f"{path} cannot be read ({error}): copy or prepare the set again."
         ) from error
+    # a class's name is a path to import, and to import is to run
     foreign = sorted(name for name in named if not name.startswith("tensorflow_datasets."))
     if foreign:
         raise UserError(
@@ -148,6 +152,7 @@ def _check_own(path: Path) -> None:
 
 def _classes(tree: Any) -> Iterator[str]:
     """The feature classes that a features.json names: at any depth, in the old format too, and in JSON kept as text."""
+    # some features keep their own features as JSON in a string
     if isinstance(tree, str):
         try:
             tree = json.loads(tree)
@@ -168,12 +173,14 @@ def _classes(tree: Any) -> Iterator[str]:
 
 
 def _shape(cfg: Stock, stored: tuple[int | None, ...], dtype: Any) -> tuple[int, ...]:
+    # rounding other types to bytes would be a decision about the data
     if len(stored) != 3 or dtype != np.uint8:
         raise UserError(
             f"{cfg.name}: feature {cfg.image!r} is {dtype}{stored}, not an 8-bit image: set --data.image."
         )
     if cfg.size is not None:
         return (cfg.size, cfg.size, 1 if stored[2] == 1 else 3)
+    # None: TFDS does not know the side in advance, so images differ
     if None in stored:
         raise UserError(
             f"{cfg.name} has images of several sizes: scale them to one, for instance --data.size=64."
@@ -184,6 +191,7 @@ def _shape(cfg: Stock, stored: tuple[int | None, ...], dtype: Any) -> tuple[int,
 def _class_names(cfg: Stock, feature: Any) -> tuple[str, ...]:
     if not hasattr(feature, "names"):
         raise UserError(f"{cfg.name}: feature {cfg.label!r} is not a class: use --data.label=None.")
+    # a class feature may know its number of classes and no names
     return tuple(feature.names or ())
 
 
@@ -207,5 +215,6 @@ def _read(example: dict[str, Any], cfg: Stock, shape: tuple[int, ...]) -> dict[s
         plane = image[..., 0] if image.shape[-1] == 1 else image  # Pillow's grey has no channel
         colour = shape[2] == 3
         image = fit(Image.fromarray(plane), cfg.size, colour)
+    # unlabelled: all of class 0, so that every set has the field
     label = example[cfg.label] if cfg.label else 0
     return {"image": image, "label": np.int32(label)}

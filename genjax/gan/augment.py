@@ -129,7 +129,7 @@ def shift(x: jax.Array, t: jax.Array, most: Sides) -> jax.Array:
     """x [H, W, C] -> y[i, j] = x[i + t_y, j + t_x], 0 from beyond the border; t is within `most` either way."""
     most_y, most_x = most
     border = ((most_y, most_y), (most_x, most_x), (0, 0))
-    wide = jnp.pad(x, border)
+    wide = jnp.pad(x, border)  # [H + 2 most_y, W + 2 most_x, C]
     # A slice of a fixed size that starts anywhere: XLA needs to know the shape, not the place.
     top = t[0] + most_y
     left = t[1] + most_x
@@ -235,7 +235,7 @@ def blits(r: jax.Array, p: jax.Array, sides: Sides, turns: bool) -> list[jax.Arr
     """
     coin, u, _ = r
     flips, rotates, moves, _ = coin < p
-    share = 0.125 * u[2:]
+    share = 0.125 * u[2:]  # of the sides, as in the paper
     pixels = jnp.round(share * jnp.array(sides))
     t = jnp.where(moves, pixels, 0.0)
     shifted = _moved(t)
@@ -360,6 +360,7 @@ def hues(r: jax.Array, p: jax.Array) -> jax.Array:
 
     saturation = jnp.where(saturates, jnp.exp2(n[2]), 1.0)
     saturate = saturation * one + (1.0 - saturation) * grey  # along v nothing changes
+    # the right factor acts first: flip, turn, saturation
     return matmul(saturate, matmul(hue, flip))
 
 

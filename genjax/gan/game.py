@@ -150,6 +150,7 @@ def best_gen(
         v = value(key, gen, disc, memory, batch, cfg, spec)
         return jnp.mean(v), {}
 
+    # no penalty for G: none of the games bounds it
     gen, opt, _ = descend(mean_value, tx, mine.params, mine.opt, batch)
     return Player(gen, opt, mine.memory)
 
@@ -210,7 +211,7 @@ def duality_gap(
     disc = state.params["disc"]
     memory = state.extra["disc"]
     descent, held = jax.random.split(key)
-    tx = optimiser(steps)
+    tx = optimiser(steps)  # a schedule of its own, over these descents
     d, g = responses(descent, state, cfg, spec, train, steps, batch, tx, compile)
 
     # Compiled once for three pairs; the same z in all, so that their noise cancels in differences.
@@ -223,7 +224,7 @@ def duality_gap(
     now = held_out(gen, disc, memory)
     best_d = held_out(gen, d.params, d.memory)
     best_g = held_out(g.params, disc, memory)
-    difference = best_d - best_g
+    difference = best_d - best_g  # [M], example by example: what they share cancels
     error = difference.std() / math.sqrt(len(difference))
     return Gap(
         gap=float(difference.mean()),
@@ -259,6 +260,7 @@ def optimal_distance(
             f"optimal_distance needs densities of the plane without labels, got examples of {spec.shape}: use e.g. "
             "--data='Toy()' --algorithm.condition='()'."
         )
+    # asked before the samples, which take long
     if cfg.game.optimal(0.0) is None:
         return None
     data = np.asarray(data, np.float32)
@@ -271,6 +273,7 @@ def optimal_distance(
     low = mixture.means.min(0) - far
     high = mixture.means.max(0) + far
     finest = mixture.scales.min()
+    # the bandwidth is that of the least squared error; octaves are fine enough
     ladder = [finest * 2.0**k for k in range(-3, 3)]
     q, bandwidth = fitted_density(for_density, x, ladder, low, high)
     p = np.exp(np.asarray(log_prob(mixture, x)))
@@ -281,6 +284,7 @@ def optimal_distance(
     if not kept.any():
         return Distance(math.nan, 0.0, 0.0, bandwidth)
 
+    # log p - log q, where neither is nothing
     log_ratio = np.log(p[kept] / q[kept])
     optimal = np.asarray(cfg.game.optimal(log_ratio))
     difference = d[kept] - optimal
@@ -383,6 +387,7 @@ def picture(
     # A few outliers must not squeeze the rest; the zero is for panels in which nothing is finite.
     everything = np.concatenate([*real, *fake, np.zeros(1)])
     low, high = np.quantile(everything, (0.002, 0.998))
+    # one set of edges: panels are compared
     edges = np.linspace(low - 0.1, high + 0.1, bins + 1)
     line = None if game.free else game.optimal(0.0)  # log p - log q = 0
 

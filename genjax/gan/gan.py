@@ -54,9 +54,11 @@ class GAN:
     critic_steps: int = field(
         1, "discriminator steps for each of the generator; the batch is divided among them"
     )
+    # WGAN's way to bound D's slope; None for all that have a penalty
     clip: float | None = field(
         None, "largest weight of the discriminator, cut after each of its steps (WGAN)"
     )
+    # labels steer both: D must see them too, or G could ignore them
     condition: tuple[Conditioner, ...] = field((), "what both nets are told, e.g. (Label(),)")
     augment: Augment = field(Plain(), "of all that the discriminator sees")
     truncation: float | None = field(
@@ -263,6 +265,7 @@ def step(
     metrics["gen_loss"] = of_gen["loss"]
     metrics["gen_grad_norm"] = of_gen["grad_norm"]
     metrics |= cfg.augment.metrics(extra["augment"])
+    # one descent of each is one step of the run, however many D took
     new = state.replace(
         step=state.step + 1,
         params={"gen": gen, "disc": disc},
@@ -309,6 +312,7 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: GAN, spec: Spec) -> 
 
 def check_given(cfg: Any, spec: Spec) -> None:
     """Raises UserError for conditions that the data lack and for augmentation that neither data nor game can bear."""
+    # gradients must pass through x, so tokens are no data for it
     need("A GAN", spec.main, spec.x, *REAL)
     conditions.check(cfg.condition, spec)
     # a game that leaves D's level free says nothing by the sign of D(x)
@@ -329,6 +333,7 @@ def check(cfg: GAN, spec: Spec) -> None:
         algorithm__critic_steps=cfg.critic_steps,
         algorithm__every=cfg.every,
     )
+    # None is off; at 0 all weights, or all latents, would be 0
     for name, value in (("clip", cfg.clip), ("truncation", cfg.truncation)):
         if value is not None and value <= 0:
             raise UserError(f"--algorithm.{name}={value} must be above 0, or None.")

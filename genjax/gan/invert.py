@@ -55,7 +55,7 @@ class Projector:
     def level(self, i: jax.Array) -> jax.Array:
         """The noise's standard deviation at step i: noise t², t from 1 to 0."""
         noisy = max(self.quiet * self.steps, 1.0)  # steps
-        t = jnp.maximum(0.0, 1.0 - i / noisy)
+        t = jnp.maximum(0.0, 1.0 - i / noisy)  # 1 at the start, 0 from `quiet` on
         return self.noise * t**2
 
 
@@ -76,6 +76,7 @@ def errors(
 ):
     """mean |make(w + noise) - target|² + pull mean |w - mean|², example by example: [B]."""
     b = len(target)
+    # per example, so that one that fits badly does not hurry the others
     miss = jnp.square(make(w + noise) - target).reshape(b, -1)
     away = jnp.square(w - mean).reshape(b, -1)
     return miss.mean(-1) + pull * away.mean(-1)
@@ -121,7 +122,7 @@ def invert(
     every step; `compile`, e.g. jax.jit, is applied to the step. Raises UserError, before anything is compiled, where
     `make` gives another size than the target's.
     """
-    at_least(1, steps=cfg.steps)
+    at_least(1, steps=cfg.steps)  # before anything is traced
     target, start = jnp.asarray(target), jnp.asarray(start)
     made = jax.eval_shape(make, start).shape
     if made != target.shape:
@@ -156,7 +157,7 @@ def _axes(matrix: np.ndarray, k: int | None) -> tuple[np.ndarray, np.ndarray]:
     The largest entry of each is positive, which settles its sign.
     """
     size = len(matrix)
-    k = size if k is None else k
+    k = size if k is None else k  # None: all
     if not 1 <= k <= size:
         raise UserError(
             f"a latent space of {size} dimensions has 1 to {size} directions, not k={k}."
@@ -176,17 +177,19 @@ def sefa(weight: np.ndarray, k: int | None = None) -> tuple[np.ndarray, np.ndarr
     weight [W, ...] is A' as linen keeps it (a Dense's kernel); several layers count together when concatenated along
     their last axis.
     """
+    # float64: small eigenvalues are differences of large numbers
     a = np.asarray(weight, np.float64).reshape(len(weight), -1)
     return _axes(a @ a.T, k)
 
 
 def pca(w: np.ndarray, k: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Principal directions [k, W] of codes w [N, W] and their standard deviations [k] (GANSpace, arXiv:2004.02546)."""
+    # the covariance divides by N - 1
     if np.ndim(w) != 2 or len(w) < 2:
         raise UserError(f"pca needs at least two codes, [N, W], got an array of {np.shape(w)}.")
     w = np.asarray(w, np.float64)
     w = w - w.mean(0)
-    covariance = w.T @ w / (len(w) - 1)
+    covariance = w.T @ w / (len(w) - 1)  # [W, W]
     directions, variances = _axes(covariance, k)
     return directions, np.sqrt(variances)
 

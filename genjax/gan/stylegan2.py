@@ -50,6 +50,7 @@ from genjax.optim import Adam
 class StyleGAN2:
     """Config of the algorithm; called with a `Spec` it becomes one."""
 
+    # w has z's size, so that a mapping may be the identity
     latent: int = field(128, "size of z ~ N(0, I) and of w")
     mapping: nn.Module = field(StyleMapping(), "z -> w: net(z, cond, (latent,))")
     synthesis: nn.Module = field(
@@ -65,10 +66,13 @@ class StyleGAN2:
     path_decay: float = field(
         0.99, "share of the mean path length that is kept when it is measured"
     )
+    # so that neighbouring layers learn to do without each other (arXiv:1812.04948, sec. 3.1)
     mixing: float = field(
         0.9, "share of training samples made of two styles, coarse and fine layers"
     )
+    # over about 200 steps
     w_decay: float = field(0.995, "share of the mean style that is kept at a step")
+    # execution: it changes samples, not what is trained
     psi: float = field(
         1.0,
         "samples' distance from the mean style, 1 = no truncation, 0 = all alike",
@@ -120,7 +124,7 @@ def style_mix(
     """Styles [B, layers, latent]: of z_coarse below layer `at_layer`, an int or [B], of z_fine from there on."""
     coarse = w(gen, z_coarse, cond, cfg)  # [B, latent]
     fine = w(gen, z_fine, cond, cfg)
-    layer = jnp.arange(cfg.synthesis.layers)
+    layer = jnp.arange(cfg.synthesis.layers)  # coarse to fine
     late = layer >= jnp.reshape(at_layer, (-1, 1))  # [B or 1, layers]
     return jnp.where(late[..., None], fine[:, None], coarse[:, None])
 
@@ -318,6 +322,7 @@ def generated(
     z = latents(at, index, cfg.latent)
     cond = told(cfg.condition, given, spec)
     style = w(gen, z, cond, cfg)  # [B, latent]
+    # nearer to the mean style: likelier pictures, less of a choice
     nearer = truncated(style, mean, psi)
     return synthesise(gen, nearer, example_keys(noise, index), cfg, spec)
 
@@ -347,6 +352,7 @@ def check(cfg: StyleGAN2, spec: Spec) -> None:
         algorithm__path_every=cfg.path_every,
     )
     at_least(0, algorithm__r1__gamma=cfg.r1.gamma, algorithm__path_weight=cfg.path_weight)
+    # shares: beyond 1 a mean would run away
     for name in ("mixing", "path_decay", "w_decay"):
         share = getattr(cfg, name)
         if not 0.0 <= share <= 1.0:

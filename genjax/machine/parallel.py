@@ -33,6 +33,7 @@ def chunked(step: Callable) -> Callable:
 
     def run(key, state, resident, batches, axis=None):
         def one(state, batch):
+            # the key of a step is folded with its number here, once for all families
             rows = gathered(resident, batch)
             return step(jax.random.fold_in(key, state.step), state, rows, axis)
 
@@ -54,6 +55,7 @@ def gathered(resident: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
     for name, value in resident.items():
         inside = isinstance(value, dict)  # a domain, with numbers of its own
         found[name] = gathered(value, batch[name]) if inside else value[batch["index"]]
+    # "index" stays: noise is drawn by it
     return {**batch, **found}
 
 
@@ -61,6 +63,7 @@ def _place(sharding: NamedSharding, tree: Any) -> Any:
     """Global arrays out of each process's own part (the whole, when there is one process)."""
 
     def place(x: Any) -> jax.Array:
+        # each process holds its own part of a batch alone
         return jax.make_array_from_process_local_data(sharding, np.asarray(x))
 
     return jax.tree.map(place, tree)
@@ -90,6 +93,7 @@ class Jit:
         return _structs(shapes, shardings)
 
     def init(self, init: Callable, *args: Any) -> Any:
+        # compiled: the leaves are then born on the device
         return jax.jit(init)(*args)
 
     def train(self, step: Callable, like: Any) -> Callable:
@@ -126,6 +130,7 @@ class Pmap:
         return _structs(shapes, shardings)
 
     def init(self, init: Callable, *args: Any) -> Any:
+        # one program on all devices: no copy is sent from the first
         build = jax.jit(init, out_shardings=self._replicated())
         return build(*args)
 
@@ -155,6 +160,7 @@ class Pmap:
         """The same buffers as arrays of all processes: `pmap` hands out arrays of this process's devices alone."""
         if jax.process_count() == 1:
             return tree
+        # no data move: each device has had the whole all along
         whole = self._replicated()
 
         def spread(x: jax.Array) -> jax.Array:
@@ -179,6 +185,7 @@ class Pmap:
 class Mesh:
     """`jit` over a mesh of data x fsdp devices; with fsdp > 1 parameters and optimiser are sharded, born so."""
 
+    # -1, so that one config fits machines of any size
     data: int = field(-1, "devices along the data axis, -1 = all that fsdp leaves")
     fsdp: int = field(1, "devices among which the state is sharded")
     min_shard: int = field(4096, "smaller leaves stay replicated [elements]")
@@ -198,6 +205,7 @@ class Mesh:
 
     def _spec(self, leaf: Any) -> P:
         """Shards a leaf's longest divisible axis."""
+        # an axis that fsdp does not divide would need padding
         axes = [i for i in range(leaf.ndim) if leaf.shape[i] % self.fsdp == 0]
         small = leaf.size < self.min_shard  # gathering it would cost more than it saves
         if self.fsdp == 1 or small or not axes:
@@ -258,6 +266,7 @@ Layout = Jit | Pmap | Mesh
 
 def check_batch(layout: Layout, batch: int, parts: int = 1) -> None:
     """Raises UserError unless the batch divides among the layout's devices, and on each into `parts`."""
+    # each process would train a run of its own into one directory
     if jax.process_count() > 1 and isinstance(layout, Jit):
         raise UserError(
             "--layout=Jit() is of one device, and several processes have more: use --layout='Mesh()'."
@@ -267,7 +276,7 @@ def check_batch(layout: Layout, batch: int, parts: int = 1) -> None:
         raise UserError(
             f"--batch={batch} does not divide over the {ways} devices of --layout={layout}: use a multiple of {ways}."
         )
-    each = batch // ways
+    each = batch // ways  # examples of a device
     if each % parts:
         raise UserError(
             f"--microbatches={parts} does not divide the {each} examples a device has: use a --batch that is "

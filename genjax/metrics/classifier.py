@@ -65,9 +65,9 @@ class ConvNet(nn.Module):
         # every level halves the sides, which must come out even: black is added at the end
         unit = patch * 2 ** (len(self.widths) - 1)
         border = [(0, -n % unit) for n in sides]
-        x = 2.0 * image - 1.0
+        x = 2.0 * image - 1.0  # [-1, 1], so that black is the padding's value
         x = jnp.pad(x, [(0, 0), *border, (0, 0)], constant_values=-1.0)
-        x = space_to_depth(x, patch)
+        x = space_to_depth(x, patch)  # [B, h, w, patch² C]
         for level, width in enumerate(self.widths):
             if level:
                 # a 2x2 convolution of stride 2 as a product: on CPU faster than a convolution with strides
@@ -78,7 +78,7 @@ class ConvNet(nn.Module):
             x = nn.relu(norm()(x))
             x = conv(width)(x)
             x = nn.relu(norm()(x))
-        flat = x.reshape(len(x), -1)
+        flat = x.reshape(len(x), -1)  # [B, h w width]
         x = nn.Dense(self.features, use_bias=False)(flat)
         features = nn.relu(norm()(x))
         logits = nn.Dense(self.classes)(features)
@@ -123,11 +123,12 @@ class Convolutional:
 
         The label of a class is its number in the logits. UserError for data without labels.
         """
-        labels = np.asarray(train["label"])
+        labels = np.asarray(train["label"])  # [N]
         shape = tuple(train["image"].shape[1:])
         self._check(labels, shape)
         classes = int(labels.max()) + 1  # a number between that no example has is a class too
         net = ConvNet(self.widths, self.features, classes)
+        # trained once for a data set, whichever run asks first
         path = self._path(train, folder)
         variables = _stored(path, _like(net, shape))
         if variables is None:
@@ -150,6 +151,7 @@ class Convolutional:
             value = getattr(self, name)
             if value < 1:
                 raise UserError(f"Convolutional({name}={value}): {name} must be at least 1.")
+        # later these would be shapes that Flax complains of
         if not self.widths or min(self.widths) < 1:
             raise UserError(
                 f"Convolutional(widths={self.widths}): at least one width, each at least 1."
@@ -167,13 +169,14 @@ def accuracy(extract: Extract, split: Any) -> float:
     logits = extract(split["image"]).logits
     if logits is None:
         raise ValueError("these features come from no classifier: they have no logits")
-    read = np.argmax(logits, 1)
+    read = np.argmax(logits, 1)  # [N]
     right = read == np.asarray(split["label"])
     return float(np.mean(right))
 
 
 def fingerprint(train: Any) -> str:
     """16 hex digits of all bytes of a split's images and labels; about 1 GB a second."""
+    # a fingerprint and no signature: it has to be fast
     found = hashlib.blake2b(digest_size=8)
     for name in ("image", "label"):
         array = train[name]
@@ -187,6 +190,7 @@ def fingerprint(train: Any) -> str:
 
 def _like(net: ConvNet, shape: tuple[int, ...]) -> Any:
     """Shapes and types of the net's variables for images of `shape`."""
+    # eval_shape: nothing is computed
     image = jnp.zeros((1, *shape))
     return jax.eval_shape(net.init, jax.random.key(0), image)
 
@@ -213,7 +217,8 @@ def _apply(net: ConvNet, variables: Any, image: jax.Array) -> Extracted:
 def _train(cfg: Convolutional, net: ConvNet, train: Any) -> Any:
     """The variables of the trained net: a function of cfg and the data alone."""
     start = time.monotonic()
-    n = len(train["image"])
+    n = len(train["image"])  # all of the split: nothing is held out
+    # the steps that one gets, told before they are taken
     batch = min(cfg.batch, n)
     epoch = n // batch  # steps
     steps = min(cfg.steps, cfg.epochs * epoch)
@@ -239,7 +244,7 @@ def _train(cfg: Convolutional, net: ConvNet, train: Any) -> Any:
 
 def _steps(cfg: Convolutional, net: ConvNet, steps: int):
     """`init(key, image)` and `step(state, key, image, label)` of the training; state = (variables, optimiser's)."""
-    tx = cfg.optimiser(steps)
+    tx = cfg.optimiser(steps)  # warmup and decay over what is really trained
 
     @jax.jit
     def init(key: jax.Array, image: jax.Array):
@@ -262,6 +267,7 @@ def _steps(cfg: Convolutional, net: ConvNet, steps: int):
 
         params = variables["params"]
         grads, new = jax.grad(loss, has_aux=True)(params)
+        # params too: AdamW's decay is of them
         updates, opt = tx.update(grads, opt, params)
         params = optax.apply_updates(params, updates)
         return {"params": params, **new}, opt
@@ -273,7 +279,7 @@ def augment(key: jax.Array, x: jax.Array, share: float, flips: bool) -> jax.Arra
     """x [B, H, W, C], each moved by up to `share` of the side in whole pixels, 0 from beyond, and perhaps mirrored."""
     by_place, by_flip = jax.random.split(key)
     b, h, w, c = x.shape
-    up = math.ceil(share * h)
+    up = math.ceil(share * h)  # pixels
     left = math.ceil(share * w)
     # a window of the old size, anywhere in an image that is wider on all sides
     ends = jnp.array([2 * up + 1, 2 * left + 1])
@@ -285,7 +291,7 @@ def augment(key: jax.Array, x: jax.Array, share: float, flips: bool) -> jax.Arra
 
     x = jax.vmap(window)(wide, place)
     if flips:
-        mirrored = x[:, :, ::-1]
+        mirrored = x[:, :, ::-1]  # left and right
         chosen = jax.random.bernoulli(by_flip, shape=(b, 1, 1, 1))
         x = jnp.where(chosen, mirrored, x)
     return x

@@ -25,6 +25,7 @@ from genjax.metrics.judges import Classifier, Svm
 from genjax.metrics.kid import kid
 
 Extractor = Components | Convolutional | Inception | Pixels | RandomNet
+# by this the best state is chosen, and by FLAT none
 DOWN, UP, FLAT = -1, 1, 0  # which way is better; FLAT: neither, the floor is
 
 
@@ -61,7 +62,9 @@ class Value(NamedTuple):
 def seen(extract: Callable[[Any], Any], split: dict[str, Any]) -> Seen:
     """Examples {"image", "label"} with what an extractor makes of them."""
     image = np.asarray(split["image"])
-    return Seen(image, np.asarray(split["label"]), *extract(image))
+    label = np.asarray(split["label"])
+    features, logits = extract(image)
+    return Seen(image, label, features, logits)
 
 
 def distance(extractor: Extractor, train: dict[str, Any]) -> tuple[str, Callable[[Any], float]]:
@@ -69,15 +72,18 @@ def distance(extractor: Extractor, train: dict[str, Any]) -> tuple[str, Callable
 
     The moments of the split are taken once. UserError, by the function, for fewer images than features.
     """
-    (name,) = Frechet().names(extractor.name)
+    metric = Frechet()
+    (name,) = metric.names(extractor.name)
     extract = extractor.fit(train)
     of_train = extract(train["image"])
+    # mean and covariance, all that the distance sees
     reference = moments(of_train.features)
 
     def between(images: Any) -> float:
         try:
             found = extract(images)
-            return frechet(reference, moments(found.features))
+            of_images = moments(found.features)
+            return frechet(reference, of_images)
         except ValueError as error:
             raise UserError(f"{error}: measure more samples, or on fewer features.") from error
 
@@ -86,15 +92,17 @@ def distance(extractor: Extractor, train: dict[str, Any]) -> tuple[str, Callable
 
 def check_count(n: int, on: Extractor, shape: tuple[int, ...]) -> None:
     """Raises UserError for n images [H, W, C] that are too few for a distance on an extractor's features."""
-    if n <= on.size(shape):
+    features = on.size(shape)
+    if n <= features:  # their covariance would be singular
         raise UserError(
-            f"a Fréchet distance on {on.size(shape)} features needs more samples and held-out images than that, and "
+            f"a Fréchet distance on {features} features needs more samples and held-out images than that, and "
             f"there are {n}: measure more, or on fewer features, e.g. Components(16)."
         )
 
 
 def _moved(around: Interval, value: float) -> Interval:
     """The jackknife's interval, which is about the value at n = infinity, moved to the value at this n."""
+    # only its width is of use: FID's bias makes the value at n another number
     low = value + around.low - around.value
     high = value + around.high - around.value
     return Interval(value, low, high)
@@ -105,12 +113,15 @@ class Frechet:
     """Fréchet distance of samples from the training set; the interval is over the draw of the samples at this n."""
 
     def names(self, on: str) -> dict[str, int]:
-        return {"fid" if on == "inception" else f"fd_{on}": DOWN}
+        # FID is the name of this one distance alone; others do not compare with it
+        name = "fid" if on == "inception" else f"fd_{on}"
+        return {name: DOWN}
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
         (name,) = self.names(on)
         reference = moments(train.features)
-        value = frechet(reference, moments(samples.features))
+        of_samples = moments(samples.features)
+        value = frechet(reference, of_samples)
         n, dimensions = samples.features.shape
         largest = -(-n // 50)  # the largest of the jackknife's 50 groups: n / 50, rounded up
         if n - largest <= dimensions:  # what the jackknife leaves is too few
@@ -127,14 +138,17 @@ class Kernel:
     """Kernel distance (KID), unbiased over all pairs, of samples from as many held-out examples."""
 
     def names(self, on: str) -> dict[str, int]:
-        return {"kid" if on == "inception" else f"kd_{on}": DOWN}
+        name = "kid" if on == "inception" else f"kd_{on}"
+        return {name: DOWN}
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
         (name,) = self.names(on)
-        return {name: intervals.kid_interval(real.features, samples.features)}
+        found = intervals.kid_interval(real.features, samples.features)
+        return {name: found}
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         (name,) = self.names(on)
+        # training against held-out examples: what no model can be below
         value = kid(real.features, drawn.features)
         return {name: Interval(value, np.nan, np.nan)}
 
@@ -154,6 +168,7 @@ class InceptionScore:
         def score(rows: np.ndarray) -> float:
             return inception_score.inception_score(logits[rows])
 
+        # groups are left out whole, since the score has no sum over examples
         around = intervals.jackknife(score, len(logits))
         whole = inception_score.inception_score(logits)
         return {f"is_{on}": _moved(around, whole)}
@@ -173,6 +188,7 @@ class PrecisionRecall:
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
         n = len(samples.features)
+        # both from balls around examples to their k-th neighbour
         precision, recall = manifold.precision_recall(real.features, samples.features, self.k)
         return {
             f"precision_{on}": intervals.share(precision * n, n),
@@ -218,6 +234,7 @@ class Memorisation:
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
         n = len(samples.features)
+        # the share of samples that lie nearer to training than to held-out examples
         near = memorisation.closer(samples.features, train.features, real.features)
         percent = memorisation.authpct(samples.features, train.features)
         authentic = intervals.share(percent / 100.0 * n, n)
@@ -254,13 +271,17 @@ class Recognition:
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
         (name,) = self.names(on)
-        hits = np.sum(self._read(train, samples, on) == samples.label)
-        return {name: intervals.share(hits, len(samples.label))}
+        read = self._read(train, samples, on)
+        hits = np.sum(read == samples.label)
+        n = len(samples.label)
+        return {name: intervals.share(hits, n)}
 
     def _read(self, train: Seen, examples: Seen, on: str) -> np.ndarray:
         """The classes that examples are taken for, [N]."""
+        # of the training set: a judge that has never seen samples
         if self.classifier is not None:
-            read = self.classifier.fit({"image": train.image, "label": train.label})
+            known = {"image": train.image, "label": train.label}
+            read = self.classifier.fit(known)
             return read(examples.image)
         if examples.logits is None:
             raise ValueError(
@@ -284,19 +305,25 @@ class ClassRecall:
         return {f"worst_recall_{on}": UP}
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
-        worst, counted = 1.0, 0
+        worst = 1.0
+        counted = 0  # real examples of the worst class
         for label in np.unique(real.label):
-            known = real.features[real.label == label]
-            drawn = samples.features[samples.label == label]
-            if min(len(known), len(drawn)) <= self.k:
+            its_real = real.label == label
+            its_drawn = samples.label == label
+            known = real.features[its_real]
+            drawn = samples.features[its_drawn]
+            fewest = min(len(known), len(drawn))
+            if fewest <= self.k:  # the k-th neighbour is another example
                 raise ValueError(
                     f"class {label} has {len(known)} real examples and {len(drawn)} samples, too few for balls that "
                     f"reach to neighbour {self.k}: measure more samples"
                 )
             recall = manifold.covered(known, drawn, self.k)
             if recall <= worst:
-                worst, counted = recall, len(known)
-        return {f"worst_recall_{on}": intervals.share(worst * counted, counted)}
+                worst = recall
+                counted = len(known)
+        found = intervals.share(worst * counted, counted)
+        return {f"worst_recall_{on}": found}
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         return self(train, real, drawn, on)
@@ -317,19 +344,23 @@ class Cas:
         return {"cas": UP}
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
-        if len(np.unique(samples.label)) < 2:
+        classes = np.unique(samples.label)
+        if len(classes) < 2:
             raise ValueError(
                 "a classifier trained on samples needs samples of at least two classes"
             )
-        read = self.classifier.fit({"image": samples.image, "label": samples.label})
+        taught = {"image": samples.image, "label": samples.label}
+        read = self.classifier.fit(taught)
         # trained on samples, but asked about real examples: samples without variety teach it little
         hits = np.sum(read(real.image) == real.label)
-        return {"cas": intervals.share(hits, len(real.label))}
+        n = len(real.label)
+        return {"cas": intervals.share(hits, n)}
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         return self(train, real, drawn, on)
 
 
+# no base class: what has these three methods is a metric
 Metric = (
     Frechet
     | Kernel
@@ -363,12 +394,14 @@ def floors(
     ValueError, with the metric's reason, where n or the extractor is not enough for it.
     """
     n = len(real.features)
-    order = np.random.default_rng(seed).permutation(len(train.features))
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(train.features))
     rows = np.sort(order[:n])  # in the order of the training set
     drawn = train.rows(rows)
     found = {}
     for metric in metrics:
-        for name, interval in metric.floor(train, drawn, real, on).items():
+        its = metric.floor(train, drawn, real, on)
+        for name, interval in its.items():
             found[name] = float(interval.value)
     return found
 
@@ -383,13 +416,15 @@ def measured(
 ) -> dict[str, Value]:
     """All numbers of the samples, with `floor` from `floors` at the same n."""
     values = {}
+    n = len(samples.image)
     for metric in metrics:
-        for name, interval in metric(train, real, samples, on).items():
+        its = metric(train, real, samples, on)
+        for name, interval in its.items():
             values[name] = Value(
                 value=float(interval.value),
                 low=_known(interval.low),
                 high=_known(interval.high),
-                n=len(samples.image),
+                n=n,
                 floor=floor.get(name),
             )
     return values

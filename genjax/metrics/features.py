@@ -54,6 +54,7 @@ class Extracted(NamedTuple):
     logits: np.ndarray | None = None
 
 
+# what `fit` gives
 Extract = Callable[[Any], Extracted]
 
 
@@ -67,7 +68,7 @@ class Pixels:
 
     def size(self, shape: tuple[int, ...]) -> int:
         """The number of features of images of `shape`."""
-        return math.prod(shape)
+        return math.prod(shape)  # H W C
 
     def fit(self, train: Any, folder: str | Path | None = None, layout: Layout = Jit()) -> Extract:
         """images [N, ...] -> features [N, H * W * C]."""
@@ -94,8 +95,9 @@ class Components:
 
         if self.k < 1:
             raise UserError(f"Components(k={self.k}): k must be at least 1.")
-        real = rows(train["image"])
+        real = rows(train["image"])  # [N, D] in [0, 1]
         k = min(self.k, *real.shape)  # no more than examples or pixels
+        # by the covariance: fastest, and of few dimensions exact enough
         pca = PCA(k, whiten=True, svd_solver="covariance_eigh").fit(real)
 
         def extract(images: Any) -> Extracted:
@@ -131,6 +133,7 @@ class RandomNet:
             raise UserError(
                 f"RandomNet(width={self.width}, seed={self.seed}): a width of 1, a seed of 0 or more."
             )
+        # all that it learns of the data
         shape = tuple(train["image"].shape[1:])
         weights = random_weights(self.seed, self.width, shape)
         return batched(random_net, weights, shape, layout, self.batch)
@@ -152,6 +155,7 @@ def random_weights(seed: int, width: int, shape: tuple[int, ...]) -> list[np.nda
     weights = []
     for size in sizes:
         fan_in = np.prod(size[:-1])
+        # He's variance: relu halves what passes (arXiv:1502.01852, eq. 10)
         normal = rng.standard_normal(size) * np.sqrt(2.0 / fan_in)
         weights.append(normal.astype(np.float32))
     return weights
@@ -161,11 +165,11 @@ def random_net(weights: list[jax.Array], image: jax.Array) -> Extracted:
     """[B, H, W, C] -> features [B, width]."""
     *kernels, matrix = weights
     axes = ("NHWC", "HWIO", "NHWC")
-    x = 2.0 * pixels(image) - 1.0
+    x = 2.0 * pixels(image) - 1.0  # [-1, 1]
     for kernel in kernels:
         x = jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=axes)
         x = jax.nn.relu(x)
-    flat = x.reshape(len(x), -1)
+    flat = x.reshape(len(x), -1)  # [B, h w width]
     return Extracted(flat @ matrix)
 
 
@@ -186,6 +190,7 @@ def batched(
     Every batch has one size, the last one filled up. ValueError for images that are not [N, *shape] with N > 0.
     """
     ways = layout.ways()
+    # examples are split among the devices
     batch += -batch % ways  # up to the next multiple
 
     def exact(params: Any, image: jax.Array) -> Extracted:
@@ -193,7 +198,7 @@ def batched(
             return fn(params, image)
 
     compiled = layout.apply(exact)
-    placed = layout.put(params, None)
+    placed = layout.put(params, None)  # once, not with every batch
 
     def extract(images: Any) -> Extracted:
         fits = shape in (None, tuple(images.shape[1:]))
@@ -215,6 +220,7 @@ def batched(
 def save_arrays(path: Path, tree: Any) -> None:
     """Writes a tree of dicts of arrays as one .npz, whole or not at all; UserError if it cannot be written."""
     arrays = jax.tree.map(np.asarray, tree)
+    # .npz knows names, no tree
     flat = traverse_util.flatten_dict(arrays, sep="/")
     work = None  # written under another name first: a killed process leaves no half file
     try:
@@ -239,6 +245,7 @@ def save_arrays(path: Path, tree: Any) -> None:
 def load_arrays(path: Path, like: Any) -> Any:
     """What `save_arrays` wrote, of the tree, shapes and types of `like`; else one of `STRANGE`, ValueError mostly."""
     wanted = traverse_util.flatten_dict(like, sep="/")
+    # a pickle could run code
     with np.load(path, allow_pickle=False) as file:
         odd = sorted(set(file.files) ^ set(wanted))  # in one of them alone
         if odd:

@@ -34,7 +34,9 @@ from genjax.machine.checksum import crc32
 from genjax.machine.platform import trim_memory
 from genjax.training.log import make_directory
 
+# beside Orbax's own files, inside the directory of the step
 SUMS = "crc32.json"
+# no space, no quota left, larger than the file system allows
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -63,7 +65,7 @@ class Checkpoints:
 
     def all_steps(self) -> list[int]:
         """Returns the steps that can be restored, in ascending order; one that is being saved counts."""
-        return sorted(self._manager.all_steps())
+        return sorted(self._manager.all_steps())  # Orbax promises no order
 
     def save(self, step: int, state: Any, meta: dict[str, Any]) -> None:
         """Saves the pytree of arrays `state` and the JSON dict `meta` in the background; no-op up to the newest step.
@@ -75,6 +77,7 @@ class Checkpoints:
         trim_memory()  # every save of Orbax runs in new threads
         if step <= max(self.all_steps(), default=-1):
             return
+        # what a later run is compared with before it restores
         about = {"config": self.config, "state": _leaves(state), "meta": meta}
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
@@ -113,6 +116,7 @@ class Checkpoints:
         steps = self.all_steps()[::-1]  # the newest first
         if not steps:
             return None
+        # of the newest only, up to the first that is intact
         faults = self._corrupt(steps)
         count = len(faults)
         if count == len(steps):
@@ -130,6 +134,7 @@ class Checkpoints:
         return self._state(step, like), about["meta"]
 
     def _state(self, step: int, like: Any) -> Any:
+        # onto the layout of now, whatever it was saved from
         where = jax.tree.map(_placed, like)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(where))
         return self._manager.restore(step, args=args).state
@@ -139,6 +144,7 @@ class Checkpoints:
         self.wait()
         steps = self.all_steps()
         fault = "it is not there"
+        # a step that is not there has no files to be read
         if step in steps:
             fault = _fault(self.directory / str(step))
         if fault is not None:
@@ -181,6 +187,7 @@ class Checkpoints:
         self._manager.reload()
 
     def _check_config(self, saved: Any) -> None:
+        # field by field: the message must name what differs
         here = _flat(json.loads(self.config))
         there = _flat(saved)
         differ = [path for path in here | there if here.get(path) != there.get(path)]
@@ -198,6 +205,7 @@ class Checkpoints:
 
     def _check_state(self, step: int, saved: dict[str, str], like: dict[str, str]) -> None:
         for path in saved | like:
+            # the first difference is enough: it is the code that changed, not a setting
             was, now = saved.get(path, "absent"), like.get(path, "absent")
             if was != now:
                 raise UserError(
@@ -216,6 +224,7 @@ class Checkpoints:
 
     def _fail(self, error: Exception) -> None:
         """Removes what the failed save left, which frees its space, and raises a UserError if the disk is the cause."""
+        # Orbax and TensorStore wrap the system's errors in their own
         code = _errno(error)
         if code is None:  # not the system's: a mistake in the program keeps its traceback
             raise error
@@ -247,12 +256,14 @@ def _fault(step_dir: Path) -> str | None:
     """Returns what is wrong with the files of a checkpoint, None if each has the checksum it was saved with."""
     try:
         sums = dict(json.loads((step_dir / SUMS).read_bytes()))
+        # every byte is read: a flipped one shows nowhere else
         for name, crc in sums.items():
             if crc32(step_dir / name) != crc:
                 return f"{name} has changed"
     except (FileNotFoundError, NotADirectoryError) as error:
         return f"{Path(error.filename).relative_to(step_dir)} is missing"
     except PermissionError as error:
+        # not corrupt: it must not be moved aside
         raise UserError(f"cannot read {error.filename}: mend its permissions") from error
     except OSError as error:
         return f"{error.filename or 'a file'} cannot be read ({error.strerror})"
@@ -282,6 +293,7 @@ def _leaves(state: Any) -> dict[str, str]:
     flat, _ = jax.tree_util.tree_flatten_with_path(state)
     for path, leaf in flat:
         name = jax.tree_util.keystr(path, simple=True, separator=".")
+        # what must agree for a state to be put back
         kind = f"{leaf.dtype}{list(leaf.shape)}"
         leaves[name] = kind.replace(" ", "")
     return leaves
@@ -306,10 +318,12 @@ def _flat(value: Any, path: str = "") -> dict[str, str]:
 
 
 def _from_elsewhere(record: logging.LogRecord) -> bool:
+    # absl's logger is shared: others may have something to say
     return "orbax" not in Path(record.pathname).parts
 
 
 def _awaited(record: logging.LogRecord) -> bool:
+    # by their words, as asyncio gives these errors no type of their own
     told = record.getMessage()
     unheard = ("exception was never retrieved", "Task was destroyed but it is pending")
     return not any(words in told for words in unheard)
@@ -332,6 +346,7 @@ def _silence_orbax() -> None:
 
 def _unraisable(caught: Any) -> None:
     error = caught.exc_value
+    # what a destructor raises goes to this hook, and nowhere else
     closed = isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
     if not closed:
         _unraisable.others(caught)

@@ -43,7 +43,7 @@ class Every:
 class Experiment:
     """One run. Fields marked execution change how it is carried out, not its result, and are no part of its digest."""
 
-    # named sets give the command line its help; Any leaves room for one's own
+    # Any: a data set of one's own is as good as these
     data: Digits | FashionMNIST | Folder | Photographs | Stock | Toy | Any = field(
         None, "the data set; any config with load()"
     )
@@ -90,7 +90,7 @@ def directory(exp: Experiment, experiment: str, name: str) -> Path:
 
 def check(exp: Experiment) -> None:
     """Raises UserError for a config that cannot run, before anything is loaded or compiled."""
-    # the number of each is a divisor or a size somewhere
+    # a 0 would be divided by, or make an empty array, far from here
     positive = ("steps", "batch", "chunk", "keep", "evaluate_batch", "samples", "microbatches")
     at_least(1, **{name: getattr(exp, name) for name in positive})
     at_least(1, every__log=exp.every.log, every__save=exp.every.save)
@@ -106,4 +106,5 @@ def check(exp: Experiment) -> None:
             "--data and --algorithm must be configs: --data='Digits()', --algorithm='VAE()' for instance."
         )
     digest(exp)  # complains of two classes of one name
+    # last, as it asks JAX for its devices
     check_batch(exp.layout, exp.batch, exp.microbatches)

@@ -49,8 +49,9 @@ class Log:
         self.total_steps = total_steps
         self.batch = batch
         self.stream = sys.stderr if stream is None else stream
+        # the files are one run's, whatever the number of its processes
         self._writes = jax.process_index() == 0
-        self._bar = None
+        self._bar = None  # where the stream is a terminal
         self._start = time.perf_counter() if begun is None else begun
         # (step, time) that the speed of the next interval is measured from.
         self._mark = (first_step, time.perf_counter())
@@ -59,6 +60,7 @@ class Log:
         self._stepped = False
         if not self._writes:
             return
+        # now rather than at the first line, which may be an hour away
         make_directory(self.directory)
         for name in ("metrics.jsonl", "speed.jsonl"):
             _forget_after(self.directory / name, first_step)
@@ -70,6 +72,7 @@ class Log:
 
     def advance(self, step: int) -> None:
         """Moves the bar to `step`: optional, cheap; the first call keeps compiling out of the measured speed."""
+        # the first step compiles: the clock of the speed starts after it
         if not self._stepped:
             self._stepped = True
             self._mark = (step, time.perf_counter())
@@ -81,6 +84,7 @@ class Log:
         if not self._writes:
             return
         if not finished:
+            # before the config: results of another state must not outlive it
             (self.directory / "results.json").unlink(missing_ok=True)
         _replace(self.directory / "config.json", config)
 
@@ -95,6 +99,7 @@ class Log:
         """Appends scalars as "<kind>/<name>" to metrics.jsonl and shows them; those of "train" measure the speed."""
         if not self._writes:
             return
+        # waits for the device, if the value is still to come
         values = {name: float(np.asarray(value)) for name, value in values.items()}
         line = {"step": int(step)}
         line |= {f"{kind}/{name}": value for name, value in values.items()}
@@ -119,6 +124,7 @@ class Log:
             self._productive += seconds
             elapsed = now - self._start
             goodput = self._productive / max(elapsed, 1e-9)
+            # at the speed of this interval, evaluations not counted
             left = _duration((self.total_steps - step) / speed)
             extra = [f"{_si(examples)} examples/s"]
             line += f" | {_si(speed)} steps/s {extra[0]} | {left} left"
@@ -126,6 +132,7 @@ class Log:
                 "step": step,
                 "steps/s": speed,
                 "examples/s": examples,
+                # since the process began, evaluations and compiling included
                 "seconds": round(elapsed, 3),
                 "goodput": goodput,
             }
@@ -152,6 +159,7 @@ class Log:
 
     def picture(self, name: str, image: np.ndarray) -> Path:
         """Writes `image`, uint8 [H, W, C], to samples/<name>.png and returns that path."""
+        # only who draws pays for the import
         from genjax.pictures.draw import save_png
 
         path = self.directory / "samples" / f"{name}.png"
@@ -170,6 +178,7 @@ class Log:
     def _result(self, name: str, values: Mapping[str, Any] | None) -> dict[str, Any] | None:
         path = self.directory / "results.json"
         try:
+            # read anew each time: a finding may have written in between
             results = json.loads(path.read_text()) if path.exists() else {}
         except ValueError:
             raise UserError(f"{path} is not valid JSON: mend it or remove it") from None
@@ -220,6 +229,7 @@ def make_directory(path: str | Path) -> Path:
     path = Path(path).absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
+        # permissions do not tell: a full or read-only disk fails only when written to
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
@@ -245,6 +255,7 @@ def _forget_after(path: Path, step: int) -> None:
     if not path.exists():
         return
     text = path.read_text()
+    # of a new run nothing is kept: the lines are another's
     lines = text.splitlines(keepends=True) if step > 0 else []
     kept = "".join(line for line in lines if _step_of(line) <= step)
     if kept != text:  # a file that is right keeps its time
@@ -272,7 +283,7 @@ def _replace(path: Path, text: str) -> None:
 
 def _json(value: Any) -> Any:
     """Returns `value` as JSON can hold it: numpy numbers and arrays as Python's, non-finite floats as strings."""
-    if isinstance(value, str | bool | int | None):
+    if isinstance(value, str | bool | int | None):  # as they are
         return value
     if isinstance(value, Mapping):
         return {str(key): _json(item) for key, item in value.items()}
@@ -286,6 +297,7 @@ def _json(value: Any) -> Any:
 
 
 def _short(value: float) -> str:
+    # `#` keeps zeros at the end, as they tell how far the number is known
     return f"{value:#.5g}".rstrip(".")
 
 

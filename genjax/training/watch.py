@@ -144,7 +144,7 @@ class Watch:
 
     def better(self, value: float, best: float | None) -> bool:
         """Whether a value of `best` beats the best so far (None = there is none); one that is not finite never does."""
-        way = self.names().get(self.best, DOWN)
+        way = self.names().get(self.best, DOWN)  # the loss is no metric: DOWN
         return bool(np.isfinite(value)) and (
             best is None or (value < best if way == DOWN else value > best)
         )
