@@ -20,12 +20,14 @@ from genjax.errors import UserError
 from genjax.nets.blocks import beside, depth_to_space, join, space_to_depth, vector
 from genjax.nets.spectral import SpectralConv, SpectralDense
 
-normal = nn.initializers.normal(0.02)
+normal = nn.initializers.normal(0.02)  # of every kernel, DCGAN sec. 3
 
 
 def check_levels(net: str, shape: tuple[int, ...], unit: int) -> None:
     """Raises UserError unless shape = (H, W, C) with H and W divisible by `unit`."""
-    if len(shape) != 3 or shape[0] % unit or shape[1] % unit:
+    height_width = shape[:2]
+    divides = not any(side % unit for side in height_width)
+    if len(shape) != 3 or not divides:
         raise UserError(
             f"{net} needs images [H, W, C] with H and W divisible by {unit}, got {tuple(shape)}: change its widths."
         )
@@ -39,11 +41,21 @@ def projection(net: str, h: jax.Array, cond: Cond | None, score, embed) -> jax.A
     y = vector(net, cond)
     if y is None:
         return score(h)
-    return score(h) + jnp.sum(embed(y) * h, -1, keepdims=True)
+    unconditional = score(h)  # [B, 1]
+    agreement = embed(y) * h  # [B, D]
+    return unconditional + jnp.sum(agreement, -1, keepdims=True)
 
 
 def _norm(x: jax.Array) -> jax.Array:
-    return nn.GroupNorm(math.gcd(8, x.shape[-1]))(x)
+    # the groups must divide the channels, of which a thin net may have fewer than 8
+    groups = math.gcd(8, x.shape[-1])
+    return nn.GroupNorm(groups)(x)
+
+
+def _doubled(x: jax.Array) -> jax.Array:
+    """[B, H, W, C] -> [B, 2 H, 2 W, C], nearest neighbours."""
+    rows = x.repeat(2, 1)
+    return rows.repeat(2, 2)
 
 
 def _lrelu(x: jax.Array) -> jax.Array:
@@ -59,13 +71,18 @@ class DcganGenerator(nn.Module):
     def __call__(self, z: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         unit = 2 ** len(self.widths)
         check_levels("DcganGenerator", out, unit)
-        h, w = out[0] // unit, out[1] // unit
-        x = nn.Dense(h * w * self.widths[-1], kernel_init=normal)(join(z, cond)).reshape(
-            -1, h, w, self.widths[-1]
-        )
-        for width in (*self.widths[-2::-1], out[2]):
+        h = out[0] // unit
+        w = out[1] // unit
+        widest = self.widths[-1]
+        told = join(z, cond)  # [B, D]
+        x = nn.Dense(h * w * widest, kernel_init=normal)(told)
+        x = x.reshape(-1, h, w, widest)
+        narrower = self.widths[-2::-1]
+        # every layer ends in the width of the next, the last in pixels: one doubling for each level
+        for width in (*narrower, out[2]):
             x = nn.relu(_norm(x))
-            x = depth_to_space(nn.Conv(4 * width, (3, 3), kernel_init=normal)(x), 2)
+            x = nn.Conv(4 * width, (3, 3), kernel_init=normal)(x)
+            x = depth_to_space(x, 2)  # [B, 2 H, 2 W, width]
         return jnp.tanh(x)
 
 
@@ -80,16 +97,16 @@ class DcganDiscriminator(nn.Module):
         check_levels("DcganDiscriminator", x.shape[1:], 2 ** len(self.widths))
         x = beside(x, cond)
         for level, width in enumerate(self.widths):
-            x = nn.Conv(width, (3, 3), kernel_init=normal)(space_to_depth(x, 2))
-            x = _lrelu(_norm(x) if self.norm and level else x)
-        x = join(x, None)
-        return projection(
-            "DcganDiscriminator",
-            x,
-            cond,
-            nn.Dense(*out, kernel_init=normal),
-            nn.Dense(x.shape[-1], use_bias=False),
-        )
+            folded = space_to_depth(x, 2)  # [B, H / 2, W / 2, 4 C]
+            x = nn.Conv(width, (3, 3), kernel_init=normal)(folded)
+            if self.norm and level:  # not on pixels: their mean and spread tell real from false
+                x = _norm(x)
+            x = _lrelu(x)
+        x = join(x, None)  # [B, D]
+        # made in this order: parameters are named by it
+        score = nn.Dense(*out, kernel_init=normal)
+        embed = nn.Dense(x.shape[-1], use_bias=False)
+        return projection("DcganDiscriminator", x, cond, score, embed)
 
 
 class ResnetGenerator(nn.Module):
@@ -101,13 +118,22 @@ class ResnetGenerator(nn.Module):
     def __call__(self, z: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         unit = 2 ** len(self.widths)
         check_levels("ResnetGenerator", out, unit)
-        h, w = out[0] // unit, out[1] // unit
-        x = nn.Dense(h * w * self.widths[-1])(join(z, cond)).reshape(-1, h, w, self.widths[-1])
+        h = out[0] // unit
+        w = out[1] // unit
+        widest = self.widths[-1]
+        told = join(z, cond)  # [B, D]
+        x = nn.Dense(h * w * widest)(told)
+        x = x.reshape(-1, h, w, widest)
         for width in reversed(self.widths):
-            up = nn.relu(_norm(x)).repeat(2, 1).repeat(2, 2)
-            up = nn.relu(_norm(nn.Conv(width, (3, 3))(up)))
-            x = nn.Conv(width, (1, 1))(x).repeat(2, 1).repeat(2, 2) + nn.Conv(width, (3, 3))(up)
-        return jnp.tanh(nn.Conv(out[2], (3, 3))(nn.relu(_norm(x))))
+            up = _doubled(nn.relu(_norm(x)))
+            up = nn.Conv(width, (3, 3))(up)
+            up = nn.relu(_norm(up))
+            # the 1x1 convolution of the skip runs before it is doubled: a quarter of the work
+            skip = _doubled(nn.Conv(width, (1, 1))(x))
+            x = skip + nn.Conv(width, (3, 3))(up)
+        x = nn.relu(_norm(x))
+        pixels = nn.Conv(out[2], (3, 3))(x)  # [B, H, W, C]
+        return jnp.tanh(pixels)
 
 
 class ResnetDiscriminator(nn.Module):
@@ -121,23 +147,28 @@ class ResnetDiscriminator(nn.Module):
         check_levels("ResnetDiscriminator", x.shape[1:], 2 ** len(self.widths))
         x = beside(x, cond)
         sn = self.spectral
+        levels = len(self.widths)
         for level, width in enumerate((*self.widths, self.widths[-1])):
+            shrinks = level < levels  # the block after the last level keeps size and width
             h = nn.relu(x) if level else x  # pixels are not cut
-            h = SpectralConv(width, 3, sn)(nn.relu(SpectralConv(width, 3, sn)(h)))
-            skip = SpectralConv(width, 1, sn)(x) if level < len(self.widths) else x
-            x = skip + h if level == len(self.widths) else _halved(skip + h)
-        x = jnp.sum(nn.relu(x), (1, 2))
-        return projection(
-            "ResnetDiscriminator",
-            x,
-            cond,
-            SpectralDense(*out, spectral=sn),
-            SpectralDense(x.shape[-1], spectral=sn, use_bias=False),
-        )
+            # the outer one is made first: parameters are named by the order of making
+            outer = SpectralConv(width, 3, sn)
+            inner = SpectralConv(width, 3, sn)
+            h = outer(nn.relu(inner(h)))
+            if not shrinks:
+                x = x + h
+                continue
+            skip = SpectralConv(width, 1, sn)(x)
+            x = _halved(skip + h)
+        x = jnp.sum(nn.relu(x), (1, 2))  # [B, width]
+        score = SpectralDense(*out, spectral=sn)
+        embed = SpectralDense(x.shape[-1], spectral=sn, use_bias=False)
+        return projection("ResnetDiscriminator", x, cond, score, embed)
 
 
 def _halved(x: jax.Array) -> jax.Array:
     """Mean of 2 x 2 pixels."""
-    return (
-        space_to_depth(x, 2).reshape(*x.shape[:1], x.shape[1] // 2, x.shape[2] // 2, 4, -1).mean(3)
-    )
+    b, h, w, _ = x.shape
+    folded = space_to_depth(x, 2)  # [B, H / 2, W / 2, 4 C], the channel fastest
+    pixels = folded.reshape(b, h // 2, w // 2, 4, -1)
+    return pixels.mean(3)

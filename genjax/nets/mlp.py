@@ -12,7 +12,7 @@ from genjax.conditions import Cond
 from genjax.config import field
 from genjax.nets.blocks import Activation, Condition, Relu, Silu, beside, check_sizes, join
 
-he = nn.initializers.he_normal()
+he = nn.initializers.he_normal()  # keeps the variance through a ReLU (arXiv:1502.01852)
 
 
 def with_waves(x: jax.Array, n: int) -> jax.Array:
@@ -22,8 +22,11 @@ def with_waves(x: jax.Array, n: int) -> jax.Array:
     """
     if not n:
         return x
-    angles = (x[..., None] * 2.0 ** jnp.arange(n)).reshape(x.shape[0], -1)
-    return jnp.concatenate([x, jnp.cos(angles), jnp.sin(angles)], -1)
+    octaves = 2.0 ** jnp.arange(n)  # [n] rad
+    angles = x[..., None] * octaves  # [B, D, n]
+    angles = angles.reshape(x.shape[0], -1)
+    waves = [jnp.cos(angles), jnp.sin(angles)]
+    return jnp.concatenate([x, *waves], -1)
 
 
 class MLP(nn.Module):
@@ -37,13 +40,22 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
-        x = join(with_waves(join(x, None), self.waves), cond)
-        linear = nn.Dense(math.prod(out), use_bias=False, name="linear")(x) if self.skip else 0.0
+        size = math.prod(out)
+        flat = join(x, None)  # [B, D]
+        # the condition comes after the waves: a one-hot label has no use for them
+        x = join(with_waves(flat, self.waves), cond)
+        linear = 0.0
+        start = nn.initializers.lecun_normal()
+        if self.skip:
+            linear = nn.Dense(size, use_bias=False, name="linear")(x)
+            start = nn.initializers.zeros  # the net starts as its linear map
         for width in self.hidden:
             x = nn.Dense(width, kernel_init=he)(x)
-            x = self.activation(nn.LayerNorm()(x) if self.norm else x)
-        last = nn.initializers.zeros if self.skip else nn.initializers.lecun_normal()
-        return (linear + nn.Dense(math.prod(out), kernel_init=last)(x)).reshape(-1, *out)
+            if self.norm:
+                x = nn.LayerNorm()(x)
+            x = self.activation(x)
+        y = linear + nn.Dense(size, kernel_init=start)(x)  # [B, size]
+        return y.reshape(-1, *out)
 
 
 class GatedMLP(nn.Module):
@@ -55,11 +67,11 @@ class GatedMLP(nn.Module):
     def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         x = join(x, cond)
         for width in self.hidden:
-            h, gate = jnp.split(
-                nn.Dense(2 * width, kernel_init=he)(x), 2, -1
-            )  # both maps in one matrix product
-            x = h * nn.sigmoid(gate)
-        return nn.Dense(math.prod(out))(x).reshape(-1, *out)
+            both = nn.Dense(2 * width, kernel_init=he)(x)  # both maps in one matrix product
+            h, gate = jnp.split(both, 2, -1)
+            x = h * nn.sigmoid(gate)  # eq. 1
+        y = nn.Dense(math.prod(out))(x)
+        return y.reshape(-1, *out)
 
 
 class TimeMLP(nn.Module):
@@ -83,15 +95,20 @@ class TimeMLP(nn.Module):
         self, x: jax.Array, time: jax.Array, cond: Cond | None, out: tuple[int, ...]
     ) -> jax.Array:
         check_sizes("TimeMLP", hidden=min(self.hidden, default=0), frequency=self.frequency)
-        h = with_waves(join(beside(x, cond), None).astype(jnp.float32), self.waves)
+        seen = join(beside(x, cond), None)  # [B, D]
+        h = with_waves(seen.astype(jnp.float32), self.waves)
         if cond is not None and cond.tokens is not None:
-            h = join(h, cond._replace(vector=None, maps=None))
-        condition = Condition(self.hidden[0], self.frequency, name="condition")(time, cond)
+            # the vector comes by `Condition`, the maps by `beside`: only the sequence is left
+            sequence = cond._replace(vector=None, maps=None)
+            h = join(h, sequence)
+        embed = Condition(self.hidden[0], self.frequency, name="condition")
+        condition = embed(time, cond)  # [B, hidden[0]]
         for i, width in enumerate(self.hidden):
-            scale, shift = jnp.split(nn.Dense(2 * width, name=f"film_{i}")(condition), 2, -1)
-            new = self.activation(
-                nn.Dense(width, kernel_init=he, name=f"hidden_{i}")(h) * (1 + scale) + shift
-            )
+            film = nn.Dense(2 * width, name=f"film_{i}")(condition)
+            scale, shift = jnp.split(film, 2, -1)
+            linear = nn.Dense(width, kernel_init=he, name=f"hidden_{i}")(h)
+            new = self.activation(linear * (1 + scale) + shift)
+            # no residual where the width changes, as at the first layer
             h = h + new if h.shape == new.shape else new
         last = nn.Dense(math.prod(out), kernel_init=nn.initializers.zeros, name="last")
         return last(h).reshape(-1, *out)
