@@ -15,9 +15,10 @@ import numpy as np
 from genjax.conditions import Cond
 from genjax.errors import UserError
 
-xavier = nn.initializers.xavier_uniform()
+xavier = nn.initializers.xavier_uniform()  # of the transformers' kernels (arXiv:2212.09748)
 
 
+# classes rather than functions: a command line spells them, Relu(), and a config's text shows them so
 @dataclasses.dataclass(frozen=True)
 class Identity:
     """f(x) = x: a net of such layers is linear."""
@@ -64,9 +65,15 @@ Activation = Identity | Relu | Gelu | Silu | Tanh
 def join(x: jax.Array, cond: Cond | None) -> jax.Array:
     """Flattens x to [B, D] and appends all that is told, flat: a net of dense layers takes any condition."""
     flat = x.reshape(x.shape[0], -1)
-    parts = [] if cond is None else [part for part in cond if part is not None]
-    rows = [part.reshape(part.shape[0], -1).astype(flat.dtype) for part in parts]
-    return jnp.concatenate([flat, *rows], -1) if rows else flat
+    rows = [flat]
+    for part in cond or ():  # vector, tokens, maps
+        if part is None:
+            continue
+        row = part.reshape(part.shape[0], -1)
+        rows.append(row.astype(flat.dtype))
+    if len(rows) == 1:  # nothing is told: no operation is added
+        return flat
+    return jnp.concatenate(rows, -1)
 
 
 def join_maps(net: str, x: jax.Array, cond: Cond | None) -> jax.Array:
@@ -74,8 +81,9 @@ def join_maps(net: str, x: jax.Array, cond: Cond | None) -> jax.Array:
     label = vector(net, cond)
     if label is None:
         return x
-    maps = label[:, None, None, :].astype(x.dtype)
-    maps = jnp.broadcast_to(maps, (*x.shape[:3], label.shape[-1]))
+    maps = label[:, None, None, :].astype(x.dtype)  # [B, 1, 1, D]
+    shape = (*x.shape[:3], label.shape[-1])
+    maps = jnp.broadcast_to(maps, shape)  # [B, H, W, D]
     return jnp.concatenate([x, maps], -1)
 
 
@@ -83,7 +91,8 @@ def beside(x: jax.Array, cond: Cond | None) -> jax.Array:
     """The input [B, H, W, C] with the condition's maps, if it has any, as further channels."""
     if cond is None or cond.maps is None:
         return x
-    return jnp.concatenate([x, cond.maps.astype(x.dtype)], -1)
+    maps = cond.maps.astype(x.dtype)
+    return jnp.concatenate([x, maps], -1)
 
 
 def vector(net: str, cond: Cond | None) -> jax.Array | None:
@@ -101,15 +110,20 @@ def vector(net: str, cond: Cond | None) -> jax.Array | None:
 def space_to_depth(x: jax.Array, patch: int) -> jax.Array:
     """[B, H, W, C] -> [B, H / patch, W / patch, patch * patch * C]."""
     b, h, w, c = x.shape
-    x = x.reshape(b, h // patch, patch, w // patch, patch, c)
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h // patch, w // patch, patch * patch * c)
+    rows = h // patch
+    columns = w // patch
+    x = x.reshape(b, rows, patch, columns, patch, c)
+    x = x.transpose(0, 1, 3, 2, 4, 5)  # [B, rows, columns, patch, patch, C]
+    return x.reshape(b, rows, columns, patch * patch * c)
 
 
 def depth_to_space(x: jax.Array, patch: int) -> jax.Array:
     """[B, H, W, patch * patch * C] -> [B, patch * H, patch * W, C]: the inverse of `space_to_depth`."""
     b, h, w, c = x.shape
-    x = x.reshape(b, h, w, patch, patch, c // (patch * patch))
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h * patch, w * patch, c // (patch * patch))
+    channels = c // (patch * patch)
+    x = x.reshape(b, h, w, patch, patch, channels)
+    x = x.transpose(0, 1, 3, 2, 4, 5)  # [B, H, patch, W, patch, C]
+    return x.reshape(b, h * patch, w * patch, channels)
 
 
 def time_features(time: jax.Array, size: int, frequency: float = 1000.0) -> jax.Array:
@@ -118,23 +132,28 @@ def time_features(time: jax.Array, size: int, frequency: float = 1000.0) -> jax.
     The size / 2 frequencies are geometric from 1 to `frequency` [rad per unit of time]: at 1000, two times that differ
     by 0.001 are told apart, and clocks within [-2, 2] are told apart by the lowest.
     """
-    time = time.astype(jnp.float32).reshape(time.shape[0], -1)
-    angles = time[..., None] * np.geomspace(
-        1.0, frequency, size // 2, dtype=np.float32
-    )  # [B, k, size / 2]
-    return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1).reshape(time.shape[0], -1)
+    time = time.astype(jnp.float32)
+    time = time.reshape(time.shape[0], -1)  # [B, k]
+    # a constant of the program, so numpy's: nothing is left to compute on the device
+    speeds = np.geomspace(1.0, frequency, size // 2, dtype=np.float32)
+    angles = time[..., None] * speeds  # [B, k, size / 2]
+    waves = jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)
+    return waves.reshape(time.shape[0], -1)
 
 
 def standardise(x: jax.Array) -> jax.Array:
     """(x - mean) / std over the last axis, in float32: layer norm without a learned scale (arXiv:1607.06450)."""
     x = x.astype(jnp.float32)
     x = x - x.mean(-1, keepdims=True)
-    return x * jax.lax.rsqrt(jnp.square(x).mean(-1, keepdims=True) + 1e-6)
+    variance = jnp.square(x).mean(-1, keepdims=True)
+    return x * jax.lax.rsqrt(variance + 1e-6)
 
 
 def rowwise(layer: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
     """`layer` on [rows, D]: on CPU a Dense of an array with several leading axes has a slow gradient."""
-    return layer(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
+    rows = x.reshape(-1, x.shape[-1])
+    y = layer(rows)
+    return y.reshape(*x.shape[:-1], -1)
 
 
 class Condition(nn.Module):
@@ -146,13 +165,13 @@ class Condition(nn.Module):
 
     @nn.compact
     def __call__(self, time: jax.Array, cond: Cond | None) -> jax.Array:
-        h = nn.silu(
-            nn.Dense(self.width, name="time_0")(time_features(time, self.size, self.frequency))
-        )
+        features = time_features(time, self.size, self.frequency)
+        h = nn.silu(nn.Dense(self.width, name="time_0")(features))
         h = nn.Dense(self.width, name="time_1")(h)
         label = None if cond is None else cond.vector
         if label is not None:  # without a bias: a row of zeros, "no label", is the same as None
-            h = h + nn.Dense(self.width, use_bias=False, name="label")(label.astype(h.dtype))
+            embed = nn.Dense(self.width, use_bias=False, name="label")
+            h = h + embed(label.astype(h.dtype))
         return nn.silu(h)
 
 
@@ -168,11 +187,14 @@ class Parts(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> list[jax.Array]:
-        kernel = self.param("kernel", xavier, (x.shape[-1], self.parts * self.width))
-        bias = self.param("bias", nn.initializers.zeros, (self.parts * self.width,))
+        total = self.parts * self.width
+        # one parameter for all parts, as a Dense has it: its start sees the whole fan-out
+        kernel = self.param("kernel", xavier, (x.shape[-1], total))
+        bias = self.param("bias", nn.initializers.zeros, (total,))
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        pieces = zip(jnp.split(kernel, self.parts, -1), jnp.split(bias, self.parts), strict=True)
-        return [x @ k + b for k, b in pieces]
+        kernels = jnp.split(kernel, self.parts, -1)
+        biases = jnp.split(bias, self.parts)
+        return [x @ k + b for k, b in zip(kernels, biases, strict=True)]
 
 
 class Attention(nn.Module):
@@ -194,14 +216,17 @@ class Attention(nn.Module):
         q, k, v = (
             a.reshape(b, n, self.heads, size)
             for a in Parts(3, d, self.dtype, name="qkv")(x.reshape(b * n, d))
-        )
+        )  # each [B, N, heads, D / heads]
         if self.qk_norm:
             q = _rms(q) * self.param("q_scale", nn.initializers.ones, (size,))
             k = _rms(k) * self.param("k_scale", nn.initializers.ones, (size,))
         if turn is not None:
-            q, k = rotate(q, *turn), rotate(k, *turn)
+            q = rotate(q, *turn)
+            k = rotate(k, *turn)
         # no implementation is named: XLA's, which has forward derivatives (cuDNN's has none) and any head size
-        h = jax.nn.dot_product_attention(q.astype(self.dtype), k.astype(self.dtype), v)
+        q = q.astype(self.dtype)  # norm and rotation are in float32
+        k = k.astype(self.dtype)
+        h = jax.nn.dot_product_attention(q, k, v)
         return rowwise(dense(d, name="out"), h.reshape(b, n, d))
 
 
@@ -214,29 +239,38 @@ class CrossAttention(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, sequence: jax.Array) -> jax.Array:
         b, n, d = x.shape
-        length, size = sequence.shape[1], d // self.heads
+        length = sequence.shape[1]
+        size = d // self.heads
         dense = functools.partial(nn.Dense, d, dtype=self.dtype, kernel_init=xavier)
         place = self.param("places", nn.initializers.normal(0.02), (length, d))
         # without a bias before the places: a hidden sequence is all zeros, and says only where its tokens would be
-        words = rowwise(dense(use_bias=False, name="embed"), sequence) + place
-        q = rowwise(dense(name="q"), x).reshape(b, n, self.heads, size)
-        k = rowwise(dense(name="k"), words).reshape(b, length, self.heads, size)
-        v = rowwise(dense(name="v"), words).reshape(b, length, self.heads, size)
-        h = jax.nn.dot_product_attention(q, k, v).reshape(b, n, d)
+        embed = dense(use_bias=False, name="embed")
+        words = rowwise(embed, sequence) + place  # [B, L, D]
+        q = rowwise(dense(name="q"), x)
+        k = rowwise(dense(name="k"), words)
+        v = rowwise(dense(name="v"), words)
+        q = q.reshape(b, n, self.heads, size)
+        k = k.reshape(b, length, self.heads, size)
+        v = v.reshape(b, length, self.heads, size)
+        h = jax.nn.dot_product_attention(q, k, v)  # [B, N, heads, D / heads]
         last = nn.Dense(d, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="out")
-        return rowwise(last, h)
+        return rowwise(last, h.reshape(b, n, d))
 
 
 def _rms(x: jax.Array) -> jax.Array:
+    # RMS norm (arXiv:1910.07467), statistics in float32 whatever the net computes in
     x = x.astype(jnp.float32)
-    return x * jax.lax.rsqrt(jnp.square(x).mean(-1, keepdims=True) + 1e-6)
+    power = jnp.square(x).mean(-1, keepdims=True)
+    return x * jax.lax.rsqrt(power + 1e-6)
 
 
 def rotate(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
     """Turns the pairs (x_i, x_{i + d/2}) of [B, N, heads, d] by the angles whose cos and sin are [N, d / 2]."""
     a, b = jnp.split(x.astype(jnp.float32), 2, -1)
-    cos, sin = cos[:, None], sin[:, None]  # one angle for all heads
-    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1)
+    cos = cos[:, None]  # [N, 1, d / 2]: one angle for all heads
+    sin = sin[:, None]
+    turned = [a * cos - b * sin, a * sin + b * cos]  # arXiv:2104.09864, eq. 34
+    return jnp.concatenate(turned, -1)
 
 
 def compute_type(net: str, dtype: str) -> Any:
@@ -261,7 +295,7 @@ def check_sizes(net: str, **sizes: float) -> None:
 def check_heads(net: str, width: int, heads: int) -> None:
     """Raises UserError unless `width` channels divide into `heads`."""
     if width % heads:
-        fit = [n for n in range(1, width + 1) if width % n == 0]
+        fit = [n for n in range(1, width + 1) if width % n == 0]  # never empty: 1 divides all
         near = min(fit, key=lambda n: abs(n - heads))
         raise UserError(
             f"{net}: {width} channels do not divide into {heads} heads: use e.g. --algorithm.net.heads={near}."
@@ -270,7 +304,9 @@ def check_heads(net: str, width: int, heads: int) -> None:
 
 def check_images(net: str, shape: tuple[int, ...], out: tuple[int, ...]) -> None:
     """Raises UserError unless shape = (H, W, C) and out = (H, W, any C)."""
-    if len(shape) != 3 or len(out) != 3 or tuple(shape[:2]) != tuple(out[:2]):
+    images = len(shape) == 3 and len(out) == 3
+    same_size = tuple(shape[:2]) == tuple(out[:2])
+    if not images or not same_size:
         raise UserError(
             f"{net} maps images [H, W, C] to images of the same H and W, got {tuple(shape)} -> {tuple(out)}: "
             "use TimeMLP for other shapes, e.g. --algorithm.net='TimeMLP()'."

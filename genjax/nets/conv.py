@@ -18,7 +18,9 @@ from genjax.nets.blocks import beside, depth_to_space, join, join_maps, space_to
 
 
 def _norm(width: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(8, width))
+    # the groups must divide the channels, of which a thin net may have fewer than 8
+    groups = math.gcd(8, width)
+    return nn.GroupNorm(groups)
 
 
 class Residual(nn.Module):
@@ -27,9 +29,12 @@ class Residual(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         width = x.shape[-1]
-        h = nn.Conv(width, (3, 3))(nn.silu(_norm(width)(x)))
-        h = _norm(width)(h)
-        return x + nn.Conv(width, (3, 3), kernel_init=nn.initializers.zeros)(nn.silu(h))
+        h = nn.silu(_norm(width)(x))
+        h = nn.Conv(width, (3, 3))(h)
+        h = nn.silu(_norm(width)(h))
+        # zeros: a block starts as the identity
+        last = nn.Conv(width, (3, 3), kernel_init=nn.initializers.zeros)
+        return x + last(h)
 
 
 def _check(shape: tuple[int, ...], patch: int, levels: int) -> None:
@@ -38,7 +43,9 @@ def _check(shape: tuple[int, ...], patch: int, levels: int) -> None:
             f"a convolutional net needs a patch of at least 1 and widths, got patch {patch}, {levels} widths."
         )
     unit = patch * 2 ** (levels - 1)
-    if len(shape) != 3 or shape[0] % unit or shape[1] % unit:
+    height_width = shape[:2]
+    divides = not any(side % unit for side in height_width)
+    if len(shape) != 3 or not divides:
         raise UserError(
             f"a convolutional net with patch {patch} and {levels} widths needs images [H, W, C] with H and W divisible "
             f"by {unit}, got {shape}: change its patch or widths."
@@ -56,21 +63,25 @@ class ConvEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         _check(x.shape[1:], self.patch, len(self.widths))
-        linear = (
-            nn.Dense(math.prod(out), use_bias=False, name="linear")(join(x, None))
-            if self.skip
-            else 0.0
-        )
-        x = join_maps("ConvEncoder", space_to_depth(beside(x, cond), self.patch), cond)
+        size = math.prod(out)
+        linear = 0.0
+        start = nn.initializers.lecun_normal()
+        if self.skip:
+            pixels = join(x, None)  # [B, H W C]
+            linear = nn.Dense(size, use_bias=False, name="linear")(pixels)
+            start = nn.initializers.zeros  # the net starts as its linear map
+        x = space_to_depth(beside(x, cond), self.patch)
+        x = join_maps("ConvEncoder", x, cond)
         for level, width in enumerate(self.widths):
-            x = nn.Conv(width, (3, 3))(space_to_depth(x, 2) if level else x)
+            if level:  # half the size; the first level has the patches' own
+                x = space_to_depth(x, 2)
+            x = nn.Conv(width, (3, 3))(x)
             for _ in range(self.blocks):
                 x = Residual()(x)
         x = nn.silu(_norm(x.shape[-1])(x))
-        last = nn.initializers.zeros if self.skip else nn.initializers.lecun_normal()
-        return (linear + nn.Dense(math.prod(out), kernel_init=last)(join(x, None))).reshape(
-            -1, *out
-        )
+        flat = join(x, None)  # [B, h w width]
+        y = linear + nn.Dense(size, kernel_init=start)(flat)
+        return y.reshape(-1, *out)
 
 
 class ConvDecoder(nn.Module):
@@ -85,21 +96,27 @@ class ConvDecoder(nn.Module):
     def __call__(self, z: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         _check(out, self.patch, len(self.widths))
         unit = self.patch * 2 ** (len(self.widths) - 1)
-        h, w = out[0] // unit, out[1] // unit
-        linear = (
-            nn.Dense(math.prod(out), use_bias=False, name="linear")(z).reshape(-1, *out)
-            if self.skip
-            else 0.0
-        )
-        x = nn.Dense(h * w * self.widths[-1])(join(z, cond)).reshape(-1, h, w, self.widths[-1])
+        h = out[0] // unit
+        w = out[1] // unit
+        widest = self.widths[-1]
+        linear = 0.0
+        start = nn.initializers.lecun_normal()
+        if self.skip:
+            linear = nn.Dense(math.prod(out), use_bias=False, name="linear")(z)
+            linear = linear.reshape(-1, *out)
+            start = nn.initializers.zeros  # the net starts as its linear map
+        told = join(z, cond)  # [B, D]
+        x = nn.Dense(h * w * widest)(told)
+        x = x.reshape(-1, h, w, widest)
         for level, width in reversed(list(enumerate(self.widths))):
             x = nn.Conv(width, (3, 3))(x)
             for _ in range(self.blocks):
                 x = Residual()(x)
-            if level:
-                x = depth_to_space(nn.Conv(4 * self.widths[level - 1], (1, 1))(x), 2)
+            if level:  # four times the next width: unfolding takes it back
+                narrower = self.widths[level - 1]
+                x = nn.Conv(4 * narrower, (1, 1))(x)
+                x = depth_to_space(x, 2)  # [B, 2 h, 2 w, narrower]
         x = nn.silu(_norm(x.shape[-1])(x))
-        last = nn.initializers.zeros if self.skip else nn.initializers.lecun_normal()
-        return linear + depth_to_space(
-            nn.Conv(self.patch**2 * out[2], (3, 3), kernel_init=last)(x), self.patch
-        )
+        channels = self.patch**2 * out[2]
+        patches = nn.Conv(channels, (3, 3), kernel_init=start)(x)
+        return linear + depth_to_space(patches, self.patch)

@@ -26,11 +26,9 @@ def _lrelu(x: jax.Array) -> jax.Array:
 
 def _init(scale: float) -> nn.initializers.Initializer:
     """Normal with variance scale² / fan-in; 0 = zeros."""
-    return (
-        nn.initializers.variance_scaling(scale**2, "fan_in", "normal")
-        if scale
-        else nn.initializers.zeros
-    )
+    if not scale:  # `variance_scaling` divides by it
+        return nn.initializers.zeros
+    return nn.initializers.variance_scaling(scale**2, "fan_in", "normal")
 
 
 class Block(nn.Module):
@@ -42,17 +40,23 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        width, scale = x.shape[-1], GAIN * self.total**-0.25
+        width = x.shape[-1]
+        # Fixup's L^(-1 / (2 m - 2)) for the m = 3 layers of a branch
+        start = _init(GAIN * self.total**-0.25)
         inner = self.expansion * width
-        h = _lrelu(nn.Conv(inner, (1, 1), kernel_init=_init(scale))(x))
         groups = inner // self.group if self.group else 1
-        h = _lrelu(nn.Conv(inner, (3, 3), feature_group_count=groups, kernel_init=_init(scale))(h))
-        return x + nn.Conv(width, (1, 1), use_bias=False, kernel_init=_init(0.0))(h)
+        h = nn.Conv(inner, (1, 1), kernel_init=start)(x)
+        h = _lrelu(h)
+        h = nn.Conv(inner, (3, 3), feature_group_count=groups, kernel_init=start)(h)
+        h = _lrelu(h)
+        last = nn.Conv(width, (1, 1), use_bias=False, kernel_init=_init(0.0))
+        return x + last(h)
 
 
 def resized(x: jax.Array, h: int, w: int) -> jax.Array:
     """Bilinear resampling of [B, H, W, C], with a filter wide enough when it shrinks."""
-    return jax.image.resize(x, (x.shape[0], h, w, x.shape[-1]), "bilinear")
+    b, _, _, c = x.shape
+    return jax.image.resize(x, (b, h, w, c), "bilinear")
 
 
 class R3Generator(nn.Module):
@@ -69,25 +73,27 @@ class R3Generator(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         _check("R3Generator", self, out)
-        levels, total = len(self.widths), self.blocks * len(self.widths)
+        levels = len(self.widths)
+        total = self.blocks * levels
         h, w = (n // self.patch // 2 ** (levels - 1) for n in out[:2])
-        z = z * jax.lax.rsqrt(jnp.mean(jnp.square(z), -1, keepdims=True) + 1e-6)
-        basis = self.param("basis", nn.initializers.normal(1.0), (h, w, self.widths[-1]))
-        x = (
-            basis
-            * nn.Dense(self.widths[-1], use_bias=False, kernel_init=_init(1.0))(join(z, cond))[
-                :, None, None
-            ]
-        )
+        power = jnp.mean(jnp.square(z), -1, keepdims=True)
+        z = z * jax.lax.rsqrt(power + 1e-6)
+        widest = self.widths[-1]
+        basis = self.param("basis", nn.initializers.normal(1.0), (h, w, widest))
+        told = join(z, cond)  # [B, D]
+        style = nn.Dense(widest, use_bias=False, kernel_init=_init(1.0))(told)
+        x = basis * style[:, None, None]  # [B, h, w, widest]
         for level, width in reversed(list(enumerate(self.widths))):
             if level < levels - 1:
                 h, w = 2 * h, 2 * w
-                x = resized(nn.Conv(width, (1, 1), use_bias=False, kernel_init=_init(1.0))(x), h, w)
+                # narrowed while the maps are small: the two linear maps may change places
+                x = nn.Conv(width, (1, 1), use_bias=False, kernel_init=_init(1.0))(x)
+                x = resized(x, h, w)
             for _ in range(self.blocks):
                 x = Block(total, self.expansion, self.group)(x)
-        return depth_to_space(
-            nn.Conv(self.patch**2 * out[2], (1, 1), kernel_init=_init(1.0))(x), self.patch
-        )
+        channels = self.patch**2 * out[2]
+        patches = nn.Conv(channels, (1, 1), kernel_init=_init(1.0))(x)
+        return depth_to_space(patches, self.patch)  # [B, *out]
 
 
 class R3Discriminator(nn.Module):
@@ -108,24 +114,25 @@ class R3Discriminator(nn.Module):
         x = space_to_depth(beside(x, cond), self.patch)
         x = nn.Conv(self.widths[0], (1, 1), kernel_init=_init(1.0))(x)
         for level, width in enumerate(self.widths):
-            if level:
+            if level:  # smaller first, then wider: the convolution sees a quarter of the pixels
                 x = resized(x, x.shape[1] // 2, x.shape[2] // 2)
                 x = nn.Conv(width, (1, 1), use_bias=False, kernel_init=_init(1.0))(x)
             for _ in range(self.blocks):
                 x = Block(total, self.expansion, self.group)(x)
         weight = self.param("basis", nn.initializers.normal(1.0), x.shape[1:])
-        h = jnp.sum(x * weight, (1, 2)) / (x.shape[1] * x.shape[2]) ** 0.5  # [B, width]
+        pixels = x.shape[1] * x.shape[2]
+        # the root keeps the variance: a sum of independent terms, not a mean
+        h = jnp.sum(x * weight, (1, 2)) / pixels**0.5  # [B, width]
+        width = h.shape[-1]
+        # made in this order: parameters are named by it
         score = nn.Dense(*out, use_bias=False, kernel_init=_init(1.0))
-        return projection(
-            "R3Discriminator",
-            h,
-            cond,
-            score,
-            nn.Dense(h.shape[-1], use_bias=False, kernel_init=_init(h.shape[-1] ** -0.5)),
-        )
+        embed = nn.Dense(width, use_bias=False, kernel_init=_init(width**-0.5))
+        return projection("R3Discriminator", h, cond, score, embed)
 
 
 def _check(name: str, net: nn.Module, shape: tuple[int, ...]) -> None:
     sizes = {size: getattr(net, size) for size in ("blocks", "patch", "expansion")}
-    check_sizes(name, widths=min(net.widths, default=0), **sizes)
-    check_levels(name, shape, net.patch * 2 ** (len(net.widths) - 1))
+    narrowest = min(net.widths, default=0)  # 0, which is refused, where there are no widths
+    check_sizes(name, widths=narrowest, **sizes)
+    halvings = len(net.widths) - 1
+    check_levels(name, shape, net.patch * 2**halvings)
