@@ -83,7 +83,8 @@ class R3Generator(nn.Module):
         told = join(z, cond)  # [B, D]
         style = nn.Dense(widest, use_bias=False, kernel_init=_init(1.0))(told)
         x = basis * style[:, None, None]  # [B, h, w, widest]
-        for level, width in reversed(list(enumerate(self.widths))):
+        from_small = reversed(list(enumerate(self.widths)))
+        for level, width in from_small:
             if level < levels - 1:
                 h, w = 2 * h, 2 * w
                 # narrowed while the maps are small: the two linear maps may change places

@@ -34,20 +34,23 @@ def leaky(x: jax.Array) -> jax.Array:
 
 def unit(x: jax.Array) -> jax.Array:
     """x [B, D] divided by its root mean square."""
-    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + EPS)
+    power = jnp.mean(jnp.square(x), -1, keepdims=True)  # [B, 1]
+    return x * jax.lax.rsqrt(power + EPS)
 
 
 def resized(x: jax.Array, up: int = 1, down: int = 1) -> jax.Array:
     """[B, H, W, C] -> [B, H up / down, W up / down, C], low-passed by [1, 3, 3, 1] for a factor of 2."""
     b, h, w, c = x.shape
-    return jax.image.resize(x, (b, h * up // down, w * up // down, c), "bilinear")
+    # bilinear resizing by 2 is this filter, in both directions: down, jax widens it against aliases
+    new_h = h * up // down
+    new_w = w * up // down
+    return jax.image.resize(x, (b, new_h, new_w, c), "bilinear")
 
 
 def convolved(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """[B, H, W, I] with a kernel [k, k, I, J] -> [B, H, W, J], zeros around."""
-    return jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    axes = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=axes)
 
 
 def modulated(
@@ -57,13 +60,16 @@ def modulated(
 
     Demodulated, every kernel of every example has the norm 1 (eq. 3): inputs of unit variance give such outputs.
     """
-    y = convolved(
-        resized(x * style[:, None, None, :], up) if up > 1 else x * style[:, None, None, :], kernel
-    )
+    x = x * style[:, None, None, :]  # eq. 1, on the input instead of the kernel
+    if up > 1:
+        x = resized(x, up)
+    y = convolved(x, kernel)
     if not demodulate:
         return y
-    sigma2 = jnp.square(style) @ jnp.sum(jnp.square(kernel), (0, 1))  # eq. 2, [B, J]
-    return y * jax.lax.rsqrt(sigma2 + EPS)[:, None, None, :]
+    energy = jnp.sum(jnp.square(kernel), (0, 1))  # [I, J], over the taps
+    sigma2 = jnp.square(style) @ energy  # eq. 2, [B, J]
+    scale = jax.lax.rsqrt(sigma2 + EPS)
+    return y * scale[:, None, None, :]
 
 
 def deviation(x: jax.Array, group: int) -> jax.Array:
@@ -76,15 +82,18 @@ def deviation(x: jax.Array, group: int) -> jax.Array:
             f"StyleDiscriminator: --algorithm.disc.group={group} does not divide the {len(x)} examples that a device "
             "has: use one that divides --batch over the devices and --evaluate_batch, or 0."
         )
-    std = jnp.sqrt(jnp.var(x.reshape(-1, group, *x.shape[1:]), 1) + EPS)
-    each = jnp.repeat(jnp.mean(std, (1, 2, 3)), group)
+    groups = x.reshape(-1, group, *x.shape[1:])  # [B / group, group, H, W, C]
+    std = jnp.sqrt(jnp.var(groups, 1) + EPS)
+    mean = jnp.mean(std, (1, 2, 3))  # [B / group]
+    each = jnp.repeat(mean, group)  # [B]: neighbours have one value
     return jnp.broadcast_to(each[:, None, None, None], (*x.shape[:3], 1))
 
 
 def _equalised(module: nn.Module, shape: tuple[int, ...], rate: float = 1.0) -> jax.Array:
     """The kernel to use: stored as N(0, 1 / rate²), in use rate / sqrt(fan in) of it, so it learns `rate` as fast."""
     kernel = module.param("kernel", nn.initializers.normal(1.0 / rate), shape)
-    return kernel * (rate / math.sqrt(math.prod(shape[:-1])))
+    fan_in = math.prod(shape[:-1])
+    return kernel * (rate / math.sqrt(fan_in))
 
 
 class EqualDense(nn.Module):
@@ -96,12 +105,14 @@ class EqualDense(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        y = x @ _equalised(self, (x.shape[-1], self.width), self.rate)
+        kernel = _equalised(self, (x.shape[-1], self.width), self.rate)
+        y = x @ kernel  # [B, width]
         if self.bias is None:
             return y
-        return y + self.rate * self.param(
-            "bias", nn.initializers.constant(self.bias / self.rate), (self.width,)
-        )
+        # kept at 1 / rate of its value, as the kernel is, so that it too learns `rate` as fast
+        start = nn.initializers.constant(self.bias / self.rate)
+        bias = self.param("bias", start, (self.width,))
+        return y + self.rate * bias
 
 
 class EqualConv(nn.Module):
@@ -113,8 +124,11 @@ class EqualConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        y = convolved(x, _equalised(self, (self.size, self.size, x.shape[-1], self.width)))
-        return y + self.param("bias", nn.initializers.zeros, (self.width,)) if self.bias else y
+        shape = (self.size, self.size, x.shape[-1], self.width)
+        y = convolved(x, _equalised(self, shape))  # [B, H, W, width]
+        if not self.bias:
+            return y
+        return y + self.param("bias", nn.initializers.zeros, (self.width,))
 
 
 class StyledConv(nn.Module):
@@ -126,11 +140,15 @@ class StyledConv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, w: jax.Array, noise: jax.Array | None) -> jax.Array:
         style = EqualDense(x.shape[-1], bias=1.0, name="style")(w)
-        x = modulated(x, _equalised(self, (3, 3, x.shape[-1], self.width)), style, up=self.up)
+        kernel = _equalised(self, (3, 3, x.shape[-1], self.width))
+        x = modulated(x, kernel, style, up=self.up)
+        # a parameter without noise too: evaluation without noise has the same parameters
         strength = self.param("noise", nn.initializers.zeros, ())
         if noise is not None:
-            x = x + strength * noise.reshape(*x.shape[:3], 1)
-        return leaky(x + self.param("bias", nn.initializers.zeros, (self.width,)))
+            maps = noise.reshape(*x.shape[:3], 1)  # [B, H, W, 1]
+            x = x + strength * maps
+        bias = self.param("bias", nn.initializers.zeros, (self.width,))
+        return leaky(x + bias)
 
 
 class ToImage(nn.Module):
@@ -141,9 +159,9 @@ class ToImage(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, w: jax.Array) -> jax.Array:
         style = EqualDense(x.shape[-1], bias=1.0, name="style")(w)
-        y = modulated(
-            x, _equalised(self, (1, 1, x.shape[-1], self.channels)), style, demodulate=False
-        )
+        kernel = _equalised(self, (1, 1, x.shape[-1], self.channels))
+        # the norm of a pixel's channels is what the image is made of, so it stays
+        y = modulated(x, kernel, style, demodulate=False)
         return y + self.param("bias", nn.initializers.zeros, (self.channels,))
 
 
@@ -157,11 +175,12 @@ def base(net: str, flag: str, shape: tuple[int, ...], widths: tuple[int, ...]) -
         raise UserError(
             f"{net}: --algorithm.{flag}.widths={widths} must be numbers of channels, e.g. (32, 64)."
         )
-    h, w, unit = *shape[:2], 2 ** (len(widths) - 1)
+    h, w = shape[:2]
+    unit = 2 ** (len(widths) - 1)
     if h % unit or w % unit:
-        most = (
-            math.gcd(h, w) & -math.gcd(h, w)
-        ).bit_length()  # halvings that leave whole pixels, and 1
+        common = math.gcd(h, w)
+        power = common & -common  # the greatest power of two in both
+        most = power.bit_length()  # halvings that leave whole pixels, and 1
         raise UserError(
             f"{net}: images of {h}x{w} cannot be halved {len(widths) - 1} times, once for each of "
             f"--algorithm.{flag}.widths={widths} but the first: use at most {most} widths."
@@ -186,16 +205,13 @@ class StyleMapping(nn.Module):
         x = unit(z)
         label = vector("StyleMapping", cond)
         if label is not None:
-            x = jnp.concatenate(
-                [x, unit(EqualDense(z.shape[-1], bias=None, name="label")(label))], -1
-            )
-        for i in range(self.depth):
-            last = i == self.depth - 1
-            x = leaky(
-                EqualDense(
-                    math.prod(out) if last else self.width, rate=self.rate, name=f"layer_{i}"
-                )(x)
-            )
+            embed = EqualDense(z.shape[-1], bias=None, name="label")
+            # of unit moment as z is, so that neither outweighs the other
+            x = jnp.concatenate([x, unit(embed(label))], -1)
+        hidden = [self.width] * (self.depth - 1)
+        for i, width in enumerate((*hidden, math.prod(out))):
+            x = EqualDense(width, rate=self.rate, name=f"layer_{i}")(x)
+            x = leaky(x)  # after the last layer too, as in the authors' code
         return x.reshape(-1, *out)
 
 
@@ -219,27 +235,38 @@ class StyleSynthesis(nn.Module):
     @nn.compact
     def __call__(self, w: jax.Array, keys: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
         size = base("StyleSynthesis", "synthesis", out, self.widths)
-        start = self.param("constant", nn.initializers.normal(1.0), (*size, self.widths[-1]))
-
-        pixels = [
-            size[0] * size[1] * 4 ** ((i + 1) // 2) for i in range(self.layers - 1)
-        ]  # of every convolution
-        noise = [None] * len(pixels)
-        if keys is not None:  # drawn at once: compiles and runs faster than layer by layer
-            drawn = jax.vmap(lambda key: jax.random.normal(key, (sum(pixels),)))(keys)
-            noise = jnp.split(drawn, list(itertools.accumulate(pixels[:-1])), -1)
+        widest = self.widths[-1]
+        start = self.param("constant", nn.initializers.normal(1.0), (*size, widest))
+        noise = self._noise(keys, size)
 
         def styled(x, width, i, up=1):
-            return StyledConv(width, up, name=f"conv_{i}")(x, w[:, i], noise[i])
+            conv = StyledConv(width, up, name=f"conv_{i}")
+            return conv(x, w[:, i], noise[i])
 
-        x = styled(jnp.broadcast_to(start, (len(w), *start.shape)), self.widths[-1], 0)
+        x = jnp.broadcast_to(start, (len(w), *start.shape))  # [B, h, w, widest]
+        x = styled(x, widest, 0)
         image = ToImage(out[2], name="image_0")(x, w[:, 1])
         for level, width in enumerate(reversed(self.widths[:-1]), 1):
-            x = styled(styled(x, width, 2 * level - 1, up=2), width, 2 * level)
-            image = resized(image, up=2) + ToImage(out[2], name=f"image_{level}")(
-                x, w[:, 2 * level + 1]
-            )
+            x = styled(x, width, 2 * level - 1, up=2)
+            x = styled(x, width, 2 * level)
+            larger = resized(image, up=2)
+            # the image's style is shared with the next level's first convolution
+            to_image = ToImage(out[2], name=f"image_{level}")
+            image = larger + to_image(x, w[:, 2 * level + 1])
         return image
+
+    def _noise(self, keys: jax.Array | None, size: tuple[int, int]) -> list:
+        """Normals [B, pixels] of every convolution, or None for each; `size`: of the smallest maps."""
+        convolutions = range(self.layers - 1)
+        if keys is None:
+            return [None for _ in convolutions]
+        smallest = size[0] * size[1]
+        pixels = [smallest * 4 ** ((i + 1) // 2) for i in convolutions]  # two a level but the first
+        total = sum(pixels)
+        # drawn at once: compiles and runs faster than layer by layer
+        drawn = jax.vmap(lambda key: jax.random.normal(key, (total,)))(keys)
+        borders = list(itertools.accumulate(pixels[:-1]))
+        return jnp.split(drawn, borders, -1)
 
 
 class StyleDiscriminator(nn.Module):
@@ -264,19 +291,26 @@ class StyleDiscriminator(nn.Module):
             raise UserError(
                 f"StyleDiscriminator: --algorithm.disc.group={self.group} must be at least 0, 0 = none."
             )
-        x = leaky(EqualConv(self.widths[0], 1, name="from_image")(beside(x, cond)))
-        for i, (width, wider) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
-            skip = EqualConv(wider, 1, bias=False, name=f"skip_{i}")(resized(x, down=2))
-            h = leaky(EqualConv(width, name=f"conv_{i}")(x))
-            h = leaky(EqualConv(wider, name=f"down_{i}")(resized(h, down=2)))
-            x = (h + skip) / math.sqrt(2.0)
+        x = EqualConv(self.widths[0], 1, name="from_image")(beside(x, cond))
+        x = leaky(x)
+        for i, (width, wider) in enumerate(itertools.pairwise(self.widths)):
+            half = resized(x, down=2)
+            skip = EqualConv(wider, 1, bias=False, name=f"skip_{i}")(half)
+            h = EqualConv(width, name=f"conv_{i}")(x)
+            h = resized(leaky(h), down=2)  # [B, H / 2, W / 2, width]
+            h = EqualConv(wider, name=f"down_{i}")(h)
+            x = (leaky(h) + skip) / math.sqrt(2.0)  # the sum of two has twice the variance
         if self.group:  # parameters are drawn with a batch of one
-            x = jnp.concatenate([x, deviation(x, 1 if self.is_initializing() else self.group)], -1)
-        x = leaky(EqualConv(self.widths[-1], name="last")(x))
-        h = leaky(EqualDense(self.widths[-1], name="features")(x.reshape(len(x), -1)))
+            group = 1 if self.is_initializing() else self.group
+            x = jnp.concatenate([x, deviation(x, group)], -1)
+        x = EqualConv(self.widths[-1], name="last")(x)
+        flat = leaky(x).reshape(len(x), -1)
+        h = EqualDense(self.widths[-1], name="features")(flat)
+        h = leaky(h)  # [B, widths[-1]]
         y = EqualDense(math.prod(out), name="out")(h)
         label = vector("StyleDiscriminator", cond)
         if label is not None:
-            embedded = unit(EqualDense(h.shape[-1], bias=None, name="label")(label))
-            y = y + jnp.sum(h * embedded, -1, keepdims=True) / math.sqrt(h.shape[-1])
+            embed = EqualDense(h.shape[-1], bias=None, name="label")
+            agreement = jnp.sum(h * unit(embed(label)), -1, keepdims=True)
+            y = y + agreement / math.sqrt(h.shape[-1])
         return y.reshape(-1, *out)
