@@ -37,6 +37,7 @@ from genjax.nets import UNet
 from genjax.optim import Adam
 
 LEVELS = 256  # grey values of a pixel
+LN2 = math.log(2)  # nats of a bit
 WAVES = (
     0.5,
     1.0,
@@ -83,14 +84,13 @@ class MonotoneGamma:
 
     def init(self) -> dict:
         slope = jnp.full(self.hidden, self.slope, jnp.float32)
-        raw, zeros = (
-            slope + jnp.log(-jnp.expm1(-slope)),
-            jnp.zeros(self.hidden),
-        )  # softplus(raw) = slope
+        raw = slope + jnp.log(-jnp.expm1(-slope))  # softplus(raw) = slope
+        zeros = jnp.zeros(self.hidden)
+        centres = jnp.linspace(0.0, 1.0, self.hidden)
         return {
             "line": jnp.zeros(()),
             "slope": raw,
-            "bias": -slope * jnp.linspace(0.0, 1.0, self.hidden),
+            "bias": -slope * centres,
             "out": zeros,
         }
 
@@ -98,12 +98,16 @@ class MonotoneGamma:
         """From 0 at t = 0 to 1 at t = 1, [B] -> [B], strictly increasing."""
 
         def net(t):
-            line, slope, out = (jax.nn.softplus(params[name]) for name in ("line", "slope", "out"))
-            return (
-                line * t + jax.nn.sigmoid(t[..., None] * slope + params["bias"]) @ out / self.hidden
-            )
+            # softplus keeps every weight positive, and so the net monotone
+            line = jax.nn.softplus(params["line"])
+            slope = jax.nn.softplus(params["slope"])
+            out = jax.nn.softplus(params["out"])
+            h = jax.nn.sigmoid(t[..., None] * slope + params["bias"])  # [B, hidden]
+            return line * t + h @ out / self.hidden
 
-        first, last = net(jnp.zeros(())), net(jnp.ones(()))
+        # normalised by its own ends, so that gamma's are parameters of their own
+        first = net(jnp.zeros(()))
+        last = net(jnp.ones(()))
         return (net(t) - first) / (last - first)
 
 
@@ -136,25 +140,38 @@ class VDM:
 
 def init_schedule(schedule: Schedule) -> dict:
     """The schedule's parameters; softplus(span) = gamma_1 - gamma_0, so that the ends cannot change places."""
-    low, span = (
-        jnp.float32(schedule.gamma_min),
-        jnp.float32(schedule.gamma_max - schedule.gamma_min),
-    )
-    learned = {"low": low, "span": span + jnp.log(-jnp.expm1(-span))} if schedule.learn_ends else {}
-    return {**learned, **schedule.init()}
+    between = schedule.init()
+    if not schedule.learn_ends:
+        return between
+    low = jnp.float32(schedule.gamma_min)
+    span = jnp.float32(schedule.gamma_max - schedule.gamma_min)
+    raw = span + jnp.log(-jnp.expm1(-span))  # the inverse of softplus, without overflow
+    return {"low": low, "span": raw, **between}
 
 
 def ends(params: dict, schedule: Schedule) -> tuple[jax.Array, jax.Array]:
     """gamma_0 and gamma_1 - gamma_0, scalars."""
     if schedule.learn_ends:
         return params["low"], jax.nn.softplus(params["span"])
-    return jnp.float32(schedule.gamma_min), jnp.float32(schedule.gamma_max - schedule.gamma_min)
+    low = jnp.float32(schedule.gamma_min)
+    span = jnp.float32(schedule.gamma_max - schedule.gamma_min)
+    return low, span
 
 
 def gamma(params: dict, t: jax.Array, schedule: Schedule) -> jax.Array:
     """-ln SNR at times [B] in [0, 1] -> [B]; params are those of the schedule."""
     low, span = ends(params, schedule)
     return low + span * schedule.rise(params, t)
+
+
+def _alpha(gamma: jax.Array) -> jax.Array:
+    """How much of the data is in z, [B] (sec. 3.2)."""
+    return jnp.sqrt(jax.nn.sigmoid(-gamma))
+
+
+def _sigma(gamma: jax.Array) -> jax.Array:
+    """How much noise is in z, [B] (sec. 3.2)."""
+    return jnp.sqrt(jax.nn.sigmoid(gamma))
 
 
 def predict(
@@ -164,30 +181,32 @@ def predict(
 
     The net adds to sigma z, the best for data N(0, I). Its clock runs over [-1, 1] from gamma_min to gamma_max.
     """
-    low, high = cfg.schedule.gamma_min, cfg.schedule.gamma_max
+    low = cfg.schedule.gamma_min
+    high = cfg.schedule.gamma_max
+    # by the config's ends, not the learned ones: the clock of a gamma stays while the ends move
     clock = (2.0 * gamma - low - high) / (high - low)
-    angles = (
-        [2.0 * math.pi * turns * 0.5 * (LEVELS - 1) * z for turns in WAVES] if cfg.fourier else []
-    )
-    seen = jnp.concatenate([z, *map(jnp.sin, angles), *map(jnp.cos, angles)], -1)
+    waves = WAVES if cfg.fourier else ()
+    angles = [2.0 * math.pi * turns * 0.5 * (LEVELS - 1) * z for turns in waves]
+    sines = [jnp.sin(angle) for angle in angles]
+    cosines = [jnp.cos(angle) for angle in angles]
+    seen = jnp.concatenate([z, *sines, *cosines], -1)
     said = cfg.net.apply({"params": net}, seen, clock, cond, spec.shape)
-    return over(jnp.sqrt(jax.nn.sigmoid(gamma)), z) * z + said
+    return over(_sigma(gamma), z) * z + said
 
 
 def _bits(nats: jax.Array) -> jax.Array:
     """[B, ...] nats, each of a dimension -> bits per dimension [B]."""
-    return jnp.mean(nats.reshape(nats.shape[0], -1), -1) / math.log(2)
+    flat = nats.reshape(nats.shape[0], -1)  # [B, dimensions]
+    return jnp.mean(flat, -1) / LN2
 
 
 def _error(
     net: Any, x: jax.Array, eps: jax.Array, cond, gamma: jax.Array, cfg: VDM, spec: Spec
 ) -> jax.Array:
     """|eps - eps_hat|² / 2 at gamma [B], in bits per dimension [B]."""
-    z = (
-        over(jnp.sqrt(jax.nn.sigmoid(-gamma)), x) * x
-        + over(jnp.sqrt(jax.nn.sigmoid(gamma)), x) * eps
-    )
-    return _bits(0.5 * jnp.square(eps - predict(net, z, gamma, cond, cfg, spec)))
+    z = over(_alpha(gamma), x) * x + over(_sigma(gamma), x) * eps  # sec. 3.2
+    eps_hat = predict(net, z, gamma, cond, cfg, spec)
+    return _bits(0.5 * jnp.square(eps - eps_hat))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -218,8 +237,10 @@ def _continuous(
     cfg: VDM, spec: Spec, rise: tuple, ends: tuple, net: Any, x: jax.Array, eps: jax.Array, cond
 ):
     """The loss of sec. 5 at rise = (u, du / dt), each [B], where gamma = gamma_0 + span u."""
-    (u, speed), (low, span) = rise, ends
-    return span * speed * _error(net, x, eps, cond, low + span * u, cfg, spec)
+    u, speed = rise
+    low, span = ends
+    error = _error(net, x, eps, cond, low + span * u, cfg, spec)
+    return span * speed * error  # gamma'(t) |eps - eps_hat|² / 2
 
 
 def diffusion(
@@ -232,13 +253,12 @@ def diffusion(
     """
     schedule = params["schedule"]
     if cfg.steps:
+        # rounding may take t to 1, which is no step
         i = jnp.minimum(jnp.floor(t * cfg.steps), cfg.steps - 1.0)
         before, after = (gamma(schedule, (i + k) / cfg.steps, cfg.schedule) for k in (0.0, 1.0))
-        return (
-            cfg.steps
-            * jnp.expm1(after - before)
-            * _error(params["net"], x, eps, cond, after, cfg, spec)
-        )
+        weight = cfg.steps * jnp.expm1(after - before)  # sec. 4
+        return weight * _error(params["net"], x, eps, cond, after, cfg, spec)
+    # forwards: u and du / dt at each time, in one pass
     rise = jax.jvp(lambda t: cfg.schedule.rise(schedule, t), (t,), (jnp.ones_like(t),))
     loss = functools.partial(_continuous, cfg, spec)
     return steadied(loss, rise, ends(schedule, cfg.schedule), params["net"], x, eps, cond)
@@ -246,9 +266,10 @@ def diffusion(
 
 def prior(gamma_1: jax.Array, x: jax.Array) -> jax.Array:
     """KL(q(z_1 | x) || N(0, I)) [B], bits per dimension."""
-    return _bits(
-        0.5 * (jax.nn.softplus(-gamma_1) - jax.nn.sigmoid(-gamma_1) * (1.0 - jnp.square(x)))
-    )
+    # (mu² + sigma² - 1 - ln sigma²) / 2, in which sigma² - 1 = -alpha² and ln sigma² = -softplus(-gamma)
+    log_term = jax.nn.softplus(-gamma_1)
+    alpha2 = jax.nn.sigmoid(-gamma_1)
+    return _bits(0.5 * (log_term - alpha2 * (1.0 - jnp.square(x))))
 
 
 def reconstruction(gamma_0: jax.Array, x: jax.Array, eps: jax.Array) -> jax.Array:
@@ -261,15 +282,15 @@ def reconstruction(gamma_0: jax.Array, x: jax.Array, eps: jax.Array) -> jax.Arra
     level = 0.5 * (LEVELS - 1) * (x + 1.0)
 
     def minus_log_p(gamma_0):
-        unit = 2.0 / (LEVELS - 1) * jnp.exp(-0.5 * gamma_0)
+        unit = 2.0 / (LEVELS - 1) * jnp.exp(-0.5 * gamma_0)  # alpha / sigma of one grey level
 
         def add(total, v):
             d = unit * (level - v)
             return total + jnp.exp(-d * (0.5 * d + eps)), None
 
-        return _bits(
-            jnp.log(jax.lax.scan(add, jnp.zeros_like(x), jnp.arange(0.0, LEVELS), unroll=16)[0])
-        )
+        values = jnp.arange(0.0, LEVELS)
+        total, _ = jax.lax.scan(add, jnp.zeros_like(x), values, unroll=16)
+        return _bits(jnp.log(total))
 
     here = jax.lax.stop_gradient(gamma_0)
     value, slope = jax.jvp(minus_log_p, (here,), (jnp.ones_like(here),))
@@ -278,9 +299,9 @@ def reconstruction(gamma_0: jax.Array, x: jax.Array, eps: jax.Array) -> jax.Arra
 
 def entropy(gamma_0: jax.Array, x: jax.Array) -> jax.Array:
     """-E log p(x | z_0) [B] of points, exactly: the Gaussian's entropy, bits per dimension."""
-    return jnp.broadcast_to(
-        0.5 * (math.log(2.0 * math.pi * math.e) + gamma_0) / math.log(2), x.shape[:1]
-    )
+    # the variance is sigma_0² / alpha_0² = exp(gamma_0)
+    nats = 0.5 * (math.log(2.0 * math.pi * math.e) + gamma_0)
+    return jnp.broadcast_to(nats / LN2, x.shape[:1])
 
 
 def in_levels(spec: Spec) -> bool:
@@ -300,14 +321,18 @@ def observe(batch: Batch, spec: Spec) -> jax.Array:
 def terms(params: dict, key: jax.Array, t: jax.Array, batch: Batch, cfg: VDM, spec: Spec) -> Parts:
     """The bound at times t [B] in (0, 1) and its three terms, each [B] bits per dimension."""
     first, later = jax.random.split(key)
-    x, cond = observe(batch, spec), told(cfg.condition, batch, spec)
+    x = observe(batch, spec)  # [B, *shape]
+    cond = told(cfg.condition, batch, spec)
     low, span = ends(params["schedule"], cfg.schedule)
-    eps_0, eps = (example_normal(k, batch["index"], spec.shape) for k in (first, later))
-    parts = {
-        "prior": prior(low + span, x),
-        "reconstruction": reconstruction(low, x, eps_0) if in_levels(spec) else entropy(low, x),
-        "diffusion": diffusion(params, t, x, eps, cond, cfg, spec),
-    }
+    # z_0 and z_t have noise of their own: their terms are expectations of their own
+    eps_0 = example_normal(first, batch["index"], spec.shape)
+    eps = example_normal(later, batch["index"], spec.shape)
+    parts = {"prior": prior(low + span, x)}
+    if in_levels(spec):
+        parts["reconstruction"] = reconstruction(low, x, eps_0)
+    else:
+        parts["reconstruction"] = entropy(low, x)
+    parts["diffusion"] = diffusion(params, t, x, eps, cond, cfg, spec)
     return {"loss": sum(parts.values()), **parts}
 
 
@@ -323,14 +348,15 @@ def bound(params: dict, key: jax.Array, batch: Batch, draws: int, cfg: VDM, spec
     In memory for one draw. All is a function of (key, index).
     """
     time, noise = jax.random.split(key)
-    u = strata(time, unplaced(batch))
+    u = strata(time, unplaced(batch))  # [B], of the example alone
 
     def draw(i):
-        return terms(
-            params, jax.random.fold_in(noise, i), jnp.mod(u + i / draws, 1.0), batch, cfg, spec
-        )
+        key = jax.random.fold_in(noise, i)
+        t = jnp.mod(u + i / draws, 1.0)  # low discrepancy (app. I.1)
+        return terms(params, key, t, batch, cfg, spec)
 
-    parts = jax.tree.map(lambda v: jnp.mean(v, 0), jax.lax.map(draw, jnp.arange(draws)))
+    drawn = jax.lax.map(draw, jnp.arange(draws))  # one after the other, [draws, B] each
+    parts = jax.tree.map(lambda v: jnp.mean(v, 0), drawn)
     return {"bits_per_dim": parts.pop("loss"), **parts}
 
 
@@ -338,9 +364,10 @@ def denoiser(params: dict, cond: Cond | None, cfg: VDM, spec: Spec) -> samplers.
     """D(x, sigma) = E[data | data + sigma eps = x] as the model has it, where x = z / alpha and sigma² = exp(gamma)."""
 
     def denoise(x: jax.Array, sigma: jax.Array) -> jax.Array:
-        level = jnp.broadcast_to(2.0 * jnp.log(sigma), x.shape[:1])
-        z = over(jnp.sqrt(jax.nn.sigmoid(-level)), x) * x
-        return x - over(jnp.exp(0.5 * level), x) * predict(params["net"], z, level, cond, cfg, spec)
+        level = jnp.broadcast_to(2.0 * jnp.log(sigma), x.shape[:1])  # gamma, [B]
+        z = over(_alpha(level), x) * x
+        noise = over(jnp.exp(0.5 * level), x)  # sigma again, [B, 1, …]
+        return x - noise * predict(params["net"], z, level, cond, cfg, spec)
 
     return denoise
 
@@ -348,14 +375,17 @@ def denoiser(params: dict, cond: Cond | None, cfg: VDM, spec: Spec) -> samplers.
 def start(params: dict, key: jax.Array, index: jax.Array, cfg: VDM, spec: Spec):
     """What a sampler needs besides a denoiser: z_1 / alpha_1 [B, *shape], the levels at even times, and noise(i)."""
     first, fresh = jax.random.split(key)
-    sigmas = jnp.exp(
-        0.5 * gamma(params["schedule"], jnp.linspace(1.0, 0.0, cfg.sampling_steps), cfg.schedule)
-    )
+    times = jnp.linspace(1.0, 0.0, cfg.sampling_steps)
+    levels = gamma(params["schedule"], times, cfg.schedule)
+    sigmas = jnp.exp(0.5 * levels)  # [steps], descending
 
     def noise(i: jax.Array) -> jax.Array:
         return example_normal(jax.random.fold_in(fresh, i), index, spec.shape)
 
-    return jnp.sqrt(1.0 + sigmas[0] ** 2) * example_normal(first, index, spec.shape), sigmas, noise
+    # z_1 ~ N(0, I), and 1 / alpha² = 1 + sigma² / alpha²
+    scale = jnp.sqrt(1.0 + sigmas[0] ** 2)
+    x = scale * example_normal(first, index, spec.shape)
+    return x, sigmas, noise
 
 
 def sample(params: dict, key: jax.Array, given: Batch, cfg: VDM, spec: Spec) -> jax.Array:
@@ -364,10 +394,13 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: VDM, spec: Spec) -> 
     z_1 ~ N(0, I), steps at even times down to t = 0, and there the mean of the data given z_0.
     """
     x, sigmas, noise = start(params, key, given["index"], cfg, spec)
-    x = samplers.sample(
-        cfg.sampler, denoiser(params, told(cfg.condition, given, spec), cfg, spec), x, sigmas, noise
-    )
-    return jnp.clip(spec.decode(x), 0.0, 1.0) if in_levels(spec) else x
+    cond = told(cfg.condition, given, spec)
+    denoise = denoiser(params, cond, cfg, spec)
+    x = samplers.sample(cfg.sampler, denoise, x, sigmas, noise)
+    if not in_levels(spec):
+        return x
+    # grey values end at black and white, the mean given z_0 of an imperfect net need not
+    return jnp.clip(spec.decode(x), 0.0, 1.0)
 
 
 def check(cfg: VDM, spec: Spec) -> None:
@@ -389,8 +422,11 @@ def algorithm(cfg: VDM, spec: Spec) -> Algorithm:
     check(cfg, spec)
 
     def init_params(key, batch):
-        x = jnp.zeros((1, *spec.shape[:-1], spec.shape[-1] * (1 + 2 * len(WAVES) * cfg.fourier)))
-        cond = told(cfg.condition, jax.tree.map(lambda v: v[:1], batch), spec)
+        copies = 1 + 2 * len(WAVES) * cfg.fourier  # z, and a sine and a cosine for each wave
+        channels = spec.shape[-1] * copies
+        x = jnp.zeros((1, *spec.shape[:-1], channels))
+        one = jax.tree.map(lambda v: v[:1], batch)  # parameters do not depend on the batch's size
+        cond = told(cfg.condition, one, spec)
         net = cfg.net.init(key, x, jnp.zeros(1), cond, spec.shape)["params"]
         return {"net": net, "schedule": init_schedule(cfg.schedule)}
 
