@@ -57,6 +57,7 @@ class SNR:
 class Consistency:
     """Config of the algorithm; called with a `Spec` it becomes one."""
 
+    # low frequencies: f must be constant along t, which quick clocks only make harder
     net: nn.Module = field(
         DiT(frequency=2.0), "net(x, clock ln(t) / 4, cond, out); see MeanFlow.net"
     )
@@ -87,17 +88,23 @@ def consistency(
     params: dict, x: jax.Array, t: jax.Array, cond: Cond | None, cfg: Consistency
 ) -> jax.Array:
     """f(x, t), [B, *shape]: where the flow through x at noise level t [B] starts; f(x, 0) = x exactly."""
+    # arXiv:2206.00364, table 1; each coefficient [B]
     total = t**2 + cfg.std**2
-    skip, out, scale = cfg.std**2 / total, cfg.std * t * jax.lax.rsqrt(total), jax.lax.rsqrt(total)
+    skip = cfg.std**2 / total
+    out = cfg.std * t * jax.lax.rsqrt(total)
+    scale = jax.lax.rsqrt(total)
     clock = jnp.log(jnp.maximum(t, LEAST)) / 4.0
-    said = cfg.net.apply({"params": params["net"]}, over(scale, x) * x, clock, cond, x.shape[1:])
+    seen = over(scale, x) * x  # of unit variance
+    said = cfg.net.apply({"params": params["net"]}, seen, clock, cond, x.shape[1:])
     return over(skip, x) * x + over(out, x) * said
 
 
 def nearer(t: jax.Array, step: jax.Array, cfg: Consistency, spec: Spec) -> jax.Array:
     """The noise level r < t whose output teaches that of t at this step of the run, [B]."""
-    stage = jnp.minimum(step // max(spec.steps // cfg.stages, 1), cfg.stages - 1)
-    share = (1.0 + cfg.k * jax.nn.sigmoid(-cfg.b * t)) * jnp.power(cfg.q, -(stage + 1.0))
+    length = max(spec.steps // cfg.stages, 1)  # a run may have fewer steps than stages
+    stage = jnp.minimum(step // length, cfg.stages - 1)
+    widening = 1.0 + cfg.k * jax.nn.sigmoid(-cfg.b * t)  # n(t), [B]
+    share = widening * jnp.power(cfg.q, -(stage + 1.0))
     return t * jnp.maximum(0.0, 1.0 - share)
 
 
@@ -105,8 +112,11 @@ def difference(
     params: dict, x: jax.Array, eps: jax.Array, r: jax.Array, t: jax.Array, cond, cfg: Consistency
 ):
     """f(x_t, t) - f(x_r, r) with the same noise in both and no gradient through the second, [B, *shape]."""
-    teacher = consistency(jax.lax.stop_gradient(params), x + over(r, x) * eps, r, cond, cfg)
-    return consistency(params, x + over(t, x) * eps, t, cond, cfg) - teacher
+    fixed = jax.lax.stop_gradient(params)
+    x_r = x + over(r, x) * eps
+    teacher = consistency(fixed, x_r, r, cond, cfg)
+    x_t = x + over(t, x) * eps
+    return consistency(params, x_t, t, cond, cfg) - teacher
 
 
 def loss(
@@ -117,14 +127,19 @@ def loss(
     Neither falls steadily: each stage asks for more than the one before.
     """
     level, noise = jax.random.split(key)
-    x, eps = spec.encode(batch), example_normal(noise, batch["index"], spec.shape)
+    x = spec.encode(batch)  # [B, *shape]
+    eps = example_normal(noise, batch["index"], spec.shape)
     t = cfg.time(strata(level, batch))
     r = nearer(t, step, cfg, spec)
-    delta = difference(params, x, eps, r, t, told(cfg.condition, batch, spec), cfg)
-    size = delta.size / len(delta)
-    square, c = jnp.sum(jnp.square(delta).reshape(len(delta), -1), -1), cfg.huber * size**0.5
+    cond = told(cfg.condition, batch, spec)
+    delta = difference(params, x, eps, r, t, cond, cfg)
+    size = delta.size / len(delta)  # dimensions of an example
+    squares = jnp.square(delta).reshape(len(delta), -1)
+    square = jnp.sum(squares, -1)  # [B]
+    c = cfg.huber * size**0.5
     huber = square / (jnp.sqrt(square + c**2) + c)  # sqrt(square + c²) - c without cancellation
-    return {"loss": cfg.weight(t, r, cfg.std) * huber, "error": square / size}
+    weight = cfg.weight(t, r, cfg.std)
+    return {"loss": weight * huber, "error": square / size}
 
 
 def sample(params: dict, key: jax.Array, given: Batch, cfg: Consistency, spec: Spec) -> jax.Array:
@@ -132,14 +147,20 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: Consistency, spec: S
 
     Each step adds noise and maps it away again: at the level cfg.most first, then geometrically down to cfg.last.
     """
-    cond, index = told(cfg.condition, given, spec), given["index"]
-    levels = jnp.asarray(np.geomspace(cfg.most, cfg.last, cfg.steps), jnp.float32)
+    cond = told(cfg.condition, given, spec)
+    index = given["index"]
+    geometric = np.geomspace(cfg.most, cfg.last, cfg.steps)
+    levels = jnp.asarray(geometric, jnp.float32)
 
     def step(i, x):
         eps = example_normal(jax.random.fold_in(key, i), index, spec.shape)
-        return consistency(params, x + levels[i] * eps, jnp.full(len(x), levels[i]), cond, cfg)
+        noisy = x + levels[i] * eps
+        t = jnp.full(len(x), levels[i])
+        return consistency(params, noisy, t, cond, cfg)
 
-    return spec.decode(jax.lax.fori_loop(0, cfg.steps, step, jnp.zeros((len(index), *spec.shape))))
+    # zeros: beside the first level's noise the data, of size std, are next to nothing
+    start = jnp.zeros((len(index), *spec.shape))
+    return spec.decode(jax.lax.fori_loop(0, cfg.steps, step, start))
 
 
 def check(cfg: Consistency, spec: Spec) -> None:
@@ -155,6 +176,7 @@ def check(cfg: Consistency, spec: Spec) -> None:
         raise UserError(
             f"--algorithm.q={cfg.q} must be above 1, or r never closes in on t: 2 is usual."
         )
+    # the last stage's share of t, n(t) aside, against float32's 1.2e-7
     if cfg.q**-cfg.stages < 1e-6:
         raise UserError(
             f"--algorithm.stages={cfg.stages} with q={cfg.q} brings r nearer to t than float32 can tell: use fewer, 8 "
@@ -172,11 +194,10 @@ def algorithm(cfg: Consistency, spec: Spec) -> Algorithm:
 
     def init_params(key, batch):
         x = spec.encode(batch)
-        return {
-            "net": cfg.net.init(
-                key, x, jnp.ones(len(x)), told(cfg.condition, batch, spec), spec.shape
-            )["params"]
-        }
+        clock = jnp.ones(len(x))  # [B]; its value does not matter to the parameters
+        cond = told(cfg.condition, batch, spec)
+        variables = cfg.net.init(key, x, clock, cond, spec.shape)
+        return {"net": variables["params"]}
 
     init, step = single(
         init_params,
@@ -186,6 +207,7 @@ def algorithm(cfg: Consistency, spec: Spec) -> Algorithm:
         spec.microbatches,
     )
 
+    # at the run's own stage, and at times that do not depend on the example's place in its batch
     def evaluate(key: jax.Array, state: State, batch: Batch) -> Parts:
         return loss(averaged(state), key, unplaced(batch), state.step, cfg, spec)
 

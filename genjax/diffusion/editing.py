@@ -20,7 +20,8 @@ from genjax.errors import UserError
 
 def check_shape(image: jax.Array, shape: tuple[int, ...], what: str) -> None:
     """Raises UserError unless `image` [B, ...] has examples of `shape` (a mask may have one channel)."""
-    if tuple(image.shape[1:]) not in {tuple(shape), (*shape[:-1], 1)}:
+    one_channel = (*shape[:-1], 1)
+    if tuple(image.shape[1:]) not in {tuple(shape), one_channel}:
         raise UserError(
             f"{what} is {tuple(image.shape[1:])} and the model makes {tuple(shape)}: give one of that size."
         )
@@ -33,12 +34,16 @@ def sdedit(
 
     The higher the first level, the more is made anew.
     """
-    return sample(sampler, denoiser, image + sigmas[0] * noise(len(sigmas)), sigmas, noise)
+    # the steps take noise(0), noise(1), …: number n is the first that none of them has
+    noisy = image + sigmas[0] * noise(len(sigmas))
+    return sample(sampler, denoiser, noisy, sigmas, noise)
 
 
 def invert(denoiser: Denoiser, image: jax.Array, sigmas: jax.Array) -> jax.Array:
     """The noisy x at sigmas[0] that a deterministic sampler takes to `image`: Euler upwards, DDIM inversion."""
-    return walk(Euler(), denoiser, image, sigmas[::-1], still(image))[0]
+    upwards = sigmas[::-1]
+    x, *_ = walk(Euler(), denoiser, image, upwards, still(image))  # no noise is added
+    return x
 
 
 def inpaint(
@@ -67,18 +72,24 @@ def inpaint(
 
     def attempt(r, carry):
         x, i = carry
-        sigma, after, j = sigmas[i], sigmas[i + 1], 3 * (i * repeats + r)
-        x, _ = sampler(denoiser, known(x, sigma, noise(j)), x, (sigma, sigma, after), noise(j + 1))
-        back = x + jnp.sqrt(sigma**2 - after**2) * noise(j + 2)
+        sigma = sigmas[i]
+        after = sigmas[i + 1]
+        j = 3 * (i * repeats + r)  # an attempt takes three draws of noise
+        partly = known(x, sigma, noise(j))
+        # a first step each time: after a return there is no step before that a sampler may use
+        x, _ = sampler(denoiser, partly, x, (sigma, sigma, after), noise(j + 1))
+        back = x + jnp.sqrt(sigma**2 - after**2) * noise(j + 2)  # variances add up
         return jnp.where(r < repeats - 1, back, x), i
 
     def step(x, i):
         return jax.lax.fori_loop(0, repeats, attempt, (x, i))[0], None
 
-    start = sigmas[0] * noise(3 * n * repeats)
+    fresh = 3 * n * repeats  # above every number that an attempt takes
+    start = sigmas[0] * noise(fresh)  # [B, H, W, C]
     x, _ = jax.lax.scan(step, start, jnp.arange(n - 1))
-    x = denoiser(known(x, sigmas[-1], noise(3 * n * repeats + 1)), sigmas[-1])
-    return mask * image + (1.0 - mask) * x
+    least = sigmas[-1]
+    x = denoiser(known(x, least, noise(fresh + 1)), least)
+    return mask * image + (1.0 - mask) * x  # the known part exactly
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +102,7 @@ class Replace:
     def __call__(self, denoiser: Denoiser, known: Projection, y: jax.Array) -> Denoiser:
         def agreeing(x: jax.Array, sigma: jax.Array) -> jax.Array:
             d = denoiser(x, sigma)
-            return d + y - known(d)
+            return d + y - known(d)  # eq. 13; P d is taken away, P y put in its place
 
         return agreeing
 
@@ -113,8 +124,10 @@ class PseudoInverse:
     def __call__(self, denoiser: Denoiser, known: Projection, y: jax.Array) -> Denoiser:
         def guided(x: jax.Array, sigma: jax.Array) -> jax.Array:
             d, pullback = jax.vjp(lambda v: denoiser(v, sigma), x)
+            # sigma² / r², in which sigma² cancels: finite at no noise
             weight = self.scale * (sigma**2 + self.std**2) / self.std**2
-            return d + weight * pullback(y - known(d))[0]
+            (gradient,) = pullback(y - known(d))  # (dD/dx)' P (y - D), [B, H, W, C]
+            return d + weight * gradient
 
         return self.threshold(guided)
 
@@ -135,5 +148,7 @@ def restore(
 
     sigmas [n] descending, [B, H, W, C] in and out; P image is taken from `image`, which may be degraded already.
     """
-    x = sigmas[0] * noise(len(sigmas))
-    return sample(sampler, how(denoiser, known, known(image)), x, sigmas, noise)
+    x = sigmas[0] * noise(len(sigmas))  # from noise alone: no step takes number n
+    y = known(image)
+    agreeing = how(denoiser, known, y)
+    return sample(sampler, agreeing, x, sigmas, noise)
