@@ -61,9 +61,9 @@ class Rope:
             )
         speed = self.base ** -(np.arange(size // 4) / (size // 4))
         row, column = np.divmod(np.arange(h * w), w)
-        angles = np.concatenate([row[:, None] * speed, column[:, None] * speed], -1).astype(
-            np.float32
-        )
+        down = row[:, None] * speed  # [h w, size / 4] rad
+        across = column[:, None] * speed
+        angles = np.concatenate([down, across], -1).astype(np.float32)
         return np.cos(angles), np.sin(angles)
 
 
@@ -93,11 +93,12 @@ class Block(nn.Module):
     def __call__(
         self, x: jax.Array, modulation: jax.Array, turn: tuple[jax.Array, jax.Array] | None
     ) -> jax.Array:
+        # one for all tokens, each [B, 1, D]
         shift1, scale1, gate1, shift2, scale2, gate2 = jnp.split(modulation[:, None], 6, -1)
+        attention = Attention(self.heads, self.qk_norm, self.dtype, name="attention")
+        # norms and modulations in float32, what they feed in the type to compute in
         h = (standardise(x) * (1 + scale1) + shift1).astype(self.dtype)
-        x = x + gate1.astype(self.dtype) * Attention(
-            self.heads, self.qk_norm, self.dtype, name="attention"
-        )(h, turn)
+        x = x + gate1.astype(self.dtype) * attention(h, turn)
         h = (standardise(x) * (1 + scale2) + shift2).astype(self.dtype)
         return x + gate2.astype(self.dtype) * rowwise(self.mlp, h)
 
@@ -134,44 +135,41 @@ class DiT(nn.Module):
     ) -> jax.Array:
         dtype = self._check(x.shape[1:], out)
         h, w = out[0] // self.patch, out[1] // self.patch
-        tokens = space_to_depth(beside(x, cond), self.patch).reshape(x.shape[0], h * w, -1)
-        tokens = rowwise(
-            nn.Dense(self.width, dtype=dtype, kernel_init=xavier, name="patches"), tokens
-        )
-        tokens = tokens + jnp.asarray(self.positions.embedding(self, h, w, self.width), dtype)
+        patches = space_to_depth(beside(x, cond), self.patch)  # [B, h, w, patch² C]
+        patches = patches.reshape(x.shape[0], h * w, -1)
+        embed = nn.Dense(self.width, dtype=dtype, kernel_init=xavier, name="patches")
+        tokens = rowwise(embed, patches)  # [B, h w, width]
+        places = self.positions.embedding(self, h, w, self.width)
+        tokens = tokens + jnp.asarray(places, dtype)
         turn = self.positions.turn(h, w, self.width // self.heads)
         condition = Condition(self.width, self.frequency, name="condition")(time, cond)
+        # a block's activations are most of the memory of training
         block = nn.remat(Block) if self.remat else Block
         for i in range(self.depth):  # named, so that remat does not rename the parameters
-            modulation = nn.Dense(6 * self.width, kernel_init=zeros, name=f"modulation_{i}")(
-                condition
-            )
-            tokens = block(self.heads, self.mlp_ratio, self.qk_norm, dtype, name=f"block_{i}")(
-                tokens, modulation, turn
-            )
+            modulate = nn.Dense(6 * self.width, kernel_init=zeros, name=f"modulation_{i}")
+            apply = block(self.heads, self.mlp_ratio, self.qk_norm, dtype, name=f"block_{i}")
+            tokens = apply(tokens, modulate(condition), turn)
             if cond is not None and cond.tokens is not None:
                 cross = CrossAttention(self.heads, dtype, name=f"cross_{i}")
                 tokens = tokens + cross(tokens, cond.tokens)
-        shift, scale = jnp.split(
-            nn.Dense(2 * self.width, kernel_init=zeros, name="modulation")(condition)[:, None],
-            2,
-            -1,
-        )
+        modulation = nn.Dense(2 * self.width, kernel_init=zeros, name="modulation")(condition)
+        shift, scale = jnp.split(modulation[:, None], 2, -1)
         tokens = standardise(tokens) * (1 + scale) + shift
-        patches = rowwise(nn.Dense(self.patch**2 * out[2], kernel_init=zeros, name="last"), tokens)
-        return depth_to_space(patches.reshape(-1, h, w, self.patch**2 * out[2]), self.patch)
+        channels = self.patch**2 * out[2]
+        last = nn.Dense(channels, kernel_init=zeros, name="last")  # in float32, whatever the dtype
+        patches = rowwise(last, tokens).reshape(-1, h, w, channels)
+        return depth_to_space(patches, self.patch)  # [B, *out]
 
     def _check(self, shape: tuple[int, ...], out: tuple[int, ...]) -> Any:
         """Raises UserError for sizes that do not fit; returns the type to compute in."""
-        sizes = {
-            name: getattr(self, name)
-            for name in ("patch", "width", "depth", "heads", "mlp_ratio", "frequency")
-        }
+        names = ("patch", "width", "depth", "heads", "mlp_ratio", "frequency")
+        sizes = {name: getattr(self, name) for name in names}
         check_sizes("DiT", **sizes)
         check_images("DiT", shape, out)
         check_heads("DiT", self.width, self.heads)
         h, w = out[:2]
         if h % self.patch or w % self.patch:
+            # the nearest below what was asked: 1 divides every size
             fit = max(n for n in range(1, self.patch + 1) if h % n == 0 and w % n == 0)
             raise UserError(
                 f"DiT: image {h}x{w} does not divide into patches of {self.patch}: use a patch that divides both, "

@@ -20,7 +20,8 @@ ITERATIONS = (
 
 
 def _unit(x: jax.Array) -> jax.Array:
-    return x / (jnp.linalg.norm(x) + 1e-12)
+    length = jnp.linalg.norm(x)
+    return x / (length + 1e-12)  # a kernel of zeros has no direction
 
 
 def iterate(w: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -31,10 +32,11 @@ def iterate(w: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def normalised(net: nn.Module, kernel: jax.Array, name: str = "u") -> jax.Array:
     """kernel / sigma as a part of `net`; u and v are constants for the gradient (ibid., sec. 2.1, eq. 12)."""
-    w = kernel.reshape(-1, kernel.shape[-1])
+    w = kernel.reshape(-1, kernel.shape[-1])  # [kh kw in, out]
     fixed = jax.lax.stop_gradient(w)
 
     def first() -> jax.Array:
+        # no random key is spent: a singular vector at right angles to this one is improbable
         u = jnp.ones(w.shape[-1]) / w.shape[-1] ** 0.5
         return jax.lax.fori_loop(0, WARM, lambda _, u: iterate(fixed, u)[0], u)
 
@@ -42,9 +44,10 @@ def normalised(net: nn.Module, kernel: jax.Array, name: str = "u") -> jax.Array:
     u = memory.value
     for _ in range(ITERATIONS):
         u, v = iterate(fixed, u)
-    if net.is_mutable_collection("spectral"):
+    if net.is_mutable_collection("spectral"):  # in training; evaluation leaves no trace
         memory.value = u
-    return kernel / (v @ w @ u)
+    sigma = v @ w @ u  # its gradient by w is the outer product of v and u
+    return kernel / sigma
 
 
 class SpectralDense(nn.Module):
@@ -57,10 +60,12 @@ class SpectralDense(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", nn.initializers.orthogonal(), (x.shape[-1], self.features))
-        y = x @ (normalised(self, kernel) if self.spectral else kernel)
-        return (
-            y + self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else y
-        )
+        if self.spectral:
+            kernel = normalised(self, kernel)
+        y = x @ kernel  # [B, features]
+        if not self.use_bias:
+            return y
+        return y + self.param("bias", nn.initializers.zeros, (self.features,))
 
 
 class SpectralConv(nn.Module):
@@ -74,8 +79,8 @@ class SpectralConv(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel: Any = self.param("kernel", nn.initializers.orthogonal(), shape)
-        kernel = normalised(self, kernel) if self.spectral else kernel
-        y = jax.lax.conv_general_dilated(
-            x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
+        if self.spectral:
+            kernel = normalised(self, kernel)
+        axes = ("NHWC", "HWIO", "NHWC")
+        y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=axes)
         return y + self.param("bias", nn.initializers.zeros, (self.features,))

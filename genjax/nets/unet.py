@@ -36,7 +36,9 @@ zeros = nn.initializers.zeros
 
 def _norm(x: jax.Array, dtype: Any) -> jax.Array:
     """Group norm, statistics in float32 (arXiv:1803.08494); a submodule of the caller."""
-    return nn.GroupNorm(math.gcd(8, x.shape[-1]), dtype=dtype)(x)
+    # the groups must divide the channels, of which a thin net may have fewer than 8
+    groups = math.gcd(8, x.shape[-1])
+    return nn.GroupNorm(groups, dtype=dtype)(x)
 
 
 class Residual(nn.Module):
@@ -48,24 +50,24 @@ class Residual(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, condition: jax.Array) -> jax.Array:
-        h = nn.Conv(self.width, (3, 3), dtype=self.dtype)(nn.silu(_norm(x, self.dtype)))
+        h = nn.silu(_norm(x, self.dtype))
+        h = nn.Conv(self.width, (3, 3), dtype=self.dtype)(h)
         film = nn.Dense(2 * self.width, dtype=self.dtype, name="film")(condition)
-        scale, shift = jnp.split(film[:, None, None], 2, -1)
+        scale, shift = jnp.split(film[:, None, None], 2, -1)  # [B, 1, 1, width] each
         h = nn.silu(_norm(h, self.dtype) * (1 + scale) + shift)
+        # zeros: a block starts as its skip
         h = nn.Conv(self.width, (3, 3), dtype=self.dtype, kernel_init=zeros)(h)
-        x = (
-            x
-            if x.shape == h.shape
-            else nn.Conv(self.width, (1, 1), dtype=self.dtype, name="skip")(x)
-        )
-        return self.attend(x + h) if self.heads else x + h
+        if x.shape != h.shape:
+            x = nn.Conv(self.width, (1, 1), dtype=self.dtype, name="skip")(x)
+        x = x + h
+        return self.attend(x) if self.heads else x
 
     def attend(self, x: jax.Array) -> jax.Array:
         """x + attention(norm(x)) over the H * W pixels."""
-        tokens = _norm(x, self.dtype).reshape(x.shape[0], -1, x.shape[-1])
-        return x + Attention(self.heads, dtype=self.dtype, name="attention")(tokens).reshape(
-            x.shape
-        )
+        tokens = _norm(x, self.dtype)
+        tokens = tokens.reshape(x.shape[0], -1, x.shape[-1])  # [B, H W, C]
+        attention = Attention(self.heads, dtype=self.dtype, name="attention")
+        return x + attention(tokens).reshape(x.shape)
 
 
 class UNet(nn.Module):
@@ -95,27 +97,28 @@ class UNet(nn.Module):
         dtype = self._check(x.shape[1:], out)
         vector("UNet", cond)  # complains of a sequence
         condition = Condition(4 * self.widths[0], self.frequency, name="condition")(time, cond)
-        x = nn.Conv(self.widths[0], (3, 3), dtype=dtype, name="patches")(
-            space_to_depth(beside(x, cond), self.patch)
-        )
-        skips = []
+        patches = space_to_depth(beside(x, cond), self.patch)  # [B, h, w, patch² C]
+        x = nn.Conv(self.widths[0], (3, 3), dtype=dtype, name="patches")(patches)
+        skips = []  # of every block on the way down, taken from the end on the way up
         for level, width in enumerate(self.widths):
-            if level:
-                x = nn.Conv(width, (1, 1), dtype=dtype, name=f"down_{level}")(space_to_depth(x, 2))
+            if level:  # half the size, nothing thrown away
+                x = space_to_depth(x, 2)
+                x = nn.Conv(width, (1, 1), dtype=dtype, name=f"down_{level}")(x)
             for i in range(self.blocks):
                 x = self.block(x, condition, width, f"down_{level}_{i}")
                 skips.append(x)
         x = self.block(x, condition, self.widths[-1], "middle")
         for level, width in reversed(list(enumerate(self.widths))):
             for i in range(self.blocks):
-                x = self.block(
-                    jnp.concatenate([x, skips.pop()], -1), condition, width, f"up_{level}_{i}"
-                )
-            if level:
-                x = nn.Conv(4 * self.widths[level - 1], (1, 1), dtype=dtype, name=f"up_{level}")(x)
-                x = depth_to_space(x, 2)
-        x = nn.silu(_norm(x, jnp.float32))
-        x = nn.Conv(self.patch**2 * out[2], (3, 3), kernel_init=zeros, name="last")(x)
+                both = jnp.concatenate([x, skips.pop()], -1)
+                x = self.block(both, condition, width, f"up_{level}_{i}")
+            if level:  # four times the next width: unfolding takes it back
+                wide = 4 * self.widths[level - 1]
+                x = nn.Conv(wide, (1, 1), dtype=dtype, name=f"up_{level}")(x)
+                x = depth_to_space(x, 2)  # [B, 2 h, 2 w, wide / 4]
+        x = nn.silu(_norm(x, jnp.float32))  # the end in float32, whatever the dtype
+        channels = self.patch**2 * out[2]
+        x = nn.Conv(channels, (3, 3), kernel_init=zeros, name="last")(x)
         return depth_to_space(x, self.patch)
 
     def block(self, x: jax.Array, condition: jax.Array, width: int, name: str) -> jax.Array:
@@ -130,12 +133,14 @@ class UNet(nn.Module):
         check_sizes("UNet", widths=min(self.widths, default=0), **sizes)
         check_images("UNet", shape, out)
         levels = len(self.widths)
-        unit, (h, w) = self.patch * 2 ** (levels - 1), out[:2]
+        unit = self.patch * 2 ** (levels - 1)  # pixels of the smallest map's pixel
+        h, w = out[:2]
         if h % unit or w % unit:
             raise UserError(
                 f"UNet: image {h}x{w} does not divide by {unit} = patch {self.patch} x 2^{levels - 1} for {levels} "
                 "widths: use a smaller --algorithm.net.patch or fewer --algorithm.net.widths."
             )
+        # attention is chosen by height: the same config means the same maps at any depth
         heights = [h // self.patch // 2**level for level in range(levels)]
         if strange := [height for height in self.attention if height not in heights]:
             raise UserError(
