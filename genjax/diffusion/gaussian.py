@@ -55,7 +55,8 @@ class MinSNR:
     most: float = field(5.0, "greatest weight")
 
     def __call__(self, path: Path, t: jax.Array) -> jax.Array:
-        return jnp.minimum((path.alpha(t) / path.sigma(t)) ** 2, self.most)
+        snr = (path.alpha(t) / path.sigma(t)) ** 2  # [B]
+        return jnp.minimum(snr, self.most)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +97,9 @@ def apply(
     params: dict, z: jax.Array, t: jax.Array, cond: Cond | None, cfg: Diffusion, spec: Spec
 ) -> jax.Array:
     """The net's output [B, *shape] at z [B, *shape], t [B]; its input has unit variance (c_in of EDM, for any path)."""
-    alpha, sigma = cfg.path.alpha(t), cfg.path.sigma(t)
+    alpha = cfg.path.alpha(t)  # [B]
+    sigma = cfg.path.sigma(t)
+    # the variance of z, whose two parts are independent
     scale = jax.lax.rsqrt((cfg.std * alpha) ** 2 + sigma**2)
     seen = over(scale, z) * z
     clock = cfg.path.clock(t)
@@ -113,8 +116,8 @@ def _loss(
     spec: Spec,
 ) -> Parts:
     """The loss [B] at the times that the law makes of u [B] in (0, 1)."""
-    x = spec.encode(batch)
-    t = cfg.time(u)
+    x = spec.encode(batch)  # [B, *shape]
+    t = cfg.time(u)  # [B]
     eps = example_normal(key, batch["index"], spec.shape)
     z = over(cfg.path.alpha(t), x) * x + over(cfg.path.sigma(t), x) * eps
     said = apply(params, z, t, cond, cfg, spec)
@@ -123,7 +126,8 @@ def _loss(
     else:  # the error of another pair of coefficients is linear in those of x and eps
         x_hat, eps_hat = solve(cfg.predict, cfg.path, t, z, said)
         error = combine(cfg.target, cfg.path, t, x_hat - x, eps_hat - eps)
-    square = jnp.mean(jnp.square(error).reshape(len(x), -1), -1)
+    squares = jnp.square(error).reshape(len(x), -1)
+    square = jnp.mean(squares, -1)  # [B], a dimension
     weight = cfg.weight(cfg.path, t)
     return {"loss": weight * square}
 
@@ -132,6 +136,7 @@ def loss(params: dict, key: jax.Array, batch: Batch, cfg: Diffusion, spec: Spec)
     """The training loss [B] at stratified times, conditions hidden from a share `drop` of the examples."""
     level, noise, hide = jax.random.split(key, 3)
     keys = example_keys(hide, batch["index"])
+    # a coin of the example's own: the same whichever device and microbatch it falls into
     shown = jax.vmap(jax.random.uniform)(keys) >= cfg.drop
     cond = told(cfg.condition, batch, spec, shown)
     u = times.strata(level, batch)
@@ -140,6 +145,7 @@ def loss(params: dict, key: jax.Array, batch: Batch, cfg: Diffusion, spec: Spec)
 
 def evaluate(params: dict, key: jax.Array, batch: Batch, cfg: Diffusion, spec: Spec) -> Parts:
     """The loss [B], nothing hidden; every example has its own time and noise, a function of (key, index)."""
+    # split as in training, so that the noise is the same; nothing is hidden here
     level, noise, _ = jax.random.split(key, 3)
     u = times.strata(level, times.unplaced(batch))
     cond = told(cfg.condition, batch, spec)
@@ -153,6 +159,7 @@ def denoiser(params: dict, cond: Cond | None, cfg: Diffusion, spec: Spec) -> sam
     """
 
     def denoise(x: jax.Array, sigma: jax.Array) -> jax.Array:
+        # the path's time where sigma(t) / alpha(t) is this sigma
         t = cfg.path.time(jnp.broadcast_to(sigma, x.shape[:1]))
         z = over(cfg.path.alpha(t), x) * x
         said = apply(params, z, t, cond, cfg, spec)
@@ -173,8 +180,9 @@ def guided(
     cond = told(cfg.condition, given, spec)
     main = denoiser(params, cond, cfg, spec)
     if weak is None:
-        other = denoiser(params, blank(cfg.condition, given, spec), cfg, spec)
-    else:
+        hidden = blank(cfg.condition, given, spec)
+        other = denoiser(params, hidden, cfg, spec)
+    else:  # arXiv:2406.02507
         other = denoiser(weak, cond, cfg, spec)
     return cfg.threshold(cfg.guidance(main, other))
 
@@ -203,7 +211,9 @@ def start(key: jax.Array, index: jax.Array, cfg: Diffusion, spec: Spec):
     def noise(i: jax.Array) -> jax.Array:
         return example_normal(jax.random.fold_in(fresh, i), index, spec.shape)
 
-    return sigmas[0] * example_normal(first, index, spec.shape), sigmas, noise
+    # the data at the first level are next to nothing beside the noise, so they are left out
+    x = sigmas[0] * example_normal(first, index, spec.shape)
+    return x, sigmas, noise
 
 
 def check(cfg: Diffusion, spec: Spec) -> None:
@@ -213,11 +223,15 @@ def check(cfg: Diffusion, spec: Spec) -> None:
     need("Diffusion", spec.main, spec.x, *REAL)
     conditions.check(cfg.condition, spec)
     levels = np.asarray(cfg.schedule(cfg.path))
-    if not (np.isfinite(levels).all() and levels[-1] > 0 and (np.diff(levels) < 0).all()):
+    finite = np.isfinite(levels).all()
+    falling = (np.diff(levels) < 0).all()
+    positive = levels[-1] > 0
+    if not (finite and positive and falling):
         raise UserError(
             f"--algorithm.schedule={cfg.schedule} on {cfg.path} has noise levels that do not fall, finite and above 0, "
             f"from {levels[0]:g} to {levels[-1]:g}: start it before pure noise, e.g. first=0.999, with low below high."
         )
+    # a scale that does nothing, or guides by what was never trained, would go unnoticed
     guided_by = [each for each in cfg.condition if each.guided]
     if not guided_by and cfg.guidance.scale != 1.0:
         raise UserError(
@@ -239,8 +253,11 @@ def algorithm(cfg: Diffusion, spec: Spec) -> Algorithm:
     check(cfg, spec)
 
     def init_params(key, batch):
-        x, cond = spec.encode(batch), told(cfg.condition, batch, spec)
-        return {"net": cfg.net.init(key, x, jnp.ones(len(x)), cond, spec.shape)["params"]}
+        x = spec.encode(batch)
+        cond = told(cfg.condition, batch, spec)
+        time = jnp.ones(len(x))  # [B]; its value does not matter to the parameters
+        variables = cfg.net.init(key, x, time, cond, spec.shape)
+        return {"net": variables["params"]}
 
     init, step = single(
         init_params,

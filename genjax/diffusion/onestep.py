@@ -76,7 +76,9 @@ def average_velocity(
     params: dict, z: jax.Array, r: jax.Array, t: jax.Array, cond, cfg: MeanFlow
 ) -> jax.Array:
     """u(z, r, t) as the net has it, [B, *shape]; r, t [B], cond: what is told, or None. At r = t it is the velocity."""
-    return cfg.net.apply({"params": params["net"]}, z, jnp.stack([t, t - r], -1), cond, z.shape[1:])
+    # (t, t - r) and not (t, r): the best pair of clocks in the paper (table 1c)
+    both = jnp.stack([t, t - r], -1)  # [B, 2]
+    return cfg.net.apply({"params": params["net"]}, z, both, cond, z.shape[1:])
 
 
 def derivative(
@@ -87,7 +89,9 @@ def derivative(
     def u(z, r, t):
         return average_velocity(params, z, r, t, cond, cfg)
 
-    return jax.jvp(u, (z, r, t), (v, jnp.zeros_like(r), jnp.ones_like(t)))
+    still = jnp.zeros_like(r)
+    along = jnp.ones_like(t)
+    return jax.jvp(u, (z, r, t), (v, still, along))  # v d/dz + d/dt: eq. 8
 
 
 def guided(
@@ -99,9 +103,9 @@ def guided(
     own = average_velocity(params, z, t, t, cond, cfg) if cfg.kappa else 0.0
     nothing = hidden(cond, jnp.zeros(len(t)))
     none = average_velocity(params, z, t, t, nothing, cfg)
-    return jax.lax.stop_gradient(
-        cfg.omega * v + cfg.kappa * own + (1.0 - cfg.omega - cfg.kappa) * none
-    )
+    rest = 1.0 - cfg.omega - cfg.kappa  # the three shares add up to 1
+    field_of_guidance = cfg.omega * v + cfg.kappa * own + rest * none
+    return jax.lax.stop_gradient(field_of_guidance)
 
 
 def residual(
@@ -115,35 +119,41 @@ def residual(
     cfg: MeanFlow,
 ):
     """u - u_target, [B, *shape], with a gradient through u alone; x in [-1, 1], `shown` [B]: condition not hidden."""
-    z, v = over(1.0 - t, x) * x + over(t, x) * eps, eps - x
+    z = over(1.0 - t, x) * x + over(t, x) * eps  # [B, *shape]
+    v = eps - x
     if cond is not None:
-        v = jnp.where(
-            over(shown, x), guided(params, z, t, v, cond, cfg), v
-        )  # no guidance towards nothing
+        towards = guided(params, z, t, v, cond, cfg)
+        v = jnp.where(over(shown, x), towards, v)  # no guidance towards nothing
         cond = hidden(cond, shown)
     u, du = derivative(params, z, r, t, v, cond, cfg)
-    return u - jax.lax.stop_gradient(v - over(t - r, x) * du)
+    target = v - over(t - r, x) * du  # sec. 4.1's identity
+    return u - jax.lax.stop_gradient(target)
 
 
 def clocks(key: jax.Array, batch: Batch, cfg: MeanFlow) -> tuple[jax.Array, jax.Array]:
     """(r, t) with 0 <= r <= t <= 1, each [B]; r < t for a share of the examples (sec. 4.3)."""
     first, second, coin = jax.random.split(key, 3)
-    a, b = cfg.time(strata(first, batch)), cfg.time(_uniform(second, batch))
+    # one of the two is stratified: strata of both in the same order would tie them together
+    a = cfg.time(strata(first, batch))
+    b = cfg.time(_uniform(second, batch))
     t = jnp.maximum(a, b)
-    return jnp.where(_uniform(coin, batch) < cfg.share, jnp.minimum(a, b), t), t
+    apart = _uniform(coin, batch) < cfg.share  # [B]
+    r = jnp.where(apart, jnp.minimum(a, b), t)
+    return r, t
 
 
 def _uniform(key: jax.Array, batch: Batch) -> jax.Array:
     least = jnp.finfo(jnp.float32).eps  # of 0 a time law may make minus infinity
-    return jax.vmap(lambda k: jax.random.uniform(k, minval=least))(
-        example_keys(key, batch["index"])
-    )
+    keys = example_keys(key, batch["index"])  # [B]
+    return jax.vmap(lambda k: jax.random.uniform(k, minval=least))(keys)
 
 
 def _weighted(delta: jax.Array, cfg: MeanFlow) -> Parts:
-    square = jnp.sum(jnp.square(delta).reshape(len(delta), -1), -1)
+    squares = jnp.square(delta).reshape(len(delta), -1)
+    square = jnp.sum(squares, -1)  # [B]
     weight = jax.lax.stop_gradient(1.0 / (square + cfg.c) ** cfg.p)  # sec. 4.3
-    return {"loss": weight * square, "error": square * (len(delta) / delta.size)}
+    share = len(delta) / delta.size  # 1 / dimensions of an example
+    return {"loss": weight * square, "error": square * share}
 
 
 def loss(params: dict, key: jax.Array, batch: Batch, cfg: MeanFlow, spec: Spec) -> Parts:
@@ -153,12 +163,13 @@ def loss(params: dict, key: jax.Array, batch: Batch, cfg: MeanFlow, spec: Spec) 
     derivative, so that it may rise as the net learns. The "flow" of `evaluate` tells, and samples do.
     """
     level, noise, hide = jax.random.split(key, 3)
-    x, eps = spec.encode(batch), example_normal(noise, batch["index"], spec.shape)
+    x = spec.encode(batch)  # [B, *shape]
+    eps = example_normal(noise, batch["index"], spec.shape)
     r, t = clocks(level, batch, cfg)
     shown = _uniform(hide, batch) >= cfg.drop
-    return _weighted(
-        residual(params, x, eps, r, t, told(cfg.condition, batch, spec), shown, cfg), cfg
-    )
+    cond = told(cfg.condition, batch, spec)
+    delta = residual(params, x, eps, r, t, cond, shown, cfg)
+    return _weighted(delta, cfg)
 
 
 def evaluate(params: dict, key: jax.Array, batch: Batch, cfg: MeanFlow, spec: Spec) -> Parts:
@@ -167,27 +178,33 @@ def evaluate(params: dict, key: jax.Array, batch: Batch, cfg: MeanFlow, spec: Sp
     "flow" is the flow-matching error of the net's instantaneous velocity: comparable between models without guidance.
     """
     level, noise = jax.random.split(key)
-    x, eps = spec.encode(batch), example_normal(noise, batch["index"], spec.shape)
+    x = spec.encode(batch)  # [B, *shape]
+    eps = example_normal(noise, batch["index"], spec.shape)
     r, t = clocks(level, unplaced(batch), cfg)
-    cond, shown = told(cfg.condition, batch, spec), jnp.ones(len(x), bool)
+    cond = told(cfg.condition, batch, spec)
+    shown = jnp.ones(len(x), bool)
+    # at r = t the derivative drops out, and v is the data's own without guidance
     plain = dataclasses.replace(cfg, omega=1.0, kappa=0.0)
     flow = residual(params, x, eps, t, t, cond, shown, plain)
-    parts = _weighted(residual(params, x, eps, r, t, cond, shown, cfg), cfg)
-    return {**parts, "flow": jnp.mean(jnp.square(flow).reshape(len(x), -1), -1)}
+    delta = residual(params, x, eps, r, t, cond, shown, cfg)
+    parts = _weighted(delta, cfg)
+    squares = jnp.square(flow).reshape(len(x), -1)
+    return {**parts, "flow": jnp.mean(squares, -1)}
 
 
 def sample(params: dict, key: jax.Array, given: Batch, cfg: MeanFlow, spec: Spec) -> jax.Array:
     """Samples [B, *shape] in cfg.steps equal steps; number i is a function of (key, given["index"][i])."""
-    cond, index = told(cfg.condition, given, spec), given["index"]
+    cond = told(cfg.condition, given, spec)
+    index = given["index"]
 
     def step(i, z):
         t = jnp.full(len(z), 1.0 - i / cfg.steps)
         r = jnp.full(len(z), 1.0 - (i + 1.0) / cfg.steps)
-        return z - average_velocity(params, z, r, t, cond, cfg) / cfg.steps
+        u = average_velocity(params, z, r, t, cond, cfg)
+        return z - u / cfg.steps  # z_r = z_t - (t - r) u
 
-    return spec.decode(
-        jax.lax.fori_loop(0, cfg.steps, step, example_normal(key, index, spec.shape))
-    )
+    start = example_normal(key, index, spec.shape)  # z_1
+    return spec.decode(jax.lax.fori_loop(0, cfg.steps, step, start))
 
 
 def check(cfg: MeanFlow, spec: Spec) -> None:
@@ -228,11 +245,10 @@ def algorithm(cfg: MeanFlow, spec: Spec) -> Algorithm:
 
     def init_params(key, batch):
         x = spec.encode(batch)
-        return {
-            "net": cfg.net.init(
-                key, x, jnp.ones((len(x), 2)), told(cfg.condition, batch, spec), spec.shape
-            )["params"]
-        }
+        both = jnp.ones((len(x), 2))  # clocks; their values do not matter to the parameters
+        cond = told(cfg.condition, batch, spec)
+        variables = cfg.net.init(key, x, both, cond, spec.shape)
+        return {"net": variables["params"]}
 
     init, step = single(
         init_params,

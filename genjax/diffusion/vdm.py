@@ -239,8 +239,8 @@ def _continuous(
     """The loss of sec. 5 at rise = (u, du / dt), each [B], where gamma = gamma_0 + span u."""
     u, speed = rise
     low, span = ends
-    error = _error(net, x, eps, cond, low + span * u, cfg, spec)
-    return span * speed * error  # gamma'(t) |eps - eps_hat|² / 2
+    weight = span * speed  # gamma'(t)
+    return weight * _error(net, x, eps, cond, low + span * u, cfg, spec)
 
 
 def diffusion(

@@ -94,7 +94,8 @@ class DcganDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
-        check_levels("DcganDiscriminator", x.shape[1:], 2 ** len(self.widths))
+        unit = 2 ** len(self.widths)
+        check_levels("DcganDiscriminator", x.shape[1:], unit)
         x = beside(x, cond)
         for level, width in enumerate(self.widths):
             folded = space_to_depth(x, 2)  # [B, H / 2, W / 2, 4 C]
@@ -129,8 +130,9 @@ class ResnetGenerator(nn.Module):
             up = nn.Conv(width, (3, 3))(up)
             up = nn.relu(_norm(up))
             # the 1x1 convolution of the skip runs before it is doubled: a quarter of the work
-            skip = _doubled(nn.Conv(width, (1, 1))(x))
-            x = skip + nn.Conv(width, (3, 3))(up)
+            skip = nn.Conv(width, (1, 1))(x)
+            up = nn.Conv(width, (3, 3))(up)
+            x = _doubled(skip) + up
         x = nn.relu(_norm(x))
         pixels = nn.Conv(out[2], (3, 3))(x)  # [B, H, W, C]
         return jnp.tanh(pixels)
@@ -144,11 +146,13 @@ class ResnetDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
-        check_levels("ResnetDiscriminator", x.shape[1:], 2 ** len(self.widths))
+        unit = 2 ** len(self.widths)
+        check_levels("ResnetDiscriminator", x.shape[1:], unit)
         x = beside(x, cond)
         sn = self.spectral
         levels = len(self.widths)
-        for level, width in enumerate((*self.widths, self.widths[-1])):
+        blocks = (*self.widths, self.widths[-1])
+        for level, width in enumerate(blocks):
             shrinks = level < levels  # the block after the last level keeps size and width
             h = nn.relu(x) if level else x  # pixels are not cut
             # the outer one is made first: parameters are named by the order of making
@@ -170,5 +174,7 @@ def _halved(x: jax.Array) -> jax.Array:
     """Mean of 2 x 2 pixels."""
     b, h, w, _ = x.shape
     folded = space_to_depth(x, 2)  # [B, H / 2, W / 2, 4 C], the channel fastest
-    pixels = folded.reshape(b, h // 2, w // 2, 4, -1)
+    half_h = h // 2
+    half_w = w // 2
+    pixels = folded.reshape(b, half_h, half_w, 4, -1)
     return pixels.mean(3)

@@ -16,9 +16,10 @@ import jax
 import jax.numpy as jnp
 
 EPS = 0.001  # of batch norm
-ROW, COLUMN = (1, 7), (7, 1)
+ROW, COLUMN = (1, 7), (7, 1)  # the factors of a 7 x 7 kernel
 Layer = tuple  # (name, channels, kernel's sides) and perhaps the stride, 1 if not said
 
+# the border is out of the count: a corner is the mean of 4 pixels, not a ninth of their sum
 average = functools.partial(
     nn.avg_pool, window_shape=(3, 3), strides=(1, 1), padding="SAME", count_include_pad=False
 )
@@ -39,19 +40,23 @@ class Unit(nn.Module):
         ones, zeros = nn.initializers.ones, nn.initializers.zeros
         shape = (*self.kernel, x.shape[-1], self.width)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
-        scale, bias, mean, var = (
-            self.param(name, start, (self.width,))
-            for name, start in (("scale", ones), ("bias", zeros), ("mean", zeros), ("var", ones))
-        )
-        strides, axes = (self.stride, self.stride), ("NHWC", "HWIO", "NHWC")
+        # mean and variance are parameters: the net is for inference, nothing updates them
+        scale = self.param("scale", ones, (self.width,))
+        bias = self.param("bias", zeros, (self.width,))
+        mean = self.param("mean", zeros, (self.width,))
+        var = self.param("var", ones, (self.width,))
+        strides = (self.stride, self.stride)
+        axes = ("NHWC", "HWIO", "NHWC")
         y = jax.lax.conv_general_dilated(x, kernel, strides, self.padding, dimension_numbers=axes)
-        return nn.relu((y - mean) * (scale * jax.lax.rsqrt(var + EPS)) + bias)
+        gain = scale * jax.lax.rsqrt(var + EPS)  # [width]
+        return nn.relu((y - mean) * gain + bias)
 
 
 def chain(x: jax.Array, *layers: Layer) -> jax.Array:
     """Units one after another; those with a stride have no border."""
     for name, width, kernel, *stride in layers:
-        x = Unit(width, kernel, *stride, padding="VALID" if stride else "SAME", name=name)(x)
+        padding = "VALID" if stride else "SAME"
+        x = Unit(width, kernel, *stride, padding=padding, name=name)(x)
     return x
 
 
@@ -67,6 +72,7 @@ class A(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        # 64, 64, 96 and `pool` channels
         return cat(
             chain(x, ("branch1x1", 64, (1, 1))),
             chain(x, ("branch5x5_1", 48, (1, 1)), ("branch5x5_2", 64, (5, 5))),
@@ -85,6 +91,7 @@ class B(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        # 384, 96 and the input's 288 channels
         return cat(
             chain(x, ("branch3x3", 384, (3, 3), 2)),
             chain(
@@ -104,7 +111,9 @@ class C(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        n, double = self.n, "branch7x7dbl_"
+        n = self.n
+        double = "branch7x7dbl_"
+        # 192 channels each
         return cat(
             chain(x, ("branch1x1", 192, (1, 1))),
             chain(
@@ -132,6 +141,7 @@ class D(nn.Module):
             ("branch7x7x3_2", 192, ROW),
             ("branch7x7x3_3", 192, COLUMN),
         )
+        # 320, 192 and the input's 768 channels
         return cat(
             chain(x, ("branch3x3_1", 192, (1, 1)), ("branch3x3_2", 320, (3, 3), 2)),
             chain(x, *factors, ("branch7x7x3_4", 192, (3, 3), 2)),
@@ -146,15 +156,17 @@ class E(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        # both fork: a 3 x 3 kernel's two factors side by side instead of one after the other
         one = chain(x, ("branch3x3_1", 384, (1, 1)))
         two = chain(x, ("branch3x3dbl_1", 448, (1, 1)), ("branch3x3dbl_2", 384, (3, 3)))
+        pooled = largest(x) if self.last else average(x)
         return cat(
             chain(x, ("branch1x1", 320, (1, 1))),
             chain(one, ("branch3x3_2a", 384, (1, 3))),
             chain(one, ("branch3x3_2b", 384, (3, 1))),
             chain(two, ("branch3x3dbl_3a", 384, (1, 3))),
             chain(two, ("branch3x3dbl_3b", 384, (3, 1))),
-            chain(largest(x) if self.last else average(x), ("branch_pool", 192, (1, 1))),
+            chain(pooled, ("branch_pool", 192, (1, 1))),
         )
 
 
@@ -168,12 +180,15 @@ class InceptionV3(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> dict[str, jax.Array]:
-        x = Unit(32, (3, 3), 2, "VALID", name="Conv2d_1a_3x3")(x)
-        x = Unit(32, (3, 3), 1, "VALID", name="Conv2d_2a_3x3")(x)
-        x = halve(Unit(64, (3, 3), name="Conv2d_2b_3x3")(x))
+        # the numbers of FID's features are their channels
+        x = Unit(32, (3, 3), 2, "VALID", name="Conv2d_1a_3x3")(x)  # [B, 149, 149, 32]
+        x = Unit(32, (3, 3), 1, "VALID", name="Conv2d_2a_3x3")(x)  # [B, 147, 147, 32]
+        x = Unit(64, (3, 3), name="Conv2d_2b_3x3")(x)
+        x = halve(x)  # [B, 73, 73, 64]
         found = {"64": x}
         x = Unit(80, (1, 1), name="Conv2d_3b_1x1")(x)
-        x = found["192"] = halve(Unit(192, (3, 3), 1, "VALID", name="Conv2d_4a_3x3")(x))
+        x = Unit(192, (3, 3), 1, "VALID", name="Conv2d_4a_3x3")(x)
+        x = found["192"] = halve(x)  # [B, 35, 35, 192]
         for name, pool in (("Mixed_5b", 32), ("Mixed_5c", 64), ("Mixed_5d", 64)):
             x = A(pool, name=name)(x)
         x = B(name="Mixed_6a")(x)
@@ -182,6 +197,7 @@ class InceptionV3(nn.Module):
         x = D(name="Mixed_7a")(x)
         x = E(False, name="Mixed_7b")(x)
         x = found["2048"] = E(True, name="Mixed_7c")(x)
+        # FID by the last, or by an earlier one where examples are too few for 2048 dimensions
         means = {name: jnp.mean(maps, (1, 2)) for name, maps in found.items()}
         head = Head(self.classes, name="fc")(means["2048"])
         return {**means, "logits_unbiased": head}
@@ -195,5 +211,6 @@ class Head(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.classes))
+        # made and not used, so that the published weights fit the parameters one to one
         self.param("bias", nn.initializers.zeros, (self.classes,))
         return x @ kernel

@@ -31,6 +31,11 @@ def _init(scale: float) -> nn.initializers.Initializer:
     return nn.initializers.variance_scaling(scale**2, "fan_in", "normal")
 
 
+def _mix(width: int, scale: float = 1.0) -> nn.Conv:
+    """A 1x1 convolution without bias: each pixel's channels mixed."""
+    return nn.Conv(width, (1, 1), use_bias=False, kernel_init=_init(scale))
+
+
 class Block(nn.Module):
     """x [B, H, W, C] -> the same, a residual bottleneck; `total`: blocks in the net."""
 
@@ -49,7 +54,7 @@ class Block(nn.Module):
         h = _lrelu(h)
         h = nn.Conv(inner, (3, 3), feature_group_count=groups, kernel_init=start)(h)
         h = _lrelu(h)
-        last = nn.Conv(width, (1, 1), use_bias=False, kernel_init=_init(0.0))
+        last = _mix(width, 0.0)  # zeros: a block starts as the identity
         return x + last(h)
 
 
@@ -75,11 +80,14 @@ class R3Generator(nn.Module):
         _check("R3Generator", self, out)
         levels = len(self.widths)
         total = self.blocks * levels
-        h, w = (n // self.patch // 2 ** (levels - 1) for n in out[:2])
+        unit = self.patch * 2 ** (levels - 1)  # pixels of the smallest map's pixel
+        h = out[0] // unit
+        w = out[1] // unit
         power = jnp.mean(jnp.square(z), -1, keepdims=True)
         z = z * jax.lax.rsqrt(power + 1e-6)
         widest = self.widths[-1]
-        basis = self.param("basis", nn.initializers.normal(1.0), (h, w, widest))
+        normal = nn.initializers.normal(1.0)
+        basis = self.param("basis", normal, (h, w, widest))
         told = join(z, cond)  # [B, D]
         style = nn.Dense(widest, use_bias=False, kernel_init=_init(1.0))(told)
         x = basis * style[:, None, None]  # [B, h, w, widest]
@@ -88,7 +96,7 @@ class R3Generator(nn.Module):
             if level < levels - 1:
                 h, w = 2 * h, 2 * w
                 # narrowed while the maps are small: the two linear maps may change places
-                x = nn.Conv(width, (1, 1), use_bias=False, kernel_init=_init(1.0))(x)
+                x = _mix(width)(x)
                 x = resized(x, h, w)
             for _ in range(self.blocks):
                 x = Block(total, self.expansion, self.group)(x)
@@ -111,24 +119,27 @@ class R3Discriminator(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         _check("R3Discriminator", self, x.shape[1:])
-        total = self.blocks * len(self.widths)
-        x = space_to_depth(beside(x, cond), self.patch)
+        blocks = self.blocks * len(self.widths)
+        x = beside(x, cond)
+        x = space_to_depth(x, self.patch)  # [B, H / patch, W / patch, patch² C]
         x = nn.Conv(self.widths[0], (1, 1), kernel_init=_init(1.0))(x)
         for level, width in enumerate(self.widths):
             if level:  # smaller first, then wider: the convolution sees a quarter of the pixels
-                x = resized(x, x.shape[1] // 2, x.shape[2] // 2)
-                x = nn.Conv(width, (1, 1), use_bias=False, kernel_init=_init(1.0))(x)
+                _, h, w, _ = x.shape
+                x = resized(x, h // 2, w // 2)
+                x = _mix(width)(x)
             for _ in range(self.blocks):
-                x = Block(total, self.expansion, self.group)(x)
-        weight = self.param("basis", nn.initializers.normal(1.0), x.shape[1:])
-        pixels = x.shape[1] * x.shape[2]
+                x = Block(blocks, self.expansion, self.group)(x)
+        _, h, w, width = x.shape
+        normal = nn.initializers.normal(1.0)
+        weight = self.param("basis", normal, (h, w, width))
+        total = jnp.sum(x * weight, (1, 2))
         # the root keeps the variance: a sum of independent terms, not a mean
-        h = jnp.sum(x * weight, (1, 2)) / pixels**0.5  # [B, width]
-        width = h.shape[-1]
+        features = total / (h * w) ** 0.5  # [B, width]
         # made in this order: parameters are named by it
         score = nn.Dense(*out, use_bias=False, kernel_init=_init(1.0))
         embed = nn.Dense(width, use_bias=False, kernel_init=_init(width**-0.5))
-        return projection("R3Discriminator", h, cond, score, embed)
+        return projection("R3Discriminator", features, cond, score, embed)
 
 
 def _check(name: str, net: nn.Module, shape: tuple[int, ...]) -> None:

@@ -86,7 +86,9 @@ def deviation(x: jax.Array, group: int) -> jax.Array:
     std = jnp.sqrt(jnp.var(groups, 1) + EPS)
     mean = jnp.mean(std, (1, 2, 3))  # [B / group]
     each = jnp.repeat(mean, group)  # [B]: neighbours have one value
-    return jnp.broadcast_to(each[:, None, None, None], (*x.shape[:3], 1))
+    maps = each[:, None, None, None]
+    shape = (*x.shape[:3], 1)
+    return jnp.broadcast_to(maps, shape)
 
 
 def _equalised(module: nn.Module, shape: tuple[int, ...], rate: float = 1.0) -> jax.Array:
@@ -105,7 +107,8 @@ class EqualDense(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = _equalised(self, (x.shape[-1], self.width), self.rate)
+        shape = (x.shape[-1], self.width)
+        kernel = _equalised(self, shape, self.rate)
         y = x @ kernel  # [B, width]
         if self.bias is None:
             return y
@@ -124,8 +127,10 @@ class EqualConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        shape = (self.size, self.size, x.shape[-1], self.width)
-        y = convolved(x, _equalised(self, shape))  # [B, H, W, width]
+        channels = x.shape[-1]
+        shape = (self.size, self.size, channels, self.width)
+        kernel = _equalised(self, shape)
+        y = convolved(x, kernel)  # [B, H, W, width]
         if not self.bias:
             return y
         return y + self.param("bias", nn.initializers.zeros, (self.width,))
@@ -140,7 +145,8 @@ class StyledConv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, w: jax.Array, noise: jax.Array | None) -> jax.Array:
         style = EqualDense(x.shape[-1], bias=1.0, name="style")(w)
-        kernel = _equalised(self, (3, 3, x.shape[-1], self.width))
+        shape = (3, 3, x.shape[-1], self.width)
+        kernel = _equalised(self, shape)
         x = modulated(x, kernel, style, up=self.up)
         # a parameter without noise too: evaluation without noise has the same parameters
         strength = self.param("noise", nn.initializers.zeros, ())
@@ -159,10 +165,12 @@ class ToImage(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, w: jax.Array) -> jax.Array:
         style = EqualDense(x.shape[-1], bias=1.0, name="style")(w)
-        kernel = _equalised(self, (1, 1, x.shape[-1], self.channels))
+        shape = (1, 1, x.shape[-1], self.channels)
+        kernel = _equalised(self, shape)
         # the norm of a pixel's channels is what the image is made of, so it stays
         y = modulated(x, kernel, style, demodulate=False)
-        return y + self.param("bias", nn.initializers.zeros, (self.channels,))
+        bias = self.param("bias", nn.initializers.zeros, (self.channels,))
+        return y + bias
 
 
 def base(net: str, flag: str, shape: tuple[int, ...], widths: tuple[int, ...]) -> tuple[int, int]:
@@ -236,7 +244,8 @@ class StyleSynthesis(nn.Module):
     def __call__(self, w: jax.Array, keys: jax.Array | None, out: tuple[int, ...]) -> jax.Array:
         size = base("StyleSynthesis", "synthesis", out, self.widths)
         widest = self.widths[-1]
-        start = self.param("constant", nn.initializers.normal(1.0), (*size, widest))
+        normal = nn.initializers.normal(1.0)
+        start = self.param("constant", normal, (*size, widest))
         noise = self._noise(keys, size)
 
         def styled(x, width, i, up=1):
@@ -246,13 +255,15 @@ class StyleSynthesis(nn.Module):
         x = jnp.broadcast_to(start, (len(w), *start.shape))  # [B, h, w, widest]
         x = styled(x, widest, 0)
         image = ToImage(out[2], name="image_0")(x, w[:, 1])
-        for level, width in enumerate(reversed(self.widths[:-1]), 1):
+        finer = reversed(self.widths[:-1])
+        for level, width in enumerate(finer, 1):
             x = styled(x, width, 2 * level - 1, up=2)
             x = styled(x, width, 2 * level)
             larger = resized(image, up=2)
             # the image's style is shared with the next level's first convolution
             to_image = ToImage(out[2], name=f"image_{level}")
-            image = larger + to_image(x, w[:, 2 * level + 1])
+            last = w[:, 2 * level + 1]  # [B, D]
+            image = larger + to_image(x, last)
         return image
 
     def _noise(self, keys: jax.Array | None, size: tuple[int, int]) -> list:
@@ -263,8 +274,12 @@ class StyleSynthesis(nn.Module):
         smallest = size[0] * size[1]
         pixels = [smallest * 4 ** ((i + 1) // 2) for i in convolutions]  # two a level but the first
         total = sum(pixels)
+
+        def draw(key):
+            return jax.random.normal(key, (total,))
+
         # drawn at once: compiles and runs faster than layer by layer
-        drawn = jax.vmap(lambda key: jax.random.normal(key, (total,)))(keys)
+        drawn = jax.vmap(draw)(keys)  # [B, total]
         borders = list(itertools.accumulate(pixels[:-1]))
         return jnp.split(drawn, borders, -1)
 
@@ -311,6 +326,8 @@ class StyleDiscriminator(nn.Module):
         label = vector("StyleDiscriminator", cond)
         if label is not None:
             embed = EqualDense(h.shape[-1], bias=None, name="label")
-            agreement = jnp.sum(h * unit(embed(label)), -1, keepdims=True)
-            y = y + agreement / math.sqrt(h.shape[-1])
+            embedded = unit(embed(label))
+            agreement = jnp.sum(h * embedded, -1, keepdims=True)  # [B, 1]
+            features = h.shape[-1]
+            y = y + agreement / math.sqrt(features)
         return y.reshape(-1, *out)
