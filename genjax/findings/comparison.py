@@ -58,7 +58,8 @@ def check(cfg: Comparison, source: Any) -> None:
         raise UserError(
             "--contenders and --watch.metrics must not be empty: there is nothing to compare."
         )
-    if not isinstance(source.fields[source.main], Image) or not source.classes:
+    pictures = isinstance(source.fields[source.main], Image)
+    if not pictures or not source.classes:
         raise UserError(
             f"compare is of images with labels, and {source.name} has none: use --data='Digits()'."
         )
@@ -67,37 +68,52 @@ def check(cfg: Comparison, source: Any) -> None:
 
 def compare(cfg: Comparison, name: str, origin: Mapping[str, Any]) -> None:
     """Runs every contender, measures all by the same yardstick, writes reports; prints the table."""
-    begin, source = time.perf_counter(), cfg.data.load()
+    begin = time.perf_counter()
+    source = cfg.data.load()
     check(cfg, source)
     features = Path(cfg.runs) / "features"
     measure = cfg.watch.start(source.train, source.test, features, Jit())
-    label, rows, strips, folders = labels(cfg.count(source), source), {}, [], []
+    label = labels(cfg.count(source), source)  # [n]
+    rows, strips, folders = {}, [], []
     first = in_turn(label, source.classes)
+    # what the command line changed is of the comparison, not of its contenders
+    origin = {**origin, "differences": {}}
     for entry in cfg.contenders:
-        made = entry.of(entry.name, cfg, source, {**origin, "differences": {}})
+        made = entry.of(entry.name, cfg, source, origin)
+        log = made.log
         values = measure(made.images, label)
-        made.log.result("metrics", {key: value._asdict() for key, value in values.items()})
-        made.log.result("cost", made.cost)
+        metrics = {key: value._asdict() for key, value in values.items()}
+        log.result("metrics", metrics)
+        log.result("cost", made.cost)
         if made.bits:
-            made.log.result("likelihood", made.bits)
-        made.log.picture("samples", grid(made.images[first], source.classes))  # a class a column
-        made.log.note(f"{entry.name}: {told(values)}")
-        report.write([made.log.directory])
+            log.result("likelihood", made.bits)
+        picture = grid(made.images[first], source.classes)  # a class a column
+        log.picture("samples", picture)
+        log.note(f"{entry.name}: {told(values)}")
+        # at once: a comparison that is cut off leaves the reports of those that are through
+        report.write([log.directory])
         rows[entry.name] = (values, made)
         strips.append(made.images[first[:10]])
-        folders.append(made.log.directory)
+        folders.append(log.directory)
     page = report.write(folders, Path(cfg.runs) / "compare" / f"{name}.html")
-    save_png(page.with_suffix(".png"), grid(np.concatenate(strips), 10))
+    strip = np.concatenate(strips)  # a contender a row, ten samples each
+    save_png(page.with_suffix(".png"), grid(strip, 10))
     text = table(rows)
-    page.with_suffix(".md").write_text(text)
+    markdown = page.with_suffix(".md")
+    markdown.write_text(text)
     print(text)
-    print(f"{page} and a report for each; {time.perf_counter() - begin:.0f} s in all")
+    seconds = time.perf_counter() - begin
+    print(f"{page} and a report for each; {seconds:.0f} s in all")
 
 
 def in_turn(label: np.ndarray, classes: int, each: int = 6) -> np.ndarray:
     """The first `each` samples of every class, class by class in turn: [each * classes] row numbers."""
-    columns = [np.resize(np.flatnonzero(label == c), each) for c in range(classes)]
-    return np.stack(columns, 1).ravel()
+    columns = []
+    for c in range(classes):
+        of_class = np.flatnonzero(label == c)
+        columns.append(np.resize(of_class, each))  # a class with fewer starts again
+    in_rows = np.stack(columns, 1)  # [each, classes]
+    return in_rows.ravel()
 
 
 COSTS = {
@@ -109,16 +125,31 @@ COSTS = {
 
 def table(rows: Mapping[str, tuple[dict, Outcome]]) -> str:
     """Markdown: a row a contender, the floors of real examples first."""
-    first = next(iter(rows.values()))[0]
-    head = [*first, "bits/dim", *COSTS]
-    n = next(iter(first.values())).n
-    floor = [f"{v.floor:.3f}" if v.floor is not None else "" for v in first.values()]
-    blanks = [""] * (1 + len(COSTS))
-    lines = [["", *head], ["---"] * (len(head) + 1), [f"{n} real examples", *floor, *blanks]]
+    first, _ = next(iter(rows.values()))
+    measured = list(first.values())  # floors and numbers are the data's: alike for all
+    head = ["", *first, "bits/dim", *COSTS]
+    rule = ["---"] * len(head)
+    n = measured[0].n
+    floor = ["" if value.floor is None else f"{value.floor:.3f}" for value in measured]
+    blanks = [""] * (1 + len(COSTS))  # real examples have neither bits nor costs
+    lines = [head, rule, [f"{n} real examples", *floor, *blanks]]
     for name, (values, made) in rows.items():
-        bits = ""
-        if made.bits:
-            bits = f"{made.bits['bits_per_dim']:.2f} ± {made.bits['standard_error']:.2f}"
-        costs = [format(made.cost[k], form) if k in made.cost else "" for k, form in COSTS.values()]
-        lines.append([name, *(f"{v.value:.3f}" for v in values.values()), bits, *costs])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+        metrics = [f"{value.value:.3f}" for value in values.values()]
+        lines.append([name, *metrics, _bits(made), *_costs(made)])
+    text = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join(text) + "\n"
+
+
+def _bits(made: Outcome) -> str:
+    if not made.bits:  # p(x) is not to be had
+        return ""
+    mean, error = made.bits["bits_per_dim"], made.bits["standard_error"]
+    return f"{mean:.2f} ± {error:.2f}"
+
+
+def _costs(made: Outcome) -> list[str]:
+    cells = []
+    for key, form in COSTS.values():
+        known = key in made.cost  # the training set itself costs nothing
+        cells.append(format(made.cost[key], form) if known else "")
+    return cells

@@ -46,8 +46,14 @@ class Own:
     """The model's own samples."""
 
     def __call__(self, this: Run, labels: np.ndarray) -> Callable[[], np.ndarray]:
-        asked = {"label": labels} if "label" in this.algorithm.asks else {}
-        return lambda: this.sample(len(labels), **asked)
+        asked = {}
+        if "label" in this.algorithm.asks:
+            asked = {"label": labels}
+
+        def draw() -> np.ndarray:
+            return this.sample(len(labels), **asked)
+
+        return draw
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,15 +64,17 @@ class OfCodes:
 
     def __call__(self, this: Run, labels: np.ndarray) -> Callable[[], np.ndarray]:
         train, decode = this.source.train, this.algorithm.decode
-        fitted = self.density.fit(this.encode(train), train["label"])
+        codes = this.encode(train)  # [N, latent]
+        fitted = self.density.fit(codes, train["label"])
         index = np.arange(len(labels), dtype=np.uint32)
 
         def decoded(key, state, batch):
             return decode(key, state, batch["z"])
 
         def draw() -> np.ndarray:
-            z = fitted.sample(labels, this.exp.seed).astype(np.float32)
-            return this.draw(decoded, {"index": index, "z": z})
+            z = fitted.sample(labels, this.exp.seed)
+            given = {"index": index, "z": z.astype(np.float32)}
+            return this.draw(decoded, given)
 
         return draw
 
@@ -84,15 +92,21 @@ class Trained:
     bits: Iwae | Ode | None = field(None, "how p(x) is found, where it can be")
 
     def __call__(self, name: str, cfg: Any, source: Any, origin: Mapping[str, Any]) -> Outcome:
-        steps = max(100, round(self.rate * cfg.seconds / 100) * 100)
-        every = Every(max(steps // 50, 1), max(steps // 5, 1), steps, steps)
+        # whole hundreds, by a fixed rate and no clock: the same run on every machine
+        hundreds = round(self.rate * cfg.seconds / 100)
+        steps = max(100, hundreds * 100)
+        often, seldom = max(steps // 50, 1), max(steps // 5, 1)
+        every = Every(often, seldom, steps, steps)
         changes = {"data": cfg.data, "steps": steps, "seed": cfg.seed, "runs": cfg.runs}
         changes |= {"finish": (), "every": every}
-        this = loop.run("compare", edit(self.exp, changes), name, origin)
-        images, seconds = timed(self.draw(this, labels(cfg.count(source), source)))
-        parameters = sum(leaf.size for leaf in jax.tree.leaves(averaged(this.state)))
+        exp = edit(self.exp, changes)
+        this = loop.run("compare", exp, name, origin)
+        asked = labels(cfg.count(source), source)
+        draw = self.draw(this, asked)
+        images, seconds = timed(draw)
+        leaves = jax.tree.leaves(averaged(this.state))
         cost = {
-            "parameters": parameters,
+            "parameters": sum(leaf.size for leaf in leaves),
             "steps": steps,
             "training_seconds": trained_for(this.log.directory),
             "seconds_per_1000_samples": 1000 * seconds / len(images),
@@ -100,7 +114,8 @@ class Trained:
         bits = None
         if self.bits and cfg.likelihood:
             n = min(cfg.likelihood, size(source.test))
-            bits = Bits(self.bits, n, min(n, 100))(this)
+            finding = Bits(self.bits, n, min(n, 100))
+            bits = finding(this)
         return Outcome(to_uint8(images), cost, bits, this.log)
 
 
@@ -114,20 +129,28 @@ class Classical:
         start = time.perf_counter()
         pixels = dequantised(source.train["image"], cfg.seed)
         fitted = self.density.fit(pixels, np.asarray(source.train["label"]))
-        cost = {"parameters": fitted.parameters, "training_seconds": time.perf_counter() - start}
-        label, shape = labels(cfg.count(source), source), source.shape
+        training = time.perf_counter() - start
+        cost = {"parameters": fitted.parameters, "training_seconds": training}
+        label = labels(cfg.count(source), source)
+        shape = source.shape
 
         def draw() -> np.ndarray:
-            return np.clip(fitted.sample(label, cfg.seed), 0.0, 1.0).reshape(-1, *shape)
+            flat = fitted.sample(label, cfg.seed)  # [n, D]
+            # a Gaussian reaches beyond the range of pixels
+            unit = np.clip(flat, 0.0, 1.0)
+            return unit.reshape(-1, *shape)
 
         images, seconds = timed(draw)
         cost["seconds_per_1000_samples"] = 1000 * seconds / len(images)
         bits = None
         if cfg.likelihood:
             test = head(source.test, cfg.likelihood)
-            pixels = dequantised(np.asarray(test["image"]), cfg.seed + 1)
-            log_p = fitted.log_prob(pixels, np.asarray(test["label"]))
-            mean, error = mean_and_error(bits_per_dim(log_p, math.prod(shape)))
+            images_of_test = np.asarray(test["image"])
+            # another seed than in training: other noise within the grey levels
+            pixels = dequantised(images_of_test, cfg.seed + 1)
+            log_p = fitted.log_prob(pixels, np.asarray(test["label"]))  # [n] nats
+            of_each = bits_per_dim(log_p, math.prod(shape))
+            mean, error = mean_and_error(of_each)
             bits = {"bits_per_dim": mean, "standard_error": error, "n": len(log_p)}
         return Outcome(to_uint8(images), cost, bits, directory(name, self, cfg))
 
@@ -137,28 +160,38 @@ class TrainingSet:
     """Training images in the place of samples: the best precision, and caught by what looks for copies."""
 
     def __call__(self, name: str, cfg: Any, source: Any, origin: Mapping[str, Any]) -> Outcome:
-        label, of = labels(cfg.count(source), source), np.asarray(source.train["label"])
+        label = labels(cfg.count(source), source)
+        of = np.asarray(source.train["label"])
         rng = np.random.default_rng(cfg.seed)
-        orders = {c: rng.permutation(np.flatnonzero(of == c)) for c in np.unique(label)}
-        # how many of its class came before each
-        turn = np.array([np.sum(label[:i] == c) for i, c in enumerate(label)])
-        pairs = zip(label, turn, strict=True)
-        rows = np.array([orders[c][i % len(orders[c])] for c, i in pairs])
-        images = np.asarray(source.train["image"])[rows]
+        orders = {}
+        for c in np.unique(label):  # in ascending order, which fixes the draws
+            of_class = np.flatnonzero(of == c)
+            orders[c] = rng.permutation(of_class)
+        rows = []
+        for i, c in enumerate(label):
+            # how many of its class came before it
+            turn = np.sum(label[:i] == c)
+            order = orders[c]
+            # a small class starts again
+            rows.append(order[turn % len(order)])
+        train = np.asarray(source.train["image"])
+        images = train[np.array(rows)]
         return Outcome(images, {}, None, directory(name, self, cfg))
 
 
 def labels(n: int, source: Any) -> np.ndarray:
     """The classes of n samples: those of as many test examples, so that they are as frequent as in the data."""
     test = np.asarray(source.test["label"])
-    return test[chosen(n, len(test))].astype(np.int32)
+    places = chosen(n, len(test))  # [n]
+    return test[places].astype(np.int32)
 
 
 def timed(draw: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
     """The result and the seconds of a second call: the first one compiles."""
     draw()
     start = time.perf_counter()
-    return draw(), time.perf_counter() - start
+    drawn = draw()
+    return drawn, time.perf_counter() - start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,9 +206,13 @@ class Alone:
 def directory(name: str, contender: Any, cfg: Any) -> Log:
     """The run directory of a contender that is no run."""
     alone = Alone(contender, cfg.data, cfg.seed)
-    log = Log(Path(cfg.runs) / "compare" / f"{name}-{digest(alone)}", 0, 1)
-    (log.directory / "config.json").write_text(to_json(alone))
-    log.about({"experiment": "compare", "ablation": name, "seed": cfg.seed, **platform.facts()})
+    # the config is in the name: another contender of this name has another folder
+    folder = Path(cfg.runs) / "compare" / f"{name}-{digest(alone)}"
+    log = Log(folder, 0, 1)
+    config = log.directory / "config.json"
+    config.write_text(to_json(alone))
+    about = {"experiment": "compare", "ablation": name, "seed": cfg.seed}
+    log.about({**about, **platform.facts()})
     return log
 
 
