@@ -42,17 +42,25 @@ class Interpolation:
         cfg, spec, n = this.exp.algorithm, this.spec, self.steps
 
         def draw(key, state, given):
-            z = gan.latents(key, given["index"], cfg.latent)
-            path = slerp(z[0::2], z[1::2], n).reshape(-1, cfg.latent)
+            z = gan.latents(key, given["index"], cfg.latent)  # [2 pairs, latent]
+            starts, ends = z[0::2], z[1::2]
+            # arcs, not lines: Gaussian codes lie near a sphere, and a line leaves it
+            path = slerp(starts, ends, n)  # [pairs, n, latent]
+            path = path.reshape(-1, cfg.latent)
             asked = {name: x[::2].repeat(n, 0) for name, x in given.items()}
             cond = told(cfg.condition, asked, spec)
-            return spec.decode(gan.generate(averaged(state)["gen"], path, cond, cfg, spec))
+            gen = averaged(state)["gen"]
+            y = gan.generate(gen, path, cond, cfg, spec)
+            return spec.decode(y)
 
-        codes, fixed = 2 * self.pairs, {}
+        codes = 2 * self.pairs
+        fixed = {}
         if "label" in this.algorithm.asks:  # both ends of a path are of one class
-            fixed = {"label": (np.arange(codes) // 2 % spec.classes).astype(np.int32)}
+            classes = np.arange(codes) // 2 % spec.classes
+            fixed = {"label": classes.astype(np.int32)}
         given = this.given(codes, **fixed)
-        show(this, "interpolation", grid(jax.jit(draw)(this.key(2), this.state, given), n))
+        images = jax.jit(draw)(this.key(2), this.state, given)
+        show(this, "interpolation", grid(images, n))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,17 +74,22 @@ class Balance:
         at_least(1, finish__Balance__examples=self.examples)
 
     def __call__(self, this: Run) -> None:
-        cfg, n = this.exp.algorithm, min(self.examples, size(this.source.test))
-        train, test = head(this.source.train, n), head(this.source.test, n)
+        cfg = this.exp.algorithm
+        n = min(self.examples, size(this.source.test))
+        # as many of each: all shares are of pairs
+        train = head(this.source.train, n)
+        test = head(this.source.test, n)
         batch = min(n, 500)
-        seen = game.outputs(this.key(4), this.state, cfg, this.spec, train, test, batch, jax.jit)
+        key = this.key(4)
+        seen = game.outputs(key, this.state, cfg, this.spec, train, test, batch, jax.jit)
         higher = game.higher(seen.held, seen.samples)
         this.log.note(
             f"D scores a training image above a held-out one in {100 * seen.overfitting:.1f} % of all pairs (50 % "
             f"unless it learned them by heart), a held-out one above a sample in {100 * higher:.1f} % (50 % in balance)"
         )
         steps = [int(this.state.step)]
-        show(this, "outputs", game.picture(steps, [seen.held], [seen.samples], cfg.game))
+        picture = game.picture(steps, [seen.held], [seen.samples], cfg.game)
+        show(this, "outputs", picture)
         means = {"train": seen.train, "held_out": seen.held, "samples": seen.samples}
         values = {name: outputs.mean() for name, outputs in means.items()}
         values |= {"n": n, "overfitting": seen.overfitting, "higher": higher}
@@ -116,27 +129,36 @@ class GameCourse:
             this.log.note(f"step {step}: {told}")
             steps.append(step)
             seen.append(outputs)
-        chosen = np.unique(np.linspace(0, len(steps) - 1, min(5, len(steps))).round().astype(int))
-        real, fake = [seen[i].held for i in chosen], [seen[i].samples for i in chosen]
-        outputs = game.picture([steps[i] for i in chosen], real, fake, this.exp.algorithm.game)
+        # five panels at most, with the first and the last checkpoint
+        last = len(steps) - 1
+        spaced = np.linspace(0, last, min(5, len(steps)))
+        chosen = np.unique(spaced.round().astype(int))
+        at = [steps[i] for i in chosen]
+        real = [seen[i].held for i in chosen]
+        fake = [seen[i].samples for i in chosen]
+        outputs = game.picture(at, real, fake, this.exp.algorithm.game)
         show(this, "outputs", outputs)
         show(this, "curves", curves(this))
         show(this, "samples", this.picture(min(self.samples, 4000)))
 
     def look(self, this: Run, state: State) -> tuple[dict[str, float], game.Outputs]:
         """All measurements of one state, and D's outputs."""
-        cfg, spec, mixture = this.exp.algorithm, this.spec, this.exp.data.mixture()
-        train, test = head(this.source.train, self.examples), head(this.source.test, self.examples)
-        x = this.draw(this.algorithm.sample, this.given(self.samples), state)
+        cfg, spec = this.exp.algorithm, this.spec
+        mixture = this.exp.data.mixture()
+        train = head(this.source.train, self.examples)
+        test = head(this.source.test, self.examples)
+        given = this.given(self.samples)
+        x = this.draw(this.algorithm.sample, given, state)
         found, good = modes(mixture, x)
+        # the same keys at every checkpoint: what changes is the state alone
         seen = game.outputs(this.key(4), state, cfg, spec, train, test, 2000, jax.jit)
+        higher = game.higher(seen.held, seen.samples)
         values = {"modes": found, "good": good}
         values |= {"real": seen.held.mean(), "fake": seen.samples.mean()}
-        values |= {"higher": game.higher(seen.held, seen.samples), "overfitting": seen.overfitting}
-        points, n = test[spec.main], self.density
-        distance = game.optimal_distance(
-            this.key(5), state, cfg, spec, mixture, points, n, compile=jax.jit
-        )
+        values |= {"higher": higher, "overfitting": seen.overfitting}
+        points, n, key = test[spec.main], self.density, this.key(5)
+        distance = game.optimal_distance(key, state, cfg, spec, mixture, points, n, compile=jax.jit)
+        # some games have no optimal D that is known
         if distance is not None:
             values |= {"from_optimal": distance.mean, "from_optimal_kept": distance.kept}
         if self.descents:
@@ -159,6 +181,7 @@ def curves(this: Run) -> np.ndarray:
     """D's outputs, gradient norms of both and the share of pairs that D tells apart, over training: uint8 [H, W, 3]."""
     text = (this.log.directory / "metrics.jsonl").read_text()
     lines = [json.loads(line) for line in text.splitlines()]
+    # other lines are of evaluations
     lines = [line for line in lines if "train/real" in line]
     steps = [line["step"] for line in lines]
     figure, axes = canvas(1000, 280, 1, 3)
@@ -190,7 +213,9 @@ class StackedModes:
             )
 
     def __call__(self, this: Run) -> None:
-        read = self.classifier.fit(Digits().load().train)
+        digits = Digits().load()
+        read = self.classifier.fit(digits.train)
+        # real examples show what the classifier itself gets wrong
         real = this.source.train["image"][: self.samples]
         values = {"n": self.samples}
         for name, images in (("samples", this.sample(self.samples)), ("real", real)):

@@ -39,13 +39,16 @@ class Iwae:
 
     def log_p(self, key: jax.Array, state: State, batch: Batch, cfg: Any, spec: Spec) -> jax.Array:
         """The bound, [B] nats."""
-        fits = [c for c in range(1, self.chunk + 1) if self.samples % c == 0]
+        # the largest part that divides the samples: all parts are one compiled program
+        sizes = range(1, self.chunk + 1)
+        fits = [part for part in sizes if self.samples % part == 0]
         params = averaged(state)
         return vae.log_likelihood(params, key, batch, cfg, spec, self.samples, max(fits))
 
     def bits(self, log_p: np.ndarray, dimensions: int) -> np.ndarray:
         """Bits per dimension of a discrete likelihood, [B]."""
-        return -log_p / (dimensions * math.log(2.0))
+        nats_of_a_bit = math.log(2.0)
+        return -log_p / (dimensions * nats_of_a_bit)
 
     def __str__(self) -> str:
         return f"at most, by IWAE with {self.samples} samples"
@@ -71,9 +74,13 @@ class Ode:
         denoiser = gaussian.denoiser(averaged(state), cond, cfg, spec)
         index = batch["index"]
         if not isinstance(spec.x, Image):
-            return solver(denoiser, spec.encode(batch), key, index)
+            x = spec.encode(batch)
+            return solver(denoiser, x, key, index)
+        # bytes have no density: uniform noise fills the gaps between grey levels
         x = dequantised(batch[spec.main], key, index)
-        return solver(denoiser, x, jax.random.fold_in(key, 1), index)
+        # another key: the trace's noise must not be that of the pixels
+        of_trace = jax.random.fold_in(key, 1)
+        return solver(denoiser, x, of_trace, index)
 
     def bits(self, log_p: np.ndarray, dimensions: int) -> np.ndarray:
         """Bits per dimension of images with 256 grey levels, [B]."""
@@ -92,9 +99,13 @@ def log_p_of(this: Run, by: Iwae | Ode, arrays: dict, batch: int) -> np.ndarray:
     cfg, spec = this.exp.algorithm, this.spec
 
     def measured(key, state, batch):
-        return {"log_p": by.log_p(key, state, batch, cfg, spec)}
+        log_p = by.log_p(key, state, batch, cfg, spec)  # [B]
+        return {"log_p": log_p}
 
-    return this.evaluate(arrays, measured, min(batch, size(arrays)))["log_p"]
+    # no larger than the split: padding would be computed for nothing
+    at_a_time = min(batch, size(arrays))
+    values = this.evaluate(arrays, measured, at_a_time)
+    return values["log_p"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,8 +124,9 @@ class Bits:
 
     def __call__(self, this: Run) -> dict[str, float]:
         test = head(this.source.test, self.images)
-        log_p = log_p_of(this, self.by, test, self.batch)
-        bits = self.by.bits(log_p, math.prod(this.spec.shape))
+        log_p = log_p_of(this, self.by, test, self.batch)  # [N] nats
+        dimensions = math.prod(this.spec.shape)
+        bits = self.by.bits(log_p, dimensions)
         mean, error = mean_and_error(bits)
         values = {"bits_per_dim": mean, "standard_error": error, "n": len(bits)}
         this.log.note(f"{mean:.3f} +- {error:.3f} bits/dim of {len(bits)} test images, {self.by}")
@@ -135,14 +147,19 @@ class VaeBounds:
 
     def __call__(self, this: Run) -> None:
         k = self.by.samples
-        scores = this.log.result(f"iwae{k}")
+        name = f"iwae{k}"
+        # long work is not done twice: a run that goes on reads its result
+        scores = this.log.result(name)
         if scores is None:
-            scores = this.log.result(f"iwae{k}", self.scores(this))
+            scores = this.log.result(name, self.scores(this))
         parts = f"-{scores['distortion']:.3f} (distortion) - {scores['rate']:.3f} (rate)"
         this.log.note(f"test  ELBO {scores['elbo']:.3f} nats = {parts}")
-        bits = f", {scores['bits_per_dim']:.4f} bits/dim" if "bits_per_dim" in scores else ""
+        bits = ""
+        if "bits_per_dim" in scores:  # only discrete pixels have them
+            bits = f", {scores['bits_per_dim']:.4f} bits/dim"
         how = f"IWAE, {k} samples, {scores['n']} images"
-        this.log.note(f"test  -log p(x) <= {-scores['log_p']:.3f} nats{bits} ({how})")
+        nats = -scores["log_p"]
+        this.log.note(f"test  -log p(x) <= {nats:.3f} nats{bits} ({how})")
 
     def scores(self, this: Run) -> dict[str, float]:
         """Means over the test set, in nats, and the standard error of the bound over its images."""
@@ -152,8 +169,10 @@ class VaeBounds:
         means = this.summary(values)
         means["log_p"], means["standard_error"] = mean_and_error(log_p)
         if "bits_per_dim" in means:
+            # of the tighter bound, in the place of the ELBO's
             dimensions = math.prod(this.spec.shape)
-            means["bits_per_dim"] = float(self.by.bits(means["log_p"], dimensions))
+            bits = self.by.bits(means["log_p"], dimensions)
+            means["bits_per_dim"] = float(bits)
         return {**means, "n": len(log_p)}
 
 
@@ -187,17 +206,23 @@ class DiffusionBound:
         total, error, n = (values[key] for key in ("bits_per_dim", "standard_error", "n"))
         what = f"{n} images, {self.draws} draws each"
         this.log.note(f"test  {total:.4f} +- {error:.4f} bits/dim ({what})")
-        this.log.note("      = " + " + ".join(f"{values[term]:.4f} ({term})" for term in TERMS))
-        this.log.note(f"      gamma from {values['gamma_0']:.3f} to {values['gamma_1']:.3f}")
+        terms = [f"{values[term]:.4f} ({term})" for term in TERMS]
+        this.log.note("      = " + " + ".join(terms))
+        first, last = values["gamma_0"], values["gamma_1"]
+        this.log.note(f"      gamma from {first:.3f} to {last:.3f}")
 
     def scores(self, this: Run) -> dict[str, float]:
         """Means over the test set, the standard error over its images, the ends of the schedule."""
-        cfg, test = this.exp.algorithm, this.source.test
+        cfg = this.exp.algorithm
+        test = this.source.test
+        # `evaluate` calls it with (key, state, batch)
         bound = functools.partial(_bound, cfg, this.spec, self.draws)
         parts = this.evaluate(test, bound, min(self.batch, size(test)))
         _, error = mean_and_error(parts["bits_per_dim"])
         schedule = averaged(this.state)["schedule"]
-        first, last = np.asarray(vdm.gamma(schedule, jnp.array([0.0, 1.0]), cfg.schedule))
+        ends = jnp.array([0.0, 1.0])
+        gamma = vdm.gamma(schedule, ends, cfg.schedule)  # -ln SNR
+        first, last = np.asarray(gamma)
         told = {"standard_error": error, "n": size(test), "gamma_0": first, "gamma_1": last}
         return {**this.summary(parts), **told}
 

@@ -20,11 +20,15 @@ from genjax.training.run import Run
 def modes(mixture: Gaussians, x: np.ndarray, sigmas: float = 4.0) -> tuple[int, float]:
     """(modes with at least a tenth of their share of the samples, share of samples near a mode); x [N, 2]."""
     means, scales = np.asarray(mixture.means), np.asarray(mixture.scales)
-    distance = np.linalg.norm(x[:, None] - means[None], axis=-1) / scales  # [N, K]
+    offset = x[:, None] - means[None]  # [N, K, 2]
+    distance = np.linalg.norm(offset, axis=-1) / scales  # [N, K]
     near = distance.min(1) < sigmas
-    counts = np.bincount(distance.argmin(1)[near], minlength=len(means))
-    least = 0.1 * len(x) / len(means)
-    return int((counts >= least).sum()), float(near.mean())
+    nearest = distance.argmin(1)
+    # samples far from every mode count for none
+    counts = np.bincount(nearest[near], minlength=len(means))
+    least = 0.1 * len(x) / len(means)  # a tenth of an even share
+    found = counts >= least
+    return int(found.sum()), float(near.mean())
 
 
 def check_known(exp: Experiment) -> None:
@@ -52,13 +56,18 @@ class Truth:
             )
 
     def __call__(self, this: Run) -> None:
-        mixture, test = this.exp.data.mixture(), this.source.test
-        x = test[this.spec.main]
+        mixture = this.exp.data.mixture()
+        test = this.source.test
+        x = test[this.spec.main]  # [N, 2]
         draws = this.sample(self.samples)
-        show(this, "data", this.source.picture(x[:4000]))
-        show(this, "samples", this.source.picture(draws[:4000]))
-        model = log_p_of(this, self.density, test, 500)
+        # 4000 dots of each: denser clouds look alike
+        data = this.source.picture(x[:4000])
+        show(this, "data", data)
+        samples = this.source.picture(draws[:4000])
+        show(this, "samples", samples)
+        model = log_p_of(this, self.density, test, 500)  # [N] nats
         truth = np.asarray(jax.jit(log_prob)(mixture, x))
+        # the mean over test points estimates the expectation under p
         kl, error = mean_and_error(truth - model)
         found, good = modes(mixture, draws)
         values = {"kl": kl, "standard_error": error, "modes": found, "good": good}
