@@ -133,7 +133,12 @@ def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
 
 def example_normal(key: jax.Array, index: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Standard normal noise [B, *shape], example by example."""
-    return jax.vmap(lambda k: jax.random.normal(k, shape))(example_keys(key, index))
+
+    def draw(own: jax.Array) -> jax.Array:
+        return jax.random.normal(own, shape)
+
+    keys = example_keys(key, index)  # [B]
+    return jax.vmap(draw)(keys)
 
 
 def descend(
@@ -152,15 +157,18 @@ def descend(
     "loss" and "grad_norm". `microbatches`: see `accumulated`.
     """
     grad = jax.value_and_grad(loss, has_aux=True)
-    (value, parts), grads = accumulated(lambda part: grad(params, part, *args), batch, microbatches)
+
+    def of_part(part: Batch) -> Any:
+        return grad(params, part, *args)
+
+    (value, parts), grads = accumulated(of_part, batch, microbatches)
     if axis is not None:
         value, parts, grads = jax.lax.pmean((value, parts, grads), axis)
     updates, opt = tx.update(grads, opt, params)
-    return (
-        optax.apply_updates(params, updates),
-        opt,
-        {**parts, "loss": value, "grad_norm": norm(grads)},
-    )
+    params = optax.apply_updates(params, updates)
+    # of the whole gradient, after the mean over devices: the same number on each
+    metrics = {**parts, "loss": value, "grad_norm": norm(grads)}
+    return params, opt, metrics
 
 
 def accumulated(fn: Callable[[Batch], Any], batch: Batch, n: int) -> Any:
@@ -172,17 +180,28 @@ def accumulated(fn: Callable[[Batch], Any], batch: Batch, n: int) -> Any:
     if n == 1:
         return fn(batch)
     first, *rest = divided(batch, n)
-    rest = jax.tree.map(lambda *x: jnp.stack(x), *rest)
-    total, _ = jax.lax.scan(
-        lambda total, part: (jax.tree.map(jnp.add, total, fn(part)), None), fn(first), rest
-    )
+    rest = jax.tree.map(lambda *x: jnp.stack(x), *rest)  # [n - 1, B / n, ...]
+
+    def add(total: Any, part: Batch) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, fn(part)), None
+
+    # the first part gives the sum its shapes
+    total, _ = jax.lax.scan(add, fn(first), rest)
     return jax.tree.map(lambda x: x / n, total)
 
 
 def divided(batch: Batch, n: int) -> list[Batch]:
     """n parts of a batch, part i with the examples i, i + n, …: the same parts however the batch lies on devices."""
-    rows = jax.tree.map(lambda x: x.reshape(len(x) // n, n, *x.shape[1:]), batch)
-    return [jax.tree.map(lambda x, i=i: x[:, i], rows) for i in range(n)]
+
+    def split(x: jax.Array) -> jax.Array:
+        return x.reshape(len(x) // n, n, *x.shape[1:])
+
+    rows = jax.tree.map(split, batch)  # [B / n, n, ...]
+    parts = []
+    for i in range(n):
+        part = jax.tree.map(lambda x, i=i: x[:, i], rows)
+        parts.append(part)
+    return parts
 
 
 def norm(tree: Any) -> jax.Array:
@@ -219,7 +238,8 @@ def single(
         params = init_params(key, batch)
         extra = {} if memory is None else memory.init(key, batch)
         zero = jnp.zeros((), jnp.int32)
-        return State(zero, params, {"loss": tx.init(params)}, ema.init(params), extra)
+        opt = {"loss": tx.init(params)}
+        return State(zero, params, opt, ema.init(params), extra)
 
     def mean_loss(params, batch, extra, key, at):
         if memory is None:
@@ -239,11 +259,12 @@ def single(
         )
         seen = metrics.pop("seen")
         extra = state.extra if memory is None else memory.update(state.extra, seen)
+        average = ema.update(state.ema, params, state.step)
         new = state.replace(
             step=state.step + 1,
             params=params,
             opt={"loss": opt},
-            ema=ema.update(state.ema, params, state.step),
+            ema=average,
             extra=extra,
         )
         return new, metrics
@@ -253,7 +274,10 @@ def single(
 
 def means(values: dict[str, Any]) -> dict[str, float]:
     """The mean of each of {name: [N, ...]}, in float64: the usual `summary`."""
-    return {name: np.asarray(value).mean(dtype=np.float64) for name, value in values.items()}
+    found = {}
+    for name, value in values.items():
+        found[name] = np.asarray(value).mean(dtype=np.float64)
+    return found
 
 
 def size(arrays: dict[str, Any]) -> int:
@@ -271,11 +295,12 @@ def guarded(step: Callable) -> Callable:
 
     def run(key: jax.Array, state: State, batch: Batch, axis: str | None = None):
         new, metrics = step(key, state, batch, axis)
-        ok = jnp.stack([jnp.all(jnp.isfinite(value)) for value in metrics.values()]).all()
+        finite = [jnp.all(jnp.isfinite(value)) for value in metrics.values()]
+        ok = jnp.stack(finite).all()
         kept = jax.tree.map(lambda a, b: jnp.where(ok, a, b), new, state)
-        return kept.replace(step=state.step + 1), {
-            **metrics,
-            "skipped": 1.0 - ok.astype(jnp.float32),
-        }
+        # the counter moves all the same: the next step has another batch and other noise
+        counted = kept.replace(step=state.step + 1)
+        skipped = 1.0 - ok.astype(jnp.float32)
+        return counted, {**metrics, "skipped": skipped}
 
     return run

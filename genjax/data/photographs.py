@@ -31,46 +31,44 @@ class Photographs:
         at_least(1, data__size=self.size, data__train=self.train, data__test=self.test)
         at_least(0, data__halvings=self.halvings, data__seed=self.seed)
         photographs = [halved(photograph, self.halvings) for photograph in _load()]
-        most = min(min(photo.shape[0], photo.shape[1] // 4) for photo in photographs)
+        # a test crop must fit the right quarter
+        sides = [min(photo.shape[0], photo.shape[1] // 4) for photo in photographs]
+        most = min(sides)
         if self.size > most:
             raise UserError(
                 f"--data.size={self.size} does not fit a quarter of a photograph: use at most {most}."
             )
-        splits = [
-            _crops(
-                [p[:, : 3 * p.shape[1] // 4] for p in photographs],
-                self.train,
-                self.size,
-                [self.seed, 0],
-            ),
-            _crops(
-                [p[:, 3 * p.shape[1] // 4 :] for p in photographs],
-                self.test,
-                self.size,
-                [self.seed, 1],
-            ),
-        ]
-        train, valid = hold_out(splits[0], self.valid)
-        fields = {
-            "image": Image((self.size, self.size, 3)),
-            "label": Category(2, ("temple", "flower")),
-        }
-        return Source("photographs", fields, train, valid, splits[1])
+        left, right = [], []
+        for photo in photographs:
+            border = 3 * photo.shape[1] // 4
+            left.append(photo[:, :border])
+            right.append(photo[:, border:])
+        # a stream of its own for each split: the size of one leaves the other as it is
+        train = _crops(left, self.train, self.size, [self.seed, 0])
+        test = _crops(right, self.test, self.size, [self.seed, 1])
+        train, valid = hold_out(train, self.valid)
+        image = Image((self.size, self.size, 3))
+        label = Category(2, ("temple", "flower"))  # in the wheel's order
+        fields = {"image": image, "label": label}
+        return Source("photographs", fields, train, valid, test)
 
 
 def _load() -> list[np.ndarray]:
     from sklearn.datasets import load_sample_images
 
-    return [np.asarray(photograph) for photograph in load_sample_images().images]
+    images = load_sample_images().images  # uint8 [427, 640, 3] each
+    return [np.asarray(photograph) for photograph in images]
 
 
 def halved(image: np.ndarray, times: int) -> np.ndarray:
     """Means of 2x2 blocks, `times` times; uint8 [H, W, 3]."""
     for _ in range(times):
         h, w = image.shape[0] // 2, image.shape[1] // 2
-        image = np.rint(image[: 2 * h, : 2 * w].reshape(h, 2, w, 2, 3).mean((1, 3))).astype(
-            np.uint8
-        )
+        even = image[: 2 * h, : 2 * w]  # an odd last row or column has no pair
+        blocks = even.reshape(h, 2, w, 2, 3)
+        means = blocks.mean((1, 3))
+        # bytes again after each time, as a camera of fewer pixels would store them
+        image = np.rint(means).astype(np.uint8)
     return image
 
 
@@ -80,6 +78,10 @@ def _crops(parts: list[np.ndarray], n: int, size: int, key: list[int]) -> dict[s
     crops = np.empty((n, size, size, 3), np.uint8)
     for i in range(n):
         part = parts[i % len(parts)]
-        y, x = (int(rng.integers(0, part.shape[axis] - size + 1)) for axis in (0, 1))
+        h, w = part.shape[:2]
+        # y before x: the order of the draws is part of the set
+        y = int(rng.integers(0, h - size + 1))
+        x = int(rng.integers(0, w - size + 1))
         crops[i] = part[y : y + size, x : x + size]
-    return {"image": crops, "label": (np.arange(n) % len(parts)).astype(np.int32)}
+    label = np.arange(n) % len(parts)
+    return {"image": crops, "label": label.astype(np.int32)}

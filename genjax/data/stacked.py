@@ -39,10 +39,11 @@ class StackedDigits:
         at_least(1, data__train=self.train, data__test=self.test)
         at_least(0, data__seed=self.seed)
         digits = Digits().load()
-        train, test = (
-            stack(split, np.random.Philox(key=[self.seed, i]), n)
-            for i, (split, n) in enumerate(((digits.train, self.train), (digits.test, self.test)))
-        )
+        # a stream of its own for each split: the size of one leaves the other as it is
+        train_bits = np.random.Philox(key=[self.seed, 0])
+        test_bits = np.random.Philox(key=[self.seed, 1])
+        train = stack(digits.train, train_bits, self.train)
+        test = stack(digits.test, test_bits, self.test)
         train, valid = hold_out(train, 0)
         names = tuple(f"{label:03d}" for label in range(CLASSES))
         fields = {"image": Image((8, 8, 3)), "label": Category(CLASSES, names)}
@@ -54,28 +55,29 @@ def stack(digits: Arrays, bits: np.random.Philox, n: int) -> Arrays:
 
     From raw bits, which no release of numpy changes (NEP 19).
     """
-    draws = bits.random_raw(4 * n).reshape(n, 4)
-    image, of_image, label = (
-        np.asarray(digits["image"]),
-        np.asarray(digits["label"]),
-        draws[:, 0] % CLASSES,
-    )
-    order, count = (
-        np.argsort(of_image, kind="stable"),
-        np.bincount(of_image, minlength=10).astype(np.uint64),
-    )
+    draws = bits.random_raw(4 * n).reshape(n, 4)  # uint64
+    image = np.asarray(digits["image"])  # [N, 8, 8, 1]
+    of_image = np.asarray(digits["label"])
+    # 2^64 is so much larger that the remainder is uniform for all purposes
+    label = draws[:, 0] % CLASSES
+    order = np.argsort(of_image, kind="stable")
+    # unsigned as the draws are: numpy would make floats of a mixture
+    count = np.bincount(of_image, minlength=10).astype(np.uint64)
     wanted = parts(label)  # [n, 3]
     first = np.cumsum(count) - count  # class k is order[first[k] : first[k] + count[k]]
-    chosen = order[first[wanted] + draws[:, 1:] % count[wanted]]
-    return {
-        "image": np.moveaxis(image[chosen][..., 0], 1, -1).copy(),
-        "label": label.astype(np.int32),
-    }
+    within = draws[:, 1:] % count[wanted]
+    chosen = order[first[wanted] + within]  # [n, 3]
+    grey = image[chosen][..., 0]  # [n, 3, 8, 8]
+    colour = np.moveaxis(grey, 1, -1)
+    # a copy, since the moved axis is a view in another order
+    return {"image": colour.copy(), "label": label.astype(np.int32)}
 
 
 def parts(label: Any) -> np.ndarray:
     """Labels [B] -> the digits of the red, green and blue channel, [B, 3]."""
-    return np.asarray(label).astype(np.int64)[:, None] // np.array([100, 10, 1]) % 10
+    number = np.asarray(label).astype(np.int64)
+    places = np.array([100, 10, 1])
+    return number[:, None] // places % 10
 
 
 def modes(read: Callable[[Any], np.ndarray], images: Any) -> tuple[int, float]:
@@ -85,11 +87,20 @@ def modes(read: Callable[[Any], np.ndarray], images: Any) -> tuple[int, float]:
     draws of the uniform have a KL of about 999 / 2N.
     """
     images = np.asarray(images)
-    if images.ndim != 4 or images.shape[-1] != 3 or not len(images):
+    in_colour = images.ndim == 4 and images.shape[-1] == 3
+    if not in_colour or not len(images):
         raise UserError(
             f"modes are counted of images [N, H, W, 3], got {images.shape}: use data of StackedDigits."
         )
-    digits = np.stack([np.asarray(read(images[..., c : c + 1])) for c in range(3)], -1)
-    q = np.bincount((digits @ np.array([100, 10, 1])).astype(int), minlength=CLASSES) / len(images)
-    q = q[q > 0]
-    return len(q), float(np.sum(q * np.log(q * CLASSES)))
+    channels = []
+    for c in range(3):
+        channel = images[..., c : c + 1]  # [N, H, W, 1]
+        channels.append(np.asarray(read(channel)))
+    digits = np.stack(channels, -1)  # [N, 3]
+    number = digits @ np.array([100, 10, 1])
+    counts = np.bincount(number.astype(int), minlength=CLASSES)
+    q = counts / len(images)
+    q = q[q > 0]  # 0 log 0 = 0
+    # KL(q || u) = sum q log(q / (1 / K))
+    kl = np.sum(q * np.log(q * CLASSES))
+    return len(q), float(kl)
