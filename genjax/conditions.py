@@ -46,7 +46,9 @@ class Label:
         need("the condition Label()", self.of, found, Category)
 
     def __call__(self, batch: Batch, spec: Spec) -> Cond:
-        return Cond(vector=jax.nn.one_hot(batch[self.of], spec.find(self.of).classes))
+        classes = spec.find(self.of).classes
+        one_hot = jax.nn.one_hot(batch[self.of], classes)  # [B, classes]
+        return Cond(vector=one_hot)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Traits:
         need("the condition Traits()", self.of, spec.find(self.of), Attributes)
 
     def __call__(self, batch: Batch, spec: Spec) -> Cond:
-        return Cond(vector=2.0 * batch[self.of].astype(jnp.float32) - 1.0)
+        answers = batch[self.of].astype(jnp.float32)  # [B, K]
+        return Cond(vector=2.0 * answers - 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +79,9 @@ class Words:
         need("the condition Words()", self.of, spec.find(self.of), Tokens)
 
     def __call__(self, batch: Batch, spec: Spec) -> Cond:
-        return Cond(tokens=jax.nn.one_hot(batch[self.of], spec.find(self.of).vocabulary))
+        vocabulary = spec.find(self.of).vocabulary
+        one_hot = jax.nn.one_hot(batch[self.of], vocabulary)  # [B, T, vocabulary]
+        return Cond(tokens=one_hot)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,11 +99,16 @@ class Picture:
         found = spec.find(self.of)
         need("the condition Picture()", self.of, found, Image)
         if self.through is not None:
-            jax.eval_shape(self.through, jnp.zeros((1, *found.shape)))
+            # the degradation itself refuses what it cannot do; shapes alone, nothing is computed
+            one = jnp.zeros((1, *found.shape))
+            jax.eval_shape(self.through, one)
 
     def __call__(self, batch: Batch, spec: Spec) -> Cond:
-        x = spec.find(self.of).encode(batch[self.of])
-        return Cond(maps=x if self.through is None else self.through(x))
+        kind = spec.find(self.of)
+        x = kind.encode(batch[self.of])  # [B, H, W, C] in [-1, 1]
+        if self.through is not None:
+            x = self.through(x)
+        return Cond(maps=x)
 
 
 Conditioner = Label | Traits | Words | Picture | Own
@@ -127,27 +137,41 @@ def told(
     found = []
     for each in conditioners:
         cond = each(batch, spec)
-        found.append(hidden(cond, shown) if each.guided and shown is not None else cond)
+        if each.guided and shown is not None:
+            cond = hidden(cond, shown)
+        found.append(cond)
     return joined(found)
 
 
 def blank(conditioners: Sequence[Any], batch: Batch, spec: Spec) -> Cond | None:
     """What the weak model of guidance receives: `told` with the guided conditions hidden."""
-    return told(conditioners, batch, spec, jnp.zeros(len(batch["index"])))
+    none = jnp.zeros(len(batch["index"]))  # [B], shown to nobody
+    return told(conditioners, batch, spec, none)
 
 
 def hidden(cond: Cond | None, shown: jax.Array) -> Cond | None:
     """The condition with zeros, "nothing is said", where shown [B] is 0."""
-    return jax.tree.map(lambda x: x * shown.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype), cond)
+
+    def hide(x: jax.Array) -> jax.Array:
+        ones = [1] * (x.ndim - 1)
+        mask = shown.reshape(-1, *ones)  # [B, 1, ...]
+        return x * mask.astype(x.dtype)
+
+    return jax.tree.map(hide, cond)
 
 
 def joined(conds: Sequence[Cond]) -> Cond:
     """Several conditions as one: vectors and maps side by side in the last axis, sequences one after the other."""
-    vectors, sequences, maps = (
-        [x for x in part if x is not None] for part in zip(*conds, strict=True)
-    )
+    vectors, sequences, maps = zip(*conds, strict=True)
     return Cond(
-        jnp.concatenate(vectors, -1) if vectors else None,
-        jnp.concatenate(sequences, 1) if sequences else None,
-        jnp.concatenate(maps, -1) if maps else None,
+        _beside(vectors, -1),
+        _beside(sequences, 1),
+        _beside(maps, -1),
     )
+
+
+def _beside(arrays: Sequence[jax.Array | None], axis: int) -> jax.Array | None:
+    there = [x for x in arrays if x is not None]
+    if not there:
+        return None
+    return jnp.concatenate(there, axis)

@@ -32,7 +32,9 @@ CHECKED = 65_536  # rows looked at in one go, so that a large set is never copie
 def to_float(x: jax.Array) -> jax.Array:
     """Pixels: uint8 in [0, 255] -> float32 in [0, 1]; floats pass as float32. For use inside jitted steps."""
     x = jnp.asarray(x)
-    scale = 1.0 / 255.0 if jnp.issubdtype(x.dtype, jnp.integer) else 1.0
+    pixels = jnp.issubdtype(x.dtype, jnp.integer)
+    # a product, cheaper than a quotient; 255 becomes exactly 1
+    scale = 1.0 / 255.0 if pixels else 1.0
     return x.astype(jnp.float32) * scale
 
 
@@ -60,7 +62,9 @@ def _listed(shape: tuple[int, ...]) -> str:
 
 def extremes(array: Any) -> tuple[float, float]:
     """(least, greatest) value of an array, NaN where one is not a number; (0, 0) of none. Read in parts."""
-    lows, highs = [0.0] if not len(array) else [], [0.0] if not len(array) else []
+    if not len(array):
+        return 0.0, 0.0
+    lows, highs = [], []
     for start in range(0, len(array), CHECKED):
         part = np.asarray(array[start : start + CHECKED])
         lows.append(part.min())
@@ -71,7 +75,8 @@ def extremes(array: Any) -> tuple[float, float]:
 def check_range(what: str, array: Any, low: float, high: float, mend: str) -> None:
     """Raises UserError unless all values are finite and in [low, high]; `mend` says what to do."""
     least, greatest = extremes(array)
-    if not (np.isfinite(least) and np.isfinite(greatest)):
+    finite = np.isfinite(least) and np.isfinite(greatest)
+    if not finite:
         raise UserError(f"{what} holds NaN or infinite values: remove those rows, or fill them in.")
     if least < low or greatest > high:
         raise UserError(
@@ -102,10 +107,12 @@ def _pixels(self: Any, x: jax.Array) -> jax.Array:
     return to_float(x)
 
 
+# The range of diffusion models and GANs: [0, 1] -> [-1, 1]
 def _signed(self: Any, x: jax.Array) -> jax.Array:
     return 2.0 * to_float(x) - 1.0
 
 
+# Its inverse; samples may leave [-1, 1], so nothing is cut here
 def _unsigned(self: Any, y: jax.Array) -> jax.Array:
     return 0.5 * (y + 1.0)
 
@@ -155,7 +162,8 @@ class Film:
 
     def picture(self, x: Any) -> np.ndarray:
         """A row of frames for each film [B, T, H, W, C]."""
-        frames = np.asarray(x).reshape(-1, *self.shape[1:])
+        frame = self.shape[1:]
+        frames = np.asarray(x).reshape(-1, *frame)  # [B T, H, W, C]
         return draw.grid(frames, columns=self.shape[0])
 
 
@@ -183,7 +191,10 @@ class Points:
     def picture(self, x: Any) -> np.ndarray:
         """A scatter of the first two numbers of each example [B, ...]."""
         flat = np.asarray(x).reshape(len(x), -1)
-        pairs = flat[:, :2] if flat.shape[1] > 1 else np.stack([flat[:, 0], np.zeros(len(flat))], 1)
+        pairs = flat[:, :2]
+        if flat.shape[1] < 2:  # a line of numbers lies on the first axis
+            zeros = np.zeros(len(flat))
+            pairs = np.stack([flat[:, 0], zeros], 1)
         return draw.scatter(pairs, self.limit)
 
 
@@ -237,14 +248,22 @@ class Tokens:
 
     def text(self, tokens: Any) -> list[str]:
         """Each example [B, T] as a line."""
-        if self.letters:
-            return ["".join(self.letters[t] for t in row) for row in np.asarray(tokens)]
-        return [" ".join(map(str, row)) for row in np.asarray(tokens).tolist()]
+        rows = np.asarray(tokens).tolist()
+        if not self.letters:
+            return [" ".join(map(str, row)) for row in rows]
+        lines = []
+        for row in rows:
+            letters = [self.letters[token] for token in row]
+            lines.append("".join(letters))
+        return lines
 
     def picture(self, x: Any) -> np.ndarray:
         """A row of cells for each of the first 32 examples [B, T], dark to light by number."""
-        rows = np.asarray(x)[:32].astype(np.float32) / max(self.vocabulary - 1, 1)
-        return draw.grid(rows[:, None, :, None], columns=1, zoom=8)
+        tokens = np.asarray(x)[:32].astype(np.float32)
+        largest = max(self.vocabulary - 1, 1)  # a vocabulary of one is all black
+        rows = tokens / largest
+        cells = rows[:, None, :, None]  # [B, 1, T, 1]: pictures of one line
+        return draw.grid(cells, columns=1, zoom=8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,9 +288,10 @@ class Category:
 
     def check(self, what: str, array: Any) -> None:
         """Raises UserError for what is no integer in 0 to classes - 1."""
-        check_array(what, array, (), "iu", f"labels, int32 in 0 to {max(self.classes - 1, 0)}")
+        last = max(self.classes - 1, 0)  # of an unlabelled set all are 0
+        check_array(what, array, (), "iu", f"labels, int32 in 0 to {last}")
         mend = f"the set says that it has {self.classes} classes"
-        check_range(what, array, 0, max(self.classes - 1, 0), mend)
+        check_range(what, array, 0, last, mend)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -309,14 +329,16 @@ class Mask:
 
     def check(self, what: str, array: Any) -> None:
         """Raises UserError for what is no integer in 0 to classes - 1."""
-        check_array(what, array, self.shape, "uib", f"a mask, uint8 in 0 to {self.classes - 1}")
-        check_range(
-            what, array, 0, self.classes - 1, "a mask of 0 and 255 is one of 0 and 1 times 255"
-        )
+        last = self.classes - 1
+        check_array(what, array, self.shape, "uib", f"a mask, uint8 in 0 to {last}")
+        mend = "a mask of 0 and 255 is one of 0 and 1 times 255"
+        check_range(what, array, 0, last, mend)
 
     def picture(self, x: Any) -> np.ndarray:
         """A grid of the masks [B, H, W], class 0 black."""
-        return draw.grid(np.asarray(x)[..., None] / max(self.classes - 1, 1))
+        largest = max(self.classes - 1, 1)
+        grey = np.asarray(x)[..., None]  # [B, H, W, 1]
+        return draw.grid(grey / largest)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -349,18 +371,21 @@ class Columns:
         """Raises UserError for what is no float, not finite, or no category in a column of categories."""
         check_array(what, array, self.shape, "f", "rows of a table, float32")
         check_range(what, array, -np.inf, np.inf, "")
-        for k, (name, classes) in enumerate(zip(self.names, self.classes, strict=True)):
-            if not classes:
+        of_columns = zip(self.names, self.classes, strict=True)
+        for k, (name, classes) in enumerate(of_columns):
+            if not classes:  # a column of real numbers
                 continue
-            column = np.asarray(array[:, k])
-            if (column != np.round(column)).any():
+            column = np.asarray(array[:, k])  # [N]
+            broken = column != np.round(column)
+            if broken.any():
                 raise UserError(f"{what}, column {name}: categories are whole numbers from 0 up.")
             mend = f"the column says that it has {classes} categories"
             check_range(f"{what}, column {name}", column, 0, classes - 1, mend)
 
     def picture(self, x: Any) -> np.ndarray:
         """A scatter of the first two columns [B, K]."""
-        return draw.scatter(np.asarray(x)[:, :2])
+        pairs = np.asarray(x)[:, :2]
+        return draw.scatter(pairs)
 
 
 Field = (
@@ -384,12 +409,15 @@ def need(who: str, name: str, found: Any, *kinds: type) -> None:
 
 def stored(kind: Any) -> dict[str, Any]:
     """A field as JSON can hold it, for a file of the data cache."""
-    values = {f.name: getattr(kind, f.name) for f in dataclasses.fields(kind)}
+    values = {}
+    for each in dataclasses.fields(kind):
+        values[each.name] = getattr(kind, each.name)
     return {"kind": type(kind).__name__, **values}
 
 
 def restored(data: Mapping[str, Any]) -> Any:
     """The inverse of `stored`, of the kinds of this module alone; KeyError or UserError for anything else."""
+    # by name from a closed set: a file of the cache may not name any class it likes
     kinds = {kind.__name__: kind for kind in typing.get_args(Field)}
     values = {name: value for name, value in data.items() if name != "kind"}
     return build("field", kinds[data["kind"]], values)
@@ -402,7 +430,8 @@ def check_split(what: str, fields: Mapping[str, Any], arrays: Mapping[str, Any])
             has = ", ".join(arrays)
             raise UserError(f"{what} has no array {name!r}, which its fields name: it has {has}.")
     lengths = {name: len(array) for name, array in arrays.items()}
-    if len(set(lengths.values())) > 1:
+    different = set(lengths.values())
+    if len(different) > 1:
         told = ", ".join(f"{name} {n}" for name, n in lengths.items())
         raise UserError(f"{what} has arrays of different lengths ({told}): a row is one example.")
     for name, kind in fields.items():
