@@ -27,6 +27,7 @@ Batch = dict[str, Any]  # "index" and "position" uint32 [B], and the fields [B, 
 @lru_cache(maxsize=4)
 def order(seed: int, epoch: int, n: int) -> np.ndarray:
     """The permutation of range(n), int64, in which this epoch visits the examples. Read only: it is cached."""
+    # modulo 2^64: a negative seed is a seed too
     key = np.array([seed % 2**64, epoch], np.uint64)
     draws = np.random.Philox(key=key).random_raw(n)
     width = np.uint64(n.bit_length())
@@ -80,13 +81,17 @@ def share(batch: int, process: tuple[int, int]) -> slice:
 
 def take(arrays: Arrays, index: np.ndarray) -> Batch:
     """Rows `index` of every array, with the numbers themselves under "index" (uint32)."""
-    rows = {name: np.asarray(array[index]) for name, array in arrays.items()}
-    return {"index": index.astype(np.uint32), **rows}
+    # "index" first, and a field of that name of a user's own would win
+    rows = {"index": index.astype(np.uint32)}
+    for name, array in arrays.items():
+        rows[name] = np.asarray(array[index])
+    return rows
 
 
 def placed(batch: Batch, part: slice) -> Batch:
     """Adds "position", uint32: the places of a process's examples in the global batch, whatever the layout."""
-    return {"position": np.arange(part.start, part.stop, dtype=np.uint32), **batch}
+    position = np.arange(part.start, part.stop, dtype=np.uint32)  # [b]
+    return {"position": position, **batch}
 
 
 def domains(arrays: Arrays) -> tuple[str, ...]:
@@ -98,12 +103,15 @@ def rows_at(arrays: Arrays, seed: int, step: int, batch: int, part: slice) -> Ba
     """The rows of one process's part of global batch `step`; each domain has an order, and epochs, of its own."""
     parts = domains(arrays)
     if not parts:
-        return take(arrays, indices(seed, step, size(arrays), batch)[part])
+        whole = indices(seed, step, size(arrays), batch)  # [batch]
+        return take(arrays, whole[part])
     found = {}
     for i, name in enumerate(parts):
         n = size(arrays[name])
         # another seed for each domain: rows of two domains must never travel together
-        found[name] = take(arrays[name], indices(seed + (i << 32), step, n, batch)[part])
+        own_seed = seed + (i << 32)
+        whole = indices(own_seed, step, n, batch)
+        found[name] = take(arrays[name], whole[part])
     return {"index": found[parts[0]]["index"], **found}
 
 
@@ -115,7 +123,8 @@ def batch_at(
     Of a split with domains each domain is a batch of its own, under its name.
     """
     part = share(batch, process)
-    return placed(rows_at(arrays, seed, step, batch, part), part)
+    rows = rows_at(arrays, seed, step, batch, part)
+    return placed(rows, part)
 
 
 def eval_batches(
@@ -129,12 +138,16 @@ def eval_batches(
     n, parts = size(arrays), domains(arrays)
     part = share(batch, process)
     for start in range(0, n, batch):
-        numbers = np.arange(start, start + batch)[part]
+        whole = np.arange(start, start + batch)
+        numbers = whole[part]  # [b], beyond n where the last batch is padded
+        wrapped = numbers % n
         if parts:
-            found = {name: take(arrays[name], numbers % size(arrays[name])) for name in parts}
-            rows = {"index": (numbers % n).astype(np.uint32), **found}
+            rows = {"index": wrapped.astype(np.uint32)}
+            for name in parts:
+                domain = arrays[name]
+                rows[name] = take(domain, numbers % size(domain))
         else:
-            rows = take(arrays, numbers % n)
+            rows = take(arrays, wrapped)
         yield rows, min(batch, n - start)
 
 

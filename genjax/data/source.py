@@ -70,7 +70,9 @@ class Source(NamedTuple):
     def class_names(self) -> tuple[str, ...]:
         """The names of the labels; where they have none their numbers."""
         label = self.fields.get("label")
-        return getattr(label, "names", ()) or tuple(map(str, range(self.classes)))
+        names = getattr(label, "names", ())
+        numbers = map(str, range(self.classes))
+        return names or tuple(numbers)
 
     def picture(self, x: Any) -> np.ndarray:
         """Samples [B, ...] in unit values -> uint8 [H, W, C]."""
@@ -100,9 +102,11 @@ def check(source: Source) -> None:
                 f"{source.name}, split {split}, has the domains {list(domains(arrays))} and train {list(names)}: "
                 "give every split the same."
             )
-        for domain, part in [(name, arrays[name]) for name in names] or [("", arrays)]:
-            where = f"{source.name} ({split}{', domain ' + domain if domain else ''})"
-            _check_arrays(where, source, part)
+        if not names:
+            _check_arrays(f"{source.name} ({split})", source, arrays)
+        for domain in names:
+            where = f"{source.name} ({split}, domain {domain})"
+            _check_arrays(where, source, arrays[domain])
 
 
 def _check_arrays(where: str, source: Source, arrays: Arrays) -> None:
@@ -110,7 +114,9 @@ def _check_arrays(where: str, source: Source, arrays: Arrays) -> None:
         check_split(where, source.fields, arrays)
         return
     for name, kind in source.fields.items():
-        head = arrays[name][:1] if len(arrays[name]) else arrays[name]
+        column = arrays[name]
+        # one row has the type and the shape of all; an empty column has no first row to read
+        head = column[:1] if len(column) else column
         kind.check(f"{where}, field {name}", head)
 
 
@@ -132,34 +138,42 @@ def train_batches(
         return stream(source.records, seed, first_step, batch, process)
     arrays = source.train
     parts = [arrays[name] for name in domains(arrays)] or [arrays]
-    steps_per_epoch(min(map(size, parts)), batch)
+    smallest = min(map(size, parts))
+    steps_per_epoch(smallest, batch)  # for its error
     part = share(batch, process)
 
     def made(step: int) -> dict[str, np.ndarray]:
         rows = rows_at(arrays, seed, step, batch, part)
-        return placed(_indices(rows) if only_index else rows, part)
+        if only_index:
+            rows = _indices(rows)
+        return placed(rows, part)
 
     return (made(step) for step in itertools.count(first_step))
 
 
 def _indices(rows: dict[str, Any]) -> dict[str, Any]:
     """The rows' numbers alone, those of each domain too."""
-    inner = {name: {"index": x["index"]} for name, x in rows.items() if isinstance(x, dict)}
-    return {"index": rows["index"], **inner}
+    numbers = {"index": rows["index"]}
+    for domain in domains(rows):
+        numbers[domain] = {"index": rows[domain]["index"]}
+    return numbers
 
 
 def fingerprint(source: Source) -> str:
     """8 hex digits that tell two sets apart: the sizes of the splits and up to 64 examples of each, evenly spaced."""
     crc = 0
     for arrays in source.splits().values():
-        for part in [arrays[name] for name in domains(arrays)] or [arrays]:
+        parts = [arrays[name] for name in domains(arrays)] or [arrays]
+        for part in parts:
             crc = _fingerprint(part, crc)
     return f"{crc:08x}"
 
 
 def _fingerprint(arrays: Arrays, crc: int) -> int:
     n = size(arrays)
-    some = np.unique(np.linspace(0, n - 1, min(n, 64)).astype(np.int64))
+    # some rows alone, for a set may be streamed and larger than memory
+    spaced = np.linspace(0, n - 1, min(n, 64))
+    some = np.unique(spaced.astype(np.int64))
     for name in sorted(arrays):
         values = np.asarray(arrays[name][some]) if n else np.zeros(0)
         head = f"{name} {n} {values.dtype} {values.shape}".encode()
@@ -178,8 +192,9 @@ def hold_out(train: Arrays, valid: int) -> tuple[Arrays, Arrays]:
     """(train, valid): the last `valid` examples of the training arrays become the validation split."""
     n = size(train)
     _check_valid(n, valid)
-    kept = {name: array[: n - valid] for name, array in train.items()}
-    held = {name: array[n - valid :] for name, array in train.items()}
+    border = n - valid  # not [-valid:], which is all of it for 0
+    kept = {name: array[:border] for name, array in train.items()}
+    held = {name: array[border:] for name, array in train.items()}
     return kept, held
 
 
@@ -210,8 +225,10 @@ def assemble(
 ) -> Source:
     """A `Source` from `prepare`, through the array cache or streamed; see `cache.arrays` for the arguments."""
     if stream:
-        return streamed(name, cache.records(key, request, mark, prepare), valid)
-    return in_memory(name, cache.arrays(key, request, mark, prepare), valid)
+        prepared = cache.records(key, request, mark, prepare)
+        return streamed(name, prepared, valid)
+    stored = cache.arrays(key, request, mark, prepare)
+    return in_memory(name, stored, valid)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,7 +243,9 @@ class Digits:
 
             return builders.digits(directory)
 
-        return in_memory("digits", cache.arrays("digits", {}, "fixed", prepare), self.valid)
+        # a fixed mark: the wheel's scans never change
+        stored = cache.arrays("digits", {}, "fixed", prepare)
+        return in_memory("digits", stored, self.valid)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,29 +260,37 @@ class FashionMNIST:
     def load(self) -> Source:
         """From the cache, else from the idx files; UserError says how to get them."""
         folder = find_fashion(self.path)
-        request = {"path": str(Path(self.path).expanduser().resolve())} if self.path else {}
-        mark = (
-            cache.fingerprint(folder, (path.name for path in _present(folder))) if folder else None
-        )
+        request = {}
+        if self.path:
+            absolute = Path(self.path).expanduser().resolve()
+            request = {"path": str(absolute)}
+        mark = None  # without files the cache's arrays are taken as they are
+        if folder:
+            names = (path.name for path in _present(folder))
+            mark = cache.fingerprint(folder, names)
 
         def prepare(directory: Path) -> cache.Prepared:
             from genjax.data import builders
 
-            return builders.fashion_mnist(directory, folder or missing_fashion(self.path))
+            # only a cold cache needs the files: that is where their lack is told
+            files = folder or missing_fashion(self.path)
+            return builders.fashion_mnist(directory, files)
 
-        return in_memory(
-            "fashion_mnist", cache.arrays("fashion_mnist", request, mark, prepare), self.valid
-        )
+        stored = cache.arrays("fashion_mnist", request, mark, prepare)
+        return in_memory("fashion_mnist", stored, self.valid)
 
 
 def _present(folder: Path) -> list[Path]:
     """The set's files that are in the folder, gzipped or not."""
-    both = [(folder / name.removesuffix(".gz"), folder / name) for name in FASHION_FILES]
-    return [
-        next(path for path in pair if path.is_file())
-        for pair in both
-        if any(path.is_file() for path in pair)
-    ]
+    found = []
+    for name in FASHION_FILES:
+        plain = folder / name.removesuffix(".gz")
+        zipped = folder / name
+        if plain.is_file():  # quicker to read
+            found.append(plain)
+        elif zipped.is_file():
+            found.append(zipped)
+    return found
 
 
 def find_fashion(path: str | None) -> Path | None:
@@ -271,17 +298,19 @@ def find_fashion(path: str | None) -> Path | None:
     named = os.environ.get("GENJAX_DATA")
     usual = [Path(named), Path(named) / "fashion-mnist", DEBIAN] if named else [DEBIAN]
     folders = [Path(path).expanduser()] if path else usual
-    return next((folder for folder in folders if len(_present(folder)) == len(FASHION_FILES)), None)
+    for folder in folders:
+        if len(_present(folder)) == len(FASHION_FILES):
+            return folder
+    return None
 
 
 def missing_fashion(path: str | None) -> Path:
     """Raises the UserError that says how to get the set."""
     places = [path] if path else [f"GENJAX_DATA={os.environ.get('GENJAX_DATA', '')}", str(DEBIAN)]
-    there = (
-        {file.name.removesuffix(".gz") for file in _present(Path(path).expanduser())}
-        if path
-        else set()
-    )
+    there = set()
+    if path:
+        present = _present(Path(path).expanduser())
+        there = {file.name.removesuffix(".gz") for file in present}
     lacking = [name for name in FASHION_FILES if name.removesuffix(".gz") not in there]
     raise UserError(
         f"Fashion-MNIST is not in {' nor '.join(places)} (missing: {', '.join(lacking)}): on Debian and Ubuntu "
