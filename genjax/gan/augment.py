@@ -102,6 +102,7 @@ class DiffAugment:
 def recolour(key: jax.Array, x: jax.Array) -> jax.Array:
     """x [H, W, C] brighter by U(-1/2, 1/2); saturation times U(0, 2), if C = 3; contrast times U(1/2, 3/2)."""
     u = uniform(key, (3,))
+    # (x + u) - 1/2 in this order: results hang on the rounding
     x = x + u[0] - 0.5
     if x.shape[-1] == 3:
         grey = jnp.mean(x, -1, keepdims=True)  # [H, W, 1]
@@ -145,7 +146,9 @@ def outside(key: jax.Array, sides: Sides, share: float) -> jax.Array:
         centres = n + 1 - hole % 2
         first = jnp.floor(u * centres) - hole // 2
         pixel = jnp.arange(n)
-        inside.append((pixel >= first) & (pixel < first + hole))
+        after = pixel >= first
+        before = pixel < first + hole
+        inside.append(after & before)
     rows, columns = inside
     hidden = rows[:, None] & columns  # [H, W]
     return 1.0 - hidden.astype(jnp.float32)
@@ -260,12 +263,15 @@ def geometries(r: jax.Array, p: jax.Array, sides: Sides, turns: bool) -> list[ja
     # Inverses have the same distributions. Two rotations, each this often, are at least one with probability p.
     often = 1.0 - jnp.sqrt(1.0 - p) if turns else 0.0
     factors = jnp.exp2(0.2 * n[:2])
-    scale, stretch = jnp.where(coin[:2] < p, factors, 1.0)
+    scales = coin[:2] < p
+    scale, stretch = jnp.where(scales, factors, 1.0)
     angles = jnp.pi * u[2:4]
-    before, after = jnp.where(coin[2:4] < often, angles, 0.0)
+    rotates = coin[2:4] < often
+    before, after = jnp.where(rotates, angles, 0.0)
     share = 0.125 * n[3:]
     pixels = share * jnp.array(sides)
-    t = jnp.where(coin[4] < p, pixels, 0.0)
+    moves = coin[4] < p
+    t = jnp.where(moves, pixels, 0.0)
     return [
         _scaled(scale, scale),
         _turned(before),
@@ -307,7 +313,8 @@ def resample(x: jax.Array, place: jax.Array) -> jax.Array:
     t = place[:2, 2].reshape(2, 1, 1)
     last = jnp.array([h - 1, w - 1])
     middle = last.reshape(2, 1, 1) / 2.0
-    from_middle = jnp.indices((h, w)) - middle  # [2, H, W], (y, x) of the output's pixels
+    pixels = jnp.indices((h, w))  # [2, H, W], (y, x) of the output's
+    from_middle = pixels - middle
     at = jnp.tensordot(linear, from_middle, 1, precision=EXACT)
     at += t + middle  # [2, H, W], (y, x) in the input, from its corner again
 
@@ -358,7 +365,8 @@ def hues(r: jax.Array, p: jax.Array) -> jax.Array:
     versed = 1.0 - cos
     hue = cos * one + sin * across + versed * grey
 
-    saturation = jnp.where(saturates, jnp.exp2(n[2]), 1.0)
+    factor = jnp.exp2(n[2])
+    saturation = jnp.where(saturates, factor, 1.0)
     saturate = saturation * one + (1.0 - saturation) * grey  # along v nothing changes
     # the right factor acts first: flip, turn, saturation
     return matmul(saturate, matmul(hue, flip))
@@ -372,7 +380,8 @@ def _check(spec: Spec, name: str, **shares: float) -> None:
             "use --algorithm.augment='Plain()'."
         )
     for flag, value in shares.items():
-        if not 0.0 <= value <= 1.0:
+        inside = 0.0 <= value <= 1.0
+        if not inside:
             raise UserError(f"--algorithm.augment.{flag}={value} must be between 0 and 1.")
 
 

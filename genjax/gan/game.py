@@ -84,7 +84,9 @@ def joined(run: Callable[[Batch], Any], data: Batch, size: int) -> Any:
     results = []
     for first in range(0, n, size):
         last = min(first + size, n)
-        part = {name: values[first:last] for name, values in data.items()}
+        part = {}
+        for name, values in data.items():
+            part[name] = values[first:last]
         # The place in the whole split, so that the noise does not depend on `size`.
         part["index"] = np.arange(first, last, dtype=np.uint32)
         results.append(run(part))
@@ -94,8 +96,12 @@ def joined(run: Callable[[Batch], Any], data: Batch, size: int) -> Any:
 def scores(key: jax.Array, gen: Any, disc: Any, memory: Any, batch: Batch, cfg: GAN, spec: Spec):
     """(D(x), D(G(z))), each [B], without augmentation; z number i is a function of (key, batch["index"][i])."""
     cond = told(cfg.condition, batch, spec)
-    sampled = generate(gen, latents(key, batch["index"], cfg.latent), cond, cfg, spec)
-    return tuple(discriminate(disc, memory, x, cond, cfg) for x in (spec.encode(batch), sampled))
+    z = latents(key, batch["index"], cfg.latent)
+    sampled = generate(gen, z, cond, cfg, spec)
+    x = spec.encode(batch)
+    real = discriminate(disc, memory, x, cond, cfg)
+    fake = discriminate(disc, memory, sampled, cond, cfg)
+    return real, fake
 
 
 def value(
@@ -128,9 +134,9 @@ def best_disc(
     disc, opt, _ = descend(mean_loss, tx, mine.params, mine.opt, batch)
     if cfg.clip is not None:  # WGAN's way to keep D Lipschitz
         disc = jax.tree.map(lambda w: jnp.clip(w, -cfg.clip, cfg.clip), disc)
-    memory = remembered(
-        disc, mine.memory, spec.encode(batch), told(cfg.condition, batch, spec), cfg
-    )
+    x = spec.encode(batch)
+    cond = told(cfg.condition, batch, spec)
+    memory = remembered(disc, mine.memory, x, cond, cfg)
     return Player(disc, opt, memory)
 
 
@@ -276,7 +282,8 @@ def optimal_distance(
     # the bandwidth is that of the least squared error; octaves are fine enough
     ladder = [finest * 2.0**k for k in range(-3, 3)]
     q, bandwidth = fitted_density(for_density, x, ladder, low, high)
-    p = np.exp(np.asarray(log_prob(mixture, x)))
+    log_p = np.asarray(log_prob(mixture, x))
+    p = np.exp(log_p)
 
     # The kernel's variance is 11 q / (24 pi b² N), so the relative error sqrt(variance) / q falls with q.
     floor = 11.0 / (24.0 * math.pi * bandwidth**2 * samples * error**2)
@@ -288,9 +295,13 @@ def optimal_distance(
     log_ratio = np.log(p[kept] / q[kept])
     optimal = np.asarray(cfg.game.optimal(log_ratio))
     difference = d[kept] - optimal
-    shift = float(np.median(difference)) if cfg.game.free else 0.0
-    mean = float(np.abs(difference - shift).mean())
-    return Distance(mean, float(kept.mean()), shift, bandwidth)
+    shift = 0.0
+    if cfg.game.free:  # a median: a few points far out do not move it
+        shift = float(np.median(difference))
+    away = np.abs(difference - shift)
+    mean = float(away.mean())
+    share = float(kept.mean())
+    return Distance(mean, share, shift, bandwidth)
 
 
 def _play(
@@ -364,8 +375,14 @@ def outputs(
     overfitting = higher(seen, held)
     odds = None
     if log_odds(cfg.game):
-        odds = tuple(float(np.mean(jax.nn.sigmoid(d))) for d in (seen, held, fake))
+        odds = (_odds(seen), _odds(held), _odds(fake))
     return Outputs(seen, held, fake, overfitting, odds)
+
+
+def _odds(d: np.ndarray) -> float:
+    """The mean probability of data that D's outputs stand for."""
+    probability = jax.nn.sigmoid(d)
+    return float(np.mean(probability))
 
 
 def picture(
@@ -421,5 +438,6 @@ def _stairs(axes: Any, d: np.ndarray, edges: np.ndarray, name: str) -> None:
     """The histogram of d as a density: what lies beyond the edges is missing from its area."""
     counts, _ = np.histogram(d, edges)
     width = edges[1] - edges[0]
-    heights = counts / max(len(d), 1) / width
+    n = max(len(d), 1)  # a panel may be empty
+    heights = counts / n / width
     axes.stairs(heights, edges, fill=True, alpha=0.5, label=name)

@@ -126,13 +126,17 @@ def setup(facts: Facts, prefix: str) -> Html:
     if "command" in about:
         command = tag("pre", tag("code", about["command"]))
     # as pip names them: enough to install the same again
-    packages = [f"{name} {version}" for name, version in about.get("versions", {}).items()]
+    versions = about.get("versions", {})
+    packages = [f"{name} {version}" for name, version in versions.items()]
+    digest = tag("code", facts.digest) if facts.digest else None
+    home = facts.directory.resolve()
+    unknown = _unknown(about)
     pairs = (
         ("Hardware", about.get("hardware")),
         ("Versions", ", ".join(packages) or None),
-        ("Config digest", tag("code", facts.digest) if facts.digest else None),
-        ("Directory", tag("code", facts.directory.resolve().name)),
-        ("Not recorded", ", ".join(_unknown(about)) or None),
+        ("Config digest", digest),
+        ("Directory", tag("code", home.name)),
+        ("Not recorded", ", ".join(unknown) or None),
     )
     return join([command, _differs(about, prefix), terms(pairs, "terms")])
 
@@ -253,8 +257,13 @@ def curves(facts: Facts) -> Html | None:
             still.append(f"{name} {digits(value)}")
         else:
             moving.append(name)
+
     # the loss first; of the others those with held-out values beside training's first
-    moving.sort(key=lambda name: (*rank(name), len(groups[name]) < 2))
+    def place(name: str) -> tuple[bool, ...]:
+        alone = len(groups[name]) < 2
+        return (*rank(name), alone)
+
+    moving.sort(key=place)
     charts = {name: _chart(name, groups[name]) for name in moving[:CHARTS]}
     never = [name for name, drawing in charts.items() if drawing is None]
     # a metric that is not drawn is at least named, with the reason
@@ -274,7 +283,8 @@ def _groups(facts: Facts) -> dict[str, dict[str, list]]:
     groups: dict[str, dict[str, list]] = {}
     for name, points in facts.curves.items():
         split, _, metric = name.rpartition("/")
-        groups.setdefault(metric, {})[split or "value"] = points  # no split: a name without "/"
+        group = groups.setdefault(metric, {})
+        group[split or "value"] = points  # no split: a name without "/"
     return groups
 
 
@@ -307,7 +317,8 @@ def _values(group: dict[str, list]) -> set[float]:
 
 def rank(metric: str) -> tuple[bool, bool]:
     """The order of charts: the loss first, gradient norms last."""
-    return metric != "loss", "grad_norm" in metric or metric == "skipped"
+    health = "grad_norm" in metric or metric == "skipped"  # looked at when something is wrong
+    return metric != "loss", health
 
 
 def speed(facts: Facts) -> Html | None:

@@ -86,7 +86,9 @@ def thin(points: Sequence[tuple[int, float]], most: int = MOST) -> list[tuple[in
         start = i * len(inner) // stretches
         stop = (i + 1) * len(inner) // stretches
         kept += _extremes(inner[start:stop])
-    return [points[0], *kept, points[-1]]
+    first = points[0]
+    last = points[-1]
+    return [first, *kept, last]
 
 
 def _extremes(part: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
@@ -102,8 +104,10 @@ def _extremes(part: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
 def linear(low: float, high: float, about: int = 5) -> Axis:
     """An axis that holds low and high, with marks at 1, 2 or 5 times a power of ten."""
     if high - low < 1e-300:  # one value: an axis needs some width around it
-        low -= max(abs(low), 1.0) * 1e-2
-        high += max(abs(high), 1.0) * 1e-2
+        below = max(abs(low), 1.0)
+        above = max(abs(high), 1.0)
+        low -= below * 1e-2
+        high += above * 1e-2
     # round marks, about so many: they are read, not interpolated
     step = _step((high - low) / about)
     # a mark that rounding puts just beyond an end belongs to the axis
@@ -118,7 +122,8 @@ def linear(low: float, high: float, about: int = 5) -> Axis:
 
 def _step(rough: float) -> float:
     """The least of 1, 2, 5 or 10 times a power of ten that is at least (about) `rough`."""
-    power = 10.0 ** math.floor(math.log10(rough))
+    exponent = math.floor(math.log10(rough))
+    power = 10.0**exponent
     enough = 0.999 * rough  # not 1: rounding must not double the step
     times = next(m for m in (1, 2, 5, 10) if m * power >= enough)
     return power * times
@@ -197,7 +202,8 @@ def _frame(shown: Sequence[Curve]) -> _Frame:
     """The axes that hold all points, with room for the texts beside them."""
     x = _steps(shown)
     y = _values(shown)
-    widest = max([len(text) for _, text in y.ticks], default=0)
+    lengths = [len(text) for _, text in y.ticks]
+    widest = max(lengths, default=0)
     longest = max(len(curve.mark) for curve in shown)
     return _Frame(
         left=8 + 6.2 * widest,  # pixels a letter
@@ -232,8 +238,12 @@ def _drawing(title: str, shown: Sequence[Curve], frame: _Frame) -> Html:
     left = frame.left
     right = frame.right
     floor = frame.floor
-    rules = [_rule(left, right, frame.up(value), text) for value, text in frame.y.ticks]
-    steps = [_text(frame.across(s), floor + 15, text, "middle") for s, text in frame.x.ticks]
+    rules = []
+    for value, text in frame.y.ticks:
+        rules.append(_rule(left, right, frame.up(value), text))
+    steps = []
+    for step, text in frame.x.ticks:
+        steps.append(_text(frame.across(step), floor + 15, text, "middle"))
     ground = tag(
         "line",
         x1=f"{left:.1f}",
@@ -262,9 +272,9 @@ def _said(shown: Sequence[Curve]) -> str:
     """The curves in words, for a reader who does not see them."""
     parts = []
     for curve in shown:
-        first = digits(curve.points[0][1])
-        last = digits(curve.points[-1][1])
-        parts.append(f"{curve.label} from {first} to {last}")
+        _, first = curve.points[0]
+        _, last = curve.points[-1]
+        parts.append(f"{curve.label} from {digits(first)} to {digits(last)}")
     return "; ".join(parts)
 
 
@@ -318,9 +328,12 @@ def _curve(curve: Curve, frame: _Frame) -> list[Html]:
     if len(spots) > 1:
         # a tenth of a pixel is enough, and keeps the page small
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in spots)
-        drawn.append(tag("polyline", points=path, class_=_classes(curve.slot, "curve")))
+        class_ = _classes(curve.slot, "curve")
+        drawn.append(tag("polyline", points=path, class_=class_))
     if len(spots) <= 12:  # few: a reader wants to see where it was measured
-        dots = [tag("circle", cx=f"{a:.1f}", cy=f"{b:.1f}", r=2.6) for a, b in spots]
+        dots = []
+        for a, b in spots:
+            dots.append(tag("circle", cx=f"{a:.1f}", cy=f"{b:.1f}", r=2.6))
         drawn.append(tag("g", dots, class_=_colour(curve.slot)))
     return drawn
 
@@ -391,9 +404,10 @@ def _entry(curve: Curve) -> Html:
     swatch = tag("line", x1=0, x2=30, y1=5, y2=5, class_=_classes(curve.slot, "curve"))
     mark = None if curve.mark == curve.label else f"{curve.mark} "  # once is enough
     _, last = curve.points[-1]
+    sample = tag("svg", swatch, viewBox="0 0 30 10", aria_hidden="true")
     return tag(
         "li",
-        tag("svg", swatch, viewBox="0 0 30 10", aria_hidden="true"),
+        sample,
         mark,
         curve.label,
         " ",

@@ -190,12 +190,14 @@ class Checkpoints:
         # field by field: the message must name what differs
         here = _flat(json.loads(self.config))
         there = _flat(saved)
-        differ = [path for path in here | there if here.get(path) != there.get(path)]
+        paths = here | there  # a field may be new, or gone
+        differ = [path for path in paths if here.get(path) != there.get(path)]
         if not differ:
             return
         shown = []
         for path in differ[:3]:  # a line holds no more
-            was, now = there.get(path, "absent"), here.get(path, "absent")
+            was = there.get(path, "absent")
+            now = here.get(path, "absent")
             shown.append(f"{path} = {was} (now {now})")
         more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
         raise UserError(
@@ -206,7 +208,8 @@ class Checkpoints:
     def _check_state(self, step: int, saved: dict[str, str], like: dict[str, str]) -> None:
         for path in saved | like:
             # the first difference is enough: it is the code that changed, not a setting
-            was, now = saved.get(path, "absent"), like.get(path, "absent")
+            was = saved.get(path, "absent")
+            now = like.get(path, "absent")
             if was != now:
                 raise UserError(
                     f"the checkpoint of step {step} in {self.directory} was saved by other code: {path} is {was} "

@@ -62,7 +62,10 @@ def _renamed(name: str, found: dict[str, Any]) -> dict[str, Any]:
     """The fields of one config under the names, and in the forms, that they have now."""
     if name == "Experiment":
         # flat fields then, one config now
-        every = {EVERY[key]: found.pop(key) for key in list(found) if key in EVERY}
+        every = {}
+        for key in list(found):  # a list: the dict shrinks meanwhile
+            if key in EVERY:
+                every[EVERY[key]] = found.pop(key)
         if every:
             found["every"] = {"__type__": "genjax.training.experiment:Every", **every}
         found["finish"] = []  # measured anew by what the experiment lists now
@@ -125,8 +128,11 @@ def migrate(path: Path, classes: dict[str, type]) -> Path | None:
     # two runs of one digest: which is right is not ours to say
     if new.exists():
         raise UserError(f"{path} would become {new}, which is there already: remove one of them.")
-    for step in sorted(path.glob("checkpoints/[0-9]*")) + sorted(path.glob("best/*/[0-9]*")):
-        _rewrite(step, config.identity(exp), "mixture" in text)
+    kept = sorted(path.glob("checkpoints/[0-9]*"))
+    best = sorted(path.glob("best/*/[0-9]*"))
+    identity = config.identity(exp)
+    for step in kept + best:
+        _rewrite(step, identity, "mixture" in text)
     # last but one: a kill before it leaves a directory that is migrated again
     (path / "config.json").write_text(config.to_json(exp))
     path.rename(new)
@@ -161,7 +167,8 @@ def main(arguments: list[str]) -> int:
             "error: name a folder of runs: python -m genjax.training.migrate runs", file=sys.stderr
         )
         return 2
-    classes, code = known_classes(), 0
+    classes = known_classes()
+    code = 0
     for folder in arguments:
         found = sorted(Path(folder).glob("**/config.json"))
         if not found:
@@ -170,7 +177,8 @@ def main(arguments: list[str]) -> int:
         for file in found:
             try:
                 new = migrate(file.parent, classes)
-                print(f"{file.parent}: {'up to date' if new is None else f'is now {new}'}")
+                state = "up to date" if new is None else f"is now {new}"
+                print(f"{file.parent}: {state}")
             except (UserError, OSError, ValueError) as error:
                 print(f"error: {file.parent} is left as it is: {error}", file=sys.stderr)
                 code = 2

@@ -27,9 +27,8 @@ from genjax.metrics.evaluate import (
 )
 from genjax.metrics.features import Components
 
-Measure = Callable[
-    [np.ndarray, np.ndarray], dict[str, Value]
-]  # of samples [n, H, W, C] and their labels [n]
+# of samples [n, H, W, C] and their labels [n]
+Measure = Callable[[np.ndarray, np.ndarray], dict[str, Value]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,19 +62,16 @@ class Watch:
         """
         at_least(0, watch__every=self.every, watch__samples=self.samples)
         # FLAT ones are best at their floor, which is no direction
-        known = [
-            *(name for name, way in self.names().items() if way != FLAT),
-            *["loss"] * evaluates,
-        ]
+        known = [name for name, way in self.names().items() if way != FLAT]
+        if evaluates:
+            known.append("loss")
         # without `every` a metric is measured once, and the best of one says nothing
-        if self.best is not None and (
-            self.best not in known or not (self.every or self.best == "loss")
-        ):
-            mend = (
-                "set --watch.every too"
-                if self.best in known
-                else f"choose from {', '.join(known) or 'none'}"
-            )
+        unmeasured = self.best not in known
+        seldom = not self.every and self.best != "loss"
+        if self.best is not None and (unmeasured or seldom):
+            mend = "set --watch.every too"
+            if unmeasured:
+                mend = f"choose from {', '.join(known) or 'none'}"
             raise UserError(
                 f"--watch.best={self.best} is no number with a best that training measures: {mend}."
             )
@@ -91,9 +87,8 @@ class Watch:
         # later `floors` would say the same, after the data's features were computed
         self.check_count(held)
         # by name and not by type: a metric says itself what it needs
-        if "label" not in algorithm.asks and (
-            of := [type(m).__name__ for m in self.metrics if getattr(m, "labelled", False)]
-        ):
+        of = [type(m).__name__ for m in self.metrics if getattr(m, "labelled", False)]
+        if of and "label" not in algorithm.asks:
             raise UserError(
                 f"--watch.metrics: {of[0]} needs samples of a class that was asked for: use a class-conditional model."
             )
@@ -111,14 +106,19 @@ class Watch:
     ) -> Measure:
         """Fits the extractor, finds the floors; UserError for a metric that cannot be had at this number of samples."""
         # metrics know images and labels and nothing else
-        train, held = _shown(train, main), _shown(held, main)
+        train = _shown(train, main)
+        held = _shown(held, main)
         extract = self.extractor.fit(train, folder, layout)
-        n, on = self.count(size(held)), self.extractor.name
+        on = self.extractor.name
+        n = self.count(size(held))
         # the same rows as samples take their labels from, see `Run.given`
         rows = chosen(n, size(held))
-        part = held if n == size(held) else {name: array[rows] for name, array in held.items()}
+        part = held  # as it is: a mapped file is not copied
+        if n != size(held):
+            part = {name: array[rows] for name, array in held.items()}
         # once: features of real data serve every measurement
-        whole, real = seen(extract, train), seen(extract, part)
+        whole = seen(extract, train)
+        real = seen(extract, part)
         try:
             floor = floors(self.metrics, whole, real, on)
         except ValueError as error:
@@ -127,45 +127,41 @@ class Watch:
         def measure(image: np.ndarray, label: np.ndarray) -> dict[str, Value]:
             # a distance of NaNs would raise in the middle of a run
             if not np.isfinite(image).all():  # the model diverged; the run goes on, and says so
-                return {
-                    name: Value(float("nan"), None, None, len(image), floor.get(name))
-                    for name in self.names()
-                }
-            return measured(
-                self.metrics,
-                whole,
-                real,
-                seen(extract, {"image": image, "label": label}),
-                on,
-                floor,
-            )
+                unknown = {}
+                for name in self.names():
+                    unknown[name] = Value(float("nan"), None, None, len(image), floor.get(name))
+                return unknown
+            samples = seen(extract, {"image": image, "label": label})
+            return measured(self.metrics, whole, real, samples, on, floor)
 
         return measure
 
     def better(self, value: float, best: float | None) -> bool:
         """Whether a value of `best` beats the best so far (None = there is none); one that is not finite never does."""
         way = self.names().get(self.best, DOWN)  # the loss is no metric: DOWN
-        return bool(np.isfinite(value)) and (
-            best is None or (value < best if way == DOWN else value > best)
-        )
+        if not np.isfinite(value):
+            return False
+        if best is None:
+            return True
+        return value < best if way == DOWN else value > best
 
 
 def _shown(split: dict, main: str) -> dict:
     """A split as metrics see it: the images, and labels where it has any."""
     label = split.get("label")
-    return {
-        "image": split[main],
-        "label": np.zeros(size(split), np.int32) if label is None else label,
-    }
+    if label is None:  # one class: what asks for labels is refused by `check`
+        label = np.zeros(size(split), np.int32)
+    return {"image": split[main], "label": label}
 
 
 def told(values: dict[str, Value]) -> str:
     """One line: name value [low, high] (real floor)."""
     parts = []
     for name, v in values.items():
-        ends = f" [{v.low:.3f}, {v.high:.3f}]" if v.low is not None else ""
-        parts.append(
-            f"{name} {v.value:.3f}{ends}"
-            + (f" (real {v.floor:.3f})" if v.floor is not None else "")
-        )
+        text = f"{name} {v.value:.3f}"
+        if v.low is not None:
+            text += f" [{v.low:.3f}, {v.high:.3f}]"
+        if v.floor is not None:
+            text += f" (real {v.floor:.3f})"
+        parts.append(text)
     return ", ".join(parts)
