@@ -105,7 +105,13 @@ def scores(key: jax.Array, gen: Any, disc: Any, memory: Any, batch: Batch, cfg: 
 
 
 def value(
-    key: jax.Array, gen: Any, disc: Any, memory: Any, batch: Batch, cfg: GAN, spec: Spec
+    key: jax.Array,
+    gen: Any,
+    disc: Any,
+    memory: Any,
+    batch: Batch,
+    cfg: GAN,
+    spec: Spec,
 ) -> jax.Array:
     """V(G, D) [B], minus the discriminator's loss: D wants it large and, in the zero-sum game, G small."""
     real, fake = scores(key, gen, disc, memory, batch, cfg, spec)

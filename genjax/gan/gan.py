@@ -176,7 +176,13 @@ def disc_loss(
 
 
 def gen_loss(
-    gen: Any, disc: Any, extra: dict, key: jax.Array, batch: Batch, cfg: GAN, spec: Spec
+    gen: Any,
+    disc: Any,
+    extra: dict,
+    key: jax.Array,
+    batch: Batch,
+    cfg: GAN,
+    spec: Spec,
 ) -> jax.Array:
     """The generator's loss [B] against the discriminator as it is; data matter to the relativistic game alone."""
     index = batch["index"]
@@ -287,7 +293,12 @@ def evaluate(key: jax.Array, state: State, batch: Batch, cfg: GAN, spec: Spec) -
 
 
 def compared(
-    disc: Any, state: State, x: jax.Array, sampled: jax.Array, cond: Cond | None, cfg: Any
+    disc: Any,
+    state: State,
+    x: jax.Array,
+    sampled: jax.Array,
+    cond: Cond | None,
+    cfg: Any,
 ) -> Parts:
     """Both players' losses on x and on samples [B, *shape], with D(x), D(G(z)) and how often D is right; each [B]."""
     memory = state.extra["disc"]

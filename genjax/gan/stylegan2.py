@@ -125,7 +125,8 @@ def style_mix(
     coarse = w(gen, z_coarse, cond, cfg)  # [B, latent]
     fine = w(gen, z_fine, cond, cfg)
     layer = jnp.arange(cfg.synthesis.layers)  # coarse to fine
-    late = layer >= jnp.reshape(at_layer, (-1, 1))  # [B or 1, layers]
+    first_fine = jnp.reshape(at_layer, (-1, 1))
+    late = layer >= first_fine  # [B or 1, layers]
     return jnp.where(late[..., None], fine[:, None], coarse[:, None])
 
 
@@ -156,7 +157,8 @@ def path_lengths(
     """
     x, pull = jax.vjp(g, w)
     (slope,) = pull(y)  # J^T y [B, layers, latent]
-    squares = jnp.sum(jnp.square(slope), -1)  # [B, layers]
+    squares = jnp.square(slope)
+    squares = jnp.sum(squares, -1)  # [B, layers]
     square = jnp.mean(squares, -1)
     # the root's own gradient is infinite at 0
     return x, jnp.sqrt(square + 1e-12)
@@ -179,7 +181,8 @@ def disc_loss(
     x = spec.encode(batch)  # [B, H, W, C], in [-1, 1]
     cond = told(cfg.condition, batch, spec)
     made = styles(gen, at, index, cond, cfg)  # [B, layers, latent]
-    sampled = synthesise(gen, made, example_keys(noise, index), cfg, spec)
+    noises = example_keys(noise, index)  # [B]
+    sampled = synthesise(gen, made, noises, cfg, spec)
     sampled = jax.lax.stop_gradient(sampled)  # this is D's turn
     keys = example_keys(change, index)
 
@@ -218,7 +221,8 @@ def gen_loss(
     a = extra["path"]
     if due:
         height, width, _ = spec.shape
-        y = example_normal(probe, index, spec.shape) / math.sqrt(height * width)
+        y = example_normal(probe, index, spec.shape)
+        y = y / math.sqrt(height * width)  # so that a does not depend on the size
         sampled, length = path_lengths(g, made, y)
     else:
         sampled = g(made)
@@ -288,6 +292,7 @@ def step(
     x = spec.encode(batch)
     cond = told(cfg.condition, batch, spec)
     memory = remembered(disc, extra["disc"], x, cond, cfg)
+    # p follows the sign of D on data
     adapted = cfg.augment.adapt(extra["augment"], metrics)
     extra = extra | {"disc": memory, "augment": adapted}
 
@@ -314,7 +319,13 @@ def step(
 
 
 def generated(
-    gen: Any, key: jax.Array, given: Batch, mean: Any, psi: float, cfg: StyleGAN2, spec: Spec
+    gen: Any,
+    key: jax.Array,
+    given: Batch,
+    mean: Any,
+    psi: float,
+    cfg: StyleGAN2,
+    spec: Spec,
 ) -> jax.Array:
     """Unmixed samples [B, *shape], images in [-1, 1], truncated by psi; the same z and noise for every psi."""
     index = given["index"]

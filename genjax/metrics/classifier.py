@@ -64,7 +64,7 @@ class ConvNet(nn.Module):
         patch = 2 ** max(0, math.floor(math.log2(max(sides) / 14)))
         # every level halves the sides, which must come out even: black is added at the end
         unit = patch * 2 ** (len(self.widths) - 1)
-        border = [(0, -n % unit) for n in sides]
+        border = [(0, -n % unit) for n in sides]  # (before, after) of H and W
         x = 2.0 * image - 1.0  # [-1, 1], so that black is the padding's value
         x = jnp.pad(x, [(0, 0), *border, (0, 0)], constant_values=-1.0)
         x = space_to_depth(x, patch)  # [B, h, w, patch² C]

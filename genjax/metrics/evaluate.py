@@ -75,6 +75,7 @@ def distance(extractor: Extractor, train: dict[str, Any]) -> tuple[str, Callable
     metric = Frechet()
     (name,) = metric.names(extractor.name)
     extract = extractor.fit(train)
+    # once: later calls see the images that they are given alone
     of_train = extract(train["image"])
     # mean and covariance, all that the distance sees
     reference = moments(of_train.features)
@@ -85,6 +86,7 @@ def distance(extractor: Extractor, train: dict[str, Any]) -> tuple[str, Callable
             of_images = moments(found.features)
             return frechet(reference, of_images)
         except ValueError as error:
+            # the one thing that a user can mend
             raise UserError(f"{error}: measure more samples, or on fewer features.") from error
 
     return name, between
@@ -161,6 +163,7 @@ class InceptionScore:
         return {f"is_{on}": UP}
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
+        # not every extractor has classes
         if samples.logits is None:
             raise ValueError(f"an Inception score needs a classifier's outputs and {on} has none")
         logits = samples.logits
@@ -190,10 +193,10 @@ class PrecisionRecall:
         n = len(samples.features)
         # both from balls around examples to their k-th neighbour
         precision, recall = manifold.precision_recall(real.features, samples.features, self.k)
-        return {
-            f"precision_{on}": intervals.share(precision * n, n),
-            f"recall_{on}": intervals.share(recall * n, n),
-        }
+        # shares of the n that were asked about: binomial intervals
+        near = intervals.share(precision * n, n)
+        reached = intervals.share(recall * n, n)
+        return {f"precision_{on}": near, f"recall_{on}": reached}
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         return self(train, real, drawn, on)
@@ -212,10 +215,9 @@ class DensityCoverage:
         density, coverage = manifold.density_coverage(real.features, samples.features, self.k)
         n = len(real.features)
         # density is no share: one sample may lie in many balls
-        return {
-            f"density_{on}": Interval(density, np.nan, np.nan),
-            f"coverage_{on}": intervals.share(coverage * n, n),
-        }
+        mean = Interval(density, np.nan, np.nan)
+        reached = intervals.share(coverage * n, n)
+        return {f"density_{on}": mean, f"coverage_{on}": reached}
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         return self(train, real, drawn, on)
@@ -287,6 +289,7 @@ class Recognition:
             raise ValueError(
                 f"recognition needs a classifier's outputs and {on} has none: use Recognition(Svm())"
             )
+        # the extractor is the judge: nothing is fitted
         return examples.logits.argmax(1)
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
@@ -344,6 +347,7 @@ class Cas:
         return {"cas": UP}
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
+        # of one class no boundary can be learned
         classes = np.unique(samples.label)
         if len(classes) < 2:
             raise ValueError(
@@ -378,7 +382,7 @@ def names(metrics: Sequence[Metric], on: str) -> dict[str, int]:
     """Every number's name with the way that is better."""
     found = {}
     for metric in metrics:
-        found |= metric.names(on)
+        found |= metric.names(on)  # of two metrics with one name the later counts
     return found
 
 

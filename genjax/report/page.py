@@ -113,6 +113,7 @@ def _steps(facts: Facts) -> str | None:
 
 def _memory(facts: Facts) -> str | None:
     """The largest memory of the process, where it was recorded."""
+    # the system's count of the process, the device's is not in it
     memory = facts.about.get("memory_mib")
     if memory is None:
         return None
@@ -122,7 +123,7 @@ def _memory(facts: Facts) -> str | None:
 def setup(facts: Facts, prefix: str) -> Html:
     """The command, the difference from BASE, the software and the machine."""
     about = facts.about
-    command = None
+    command = None  # of a run from a notebook
     if "command" in about:
         command = tag("pre", tag("code", about["command"]))
     # as pip names them: enough to install the same again
@@ -174,7 +175,7 @@ def image(picture: Picture, facts: Facts) -> Html:
         # alt text: the file's name says little to who does not see the picture
         what = f"samples after {picture.step} steps"
     width, height = picture.size or (None, None)  # not known of JPEG
-    small = None
+    small = None  # photographs keep their smooth scaling
     if width:
         small = "small" if width <= 300 else None
         zoom = max(1, -(-128 // width))  # -(-a // b) rounds up: at least 128 pixels wide
@@ -238,6 +239,7 @@ def _figure(picture: Picture, facts: Facts) -> Html:
     caption = tag("figcaption", title, " (", tag("code", files), ")")
     shown = image(picture, facts)
     if picture.name.lower().endswith(".gif"):  # a reader must be able to stop what moves
+        # folding it up is the one way to stop a GIF without a script
         summary = tag("summary", "Moving picture")
         shown = tag("details", summary, shown, open=True, class_="moving")
     return tag("figure", shown, caption)

@@ -82,10 +82,13 @@ def example_of(source: Source) -> dict[str, Any]:
     """The first training example as a batch: what `init` sees."""
 
     row = np.zeros(1, np.int64)  # a batch of one: shapes without the cost of a whole batch
-    parts = {name: take(source.train[name], row) for name in domains(source.train)}
+    parts = {}  # of data with domains: a batch of each
+    for name in domains(source.train):
+        parts[name] = take(source.train[name], row)
     if not parts:
         return take(source.train, row)
-    return {"index": np.zeros(1, np.uint32), **parts}
+    index = np.zeros(1, np.uint32)
+    return {"index": index, **parts}
 
 
 def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints]:
@@ -100,7 +103,9 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
         check_finding = getattr(finding, "check", _no_check)
         check_finding(exp, source)
     spec, algorithm = _bind(exp, source)
-    held = source.valid if size(source.valid) else source.test
+    held = source.test
+    if size(source.valid):
+        held = source.valid
     exp.watch.check(spec, algorithm, size(held), bool(exp.every.evaluate))
     state, meta, checkpoints, restored = _state(exp, path, source, algorithm)
     step = int(state.step)
@@ -276,7 +281,9 @@ def train(run: Run, checkpoints: Checkpoints) -> Run:
         return run
     turns = run.algorithm.cycle or (run.algorithm.step,)
     # a cycle has each of its steps many times: once compiled is enough
-    compiled = {fn: exp.layout.train(guarded(fn), run.state) for fn in dict.fromkeys(turns)}
+    compiled = {}
+    for fn in dict.fromkeys(turns):
+        compiled[fn] = exp.layout.train(guarded(fn), run.state)
     resident = {}
     if exp.resident:
         resident = exp.layout.put(dict(run.source.train), None)
@@ -346,7 +353,8 @@ def _about(run: Run, experiment: str, name: str, origin: Mapping[str, Any] | Non
         "parameters": parameters,
     }
     # the origin is last: what the caller knows goes before what is found here
-    run.log.about({**names, **platform.facts(), **(origin or {})})
+    machine = platform.facts()
+    run.log.about({**names, **machine, **(origin or {})})
 
 
 def _conclude(run: Run) -> None:
@@ -361,7 +369,9 @@ def _conclude(run: Run) -> None:
     if not hosts.from_first(bool(missing)):
         return
     values = run.quality()
-    entry = {name: value._asdict() for name, value in values.items()}
+    entry = {}
+    for name, value in values.items():
+        entry[name] = value._asdict()
     run.log.result("metrics", entry)
     run.log.note(told(values))
 

@@ -75,12 +75,14 @@ class Run:
         for name in asks:
             if name in fixed:
                 drawn[name] = _repeated(fixed[name], n)
-            elif isinstance(held[name], dict):  # a domain, which has rows of its own
-                rows = chosen(n, size(held[name]))
-                drawn[name] = {field: np.asarray(x[rows]) for field, x in held[name].items()}
+                continue
+            its = held[name]
+            if isinstance(its, dict):  # a domain, which has rows of its own
+                rows = chosen(n, size(its))
+                drawn[name] = {field: np.asarray(x[rows]) for field, x in its.items()}
             else:
                 rows = chosen(n, size(held))  # the same for all names
-                drawn[name] = np.asarray(held[name][rows])
+                drawn[name] = np.asarray(its[rows])
         return drawn
 
     def compiled(self, fn: Callable) -> Callable:
@@ -168,11 +170,13 @@ class Run:
         for i in range(0, n, most):
             self._beat()
             # the last part is filled up, so that one compiled program serves all
-            rows = np.arange(i, i + most)[mine] % n
+            rows = np.arange(i, i + most)
+            rows = rows[mine] % n
             part = jax.tree.map(lambda x, rows=rows: x[rows], given)
             made = compiled(key, state, layout.put(part))
             # what filled it up is cut off again
-            parts.append(jax.tree.map(lambda x, left=n - i: np.asarray(x)[:left], made))
+            wanted = n - i
+            parts.append(jax.tree.map(lambda x, wanted=wanted: np.asarray(x)[:wanted], made))
             done = i + most
             silent = time.monotonic() - told
             if silent > 20.0 and done < n:
@@ -242,7 +246,10 @@ def _repeated(value: Any, n: int) -> np.ndarray:
 
 def _valid(values: dict[str, jax.Array], n: int) -> dict[str, np.ndarray]:
     """The first n of each: the rest of a last batch is filling."""
-    return {name: np.asarray(value)[:n] for name, value in values.items()}
+    kept = {}
+    for name, value in values.items():
+        kept[name] = np.asarray(value)[:n]
+    return kept
 
 
 def _struct(x: jax.Array) -> jax.ShapeDtypeStruct:

@@ -155,7 +155,12 @@ def _beta(step: jax.Array, cfg: VAE) -> jax.Array | float:
 
 
 def loss(
-    params: dict, key: jax.Array, batch: Batch, step: jax.Array, cfg: VAE, spec: Spec
+    params: dict,
+    key: jax.Array,
+    batch: Batch,
+    step: jax.Array,
+    cfg: VAE,
+    spec: Spec,
 ) -> Parts:
     """The negative bound with its parts, each [B] in nats: distortion = -log p(x | z), rate = KL(q || p)."""
     x, noise = _observed(key, batch, cfg, spec)
@@ -216,7 +221,13 @@ def elbo(params: dict, key: jax.Array, batch: Batch, cfg: VAE, spec: Spec) -> Pa
 
 
 def log_likelihood(
-    params: dict, key: jax.Array, batch: Batch, cfg: VAE, spec: Spec, k: int, chunk: int
+    params: dict,
+    key: jax.Array,
+    batch: Batch,
+    cfg: VAE,
+    spec: Spec,
+    k: int,
+    chunk: int,
 ) -> jax.Array:
     """The IWAE estimate of log p(x) from k samples, [B] nats, in memory for `chunk` of them (chunk divides k).
 
