@@ -121,12 +121,18 @@ def read(directory: Path, mark: str | None) -> Stored | None:
     except (OSError, ValueError) as error:
         # Changed after it was verified, to the same size and time.
         raise Changed(f"a file of {directory} has changed since it was written") from error
-    fields = {name: kinds.restored(kind) for name, kind in meta["fields"].items()}
+    fields = {}
+    for name, kind in meta["fields"].items():
+        fields[name] = kinds.restored(kind)
     return Stored(splits, fields, tuple(meta["notes"]))
 
 
 def _split(directory: Path, split: str, fields: dict[str, dict]) -> dict[str, np.ndarray]:
-    return {name: _open(directory / _file(split, name), spec) for name, spec in fields.items()}
+    arrays = {}
+    for name, spec in fields.items():
+        path = directory / _file(split, name)
+        arrays[name] = _open(path, spec)
+    return arrays
 
 
 def _file(split: str, name: str) -> str:
@@ -264,6 +270,7 @@ def _build(directory: Path, name: str, mark: str, prepare: Callable[[Path], Prep
         for split, source in prepared.splits.items():
             splits[split] = _write(new, split, source, prepared.fields)
         fields = {name: kinds.stored(kind) for name, kind in prepared.fields.items()}
+        # all that `read` checks or gives back
         meta = {"version": VERSION, "name": name, "fingerprint": mark, "fields": fields}
         meta |= {"splits": splits, "notes": prepared.notes}
         # last: a directory without meta.json is no set
@@ -340,6 +347,7 @@ def _header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
 def _publish(new: Path, directory: Path, old: Path) -> None:
     """Puts `new` in its place; of several processes that build at once, any one's work serves all."""
     try:
+        # of another fingerprint, or changed
         if directory.exists():
             directory.rename(old)  # who has mapped its files keeps them
         new.rename(directory)

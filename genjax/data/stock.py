@@ -60,9 +60,11 @@ class Stock:
             mark = cache.fingerprint(found, files)
         # Prepared by TFDS, not by us: nothing to write into the working directory.
         key = self.name.replace("/", "-").replace(":", "-")
-        return assemble(
-            self.name, key, request, mark, lambda _: _prepare(found, self), self.valid, self.stream
-        )
+
+        def prepare(_: Path) -> cache.Prepared:
+            return _prepare(found, self)
+
+        return assemble(self.name, key, request, mark, prepare, self.valid, self.stream)
 
 
 def data_dir(given: str | None) -> Path:
@@ -125,9 +127,9 @@ def _prepare(found: Path | None, cfg: Stock) -> cache.Prepared:
     # decoded where it is read, in the threads of who reads
     read = functools.partial(_read, cfg=cfg, shape=shape)
     wanted = {"train": cfg.train, "test": cfg.test}
-    sources = {
-        flag: _source(builder, cfg, flag, split) if split else () for flag, split in wanted.items()
-    }
+    sources = {}
+    for flag, split in wanted.items():
+        sources[flag] = _source(builder, cfg, flag, split) if split else ()
     return cache.Prepared(
         {flag: Records(source, read) for flag, source in sources.items()},
         {"image": Image(tuple(shape)), "label": Category(len(names), tuple(names))},

@@ -334,9 +334,11 @@ def _play(
 
     # `joined` cuts what is called "image": here the numbers of the samples.
     index = np.arange(samples + len(data), dtype=np.uint32)
-    points = joined(lambda part: draw(key, gen, part["image"]), {"image": index}, size)
+    numbers = {"image": index}
+    points = joined(lambda part: draw(key, gen, part["image"]), numbers, size)
     points = np.where(np.isfinite(points), points, 1e9)  # what diverged lies nowhere near the data
-    seen = {"image": np.concatenate([data, points[samples:]])}
+    asked = np.concatenate([data, points[samples:]])
+    seen = {"image": asked}
     d = joined(lambda part: score(disc, memory, part["image"]), seen, size)
     return points, d
 

@@ -105,7 +105,8 @@ def remembered(disc: Any, memory: Any, x: jax.Array, cond: Cond | None, cfg: GAN
     if not memory:  # most nets have none: spare them the forward
         return memory
     weights = {"params": disc, **memory}
-    _, seen = cfg.disc.apply(weights, x, cond, (1,), mutable=list(memory))
+    changing = list(memory)  # the names of its collections
+    _, seen = cfg.disc.apply(weights, x, cond, (1,), mutable=changing)
     return seen
 
 
@@ -266,7 +267,8 @@ def step(
         loss = gen_loss(gen, disc, extra, turn, part, cfg, spec)
         return jnp.mean(loss), {}
 
-    gen, opt, of_gen = descend(mean_gen, tx, gen, state.opt["gen"], part, disc, extra, **how)
+    opt = state.opt["gen"]
+    gen, opt, of_gen = descend(mean_gen, tx, gen, opt, part, disc, extra, **how)
     # those of D are of its last step
     metrics["gen_loss"] = of_gen["loss"]
     metrics["gen_grad_norm"] = of_gen["grad_norm"]

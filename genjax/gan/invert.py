@@ -77,8 +77,10 @@ def errors(
     """mean |make(w + noise) - target|² + pull mean |w - mean|², example by example: [B]."""
     b = len(target)
     # per example, so that one that fits badly does not hurry the others
-    miss = jnp.square(make(w + noise) - target).reshape(b, -1)
-    away = jnp.square(w - mean).reshape(b, -1)
+    miss = jnp.square(make(w + noise) - target)
+    miss = miss.reshape(b, -1)
+    away = jnp.square(w - mean)
+    away = away.reshape(b, -1)
     return miss.mean(-1) + pull * away.mean(-1)
 
 
@@ -95,7 +97,8 @@ def step(
     """Descent number i of w [B, ...]: (w, opt, the loss [B] before it). No example sees another."""
     index = jnp.arange(len(w), dtype=jnp.uint32)
     now = jax.random.fold_in(key, i)
-    noise = cfg.level(i) * example_normal(now, index, w.shape[1:])
+    level = cfg.level(i)
+    noise = level * example_normal(now, index, w.shape[1:])
 
     def total(w):  # the sum, so that an example's gradient does not depend on how many there are
         loss = errors(w, noise, make, target, mean, cfg.pull)
@@ -123,7 +126,8 @@ def invert(
     `make` gives another size than the target's.
     """
     at_least(1, steps=cfg.steps)  # before anything is traced
-    target, start = jnp.asarray(target), jnp.asarray(start)
+    target = jnp.asarray(target)
+    start = jnp.asarray(start)
     made = jax.eval_shape(make, start).shape
     if made != target.shape:
         raise UserError(
@@ -140,7 +144,8 @@ def invert(
 
     # The arrays are arguments and not closed over: as constants they would be compiled in.
     descent = compile(descent)
-    w, opt = start, optax.adam(cfg.rate).init(start)
+    w = start
+    opt = optax.adam(cfg.rate).init(start)
     # No scan: gradients of convolutions in a loop of XLA are slow on CPU.
     for i in range(cfg.steps):
         number = jnp.asarray(i, jnp.int32)  # an array, so that all steps share one program
@@ -203,7 +208,8 @@ def animation(path: str | Path, frames: np.ndarray, seconds: float = 0.08) -> Pa
     from PIL import Image
 
     path, frames = Path(path), to_uint8(frames)
-    if frames.ndim != 4 or not len(frames) or frames.shape[-1] not in (1, 3):
+    some = frames.ndim == 4 and len(frames) > 0
+    if not some or frames.shape[-1] not in (1, 3):
         raise UserError(
             f"an animation needs frames [T, H, W, 1 or 3], got an array of {frames.shape}."
         )

@@ -53,8 +53,10 @@ def gathered(resident: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("a batch has the numbers of its examples under 'index'")
     found = {}
     for name, value in resident.items():
-        inside = isinstance(value, dict)  # a domain, with numbers of its own
-        found[name] = gathered(value, batch[name]) if inside else value[batch["index"]]
+        if isinstance(value, dict):  # a domain, with numbers of its own
+            found[name] = gathered(value, batch[name])
+        else:
+            found[name] = value[batch["index"]]
     # "index" stays: noise is drawn by it
     return {**batch, **found}
 
@@ -143,13 +145,14 @@ class Pmap:
             in_axes=(None, None, None, 1),  # the batches alone are split, along B
             out_axes=(None, None),  # equal on all devices: no device axis comes out
         )
-        n = jax.local_device_count()
+        n = jax.local_device_count()  # of this process: it brings its own part of the batch
 
         def split(x):  # [K, B, ...] -> [K, n, B / n, ...]
             k, _, *rest = x.shape
             return x.reshape(k, n, -1, *rest)
 
         def train(key, state, resident, batches):
+            # the device axis is second: K stays first, as `chunked` scans over it
             parts = jax.tree.map(split, batches)
             state, metrics = compiled(key, state, resident, parts)
             return self._everywhere(state), metrics
@@ -206,10 +209,14 @@ class Mesh:
     def _spec(self, leaf: Any) -> P:
         """Shards a leaf's longest divisible axis."""
         # an axis that fsdp does not divide would need padding
-        axes = [i for i in range(leaf.ndim) if leaf.shape[i] % self.fsdp == 0]
+        axes = []
+        for i, side in enumerate(leaf.shape):
+            if side % self.fsdp == 0:
+                axes.append(i)
         small = leaf.size < self.min_shard  # gathering it would cost more than it saves
         if self.fsdp == 1 or small or not axes:
             return P()
+        # the longest leaves the largest parts to work on
         longest = max(axes, key=lambda i: leaf.shape[i])
         spec: list[str | None] = [None] * leaf.ndim
         spec[longest] = "fsdp"
@@ -222,7 +229,11 @@ class Mesh:
         """As `Jit.like`, sharded over the axis fsdp."""
         mesh = self._mesh()
         shapes = jax.eval_shape(init, *args)
-        shardings = jax.tree.map(lambda leaf: NamedSharding(mesh, self._spec(leaf)), shapes)
+
+        def sharding(leaf: Any) -> NamedSharding:
+            return NamedSharding(mesh, self._spec(leaf))
+
+        shardings = jax.tree.map(sharding, shapes)
         return _structs(shapes, shardings)
 
     def init(self, init: Callable, *args: Any) -> Any:

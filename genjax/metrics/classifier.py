@@ -61,12 +61,14 @@ class ConvNet(nn.Module):
         norm = functools.partial(nn.BatchNorm, use_running_average=not train, momentum=0.95)
         conv = functools.partial(nn.Conv, kernel_size=(3, 3), use_bias=False)
         sides = image.shape[1:3]
-        patch = 2 ** max(0, math.floor(math.log2(max(sides) / 14)))
+        halvings = math.floor(math.log2(max(sides) / 14))
+        patch = 2 ** max(0, halvings)  # small images are not folded at all
         # every level halves the sides, which must come out even: black is added at the end
         unit = patch * 2 ** (len(self.widths) - 1)
         border = [(0, -n % unit) for n in sides]  # (before, after) of H and W
         x = 2.0 * image - 1.0  # [-1, 1], so that black is the padding's value
-        x = jnp.pad(x, [(0, 0), *border, (0, 0)], constant_values=-1.0)
+        widths = [(0, 0), *border, (0, 0)]
+        x = jnp.pad(x, widths, constant_values=-1.0)
         x = space_to_depth(x, patch)  # [B, h, w, patch² C]
         for level, width in enumerate(self.widths):
             if level:
@@ -143,7 +145,9 @@ class Convolutional:
         """The file of the trained net: other settings or other data have another name. None without a folder."""
         if not folder:
             return None
-        return Path(folder) / f"classifier-{digest(self)}-{fingerprint(train)}-v{VERSION}.npz"
+        data = fingerprint(train)
+        name = f"classifier-{digest(self)}-{data}-v{VERSION}.npz"
+        return Path(folder) / name
 
     def _check(self, labels: np.ndarray, shape: tuple[int, ...]) -> None:
         """UserError for settings or data that no classifier can be trained with."""
@@ -157,7 +161,8 @@ class Convolutional:
                 f"Convolutional(widths={self.widths}): at least one width, each at least 1."
             )
         images = len(shape) == 3
-        if not images or not len(labels) or labels.min() < 0 or labels.max() < 1:
+        labelled = len(labels) > 0 and labels.min() >= 0 and labels.max() >= 1
+        if not images or not labelled:
             raise UserError(
                 f"the features of a classifier need images [H, W, C] with labels of two classes or more, got {shape} "
                 "and one class: use Components() or RandomNet()."
@@ -181,7 +186,8 @@ def fingerprint(train: Any) -> str:
     for name in ("image", "label"):
         array = train[name]
         # the same bytes of another type or shape are other data
-        found.update(f"{name} {array.dtype} {tuple(array.shape)}".encode())
+        about = f"{name} {array.dtype} {tuple(array.shape)}"
+        found.update(about.encode())
         for i in range(0, len(array), 4096):  # bounded memory for a mapped file
             part = np.ascontiguousarray(array[i : i + 4096])
             found.update(part.data)
@@ -229,7 +235,8 @@ def _train(cfg: Convolutional, net: ConvNet, train: Any) -> Any:
     )
     init, step = _steps(cfg, net, steps)
     key = jax.random.key(cfg.seed)
-    state = init(key, jnp.zeros((1, *train["image"].shape[1:])))
+    _, *shape = train["image"].shape
+    state = init(key, jnp.zeros((1, *shape)))
     # no scan: on CPU the gradients of convolutions are slow in one (jax#12868)
     for i in range(steps):
         rows = take(train, indices(cfg.seed, i, n, batch))
@@ -284,10 +291,12 @@ def augment(key: jax.Array, x: jax.Array, share: float, flips: bool) -> jax.Arra
     # a window of the old size, anywhere in an image that is wider on all sides
     ends = jnp.array([2 * up + 1, 2 * left + 1])
     place = jax.random.randint(by_place, (b, 2), 0, ends)
-    wide = jnp.pad(x, ((0, 0), (up, up), (left, left), (0, 0)))
+    border = ((0, 0), (up, up), (left, left), (0, 0))
+    wide = jnp.pad(x, border)  # [B, H + 2 up, W + 2 left, C]
 
     def window(image: jax.Array, corner: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), (h, w, c))
+        top, first = corner[0], corner[1]
+        return jax.lax.dynamic_slice(image, (top, first, 0), (h, w, c))
 
     x = jax.vmap(window)(wide, place)
     if flips:

@@ -35,6 +35,7 @@ def write(directories: Sequence[Path], out: Path | None = None) -> Path:
         raise UserError(f"no run directory is given. {USAGE}")
     if len(runs) == 1:
         (run,) = runs
+        # one run: its report lies with what it reports
         path = run.directory / "report.html"
         text = single(run)
     else:
@@ -68,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except UserError as error:
         message = " ".join(str(error).splitlines())  # one line, whatever is in it
+        # no traceback: what a UserError says is the user's to mend
         print(f"error: {message}", file=sys.stderr, flush=True)
         return 2
 

@@ -82,8 +82,10 @@ def _questions(runs: Runs) -> list[Html]:
 
 def _contents(parts: Sequence[Section]) -> Html:
     """Links to the sections."""
-    links = [tag("a", heading, href=f"#{id}") for id, heading, _ in parts]
-    items = [tag("li", link) for link in links]
+    items = []
+    for id, heading, _ in parts:
+        link = tag("a", heading, href=f"#{id}")
+        items.append(tag("li", link))
     listed = tag("ul", items)
     return tag("nav", listed, aria_label="Sections")
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from genjax.errors import UserError
 
+# what a browser shows without a script; all else in samples/ is passed over
 TYPES = {".png": "image/png", ".gif": "image/gif", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 ABOUT = {  # run.json: the types of what may be in it; null is as good as absent
     "experiment": str,
@@ -74,7 +75,7 @@ class Facts:
     experiment: str
     ablation: str
     digest: str
-    config: dict[str, Any]
+    config: dict[str, Any]  # as JSON, without the types: old runs have reports too
     about: dict[str, Any]
     results: dict[str, Any]
     curves: dict[str, list[tuple[int, float]]]
@@ -92,8 +93,11 @@ class Facts:
 
     @property
     def last_step(self) -> int:
-        steps = [points[-1][0] for points in self.curves.values()]
-        return max([*steps, *(line["step"] for line in self.speed)], default=0)
+        steps = [line["step"] for line in self.speed]
+        for points in self.curves.values():
+            last, _ = points[-1]
+            steps.append(last)
+        return max(steps, default=0)
 
     @property
     def seconds(self) -> float | None:
@@ -123,6 +127,7 @@ class Facts:
         found = self.config.get("published")
         if not isinstance(found, list):  # a config of another kind may have a field of this name
             return []
+        # a file is not trusted to hold what a config would
         dicts = [p for p in found if isinstance(p, dict)]
         named = [p for p in dicts if isinstance(p.get("entry"), str)]
         return [p for p in named if isinstance(p.get("name"), str)]
@@ -147,6 +152,7 @@ def read(directory: str | Path) -> Facts:
         digest=digest or "",
         config=config,
         about=about,
+        # {} until the first finding is written
         results=_object(directory / "results.json", missing={}),
         curves=curves,
         speed=_lines(directory / "speed.jsonl"),
@@ -188,7 +194,8 @@ def _config(directory: Path) -> dict[str, Any]:
     if directory.is_dir():
         why = "it holds no config.json"
         # the folder above runs is named by mistake most often
-        near = sorted(str(p.parent) for p in directory.glob("*/config.json"))[:3]
+        runs = sorted(str(p.parent) for p in directory.glob("*/config.json"))
+        near = runs[:3]
     hint = "Name one such as runs/vae/base-7422f6eb."
     if near:
         hint = f"Did you mean {', '.join(near)}?"
@@ -197,6 +204,7 @@ def _config(directory: Path) -> dict[str, Any]:
 
 def _about(path: Path) -> dict[str, Any]:
     """run.json with its types checked, as the page relies on them; {} where there is none."""
+    # a run that was killed before its end has none
     whole = _object(path, missing={})
     found = {name: value for name, value in whole.items() if value is not None}
     for name, kind in ABOUT.items():
@@ -242,6 +250,7 @@ def _object(path: Path, missing: dict | None = None) -> dict[str, Any]:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a .jsonl file, [] where there is none; a torn last line is left out."""
+    # an empty file has no lines, as one that is missing
     text = _text(path) or ""
     *lines, _ = text.split(
         "\n"
@@ -280,7 +289,8 @@ def _pictures(folder: Path) -> tuple[list[Picture], list[str]]:
         # whole bytes as keys: a picture is shown once, with all its names
         elif data in found:
             first = found[data]
-            found[data] = Picture(first.name, data, (*first.same, path.name))
+            same = (*first.same, path.name)
+            found[data] = Picture(first.name, data, same)
         else:
             found[data] = Picture(path.name, data)  # sorted: a step's number comes before a name
     return list(found.values()), broken

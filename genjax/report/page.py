@@ -14,6 +14,7 @@ from genjax.report.svg import MOST, Curve, chart, finite
 from genjax.report.text import digits, duration, fields, unit
 
 CHARTS = 12  # of one page; the rest is named
+# more would push the curves off the first screens
 GRIDS = 6  # sample grids spread over training, besides the last
 NONE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # the page may load nothing and run nothing
 
@@ -202,8 +203,11 @@ def over_time(facts: Facts) -> Html | None:
     grids = facts.grids
     if len(grids) > GRIDS + 1:
         last = len(grids) - 1
-        places = [round(i * last / GRIDS) for i in range(GRIDS + 1)]  # 0 and the last among them
-        grids = [grids[place] for place in places]
+        spread = []
+        for i in range(GRIDS + 1):  # 0 and the last among them
+            place = round(i * last / GRIDS)
+            spread.append(grids[place])
+        grids = spread
     figures = []
     for picture in grids:
         also = f" (also {', '.join(picture.same)})" if picture.same else ""
@@ -303,7 +307,10 @@ def _chart(name: str, group: dict[str, list]) -> Html | None:
 
 def _told(lists: Sequence[tuple[str, list[str]]]) -> Html | None:
     """A note of the metrics that have no chart, each with the reason."""
-    told = [f"{what}: {', '.join(which)}." for what, which in lists if which]
+    told = []
+    for what, which in lists:
+        if which:
+            told.append(f"{what}: {', '.join(which)}.")
     if not told:
         return None
     return tag("p", " ".join(told), class_="note")
@@ -366,13 +373,18 @@ def _course(points: list[tuple[int, float]]) -> Html | None:
     return tag("div", course, class_="charts")
 
 
+def _within(path: str, other: str) -> bool:
+    """Whether a dotted path is `other` or lies below it."""
+    return path == other or path.startswith(f"{other}.")
+
+
 def config(facts: Facts, prefix: str) -> Html:
     """The whole config, a field a row."""
     changed = facts.about.get("differences", {})
     rows = []
     for path, text in fields(facts.config):
         # a field within a config that was changed as a whole has changed as well
-        differs = any(path == other or path.startswith(f"{other}.") for other in changed)
+        differs = any(_within(path, other) for other in changed)
         mark = " (not BASE's)" if differs else None
         rows.append([tag("code", path), [tag("code", text), mark]])
     title = f"All {len(rows)} fields, as in config.json"

@@ -125,8 +125,8 @@ def _step(rough: float) -> float:
     exponent = math.floor(math.log10(rough))
     power = 10.0**exponent
     enough = 0.999 * rough  # not 1: rounding must not double the step
-    times = next(m for m in (1, 2, 5, 10) if m * power >= enough)
-    return power * times
+    times = [m for m in (1, 2, 5, 10) if m * power >= enough]
+    return power * times[0]
 
 
 def logarithmic(low: float, high: float) -> Axis:
@@ -149,6 +149,7 @@ def spread(wanted: Sequence[float], low: float, high: float, gap: float = GAP) -
     # more labels than fit: they come closer rather than leave the chart
     room = (high - low) / max(len(wanted) - 1, 1)
     gap = min(gap, room)
+    # by the places that are wanted, so that leaders do not cross
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     places = [0.0] * len(wanted)
     # upwards: each at least a gap above the one before, if need be beyond the end
@@ -204,6 +205,7 @@ def _frame(shown: Sequence[Curve]) -> _Frame:
     y = _values(shown)
     lengths = [len(text) for _, text in y.ticks]
     widest = max(lengths, default=0)
+    # room on the right for the labels at the ends
     longest = max(len(curve.mark) for curve in shown)
     return _Frame(
         left=8 + 6.2 * widest,  # pixels a letter

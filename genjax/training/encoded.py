@@ -69,7 +69,8 @@ class Encoded:
         if size(split):
             return {self.name: this.encode(split), **others}
         # an empty split has codes of the right shape too: nothing is computed for them
-        made = jax.eval_shape(this.algorithm.encode, this.key(1), this.state, _one(this))
+        example = _one(this)
+        made = jax.eval_shape(this.algorithm.encode, this.key(1), this.state, example)
         _, *shape = made.shape
         none = np.zeros((0, *shape), np.float32)
         return {self.name: none, **others}

@@ -46,7 +46,7 @@ class Log:
         now). Raises UserError if the directory cannot be written.
         """
         self.directory = Path(directory)
-        self.total_steps = total_steps
+        self.total_steps = total_steps  # of the whole run, also when it is resumed
         self.batch = batch
         self.stream = sys.stderr if stream is None else stream
         # the files are one run's, whatever the number of its processes
@@ -102,7 +102,8 @@ class Log:
         # waits for the device, if the value is still to come
         values = {name: float(np.asarray(value)) for name, value in values.items()}
         line = {"step": int(step)}
-        line |= {f"{kind}/{name}": value for name, value in values.items()}
+        for name, value in values.items():
+            line[f"{kind}/{name}"] = value
         self._append("metrics.jsonl", line)
         told = [f"{name} {_short(value)}" for name, value in values.items()]
         if kind == "train":
@@ -201,7 +202,8 @@ class Log:
 
     def _append(self, name: str, line: dict[str, Any]) -> None:
         path = self.directory / name
-        text = json.dumps({key: _json(value) for key, value in line.items()}, allow_nan=False)
+        plain = {key: _json(value) for key, value in line.items()}
+        text = json.dumps(plain, allow_nan=False)
         try:
             # Opened anew each time: the line is with the system before any checkpoint is.
             with path.open("a") as file:
@@ -254,6 +256,7 @@ def _forget_after(path: Path, step: int) -> None:
     """Keeps the whole lines of `path` up to `step`; of a new run (step 0) nothing is kept."""
     if not path.exists():
         return
+    # a few MB at most: a line is written every `every.log` steps
     text = path.read_text()
     # of a new run nothing is kept: the lines are another's
     lines = text.splitlines(keepends=True) if step > 0 else []
@@ -290,6 +293,7 @@ def _json(value: Any) -> Any:
     array = np.asarray(value)
     if array.ndim:
         return [_json(item) for item in value]
+    # Python's own: json knows no numpy
     number = array.item()
     if isinstance(number, float) and not math.isfinite(number):
         return str(number)  # JSON has none of the three

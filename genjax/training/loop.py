@@ -42,7 +42,9 @@ def _check_data(exp: Experiment, source: Source) -> None:
     """Raises UserError for data that the run cannot be trained or measured on."""
     check_source(source)
     # the domains of unpaired data are drawn from independently: each must fill a batch
-    parts = [source.train[name] for name in domains(source.train)] or [source.train]
+    parts = [source.train[name] for name in domains(source.train)]
+    if not parts:
+        parts = [source.train]
     smallest = min(map(size, parts))
     steps_per_epoch(smallest, exp.batch)  # raises for a batch larger than the set
     test = size(source.test)
@@ -364,7 +366,11 @@ def _conclude(run: Run) -> None:
     _, held = run.held_out()
     n = watch.count(size(held))
     # values of another number of samples do not count: most metrics depend on it
-    missing = [name for name in watch.names() if known.get(name, {}).get("n") != n]
+    missing = []
+    for name in watch.names():
+        counted = known.get(name, {}).get("n")
+        if counted != n:
+            missing.append(name)
     # all processes measure or none does, whatever each reads on its disk
     if not hosts.from_first(bool(missing)):
         return

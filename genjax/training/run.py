@@ -79,7 +79,9 @@ class Run:
             its = held[name]
             if isinstance(its, dict):  # a domain, which has rows of its own
                 rows = chosen(n, size(its))
-                drawn[name] = {field: np.asarray(x[rows]) for field, x in its.items()}
+                drawn[name] = {}
+                for field, values in its.items():
+                    drawn[name][field] = np.asarray(values[rows])
             else:
                 rows = chosen(n, size(held))  # the same for all names
                 drawn[name] = np.asarray(its[rows])
@@ -176,7 +178,7 @@ class Run:
             made = compiled(key, state, layout.put(part))
             # what filled it up is cut off again
             wanted = n - i
-            parts.append(jax.tree.map(lambda x, wanted=wanted: np.asarray(x)[:wanted], made))
+            parts.append(_first(made, wanted))
             done = i + most
             silent = time.monotonic() - told
             if silent > 20.0 and done < n:
@@ -242,6 +244,11 @@ def _repeated(value: Any, n: int) -> np.ndarray:
     if value.ndim:
         return np.resize(value, (n, *value.shape[1:]))
     return np.full(n, value)
+
+
+def _first(tree: Any, n: int) -> Any:
+    """The first n rows of every array, on the host."""
+    return jax.tree.map(lambda x: np.asarray(x)[:n], tree)
 
 
 def _valid(values: dict[str, jax.Array], n: int) -> dict[str, np.ndarray]:

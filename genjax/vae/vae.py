@@ -170,7 +170,8 @@ def loss(
     # one sample for each example is enough for the ELBO: the KL is exact, only log p(x | z) is noisy
     beta = _beta(step, cfg)
     posterior = (mu, log_var)
-    log_w, distortion = log_weights(params, keys, x, posterior, cond, cfg, spec, cfg.samples)
+    k = cfg.samples
+    log_w, distortion = log_weights(params, keys, x, posterior, cond, cfg, spec, k)
     kl = kl_normal(mu, log_var)  # [B, latent], exact
     rate = jnp.sum(kl, -1)
     parts = {"distortion": distortion, "rate": rate}
