@@ -165,19 +165,23 @@ def loss(
     """The negative bound with its parts, each [B] in nats: distortion = -log p(x | z), rate = KL(q || p)."""
     x, noise = _observed(key, batch, cfg, spec)
     cond = told(cfg.condition, batch, spec)
-    mu, log_var = encode(params, x, cond, cfg)
+    posterior = encode(params, x, cond, cfg)  # q(z | x)
     keys = example_keys(noise, batch["index"])
-    # one sample for each example is enough for the ELBO: the KL is exact, only log p(x | z) is noisy
     beta = _beta(step, cfg)
-    posterior = (mu, log_var)
+
+    # -log p(x | z) of one sample is enough for the ELBO, as its other half, the KL, is exact
     k = cfg.samples
     log_w, distortion = log_weights(params, keys, x, posterior, cond, cfg, spec, k)
-    kl = kl_normal(mu, log_var)  # [B, latent], exact
+    mu, log_var = posterior
+    kl = kl_normal(mu, log_var)  # [B, latent]
     rate = jnp.sum(kl, -1)
     parts = {"distortion": distortion, "rate": rate}
+
     if cfg.samples > 1:
         bound = importance(log_w)  # L_K: the KL is inside the weights
         return {"loss": -bound, **parts}
+
+    # eq. 3: -ELBO = -log p(x | z) + beta KL
     counted = rate
     if cfg.free_bits:
         # max(lambda, KL_j): no gradient below lambda, so no latent is shut before it carries something
