@@ -71,7 +71,9 @@ def rows_of(part: Part, images: Path, flags: Sequence[str]) -> Iterator[Row]:
     return part.script.compare(images, args)
 
 
-def carried_out(parts: Mapping[str, Callable[[], Iterable[Row]]]) -> tuple[list[Row], list[str]]:
+def carried_out(
+    parts: Mapping[str, Callable[[], Iterable[Row]]],
+) -> tuple[list[Row], list[str]]:
     """The rows of all parts in sequence, those before a failure too, and the names of the parts that failed."""
     rows, failed = [], []
     for name, part in parts.items():
@@ -157,7 +159,9 @@ def arguments(argv: Sequence[str] | None = None) -> tuple[list[str], list[str]]:
         description=__doc__.split("\n")[0],
     )
     # no defaults: each script has its own
-    parser.add_argument("--seconds", type=float, help="length of a block; each script has its own")
+    parser.add_argument(
+        "--seconds", type=float, help="length of a block; each script has its own"
+    )
     blocks = "blocks of every side; each script has its own number"
     parser.add_argument("--rounds", type=int, help=blocks)
     names = list(PARTS)

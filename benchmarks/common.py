@@ -58,7 +58,9 @@ def parser(
     rounds: int,
 ) -> argparse.ArgumentParser:
     """The flags that all comparisons have, with one's own lengths; more may be added before it parses."""
-    flags = argparse.ArgumentParser(prog=f"python -m benchmarks.{prog}", description=description)
+    flags = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{prog}", description=description
+    )
     flags.add_argument("--seconds", type=float, default=seconds, help="length of a block")
     flags.add_argument("--rounds", type=int, default=rounds, help="blocks of every side")
     flags.add_argument("--nets", nargs="+", choices=list(nets), default=list(nets))
@@ -264,7 +266,9 @@ def work_table(what: str, workers: Workers, ours: str, flops: float, chosen: dic
     flops: of a step; their share is of the fastest single product in our process.
     """
     peak = workers[ours].hello["peak"]
-    head = f"| | time | speed against {EAGER}, median (least, most) | GFLOP/s | of the product's "
+    head = (
+        f"| | time | speed against {EAGER}, median (least, most) | GFLOP/s | of the product's "
+    )
     lines = [
         f"{what}: {flops / 1e9:.1f} GFLOP; the fastest single product here "
         f"{peak / 1e9:.0f} GFLOP/s; {fastest(chosen)}",

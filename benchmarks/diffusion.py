@@ -94,7 +94,9 @@ def compare(images: Path, args: argparse.Namespace) -> Iterator[Row]:
     os.environ["JAX_PLATFORMS"] = "cpu"
     for name in args.nets:
         print(same_computation(name, images), flush=True)
-    os.environ["JAX_PLATFORMS"] = PLATFORMS[args.device]  # of the workers; without it JAX ends them
+    os.environ["JAX_PLATFORMS"] = PLATFORMS[
+        args.device
+    ]  # of the workers; without it JAX ends them
     for name in args.nets:
         for job in args.jobs:
             yield compared(name, job, images, args)

@@ -216,7 +216,10 @@ class R3Discriminator(nn.Module):
         return self.dense(h)[:, 0]
 
 
-FAMILIES = {"dcgan": (DcganGenerator, DcganDiscriminator), "r3gan": (R3Generator, R3Discriminator)}
+FAMILIES = {
+    "dcgan": (DcganGenerator, DcganDiscriminator),
+    "r3gan": (R3Generator, R3Discriminator),
+}
 
 
 # --- the games --------------------------------------------------------------------------------------------------------

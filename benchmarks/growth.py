@@ -148,7 +148,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         prog="python -m benchmarks.growth",
         description="How our own cost grows.",
     )
-    parser.add_argument("--seconds", type=float, default=2.0, help="of a block, a step at least")
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="of a block, a step at least"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="blocks of every point")
     parser.add_argument("--nets", nargs="+", choices=list(BASES), default=list(BASES))
     parser.add_argument("--axes", nargs="+", choices=list(AXES), default=list(AXES))

@@ -71,7 +71,9 @@ def images(point: Point) -> dict[str, Any]:
     index = np.arange(point.batch, dtype=np.uint32)
     shape = (point.batch, point.side, point.side, 1)
     return {
-        "image": np.random.default_rng(0).integers(0, 256, shape, np.uint8),  # bytes, as on disk
+        "image": np.random.default_rng(0).integers(
+            0, 256, shape, np.uint8
+        ),  # bytes, as on disk
         "label": (index % CLASSES).astype(np.int32),
         "index": index,
         "position": index,

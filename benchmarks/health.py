@@ -70,9 +70,7 @@ class Look(NamedTuple):
     threads: int
     compiles: int  # since its start
     step: int  # training steps done, by the last line of speed.jsonl
-    time: (
-        float  # of a step, median over the lines since the last look [s]; nan where there was none
-    )
+    time: float  # of a step, median over the lines since the last look [s]; nan where there was none
 
 
 class Slope(NamedTuple):
@@ -96,7 +94,9 @@ class Tail:
         with path.open("rb") as file:
             file.seek(self._at)
             text = file.read()
-        whole = text[: text.rfind(b"\n") + 1]  # half a line is being written: it is read next time
+        whole = text[
+            : text.rfind(b"\n") + 1
+        ]  # half a line is being written: it is read next time
         self._at += len(whole)
         return whole.splitlines()
 

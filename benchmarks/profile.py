@@ -32,7 +32,9 @@ LARGEST = 6  # operations that are told
 def one_core() -> None:
     """Keeps this process, and those that it starts, on one core."""
     if not hasattr(os, "sched_setaffinity"):
-        raise SystemExit("error: --profile keeps all sides on one core, which works on Linux only")
+        raise SystemExit(
+            "error: --profile keeps all sides on one core, which works on Linux only"
+        )
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
@@ -98,7 +100,8 @@ def table(reference: Profiled, ours: Profiled) -> str:
     sides = (reference, ours)
     summed = [kinds(side.operations) for side in sides]
     rest = [
-        max(side.profiled - found.total(), 0.0) for side, found in zip(sides, summed, strict=True)
+        max(side.profiled - found.total(), 0.0)
+        for side, found in zip(sides, summed, strict=True)
     ]
     lines = [f"| one core, ms | {reference.name} | {ours.name} |", "|---" * 3 + "|"]
     for kind in filter(None, KINDS):

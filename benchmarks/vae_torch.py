@@ -29,7 +29,11 @@ from benchmarks.tasks import CHANNELS, CHECKED, SIDE
 from benchmarks.tasks.vae import DRAWN, LR, NETS, Net
 
 PIXELS = (CHANNELS, SIDE, SIDE)
-ADAMS = {"fused": {"fused": True}, "foreach": {"foreach": True}, "one by one": {"foreach": False}}
+ADAMS = {
+    "fused": {"fused": True},
+    "foreach": {"foreach": True},
+    "one by one": {"foreach": False},
+}
 FOLDS = {"pixels folded": False, "strided convolutions": True}
 
 

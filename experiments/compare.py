@@ -20,7 +20,7 @@ from genjax.data import FashionMNIST
 from genjax.diffusion import named, schedules
 from genjax.ema import Decay, Power
 from genjax.findings.comparison import Comparison, Entry, compare
-from genjax.findings.contenders import Classical, OfCodes, Trained, TrainingSet
+from genjax.findings.contenders import Classical, OfCodes, Trained
 from genjax.findings.likelihood import Iwae, Ode
 from genjax.gan.gan import GAN
 from genjax.gan.penalties import R1, R2
@@ -69,7 +69,7 @@ YARDSTICK = (
 )
 BASE = Comparison(
     contenders=(
-        Entry("training_set", TrainingSet()),
+        Entry("training_set"),
         Entry("ppca", Classical(Ppca(16))),
         Entry("mixture", Classical(Mixture(2, 24))),
         Entry("kernels", Classical(KernelDensity())),
@@ -81,6 +81,7 @@ BASE = Comparison(
     watch=Watch((*YARDSTICK, metrics.Cas(Svm())), extractor=Convolutional()),
 )
 
+DIT = DiT(patch=4, width=128, depth=4, heads=4)
 # The contenders on pictures of 28x28: larger nets, and the steps a second that they then make
 _LARGE = {
     "autoencoder": {"algorithm.latent": 32},
@@ -90,21 +91,16 @@ _LARGE = {
         "algorithm.disc": R3Discriminator((32, 64), patch=2),
         "batch": 64,
     },
-    "flow": {
-        "algorithm.net": DiT(patch=4, width=128, depth=4, heads=4),
-        "algorithm.guidance.scale": 1.5,
-        "batch": 64,
-    },
+    "flow": {"algorithm.net": DIT, "algorithm.guidance.scale": 1.5, "batch": 64},
 }
 _RATES = {"autoencoder": 80.0, "vae": 48.0, "gan": 3.5, "flow": 5.5}
 
 
 def _fashion(entry: Entry) -> Entry:
     """A contender as it is on Fashion-MNIST."""
-    large = _LARGE.get(entry.name)
-    if large is None:
+    if entry.name not in _LARGE:
         return entry
-    changes = {f"of.exp.{path}": value for path, value in large.items()}
+    changes = {f"of.exp.{path}": value for path, value in _LARGE[entry.name].items()}
     return edit(entry, {**changes, "of.rate": _RATES[entry.name]})
 
 

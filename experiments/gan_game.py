@@ -19,7 +19,14 @@ from genjax.config import edit
 from genjax.data import Grid, Ring, Toy
 from genjax.ema import Decay
 from genjax.findings.game import GameCourse
-from genjax.gan.games import Hinge, LeastSquares, Minimax, NonSaturating, Relativistic, Wasserstein
+from genjax.gan.games import (
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Relativistic,
+    Wasserstein,
+)
 from genjax.gan.gan import GAN
 from genjax.gan.penalties import R1, R2, Gradient
 from genjax.nets import MLP
@@ -32,7 +39,9 @@ BASE = Experiment(
     data=Toy(Grid(), train=50_000),
     algorithm=GAN(
         latent=2,
-        gen=MLP((128, 128, 128), waves=3),  # without waves in both nets edges of modes stay soft
+        gen=MLP(
+            (128, 128, 128), waves=3
+        ),  # without waves in both nets edges of modes stay soft
         disc=MLP((128, 128, 128), waves=4),
         game=Relativistic(),
         penalties=(R1(0.02), R2(0.02)),

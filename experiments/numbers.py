@@ -323,7 +323,11 @@ def _not_printed(known: Sequence[Figure], printed: set[int], sections: set[str])
         if i in printed:
             continue
         gone = [place for place in figure.places if place not in sections]
-        why = f"no such heading as {', '.join(gone)}" if gone else f"in {', '.join(figure.places)}"
+        why = (
+            f"no such heading as {', '.join(gone)}"
+            if gone
+            else f"in {', '.join(figure.places)}"
+        )
         row = f", row {figure.row!r}" if figure.row else ""
         faults.append(f"{figure.entry}: {figure.text!r} is not printed ({why}{row})")
     return faults

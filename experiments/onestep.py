@@ -76,7 +76,10 @@ EXPERIMENTS = {
     ),
     "toy": edit(
         BASE,
-        {**_TOY, "algorithm": MeanFlow(net=TimeMLP(frequency=FREQUENCY), share=0.5, optimiser=TX)},
+        {
+            **_TOY,
+            "algorithm": MeanFlow(net=TimeMLP(frequency=FREQUENCY), share=0.5, optimiser=TX),
+        },
     ),
     "toy_consistency": edit(
         BASE,

@@ -296,14 +296,18 @@ def _run_of(spec: Row, path: Path, runs: Sequence[Mapping[str, Any]]) -> Mapping
     plain = [run for run in found if "--" not in run["command"]]
     if not plain:
         command = f"python -m experiments.{spec.experiment} {spec.ablation}"
-        raise UserError(f"{path} has no entry of `{command}`: run it and --record its directory.")
+        raise UserError(
+            f"{path} has no entry of `{command}`: run it and --record its directory."
+        )
     return plain[0]
 
 
 def _value(path: Path, run: Mapping[str, Any], name: str) -> float:
     figure = run["figures"].get(name)
     if figure is None:
-        raise UserError(f"{path}: {run['command']} has no figure {name!r}: --record a whole run.")
+        raise UserError(
+            f"{path}: {run['command']} has no figure {name!r}: --record a whole run."
+        )
     return figure["value"]
 
 
@@ -349,7 +353,9 @@ def _written(run: Mapping[str, Any]) -> str:
     """A run as JSON, figures last."""
 
     def line(indent: int, name: str, value: Any) -> str:
-        pair = f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}"
+        pair = (
+            f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}"
+        )
         return " " * indent + pair
 
     each = [line(6, *figure) for figure in run["figures"].items()]
@@ -366,7 +372,9 @@ def _told(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     if gone:
         lines.append(f"printed before, without a text now: {', '.join(gone)}")
     if not new.get("printed_in"):
-        lines.append("where it is printed is yours to add: printed_in, and a text of each figure")
+        lines.append(
+            "where it is printed is yours to add: printed_in, and a text of each figure"
+        )
     return "\n".join(lines)
 
 

@@ -57,7 +57,9 @@ def _diffusion(cfg: Diffusion) -> Experiment:
     }
     scaled = {"predict.std": 1.4} if hasattr(cfg.predict, "std") else {}
     algorithm = edit(cfg, {**changes, **scaled})
-    return edit(BASE, {"data.mixture": Grid(), "algorithm": algorithm, "finish": (Truth(PRECISE),)})
+    return edit(
+        BASE, {"data.mixture": Grid(), "algorithm": algorithm, "finish": (Truth(PRECISE),)}
+    )
 
 
 EXPERIMENTS = {

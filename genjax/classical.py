@@ -25,7 +25,9 @@ class Fitted(NamedTuple):
     """A density p(x | label)."""
 
     sample: Callable[[np.ndarray, int], np.ndarray]  # (label [n], seed) -> x [n, D]
-    log_prob: Callable[[np.ndarray, np.ndarray], np.ndarray]  # (x [n, D], label [n]) -> [n] nats
+    log_prob: Callable[
+        [np.ndarray, np.ndarray], np.ndarray
+    ]  # (x [n, D], label [n]) -> [n] nats
     parameters: int  # numbers that were fitted
 
 

@@ -257,7 +257,9 @@ def _construct(path: str, node: ast.Call, cls: type) -> Any:
     order = [f.name for f in fields if not f.kw_only]
     default = {f.name: f.default for f in fields}
     if len(node.args) > len(order):
-        raise UserError(f"{path}: {cls.__name__} takes {len(order)} values, got {len(node.args)}")
+        raise UserError(
+            f"{path}: {cls.__name__} takes {len(order)} values, got {len(node.args)}"
+        )
     # not strict: fewer arguments than fields are usual
     arguments = list(zip(order, node.args, strict=False))
     arguments += [(keyword.arg, keyword.value) for keyword in node.keywords]
@@ -285,7 +287,9 @@ def _choose(path: str, name: str, hint: Any, current: Any) -> type:
         choice = ""
         if short:
             choice = f"; constructors: {', '.join(short)}.{nearest(name, short)}"
-        raise UserError(f"{path}: expected {config.type_name(hint)}, got a call of {name}{choice}")
+        raise UserError(
+            f"{path}: expected {config.type_name(hint)}, got a call of {name}{choice}"
+        )
     return admitted[found[0]]
 
 
@@ -312,7 +316,9 @@ def _list(experiments: Mapping[str, Any]) -> str:
 
 def _help(experiments: Mapping[str, Any], name: str, cfg: Any, doc: str) -> str:
     """The docs, the usage and a line for every field."""
-    usage = f"usage: python {_program()} [ablation] [--path=value ...] [--help | --list | --print]"
+    usage = (
+        f"usage: python {_program()} [ablation] [--path=value ...] [--help | --list | --print]"
+    )
     rows = [("field", "type", f"in {name}", "meaning")]
     for path, hint, value, meaning, execution in config.walk(cfg):
         star = "*" if execution else ""

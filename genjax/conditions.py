@@ -34,7 +34,9 @@ class Label:
     """The class, one-hot."""
 
     of: str = field("label", "name of the field")
-    guided: bool = field(True, "hidden in the weak model of guidance, and from a share of training")
+    guided: bool = field(
+        True, "hidden in the weak model of guidance, and from a share of training"
+    )
 
     def check(self, spec: Spec) -> None:
         """Raises UserError where the data have no such labels."""
@@ -56,7 +58,9 @@ class Traits:
     """Many yes-or-no attributes at once: yes is 1, no is -1, so that 0 says nothing."""
 
     of: str = field("attributes", "name of the field")
-    guided: bool = field(True, "hidden in the weak model of guidance, and from a share of training")
+    guided: bool = field(
+        True, "hidden in the weak model of guidance, and from a share of training"
+    )
 
     def check(self, spec: Spec) -> None:
         """Raises UserError where the data have no such attributes."""
@@ -72,7 +76,9 @@ class Words:
     """A sequence of tokens, each one-hot: nets embed them, and attend to them or flatten them."""
 
     of: str = field("tokens", "name of the field")
-    guided: bool = field(True, "hidden in the weak model of guidance, and from a share of training")
+    guided: bool = field(
+        True, "hidden in the weak model of guidance, and from a share of training"
+    )
 
     def check(self, spec: Spec) -> None:
         """Raises UserError where the data have no such tokens."""

@@ -137,12 +137,16 @@ def diff(a: Any, b: Any, above: str = "") -> dict[str, tuple[Any, Any]]:
         names = [f.name for f in fields(type(a))]
         parts = [diff(getattr(a, name), getattr(b, name), join(above, name)) for name in names]
         return {path: pair for part in parts for path, pair in part.items()}
-    same_parts = isinstance(a, tuple) and isinstance(b, tuple) and len(_inside("", a)) == len(a) > 0
+    same_parts = (
+        isinstance(a, tuple) and isinstance(b, tuple) and len(_inside("", a)) == len(a) > 0
+    )
     if same_parts and [type(x) for x in a] == [type(x) for x in b]:
         named = zip(part_names(a), a, b, strict=True)
         parts = [diff(x, y, join(above, name)) for name, x, y in named]
         return {path: pair for part in parts for path, pair in part.items()}
-    return {above: (a, b)} if repr(a) != repr(b) else {}  # by repr: nan is nan, and True is not 1
+    return (
+        {above: (a, b)} if repr(a) != repr(b) else {}
+    )  # by repr: nan is nan, and True is not 1
 
 
 def to_json(cfg: Any) -> str:
@@ -286,7 +290,9 @@ def _misfit(path: str, value: Any, hint: Any) -> UserError:
     where = path or "config"
     if _recordable(value):
         return UserError(f"{where}: expected {type_name(hint)}, got {_describe(value)}")
-    return UserError(f"{where}: {_describe(value)} cannot be part of a config, which holds {HOLDS}")
+    return UserError(
+        f"{where}: {_describe(value)} cannot be part of a config, which holds {HOLDS}"
+    )
 
 
 def type_name(hint: Any) -> str:
@@ -312,7 +318,9 @@ def join(above: str, name: str) -> str:
 def _main_name() -> str:
     """The name that others import the running script by."""
     script = sys.modules["__main__"]
-    spec = getattr(script, "__spec__", None)  # None where a file or a notebook runs, not a module
+    spec = getattr(
+        script, "__spec__", None
+    )  # None where a file or a notebook runs, not a module
     return spec.name if spec else "__main__"
 
 
@@ -377,7 +385,9 @@ def _fits(value: Any, hint: Any, origin: Any, args: tuple) -> bool:
     if Callable in (hint, origin):
         return is_config(value) and callable(value)  # a bare function could not be recorded
     if isinstance(hint, type) and hint not in (object, Any):
-        protocol = getattr(hint, "_is_protocol", False)  # what it asks for shows when it is called
+        protocol = getattr(
+            hint, "_is_protocol", False
+        )  # what it asks for shows when it is called
         return is_config(value) and (protocol or isinstance(value, hint))
     return _recordable(value)
 

@@ -28,7 +28,9 @@ Parts = dict[str, jax.Array]  # "loss" [B] and its named parts, each [B]
 class Spec(NamedTuple):
     """What an algorithm must know of its task before it sees a batch. The first field is what is modelled."""
 
-    fields: tuple[tuple[str, Any], ...]  # (name, kind of genjax.fields) of each field of the data
+    fields: tuple[
+        tuple[str, Any], ...
+    ]  # (name, kind of genjax.fields) of each field of the data
     steps: int = 1  # length of the run, for schedules
     microbatches: int = 1  # parts of a batch whose gradients are averaged one after the other
     domains: tuple[
@@ -72,7 +74,9 @@ class Spec(NamedTuple):
         return self.x.decode(y)
 
 
-def labelled(x: Any, classes: int = 0, steps: int = 1, name: str = "image", **more: Any) -> Spec:
+def labelled(
+    x: Any, classes: int = 0, steps: int = 1, name: str = "image", **more: Any
+) -> Spec:
     """The Spec of examples of kind `x` with one label each."""
     return Spec(((name, x), ("label", Category(classes))), steps, **more)
 

@@ -36,7 +36,9 @@ def _copies(params: dict[str, Any]) -> dict[str, Any]:
 class Decay:
     """Exponential average with a ramp, decay_t = min(decay, (1 + t) / (10 + t)), so early weights fade fast."""
 
-    decay: float = field(0.999, "share of the old average that is kept at a step, 0 = no averaging")
+    decay: float = field(
+        0.999, "share of the old average that is kept at a step, 0 = no averaging"
+    )
 
     def init(self, params: dict[str, Any]) -> dict[str, Any]:
         if not self.decay:
@@ -97,7 +99,9 @@ class Power:
 
 def gamma(width: float) -> float:
     """The exponent whose average has this width: sigma_rel = sqrt(gamma + 1) / ((gamma + 2) sqrt(gamma + 3))."""
-    if not 0.0 < width < 12**-0.5:  # gamma = 0, the mean of all weights, has the width 1 / sqrt(12)
+    if (
+        not 0.0 < width < 12**-0.5
+    ):  # gamma = 0, the mean of all weights, has the width 1 / sqrt(12)
         raise ValueError(f"an average's width must be above 0 and below 0.2887, got {width}")
     # squared and multiplied out: gamma³ + 7 gamma² + (16 - width^-2) gamma + 12 - width^-2 = 0
     inverse = width**-2

@@ -51,9 +51,13 @@ def check_array(what: str, array: Any, shape: tuple[int, ...], kinds: str, holds
         )
     found = tuple(array.shape)
     if len(found) < 1 or found[1:] != tuple(shape):
-        raise UserError(f"{what} has shape {list(found)}, expected [N, {_listed(shape)}]: {holds}.")
+        raise UserError(
+            f"{what} has shape {list(found)}, expected [N, {_listed(shape)}]: {holds}."
+        )
     if dtype.kind not in kinds:
-        raise UserError(f"{what} is {dtype}, expected {holds}: convert it when the set is loaded.")
+        raise UserError(
+            f"{what} is {dtype}, expected {holds}: convert it when the set is loaded."
+        )
 
 
 def _listed(shape: tuple[int, ...]) -> str:
@@ -77,7 +81,9 @@ def check_range(what: str, array: Any, low: float, high: float, mend: str) -> No
     least, greatest = extremes(array)
     finite = np.isfinite(least) and np.isfinite(greatest)
     if not finite:
-        raise UserError(f"{what} holds NaN or infinite values: remove those rows, or fill them in.")
+        raise UserError(
+            f"{what} holds NaN or infinite values: remove those rows, or fill them in."
+        )
     if least < low or greatest > high:
         raise UserError(
             f"{what} has values from {least:g} to {greatest:g}, expected {low:g} to {high:g}: {mend}."
@@ -89,7 +95,9 @@ def _check_pixels(what: str, array: Any, shape: tuple[int, ...]) -> None:
     if array.dtype == np.uint8:  # every byte is a grey value
         return
     if array.dtype.kind == "u":
-        raise UserError(f"{what} is {array.dtype}: scale pixels to uint8, or to floats in [0, 1].")
+        raise UserError(
+            f"{what} is {array.dtype}: scale pixels to uint8, or to floats in [0, 1]."
+        )
     mend = "divide by 255 what runs to 255, and use (x + 1) / 2 of what runs from -1 to 1"
     check_range(what, array, 0.0, 1.0, mend)
 
@@ -172,7 +180,9 @@ class Points:
     """Real numbers of any shape and range: points of the plane, codes."""
 
     shape: tuple[int, ...] = field((2,), "of one example")
-    limit: float | None = field(None, "drawn over [-limit, limit]²; None = as far as the points")
+    limit: float | None = field(
+        None, "drawn over [-limit, limit]²; None = as far as the points"
+    )
 
     unit = _float
     encode = _float
@@ -242,7 +252,9 @@ class Tokens:
 
     def check(self, what: str, array: Any) -> None:
         """Raises UserError for another length, for what is no integer, and for tokens outside the vocabulary."""
-        check_array(what, array, self.shape, "iu", f"tokens, int32 in 0 to {self.vocabulary - 1}")
+        check_array(
+            what, array, self.shape, "iu", f"tokens, int32 in 0 to {self.vocabulary - 1}"
+        )
         mend = "set the field's vocabulary, or number the tokens anew"
         check_range(what, array, 0, self.vocabulary - 1, mend)
 
@@ -378,7 +390,9 @@ class Columns:
             column = np.asarray(array[:, k])  # [N]
             broken = column != np.round(column)
             if broken.any():
-                raise UserError(f"{what}, column {name}: categories are whole numbers from 0 up.")
+                raise UserError(
+                    f"{what}, column {name}: categories are whole numbers from 0 up."
+                )
             mend = f"the column says that it has {classes} categories"
             check_range(f"{what}, column {name}", column, 0, classes - 1, mend)
 
@@ -428,11 +442,15 @@ def check_split(what: str, fields: Mapping[str, Any], arrays: Mapping[str, Any])
     for name in fields:
         if name not in arrays:
             has = ", ".join(arrays)
-            raise UserError(f"{what} has no array {name!r}, which its fields name: it has {has}.")
+            raise UserError(
+                f"{what} has no array {name!r}, which its fields name: it has {has}."
+            )
     lengths = {name: len(array) for name, array in arrays.items()}
     different = set(lengths.values())
     if len(different) > 1:
         told = ", ".join(f"{name} {n}" for name, n in lengths.items())
-        raise UserError(f"{what} has arrays of different lengths ({told}): a row is one example.")
+        raise UserError(
+            f"{what} has arrays of different lengths ({told}): a row is one example."
+        )
     for name, kind in fields.items():
         kind.check(f"{what}, field {name}", arrays[name])

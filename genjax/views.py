@@ -19,9 +19,7 @@ from genjax.core import Algorithm, Batch, Spec, example_keys
 from genjax.errors import UserError, at_least
 from genjax.fields import Film, Image, Mask, Points, Series, need, to_float
 
-SALT = (
-    0x5EED  # a purpose of its own for the keys: the algorithm's noise must not be that of its views
-)
+SALT = 0x5EED  # a purpose of its own for the keys: the algorithm's noise must not be that of its views
 
 
 def _changed(batch: Batch, name: str, value: jax.Array) -> Batch:
@@ -183,7 +181,9 @@ class Noise:
 
     def __call__(self, keys: jax.Array, batch: Batch) -> Batch:
         stored = batch[self.of]
-        x = to_float(stored)  # bytes become floats in [0, 1]: rounding back would eat small noise
+        x = to_float(
+            stored
+        )  # bytes become floats in [0, 1]: rounding back would eat small noise
 
         def draw(key: jax.Array) -> jax.Array:
             return jax.random.normal(key, x.shape[1:])

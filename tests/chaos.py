@@ -89,7 +89,9 @@ TX = Adam(1e-3, warmup=20, decay=CosineDecay())
 GAME = Adam(5e-4, b1=0.0, b2=0.99)
 HIDDEN = (96, 96)
 FAMILIES: dict[str, Any] = {
-    "ae": ae.Autoencoder(latent=8, enc=MLP(HIDDEN), dec=MLP(HIDDEN), optimiser=TX, ema=Decay(0.99)),
+    "ae": ae.Autoencoder(
+        latent=8, enc=MLP(HIDDEN), dec=MLP(HIDDEN), optimiser=TX, ema=Decay(0.99)
+    ),
     "vae": vae.VAE(
         latent=8,
         enc=GatedMLP((64, 64)),
@@ -203,7 +205,9 @@ def lines(directory: Path) -> list[dict[str, Any]]:
     """The whole lines of metrics.jsonl."""
     with contextlib.suppress(OSError):
         text = (directory / "metrics.jsonl").read_text()
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        return [
+            json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")
+        ]
     return []
 
 
@@ -245,7 +249,9 @@ class Start:
             command = [sys.executable, "-m", "tests.chaos", "child", family, str(runs)]
             self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=err)
 
-    def until(self, holds: Callable[[], bool], seconds: float = LIMIT, fails: bool = True) -> bool:
+    def until(
+        self, holds: Callable[[], bool], seconds: float = LIMIT, fails: bool = True
+    ) -> bool:
         """Waits until holds() or the process has ended, and returns whether it still runs.
 
         After `seconds` it goes on too, or raises Hung where it `fails`.
@@ -293,7 +299,9 @@ class Disk(NamedTuple):
     def full(self, start: Start, left: int) -> Iterator[None]:
         """No more than `left` bytes can be written."""
         if not self.mounted:
-            limit = 24_000 + left  # above what metrics.jsonl and stderr hold, below a checkpoint
+            limit = (
+                24_000 + left
+            )  # above what metrics.jsonl and stderr hold, below a checkpoint
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(
                     start.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)
@@ -393,14 +401,17 @@ def flip(path: Path, rng: np.random.Generator) -> None:
 
 def largest(folder: Path) -> Path:
     return max(
-        (path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+        (path for path in folder.rglob("*") if path.is_file()),
+        key=lambda path: path.stat().st_size,
     )
 
 
 def damage(kind: str, scratch: Path, directory: Path, rng: np.random.Generator) -> str | None:
     """Does the damage; returns what the next start must say of it, or None where there is nothing to damage yet."""
     if kind == "flip":
-        paths = sorted(path for path in (scratch / "cache" / "data").rglob("*") if path.is_file())
+        paths = sorted(
+            path for path in (scratch / "cache" / "data").rglob("*") if path.is_file()
+        )
         flip(path := paths[rng.integers(len(paths))], rng)
         return f"warning: {path} has changed since it was written: "
     if len(steps := saved(directory)) < 2:
@@ -448,7 +459,9 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def deal(kinds: Sequence[str], families: Sequence[str], n: int, seed: int) -> dict[str, list[str]]:
+def deal(
+    kinds: Sequence[str], families: Sequence[str], n: int, seed: int
+) -> dict[str, list[str]]:
     """n injuries, each kind as often as any other, dealt to the families in turn, each in an order of its own."""
     dealt = {
         family: [kinds[i % len(kinds)] for i in range(n) if i % len(families) == k]
@@ -466,8 +479,12 @@ def differences(a: End, b: End) -> list[str]:
         path for path in sorted(a.arrays | b.arrays) if a.arrays.get(path) != b.arrays.get(path)
     ]
     if a.metrics != b.metrics:
-        pairs = zip([*a.metrics.splitlines(), b""], [*b.metrics.splitlines(), b""], strict=False)
-        last = len(a.metrics.splitlines())  # they differ in the end of the last line, if in none
+        pairs = zip(
+            [*a.metrics.splitlines(), b""], [*b.metrics.splitlines(), b""], strict=False
+        )
+        last = len(
+            a.metrics.splitlines()
+        )  # they differ in the end of the last line, if in none
         found.append(
             f"metrics.jsonl line {next((i for i, (x, y) in enumerate(pairs, 1) if x != y), last)}"
         )
@@ -484,7 +501,9 @@ def complaints(text: str, code: int) -> list[str]:
     """What is wrong with the stderr of a start that ended in `code`: one line of error for 2, no traceback ever."""
     found, count = [], text.count("Traceback (most recent call last)")
     if count:
-        kinds = collections.Counter(re.findall(r"^\w+(?:Error|Exception)\b.*$", text, re.MULTILINE))
+        kinds = collections.Counter(
+            re.findall(r"^\w+(?:Error|Exception)\b.*$", text, re.MULTILINE)
+        )
         found.append(f"{count} tracebacks on stderr: {'; '.join(kinds)[:200]}")
     errors = [line for line in text.splitlines() if line.startswith("error: ")]
     others = [line for line in text.splitlines() if not line.startswith((*USUAL, "error: "))]
@@ -554,7 +573,9 @@ class Disturbed:
         """Damage, a start and its injury; (whether the run is done, the start or None after a fault)."""
         newest, hurt = (saved(self.directory) or [0])[-1], self.damaged(todo)
         online = next((kind for kind in todo if kind in CODES), None)
-        if online is None and todo:  # what is left is damage, and it needs a run that is not over
+        if (
+            online is None and todo
+        ):  # what is left is damage, and it needs a run that is not over
             online = "kill"
         expected = saved(self.directory)[-2] if "truncate" in hurt else newest
         start = Start(self.scratch, self.family, self.runs)
@@ -591,7 +612,10 @@ class Disturbed:
         for kind, sign in hurt.items():
             self.tally.injuries.append(
                 Injury(
-                    self.family, kind, "warned" if sign in text else "unnoticed", newest - resumed
+                    self.family,
+                    kind,
+                    "warned" if sign in text else "unnoticed",
+                    newest - resumed,
                 )
             )
             if sign not in text:
@@ -600,7 +624,10 @@ class Disturbed:
         if not over and online:
             kind = online
             if kind in SHOWS and not SHOWS[kind](self.directory):
-                kind, self.misses = "kill", self.misses + 1  # it fell beside: a kill like any other
+                kind, self.misses = (
+                    "kill",
+                    self.misses + 1,
+                )  # it fell beside: a kill like any other
             if online in todo and (kind == online or self.misses > 5):
                 todo.remove(online)
             self.tally.injuries.append(Injury(self.family, kind, str(code), lost))
@@ -626,7 +653,10 @@ def campaign(scratch: Path, disk: Disk, dealt: dict[str, list[str]], seed: int) 
     for family, todo in dealt.items():
         if not todo:
             continue
-        calm, rng = undisturbed(scratch, family), np.random.default_rng([seed, *family.encode()])
+        calm, rng = (
+            undisturbed(scratch, family),
+            np.random.default_rng([seed, *family.encode()]),
+        )
         todo, number = list(todo), 0
         while todo and number < 20:
             run = Disturbed(scratch, disk, family, number, rng, tally)
@@ -664,7 +694,9 @@ def table(tally: Tally, families: Iterable[str]) -> str:
         )
     each = [sum(injury.family == family for injury in tally.injuries) for family in families]
     lost = [injury.lost for injury in tally.injuries]
-    rows.append(["all", *each, sum(each), "", f"{np.mean(lost):.1f}, {max(lost)}" if lost else ""])
+    rows.append(
+        ["all", *each, sum(each), "", f"{np.mean(lost):.1f}, {max(lost)}" if lost else ""]
+    )
     rows.append(
         [
             "starts",

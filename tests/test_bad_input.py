@@ -82,7 +82,10 @@ def empty_cache(tmp_path, monkeypatch):
         ("digit", "unknown ablation 'digit': choose from base, .* Did you mean digits"),
         ("digits --sed=1", "unknown flag --sed: .* Did you mean seed"),
         ("digits --beta=1", "unknown flag --beta: .* Did you mean algorithm.beta"),
-        ("digits --algorithm.optimizer.lr=1", "optimizer.* Did you mean algorithm.optimiser.lr"),
+        (
+            "digits --algorithm.optimizer.lr=1",
+            "optimizer.* Did you mean algorithm.optimiser.lr",
+        ),
         ("digits --steps=many", "steps: expected int, got many"),
         ("digits --steps=1.5", r"steps: expected int, got 1\.5"),
         ("digits --algorithm.beta='4'", "algorithm.beta: expected float, got '4'"),
@@ -159,7 +162,9 @@ def test_a_wrong_flag_is_one_line(error, flags, told, tmp_path):
 
 def idx(path: Path, array: np.ndarray, lost: int = 0) -> None:
     """Writes an idx.gz file, on request without its last values."""
-    content = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+    content = (
+        struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+    )
     path.write_bytes(gzip.compress(content[: len(content) - lost]))
 
 
@@ -203,7 +208,8 @@ def test_a_truncated_file_is_named_and_its_mended_copy_is_taken(
         images.write_bytes(cut)
         line = error(f"--data.path={folder}")
         assert (
-            line.startswith(f"{images} is truncated") and "copy or download the file again" in line
+            line.startswith(f"{images} is truncated")
+            and "copy or download the file again" in line
         )
     images.write_bytes(whole)
     assert command(f"--data.path={folder}", "--every.evaluate=0", "--every.sample=0")[0] == 0
@@ -220,13 +226,17 @@ def pets(folder: Path, n: int = 12) -> Path:
     return folder
 
 
-def test_an_unreadable_image_is_named_or_skipped_and_counted(empty_cache, error, command, tmp_path):
+def test_an_unreadable_image_is_named_or_skipped_and_counted(
+    empty_cache, error, command, tmp_path
+):
     folder = pets(tmp_path / "pets")
     bad = folder / "train" / "dog" / "3.png"
     bad.write_bytes(bad.read_bytes()[:60])
     data = f"--data=Folder(path='{folder}', size=8)"
     line = error(data)
-    assert line.startswith(f"{bad} cannot be read as an image") and "--data.skip_bad=true" in line
+    assert (
+        line.startswith(f"{bad} cannot be read as an image") and "--data.skip_bad=true" in line
+    )
     code, lines = command(
         data, "--data.skip_bad=true", "--algorithm.condition=(Label(),)", "--every.sample=0"
     )
@@ -248,9 +258,12 @@ def test_a_set_without_test_examples_or_labels(empty_cache, error, tmp_path):
     )
     line = error(data, "--algorithm.condition=(Label(),)", "--data.valid=2")
     assert (
-        "--algorithm.condition=(Label(),) needs labels" in line and "use one with classes" in line
+        "--algorithm.condition=(Label(),) needs labels" in line
+        and "use one with classes" in line
     )
-    assert "batch 8 is larger than the training set, 7 examples" in error(data, "--data.valid=5")
+    assert "batch 8 is larger than the training set, 7 examples" in error(
+        data, "--data.valid=5"
+    )
 
 
 # The run directory
@@ -260,7 +273,9 @@ def test_a_run_directory_that_cannot_be_written(error, tmp_path):
     (tmp_path / "file").write_text("in the way")
     for runs in ("/proc/genjax", tmp_path / "file"):
         line = error("digits", f"--runs={runs}")
-        assert line.startswith(f"cannot write {runs}") and "choose another run directory" in line
+        assert (
+            line.startswith(f"cannot write {runs}") and "choose another run directory" in line
+        )
 
 
 @pytest.fixture
@@ -388,7 +403,9 @@ def test_an_experiment_refuses_what_its_report_cannot_measure(tmp_path, capsys):
     ):
         with pytest.raises(SystemExit) as end:
             argv = [*flags, f"--runs={tmp_path}"]
-            cli.main(module.EXPERIMENTS, functools.partial(train.run, "x"), module.__doc__, argv)
+            cli.main(
+                module.EXPERIMENTS, functools.partial(train.run, "x"), module.__doc__, argv
+            )
         assert end.value.code == 2 and told in capsys.readouterr().err
 
 
@@ -434,7 +451,11 @@ def test_results_of_an_earlier_training_are_forgotten(command, tmp_path):
             "an average's width must be above 0 and below 0.2887",
         ),
         (samplers, ["--finish.SamplerTables.steps=(4,0)"], "steps=0 must be at least 1"),
-        (edit_, ["--finish.Edits.coarse.factor=3"], "images of 8x8 do not divide into blocks of 3"),
+        (
+            edit_,
+            ["--finish.Edits.coarse.factor=3"],
+            "images of 8x8 do not divide into blocks of 3",
+        ),
         (edit_, ["--finish.Edits.repeats=0"], "--finish.Edits.repeats=0 must be at least 1"),
         (edit_, ["--finish.Edits.hole.top=0.9"], "a hole lies in the image"),
         (

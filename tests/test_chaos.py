@@ -52,7 +52,8 @@ def test_damage_to_checkpoints_is_to_the_newest_and_only_where_another_is_left(t
     )
     assert chaos.saved(tmp_path) == [20, 100]
     sizes = {
-        p.parent.parent.name: p.stat().st_size for p in (tmp_path / "checkpoints").rglob("arrays")
+        p.parent.parent.name: p.stat().st_size
+        for p in (tmp_path / "checkpoints").rglob("arrays")
     }
     assert sizes.pop("100") < 100 and set(sizes.values()) == {100}
 
@@ -85,9 +86,9 @@ METRICS = b'{"step": 5, "train/loss": 0.5}\n{"step": 10, "train/loss": 0.25}\n'
 def test_one_bit_of_an_array_is_a_difference():
     end = chaos.End(chaos.digests(TREE, "memory."), METRICS)
     assert chaos.differences(end, chaos.End(chaos.digests(TREE, "memory."), METRICS)) == []
-    w = np.frombuffer(flipped(np.asarray(TREE["params"]["w"]).tobytes(), 20), np.float32).reshape(
-        2, 3
-    )
+    w = np.frombuffer(
+        flipped(np.asarray(TREE["params"]["w"]).tobytes(), 20), np.float32
+    ).reshape(2, 3)
     for other in (
         w,
         TREE["params"]["w"].reshape(3, 2),
@@ -102,7 +103,12 @@ def test_one_bit_of_an_array_is_a_difference():
 
 @pytest.mark.parametrize(
     ("metrics", "line"),
-    [(flipped(METRICS, 20), 1), (flipped(METRICS, -3), 2), (METRICS[:-34], 2), (METRICS[:-1], 2)],
+    [
+        (flipped(METRICS, 20), 1),
+        (flipped(METRICS, -3), 2),
+        (METRICS[:-34], 2),
+        (METRICS[:-1], 2),
+    ],
 )
 def test_one_bit_of_the_metrics_is_a_difference(metrics, line):
     a, b = chaos.End({}, METRICS), chaos.End({}, metrics)
@@ -128,7 +134,10 @@ def test_what_a_directory_shows(tmp_path):
 
     due = {"step": chaos.EVALUATE, "train/loss": 1.0}
     write({"step": chaos.EVALUATE - chaos.LINE, "train/loss": 1.0}, torn='{"step": 30, "tra')
-    assert not chaos.evaluating(tmp_path) and chaos.reached(tmp_path) == chaos.EVALUATE - chaos.LINE
+    assert (
+        not chaos.evaluating(tmp_path)
+        and chaos.reached(tmp_path) == chaos.EVALUATE - chaos.LINE
+    )
     write(due)
     assert chaos.evaluating(tmp_path) and chaos.reached(tmp_path) == chaos.EVALUATE
     write(due, {"step": chaos.EVALUATE, "test/loss": 1.0})
@@ -206,7 +215,8 @@ def test_the_table_counts():
     tally.starts.update({"ae": 4, "gan": 5})
     tally.verdicts |= {"ae": ["", "memory.step"], "gan": [""]}
     rows = {
-        line.split("  ")[0]: line.split() for line in chaos.table(tally, ["ae", "gan"]).splitlines()
+        line.split("  ")[0]: line.split()
+        for line in chaos.table(tally, ["ae", "gan"]).splitlines()
     }
     assert rows["kill"][1:] == ["2", "1", "3", "-9", "x", "3", "8.0,", "15"]
     assert rows["term"][1:] == ["0", "1", "1", "75", "x", "1", "0.0,", "0"]

@@ -17,7 +17,9 @@ LABEL = np.repeat([0, 1], 4000)
 X = MEANS[LABEL] + RNG.multivariate_normal(np.zeros(5), COVARIANCE, 8000)
 
 
-@pytest.mark.parametrize("density", [Ppca(2), Mixture(1, 5, 1e-9), Mixture(1, 2, 1e-9)], ids=repr)
+@pytest.mark.parametrize(
+    "density", [Ppca(2), Mixture(1, 5, 1e-9), Mixture(1, 2, 1e-9)], ids=repr
+)
 def test_a_normal_of_two_factors_is_found_again(density):
     fitted = density.fit(X, LABEL)
     exact = [multivariate_normal(mean, COVARIANCE).logpdf(X[:200]) for mean in MEANS]
@@ -46,7 +48,9 @@ def test_kernels_are_the_mean_of_normals_and_the_bandwidth_is_cross_validated():
     "density", [Ppca(1), Mixture(2, 2), Mixture(2, 1), KernelDensity((0.3,))], ids=repr
 )
 def test_densities_integrate_to_one_and_samples_agree_with_them(density):
-    x = np.concatenate([RNG.normal((-1, 0), 0.4, (400, 2)), RNG.normal((1, 0.5), 0.3, (400, 2))])
+    x = np.concatenate(
+        [RNG.normal((-1, 0), 0.4, (400, 2)), RNG.normal((1, 0.5), 0.3, (400, 2))]
+    )
     fitted = density.fit(x, np.zeros(800))
     line = np.linspace(-5, 5, 401)
     grid = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)

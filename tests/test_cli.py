@@ -189,7 +189,10 @@ def test_nan_is_read():
             "beta5",
             "unknown ablation 'beta5': choose from base, beta4, gaussian, titled. Did you mean beta4",
         ),
-        ("beta4 base", "expected one ablation, got beta4 base: values are given as --path=value"),
+        (
+            "beta4 base",
+            "expected one ablation, got beta4 base: values are given as --path=value",
+        ),
         (
             "--algorithm.bta=1",
             "unknown flag --algorithm.bta: VAE has no field 'bta'. Did you mean beta",
@@ -211,7 +214,10 @@ def test_nan_is_read():
         ("--steps=2**3", "steps: expected int, got 2 ** 3"),
         ("--steps=(1", "steps: expected int, got (1"),
         ("--algorithm.beta='x'", "algorithm.beta: expected float, got 'x' (str)"),
-        ("--algorithm.beta=Gaussian()", "algorithm.beta: expected float, got a call of Gaussian"),
+        (
+            "--algorithm.beta=Gaussian()",
+            "algorithm.beta: expected float, got a call of Gaussian",
+        ),
         (
             "--algorithm.beta=__import__('os').system('x')",
             "algorithm.beta: expected float, got a call of __import__",
@@ -238,7 +244,10 @@ def test_nan_is_read():
             "--algorithm.likelihood=Gaussian(1,False,3)",
             "algorithm.likelihood: Gaussian takes 2 values, got 3",
         ),
-        ("--algorithm.likelihood=Gaussian(1,scale=2)", "algorithm.likelihood.scale: given twice"),
+        (
+            "--algorithm.likelihood=Gaussian(1,scale=2)",
+            "algorithm.likelihood.scale: given twice",
+        ),
         (
             "--algorithm.likelihood=Gaussian(**x)",
             "algorithm.likelihood.None: Gaussian has no field 'None'.",
@@ -309,7 +318,9 @@ def test_exit_codes_of_run(capsys):
     assert capsys.readouterr().err == "preempted: saved step 7, run again\n"
     assert call(run=stop(KeyboardInterrupt()))[0] == 130
     assert capsys.readouterr().err == "interrupted\n"
-    with pytest.raises(ZeroDivisionError):  # a crash keeps its traceback, and Python's exit code 1
+    with pytest.raises(
+        ZeroDivisionError
+    ):  # a crash keeps its traceback, and Python's exit code 1
         cli.main(EXPERIMENTS, lambda cfg, name, origin: 1 / 0, "", [])
 
 
@@ -441,4 +452,6 @@ def test_as_a_program_classes_have_their_module_and_no_backend_starts(tmp_path):
         and "ran 7" in blocks[3]
     )
     assert [block[0] for block in blocks[1:]] == list("00002"), done.stdout
-    assert done.stderr == "error: net.width: expected int, got x (types need (), texts quotes)\n"
+    assert (
+        done.stderr == "error: net.width: expected int, got x (types need (), texts quotes)\n"
+    )

@@ -33,7 +33,8 @@ def small(cfg: comparison.Comparison) -> comparison.Comparison:
         "vae": edit(vae, {**NETS, "bits.samples": 3}),
         "gan": edit(gan, {"exp.algorithm.gen": MLP((16,)), "exp.algorithm.disc": MLP((16,))}),
         "flow": edit(
-            flow, {"exp.algorithm.net": TimeMLP((16,), waves=0), "exp.algorithm.schedule.steps": 2}
+            flow,
+            {"exp.algorithm.net": TimeMLP((16,), waves=0), "exp.algorithm.schedule.steps": 2},
         ),
     }
     entries = tuple(comparison.Entry(name, of) for name, of in shrunk.items())
@@ -48,7 +49,9 @@ def compared(tmp_path_factory):
     """(folder, {name: results.json}) of a small comparison."""
     runs = tmp_path_factory.mktemp("runs")
     cfg = edit(small(compare.BASE), {"runs": str(runs)})
-    compare.compare(cfg, "digits", {"command": "python", "question": "Which?", "differences": {}})
+    compare.compare(
+        cfg, "digits", {"command": "python", "question": "Which?", "differences": {}}
+    )
     found = {}
     for path in (runs / "compare").glob("*/results.json"):
         found[path.parent.name.rsplit("-", 1)[0]] = json.loads(path.read_text())
@@ -58,11 +61,14 @@ def compared(tmp_path_factory):
 def test_every_contender_is_measured_by_the_same_yardstick(compared):
     folder, found = compared
     assert set(found) == {"training_set", "ppca", "autoencoder", "vae", "gan", "flow"}
-    floors = {tuple(v["floor"] for v in results["metrics"].values()) for results in found.values()}
+    floors = {
+        tuple(v["floor"] for v in results["metrics"].values()) for results in found.values()
+    }
     assert len(floors) == 1 and all(v["n"] == 100 for v in found["gan"]["metrics"].values())
     assert found["training_set"]["metrics"]["authpct_pca16"]["value"] == 0.0
     assert (
-        found["ppca"]["metrics"]["fd_pca16"]["value"] < found["gan"]["metrics"]["fd_pca16"]["value"]
+        found["ppca"]["metrics"]["fd_pca16"]["value"]
+        < found["gan"]["metrics"]["fd_pca16"]["value"]
     )
     assert {name for name, results in found.items() if "likelihood" in results} == {
         "ppca",
@@ -88,7 +94,9 @@ def test_the_training_set_is_drawn_by_class_without_repeats(monkeypatch):
     monkeypatch.setattr(contenders, "directory", lambda *args: None)
     made = contenders.TrainingSet()("x", cfg, source, {})
     train = np.asarray(source.train["image"]).reshape(-1, 64)
-    rows = [int(np.flatnonzero((train == image.reshape(-1)).all(1))[0]) for image in made.images]
+    rows = [
+        int(np.flatnonzero((train == image.reshape(-1)).all(1))[0]) for image in made.images
+    ]
     assert (
         np.asarray(source.train["label"])[rows] == contenders.labels(360, source)
     ).all() and len(set(rows)) > 350
@@ -100,14 +108,20 @@ def test_the_training_set_is_drawn_by_class_without_repeats(monkeypatch):
         (["--seconds=0.0"], "--seconds=0.0 must be above 0"),
         (["--contenders=()"], "--contenders and --watch.metrics must not be empty"),
         (["--data=Toy()"], "compare is of images with labels, and ring has none"),
-        (["--watch.samples=1000"], "--watch.samples=1000 is more than the 360 held-out examples"),
+        (
+            ["--watch.samples=1000"],
+            "--watch.samples=1000 is more than the 360 held-out examples",
+        ),
         (["--watch.extractor=Inception(weights='none.npz')"], "none.npz"),
     ],
 )
 def test_bad_input(flags, told, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(
-            compare.EXPERIMENTS, compare.compare, compare.__doc__, [*flags, f"--runs={tmp_path}"]
+            compare.EXPERIMENTS,
+            compare.compare,
+            compare.__doc__,
+            [*flags, f"--runs={tmp_path}"],
         )
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert end.value.code == 2 and error.startswith("error: ") and told in error

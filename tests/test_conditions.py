@@ -74,7 +74,9 @@ def test_denoisers_see_every_condition_that_they_take(name):
     x, time = jnp.ones((3, 8, 8, 1)), jnp.full(3, 0.5)
     cond = told(given, BATCH, SPEC)
     params = net.init(jax.random.key(0), x, time, cond, (8, 8, 1))
-    noisy = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(jax.random.key(1), p.shape), params)
+    noisy = jax.tree.map(
+        lambda p: p + 0.1 * jax.random.normal(jax.random.key(1), p.shape), params
+    )
     before = net.apply(noisy, x, time, cond, (8, 8, 1))
     for part, value in cond._asdict().items():
         if value is not None:
@@ -155,7 +157,9 @@ class Skewed:
         zeros = np.flatnonzero(split["label"] == 0)
         ones = np.flatnonzero(split["label"] == 1)[: len(zeros) // 9]
         rows = rng.permutation(np.concatenate([zeros, ones]))
-        halves = [{k: array[part] for k, array in split.items()} for part in np.split(rows, [80])]
+        halves = [
+            {k: array[part] for k, array in split.items()} for part in np.split(rows, [80])
+        ]
         none = {k: array[:0] for k, array in split.items()}
         fields = {"image": Image((8, 8, 1)), "label": Category(2)}
         return Source("skewed", fields, halves[0], none, halves[1])
@@ -181,7 +185,9 @@ def test_a_condition_on_an_unconditional_model_is_refused(tmp_path):
     flow = edit(named.FLOW, {"net": TimeMLP((8,), waves=0), "schedule.steps": 2})
     exp = Experiment(Digits(), flow, 1, 16, every=Every(1, 0, 0, 1), runs=str(tmp_path))
     this = run("plain", exp, "base")
-    with pytest.raises(UserError, match="does not ask for 'label': it samples without conditions"):
+    with pytest.raises(
+        UserError, match="does not ask for 'label': it samples without conditions"
+    ):
         this.sample(3, label=1)
     with pytest.raises(
         UserError, match="asks for the field 'label' to sample, and points has point"
@@ -197,7 +203,9 @@ class Unlabelled:
 
 
 def test_a_part_of_a_split_is_a_fixed_fair_draw():
-    assert (chosen(5, 5) == np.arange(5)).all() and (chosen(7, 5) == [0, 1, 2, 3, 4, 0, 1]).all()
+    assert (chosen(5, 5) == np.arange(5)).all() and (
+        chosen(7, 5) == [0, 1, 2, 3, 4, 0, 1]
+    ).all()
     part = chosen(100, 1000)
     assert (np.diff(part) > 0).all() and (part == chosen(100, 1000)).all()
     assert 400 < part.mean() < 600  # of a sorted set the head would be another set
@@ -225,7 +233,9 @@ def test_views_do_the_same_to_all_that_they_name():
     assert moved.shape == (3, 8, 8, 1) and moved.dtype == np.uint8
     noisy = Noise(0.1)(KEYS, MASKED)["image"]
     assert noisy.dtype == np.float32 and noisy.min() >= 0 and noisy.max() <= 1
-    erased = Erase(3)(KEYS, {"image": np.full((3, 8, 8, 1), 9, np.uint8), "index": BATCH["index"]})
+    erased = Erase(3)(
+        KEYS, {"image": np.full((3, 8, 8, 1), 9, np.uint8), "index": BATCH["index"]}
+    )
     assert all(4 <= (x == 0).sum() <= 9 for x in np.asarray(erased["image"]))
 
 
@@ -245,7 +255,9 @@ def test_views_are_of_training_alone_and_change_what_is_modelled():
     key = jax.random.key(1)
     values = algorithm.evaluate(key, state, BATCH)
     middle = {**BATCH, "image": BATCH["image"][:, 2:6, 2:6]}
-    np.testing.assert_allclose(values["mse"], plain.evaluate(key, state, middle)["mse"], rtol=1e-5)
+    np.testing.assert_allclose(
+        values["mse"], plain.evaluate(key, state, middle)["mse"], rtol=1e-5
+    )
     one = algorithm.step(key, state, BATCH)[1]["loss"]
     other = algorithm.step(jax.random.key(2), state, BATCH)[1]["loss"]
     assert float(one) != float(other)

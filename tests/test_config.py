@@ -187,7 +187,11 @@ def test_unknown_paths_are_named_with_the_nearest(path, message):
         ("enc.activation", Bernoulli(), "expected Callable, got Bernoulli"),
         ("enc.activation", 3, "expected Callable, got 3 (int)"),
         ("shape", 3, "expected Shape, got 3 (int)"),
-        ("extra", {"a": 1}, "{'a': 1} (dict) cannot be part of a config, which holds int, float,"),
+        (
+            "extra",
+            {"a": 1},
+            "{'a': 1} (dict) cannot be part of a config, which holds int, float,",
+        ),
         ("extra", (1, len), "cannot be part of a config"),
     ],
 )
@@ -325,8 +329,14 @@ def test_json_is_canonical_and_names_types():
         ),
         ('{"__type__": "HERE:Mesh", "fsdp": "1"}', "Mesh.fsdp: expected int, got '1' (str)"),
         ('{"__type__": "HERE:Net", "name": "x"}', "Net.name: Net has no field 'name'."),
-        ('{"__type__": "HERE:Gaussian", "scale": {"__float__": "1e5"}}', "there is no type None"),
-        ('{"__type__": "HERE:Gaussian", "scale": -1.0}', "Gaussian: scale must not be negative"),
+        (
+            '{"__type__": "HERE:Gaussian", "scale": {"__float__": "1e5"}}',
+            "there is no type None",
+        ),
+        (
+            '{"__type__": "HERE:Gaussian", "scale": -1.0}',
+            "Gaussian: scale must not be negative",
+        ),
     ],
 )
 def test_bad_json_is_a_user_error(text, message):
@@ -362,7 +372,9 @@ def test_digest_depends_on_the_result_only():
         "algorithm.likelihood": Gaussian(),
     }
     assert (
-        len({digest(edit(RUN, {path: value})) for path, value in others.items()} | {digest(RUN)})
+        len(
+            {digest(edit(RUN, {path: value})) for path, value in others.items()} | {digest(RUN)}
+        )
         == 5
     )
     assert digest(VAE(beta=1)) == digest(VAE(beta=1.0)) and digest(VAE(extra=1)) != digest(
@@ -392,7 +404,9 @@ def test_a_class_may_move_and_keeps_its_digest():
 
 def test_two_classes_of_one_name_are_refused():
     other = moved(Gaussian, "elsewhere")
-    with pytest.raises(UserError, match="Gaussian and elsewhere:Gaussian share the name Gaussian"):
+    with pytest.raises(
+        UserError, match="Gaussian and elsewhere:Gaussian share the name Gaussian"
+    ):
         digest(VAE(extra=(Gaussian(0.3), other(0.3))))
 
 
@@ -418,7 +432,9 @@ def test_a_class_of_the_running_script_is_named_by_its_module(monkeypatch):
 
 
 def test_walk_lists_every_field_a_config_before_its_own():
-    rows = {path: (hint, value, doc, execution) for path, hint, value, doc, execution in walk(RUN)}
+    rows = {
+        path: (hint, value, doc, execution) for path, hint, value, doc, execution in walk(RUN)
+    }
     assert rows["algorithm.beta"] == (float, 1.0, "weight of the KL", False)
     assert rows["algorithm.enc.hidden"] == (tuple[int, ...], (4,), "widths", False)
     assert rows["layout.fsdp"] == (int, 1, "devices", True)  # below an execution field

@@ -54,12 +54,24 @@ SMALL = {"enc": MLP((32,), Gelu()), "dec": MLP((32,))}
 CONV = {"enc": ConvEncoder((8, 16)), "dec": ConvDecoder((8, 16))}
 ALGORITHMS = {
     "ae-linear": Autoencoder(latent=8, optimiser=Adam(1e-2, eps=1e-4)),
-    "ae-conv": Autoencoder(latent=8, **CONV, error=BernoulliError(), ema=Decay(0.9), optimiser=TX),
+    "ae-conv": Autoencoder(
+        latent=8, **CONV, error=BernoulliError(), ema=Decay(0.9), optimiser=TX
+    ),
     "vae": VAE(
-        latent=8, enc=GatedMLP((64,)), dec=GatedMLP((64,)), warmup=10, ema=Decay(0.99), optimiser=TX
+        latent=8,
+        enc=GatedMLP((64,)),
+        dec=GatedMLP((64,)),
+        warmup=10,
+        ema=Decay(0.99),
+        optimiser=TX,
     ),
     "vae-conditional-iwae": VAE(
-        latent=4, **SMALL, condition=(Label(),), samples=3, likelihood=Gaussian(None), optimiser=TX
+        latent=4,
+        **SMALL,
+        condition=(Label(),),
+        samples=3,
+        likelihood=Gaussian(None),
+        optimiser=TX,
     ),
     "vae-discretised": VAE(
         latent=4,
@@ -94,7 +106,9 @@ ALGORITHMS = {
         omega=1.5,
         optimiser=TX,
     ),
-    "consistency": Consistency(net=TimeMLP((64,), waves=0, frequency=2.0), stages=1, optimiser=TX),
+    "consistency": Consistency(
+        net=TimeMLP((64,), waves=0, frequency=2.0), stages=1, optimiser=TX
+    ),
     "gan-ada": GAN(
         latent=8,
         gen=MLP((32,), Gelu()),
@@ -241,7 +255,9 @@ def test_evaluate_is_per_example_and_sample_is_a_function_of_the_index(name, pla
         "image": batch["image"][:6],
     }
     x = jax.jit(algorithm.sample)(jax.random.key(0), state, given)
-    y = jax.jit(algorithm.sample)(jax.random.key(0), state, jax.tree.map(lambda v: v[3:], given))
+    y = jax.jit(algorithm.sample)(
+        jax.random.key(0), state, jax.tree.map(lambda v: v[3:], given)
+    )
     assert x.shape == (6, 8, 8, 1) and np.isfinite(x).all()
     np.testing.assert_allclose(x[3:], y, rtol=1e-5, atol=1e-5)
     assert np.abs(x[0] - x[1]).max() > 1e-6
@@ -264,8 +280,12 @@ def test_layouts_agree_in_parameters_and_gradient_norms(name, layout, play):
         np.testing.assert_allclose(a["loss"], b["loss"], rtol=2e-5)
     lr = ALGORITHMS[name].optimiser.lr
     for a, b in zip(arrays(one.params), arrays(other.params), strict=True):
-        np.testing.assert_allclose(a, b, atol=0.02 * lr)  # of the 4 lr that Adam may have moved it
-    for a, b in zip(arrays((one.ema, one.extra)), arrays((other.ema, other.extra)), strict=True):
+        np.testing.assert_allclose(
+            a, b, atol=0.02 * lr
+        )  # of the 4 lr that Adam may have moved it
+    for a, b in zip(
+        arrays((one.ema, one.extra)), arrays((other.ema, other.extra)), strict=True
+    ):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 

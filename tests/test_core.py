@@ -29,7 +29,9 @@ def test_noise_is_a_function_of_the_index_alone():
     np.testing.assert_array_equal(core.example_normal(key, index[1:2], (5,))[0], noise[1])
     many = core.example_normal(key, jnp.arange(4000, dtype=jnp.uint32), (5,))
     assert abs(many.mean()) < 0.03 and abs(many.std() - 1) < 0.03
-    assert abs(np.corrcoef(many[:-1, 0], many[1:, 0])[0, 1]) < 0.06  # neighbours are independent
+    assert (
+        abs(np.corrcoef(many[:-1, 0], many[1:, 0])[0, 1]) < 0.06
+    )  # neighbours are independent
 
 
 @pytest.mark.parametrize(
@@ -61,8 +63,12 @@ def test_slerp_is_the_great_arc():
     a, b = jnp.array([[1.0, 0.0], [2.0, 0.0]]), jnp.array([[0.0, 1.0], [0.0, 4.0]])
     path = latent.slerp(a, b, 4)
     angles = np.linspace(0, np.pi / 2, 4)
-    np.testing.assert_allclose(path[0], np.stack([np.cos(angles), np.sin(angles)], -1), atol=1e-6)
-    np.testing.assert_allclose(np.linalg.norm(path[1], axis=-1), np.linspace(2, 4, 4), rtol=1e-5)
+    np.testing.assert_allclose(
+        path[0], np.stack([np.cos(angles), np.sin(angles)], -1), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        np.linalg.norm(path[1], axis=-1), np.linspace(2, 4, 4), rtol=1e-5
+    )
     np.testing.assert_allclose(
         latent.slerp(a, 3 * a, 3)[0, 1], [2.0, 0.0], atol=1e-6
     )  # parallel: the line

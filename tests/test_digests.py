@@ -30,7 +30,9 @@ def test_digests_are_those_that_runs_were_named_by():
     stored = json.loads(STORED.read_text())
     now = {name: digest(cfg) for name, cfg in configs().items()}
     moved = [name for name in stored if now.get(name) != stored[name]]
-    assert not moved, f"runs of {moved} would start from the beginning: see this file's docstring"
+    assert not moved, (
+        f"runs of {moved} would start from the beginning: see this file's docstring"
+    )
     assert set(now) == set(stored), "new configs: write the digests again"
 
 

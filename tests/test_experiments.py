@@ -67,7 +67,9 @@ def fashion(tmp_path_factory):
         for kind, shape, high in (("images-idx3", (n, 28, 28), 256), ("labels-idx1", (n,), 10)):
             values = rng.integers(0, high, shape).astype(np.uint8)
             head = struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape)
-            (folder / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(head + values.tobytes()))
+            (folder / f"{part}-{kind}-ubyte.gz").write_bytes(
+                gzip.compress(head + values.tobytes())
+            )
     return str(folder)
 
 
@@ -110,7 +112,11 @@ def test_every_config_traces_a_step_an_evaluation_and_a_sample(module, name):
 
     def one(key):
         state, metrics = algorithm.step(key, algorithm.init(key, batch), batch)
-        return metrics, algorithm.evaluate(key, state, batch), algorithm.sample(key, state, batch)
+        return (
+            metrics,
+            algorithm.evaluate(key, state, batch),
+            algorithm.sample(key, state, batch),
+        )
 
     metrics, parts, x = jax.eval_shape(one, jax.random.key(0))
     assert (
@@ -133,7 +139,11 @@ def test_vae_base_draws_and_measures_what_it_says(fashion, tmp_path, monkeypatch
     exp = shrink(
         vae.BASE,
         tmp_path,
-        **{"data.path": fashion, "finish.VaeBounds.by.samples": 10, "finish.VaeBounds.by.chunk": 5},
+        **{
+            "data.path": fashion,
+            "finish.VaeBounds.by.samples": 10,
+            "finish.VaeBounds.by.chunk": 5,
+        },
     )
     this = run("vae", exp, "base")
     drawn = {
@@ -171,7 +181,9 @@ def test_linear_autoencoder_reports_pca_and_the_plane_compares_two_models(
         "interpolation-spherical",
     }
     small = {"data.path": fashion, "finish.Plane.samples": 10, "seed": 3}
-    plane = run("autoencoder", shrink(autoencoder.EXPERIMENTS["plane"], tmp_path, **small), "plane")
+    plane = run(
+        "autoencoder", shrink(autoencoder.EXPERIMENTS["plane"], tmp_path, **small), "plane"
+    )
     (twin,) = (tmp_path / "runs" / "autoencoder").glob("plane-vae-*")
     assert (
         '"seed": 3' in (twin / "config.json").read_text()
@@ -247,7 +259,12 @@ def test_gan_draws_and_measures_samples(tmp_path):
 
 
 def test_the_game_is_measured_at_every_checkpoint(tmp_path):
-    nets = {"algorithm.gen": MLP((16,)), "algorithm.disc": MLP((16,)), "every.save": 1, "steps": 2}
+    nets = {
+        "algorithm.gen": MLP((16,)),
+        "algorithm.disc": MLP((16,)),
+        "every.save": 1,
+        "steps": 2,
+    }
     small = {
         "data.train": 500,
         "data.test": 200,
@@ -259,7 +276,11 @@ def test_the_game_is_measured_at_every_checkpoint(tmp_path):
     assert {"samples", "outputs", "curves"} <= pngs(this)
     for step in (1, 2):
         values = this.log.result(f"step {step}")
-        assert 0 <= values["modes"] < 25 and values["good"] < 0.5 and 0.0 <= values["higher"] <= 1.0
+        assert (
+            0 <= values["modes"] < 25
+            and values["good"] < 0.5
+            and 0.0 <= values["higher"] <= 1.0
+        )
         assert {"gap", "from_optimal", "overfitting", "real", "fake"} <= set(values)
 
 

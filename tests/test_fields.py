@@ -33,7 +33,10 @@ KINDS = {
     "category": (Category(3), np.array([0, 1, 2, 2, 0], np.int32)),
     "attributes": (Attributes(("a", "b")), RNG.integers(0, 2, (5, 2), np.uint8)),
     "mask": (Mask((4, 4)), RNG.integers(0, 2, (5, 4, 4), np.uint8)),
-    "columns": (Columns(("x", "kind"), (0, 2)), np.array([[0.5, 1], [2, 0]] * 3, np.float32)[:5]),
+    "columns": (
+        Columns(("x", "kind"), (0, 2)),
+        np.array([[0.5, 1], [2, 0]] * 3, np.float32)[:5],
+    ),
 }
 
 
@@ -111,7 +114,10 @@ def test_a_users_own_set_is_checked():
 
 def test_domains_of_other_shapes_are_refused():
     source = Digits().load()
-    parts = {"a": source.train, "b": {**source.train, "image": np.zeros((1437, 4, 4, 1), np.uint8)}}
+    parts = {
+        "a": source.train,
+        "b": {**source.train, "image": np.zeros((1437, 4, 4, 1), np.uint8)},
+    }
     both = source._replace(train=parts, valid={}, test={})
     with pytest.raises(UserError, match=r"domain b\), field image has shape \[1437, 4, 4, 1\]"):
         check(both)

@@ -71,34 +71,39 @@ def test_no_pickle_no_eval_no_jit_in_algorithms():
                 assert node.attr not in ("jit", "pmap"), path
 
 
-# Density: syntax nodes a line of code. By the same count flow_matching has 7.1, optax 8.2, EDM2 11.1.
+# Density: syntax nodes a line of code. By this count optax 0.2.8 has 7.7.
 
 
-def docstring_lines(tree: ast.AST) -> set[int]:
-    """The lines of all docstrings."""
+def docstrings(tree: ast.AST) -> list[ast.stmt]:
+    """The statements that are docstrings."""
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
-            first = node.body[0]
-            found |= set(range(first.lineno, first.end_lineno + 1))
-    return found
+    found = [node for node in ast.walk(tree) if isinstance(node, kinds)]
+    return [node.body[0] for node in found if ast.get_docstring(node, clean=False) is not None]
 
 
 def counted(path: Path) -> tuple[int, int, int, int]:
     """(syntax nodes, lines of code, lines with a comment, all lines) of a file; docstrings are no code."""
     text = path.read_text()
     tree = ast.parse(text)
-    documents = docstring_lines(tree)
+    documents = docstrings(tree)
+    told = {line for node in documents for line in range(node.lineno, node.end_lineno + 1)}
     code, comments = set(), set()
-    layout = (tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    layout = (
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENDMARKER,
+    )
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             comments.add(token.start[0])
         elif token.type not in layout:
             code |= set(range(token.start[0], token.end[0] + 1))
-    nodes = sum(1 for _ in ast.walk(tree))
-    return nodes, len(code - documents), len(comments), len(text.splitlines())
+    nodes = sum(1 for _ in ast.walk(tree)) - 2 * len(
+        documents
+    )  # an expression and its constant
+    return nodes, len(code - told), len(comments), len(text.splitlines())
 
 
 def test_pages_are_readable():
@@ -107,7 +112,9 @@ def test_pages_are_readable():
         counts = counted(path)
         totals = [a + b for a, b in zip(totals, counts, strict=True)]
         nodes, lines, *_ = counts
-        assert nodes <= DENSEST * max(lines, 4), f"{path.name}: {nodes / lines:.1f} nodes a line"
+        assert nodes <= DENSEST * max(lines, 4), (
+            f"{path.name}: {nodes / lines:.1f} nodes a line"
+        )
     nodes, lines, comments, everything = totals
     assert nodes / lines <= AVERAGE, f"{nodes / lines:.2f} nodes a line of code"
     assert comments / everything >= COMMENTED, f"{100 * comments / everything:.1f} % comments"
@@ -116,7 +123,9 @@ def test_pages_are_readable():
 AVERAGE, DENSEST, COMMENTED = 10.0, 13.0, 0.07
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.py")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "experiments").glob("*.py")), ids=lambda p: p.stem
+)
 def test_an_experiment_is_a_question_and_configs(path):
     if path.stem in ("results", "numbers"):  # the two tools that keep the numbers
         return

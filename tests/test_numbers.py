@@ -285,7 +285,9 @@ def test_committed_runs_tell_where_they_come_from():
         for run in runs:
             assert run["printed_in"] and run["figures"], path
             if path.name != results.PUBLISHED:
-                assert {"command", "experiment", "versions", "machine", "date"} <= set(run), path
+                assert {"command", "experiment", "versions", "machine", "date"} <= set(run), (
+                    path
+                )
             assert run.get("source") or run["origin"], path
 
 

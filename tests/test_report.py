@@ -29,7 +29,10 @@ VOID = {"meta", "img", "br"}
 def png(side=16, shade=0):
     def chunk(kind, data):
         return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            struct.pack(">I", len(data))
+            + kind
+            + data
+            + struct.pack(">I", zlib.crc32(kind + data))
         )
 
     rows = b"".join(b"\0" + bytes([(shade + 7 * i) % 256] * side) for i in range(side))
@@ -247,7 +250,12 @@ def test_numbers_stand_beside_intervals_real_data_and_published_ones(tmp_path):
         "",
     ]  # that of "metrics"; the published one is of "samples"
     assert found.row("recognised") == ["recognised", "0.9912", "0.98", ""]
-    assert [row for row in found.rows if row[0] == "recall"][1] == ["recall", "0.6", "", "0.61 (B)"]
+    assert [row for row in found.rows if row[0] == "recall"][1] == [
+        "recall",
+        "0.6",
+        "",
+        "0.61 (B)",
+    ]
     assert found.row("by_class")[1] == "0.5, 0.25" and "recognised_real" not in found.text
     assert found.row("bits_per_dim [bits/dim]") == [
         "bits_per_dim [bits/dim]",
@@ -262,7 +270,9 @@ def test_numbers_stand_beside_intervals_real_data_and_published_ones(tmp_path):
 
 
 def test_entries_of_the_same_names_share_a_table(tmp_path):
-    results = {f"step {i}": {"modes": i, "good": i / 10} for i in range(3)} | {"other": {"kl": 1.5}}
+    results = {f"step {i}": {"modes": i, "good": i / 10} for i in range(3)} | {
+        "other": {"kl": 1.5}
+    }
     found = single(make(tmp_path / "r", {"results.json": results}))
     assert ["entry", "modes", "good"] in found.rows and found.row("step 2") == [
         "step 2",
@@ -338,7 +348,9 @@ def test_what_differs_between_configs():
     assert dict(text.differing([one, three])) == {"a": ["A(x=1, y=2.0)", "B(x=1)"]}
     assert not list(text.differing([one, one]))
     long = {"a": {"__type__": "m:B", "x": 1, "y": "y" * 60, "z": 3, "only": 5}}
-    assert dict(text.differing([{"a": one["a"]}, long, long | {"a": long["a"] | {"z": 4}}])) == {
+    assert dict(
+        text.differing([{"a": one["a"]}, long, long | {"a": long["a"] | {"z": 4}}])
+    ) == {
         "a": ["A", "B", "B"],
         "a.y": ["2.0", repr("y" * 60), repr("y" * 60)],
         "a.z": ["absent", "3", "4"],
@@ -369,7 +381,8 @@ def polylines(found, of):
 
 def test_training_and_held_out_values_share_a_chart_on_the_right_scale(tmp_path):
     metrics = [
-        {"step": s, "train/loss": 10.0**k, "train/mse": k * 5.0} for k, s in enumerate((10, 20, 30))
+        {"step": s, "train/loss": 10.0**k, "train/mse": k * 5.0}
+        for k, s in enumerate((10, 20, 30))
     ]
     metrics += [{"step": s, "test/loss": 10.0**k} for k, s in enumerate((10, 20, 30))]
     found = single(make(tmp_path / "r", {"metrics.jsonl": metrics}))
@@ -441,13 +454,20 @@ def test_labels_keep_apart_and_in_order():
     places = svg.spread([50.0, 51.0, 199.0, 52.0, 200.0], 10.0, 200.0, 12.0)
     assert places[0] == 50.0 and sorted(places) == [places[i] for i in (0, 1, 3, 2, 4)]
     assert (
-        min(b - a for a, b in zip(sorted(places), sorted(places)[1:], strict=False)) >= 12.0 - 1e-9
+        min(b - a for a, b in zip(sorted(places), sorted(places)[1:], strict=False))
+        >= 12.0 - 1e-9
     )
     assert max(places) <= 200.0
 
 
 def test_marks_of_axes():
-    assert [t for _, t in svg.linear(0.0, 4000.0, 4).ticks] == ["0", "1000", "2000", "3000", "4000"]
+    assert [t for _, t in svg.linear(0.0, 4000.0, 4).ticks] == [
+        "0",
+        "1000",
+        "2000",
+        "3000",
+        "4000",
+    ]
     assert [t for _, t in svg.linear(0.99991, 0.99995).ticks] == [
         "0.99991",
         "0.99992",
@@ -533,13 +553,18 @@ def test_everything_is_escaped(tmp_path):
     for written in (report.write(runs[:1]), report.write(runs, tmp_path / "c.html")):
         found = Page(written.read_text())
         assert not found.all("script")
-        assert all(not attributes for attributes in found.all("b"))  # the legend's own have none
+        assert all(
+            not attributes for attributes in found.all("b")
+        )  # the legend's own have none
         assert NASTY in found.text and "&amp;amp;" in written.read_text()
     assert tag("p", "<", Html("<br>"), class_='"') == '<p class="&quot;">&lt;<br></p>'
 
 
 def pages(tmp_path):
-    runs = [full(tmp_path / "gan" / "digits-0123abcd"), full(tmp_path / "gan" / "hinge-0123abce")]
+    runs = [
+        full(tmp_path / "gan" / "digits-0123abcd"),
+        full(tmp_path / "gan" / "hinge-0123abce"),
+    ]
     return [report.write(runs[:1]), report.write(runs, tmp_path / "two.html")]
 
 
@@ -547,7 +572,9 @@ def test_pages_are_whole_and_sound(tmp_path):
     for written in pages(tmp_path):
         source, found = written.read_text(), Page(written.read_text())
         assert source.startswith("<!doctype html>") and found.all("html") == [{"lang": "en"}]
-        assert not {"script", "link", "iframe", "object", "base"} & {name for name, _ in found.tags}
+        assert not {"script", "link", "iframe", "object", "base"} & {
+            name for name, _ in found.tags
+        }
         for _, attributes in found.tags:
             assert attributes.get("src", "data:").startswith("data:") and attributes.get(
                 "href", "#"
@@ -571,9 +598,9 @@ def test_pages_are_whole_and_sound(tmp_path):
             a["scope"] in ("row", "col", "colgroup") for a in found.all("th")
         )
         assert len(found.all("caption")) == len(found.all("table"))
-        assert len([a for a in found.all("div") if "scroll" in a.get("class", "").split()]) == len(
-            found.all("table")
-        )
+        assert len(
+            [a for a in found.all("div") if "scroll" in a.get("class", "").split()]
+        ) == len(found.all("table"))
 
 
 def luminance(colour):
@@ -624,7 +651,9 @@ def test_curves_are_told_apart_without_colour():
 
 def test_a_comparison_has_a_row_a_run(tmp_path, monkeypatch):
     second = {
-        "metrics": {"fd_pca64": {"value": 5.5, "low": 5.4, "high": 5.6, "n": 2000, "floor": 4.91}},
+        "metrics": {
+            "fd_pca64": {"value": 5.5, "low": 5.4, "high": 5.6, "n": 2000, "floor": 4.91}
+        },
         "samples": {"recognised": 0.5, "alone": 1.0},
         "samplers": {"Euler() 1": {"distance": 12.0}},
     }
@@ -668,14 +697,22 @@ def test_a_comparison_has_a_row_a_run(tmp_path, monkeypatch):
     assert found.rows[5] == ["run", "algorithm.latent", "algorithm.penalties"]
     assert found.rows[6:8] == [["digits", "32", "(R1(gamma=0.3),)"], ["hinge", "16", "()"]]
     assert found.row("Euler() 1: distance") == ["Euler() 1: distance", "36.55", "12"]
-    assert "1 digits 2.5" in found.text and "2 hinge 2.5" in found.text  # the legend of train/loss
+    assert (
+        "1 digits 2.5" in found.text and "2 hinge 2.5" in found.text
+    )  # the legend of train/loss
     assert [a["id"] for a in found.all("details") if "id" in a] == ["run1", "run2"]
     assert "1-setup" in written.read_text() and "2-config" in written.read_text()
 
 
 def test_runs_of_one_name_are_told_apart(tmp_path):
-    folders = [tmp_path / "a" / "vae" / "base-00000000", tmp_path / "a" / "vae" / "base-00000001"]
-    folders += [tmp_path / "b" / "vae" / "base-00000001", tmp_path / "a" / "gan" / "base-00000001"]
+    folders = [
+        tmp_path / "a" / "vae" / "base-00000000",
+        tmp_path / "a" / "vae" / "base-00000001",
+    ]
+    folders += [
+        tmp_path / "b" / "vae" / "base-00000001",
+        tmp_path / "a" / "gan" / "base-00000001",
+    ]
     found = Page(report.write([make(f, {}) for f in folders], tmp_path / "c.html").read_text())
     names = [row[0] for row in found.rows if row[0].startswith(("vae", "gan"))]
     assert len(set(names)) == 4 and names[0] == "vae base 00000000" and names[3] == "gan base"
@@ -771,13 +808,16 @@ def test_the_command(tmp_path):
 
 def test_neither_jax_nor_matplotlib_is_imported():
     heavy = "{'jax', 'flax', 'numpy', 'matplotlib', 'PIL'}"
-    done = program("-c", f"import sys, genjax.report; print(sorted({heavy} & set(sys.modules)))")
+    done = program(
+        "-c", f"import sys, genjax.report; print(sorted({heavy} & set(sys.modules)))"
+    )
     assert done.stdout == "[]\n", done.stderr
 
 
 def test_a_usual_report_takes_less_than_half_a_second(tmp_path):
     metrics = [
-        {"step": s} | {f"train/m{k}": math.sin(s * k) for k in range(1, 13)} for s in range(1000)
+        {"step": s} | {f"train/m{k}": math.sin(s * k) for k in range(1, 13)}
+        for s in range(1000)
     ]
     folder = full(tmp_path / "r", **{"metrics.jsonl": metrics})
     times = []
@@ -793,7 +833,8 @@ def chromium():
     found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
     found += map(str, Path.home().glob(".cache/ms-playwright/chromium*/chrome-linux*/*chrome*"))
     return next(
-        (path for path in found if path and os.access(path, os.X_OK) and Path(path).is_file()), None
+        (path for path in found if path and os.access(path, os.X_OK) and Path(path).is_file()),
+        None,
     )
 
 
@@ -851,4 +892,6 @@ def test_a_browser_shows_it_on_a_phone_and_on_a_desk(tmp_path):
                 for _, (r, g, b) in image.convert("RGB").getcolors(1 << 24)
             }
             assert image.size == (1280, 3000)
-        assert {scheme[name] for name in ("paper", "raised", "ink", "edge", "c0", "c1")} <= colours
+        assert {
+            scheme[name] for name in ("paper", "raised", "ink", "edge", "c0", "c1")
+        } <= colours

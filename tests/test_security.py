@@ -200,7 +200,9 @@ def test_reading_a_config_imports_the_modules_it_names(tmp_path, monkeypatch):
     with pytest.raises(UserError):
         from_json('{"__type__": "planted_module:Anything"}')
     sys.modules.pop("planted_module", None)
-    assert (tmp_path / "ran").exists()  # as SECURITY.md says: what is on Python's path is trusted
+    assert (
+        tmp_path / "ran"
+    ).exists()  # as SECURITY.md says: what is on Python's path is trusted
 
 
 HOSTILE = (
@@ -246,7 +248,9 @@ def test_a_text_on_the_command_line_stays_a_text(tmp_path):
     touched, seen = tmp_path / "touched", []
     text = f"__import__('os').system('touch {touched}')"
     with pytest.raises(SystemExit) as end:
-        cli.main(EXPERIMENTS, lambda exp, *_: seen.append(exp.runs), "A test.", [f"--runs={text}"])
+        cli.main(
+            EXPERIMENTS, lambda exp, *_: seen.append(exp.runs), "A test.", [f"--runs={text}"]
+        )
     assert end.value.code == 0 and seen == [text] and not touched.exists()
 
 
@@ -307,16 +311,22 @@ def offences(source: str, name: str = "genjax/x.py") -> set[str]:
     for node in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
             above = (
-                [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+                [node.module or ""]
+                if isinstance(node, ast.ImportFrom) and not node.level
+                else []
             )
-            modules = above or [alias.name for alias in node.names if isinstance(node, ast.Import)]
+            modules = above or [
+                alias.name for alias in node.names if isinstance(node, ast.Import)
+            ]
             found |= {
                 top
                 for top in (module.split(".")[0] for module in modules)
                 if (name, top) not in ASKS
             } & FORBIDDEN
             names = (
-                {alias.name for alias in node.names} if isinstance(node, ast.ImportFrom) else set()
+                {alias.name for alias in node.names}
+                if isinstance(node, ast.ImportFrom)
+                else set()
             )
             found |= names & (METHODS | CALLS | {"ZipFile"})
             found |= {
@@ -328,7 +338,11 @@ def offences(source: str, name: str = "genjax/x.py") -> set[str]:
                 found.add("import_module")
         if isinstance(node, ast.Attribute):
             place = ast.unparse(node)
-            if node.attr in METHODS or place.startswith("os.exec") or place.startswith("os.spawn"):
+            if (
+                node.attr in METHODS
+                or place.startswith("os.exec")
+                or place.startswith("os.spawn")
+            ):
                 found.add(place)
             if node.attr in CALLS and ast.unparse(node.value) == "builtins":
                 found.add(place)
@@ -355,7 +369,9 @@ def offences(source: str, name: str = "genjax/x.py") -> set[str]:
 
 
 def test_the_source_has_none_of_it():
-    files = [path for folder in ("genjax", "experiments") for path in (ROOT / folder).rglob("*.py")]
+    files = [
+        path for folder in ("genjax", "experiments") for path in (ROOT / folder).rglob("*.py")
+    ]
     found = {
         str(path.relative_to(ROOT)): offences(path.read_text(), str(path.relative_to(ROOT)))
         for path in files
@@ -437,7 +453,8 @@ def test_a_member_of_an_archive_is_written_nowhere(tmp_path):
         load_arrays(path, {"x": like})
     with pytest.raises(ValueError):
         load_arrays(
-            path, traverse_util.unflatten_dict(dict.fromkeys(("x", "link", *nasty), like), sep="/")
+            path,
+            traverse_util.unflatten_dict(dict.fromkeys(("x", "link", *nasty), like), sep="/"),
         )
     assert tree(tmp_path) == before
 
@@ -472,7 +489,9 @@ def test_names_and_links_in_a_folder_of_images_write_nothing(tmp_path, monkeypat
     here = sorted(os.listdir())
     source = Folder(str(folder), size=4, test=0.3).load()
     assert "leads_out" in source.class_names and "..evil" not in source.class_names
-    assert len(source.train["image"]) + len(source.test["image"]) == 3 * (len(names) - 1) + 3 + 1
+    assert (
+        len(source.train["image"]) + len(source.test["image"]) == 3 * (len(names) - 1) + 3 + 1
+    )
     after = {name: value for name, value in tree(tmp_path).items() if "/cache" not in name}
     assert after == before and sorted(os.listdir()) == here
 
@@ -530,7 +549,10 @@ def test_every_format_of_the_known_suffixes_is_read(tmp_path):
 def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path):
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            struct.pack(">I", len(data))
+            + kind
+            + data
+            + struct.pack(">I", zlib.crc32(kind + data))
         )
 
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))
@@ -625,7 +647,9 @@ def sockets() -> set[tuple[str, str, str]]:
     own = set()
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
-            own.add(os.readlink(f"/proc/self/fd/{name}").removeprefix("socket:[").removesuffix("]"))
+            own.add(
+                os.readlink(f"/proc/self/fd/{name}").removeprefix("socket:[").removesuffix("]")
+            )
     found = set()
     for protocol in ("tcp", "tcp6", "udp", "udp6"):
         table = Path("/proc/self/net") / protocol
@@ -673,7 +697,9 @@ def test_a_run_opens_no_socket(tmp_path, monkeypatch):
         "every.sample": 2,
         "every.save": 2,
     }
-    exp = edit(EXPERIMENTS["digits"], changes | {"samples": 4, "finish": (), "runs": str(tmp_path)})
+    exp = edit(
+        EXPERIMENTS["digits"], changes | {"samples": 4, "finish": (), "runs": str(tmp_path)}
+    )
     with pytest.raises(SystemExit) as end:
         cli.main({"base": exp}, functools.partial(train.run, "listen"), "A test.", [])
     assert end.value.code == 0

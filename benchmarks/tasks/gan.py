@@ -11,7 +11,9 @@ from benchmarks.tasks import CHANNELS, SIDE
 
 LATENT = 64  # of z
 LR = 2e-4  # of both players
-CHECK_LR = 2e-5  # at LR the players turn so fast that rounding errors grow to 1e-3 in three steps
+CHECK_LR = (
+    2e-5  # at LR the players turn so fast that rounding errors grow to 1e-3 in three steps
+)
 DECAY = 0.999  # of the average of the generator's weights
 DRAWN = 500  # samples in a draw that is timed
 BATCHES = 50  # made before the first block and then taken in turn
@@ -114,5 +116,7 @@ def work(name: str, job: str = "train") -> float:
     if job == "sample":
         return 2.0 * DRAWN * g
     of_disc = g + 2 * d * (6 if net.gamma else 3)
-    of_gen = 3 * g + d * (3 if net.relativistic else 2)  # a relativistic generator wants D(x) too
+    of_gen = 3 * g + d * (
+        3 if net.relativistic else 2
+    )  # a relativistic generator wants D(x) too
     return 2.0 * net.batch * (of_disc + of_gen)

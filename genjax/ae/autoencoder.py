@@ -104,7 +104,9 @@ def evaluate(params: dict, batch: Batch, cfg: Autoencoder, spec: Spec) -> Parts:
     return {**parts, "psnr": decibel * jnp.log(parts["mse"])}
 
 
-def sample(params: dict, key: jax.Array, given: Batch, cfg: Autoencoder, spec: Spec) -> jax.Array:
+def sample(
+    params: dict, key: jax.Array, given: Batch, cfg: Autoencoder, spec: Spec
+) -> jax.Array:
     """Decodes z ~ N(0, I), [B, *shape]. An autoencoder has no prior, so this shows its holes, not the data."""
     z = example_normal(key, given["index"], (cfg.latent,))
     return render(params, z, cfg, spec)

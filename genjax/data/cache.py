@@ -79,7 +79,9 @@ def fingerprint(root: Path, names: Iterable[str]) -> str:
 
 def place(name: str, request: dict[str, Any]) -> Path:
     """The directory of a set; `request` holds the options that change its arrays."""
-    text = json.dumps(request, sort_keys=True)  # sorted: the same whatever the order of the options
+    text = json.dumps(
+        request, sort_keys=True
+    )  # sorted: the same whatever the order of the options
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     directory = f"{name}-{digest}" if request else name
     return cache_root() / "data" / directory
@@ -290,7 +292,9 @@ def _sweep(directory: Path) -> None:
                 shutil.rmtree(left)
 
 
-def _write(directory: Path, split: str, source: Records, fields: dict[str, Any]) -> dict[str, dict]:
+def _write(
+    directory: Path, split: str, source: Records, fields: dict[str, Any]
+) -> dict[str, dict]:
     """Writes a split in chunks, so that memory stays bounded; by plain writes, for a full disk to be an error."""
     n = len(source)
     specs = {}  # {field: (shape [N, ...], dtype)}

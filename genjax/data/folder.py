@@ -76,7 +76,12 @@ class Folder:
         if root.is_dir():
             found = scan(root, self.test)
         # what changes the arrays; `valid` cuts them later
-        request = {"path": str(root), "size": self.size, "colour": self.colour, "test": self.test}
+        request = {
+            "path": str(root),
+            "size": self.size,
+            "colour": self.colour,
+            "test": self.test,
+        }
         request["skip_bad"] = self.skip_bad
 
         def prepare(directory: Path) -> cache.Prepared:
@@ -249,7 +254,9 @@ def _prepare(directory: Path, root: Path, found: Scan, cfg: Folder) -> cache.Pre
     if cfg.stream and not directory.exists():
         print(f"preparing {root} for streaming in {directory} (once)", file=sys.stderr)
     bad: list[str] = []
-    told = directory / "skipped.txt"  # beside the records: who finds them there still hears of it
+    told = (
+        directory / "skipped.txt"
+    )  # beside the records: who finds them there still hears of it
     splits = {}  # functions: a split is decoded when the builder asks for it
     for split, names in found.splits.items():
         if names:

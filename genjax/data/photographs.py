@@ -23,7 +23,9 @@ class Photographs:
     halvings: int = field(1, "times that the photographs (427x640) are halved first")
     train: int = field(10_000, "training crops, half from each")
     test: int = field(500, "test crops, half from each")
-    valid: int = field(0, "crops held out from the tail of the training crops, which overlap them")
+    valid: int = field(
+        0, "crops held out from the tail of the training crops, which overlap them"
+    )
     seed: int = field(0, "seed of the places, independent of the run's seed")
 
     def load(self) -> Source:

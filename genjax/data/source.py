@@ -253,7 +253,9 @@ class FashionMNIST:
     """70,000 pictures of clothes, 28x28 grey, 10 classes: 60,000 train, 10,000 test (arXiv:1708.07747)."""
 
     path: str | None = field(
-        None, f"folder of the four idx files; None = $GENJAX_DATA, then {DEBIAN}", execution=True
+        None,
+        f"folder of the four idx files; None = $GENJAX_DATA, then {DEBIAN}",
+        execution=True,
     )
     valid: int = field(0, "training examples held out for validation, from the tail")
 
@@ -306,7 +308,9 @@ def find_fashion(path: str | None) -> Path | None:
 
 def missing_fashion(path: str | None) -> Path:
     """Raises the UserError that says how to get the set."""
-    places = [path] if path else [f"GENJAX_DATA={os.environ.get('GENJAX_DATA', '')}", str(DEBIAN)]
+    places = (
+        [path] if path else [f"GENJAX_DATA={os.environ.get('GENJAX_DATA', '')}", str(DEBIAN)]
+    )
     there = set()
     if path:
         present = _present(Path(path).expanduser())

@@ -52,7 +52,12 @@ class Stock:
         """From the cache, else from the prepared set; UserError says how to prepare it."""
         found = find(self.name, data_dir(self.data_dir))
         # what changes the arrays
-        request = {"name": self.name, "train": self.train, "test": self.test, "image": self.image}
+        request = {
+            "name": self.name,
+            "train": self.train,
+            "test": self.test,
+            "image": self.image,
+        }
         request |= {"label": self.label, "size": self.size}
         mark = None  # no source here, but the cache may have the set
         if found:
@@ -69,7 +74,9 @@ class Stock:
 
 def data_dir(given: str | None) -> Path:
     """The directory in which TFDS keeps its sets."""
-    return Path(given or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    return Path(
+        given or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    ).expanduser()
 
 
 def find(name: str, root: Path) -> Path | None:
@@ -192,7 +199,9 @@ def _shape(cfg: Stock, stored: tuple[int | None, ...], dtype: Any) -> tuple[int,
 
 def _class_names(cfg: Stock, feature: Any) -> tuple[str, ...]:
     if not hasattr(feature, "names"):
-        raise UserError(f"{cfg.name}: feature {cfg.label!r} is not a class: use --data.label=None.")
+        raise UserError(
+            f"{cfg.name}: feature {cfg.label!r} is not a class: use --data.label=None."
+        )
     # a class feature may know its number of classes and no names
     return tuple(feature.names or ())
 

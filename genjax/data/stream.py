@@ -54,7 +54,9 @@ class Records:
     @lru_cache(maxsize=2)  # noqa: B019 - two batches: the image and the label column of a batch are one read
     def _rows(self, index: bytes) -> dict[str, np.ndarray]:
         examples = [self[i] for i in np.frombuffer(index, np.int64)]
-        stacked = {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+        stacked = {
+            name: np.stack([example[name] for example in examples]) for name in examples[0]
+        }
         for array in stacked.values():
             array.flags.writeable = False  # the next who asks gets the same array
         return stacked
@@ -84,7 +86,8 @@ def columns(records: Records, fields: Mapping[str, Any]) -> dict[str, Column]:
     """Records as the arrays of a split with these fields, {name: kind of genjax.fields}."""
     n = len(records)
     return {
-        name: Column(records, name, (n, *kind.shape), kind.dtype) for name, kind in fields.items()
+        name: Column(records, name, (n, *kind.shape), kind.dtype)
+        for name, kind in fields.items()
     }
 
 

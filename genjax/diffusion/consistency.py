@@ -32,9 +32,7 @@ from genjax.fields import REAL, need
 from genjax.nets import DiT
 from genjax.optim import Adam
 
-LEAST = (
-    1e-4  # the noise level below which the net's clock stands still: it has no say there, c_out ~ t
-)
+LEAST = 1e-4  # the noise level below which the net's clock stands still: it has no say there, c_out ~ t
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +107,13 @@ def nearer(t: jax.Array, step: jax.Array, cfg: Consistency, spec: Spec) -> jax.A
 
 
 def difference(
-    params: dict, x: jax.Array, eps: jax.Array, r: jax.Array, t: jax.Array, cond, cfg: Consistency
+    params: dict,
+    x: jax.Array,
+    eps: jax.Array,
+    r: jax.Array,
+    t: jax.Array,
+    cond,
+    cfg: Consistency,
 ):
     """f(x_t, t) - f(x_r, r) with the same noise in both and no gradient through the second, [B, *shape]."""
     fixed = jax.lax.stop_gradient(params)
@@ -142,7 +146,9 @@ def loss(
     return {"loss": weight * huber, "error": square / size}
 
 
-def sample(params: dict, key: jax.Array, given: Batch, cfg: Consistency, spec: Spec) -> jax.Array:
+def sample(
+    params: dict, key: jax.Array, given: Batch, cfg: Consistency, spec: Spec
+) -> jax.Array:
     """Samples [B, *shape], number i a function of (key, given["index"][i]).
 
     Each step adds noise and maps it away again: at the level cfg.most first, then geometrically down to cfg.last.

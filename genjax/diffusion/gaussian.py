@@ -76,7 +76,8 @@ class Diffusion:
     )
     condition: tuple[Conditioner, ...] = field((), "what the net is told, e.g. (Label(),)")
     drop: float = field(
-        0.1, "share of training examples whose condition is hidden, for classifier-free guidance"
+        0.1,
+        "share of training examples whose condition is hidden, for classifier-free guidance",
     )
     sampler: samplers.Sampler = field(samplers.Heun(), "how samples are drawn", execution=True)
     schedule: schedules.Schedule = field(

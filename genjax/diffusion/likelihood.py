@@ -26,7 +26,12 @@ class Exact:
     """tr dD/dx by d derivatives: for few dimensions."""
 
     def __call__(
-        self, denoiser: Denoiser, x: jax.Array, sigma: jax.Array, key: jax.Array, index: jax.Array
+        self,
+        denoiser: Denoiser,
+        x: jax.Array,
+        sigma: jax.Array,
+        key: jax.Array,
+        index: jax.Array,
     ):
         """(D(x, sigma) [B, ...], tr dD/dx [B])."""
         flat = x.reshape(len(x), -1)  # [B, d]
@@ -52,7 +57,12 @@ class Hutchinson:
     """tr dD/dx = E v' (dD/dx) v with one random sign vector v per example, the same at all levels (Hutchinson 1989)."""
 
     def __call__(
-        self, denoiser: Denoiser, x: jax.Array, sigma: jax.Array, key: jax.Array, index: jax.Array
+        self,
+        denoiser: Denoiser,
+        x: jax.Array,
+        sigma: jax.Array,
+        key: jax.Array,
+        index: jax.Array,
     ):
         """(D(x, sigma) [B, ...], an unbiased estimate of tr dD/dx [B])."""
 

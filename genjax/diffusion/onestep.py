@@ -54,13 +54,16 @@ class MeanFlow:
     share: float = field(
         0.25, "share of the examples with r != t; the others train plain flow matching"
     )
-    p: float = field(1.0, "power of the adaptive weight 1 / (|error|² + c)^p; 0 = squared error")
+    p: float = field(
+        1.0, "power of the adaptive weight 1 / (|error|² + c)^p; 0 = squared error"
+    )
     c: float = field(1e-3, "constant of the adaptive weight")
     condition: tuple[Conditioner, ...] = field((), "what the net is told, e.g. (Label(),)")
     drop: float = field(0.1, "share of training examples whose condition is hidden")
     omega: float = field(1.0, "guidance built into what is learned, 1 = none")
     kappa: float = field(
-        0.0, "share of the net's own conditional velocity in it: the scale is omega / (1 - kappa)"
+        0.0,
+        "share of the net's own conditional velocity in it: the scale is omega / (1 - kappa)",
     )
     steps: int = field(1, "steps of sampling", execution=True)
     optimiser: Adam = field(Adam(2e-4), "of the net")

@@ -221,7 +221,9 @@ def over(a: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.reshape(a, (-1, *ones))
 
 
-def combine(what: Prediction, path: Path, t: jax.Array, x: jax.Array, eps: jax.Array) -> jax.Array:
+def combine(
+    what: Prediction, path: Path, t: jax.Array, x: jax.Array, eps: jax.Array
+) -> jax.Array:
     """y = a x + b eps, what a perfect net would say: t [B], x and eps [B, ...] -> [B, ...]."""
     a, b = what.coefficients(path, t)
     of_x = over(a, x) * x

@@ -42,7 +42,8 @@ class Heun:
     """
 
     churn: float = field(
-        0.0, "gamma: share by which the level is raised first; EDM's min(S_churn / N, sqrt(2) - 1)"
+        0.0,
+        "gamma: share by which the level is raised first; EDM's min(S_churn / N, sqrt(2) - 1)",
     )
     low: float = field(0.0, "S_tmin: least level at which noise is added")
     high: float = field(float("inf"), "S_tmax: greatest level at which noise is added")

@@ -41,7 +41,8 @@ class Times:
 
     steps: int = field(50, "denoising steps")
     first: float = field(
-        0.999, "time to start from; 1 is pure noise, where sigma / alpha of some paths is infinite"
+        0.999,
+        "time to start from; 1 is pure noise, where sigma / alpha of some paths is infinite",
     )
     shift: float = field(1.0, "t -> shift t / (1 + (shift - 1) t)")
 
@@ -50,7 +51,9 @@ class Times:
         # Without 0: from the last of these times the denoiser itself makes the step.
         left = 1.0 - jnp.arange(self.steps) / self.steps
         t = self.first * left
-        stretch = 1.0 + (self.shift - 1.0) * t  # 1 and shift at the ends, which stay where they are
+        stretch = (
+            1.0 + (self.shift - 1.0) * t
+        )  # 1 and shift at the ends, which stay where they are
         t = self.shift * t / stretch
         return path.sigma(t) / path.alpha(t)
 

@@ -51,7 +51,9 @@ class LinearGamma:
     gamma_min: float = field(
         -13.3, "-ln SNR of the least noise, at t = 0; where it starts if learned"
     )
-    gamma_max: float = field(5.0, "-ln SNR of the most noise, at t = 1; where it starts if learned")
+    gamma_max: float = field(
+        5.0, "-ln SNR of the most noise, at t = 1; where it starts if learned"
+    )
     learn_ends: bool = field(True, "the ends minimise the bound; false = they stay")
 
     def init(self) -> dict:
@@ -69,7 +71,9 @@ class MonotoneGamma:
     gamma_min: float = field(
         -13.3, "-ln SNR of the least noise, at t = 0; where it starts if learned"
     )
-    gamma_max: float = field(5.0, "-ln SNR of the most noise, at t = 1; where it starts if learned")
+    gamma_max: float = field(
+        5.0, "-ln SNR of the most noise, at t = 1; where it starts if learned"
+    )
     learn_ends: bool = field(True, "the ends minimise the bound; false = they stay")
     hidden: int = field(1024, "sigmoids")
     slope: float = field(
@@ -318,7 +322,9 @@ def observe(batch: Batch, spec: Spec) -> jax.Array:
     return jnp.round(half * (x + 1.0)) / half - 1.0
 
 
-def terms(params: dict, key: jax.Array, t: jax.Array, batch: Batch, cfg: VDM, spec: Spec) -> Parts:
+def terms(
+    params: dict, key: jax.Array, t: jax.Array, batch: Batch, cfg: VDM, spec: Spec
+) -> Parts:
     """The bound at times t [B] in (0, 1) and its three terms, each [B] bits per dimension."""
     first, later = jax.random.split(key)
     x = observe(batch, spec)  # [B, *shape]
@@ -342,7 +348,9 @@ def loss(params: dict, key: jax.Array, batch: Batch, cfg: VDM, spec: Spec) -> Pa
     return terms(params, noise, strata(time, batch), batch, cfg, spec)
 
 
-def bound(params: dict, key: jax.Array, batch: Batch, draws: int, cfg: VDM, spec: Spec) -> Parts:
+def bound(
+    params: dict, key: jax.Array, batch: Batch, draws: int, cfg: VDM, spec: Spec
+) -> Parts:
     """bits_per_dim and its three terms [B], the mean of `draws` draws whose times are evenly spaced for each example.
 
     In memory for one draw. All is a function of (key, index).
@@ -425,7 +433,9 @@ def algorithm(cfg: VDM, spec: Spec) -> Algorithm:
         copies = 1 + 2 * len(WAVES) * cfg.fourier  # z, and a sine and a cosine for each wave
         channels = spec.shape[-1] * copies
         x = jnp.zeros((1, *spec.shape[:-1], channels))
-        one = jax.tree.map(lambda v: v[:1], batch)  # parameters do not depend on the batch's size
+        one = jax.tree.map(
+            lambda v: v[:1], batch
+        )  # parameters do not depend on the batch's size
         cond = told(cfg.condition, one, spec)
         net = cfg.net.init(key, x, jnp.zeros(1), cond, spec.shape)["params"]
         return {"net": net, "schedule": init_schedule(cfg.schedule)}

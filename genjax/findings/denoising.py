@@ -157,9 +157,12 @@ class SamplerTables:
         (0.03, 0.05, 0.075, 0.10, 0.15, 0.20), "averages mixed from the kept snapshots"
     )
     samples: int = field(
-        500, "samples for each number; no more than test images: a distance falls with their number"
+        500,
+        "samples for each number; no more than test images: a distance falls with their number",
     )
-    exact: int = field(150, "steps of Heun's method in flow time that count as the exact solution")
+    exact: int = field(
+        150, "steps of Heun's method in flow time that count as the exact solution"
+    )
     distance: Extractor = field(Components(), "Fréchet distance on these features")
     classifier: Classifier = field(Neighbours(), "reads the samples' classes")
 

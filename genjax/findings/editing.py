@@ -79,7 +79,9 @@ class Edits:
             yield name, jnp.concatenate(rows), n
         yield from self.inverted(this, cfg, image, sigmas)
 
-    def strengthened(self, this: Run, cfg: Any, image: jax.Array, sigmas: jax.Array) -> jax.Array:
+    def strengthened(
+        self, this: Run, cfg: Any, image: jax.Array, sigmas: jax.Array
+    ) -> jax.Array:
         """The images, and what SDEdit makes of them from each strength, row by row."""
         rows = [image]
         for strength in self.strengths:
@@ -94,7 +96,9 @@ class Edits:
             this.log.note(f"SDEdit from level {strength:g}: {moved:.3f} {where}")
         return jnp.concatenate(rows)
 
-    def inverted(self, this: Run, cfg: Any, image: jax.Array, sigmas: jax.Array) -> Iterator[tuple]:
+    def inverted(
+        self, this: Run, cfg: Any, image: jax.Array, sigmas: jax.Array
+    ) -> Iterator[tuple]:
         """The noise that images belong to, the way back, and paths between such noises; without conditions."""
         n = len(image)
         # guidance bends the flow: the way back would not be the way up
@@ -207,7 +211,9 @@ def restored(
     return found
 
 
-def report(this: Run, name: str, known: Projection, image: jax.Array, restored: jax.Array) -> None:
+def report(
+    this: Run, name: str, known: Projection, image: jax.Array, restored: jax.Array
+) -> None:
     """Prints and records the error of what was lost, and of what was known, mean squares in [-1, 1]."""
     difference = restored - image
     # `known` is a linear projection P: P d and (I - P) d are the two parts of a difference d
@@ -238,7 +244,9 @@ class Restored:
     def check(self, exp: Experiment, source: Any) -> None:
         """Raises UserError for a model that is not given an image."""
         check_images(source)
-        at_least(1, finish__Restored__images=self.images, finish__Restored__measured=self.measured)
+        at_least(
+            1, finish__Restored__images=self.images, finish__Restored__measured=self.measured
+        )
         if not given_pictures(exp.algorithm):
             raise UserError(
                 "this model is given no image to restore: use, for instance, "

@@ -115,7 +115,9 @@ class GameCourse:
                 "gan_game knows densities without labels only: use --algorithm.condition='()'."
             )
         at_least(
-            1, finish__GameCourse__samples=self.samples, finish__GameCourse__examples=self.examples
+            1,
+            finish__GameCourse__samples=self.samples,
+            finish__GameCourse__examples=self.examples,
         )
         at_least(1, finish__GameCourse__density=self.density)
         at_least(0, finish__GameCourse__descents=self.descents)
@@ -157,7 +159,9 @@ class GameCourse:
         values |= {"real": seen.held.mean(), "fake": seen.samples.mean()}
         values |= {"higher": higher, "overfitting": seen.overfitting}
         points, n, key = test[spec.main], self.density, this.key(5)
-        distance = game.optimal_distance(key, state, cfg, spec, mixture, points, n, compile=jax.jit)
+        distance = game.optimal_distance(
+            key, state, cfg, spec, mixture, points, n, compile=jax.jit
+        )
         # some games have no optimal D that is known
         if distance is not None:
             values |= {"from_optimal": distance.mean, "from_optimal_kept": distance.kept}
@@ -221,5 +225,7 @@ class StackedModes:
         for name, images in (("samples", this.sample(self.samples)), ("real", real)):
             found, kl = stacked_modes(read, images)
             values |= {f"modes_{name}": found, f"kl_{name}": kl}
-            this.log.note(f"{name}: {found} of {CLASSES} modes, KL from the uniform {kl:.3f} nats")
+            this.log.note(
+                f"{name}: {found} of {CLASSES} modes, KL from the uniform {kl:.3f} nats"
+            )
         this.log.result("modes", values)

@@ -37,7 +37,9 @@ class Iwae:
         if not hasattr(exp.algorithm, "likelihood"):
             raise UserError("Iwae() is for VAEs: use Ode() for diffusion models and flows.")
 
-    def log_p(self, key: jax.Array, state: State, batch: Batch, cfg: Any, spec: Spec) -> jax.Array:
+    def log_p(
+        self, key: jax.Array, state: State, batch: Batch, cfg: Any, spec: Spec
+    ) -> jax.Array:
         """The bound, [B] nats."""
         # the largest part that divides the samples: all parts are one compiled program
         sizes = range(1, self.chunk + 1)
@@ -67,7 +69,9 @@ class Ode:
         if not hasattr(exp.algorithm, "path"):
             raise UserError("Ode() is for diffusion models and flows: use Iwae() for VAEs.")
 
-    def log_p(self, key: jax.Array, state: State, batch: Batch, cfg: Any, spec: Spec) -> jax.Array:
+    def log_p(
+        self, key: jax.Array, state: State, batch: Batch, cfg: Any, spec: Spec
+    ) -> jax.Array:
         """log p, [B] nats, in the coordinates of `encode`; given what the model is told."""
         solver = dataclasses.replace(self.solver, std=cfg.std)
         cond = told(cfg.condition, batch, spec)
@@ -129,7 +133,9 @@ class Bits:
         bits = self.by.bits(log_p, dimensions)
         mean, error = mean_and_error(bits)
         values = {"bits_per_dim": mean, "standard_error": error, "n": len(bits)}
-        this.log.note(f"{mean:.3f} +- {error:.3f} bits/dim of {len(bits)} test images, {self.by}")
+        this.log.note(
+            f"{mean:.3f} +- {error:.3f} bits/dim of {len(bits)} test images, {self.by}"
+        )
         return this.log.result("likelihood", values)
 
 
@@ -191,7 +197,9 @@ class DiffusionBound:
     def check(self, exp: Experiment, source: Any) -> None:
         """Raises UserError for what has no bits."""
         at_least(
-            1, finish__DiffusionBound__draws=self.draws, finish__DiffusionBound__batch=self.batch
+            1,
+            finish__DiffusionBound__draws=self.draws,
+            finish__DiffusionBound__batch=self.batch,
         )
         if not isinstance(source.fields[source.main], Image):
             raise UserError(

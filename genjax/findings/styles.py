@@ -35,7 +35,9 @@ class Styles:
     """Pictures of what styles do, and a film of a path in w."""
 
     psis: tuple[float, ...] = field((0.3, 0.5, 0.7, 1.0), "truncations")
-    projector: Projector = field(Projector(steps=400, pull=1e-3), "how real images are projected")
+    projector: Projector = field(
+        Projector(steps=400, pull=1e-3), "how real images are projected"
+    )
     images: int = field(8, "rows and columns of the pictures")
 
     def check(self, exp: Experiment, source: Any) -> None:

@@ -64,7 +64,9 @@ class DiffAugment:
     colour: bool = field(
         True, "random brightness, contrast and, of images with 3 channels, saturation"
     )
-    translation: float = field(0.125, "largest shift, share of the side; filled with 0; 0 = off")
+    translation: float = field(
+        0.125, "largest shift, share of the side; filled with 0; 0 = off"
+    )
     cutout: float = field(0.5, "side of the hole, share of the image's; 0 = off")
     # Nothing to remember from step to step.
     init = Plain.init
@@ -114,7 +116,9 @@ def recolour(key: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def _pixels(share: float, side: int) -> int:
-    return int(share * side + 0.5)  # a half goes up; round() would send it to the even neighbour
+    return int(
+        share * side + 0.5
+    )  # a half goes up; round() would send it to the even neighbour
 
 
 def random_shift(key: jax.Array, most: Sides) -> jax.Array:
@@ -158,10 +162,13 @@ def outside(key: jax.Array, sides: Sides, share: float) -> jax.Array:
 class Ada:
     """Adaptive augmentation (arXiv:2006.06676, app. B: "bgc"), resampled bilinearly instead of by wavelets."""
 
-    blit: bool = field(True, "flips, quarter turns and whole-pixel shifts up to 1/8 of the side")
+    blit: bool = field(
+        True, "flips, quarter turns and whole-pixel shifts up to 1/8 of the side"
+    )
     geometry: bool = field(True, "scales, rotation and fractional shifts")
     colour: bool = field(
-        True, "brightness, contrast and, of images with 3 channels, luma flip, hue and saturation"
+        True,
+        "brightness, contrast and, of images with 3 channels, luma flip, hue and saturation",
     )
     turns: bool = field(True, "flips, quarter turns and rotation, where their group is on")
     p: float = field(0.0, "probability of each transformation at the start")
@@ -202,7 +209,9 @@ class Ada:
 
     def adapt(self, memory: Any, metrics: Any) -> Memory:
         """One step of p by metrics["sign"], the mean of sign(D) over augmented data."""
-        r = metrics["sign"]  # r_t of eq. 1: 1 = D is sure of all data, 0 = it knows nothing of them
+        r = metrics[
+            "sign"
+        ]  # r_t of eq. 1: 1 = D is sure of all data, 0 = it knows nothing of them
         direction = jnp.sign(r - self.target)
         p = memory["p"] + self.rate * direction
         return {"p": jnp.clip(p, 0.0, 1.0)}

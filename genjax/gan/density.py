@@ -41,7 +41,9 @@ def kernel_density(
     places = (at - low) / cell - 0.5
     q = map_coordinates(density, places.T, order=1, mode="constant")
 
-    own = 3.0 / (4.0 * math.pi * bandwidth**2)  # K(0), what a point adds to the density at itself
+    own = 3.0 / (
+        4.0 * math.pi * bandwidth**2
+    )  # K(0), what a point adds to the density at itself
     without_own = density - own / n
     others = float(np.sum(counts * without_own)) / (n - 1)
     squares = float(np.sum(density**2))

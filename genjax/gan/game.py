@@ -93,7 +93,9 @@ def joined(run: Callable[[Batch], Any], data: Batch, size: int) -> Any:
     return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
 
 
-def scores(key: jax.Array, gen: Any, disc: Any, memory: Any, batch: Batch, cfg: GAN, spec: Spec):
+def scores(
+    key: jax.Array, gen: Any, disc: Any, memory: Any, batch: Batch, cfg: GAN, spec: Spec
+):
     """(D(x), D(G(z))), each [B], without augmentation; z number i is a function of (key, batch["index"][i])."""
     cond = told(cfg.condition, batch, spec)
     z = latents(key, batch["index"], cfg.latent)
@@ -190,7 +192,9 @@ def responses(
     g = Player(gen, tx.init(gen), {})
     seed = np.asarray(jax.random.key_data(key))
     rng = np.random.default_rng(seed)
-    for i in range(steps):  # no scan: gradients of convolutions in a loop of XLA are slow on CPU
+    for i in range(
+        steps
+    ):  # no scan: gradients of convolutions in a loop of XLA are slow on CPU
         turn = jax.random.fold_in(key, i)
         part = drawn(rng, train, batch)
         # Each against the other as it was at the start, `gen` and `disc`, and not against its copy.
@@ -336,7 +340,9 @@ def _play(
     index = np.arange(samples + len(data), dtype=np.uint32)
     numbers = {"image": index}
     points = joined(lambda part: draw(key, gen, part["image"]), numbers, size)
-    points = np.where(np.isfinite(points), points, 1e9)  # what diverged lies nowhere near the data
+    points = np.where(
+        np.isfinite(points), points, 1e9
+    )  # what diverged lies nowhere near the data
     asked = np.concatenate([data, points[samples:]])
     seen = {"image": asked}
     d = joined(lambda part: score(disc, memory, part["image"]), seen, size)
@@ -404,7 +410,9 @@ def picture(
 
     The dashed line is D at the equilibrium, where the game says what it is. Values that are not finite are left out.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # half a second: only for who draws
+    from matplotlib.backends.backend_agg import (
+        FigureCanvasAgg,
+    )  # half a second: only for who draws
     from matplotlib.figure import Figure
 
     real = [_finite(d) for d in real]

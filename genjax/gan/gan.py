@@ -50,7 +50,9 @@ class GAN:
     game: Game = field(Relativistic(), "what both play for")
     penalties: tuple[Penalty, ...] = field((R1(), R2()), "added to the discriminator's loss")
     # lazily, as in StyleGAN2 (arXiv:1912.04958, sec. 3.1)
-    every: int = field(1, "steps from one penalty to the next, which weighs as many times as much")
+    every: int = field(
+        1, "steps from one penalty to the next, which weighs as many times as much"
+    )
     critic_steps: int = field(
         1, "discriminator steps for each of the generator; the batch is divided among them"
     )
@@ -75,7 +77,9 @@ class GAN:
         return algorithm(self, spec)
 
 
-def latents(key: jax.Array, index: jax.Array, size: int, most: float | None = None) -> jax.Array:
+def latents(
+    key: jax.Array, index: jax.Array, size: int, most: float | None = None
+) -> jax.Array:
     """z [B, size], normal, or normal given |z_i| < most (the truncation trick: arXiv:1809.11096, sec. 3.1)."""
 
     def draw(key):
@@ -93,7 +97,9 @@ def generate(gen: Any, z: jax.Array, cond: Cond | None, cfg: GAN, spec: Spec) ->
     return cfg.gen.apply(weights, z, cond, spec.shape)
 
 
-def discriminate(disc: Any, memory: Any, x: jax.Array, cond: Cond | None, cfg: GAN) -> jax.Array:
+def discriminate(
+    disc: Any, memory: Any, x: jax.Array, cond: Cond | None, cfg: GAN
+) -> jax.Array:
     """D(x) [B]; `memory` is the net's own: vectors of spectral norms, or nothing."""
     weights = {"params": disc, **memory}
     out = cfg.disc.apply(weights, x, cond, (1,))  # [B, 1]
@@ -231,7 +237,9 @@ def step(
 ) -> tuple[State, dict[str, jax.Array]]:
     """The discriminator's steps, then the generator's."""
     tx = cfg.optimiser(spec.steps)
-    disc_tx = cfg.disc_optimiser(spec.steps * cfg.critic_steps)  # its schedule counts its own steps
+    disc_tx = cfg.disc_optimiser(
+        spec.steps * cfg.critic_steps
+    )  # its schedule counts its own steps
     gen = state.params["gen"]
     disc = state.params["disc"]
     disc_opt = state.opt["disc"]

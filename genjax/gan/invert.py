@@ -100,7 +100,9 @@ def step(
     level = cfg.level(i)
     noise = level * example_normal(now, index, w.shape[1:])
 
-    def total(w):  # the sum, so that an example's gradient does not depend on how many there are
+    def total(
+        w,
+    ):  # the sum, so that an example's gradient does not depend on how many there are
         loss = errors(w, noise, make, target, mean, cfg.pull)
         return jnp.sum(loss), loss
 

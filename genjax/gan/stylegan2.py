@@ -288,7 +288,9 @@ def step(
         return _means(parts)
 
     disc_opt = state.opt["disc"]
-    disc, disc_opt, metrics = descend(mean_disc, disc_tx, disc, disc_opt, batch, gen, extra, **how)
+    disc, disc_opt, metrics = descend(
+        mean_disc, disc_tx, disc, disc_opt, batch, gen, extra, **how
+    )
     x = spec.encode(batch)
     cond = told(cfg.condition, batch, spec)
     memory = remembered(disc, extra["disc"], x, cond, cfg)

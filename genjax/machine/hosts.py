@@ -30,7 +30,9 @@ class Hosts:
     coordinator: str = field("", "host:port of process 0, which all must reach; '' = none")
     count: int = field(1, "processes in the job")
     index: int = field(0, "number of this process, from 0")
-    detect: bool = field(False, "take the three from the cluster: Cloud TPU, GKE, SLURM, Open MPI")
+    detect: bool = field(
+        False, "take the three from the cluster: Cloud TPU, GKE, SLURM, Open MPI"
+    )
     wait: int = field(300, "time for all to come together at the start [s]")
     lost: int = field(30, "silence after which a process counts as dead [s]")
 

@@ -120,7 +120,9 @@ class Convolutional:
         """The number of features of images of `shape`."""
         return self.features
 
-    def fit(self, train: Any, folder: str | Path | None = None, layout: Layout = Jit()) -> Extract:
+    def fit(
+        self, train: Any, folder: str | Path | None = None, layout: Layout = Jit()
+    ) -> Extract:
         """images [N, H, W, C] -> features [N, 64] and logits [N, K], trained on one device unless `folder` has it.
 
         The label of a class is its number in the logits. UserError for data without labels.

@@ -165,7 +165,9 @@ class InceptionScore:
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
         # not every extractor has classes
         if samples.logits is None:
-            raise ValueError(f"an Inception score needs a classifier's outputs and {on} has none")
+            raise ValueError(
+                f"an Inception score needs a classifier's outputs and {on} has none"
+            )
         logits = samples.logits
 
         def score(rows: np.ndarray) -> float:

@@ -70,7 +70,9 @@ class Pixels:
         """The number of features of images of `shape`."""
         return math.prod(shape)  # H W C
 
-    def fit(self, train: Any, folder: str | Path | None = None, layout: Layout = Jit()) -> Extract:
+    def fit(
+        self, train: Any, folder: str | Path | None = None, layout: Layout = Jit()
+    ) -> Extract:
         """images [N, ...] -> features [N, H * W * C]."""
         return lambda images: Extracted(rows(images))
 
@@ -89,7 +91,9 @@ class Components:
         """The number of features of images of `shape`, at most."""
         return min(self.k, math.prod(shape))
 
-    def fit(self, train: Any, folder: str | Path | None = None, layout: Layout = Jit()) -> Extract:
+    def fit(
+        self, train: Any, folder: str | Path | None = None, layout: Layout = Jit()
+    ) -> Extract:
         """images [N, ...] -> features [N, k], fewer where the data have fewer dimensions; UserError for k < 1."""
         from sklearn.decomposition import PCA
 
@@ -127,7 +131,9 @@ class RandomNet:
         """The number of features of images of `shape`."""
         return self.width
 
-    def fit(self, train: Any, folder: str | Path | None = None, layout: Layout = Jit()) -> Extract:
+    def fit(
+        self, train: Any, folder: str | Path | None = None, layout: Layout = Jit()
+    ) -> Extract:
         """images [N, H, W, C] -> features [N, width]; UserError for a width or seed out of range."""
         if self.width < 1 or self.seed < 0:
             raise UserError(
@@ -194,7 +200,9 @@ def batched(
     batch += -batch % ways  # up to the next multiple
 
     def exact(params: Any, image: jax.Array) -> Extracted:
-        with jax.default_matmul_precision("highest"):  # accelerators would round to 8 or 10 bits
+        with jax.default_matmul_precision(
+            "highest"
+        ):  # accelerators would round to 8 or 10 bits
             return fn(params, image)
 
     compiled = layout.apply(exact)
@@ -256,5 +264,7 @@ def load_arrays(path: Path, like: Any) -> Any:
         like = wanted[name]
         same_shape = array.shape == tuple(like.shape)
         if not same_shape or array.dtype != like.dtype:
-            raise ValueError(f"{name} is {array.dtype}{array.shape}, not {like.dtype}{like.shape}")
+            raise ValueError(
+                f"{name} is {array.dtype}{array.shape}, not {like.dtype}{like.shape}"
+            )
     return traverse_util.unflatten_dict(flat, sep="/")

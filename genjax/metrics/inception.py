@@ -27,7 +27,14 @@ from flax import traverse_util
 from genjax.config import field
 from genjax.errors import UserError
 from genjax.machine.parallel import Jit, Layout
-from genjax.metrics.features import STRANGE, Extract, Extracted, batched, load_arrays, save_arrays
+from genjax.metrics.features import (
+    STRANGE,
+    Extract,
+    Extracted,
+    batched,
+    load_arrays,
+    save_arrays,
+)
 from genjax.nets.inception import InceptionV3
 from genjax.pictures.draw import to_uint8
 
@@ -70,7 +77,9 @@ class Inception:
         """
         if self.features not in LEVELS:
             levels = ", ".join(map(str, LEVELS))
-            raise UserError(f"Inception(features={self.features}): the net has levels {levels}.")
+            raise UserError(
+                f"Inception(features={self.features}): the net has levels {levels}."
+            )
         params = load(self.weights)
         apply = functools.partial(_apply, InceptionV3(), str(self.features))
         extract = batched(apply, params, None, layout, self.batch)  # None: of any size
@@ -188,7 +197,9 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`convert weights.pth out.npz`; 0, or 2 with one line on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m genjax.metrics.inception", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m genjax.metrics.inception", description=__doc__
+    )
     command = parser.add_subparsers(required=True).add_parser(
         "convert", help="PyTorch's weight file -> .npz"
     )

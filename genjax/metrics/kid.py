@@ -53,7 +53,9 @@ def sums(real: np.ndarray, samples: np.ndarray) -> Sums:
     n = len(x)
     m = len(y)
     if min(n, m) < 2:
-        raise ValueError(f"a kernel distance needs at least 2 examples of each, got {n} and {m}")
+        raise ValueError(
+            f"a kernel distance needs at least 2 examples of each, got {n} and {m}"
+        )
     within = _others(y)
     across = _rows(y, x)
     among_real = _others(x).sum()
@@ -88,7 +90,9 @@ def kid_subsets(
     m = len(samples)
     fits = 2 <= size <= min(n, m)
     if not fits or subsets < 1:
-        raise ValueError(f"{subsets} subsets of {size} cannot be drawn from {n} and {m} examples")
+        raise ValueError(
+            f"{subsets} subsets of {size} cannot be drawn from {n} and {m} examples"
+        )
     rng = np.random.RandomState(seed)  # the old generator, as torch-fidelity has it
     values = []
     for _ in range(subsets):

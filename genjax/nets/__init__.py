@@ -7,7 +7,12 @@ Denoisers (DiT, UNet, TimeMLP) are called `net(x, time, cond, out)` with clocks 
 from genjax.nets.blocks import Gelu, Identity, Relu, Silu, Tanh
 from genjax.nets.conv import ConvDecoder, ConvEncoder
 from genjax.nets.dit import DiT, Learned, Rope
-from genjax.nets.gan import DcganDiscriminator, DcganGenerator, ResnetDiscriminator, ResnetGenerator
+from genjax.nets.gan import (
+    DcganDiscriminator,
+    DcganGenerator,
+    ResnetDiscriminator,
+    ResnetGenerator,
+)
 from genjax.nets.mlp import MLP, GatedMLP, TimeMLP
 from genjax.nets.r3gan import R3Discriminator, R3Generator
 from genjax.nets.stylegan2 import StyleDiscriminator, StyleMapping, StyleSynthesis

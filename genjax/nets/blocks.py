@@ -209,7 +209,9 @@ class Attention(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, turn: tuple[jax.Array, jax.Array] | None = None) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, turn: tuple[jax.Array, jax.Array] | None = None
+    ) -> jax.Array:
         b, n, d = x.shape
         size = d // self.heads
         dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=xavier)

@@ -58,7 +58,9 @@ class ConvEncoder(nn.Module):
     widths: tuple[int, ...] = field((64, 128), "channels of each level")
     blocks: int = field(1, "residual blocks a level")
     patch: int = field(2, "side of the patch folded into channels first [pixels]")
-    skip: bool = field(False, "add a linear map of the pixels: the layers learn what is not linear")
+    skip: bool = field(
+        False, "add a linear map of the pixels: the layers learn what is not linear"
+    )
 
     @nn.compact
     def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:

@@ -105,7 +105,9 @@ class Block(nn.Module):
     def mlp(self, x: jax.Array) -> jax.Array:
         """Two layers with a GELU on [rows, D]."""
         width = x.shape[-1]
-        h = nn.Dense(self.mlp_ratio * width, dtype=self.dtype, kernel_init=xavier, name="mlp_0")(x)
+        h = nn.Dense(
+            self.mlp_ratio * width, dtype=self.dtype, kernel_init=xavier, name="mlp_0"
+        )(x)
         return nn.Dense(width, dtype=self.dtype, kernel_init=xavier, name="mlp_1")(nn.gelu(h))
 
 
@@ -123,7 +125,9 @@ class DiT(nn.Module):
         "float32", "type to compute in: float32, bfloat16, float16; parameters stay float32"
     )
     remat: bool = field(
-        False, "recompute each block in the backward pass: less memory, more time", execution=True
+        False,
+        "recompute each block in the backward pass: less memory, more time",
+        execution=True,
     )
     frequency: float = field(
         1000.0, "highest frequency of the time features [rad per unit of time]"
@@ -156,7 +160,9 @@ class DiT(nn.Module):
         shift, scale = jnp.split(modulation[:, None], 2, -1)
         tokens = standardise(tokens) * (1 + scale) + shift
         channels = self.patch**2 * out[2]
-        last = nn.Dense(channels, kernel_init=zeros, name="last")  # in float32, whatever the dtype
+        last = nn.Dense(
+            channels, kernel_init=zeros, name="last"
+        )  # in float32, whatever the dtype
         patches = rowwise(last, tokens).reshape(-1, h, w, channels)
         return depth_to_space(patches, self.patch)  # [B, *out]
 

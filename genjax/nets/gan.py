@@ -90,7 +90,9 @@ class DcganDiscriminator(nn.Module):
     """Half the size and twice the channels at each layer, leaky ReLU; the label by projection."""
 
     widths: tuple[int, ...] = field((64, 128), "channels of each level")
-    norm: bool = field(True, "group norm on all but the first layer; gradient penalties go without")
+    norm: bool = field(
+        True, "group norm on all but the first layer; gradient penalties go without"
+    )
 
     @nn.compact
     def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:

@@ -47,7 +47,9 @@ class Unit(nn.Module):
         var = self.param("var", ones, (self.width,))
         strides = (self.stride, self.stride)
         axes = ("NHWC", "HWIO", "NHWC")
-        y = jax.lax.conv_general_dilated(x, kernel, strides, self.padding, dimension_numbers=axes)
+        y = jax.lax.conv_general_dilated(
+            x, kernel, strides, self.padding, dimension_numbers=axes
+        )
         gain = scale * jax.lax.rsqrt(var + EPS)  # [width]
         return nn.relu((y - mean) * gain + bias)
 
@@ -117,7 +119,10 @@ class C(nn.Module):
         return cat(
             chain(x, ("branch1x1", 192, (1, 1))),
             chain(
-                x, ("branch7x7_1", n, (1, 1)), ("branch7x7_2", n, ROW), ("branch7x7_3", 192, COLUMN)
+                x,
+                ("branch7x7_1", n, (1, 1)),
+                ("branch7x7_2", n, ROW),
+                ("branch7x7_3", 192, COLUMN),
             ),
             chain(
                 x,
@@ -192,7 +197,12 @@ class InceptionV3(nn.Module):
         for name, pool in (("Mixed_5b", 32), ("Mixed_5c", 64), ("Mixed_5d", 64)):
             x = A(pool, name=name)(x)
         x = B(name="Mixed_6a")(x)
-        for name, n in (("Mixed_6b", 128), ("Mixed_6c", 160), ("Mixed_6d", 160), ("Mixed_6e", 192)):
+        for name, n in (
+            ("Mixed_6b", 128),
+            ("Mixed_6c", 160),
+            ("Mixed_6d", 160),
+            ("Mixed_6e", 192),
+        ):
             x = found["768"] = C(n, name=name)(x)
         x = D(name="Mixed_7a")(x)
         x = E(False, name="Mixed_7b")(x)
@@ -210,7 +220,9 @@ class Head(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.classes))
+        kernel = self.param(
+            "kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.classes)
+        )
         # made and not used, so that the published weights fit the parameters one to one
         self.param("bias", nn.initializers.zeros, (self.classes,))
         return x @ kernel

@@ -35,8 +35,12 @@ class MLP(nn.Module):
     hidden: tuple[int, ...] = field((), "widths of the hidden layers")
     activation: Activation = field(Relu(), "after every hidden layer")
     norm: bool = field(False, "layer norm before every activation")
-    skip: bool = field(False, "add a linear map of the input: the layers learn what is not linear")
-    waves: int = field(0, "frequencies 1, 2, 4, … [rad] of sinusoidal features of x; 0: x alone")
+    skip: bool = field(
+        False, "add a linear map of the input: the layers learn what is not linear"
+    )
+    waves: int = field(
+        0, "frequencies 1, 2, 4, … [rad] of sinusoidal features of x; 0: x alone"
+    )
 
     @nn.compact
     def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:

@@ -67,7 +67,9 @@ def resized(x: jax.Array, h: int, w: int) -> jax.Array:
 class R3Generator(nn.Module):
     """z [B, D] and label -> [B, *out]; linear at the end, as in the paper."""
 
-    widths: tuple[int, ...] = field((64, 128), "channels of each level, from the largest size down")
+    widths: tuple[int, ...] = field(
+        (64, 128), "channels of each level, from the largest size down"
+    )
     blocks: int = field(1, "residual blocks a level")
     patch: int = field(1, "side of the patch unfolded at the end [pixels]")
     expansion: int = field(2, "inner width of a block, in widths")
@@ -108,7 +110,9 @@ class R3Generator(nn.Module):
 class R3Discriminator(nn.Module):
     """Pixels [B, H, W, C] and label -> [B, 1]; the label by projection."""
 
-    widths: tuple[int, ...] = field((64, 128), "channels of each level, from the largest size down")
+    widths: tuple[int, ...] = field(
+        (64, 128), "channels of each level, from the largest size down"
+    )
     blocks: int = field(1, "residual blocks a level")
     patch: int = field(1, "side of the patch folded into channels first [pixels]")
     expansion: int = field(2, "inner width of a block, in widths")

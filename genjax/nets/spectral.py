@@ -14,9 +14,7 @@ import jax
 import jax.numpy as jnp
 
 WARM = 50  # iterations at the start, so that the first step sees a normalised net too
-ITERATIONS = (
-    3  # of a call: after one, as in the paper, a quick optimiser leaves norms more than 0.001 off
-)
+ITERATIONS = 3  # of a call: after one, as in the paper, a quick optimiser leaves norms more than 0.001 off
 
 
 def _unit(x: jax.Array) -> jax.Array:
@@ -59,7 +57,9 @@ class SpectralDense(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", nn.initializers.orthogonal(), (x.shape[-1], self.features))
+        kernel = self.param(
+            "kernel", nn.initializers.orthogonal(), (x.shape[-1], self.features)
+        )
         if self.spectral:
             kernel = normalised(self, kernel)
         y = x @ kernel  # [B, features]

@@ -173,7 +173,9 @@ class ToImage(nn.Module):
         return y + bias
 
 
-def base(net: str, flag: str, shape: tuple[int, ...], widths: tuple[int, ...]) -> tuple[int, int]:
+def base(
+    net: str, flag: str, shape: tuple[int, ...], widths: tuple[int, ...]
+) -> tuple[int, int]:
     """Height and width of the smallest maps, shape / 2^(levels - 1); raises UserError where there are none."""
     if len(shape) != 3:
         raise UserError(
@@ -272,7 +274,9 @@ class StyleSynthesis(nn.Module):
         if keys is None:
             return [None for _ in convolutions]
         smallest = size[0] * size[1]
-        pixels = [smallest * 4 ** ((i + 1) // 2) for i in convolutions]  # two a level but the first
+        pixels = [
+            smallest * 4 ** ((i + 1) // 2) for i in convolutions
+        ]  # two a level but the first
         total = sum(pixels)
 
         def draw(key):
@@ -296,7 +300,8 @@ class StyleDiscriminator(nn.Module):
         (32, 64, 128), "channels of each level, from the largest size down"
     )
     group: int = field(
-        0, "examples whose minibatch standard deviation is a feature, 0 = none; it couples examples"
+        0,
+        "examples whose minibatch standard deviation is a feature, 0 = none; it couples examples",
     )
 
     @nn.compact

@@ -78,13 +78,17 @@ class UNet(nn.Module):
     )
     blocks: int = field(2, "residual blocks a level, down and up")
     patch: int = field(2, "side of the patch folded into channels first [pixels]")
-    attention: tuple[int, ...] = field((7,), "heights of the maps [patches] with self-attention")
+    attention: tuple[int, ...] = field(
+        (7,), "heights of the maps [patches] with self-attention"
+    )
     heads: int = field(4, "attention heads")
     dtype: str = field(
         "float32", "type to compute in: float32, bfloat16, float16; parameters stay float32"
     )
     remat: bool = field(
-        False, "recompute each block in the backward pass: less memory, more time", execution=True
+        False,
+        "recompute each block in the backward pass: less memory, more time",
+        execution=True,
     )
     frequency: float = field(
         1000.0, "highest frequency of the time features [rad per unit of time]"
@@ -129,7 +133,9 @@ class UNet(nn.Module):
 
     def _check(self, shape: tuple[int, ...], out: tuple[int, ...]) -> Any:
         """Raises UserError for sizes that do not fit; returns the type to compute in."""
-        sizes = {name: getattr(self, name) for name in ("blocks", "patch", "heads", "frequency")}
+        sizes = {
+            name: getattr(self, name) for name in ("blocks", "patch", "heads", "frequency")
+        }
         check_sizes("UNet", widths=min(self.widths, default=0), **sizes)
         check_images("UNet", shape, out)
         levels = len(self.widths)

@@ -125,7 +125,9 @@ class Facts:
     def published(self) -> list[dict[str, Any]]:
         """The published numbers: dicts with entry and name, value and source."""
         found = self.config.get("published")
-        if not isinstance(found, list):  # a config of another kind may have a field of this name
+        if not isinstance(
+            found, list
+        ):  # a config of another kind may have a field of this name
             return []
         # a file is not trusted to hold what a config would
         dicts = [p for p in found if isinstance(p, dict)]
@@ -292,5 +294,7 @@ def _pictures(folder: Path) -> tuple[list[Picture], list[str]]:
             same = (*first.same, path.name)
             found[data] = Picture(first.name, data, same)
         else:
-            found[data] = Picture(path.name, data)  # sorted: a step's number comes before a name
+            found[data] = Picture(
+                path.name, data
+            )  # sorted: a step's number comes before a name
     return list(found.values()), broken

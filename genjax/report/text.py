@@ -47,7 +47,9 @@ def digits(value: Any) -> str:
     if _whole(found):
         return f"{found:,.0f}" if abs(found) >= 10_000 else f"{found:.0f}"
     if 1e4 <= abs(found) < 1e9:
-        rounded = float(f"{found:.4g}")  # 231456.7 -> 231500.0, which is written without a power
+        rounded = float(
+            f"{found:.4g}"
+        )  # 231456.7 -> 231500.0, which is written without a power
         return f"{rounded:,.0f}"
     return _four(found)
 
@@ -142,7 +144,9 @@ def _join(above: str, name: str) -> str:
     return f"{above}.{name}" if above else name
 
 
-def differing(configs: list[dict[str, Any]], above: str = "") -> Iterator[tuple[str, list[str]]]:
+def differing(
+    configs: list[dict[str, Any]], above: str = ""
+) -> Iterator[tuple[str, list[str]]]:
     """(dotted path, each config's text) where configs are not all the same.
 
     Values of different types are shown whole if they are short, else by their types and by what differs in them.

@@ -166,7 +166,9 @@ class Checkpoints:
         if jax.process_count() > 1:
             found = np.int32(len(faults))
             count = int(multihost_utils.broadcast_one_to_all(found))
-            faults = faults or ["corrupt"] * count  # only numbers travel; process 0 tells the words
+            faults = (
+                faults or ["corrupt"] * count
+            )  # only numbers travel; process 0 tells the words
         return faults
 
     def _move_aside(self, steps: list[int], faults: list[str], intact: int) -> None:

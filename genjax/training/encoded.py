@@ -43,7 +43,9 @@ class Encoded:
         this = run(self.of, self.experiment, self.ablation)  # a finished run is only restored
         if this.algorithm.encode is None:
             model = type(self.experiment.algorithm).__name__
-            raise UserError(f"--data=Encoded(): {model} has no codes; use an autoencoder or a VAE.")
+            raise UserError(
+                f"--data=Encoded(): {model} has no codes; use an autoencoder or a VAE."
+            )
         splits = {}
         for name, split in this.source.splits().items():
             splits[name] = self._encoded(this, split)

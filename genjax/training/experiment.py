@@ -58,7 +58,9 @@ class Experiment:
     evaluate_batch: int = field(500, "examples an evaluation batch", execution=True)
     samples: int = field(64, "samples in a grid", execution=True)
     # execution: it looks at the state and never changes it
-    watch: Watch = field(Watch(), "metrics of samples, in training and at its end", execution=True)
+    watch: Watch = field(
+        Watch(), "metrics of samples, in training and at its end", execution=True
+    )
     published: tuple[Published, ...] = field((), "numbers to compare with", execution=True)
     finish: tuple[Callable[[Any], None], ...] = field(
         (), "what is measured and drawn after training, in order", execution=True
@@ -70,7 +72,9 @@ class Experiment:
         1, "parts of a batch that go through a step in turn: memory of one part", execution=True
     )
     # gradients of convolutions are slow inside XLA's loops on CPU (jax#12868)
-    chunk: int = field(1, "most steps in one dispatch; on CPU 1 with convolutions", execution=True)
+    chunk: int = field(
+        1, "most steps in one dispatch; on CPU 1 with convolutions", execution=True
+    )
     resident: bool = field(False, "keep the training set on the device", execution=True)
     keep: int = field(2, "checkpoints kept", execution=True)
     # a lost device makes a program wait for ever, which no exception tells

@@ -65,7 +65,11 @@ class Log:
         for name in ("metrics.jsonl", "speed.jsonl"):
             _forget_after(self.directory / name, first_step)
         if self.stream.isatty():
-            size = {"dynamic_ncols": True} if _has_size(self.stream) else {"ncols": 80, "nrows": 24}
+            size = (
+                {"dynamic_ncols": True}
+                if _has_size(self.stream)
+                else {"ncols": 80, "nrows": 24}
+            )
             self._bar = tqdm(
                 total=total_steps, initial=first_step, file=self.stream, unit="step", **size
             )
@@ -169,7 +173,9 @@ class Log:
             save_png(path, np.asarray(image))
         return path
 
-    def result(self, name: str, values: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    def result(
+        self, name: str, values: Mapping[str, Any] | None = None
+    ) -> dict[str, Any] | None:
         """Merges `values`, if given, into entry `name` of results.json atomically; returns the entry or None.
 
         Of several processes all must call it: they get what process 0 read and wrote.

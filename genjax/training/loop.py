@@ -176,7 +176,9 @@ def _feed(run: Run, first: int, turns: int) -> Iterator[tuple[int, int, dict]]:
     Made in the loop's own thread, while the dispatch before is still computed: another thread costs more than it saves.
     """
     exp = run.exp
-    batches = train_batches(run.source, exp.seed, first, exp.batch, hosts.process(), exp.resident)
+    batches = train_batches(
+        run.source, exp.seed, first, exp.batch, hosts.process(), exp.resident
+    )
     with contextlib.closing(batches):  # its readers end with the loop, however that ends
         for step, k in _dispatches(exp, first, turns):
             steps = [next(batches) for _ in range(k)]

@@ -127,7 +127,9 @@ def migrate(path: Path, classes: dict[str, type]) -> Path | None:
         return None
     # two runs of one digest: which is right is not ours to say
     if new.exists():
-        raise UserError(f"{path} would become {new}, which is there already: remove one of them.")
+        raise UserError(
+            f"{path} would become {new}, which is there already: remove one of them."
+        )
     kept = sorted(path.glob("checkpoints/[0-9]*"))
     best = sorted(path.glob("best/*/[0-9]*"))
     identity = config.identity(exp)
@@ -164,7 +166,8 @@ def main(arguments: list[str]) -> int:
     """Migrates all runs below the folders named; returns the exit code."""
     if not arguments:
         print(
-            "error: name a folder of runs: python -m genjax.training.migrate runs", file=sys.stderr
+            "error: name a folder of runs: python -m genjax.training.migrate runs",
+            file=sys.stderr,
         )
         return 2
     classes = known_classes()
@@ -172,7 +175,9 @@ def main(arguments: list[str]) -> int:
     for folder in arguments:
         found = sorted(Path(folder).glob("**/config.json"))
         if not found:
-            print(f"error: {folder} holds no runs: name a folder such as runs.", file=sys.stderr)
+            print(
+                f"error: {folder} holds no runs: name a folder such as runs.", file=sys.stderr
+            )
             code = 2
         for file in found:
             try:

@@ -29,7 +29,9 @@ class Pulse:
         self.directory = directory
         self.limit = 60.0 * minutes  # seconds
         self.every = every
-        self._last = time.monotonic()  # of the last beat; not the wall clock, which may be set back
+        self._last = (
+            time.monotonic()
+        )  # of the last beat; not the wall clock, which may be set back
         self._step = 0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="pulse", daemon=True)

@@ -40,7 +40,9 @@ class Watch:
         (), "what is measured, at the end of training too; () = nothing"
     )
     every: int = field(0, "steps between measurements, 0 = only at the end")
-    samples: int = field(0, "samples that are measured, 0 = as many as there are held-out examples")
+    samples: int = field(
+        0, "samples that are measured, 0 = as many as there are held-out examples"
+    )
     extractor: Extractor = field(Components(), "features that the metrics see")
     # held-out loss or a metric: whichever has a direction that is better
     best: str | None = field(
@@ -83,7 +85,9 @@ class Watch:
                 f"--watch.metrics are of images and the examples have shape {spec.shape}: use --watch.metrics='()'."
             )
         if algorithm.sample is None:
-            raise UserError("--watch.metrics are of samples, and this model makes none: use '()'.")
+            raise UserError(
+                "--watch.metrics are of samples, and this model makes none: use '()'."
+            )
         # later `floors` would say the same, after the data's features were computed
         self.check_count(held)
         # by name and not by type: a metric says itself what it needs

@@ -138,7 +138,9 @@ class DiscretisedLogistic:
 
     def __post_init__(self):
         if self.levels < 2:
-            raise ValueError(f"a discretised likelihood needs at least 2 levels, got {self.levels}")
+            raise ValueError(
+                f"a discretised likelihood needs at least 2 levels, got {self.levels}"
+            )
 
     @property
     def outputs(self) -> int:

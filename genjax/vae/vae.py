@@ -72,7 +72,9 @@ class VAE:
 # The two nets.
 
 
-def encode(params: dict, x: jax.Array, cond: Cond | None, cfg: VAE) -> tuple[jax.Array, jax.Array]:
+def encode(
+    params: dict, x: jax.Array, cond: Cond | None, cfg: VAE
+) -> tuple[jax.Array, jax.Array]:
     """Mean and log variance of q(z | x), each [B, latent]; cond is what is told, or None."""
     weights = {"params": params["enc"]}
     out = cfg.enc.apply(weights, x, cond, (2 * cfg.latent,))  # [B, 2 latent]
@@ -135,7 +137,9 @@ def _repeated(x: jax.Array, k: int) -> jax.Array:
     return jnp.tile(x, (k, *ones))
 
 
-def _observed(key: jax.Array, batch: Batch, cfg: VAE, spec: Spec) -> tuple[jax.Array, jax.Array]:
+def _observed(
+    key: jax.Array, batch: Batch, cfg: VAE, spec: Spec
+) -> tuple[jax.Array, jax.Array]:
     """What the likelihood observes of the data, [B, *shape], and a key for the posterior's noise.
 
     All bounds come through here, so that under one key they are of the same binary images.

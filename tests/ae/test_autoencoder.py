@@ -42,7 +42,10 @@ def test_errors_are_the_formulas():
 def test_psnr_of_a_known_error(digits):
     spec = labelled(Image((8, 8, 1)), 10, 1)
     cfg = ae.Autoencoder(latent=2)
-    batch = {"image": np.full((2, 8, 8, 1), 255, np.uint8), "index": np.arange(2, dtype=np.uint32)}
+    batch = {
+        "image": np.full((2, 8, 8, 1), 255, np.uint8),
+        "index": np.arange(2, dtype=np.uint32),
+    }
     params = jax.tree.map(
         np.zeros_like, cfg(spec).init(jax.random.key(0), batch).params
     )  # reconstructs 0 for 1

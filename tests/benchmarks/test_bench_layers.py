@@ -96,6 +96,8 @@ def test_no_side_of_pytorch_knows_jax():
 
 def test_plain_data_is_read_without_a_library():
     read = "; ".join(f"import benchmarks.{name}" for name in FILES if name.startswith("tasks"))
-    told = f"import sys; {read}; print({{'torch', 'jax', 'numpy', 'genjax'}} & set(sys.modules))"
+    told = (
+        f"import sys; {read}; print({{'torch', 'jax', 'numpy', 'genjax'}} & set(sys.modules))"
+    )
     said = subprocess.check_output([sys.executable, "-c", told], cwd=ROOT, text=True)
     assert said == "set()\n"

@@ -49,7 +49,10 @@ class Fake:
 
 def row(net, ours, eager, compiled=None, job="sampling"):
     """A row whose workers have gone through their rounds."""
-    workers = {EAGER: Fake(EAGER, [], peak=200.0), "ours": Fake("ours", [], first=3.25, peak=300.4)}
+    workers = {
+        EAGER: Fake(EAGER, [], peak=200.0),
+        "ours": Fake("ours", [], first=3.25, peak=300.4),
+    }
     workers["ours"].rates, workers[EAGER].rates = ours, eager
     if compiled:
         workers[COMPILED] = Fake(COMPILED, [], first=20.0, peak=900.0)
@@ -116,7 +119,9 @@ def test_slower_rows_are_named():
         row("c", [5.0, 1.0, 6.0], [4.0] * 3),
     )
     assert bench.slower([behind, level, ahead]) == ["a sampling"]
-    assert bench.table([behind, level]).endswith("by the median. Slower are 1 of 2: a sampling.")
+    assert bench.table([behind, level]).endswith(
+        "by the median. Slower are 1 of 2: a sampling."
+    )
     text = bench.table([level, ahead])
     assert text.endswith("No row is slower.") and text.count("\n| ") == 2
     assert {cells.count("|") for cells in text.splitlines() if cells.startswith("|")} == {
@@ -160,7 +165,9 @@ def test_flags_go_on_to_the_scripts():
         args = script.arguments(flags)
         assert (args.seconds, args.rounds, args.eager) == (2.0, 4, True)
         assert script.arguments(["--quick"]).rounds == 2
-        assert script.arguments(bench.arguments(["--profile"])[1]).eager  # no torch.compile there
+        assert script.arguments(
+            bench.arguments(["--profile"])[1]
+        ).eager  # no torch.compile there
     with pytest.raises(SystemExit):
         bench.arguments(["--only", "nothing"])
 

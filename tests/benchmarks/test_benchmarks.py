@@ -25,7 +25,9 @@ def test_a_gan_step_has_the_work_that_pytorch_counts():
             torch.randn(net.batch, gan.LATENT),
         )
         counter = FlopCounterMode(display=False)
-        with _FlopCounterMode(counter):  # the public mode cannot look through torch.autograd.grad
+        with _FlopCounterMode(
+            counter
+        ):  # the public mode cannot look through torch.autograd.grad
             step(image, z, z)
         assert counter.get_total_flops() == pytest.approx(gan.work(name), rel=0.01)
 
@@ -104,7 +106,11 @@ def test_a_step_and_a_draw_of_a_tiny_point():
 def test_a_row_names_every_size():
     class Made:
         def __init__(self, rate):
-            self.rates, self.peak, self.hello = [rate] * 3, 100.0, {"compile": 1.25, "planned": 7.0}
+            self.rates, self.peak, self.hello = (
+                [rate] * 3,
+                100.0,
+                {"compile": 1.25, "planned": 7.0},
+            )
 
     line = growth.row("dit", {16: Made(10.0), 32: Made(5.0)})
     assert line == (
@@ -173,7 +179,9 @@ def test_the_exit_code_and_a_run_that_is_too_short(capsys):
             f"the run ended with exit code {code}, not 75"
         ]
     broken, open_ = health.verdict(list(looks(100, slower=5.0)), 75)  # just at the limit
-    assert not broken and len(open_) == 1 and open_[0].startswith("time of a step: the interval")
+    assert (
+        not broken and len(open_) == 1 and open_[0].startswith("time of a step: the interval")
+    )
     broken, open_ = health.verdict(list(looks(80, leak=1e4)), 75)
     assert not broken and len(open_) == 2 and "15 are needed" in open_[0]
     assert health.tell(list(looks()), 75, ["bye"]) == 0 and "healthy" in capsys.readouterr().out

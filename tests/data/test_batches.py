@@ -6,7 +6,14 @@ import time
 import numpy as np
 import pytest
 
-from genjax.data.batches import batch_at, eval_batches, indices, order, prefetch, steps_per_epoch
+from genjax.data.batches import (
+    batch_at,
+    eval_batches,
+    indices,
+    order,
+    prefetch,
+    steps_per_epoch,
+)
 from genjax.errors import UserError
 
 N = 23
@@ -32,7 +39,9 @@ def test_the_order_is_that_of_the_raw_draws(n):
 def test_the_order_is_uniform():
     first = [order(0, epoch, 5)[0] for epoch in range(2000)]
     counts = np.bincount(first, minlength=5)
-    assert np.sum((counts - 400) ** 2 / 400) < 23.5  # chi squared, 4 degrees of freedom, p = 1e-4
+    assert (
+        np.sum((counts - 400) ** 2 / 400) < 23.5
+    )  # chi squared, 4 degrees of freedom, p = 1e-4
 
 
 def test_steps_of_an_epoch_are_disjoint_and_drop_the_remainder():
@@ -59,7 +68,9 @@ def test_the_processes_parts_make_the_whole(count):
 
 
 def test_impossible_batches_are_user_errors():
-    with pytest.raises(UserError, match="batch 24 is larger than the training set, 23 examples"):
+    with pytest.raises(
+        UserError, match="batch 24 is larger than the training set, 23 examples"
+    ):
         batch_at(ARRAYS, 0, 0, 24)
     with pytest.raises(UserError, match="batch 6 cannot be divided over 4 processes"):
         batch_at(ARRAYS, 0, 0, 6, (0, 4))
@@ -79,7 +90,8 @@ def test_evaluation_sees_every_example_once(batch):
 
 def test_evaluation_over_processes():
     for (whole, valid), (a, valid_a), (b, valid_b) in zip(
-        *(eval_batches(ARRAYS, 10, process) for process in ((0, 1), (0, 2), (1, 2))), strict=True
+        *(eval_batches(ARRAYS, 10, process) for process in ((0, 1), (0, 2), (1, 2))),
+        strict=True,
     ):
         assert valid == valid_a == valid_b
         assert np.array_equal(whole["index"], np.concatenate([a["index"], b["index"]]))
@@ -91,7 +103,9 @@ def test_prefetch_keeps_the_order(workers):
         time.sleep(0.002 * (step % 3))
         return step * step
 
-    assert list(prefetch(make, range(20), depth=4, workers=workers)) == [i * i for i in range(20)]
+    assert list(prefetch(make, range(20), depth=4, workers=workers)) == [
+        i * i for i in range(20)
+    ]
 
 
 def test_prefetch_raises_in_its_place_and_joins_its_thread():
@@ -104,7 +118,9 @@ def test_prefetch_raises_in_its_place_and_joins_its_thread():
     with pytest.raises(UserError, match="broken example"):
         got.extend(prefetch(make, range(10)))  # extend keeps what came before
     assert got == [0, 1, 2]
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
+    assert not [
+        thread for thread in threading.enumerate() if thread.name.startswith("prefetch")
+    ]
 
 
 def test_prefetch_is_bounded_and_closes():
@@ -114,4 +130,6 @@ def test_prefetch_is_bounded_and_closes():
     time.sleep(0.05)
     assert len(made) <= 3
     batches.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
+    assert not [
+        thread for thread in threading.enumerate() if thread.name.startswith("prefetch")
+    ]

@@ -62,7 +62,9 @@ def test_built_once_and_memory_mapped(cache_dir, capsys):
 
 def test_more_examples_than_a_chunk():
     stored = load(train=examples(200) * 6)
-    assert np.array_equal(stored.splits["train"]["image"][:, 1, 1, 0], np.tile(np.arange(200), 6))
+    assert np.array_equal(
+        stored.splits["train"]["image"][:, 1, 1, 0], np.tile(np.arange(200), 6)
+    )
 
 
 def test_a_changed_source_is_built_again_and_old_readers_keep_theirs():
@@ -131,7 +133,8 @@ def test_one_flipped_bit_is_said_and_the_set_prepared_again(cache_dir, capfd, na
     load()
     good = {file: (cache_dir / "tiny" / file).read_bytes() for file in FILES}
     flip(
-        cache_dir / "tiny" / name, None if name.endswith("npy") else 8 * good[name].index(b"a note")
+        cache_dir / "tiny" / name,
+        None if name.endswith("npy") else 8 * good[name].index(b"a note"),
     )
     capfd.readouterr()
     calls = []
@@ -142,7 +145,9 @@ def test_one_flipped_bit_is_said_and_the_set_prepared_again(cache_dir, capfd, na
     )
     path = cache_dir / "tiny" / name
     said = capfd.readouterr().err.splitlines()
-    assert said[0] == f"warning: {path} has changed since it was written: tiny is prepared again"
+    assert (
+        said[0] == f"warning: {path} has changed since it was written: tiny is prepared again"
+    )
     assert [line.partition(":")[0] for line in said].count("warning") == 1
     load()
     assert capfd.readouterr().err == "a note\n"  # mended
@@ -205,7 +210,9 @@ def test_files_are_read_once_a_machine_and_again_when_touched(cache_dir, monkeyp
 
 
 def machine(read_text, name):
-    return lambda path, *args: name if str(path) == "/etc/machine-id" else read_text(path, *args)
+    return lambda path, *args: (
+        name if str(path) == "/etc/machine-id" else read_text(path, *args)
+    )
 
 
 def test_a_copied_set_is_compared_though_its_times_are_the_old_ones(tmp_path, monkeypatch):

@@ -33,12 +33,15 @@ def test_sub_folders_are_classes(tmp_path):
     assert source.classes == 2 and source.class_names == ("cat", "dog")
     n, m = len(source.train["image"]), len(source.test["image"])
     assert n + m == len(files) and m > 0
-    assert np.bincount(np.concatenate([source.train["label"], source.test["label"]])).tolist() == [
+    assert np.bincount(
+        np.concatenate([source.train["label"], source.test["label"]])
+    ).tolist() == [
         12,
         12,
     ]
     got = {
-        image.tobytes() for image in np.concatenate([source.train["image"], source.test["image"]])
+        image.tobytes()
+        for image in np.concatenate([source.train["image"], source.test["image"]])
     }
     assert got == {decode(tmp_path / "pets" / name, 8, True).tobytes() for name in files}
 
@@ -47,7 +50,12 @@ def test_no_sub_folders_no_classes(tmp_path):
     coloured(tmp_path, classes=("",), per_class=4)
     source = Folder(path=str(tmp_path), size=4, colour=False, test=0.0).load()
     assert source.classes == 0 and source.class_names == () and source.shape == (4, 4, 1)
-    assert source.train["label"].tolist() == [0] * 4 and source.test["image"].shape == (0, 4, 4, 1)
+    assert source.train["label"].tolist() == [0] * 4 and source.test["image"].shape == (
+        0,
+        4,
+        4,
+        1,
+    )
 
 
 def test_the_split_stays_when_files_are_added(tmp_path):
@@ -99,8 +107,15 @@ def test_an_unreadable_image_is_named_or_skipped(tmp_path, capsys, stream):
     assert "\n" not in str(caught.value)
     for _ in range(2):  # built, then from the cache
         capsys.readouterr()
-        source = Folder(path=str(tmp_path), size=4, test=0.0, skip_bad=True, stream=stream).load()
-        assert len(source.train["image"]) == 6 and source.train["image"][:].shape == (6, 4, 4, 3)
+        source = Folder(
+            path=str(tmp_path), size=4, test=0.0, skip_bad=True, stream=stream
+        ).load()
+        assert len(source.train["image"]) == 6 and source.train["image"][:].shape == (
+            6,
+            4,
+            4,
+            3,
+        )
         told = [line for line in capsys.readouterr().err.splitlines() if "skipped" in line]
         assert (
             len(told) == 1
@@ -153,7 +168,9 @@ def test_every_mode_of_image(tmp_path):
     left[:, :4] = 255  # white left half
     save(tmp_path / "deep.png", left.astype(np.uint16) * 257)
     assert np.array_equal(decode(tmp_path / "deep.png", 8, False)[..., 0], left)
-    rgba = np.dstack([np.zeros((8, 8, 3), np.uint8), 255 - left])  # black, see-through on the left
+    rgba = np.dstack(
+        [np.zeros((8, 8, 3), np.uint8), 255 - left]
+    )  # black, see-through on the left
     save(tmp_path / "alpha.png", rgba)
     assert np.array_equal(decode(tmp_path / "alpha.png", 8, True)[..., 1], left)
     Image.fromarray(left).convert("P").save(tmp_path / "palette.gif")
@@ -174,4 +191,6 @@ def test_the_exif_tag_turns_the_picture(tmp_path):
     top[:8] = 255
     save(tmp_path / "turned.png", top, exif=exif)
     shown = decode(tmp_path / "turned.png", 16, False)[..., 0]
-    assert (shown[:, 8:] > 250).all() and (shown[:, :8] < 5).all()  # the top is now at the right
+    assert (shown[:, 8:] > 250).all() and (
+        shown[:, :8] < 5
+    ).all()  # the top is now at the right

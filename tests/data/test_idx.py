@@ -26,19 +26,27 @@ def test_round_trip(tmp_path, name):
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        pytest.param(gzip.compress(packed(IMAGES))[:-12], "truncated or not gzip", id="short gzip"),
+        pytest.param(
+            gzip.compress(packed(IMAGES))[:-12], "truncated or not gzip", id="short gzip"
+        ),
         pytest.param(packed(IMAGES), "truncated or not gzip", id="not gzip"),
         pytest.param(
-            gzip.compress(packed(IMAGES)[:-1]), "is truncated: its header says", id="a pixel short"
+            gzip.compress(packed(IMAGES)[:-1]),
+            "is truncated: its header says",
+            id="a pixel short",
         ),
-        pytest.param(gzip.compress(packed(IMAGES)[:7]), "is truncated, 7 bytes", id="short header"),
+        pytest.param(
+            gzip.compress(packed(IMAGES)[:7]), "is truncated, 7 bytes", id="short header"
+        ),
         pytest.param(gzip.compress(packed(IMAGES) + b"x"), "is too long", id="a byte too many"),
         pytest.param(
             gzip.compress(packed(IMAGES[0])[:4] + bytes(40)),
             "not an idx file of bytes in 3 dimensions",
             id="2 dimensions",
         ),
-        pytest.param(gzip.compress(b"<html>not found</html>"), "not an idx file", id="a web page"),
+        pytest.param(
+            gzip.compress(b"<html>not found</html>"), "not an idx file", id="a web page"
+        ),
         pytest.param(b"", "truncated or not gzip|is truncated", id="empty"),
     ],
 )

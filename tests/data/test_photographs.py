@@ -42,6 +42,7 @@ def test_halving_is_the_mean_of_blocks():
 
 def test_crops_that_do_not_fit():
     with pytest.raises(
-        UserError, match="--data.size=200 does not fit a quarter of a photograph: use at most 80"
+        UserError,
+        match="--data.size=200 does not fit a quarter of a photograph: use at most 80",
     ):
         Photographs(size=200).load()

@@ -24,7 +24,8 @@ def write_fashion(folder, seed=0, train=12, test=5, suffix=".gz"):
         )
         for kind, array in (("images-idx3", x), ("labels-idx1", y)):
             data = (
-                struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+                struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+                + array.tobytes()
             )
             (folder / f"{part}-{kind}-ubyte{suffix}").write_bytes(
                 gzip.compress(data) if suffix else data
@@ -42,7 +43,11 @@ def test_digits_are_scikit_learns_and_split_once():
         and loaded.classes == 10
         and loaded.class_names == tuple("0123456789")
     )
-    assert (len(loaded.train["image"]), len(loaded.valid["image"]), len(loaded.test["image"])) == (
+    assert (
+        len(loaded.train["image"]),
+        len(loaded.valid["image"]),
+        len(loaded.test["image"]),
+    ) == (
         1437,
         0,
         360,
@@ -71,7 +76,10 @@ def test_fashion_by_path(tmp_path, suffix):
     (x, y), (test_x, test_y) = write_fashion(tmp_path / "f", suffix=suffix)
     loaded = FashionMNIST(path=str(tmp_path / "f"), valid=2).load()
     assert np.array_equal(np.concatenate([loaded.train["image"], loaded.valid["image"]]), x)
-    assert np.array_equal(loaded.train["label"], y[:10]) and loaded.train["label"].dtype == np.int32
+    assert (
+        np.array_equal(loaded.train["label"], y[:10])
+        and loaded.train["label"].dtype == np.int32
+    )
     assert np.array_equal(loaded.test["image"], test_x) and np.array_equal(
         loaded.test["label"], test_y
     )

@@ -29,9 +29,12 @@ def test_channels_are_real_digits_of_their_class_and_split(digits):
         for c in range(3):
             channel = split["image"][..., c].copy()
             assert all(
-                k in real[image.tobytes()] for image, k in zip(channel, triple[:, c], strict=True)
+                k in real[image.tobytes()]
+                for image, k in zip(channel, triple[:, c], strict=True)
             )
-        seen[name] = {image.tobytes() for c in range(3) for image in split["image"][..., c].copy()}
+        seen[name] = {
+            image.tobytes() for c in range(3) for image in split["image"][..., c].copy()
+        }
         assert len(seen[name]) > 0.95 * len(real)  # every digit of the split is used
     assert not seen["train"] & seen["test"]
     assert len(source.valid["label"]) == 0 and source.valid["image"].shape[1:] == (8, 8, 3)
@@ -48,7 +51,9 @@ def test_the_three_digits_are_independent_and_all_modes_alike_in_chance():
 
 
 def test_the_triples_are_fixed_by_their_seed():
-    one, again, other = (StackedDigits(train=200, test=100, seed=seed).load() for seed in (3, 3, 4))
+    one, again, other = (
+        StackedDigits(train=200, test=100, seed=seed).load() for seed in (3, 3, 4)
+    )
     for name in ("image", "label"):
         assert np.array_equal(one.train[name], again.train[name])
         assert np.array_equal(one.test[name], again.test[name])

@@ -84,7 +84,12 @@ def test_slices_sizes_and_unlabelled(prepared):
     assert (len(source.train["image"]), len(source.test["image"]), source.classes) == (3, 4, 0)
     assert source.train["label"].tolist() == [0, 0, 0]
     small = cfg(prepared, image="wild", size=8, test=None).load()
-    assert small.train["image"].shape == (7, 8, 8, 3) and small.test["image"].shape == (0, 8, 8, 3)
+    assert small.train["image"].shape == (7, 8, 8, 3) and small.test["image"].shape == (
+        0,
+        8,
+        8,
+        3,
+    )
     assert cfg(prepared, image="grey", size=8).load().train["image"].shape == (7, 8, 8, 1)
 
 
@@ -114,7 +119,9 @@ def test_what_can_be_wrong_is_said(prepared, tmp_path):
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
-    assert "has no split 'test', it has train, validation: set --data.test" in error(test="test")
+    assert "has no split 'test', it has train, validation: set --data.test" in error(
+        test="test"
+    )
     assert "no feature 'imag', it has" in error(image="imag") and "Did you mean image" in error(
         image="imag"
     )
@@ -140,7 +147,9 @@ def test_a_set_in_tensorflows_own_format_is_not_readable(prepared, tmp_path):
 
 def test_several_configs_are_listed(prepared, tmp_path):
     for name in ("big", "small"):
-        shutil.copytree(prepared / "tiny_stock" / "1.2.0", tmp_path / "tiny_stock" / name / "1.2.0")
+        shutil.copytree(
+            prepared / "tiny_stock" / "1.2.0", tmp_path / "tiny_stock" / name / "1.2.0"
+        )
     with pytest.raises(UserError, match="tiny_stock/big, tiny_stock/small"):
         cfg(tmp_path).load()
     assert len(cfg(tmp_path, name="tiny_stock/small").load().train["image"]) == 7

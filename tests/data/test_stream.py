@@ -76,7 +76,9 @@ def test_a_streamed_source_is_the_source_in_memory(tmp_path):
     for i in range(26):
         folder = tmp_path / "set" / "ab"[i % 2]
         folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(RNG.integers(0, 256, (5, 7, 3)).astype(np.uint8)).save(folder / f"{i}.png")
+        Image.fromarray(RNG.integers(0, 256, (5, 7, 3)).astype(np.uint8)).save(
+            folder / f"{i}.png"
+        )
     cfg = {"path": str(tmp_path / "set"), "size": 4, "test": 0.3, "valid": 3}
     memory, streamed = Folder(**cfg).load(), Folder(**cfg, stream=True).load()
     assert memory[:2] == streamed[:2]
@@ -93,6 +95,8 @@ def test_a_streamed_source_is_the_source_in_memory(tmp_path):
             assert n == m
             assert_same(x, y)
     assert np.array_equal(memory.train["image"][2], streamed.train["image"][2])
-    a, b = (train_batches(source, seed=1, first_step=2, batch=5) for source in (memory, streamed))
+    a, b = (
+        train_batches(source, seed=1, first_step=2, batch=5) for source in (memory, streamed)
+    )
     for _ in range(8):
         assert_same(next(a), next(b))

@@ -33,14 +33,19 @@ def test_the_density_integrates_to_one_and_has_its_moments(mixture):
     np.testing.assert_allclose(p @ points, mean, atol=2e-3)
     np.testing.assert_allclose(np.einsum("n,ni,nj->ij", p, points, points), second, atol=5e-3)
     x, label = draw(mixture, np.random.default_rng(0), 40_000)
-    np.testing.assert_allclose(x.mean(0), mean, atol=5 * np.sqrt(np.diag(second) / 40_000).max())
+    np.testing.assert_allclose(
+        x.mean(0), mean, atol=5 * np.sqrt(np.diag(second) / 40_000).max()
+    )
     np.testing.assert_allclose(x.T @ x / 40_000, second, atol=0.05 * np.abs(second).max())
     assert x.dtype == np.float32 and label.dtype == np.int32
 
 
 def test_uneven_weights_and_scales():
     mixture = Gaussians(
-        np.array([[0.0, 0.0], [3.0, 0.0]]), np.array([1.0, 0.2]), np.array([0.9, 0.1]), np.arange(2)
+        np.array([[0.0, 0.0], [3.0, 0.0]]),
+        np.array([1.0, 0.2]),
+        np.array([0.9, 0.1]),
+        np.arange(2),
     )
     x = jnp.array([[0.0, 0.0], [3.0, 0.1]])
     normal = lambda d, s: np.exp(-0.5 * d**2 / s**2) / (2 * np.pi * s**2)  # noqa: E731
@@ -60,7 +65,9 @@ def test_far_from_every_mode_the_density_is_finite_in_logs():
 
 
 def test_toy_data_are_fixed_and_labelled():
-    source, again = (Toy(mixture=Moons(), train=500, test=200, valid=50).load() for _ in range(2))
+    source, again = (
+        Toy(mixture=Moons(), train=500, test=200, valid=50).load() for _ in range(2)
+    )
     assert source.name == "moons" and source.shape == (2,) and source.classes == 2
     assert source.train["point"].shape == (450, 2) and source.train["point"].dtype == np.float32
     assert len(source.valid["label"]) == 50 and len(source.test["label"]) == 200

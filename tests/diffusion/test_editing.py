@@ -51,7 +51,11 @@ def test_inversion_and_back():
     image = jax.random.normal(jax.random.key(0), (6, 2, 2, 1))
     up = edit.invert(independent, image, schedules.Karras(300)(Exploding()))
     back = samplers.sample(
-        samplers.Euler(), independent, up, schedules.Karras(300)(Exploding()), samplers.still(up)
+        samplers.Euler(),
+        independent,
+        up,
+        schedules.Karras(300)(Exploding()),
+        samplers.still(up),
     )
     np.testing.assert_allclose(back, image, atol=0.05)
     assert float(jnp.std(up)) > 20.0  # it is noise of the greatest level, not the image
@@ -80,9 +84,9 @@ def test_resampling_is_what_lets_the_parts_agree():
     mask, wanted = jnp.array([1.0, 0.0]).reshape(1, 2, 1), 0.8 * 1.5
 
     def fill(r):
-        return edit.inpaint(correlated(0.8), image, mask, SIGMAS[::3], noise_of(image.shape), r)[
-            :, 0, 1
-        ].mean()
+        return edit.inpaint(
+            correlated(0.8), image, mask, SIGMAS[::3], noise_of(image.shape), r
+        )[:, 0, 1].mean()
 
     assert abs(float(fill(15)) - wanted) < 0.5 * abs(float(fill(1)) - wanted)
 
@@ -93,7 +97,9 @@ def test_resampling_is_what_lets_the_parts_agree():
 @pytest.mark.parametrize("known", [Coarse(2), Grey(), Hole(0.0, 0.0, 0.5, 1.0)], ids=repr)
 def test_restorations_keep_what_is_known_and_draw_the_rest_from_the_data(how, known):
     image = 0.7 * jax.random.normal(jax.random.key(3), (3000, 4, 4, 3))
-    x = edit.restore(how, known, samplers.Heun(), independent, image, SIGMAS, noise_of(image.shape))
+    x = edit.restore(
+        how, known, samplers.Heun(), independent, image, SIGMAS, noise_of(image.shape)
+    )
     np.testing.assert_allclose(known(x), known(image), atol=2e-3)
     rest = x - known(x)
     mean = M - known(jnp.full_like(x, M))
@@ -118,7 +124,9 @@ def test_projections_project():
 
 def test_bad_input():
     image, noise = jnp.zeros((2, 8, 8, 1)), noise_of((2, 8, 8, 1))
-    with pytest.raises(UserError, match=r"the mask is \(7, 8, 1\) and the model makes \(8, 8, 1\)"):
+    with pytest.raises(
+        UserError, match=r"the mask is \(7, 8, 1\) and the model makes \(8, 8, 1\)"
+    ):
         edit.inpaint(independent, image, jnp.ones((7, 8, 1)), SIGMAS, noise)
     with pytest.raises(UserError, match="at least once, got repeats=0"):
         edit.inpaint(independent, image, jnp.ones((8, 8, 1)), SIGMAS, noise, repeats=0)

@@ -66,17 +66,17 @@ def test_the_optimal_loss_on_gaussian_data_is_its_closed_form(name):
     data = batch(n) | {"position": np.arange(n, dtype=np.uint32)}
     params = {"net": {"shift": jnp.zeros(())}}
     found = np.asarray(
-        jax.jit(gaussian.loss, static_argnums=(3, 4))(params, jax.random.key(0), data, cfg, SPEC)[
-            "loss"
-        ]
+        jax.jit(gaussian.loss, static_argnums=(3, 4))(
+            params, jax.random.key(0), data, cfg, SPEC
+        )["loss"]
     )
     u = (jnp.arange(n) + 0.5) / n
     wanted = float(jnp.mean(optimum(cfg, cfg.time(u))))
     assert abs(found.mean() - wanted) < 5 * found.std() / np.sqrt(n), (found.mean(), wanted)
     off = {"net": {"shift": jnp.asarray(0.1)}}
-    worse = jax.jit(gaussian.loss, static_argnums=(3, 4))(off, jax.random.key(0), data, cfg, SPEC)[
-        "loss"
-    ]
+    worse = jax.jit(gaussian.loss, static_argnums=(3, 4))(
+        off, jax.random.key(0), data, cfg, SPEC
+    )["loss"]
     more = np.asarray(worse) - found  # example by example: the same times and noise
     assert more.mean() > 5 * more.std() / np.sqrt(n)
 
@@ -95,7 +95,9 @@ def test_likelihood_by_the_flow_is_the_density(name):
     x = jnp.asarray(batch(16)["image"])
     denoise = gaussian.denoiser({"net": {"shift": jnp.zeros(())}}, None, cfg, SPEC)
     # the data with noise of the least level: N(M, S² + low²); levels that every path reaches
-    solver = likelihood.Flow(low=0.02, high=100.0, std=S, trace=likelihood.Exact(), tolerance=1e-5)
+    solver = likelihood.Flow(
+        low=0.02, high=100.0, std=S, trace=likelihood.Exact(), tolerance=1e-5
+    )
     found = jax.jit(lambda x: solver(denoise, x, jax.random.key(0), jnp.arange(16)))(x)
     v = S**2 + 0.02**2
     wanted = -0.5 * jnp.sum((x - M) ** 2, -1) / v - jnp.log(2 * jnp.pi * v)
@@ -110,7 +112,8 @@ def test_hutchinson_is_unbiased_and_exact_for_diagonal_derivatives():
     a = jax.random.normal(jax.random.key(1), (3, 3))
     linear = lambda v, sigma: v @ a.T  # noqa: E731
     traces = [
-        likelihood.Hutchinson()(linear, x, 1.0, jax.random.key(i), index)[1] for i in range(2000)
+        likelihood.Hutchinson()(linear, x, 1.0, jax.random.key(i), index)[1]
+        for i in range(2000)
     ]
     np.testing.assert_allclose(np.mean(traces), jnp.trace(a), atol=0.06)
     _, exact = likelihood.Exact()(linear, x, 1.0, None, index)
@@ -133,7 +136,9 @@ def test_uniform_bytes_have_eight_bits():
     np.testing.assert_array_equal(
         jnp.round((x + 1.0) * 127.5), image
     )  # around the values that nets are trained on
-    uniform = jnp.asarray(-16 * np.log(256 / 127.5))  # the density of 256 bins, each 1 / 127.5 wide
+    uniform = jnp.asarray(
+        -16 * np.log(256 / 127.5)
+    )  # the density of 256 bins, each 1 / 127.5 wide
     assert float(likelihood.bits_per_dim(uniform, 16)) == pytest.approx(8.0)
 
 
@@ -152,10 +157,17 @@ def test_labels_are_hidden_from_a_share_and_shown_in_evaluation():
     params = {"net": {"none": jnp.zeros(())}}
     training = gaussian.loss(params, jax.random.key(0), data, cfg, SPEC)["loss"]
     assert abs(float(training.mean()) - 0.7) < 0.04
-    assert float(gaussian.evaluate(params, jax.random.key(0), data, cfg, SPEC)["loss"].min()) == 1.0
+    assert (
+        float(gaussian.evaluate(params, jax.random.key(0), data, cfg, SPEC)["loss"].min())
+        == 1.0
+    )
     cfg = edit(
         cfg,
-        {"guidance": Guidance(3.0), "schedule": schedules.Times(1), "sampler": samplers.Euler()},
+        {
+            "guidance": Guidance(3.0),
+            "schedule": schedules.Times(1),
+            "sampler": samplers.Euler(),
+        },
     )
     x = gaussian.sample(params, jax.random.key(0), data, cfg, SPEC)
     np.testing.assert_allclose(x, 3.0)  # 0 + 3 (1 - 0)
@@ -173,11 +185,17 @@ def test_a_net_that_is_given_a_degraded_image_sees_it():
         net=TimeMLP((8,)), condition=(Picture(through=Coarse(2)),), schedule=schedules.Times(2)
     )
     image = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 1), np.uint8)
-    data = {"image": image, "label": np.zeros(3, np.int32), "index": np.arange(3, dtype=np.uint32)}
+    data = {
+        "image": image,
+        "label": np.zeros(3, np.int32),
+        "index": np.arange(3, dtype=np.uint32),
+    }
     algorithm = cfg(spec)
     state = algorithm.init(jax.random.key(0), data)
     leaves, tree = jax.tree.flatten(state.params)
-    noisy = [x + 0.1 * jax.random.normal(jax.random.key(i), x.shape) for i, x in enumerate(leaves)]
+    noisy = [
+        x + 0.1 * jax.random.normal(jax.random.key(i), x.shape) for i, x in enumerate(leaves)
+    ]
     state = dataclasses.replace(state, ema={}, params=jax.tree.unflatten(tree, noisy))
     x, y = (
         algorithm.sample(jax.random.key(0), state, data | {"image": i})

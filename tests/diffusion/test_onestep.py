@@ -65,7 +65,9 @@ class ExactVelocity(nn.Module):
             self.param("gain", nn.initializers.ones, shape),
         )
         t, r = time[:, :1], time[:, :1] - time[:, 1:]
-        rise = ((t + r) - (2 - t - r) * S**2) / (std_of(t) + std_of(r))  # (std_t - std_r) / (t - r)
+        rise = ((t + r) - (2 - t - r) * S**2) / (
+            std_of(t) + std_of(r)
+        )  # (std_t - std_r) / (t - r)
         return shift + gain * (-M + rise * (z - (1 - t) * M) / std_of(t))
 
 
@@ -77,7 +79,10 @@ class ExactConsistency(nn.Module):
 
     @nn.compact
     def __call__(self, x, time, label, out):
-        shift, sigma = self.param("shift", nn.initializers.zeros, out), jnp.exp(4 * time)[:, None]
+        shift, sigma = (
+            self.param("shift", nn.initializers.zeros, out),
+            jnp.exp(4 * time)[:, None],
+        )
         total = sigma**2 + self.std**2
         x = x * jnp.sqrt(total)
         ratio = S**2 / (S**2 + sigma**2)
@@ -87,9 +92,9 @@ class ExactConsistency(nn.Module):
 
 def parameters(cfg, clocks=2):
     return {
-        "net": cfg.net.init(jax.random.key(0), jnp.ones((1, 2)), jnp.ones((1, clocks)), None, (2,))[
-            "params"
-        ]
+        "net": cfg.net.init(
+            jax.random.key(0), jnp.ones((1, 2)), jnp.ones((1, clocks)), None, (2,)
+        )["params"]
     }
 
 
@@ -180,7 +185,10 @@ def test_samples_of_the_exact_average_velocity_are_the_data(steps):
 
 def test_times_follow_their_law_and_a_share_has_two():
     cfg, n = MeanFlow(share=0.25), 20_000
-    batch = {"index": jnp.arange(n, dtype=jnp.uint32), "position": jnp.arange(n, dtype=jnp.uint32)}
+    batch = {
+        "index": jnp.arange(n, dtype=jnp.uint32),
+        "position": jnp.arange(n, dtype=jnp.uint32),
+    }
     r, t = clocks(jax.random.key(0), batch, cfg)
     assert (r <= t).all() and (r > 0).all() and (t < 1).all()
     assert abs((r < t).mean() - 0.25) < 0.02
@@ -241,7 +249,10 @@ class Labelled(nn.Module):
 
 
 def test_guidance_mixes_the_velocities_and_spares_the_examples_without_label():
-    spec, batch = labelled(Points((2,)), 2, 10), batch_of(4) | {"label": jnp.array([0, 1, 0, 1])}
+    spec, batch = (
+        labelled(Points((2,)), 2, 10),
+        batch_of(4) | {"label": jnp.array([0, 1, 0, 1])},
+    )
     cfg = MeanFlow(net=Labelled(), condition=(Label(),), omega=3.0, kappa=0.5)
     params = {"net": {"table": jnp.array([[1.0, 5.0], [3.0, 7.0]])}}
     label, shown = told(cfg.condition, batch, spec), jnp.array([True, True, False, False])
@@ -284,7 +295,10 @@ def test_a_share_of_the_labels_is_hidden(drop):
 
 
 def test_evaluation_tells_the_flow_matching_error():
-    cfg, batch = dataclasses.replace(EXACT, time=Uniform(0.0, 1.0), share=1.0), batch_of(100_000)
+    cfg, batch = (
+        dataclasses.replace(EXACT, time=Uniform(0.0, 1.0), share=1.0),
+        batch_of(100_000),
+    )
     parts = evaluate(parameters(cfg), jax.random.key(0), batch, cfg, SPEC)
     # E |v(z) - v|² = Var(v | z): x and eps given z are perfectly correlated, so v has variance s² / std_t²; t has the
     # law of the greater of two uniforms, density 2 t
@@ -344,12 +358,17 @@ def test_the_boundary_and_the_exact_consistency_function():
 def test_the_teacher_closes_in_from_the_data():
     spec, t = labelled(Points((2,)), 0, 800), jnp.geomspace(0.01, 80.0, 30)
     ratio = np.stack(
-        [np.asarray(ct.nearer(t, jnp.asarray(step), CM, spec) / t) for step in range(0, 1000, 100)]
+        [
+            np.asarray(ct.nearer(t, jnp.asarray(step), CM, spec) / t)
+            for step in range(0, 1000, 100)
+        ]
     )
     np.testing.assert_allclose(
         ratio[0], np.maximum(0, 1 - (1 + 8 / (1 + np.exp(t))) / 2), atol=1e-6
     )
-    assert (ratio[0][t < 1.0] == 0).all() and (ratio[0] < 0.5 + 1e-6).all()  # at first: denoising
+    assert (ratio[0][t < 1.0] == 0).all() and (
+        ratio[0] < 0.5 + 1e-6
+    ).all()  # at first: denoising
     assert (np.diff(ratio[:8], axis=0) >= 0).all() and (
         ratio[:8][1:].max(1) > ratio[:7].max(1)
     ).all()
@@ -368,9 +387,13 @@ def test_the_teacher_closes_in_from_the_data():
 def errors_at(cfg, closeness, n=200_000):
     """(x_t, f(x_t, t) - f(x_r, r)) with t log-uniform, r = t (1 - closeness)."""
     batch = batch_of(n)
-    t = jnp.exp(jax.random.uniform(jax.random.key(1), (n,), minval=np.log(0.2), maxval=np.log(3.0)))
+    t = jnp.exp(
+        jax.random.uniform(jax.random.key(1), (n,), minval=np.log(0.2), maxval=np.log(3.0))
+    )
     eps = example_normal(jax.random.key(2), batch["index"], (2,))
-    delta = difference(parameters(cfg, 1), batch["image"], eps, t * (1 - closeness), t, None, cfg)
+    delta = difference(
+        parameters(cfg, 1), batch["image"], eps, t * (1 - closeness), t, None, cfg
+    )
     return (
         np.asarray(batch["image"] + t[:, None] * eps),
         np.asarray(t),
@@ -417,7 +440,9 @@ def test_the_consistency_loss_is_a_weighted_pseudo_huber_error(weight):
     def student(params):
         return consistency(params, batch["image"] + t[:, None] * eps, t, None, cfg).mean()
 
-    for a, b in zip(*(jax.tree.leaves(jax.grad(f)(params)) for f in (mean, student)), strict=True):
+    for a, b in zip(
+        *(jax.tree.leaves(jax.grad(f)(params)) for f in (mean, student)), strict=True
+    ):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)  # the teacher has no gradient
 
 
@@ -443,7 +468,9 @@ def energy(a, b):
 SMALL = {"optimiser": Adam(3e-3), "ema": Decay(0.9)}
 TRAINED = {
     "meanflow": MeanFlow(net=TimeMLP((64, 64), frequency=2.0), share=0.5, **SMALL),
-    "consistency": Consistency(net=TimeMLP((64, 64), frequency=2.0), std=1.4, stages=4, **SMALL),
+    "consistency": Consistency(
+        net=TimeMLP((64, 64), frequency=2.0), std=1.4, stages=4, **SMALL
+    ),
 }
 
 
@@ -462,7 +489,9 @@ def test_training_on_a_ring_brings_one_step_samples_near_the_data(name):
     sample = jax.jit(algorithm.sample)
     before = np.asarray(sample(jax.random.key(1), state, given))
     step = jax.jit(
-        lambda s, b: guarded(algorithm.step)(jax.random.fold_in(jax.random.key(2), s.step), s, b)[0]
+        lambda s, b: guarded(algorithm.step)(
+            jax.random.fold_in(jax.random.key(2), s.step), s, b
+        )[0]
     )
     for _ in range(steps):
         state = step(state, batch())
@@ -493,7 +522,11 @@ LABELLED = labelled(Image((8, 8, 1)), 10, 10)
         (Consistency(q=1.0), SPEC, "--algorithm.q=1.0 must be above 1"),
         (Consistency(std=0.0), SPEC, "--algorithm.std=0.0 must be above 0"),
         (Consistency(huber=0.0), SPEC, "--algorithm.huber=0.0 must be above 0"),
-        (Consistency(most=0.5), SPEC, "--algorithm.most=0.5 must be above --algorithm.last=0.821"),
+        (
+            Consistency(most=0.5),
+            SPEC,
+            "--algorithm.most=0.5 must be above --algorithm.last=0.821",
+        ),
     ],
 )
 def test_bad_configs_are_refused_in_one_line(cfg, spec, told):

@@ -42,7 +42,9 @@ def test_the_discrete_chain_of_ddpm_is_the_continuous_path():
     betas = np.linspace(1e-4, 0.02, 1000)  # arXiv:2006.11239, section 4
     alphas = np.sqrt(np.cumprod(1 - betas))
     t = np.arange(1, 1001) / 1000
-    np.testing.assert_allclose(LinearBeta().alpha(jnp.asarray(t))[::50], alphas[::50], rtol=0.04)
+    np.testing.assert_allclose(
+        LinearBeta().alpha(jnp.asarray(t))[::50], alphas[::50], rtol=0.04
+    )
     assert (
         150 < float(LinearBeta().sigma(jnp.ones(())) / LinearBeta().alpha(jnp.ones(()))) < 165
     )  # 157.4 in EDM's paper
@@ -85,7 +87,9 @@ def test_predictions_are_what_their_papers_say():
 
 
 def test_preconditioned_targets_have_unit_variance_at_every_level():
-    a, b = paths.Preconditioned(0.7).coefficients(Exploding(), jnp.array([0.01, 0.5, 1.0, 20.0]))
+    a, b = paths.Preconditioned(0.7).coefficients(
+        Exploding(), jnp.array([0.01, 0.5, 1.0, 20.0])
+    )
     np.testing.assert_allclose((0.7 * a) ** 2 + b**2, 1.0, rtol=1e-5)
 
 

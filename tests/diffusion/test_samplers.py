@@ -8,7 +8,15 @@ import pytest
 from genjax.diffusion import samplers, schedules
 from genjax.diffusion.guidance import Dynamic, Guidance, Keep, Static
 from genjax.diffusion.paths import Exploding, Linear
-from genjax.diffusion.samplers import DDIM, DDPM, DPMSolver2M, Euler, EulerMaruyama, FlowHeun, Heun
+from genjax.diffusion.samplers import (
+    DDIM,
+    DDPM,
+    DPMSolver2M,
+    Euler,
+    EulerMaruyama,
+    FlowHeun,
+    Heun,
+)
 
 M, S = 0.3, 0.5
 
@@ -116,7 +124,9 @@ def test_the_path_is_kept_and_watched():
     jax.effects_barrier()
     assert noisy.shape == denoised.shape == (6, 4, 1) and sorted(seen) == [0, 1, 2, 3, 4]
     np.testing.assert_array_equal(noisy[0], x)
-    np.testing.assert_array_equal(denoised[-1], samplers.sample(Heun(), exact, x, sigmas, noise))
+    np.testing.assert_array_equal(
+        denoised[-1], samplers.sample(Heun(), exact, x, sigmas, noise)
+    )
     np.testing.assert_allclose(denoised[2], exact(noisy[2], sigmas[2]), rtol=1e-5)
 
 
@@ -126,7 +136,9 @@ def test_guidance_moves_the_mean_as_the_formula_says(scale):
     main = lambda x, sigma: (S**2 * x + sigma**2 * 1.0) / (S**2 + sigma**2)  # noqa: E731
     weak = lambda x, sigma: S**2 * x / (S**2 + sigma**2)  # noqa: E731
     noise, sigmas = normals(20_000), schedules.Karras(40)(Exploding())
-    x = samplers.sample(Heun(), Guidance(scale)(main, weak), sigmas[0] * noise(0), sigmas, noise)
+    x = samplers.sample(
+        Heun(), Guidance(scale)(main, weak), sigmas[0] * noise(0), sigmas, noise
+    )
     late = scale * S / 80  # the walk starts from N(0, 80²) and not from N(scale, 80² + S²)
     assert abs(float(x.mean()) - scale + late) < 0.012 and abs(float(x.std()) - S) < 0.01
 

@@ -76,10 +76,12 @@ class Plain(nn.Module):
 
     @nn.compact
     def __call__(self, z, time, label, out):
-        parts = [z.reshape(len(z), -1), time[:, None]] + ([] if label is None else [label.vector])
-        return nn.Dense(math.prod(out))(nn.tanh(nn.Dense(16)(jnp.concatenate(parts, -1)))).reshape(
-            -1, *out
+        parts = [z.reshape(len(z), -1), time[:, None]] + (
+            [] if label is None else [label.vector]
         )
+        return nn.Dense(math.prod(out))(
+            nn.tanh(nn.Dense(16)(jnp.concatenate(parts, -1)))
+        ).reshape(-1, *out)
 
 
 def mmse(gamma):
@@ -91,7 +93,9 @@ def closed_form(low, high):
     """The three terms of the optimal model's bound on N(M, S²), continuous time, in bits per dimension."""
     alpha2 = 1.0 / (1.0 + math.exp(high))
     prior = 0.5 * (1.0 - alpha2 + alpha2 * (M**2 + S**2) - 1.0 - math.log(1.0 - alpha2))
-    diffusion = 0.5 * ((high - low) - math.log((S**2 + math.exp(high)) / (S**2 + math.exp(low))))
+    diffusion = 0.5 * (
+        (high - low) - math.log((S**2 + math.exp(high)) / (S**2 + math.exp(low)))
+    )
     reconstruction = 0.5 * (math.log(2.0 * math.pi * math.e) + low)
     return {
         "prior": prior / LN2,
@@ -163,7 +167,9 @@ def test_the_optimal_model_of_gaussian_data_has_the_bound_of_theory(low, high):
 
 def test_the_bound_lies_above_the_truth_and_meets_it_as_the_ends_move_out():
     gaps = [sum(closed_form(-r, r).values()) - ENTROPY for r in (2.0, 4.0, 8.0, 16.0)]
-    assert all(a > 3.0 * b > 0 for a, b in zip(gaps, gaps[1:], strict=False)) and gaps[-1] < 1e-6
+    assert (
+        all(a > 3.0 * b > 0 for a, b in zip(gaps, gaps[1:], strict=False)) and gaps[-1] < 1e-6
+    )
     parts = bound_of(exact(Optimal, -12.0, 12.0), points(20_000))
     likelihood = (
         0.5 * np.log2(2.0 * np.pi * S**2) + 0.5 * ((points(20_000)["image"] - M) / S) ** 2 / LN2
@@ -176,13 +182,15 @@ def test_the_bound_lies_above_the_truth_and_meets_it_as_the_ends_move_out():
 
 def test_a_wrong_predictor_pays_for_its_error_exactly():
     low, high, batch = -6.0, 4.0, points(20_000)
-    right, wrong = (bound_of(exact(Optimal, low, high), batch, error=error) for error in (0.0, 0.5))
+    right, wrong = (
+        bound_of(exact(Optimal, low, high), batch, error=error) for error in (0.0, 0.5)
+    )
     extra = (
         wrong["diffusion"] - right["diffusion"]
     )  # error² / 2 for every unit of gamma, plus noise of mean zero
-    assert abs(extra.mean() - 0.5 * 0.5**2 * (high - low) / LN2) < 4.0 * extra.std() / math.sqrt(
-        len(extra)
-    )
+    assert abs(
+        extra.mean() - 0.5 * 0.5**2 * (high - low) / LN2
+    ) < 4.0 * extra.std() / math.sqrt(len(extra))
     assert wrong["bits_per_dim"].mean() > right["bits_per_dim"].mean() + 1.0
 
 
@@ -221,7 +229,9 @@ def test_more_steps_lower_the_bound_towards_continuous_time():
         t = 1.0 - evenly(steps)  # one time within each step, last step first
         losses.append(float(flat(cfg, vdm.init_schedule(cfg.schedule), t).mean()))
         grid = np.linspace(low, high, steps + 1)
-        sums = 0.5 * np.sum(np.expm1(np.diff(grid)) * np.asarray(mmse(grid[1:]), np.float64)) / LN2
+        sums = (
+            0.5 * np.sum(np.expm1(np.diff(grid)) * np.asarray(mmse(grid[1:]), np.float64)) / LN2
+        )
         np.testing.assert_allclose(losses[-1], sums, rtol=2e-4)
     assert all(a > b for a, b in zip(losses, losses[1:], strict=False))
     assert limit < losses[-1] < 1.01 * limit
@@ -302,10 +312,15 @@ def plain(params, t, x, eps, cfg):
 def test_interior_descends_the_square_of_the_loss_and_all_else_the_loss():
     cfg = VDM(net=Plain(), schedule=MonotoneGamma(-5.0, 4.0, hidden=8), fourier=False)
     batch = points(256)
-    params = {"net": ready(cfg, POINTS, batch)["net"], "schedule": random_schedule(cfg.schedule)}
+    params = {
+        "net": ready(cfg, POINTS, batch)["net"],
+        "schedule": random_schedule(cfg.schedule),
+    }
     x, eps = batch["image"], jax.random.normal(jax.random.key(5), (256, 2))
     t = evenly(256)
-    got = jax.jit(jax.grad(lambda p: vdm.diffusion(p, t, x, eps, None, cfg, POINTS).mean()))(params)
+    got = jax.jit(jax.grad(lambda p: vdm.diffusion(p, t, x, eps, None, cfg, POINTS).mean()))(
+        params
+    )
     mean = jax.jit(jax.grad(lambda p: plain(p, t, x, eps, cfg).mean()))(params)
     square = jax.jit(jax.grad(lambda p: jnp.square(plain(p, t, x, eps, cfg)).mean()))(params)
     for name in ("line", "slope", "bias", "out"):
@@ -314,7 +329,9 @@ def test_interior_descends_the_square_of_the_loss_and_all_else_the_loss():
             got["schedule"][name], expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()
         )
         far = np.abs(np.asarray(expected - mean["schedule"][name])).max()
-        assert far > 0.1 * np.abs(np.asarray(expected)).max()  # the two gradients are not the same
+        assert (
+            far > 0.1 * np.abs(np.asarray(expected)).max()
+        )  # the two gradients are not the same
     for name in ("low", "span"):
         np.testing.assert_allclose(got["schedule"][name], mean["schedule"][name], rtol=1e-4)
     for a, b in zip(jax.tree.leaves(got["net"]), jax.tree.leaves(mean["net"]), strict=True):
@@ -343,7 +360,9 @@ def test_the_ends_know_what_the_bound_gains_from_them():
         2.0,
     )  # d / d gamma_1 of the diffusion loss is mmse(gamma_1) / 2, by gamma_0 minus mmse(gamma_0) / 2
     cfg = exact(Known, low, high)
-    grad = jax.grad(lambda p: flat(cfg, p, evenly(4096)).mean())(vdm.init_schedule(cfg.schedule))
+    grad = jax.grad(lambda p: flat(cfg, p, evenly(4096)).mean())(
+        vdm.init_schedule(cfg.schedule)
+    )
     first, last = float(mmse(low)) / 2 / LN2, float(mmse(high)) / 2 / LN2
     np.testing.assert_allclose(grad["low"], last - first, rtol=1e-3)
     np.testing.assert_allclose(grad["span"], last * -math.expm1(-5.0), rtol=1e-3)  # d softplus
@@ -354,11 +373,15 @@ def naive(gamma_0, x, eps):
     z = jnp.sqrt(jax.nn.sigmoid(-gamma_0)) * x + jnp.sqrt(jax.nn.sigmoid(gamma_0)) * eps
     values = jnp.arange(256) / 127.5 - 1.0
     logits = (
-        -0.5 * jnp.exp(-gamma_0) * (z[..., None] / jnp.sqrt(jax.nn.sigmoid(-gamma_0)) - values) ** 2
+        -0.5
+        * jnp.exp(-gamma_0)
+        * (z[..., None] / jnp.sqrt(jax.nn.sigmoid(-gamma_0)) - values) ** 2
     )
     level = jnp.round((x + 1.0) * 127.5).astype(int)
     return (
-        -jnp.take_along_axis(jax.nn.log_softmax(logits), level[..., None], -1).mean((1, 2, 3, 4))
+        -jnp.take_along_axis(jax.nn.log_softmax(logits), level[..., None], -1).mean(
+            (1, 2, 3, 4)
+        )
         / LN2
     )
 
@@ -377,7 +400,9 @@ def test_reconstruction_is_the_softmax_over_grey_levels_in_value_and_gradient(ga
         expected = np.asarray(reference(jnp.float64(gamma_0)))
         slope = float(jax.grad(lambda g: jnp.sum(weights * reference(g)))(jnp.float64(gamma_0)))
     gamma_0 = jnp.float32(gamma_0)
-    np.testing.assert_allclose(vdm.reconstruction(gamma_0, x, eps), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        vdm.reconstruction(gamma_0, x, eps), expected, rtol=1e-4, atol=1e-5
+    )
     grad = jax.grad(lambda g: jnp.sum(weights * vdm.reconstruction(g, x, eps)))(gamma_0)
     np.testing.assert_allclose(grad, slope, rtol=2e-3, atol=1e-5)
 
@@ -436,7 +461,9 @@ def test_the_denoiser_is_the_posterior_mean_and_samples_are_the_data():
     x = jnp.linspace(-3.0, 3.0, 10).reshape(5, 2)
     for sigma in (0.05, 1.0, 20.0):
         expected = M + S**2 / (S**2 + sigma**2) * (x - M)
-        np.testing.assert_allclose(denoise(x, jnp.float32(sigma)), expected, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(
+            denoise(x, jnp.float32(sigma)), expected, rtol=1e-3, atol=1e-3
+        )
     draws = np.asarray(
         jax.jit(functools.partial(vdm.sample, cfg=cfg, spec=POINTS))(
             params, jax.random.key(2), batch
@@ -517,7 +544,9 @@ def test_steps_on_images_lower_the_bound_and_train_every_parameter(digits):
         condition=(Label(),),
         optimiser=Adam(1e-2),
     )
-    start = cfg(labelled(Image((8, 8, 1)), 10)).init(jax.random.key(0), batch_at(digits, 0, 0, 1))
+    start = cfg(labelled(Image((8, 8, 1)), 10)).init(
+        jax.random.key(0), batch_at(digits, 0, 0, 1)
+    )
     state, losses = train(cfg, labelled(Image((8, 8, 1)), 10), digits, 20, 32)
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
     moved = jax.tree.map(
@@ -542,7 +571,9 @@ def test_a_conditional_model_sees_the_label_and_another_does_not(digits):
             for v in (batch, other)
         )
         c, d = (vdm.sample(params, jax.random.key(1), v, cfg, spec) for v in (batch, other))
-        assert np.array_equal(a, b) is not conditional and np.array_equal(c, d) is not conditional
+        assert (
+            np.array_equal(a, b) is not conditional and np.array_equal(c, d) is not conditional
+        )
 
 
 def test_times_of_evaluation_are_the_examples_own_and_evenly_spaced_draws_agree():

@@ -64,7 +64,9 @@ def test_plain_lets_everything_pass():
 
 def test_shifts_are_numpys():
     x = np.asarray(image(5, 7, 2))
-    t = np.stack(np.meshgrid(np.arange(-6, 7), np.arange(-8, 9), indexing="ij"), -1).reshape(-1, 2)
+    t = np.stack(np.meshgrid(np.arange(-6, 7), np.arange(-8, 9), indexing="ij"), -1).reshape(
+        -1, 2
+    )
     wide = np.pad(x, ((6, 6), (8, 8), (0, 0)))
     want = np.stack([wide[6 + a : 11 + a, 8 + b : 15 + b] for a, b in t])
     assert np.array_equal(
@@ -149,7 +151,9 @@ def test_cutout_empties_the_hole_and_nothing_else():
 def test_translation_goes_an_eighth_of_the_side(sides, most):
     """An image of its own coordinates shows how far it was moved."""
     x = np.stack(np.meshgrid(*(10.0 + np.arange(n) for n in sides), indexing="ij"), -1)
-    y = np.asarray(run(DiffAugment(colour=False, cutout=0.0), jnp.broadcast_to(x, (400, *x.shape))))
+    y = np.asarray(
+        run(DiffAugment(colour=False, cutout=0.0), jnp.broadcast_to(x, (400, *x.shape)))
+    )
     moved = (y - x)[
         :, sides[0] // 2, sides[1] // 2
     ]  # the centre never comes from beyond the border
@@ -187,7 +191,9 @@ def test_resampling_is_exact_where_it_can_be():
     wide = np.pad(x, ((5, 5), (5, 5), (0, 0)), mode="reflect")
     for t in ((2, -3), (-5, 5), (1, 0)):
         place = augment._affine(1.0, 0.0, 0.0, 1.0, t)
-        assert np.array_equal(RESAMPLE(x, place), wide[5 + t[0] : 11 + t[0], 5 + t[1] : 11 + t[1]])
+        assert np.array_equal(
+            RESAMPLE(x, place), wide[5 + t[0] : 11 + t[0], 5 + t[1] : 11 + t[1]]
+        )
     half = RESAMPLE(x, augment._affine(1.0, 0.0, 0.0, 1.0, (0.0, 0.5)))
     np.testing.assert_allclose(half[:, :-1], (x[:, :-1] + x[:, 1:]) / 2, atol=1e-6)
     np.testing.assert_allclose(half[:, -1], (x[:, -1] + x[:, -2]) / 2, atol=1e-6)
@@ -199,14 +205,17 @@ def test_bilinear_resampling_of_a_plane_is_the_plane_at_the_places():
     a, t = np.array([[0.4, 0.2], [-0.3, 0.5]]), (0.3, -0.7)
     got = RESAMPLE(jnp.asarray(plane(y, x), jnp.float32), augment._affine(*a.ravel(), t))
     np.testing.assert_allclose(
-        got, plane(a[0, 0] * y + a[0, 1] * x + t[0], a[1, 0] * y + a[1, 1] * x + t[1]), atol=1e-5
+        got,
+        plane(a[0, 0] * y + a[0, 1] * x + t[0], a[1, 0] * y + a[1, 1] * x + t[1]),
+        atol=1e-5,
     )
 
 
 def test_flips_are_half_of_those_chosen():
     x = np.asarray(image(5, 5, 1))
     y = drawn(
-        lambda k: augment.resample(x, augment.blits(augment.draws(k, 4), 1.0, (5, 5), True)[0]), 400
+        lambda k: augment.resample(x, augment.blits(augment.draws(k, 4), 1.0, (5, 5), True)[0]),
+        400,
     )
     flipped = np.array([np.array_equal(one, x[:, ::-1]) for one in y])
     assert all(np.array_equal(one, x) for one in y[~flipped])
@@ -291,7 +300,9 @@ def test_tints_change_with_probability_p(p):
     luma = grey @ hues @ grey  # the greys are mapped to themselves or their negatives
     np.testing.assert_allclose(hues @ grey, luma[:, None] * grey, atol=2e-6)
     share(luma < 0, p / 2)
-    saturation = np.sqrt(np.linalg.det(hues) / luma)  # the plane across them is scaled and turned
+    saturation = np.sqrt(
+        np.linalg.det(hues) / luma
+    )  # the plane across them is scaled and turned
     share(np.abs(saturation - 1) > 1e-5, p)
     spread(np.log2(saturation[np.abs(saturation - 1) > 1e-5]), 0.0, 1.0)
     cos = (np.trace(hues, axis1=1, axis2=2) - luma) / (2 * saturation)
@@ -312,7 +323,9 @@ def test_every_pixel_has_its_colour_mapped_alike():
     d_x, d_y = np.diff(x.reshape(12, 3), axis=0), np.diff(y.reshape(20, 12, 3), axis=1)
     want = d_x @ hues.swapaxes(1, 2)
     contrast = np.sum(want * d_y, (1, 2)) / np.sum(want**2, (1, 2))
-    np.testing.assert_allclose(d_y, contrast[:, None, None] * want, atol=1e-5 * np.abs(d_y).max())
+    np.testing.assert_allclose(
+        d_y, contrast[:, None, None] * want, atol=1e-5 * np.abs(d_y).max()
+    )
     assert (contrast > 0).all() and contrast.std() > 0.1
 
 

@@ -16,7 +16,14 @@ from genjax.data.toy import Gaussians, draw
 from genjax.errors import UserError
 from genjax.fields import Points
 from genjax.gan import density, game
-from genjax.gan.games import Hinge, LeastSquares, Minimax, NonSaturating, Relativistic, Wasserstein
+from genjax.gan.games import (
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Relativistic,
+    Wasserstein,
+)
 from genjax.gan.gan import GAN, algorithm
 from genjax.gan.penalties import R1
 from genjax.optim import Adam, CosineDecay
@@ -56,7 +63,11 @@ def pair(rule, mean, a, b=0.0, disc=None, **more):
     """A config and a state: data of any density, G = N(mean, I), D(x) = a x + b."""
     spec, a = labelled(Points((len(mean),))), np.asarray(a, np.float32)
     cfg = GAN(
-        latent=len(mean), gen=Shift(), disc=disc or Line(), game=rule, **{"penalties": (), **more}
+        latent=len(mean),
+        gen=Shift(),
+        disc=disc or Line(),
+        game=rule,
+        **{"penalties": (), **more},
     )
     state = algorithm(cfg, spec).init(jax.random.key(0), points(np.zeros((2, len(mean)))))
     gen, disc = (
@@ -77,7 +88,10 @@ def normal(seed, n, *mean):
 KEY = jax.random.key(7)
 ONE = Gaussians(np.array([[1.0, 0.0]]), np.ones(1), np.ones(1), np.zeros(1, np.int32))
 HELD = draw(ONE, np.random.default_rng(1), 8000)[0]
-TRUE = {"mean": (-1.0, 0.0), "a": (2.0, 0.0)}  # log N(x; (1, 0), I) - log N(x; (-1, 0), I) = 2 x_0
+TRUE = {
+    "mean": (-1.0, 0.0),
+    "a": (2.0, 0.0),
+}  # log N(x; (1, 0), I) - log N(x; (-1, 0), I) = 2 x_0
 
 
 def far(rule, b=0.0, mean=TRUE["mean"], a=TRUE["a"], **more):
@@ -112,7 +126,9 @@ def test_kernel_density_of_one_point_and_of_a_normal():
     error = found / q[inside] - 1.0
     assert abs(error.mean()) < 0.005
     assert (
-        0.85 < np.sqrt(np.mean(error**2) / np.mean(relative_error(0.2, n, q[inside]) ** 2)) < 1.15
+        0.85
+        < np.sqrt(np.mean(error**2) / np.mean(relative_error(0.2, n, q[inside]) ** 2))
+        < 1.15
     )
 
 
@@ -175,7 +191,9 @@ def test_densities_that_do_not_meet_and_data_off_the_plane():
 def expectation(f, mean):
     """E f(x), x ~ N(mean, 1), by numerical integration."""
     x = np.linspace(mean - 9.0, mean + 9.0, 20_001)
-    return np.sum(f(x) * np.exp(-0.5 * (x - mean) ** 2)) / math.sqrt(2.0 * math.pi) * (x[1] - x[0])
+    return (
+        np.sum(f(x) * np.exp(-0.5 * (x - mean) ** 2)) / math.sqrt(2.0 * math.pi) * (x[1] - x[0])
+    )
 
 
 def softplus(x):
@@ -204,10 +222,13 @@ def test_duality_gap_of_one_dimensional_normals():
         return -(real + fake)
 
     assert abs(found.value - value(0.5, 0.2, -1.0)) < 0.015
-    assert abs(found.disc - value(2.0, 0.0, -1.0)) < 0.02  # the log ratio of the densities is 2 x
+    assert (
+        abs(found.disc - value(2.0, 0.0, -1.0)) < 0.02
+    )  # the log ratio of the densities is 2 x
     assert abs(found.gen - value(0.5, 0.2, 2.0)) < 0.02  # the mean that D likes best
     assert (
-        abs(found.gap - (value(2.0, 0.0, -1.0) - value(0.5, 0.2, 2.0))) < 0.03 and found.gap > 0.8
+        abs(found.gap - (value(2.0, 0.0, -1.0) - value(0.5, 0.2, 2.0))) < 0.03
+        and found.gap > 0.8
     )
     assert found.error < 0.015 and found.gap == pytest.approx(found.disc - found.gen, abs=1e-5)
 
@@ -215,7 +236,9 @@ def test_duality_gap_of_one_dimensional_normals():
 @pytest.mark.parametrize("rule", [Minimax(), Relativistic()], ids=repr)
 def test_no_gap_at_an_equilibrium(rule):
     cfg, spec, state = pair(rule, (1.0,), (0.0,), 0.0 if rule == Minimax() else 0.7)
-    found = gap(cfg, spec, state, points(normal(3, 20_000, 1.0)), points(normal(4, 20_000, 1.0)))
+    found = gap(
+        cfg, spec, state, points(normal(3, 20_000, 1.0)), points(normal(4, 20_000, 1.0))
+    )
     assert abs(found.gap) < 0.005 and found.gap > -4.0 * found.error - 1e-3
     assert found.value == pytest.approx(
         -math.log(2.0) * (2.0 if rule == Minimax() else 1.0), abs=1e-4

@@ -5,12 +5,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.gan.games import Hinge, LeastSquares, Minimax, NonSaturating, Relativistic, Wasserstein
+from genjax.gan.games import (
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Relativistic,
+    Wasserstein,
+)
 from genjax.gan.penalties import R1, R2, Gradient, slope2
 
 
 @pytest.mark.parametrize(
-    "game", [Minimax(), NonSaturating(), LeastSquares(), Hinge()], ids=lambda g: type(g).__name__
+    "game",
+    [Minimax(), NonSaturating(), LeastSquares(), Hinge()],
+    ids=lambda g: type(g).__name__,
 )
 def test_the_optimal_discriminator_minimises_the_loss_point_by_point(game):
     d = jnp.linspace(-6.0, 6.0, 24_001)
@@ -55,7 +64,9 @@ def test_minimax_is_zero_sum_and_saturates_where_the_other_does_not():
     )
     assert abs(float(minimax[0])) < 1e-3 and abs(float(other[0])) > 0.999
     value = jax.grad(
-        lambda f: Minimax().disc(f, f).sum() + Minimax().gen(f, f).sum() - jax.nn.softplus(-f).sum()
+        lambda f: (
+            Minimax().disc(f, f).sum() + Minimax().gen(f, f).sum() - jax.nn.softplus(-f).sum()
+        )
     )(f)
     np.testing.assert_allclose(value, 0.0, atol=1e-7)
 
@@ -100,7 +111,7 @@ def test_the_gradient_penalty_looks_between_data_and_samples():
         float(found.mean()) == pytest.approx(4.0 / 3.0, rel=0.05)
         and 3.9 < float(found.max()) <= 4.0
     )
-    flat = jax.grad(lambda a: Gradient(1.0)(lambda x: a * 0.0 * x[:, 0], real, fake, keys).sum())(
-        1.0
-    )
+    flat = jax.grad(
+        lambda a: Gradient(1.0)(lambda x: a * 0.0 * x[:, 0], real, fake, keys).sum()
+    )(1.0)
     assert np.isfinite(flat)  # no infinite derivative of the root at slope zero

@@ -59,7 +59,9 @@ def learned(cfg, spec, x, steps=400, lr=0.05):
     @jax.jit
     def step(disc, opt, key):
         def mean(disc, x):
-            return jnp.mean(gan.disc_loss(disc, gen, state.extra, key, x, cfg, spec)["loss"]), {}
+            return jnp.mean(
+                gan.disc_loss(disc, gen, state.extra, key, x, cfg, spec)["loss"]
+            ), {}
 
         return descend(mean, tx, disc, opt, x)[:2]
 
@@ -83,7 +85,9 @@ def test_the_best_discriminator_of_two_gaussians_is_their_log_ratio(game):
     x = points(4000, (1,)) | {
         "image": np.random.default_rng(3).normal(1.0, 1.0, (4000, 1)).astype(np.float32)
     }
-    cfg = edit(TINY, {"latent": 1, "gen": Shift(), "disc": MLP(), "game": game, "penalties": ()})
+    cfg = edit(
+        TINY, {"latent": 1, "gen": Shift(), "disc": MLP(), "game": game, "penalties": ()}
+    )
     disc = learned(cfg, LINE, x)
     d = disc(jnp.array([[-1.0], [0.0], [1.0]]))  # log N(x; 1, 1) - log N(x; -1, 1) = 2 x
     assert float(d[2] - d[0]) == pytest.approx(4.0, rel=0.08)
@@ -103,7 +107,12 @@ def test_the_wasserstein_critic_finds_how_far_points_were_shifted():
     x = points(64) | {"image": np.tile(shift, (64, 1))}
     cfg = edit(
         TINY,
-        {"gen": Origin(), "disc": MLP(), "game": Wasserstein(), "penalties": (Gradient(weight),)},
+        {
+            "gen": Origin(),
+            "disc": MLP(),
+            "game": Wasserstein(),
+            "penalties": (Gradient(weight),),
+        },
     )
     disc = learned(cfg, PLANE, x, 1500, 0.01)
     distance = disc(shift[None]) - disc(np.zeros((1, 2), np.float32))
@@ -135,7 +144,9 @@ def test_the_generator_answers_the_discriminator_that_has_moved():
         )
 
     assert apart(new.params["disc"], disc) < 1e-6 and apart(new.params["gen"], gen) < 2e-5
-    assert apart(new.params["gen"], together) > 1e-4  # which simultaneous descent would have given
+    assert (
+        apart(new.params["gen"], together) > 1e-4
+    )  # which simultaneous descent would have given
     assert {
         "loss",
         "gen_loss",
@@ -165,7 +176,8 @@ def test_critic_steps_divide_the_batch_and_clipped_weights_stay_in_their_box():
     with pytest.raises(UserError, match="critic_steps=3 does not divide the 16 examples"):
         algorithm.step(jax.random.key(1), state, points(16))
     with pytest.raises(
-        UserError, match="microbatches=8 does not divide the 4 examples of each of .*critic_steps=3"
+        UserError,
+        match="microbatches=8 does not divide the 4 examples of each of .*critic_steps=3",
     ):
         cfg(PLANE._replace(microbatches=8)).step(jax.random.key(1), state, points(12))
 
@@ -263,7 +275,10 @@ def test_r3gan_starts_as_it_should():
         ({"latent": 0}, "--algorithm.latent=0 must be at least 1"),
         ({"clip": 0.0}, "--algorithm.clip=0.0 must be above 0"),
         ({"truncation": -1.0}, "--algorithm.truncation=-1.0 must be above 0"),
-        ({"augment": Ada(rate=0.1)}, "adapts by the sign of D(x), which Relativistic leaves free"),
+        (
+            {"augment": Ada(rate=0.1)},
+            "adapts by the sign of D(x), which Relativistic leaves free",
+        ),
         ({"condition": (Label(),)}, "needs labels and this data set has none"),
     ],
 )

@@ -69,7 +69,9 @@ def test_noise_moves_the_path_and_every_step_is_watched():
     project(make(W), W, constant, watch=lambda i, loss: fixed.append(np.asarray(loss)))
     assert np.abs(fixed[0] - fixed[1]).min() > 1e-5  # fresh noise at every step
     still = []
-    project(make(W), W, Projector(steps=2), watch=lambda i, loss: still.append(float(loss.max())))
+    project(
+        make(W), W, Projector(steps=2), watch=lambda i, loss: still.append(float(loss.max()))
+    )
     assert still == [0.0, 0.0]
     assert float(errors(W, 0.1, make, make(W), W, 0.0).min()) > 0
 
@@ -80,7 +82,9 @@ def test_the_ramps():
     assert rate(0) == pytest.approx(0.1 / 50) and rate(24) == pytest.approx(0.05)
     assert rate(49) == rate(500) == rate(750) == pytest.approx(0.1)
     assert rate(875) == pytest.approx(0.05) and 0 < rate(999) < 1e-5
-    assert [float(cfg.level(i)) for i in (0, 375, 750, 900)] == pytest.approx([0.4, 0.1, 0.0, 0.0])
+    assert [float(cfg.level(i)) for i in (0, 375, 750, 900)] == pytest.approx(
+        [0.4, 0.1, 0.0, 0.0]
+    )
 
 
 def test_a_target_of_another_size_is_refused_before_anything_is_compiled():
@@ -115,9 +119,9 @@ def test_sefa_finds_the_singular_vectors():
 
 def test_pca_of_a_known_covariance():
     q, std, n = orthogonal(5, 3), np.array([0.3, 4.0, 1.0, 2.0, 0.1]), 40
-    scores = np.linalg.qr(np.c_[np.ones(n), np.random.default_rng(4).standard_normal((n, 5))])[0][
-        :, 1:
-    ]
+    scores = np.linalg.qr(np.c_[np.ones(n), np.random.default_rng(4).standard_normal((n, 5))])[
+        0
+    ][:, 1:]
     w = 7.0 + np.sqrt(n - 1) * scores * std @ q.T  # mean 7, covariance q diag(std²) q' exactly
     directions, deviations = pca(w, 3)
     np.testing.assert_allclose(deviations, [4.0, 2.0, 1.0], rtol=1e-8)
@@ -141,7 +145,9 @@ def test_an_animation_is_read_back(tmp_path):
     frames, info = read(animation(tmp_path / "new" / "grey.gif", grey, seconds=0.2))
     np.testing.assert_array_equal(frames, np.broadcast_to(grey, (5, 8, 6, 3)))
     assert info["duration"] == 200 and info["loop"] == 0
-    colour = RNG.integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)  # 64 colours a frame, 256 in all
+    colour = RNG.integers(
+        0, 256, (4, 8, 8, 3), dtype=np.uint8
+    )  # 64 colours a frame, 256 in all
     frames, _ = read(animation(tmp_path / "colour.gif", colour))
     np.testing.assert_array_equal(frames, colour)
     ramp = np.linspace(0, 1, 3 * 32 * 32 * 3).reshape(3, 32, 32, 3)

@@ -55,7 +55,9 @@ def state(digits):
         jax.tree_util.tree_map_with_path, lambda p, x: x + 0.5 * (p[-1].key == "noise")
     )
     return state.replace(
-        params=louder(state.params), ema=louder(state.ema), extra=state.extra | {"w": normal(9, 6)}
+        params=louder(state.params),
+        ema=louder(state.ema),
+        extra=state.extra | {"w": normal(9, 6)},
     )
 
 
@@ -101,7 +103,9 @@ def test_equalised_learning_rate():
         r: EqualDense(300, bias=2.0, rate=r).init(jax.random.key(1), x)["params"]
         for r in (1.0, 0.01)
     }
-    out = {r: EqualDense(300, bias=2.0, rate=r).apply({"params": p}, x) for r, p in params.items()}
+    out = {
+        r: EqualDense(300, bias=2.0, rate=r).apply({"params": p}, x) for r, p in params.items()
+    }
     assert (
         abs(params[1.0]["kernel"].std() - 1.0) < 0.02
         and abs(params[0.01]["kernel"].std() - 100.0) < 2.0
@@ -180,7 +184,9 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, w, keys, out):
         strength = self.param("strength", nn.initializers.constant(3.0), ())
-        return jnp.broadcast_to(strength * w[:, :, 0].mean(1)[:, None, None, None], (len(w), *out))
+        return jnp.broadcast_to(
+            strength * w[:, :, 0].mean(1)[:, None, None, None], (len(w), *out)
+        )
 
 
 def test_losses_are_the_formulas(digits):
@@ -198,7 +204,9 @@ def test_losses_are_the_formulas(digits):
     @jax.jit
     def losses(gen, disc, extra):
         both = (True, False)
-        of_disc = {due: sg.disc_loss(disc, gen, extra, key, batch, cfg, SPEC, due) for due in both}
+        of_disc = {
+            due: sg.disc_loss(disc, gen, extra, key, batch, cfg, SPEC, due) for due in both
+        }
         return of_disc, {
             due: sg.gen_loss(gen, disc, extra, key, batch, cfg, SPEC, due) for due in both
         }
@@ -206,7 +214,9 @@ def test_losses_are_the_formulas(digits):
     of_disc, of_gen = losses(gen, disc, extra)
     penalty = 16 * 0.35 * float(jnp.sum(disc["Dense_0"]["kernel"] ** 2))
     np.testing.assert_allclose(of_disc[True]["penalty"], penalty, rtol=1e-4)
-    np.testing.assert_allclose(of_disc[True]["loss"] - of_disc[False]["loss"], penalty, rtol=1e-4)
+    np.testing.assert_allclose(
+        of_disc[True]["loss"] - of_disc[False]["loss"], penalty, rtol=1e-4
+    )
     real, fake = of_disc[False]["real"], of_disc[False]["fake"]
     np.testing.assert_allclose(
         of_disc[False]["loss"], np.log1p(np.exp(-real)) + np.log1p(np.exp(fake)), rtol=1e-4
@@ -215,9 +225,14 @@ def test_losses_are_the_formulas(digits):
     assert (
         abs(float(jnp.mean(length**2)) / 1.5**2 - 1.0) < 0.12
     )  # sum(y) ~ N(0, 1); 1500 chi squares
-    np.testing.assert_allclose(of_gen[True]["penalty"], 2.0 * 4 * (length - 0.4) ** 2, rtol=1e-4)
     np.testing.assert_allclose(
-        of_gen[True]["loss"] - of_gen[False]["loss"], of_gen[True]["penalty"], rtol=1e-3, atol=1e-5
+        of_gen[True]["penalty"], 2.0 * 4 * (length - 0.4) ** 2, rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        of_gen[True]["loss"] - of_gen[False]["loss"],
+        of_gen[True]["penalty"],
+        rtol=1e-3,
+        atol=1e-5,
     )
     held = jax.jit(cfg(SPEC).evaluate)(key, state, batch)
     np.testing.assert_allclose(
@@ -299,7 +314,9 @@ def test_without_strength_noise_is_not_heard(state):
     np.testing.assert_array_equal(images[0], images[2])
     heard = [sg.synthesise(state.params["gen"], w, k, TINY, SPEC) for k in keys]
     assert np.abs(heard[0] - heard[1]).max() > 1e-2
-    same = sg.synthesise(state.params["gen"], jnp.broadcast_to(w[:1], w.shape), keys[0], TINY, SPEC)
+    same = sg.synthesise(
+        state.params["gen"], jnp.broadcast_to(w[:1], w.shape), keys[0], TINY, SPEC
+    )
     assert np.abs(same[0] - same[1]).max() > 1e-2  # each example has its own
 
 
@@ -324,7 +341,9 @@ def test_samples_and_losses_are_functions_of_key_and_index(state, digits):
         np.testing.assert_allclose(a[3:], b[:3], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("r1, path, length, distinct", [(16, 4, 16, 3), (2, 3, 6, 4), (4, 1, 4, 2)])
+@pytest.mark.parametrize(
+    "r1, path, length, distinct", [(16, 4, 16, 3), (2, 3, 6, 4), (4, 1, 4, 2)]
+)
 def test_turns_of_the_lazy_penalties(r1, path, length, distinct):
     algorithm = dataclasses.replace(TINY, r1_every=r1, path_every=path)(SPEC)
     cycle = algorithm.cycle
@@ -361,7 +380,9 @@ def test_a_step_without_learning_moves_the_means_and_one_with_it_every_parameter
     (start, still, moved), metrics = play(cfg, Jit(), digits, 2)
     assert all(np.isfinite(value).all() for values in metrics for value in values.values())
     assert all(
-        values[name] > 0 for values in metrics for name in ("penalty", "gen_penalty", "grad_norm")
+        values[name] > 0
+        for values in metrics
+        for name in ("penalty", "gen_penalty", "grad_norm")
     )
     for a, b in zip(
         jax.tree.leaves((start.params, start.ema)),
@@ -378,7 +399,9 @@ def test_a_step_without_learning_moves_the_means_and_one_with_it_every_parameter
     loss = jax.jit(functools.partial(sg.gen_loss, cfg=cfg, spec=SPEC))
     parts = loss(gen, disc, start.extra, key, batch_at(digits, 7, 0, 8))
     np.testing.assert_allclose(still.extra["path"], 0.01 * parts["length"].mean(), rtol=1e-4)
-    np.testing.assert_allclose(still.extra["w"], 0.005 * parts["w"].mean(0), rtol=1e-3, atol=1e-7)
+    np.testing.assert_allclose(
+        still.extra["w"], 0.005 * parts["w"].mean(0), rtol=1e-3, atol=1e-7
+    )
     assert int(moved.step) == 2
 
 
@@ -389,13 +412,19 @@ def test_the_means_are_those_of_the_whole_batch_in_every_layout(digits):
     cfg = dataclasses.replace(
         TINY, **nets, condition=(), augment=augment, optimiser=tx, disc_optimiser=tx
     )
-    (one, metrics), (other, values) = (play(cfg, layout, digits, 2) for layout in (Jit(), Pmap()))
+    (one, metrics), (other, values) = (
+        play(cfg, layout, digits, 2) for layout in (Jit(), Pmap())
+    )
     assert one[1].extra["augment"]["p"] != one[0].extra["augment"]["p"]
     for name in metrics[1]:
         np.testing.assert_allclose(metrics[1][name], values[1][name], rtol=2e-4, atol=1e-6)
-    for a, b in zip(jax.tree.leaves(one[2].extra), jax.tree.leaves(other[2].extra), strict=True):
+    for a, b in zip(
+        jax.tree.leaves(one[2].extra), jax.tree.leaves(other[2].extra), strict=True
+    ):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7)
-    for a, b in zip(jax.tree.leaves(one[2].params), jax.tree.leaves(other[2].params), strict=True):
+    for a, b in zip(
+        jax.tree.leaves(one[2].params), jax.tree.leaves(other[2].params), strict=True
+    ):
         np.testing.assert_allclose(a, b, atol=2e-5)
 
 
@@ -409,7 +438,9 @@ def test_the_discriminator_judges_one_by_one_unless_it_has_groups():
         change = np.asarray(
             net.apply(params, x, LABEL, (1,)) - net.apply(params, x.at[5].set(0.0), LABEL, (1,))
         )[:, 0]
-        assert np.flatnonzero(np.abs(change) > 1e-6).tolist() == list(range(6 - max(group, 1), 6))
+        assert np.flatnonzero(np.abs(change) > 1e-6).tolist() == list(
+            range(6 - max(group, 1), 6)
+        )
     with pytest.raises(UserError, match="does not divide the 6 examples"):
         StyleDiscriminator((4, 5), 4).apply(params, x, LABEL, (1,))
 

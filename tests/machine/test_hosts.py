@@ -126,7 +126,9 @@ def alike(a: list[dict], b: list[dict], tolerance: float) -> None:
     assert [sorted(line) for line in a] == [sorted(line) for line in b]
     for one, other in zip(a, b, strict=True):
         for name in one:
-            assert float(one[name]) == pytest.approx(float(other[name]), rel=tolerance, abs=1e-5), (
+            assert float(one[name]) == pytest.approx(
+                float(other[name]), rel=tolerance, abs=1e-5
+            ), (
                 name,
                 one,
                 other,
@@ -151,7 +153,9 @@ def test_two_processes_give_the_numbers_of_one(layout, tmp_path):
     assert one_fd == pytest.approx(two_fd, rel=1e-3) and one_fd > 0
     assert (two.directory() / "report.html").exists()
     said = [path.read_text() for path in two.told]
-    assert "step 40/40" in said[0] and "step" not in said[1]  # process 0 speaks, the other works
+    assert (
+        "step 40/40" in said[0] and "step" not in said[1]
+    )  # process 0 speaks, the other works
 
 
 @pytest.mark.alone
@@ -180,7 +184,9 @@ def test_one_asked_to_stop_stops_both_at_one_step_and_one_killed_ends_the_other(
     begun = time.monotonic()
     codes = job.codes()
     assert (
-        time.monotonic() - begun < 60 and codes[1] == -signal.SIGKILL and codes[0] not in (0, 2, 75)
+        time.monotonic() - begun < 60
+        and codes[1] == -signal.SIGKILL
+        and codes[0] not in (0, 2, 75)
     ), job.words()
 
     resumed, whole = Job(tmp_path / "two", *flags), Job(tmp_path / "whole", *flags)

@@ -9,7 +9,10 @@ import pytest
 
 from genjax.machine import platform
 
-BLOCK, COUNT = 64 * 1024, 1600  # below the size for which malloc asks the system by itself; 100 MiB
+BLOCK, COUNT = (
+    64 * 1024,
+    1600,
+)  # below the size for which malloc asks the system by itself; 100 MiB
 
 
 def resident() -> float:

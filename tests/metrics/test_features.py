@@ -34,7 +34,8 @@ def halves(digits):
     """The training and the test split of `genjax.data.Digits`."""
     shuffled = order(0, 0, 1797)
     return tuple(
-        {name: v[part] for name, v in digits.items()} for part in (shuffled[:1437], shuffled[1437:])
+        {name: v[part] for name, v in digits.items()}
+        for part in (shuffled[:1437], shuffled[1437:])
     )
 
 
@@ -49,7 +50,9 @@ def test_pixels_are_in_the_unit_interval(halves):
     extract, image = Pixels().fit(halves[0]), halves[1]["image"]
     found = extract(image)
     assert found.logits is None and found.features.dtype == np.float32
-    np.testing.assert_array_equal(found.features, image.reshape(360, 64).astype(np.float32) / 255)
+    np.testing.assert_array_equal(
+        found.features, image.reshape(360, 64).astype(np.float32) / 255
+    )
     np.testing.assert_allclose(extract(image / 255.0).features, found.features, rtol=1e-6)
     np.testing.assert_array_equal(
         extract(np.full((1, 1, 2, 1), [[[-1.0], [3.0]]])).features, [[0.0, 1.0]]
@@ -86,7 +89,10 @@ def test_random_net_is_what_its_weights_say(halves):
     )
     assert not np.allclose(RandomNet(8, seed=4).fit(train)(image).features, found)
     assert 0.1 < RandomNet().fit(train)(test["image"]).features.std() < 10.0
-    assert [w.shape for w in random_weights(0, 6, (64, 48, 3))[:2]] == [(3, 3, 3, 6), (3, 3, 6, 6)]
+    assert [w.shape for w in random_weights(0, 6, (64, 48, 3))[:2]] == [
+        (3, 3, 3, 6),
+        (3, 3, 6, 6),
+    ]
     assert random_weights(0, 6, (64, 48, 3))[-1].shape == (4 * 3 * 6, 6)
     with pytest.raises(UserError, match="width of 1"):
         RandomNet(0).fit(train)
@@ -103,7 +109,9 @@ def test_batches_over_devices_give_the_same(halves, fitted):
     extract, folder = fitted
     there = SMALL.fit(train, folder, Mesh())(image)
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), there, extract(image)
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        there,
+        extract(image),
     )
 
 
@@ -145,7 +153,9 @@ def test_features_are_the_layer_before_the_logits(halves, fitted):
     (path,) = folder.iterdir()
     with np.load(path, allow_pickle=False) as file:
         kernel, bias = file["params/Dense_1/kernel"], file["params/Dense_1/bias"]
-    np.testing.assert_allclose(found.features @ kernel + bias, found.logits, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        found.features @ kernel + bias, found.logits, rtol=1e-3, atol=1e-4
+    )
 
 
 def test_the_fit_is_stored_and_read_back(halves, fitted, tmp_path, monkeypatch, capsys):
@@ -154,7 +164,9 @@ def test_the_fit_is_stored_and_read_back(halves, fitted, tmp_path, monkeypatch, 
     assert len(list(folder.iterdir())) == 1
     trained = []
     real_train = classifier._train
-    monkeypatch.setattr(classifier, "_train", lambda *args: trained.append(1) or real_train(*args))
+    monkeypatch.setattr(
+        classifier, "_train", lambda *args: trained.append(1) or real_train(*args)
+    )
     again = SMALL.fit(train, str(folder))(test["image"])
     assert not trained
     jax.tree.map(np.testing.assert_array_equal, again, extract(test["image"]))
@@ -212,8 +224,12 @@ def test_augmentation_moves_by_whole_pixels():
     moved = np.asarray(augment(key, x, 0.1, False))  # one pixel of either side
     wide = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     places = [(i, j) for i in range(3) for j in range(3)]
-    equal = np.array([(wide[:, i : i + 8, j : j + 10] == moved).all((1, 2, 3)) for i, j in places])
-    assert (equal.sum(0) == 1).all() and (equal.sum(1) > 8).all()  # all nine places, about as often
+    equal = np.array(
+        [(wide[:, i : i + 8, j : j + 10] == moved).all((1, 2, 3)) for i, j in places]
+    )
+    assert (equal.sum(0) == 1).all() and (
+        equal.sum(1) > 8
+    ).all()  # all nine places, about as often
     mirrored = np.asarray(augment(key, x, 0.0, True))
     kept, turned = ((mirrored == y).all((1, 2, 3)) for y in (x, x[:, :, ::-1]))
     assert (kept ^ turned).all() and 70 < turned.sum() < 130

@@ -97,7 +97,8 @@ def torch_shapes() -> dict[str, tuple[int, ...]]:
     order = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
     flat = traverse_util.flatten_dict(shapes())
     return {
-        torch_name(path): tuple(s.shape[i] for i in order[len(s.shape)]) for path, s in flat.items()
+        torch_name(path): tuple(s.shape[i] for i in order[len(s.shape)])
+        for path, s in flat.items()
     }
 
 

@@ -57,7 +57,10 @@ def test_frechet_interval_covers_the_known_distance_and_a_percentile_bootstrap_d
     draws = 0.2 + scale * rng.standard_normal((repeats, n, d))
     found = [frechet_interval(real, x) for x in draws]
     assert 0.89 < coverage(found, truth) < 0.99
-    values, plain = np.array([i.value for i in found]), [frechet(real, moments(x)) for x in draws]
+    values, plain = (
+        np.array([i.value for i in found]),
+        [frechet(real, moments(x)) for x in draws],
+    )
     assert abs(values.mean() - truth) < 4 * values.std() / np.sqrt(repeats)
     assert np.mean(plain) - truth > 4 * np.std(plain) / np.sqrt(
         repeats
@@ -87,7 +90,9 @@ def test_kid_interval():
         (a**6 + 6 * a**4 + 3 * (d + 2) * a**2) / d**3,
     )  # of u = y.y'/d
     middle, spread = 1 + real @ shift / d, np.sum(real**2, 1) / d**2
-    truth = among + (1 + 3 * a**2 / d + 3 * u2 + u3) - 2 * np.mean(middle**3 + 3 * middle * spread)
+    truth = (
+        among + (1 + 3 * a**2 / d + 3 * u2 + u3) - 2 * np.mean(middle**3 + 3 * middle * spread)
+    )
     found = [kid_interval(real, rng.normal(size=(200, d)) + shift) for _ in range(300)]
     assert 0.9 < coverage(found, truth) < 0.99
 

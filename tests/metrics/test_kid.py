@@ -33,7 +33,9 @@ def test_definition_and_blocks(monkeypatch):
 def test_unbiased_at_any_number_of_samples(a):
     d, shift = 4, a * np.eye(4)[0]
     rng = np.random.default_rng(1)
-    values = [kid(rng.normal(size=(9, d)), rng.normal(size=(6, d)) + shift) for _ in range(6000)]
+    values = [
+        kid(rng.normal(size=(9, d)), rng.normal(size=(6, d)) + shift) for _ in range(6000)
+    ]
     error = np.std(values) / np.sqrt(len(values))
     print(f"\nmean {np.mean(values):.4f} +- {error:.4f}, known {known(a, d):.4f}")
     assert (

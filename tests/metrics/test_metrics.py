@@ -68,14 +68,17 @@ def test_moments_of_parts_merge_into_those_of_the_whole():
         np.testing.assert_allclose(joined.mean, whole.mean, rtol=1e-14)
         np.testing.assert_allclose(joined.covariance, whole.covariance, rtol=1e-10, atol=1e-10)
         assert joined.n == 1000
-    np.testing.assert_allclose(whole.covariance, np.cov(x, rowvar=False), rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(
+        whole.covariance, np.cov(x, rowvar=False), rtol=1e-10, atol=1e-10
+    )
     with pytest.raises(ValueError, match="without a number"):
         merge(whole, Moments(np.zeros(5), np.eye(5)))
 
 
 def test_judges_of_the_digits(digits):
     train, test = (
-        {name: v[part] for name, v in digits.items()} for part in (slice(1437), slice(1437, None))
+        {name: v[part] for name, v in digits.items()}
+        for part in (slice(1437), slice(1437, None))
     )
     for classifier, least in ((Svm(), 0.95), (Neighbours(components=32), 0.93)):
         read = classifier.fit(train)
@@ -88,7 +91,11 @@ def test_judges_of_the_digits(digits):
     noise = np.random.default_rng(0).random((360, 8, 8, 1))
     blurred = (test["image"] / 255.0 + np.roll(test["image"] / 255.0, 1, 2)) / 2
     assert (
-        between(train["image"]) < 1e-6 < between(test["image"]) < between(blurred) < between(noise)
+        between(train["image"])
+        < 1e-6
+        < between(test["image"])
+        < between(blurred)
+        < between(noise)
     )
     assert name == "fd_pca16"
 
@@ -97,7 +104,9 @@ def test_precision_and_recall_of_sets_with_a_known_overlap():
     from genjax.metrics.manifold import precision_recall, radii
 
     line = np.arange(40.0)[:, None]
-    np.testing.assert_array_equal(radii(line, 2)[[0, 1, 20, 39]], [4.0, 1.0, 1.0, 4.0])  # squared
+    np.testing.assert_array_equal(
+        radii(line, 2)[[0, 1, 20, 39]], [4.0, 1.0, 1.0, 4.0]
+    )  # squared
     assert precision_recall(line, line, 1) == (1.0, 1.0)
     half = line[:20]  # samples that miss half of the modes, none of them bad
     precision, recall = precision_recall(line, half, 1)

@@ -39,7 +39,8 @@ def test_each_measure_falls_for_the_failure_that_it_is_for(monkeypatch):
     good, dropped = measure(draw(800, modes)), measure(draw(800, modes[:7]))
     noisy = measure(draw(800, modes) + 1.5 * rng.normal(size=(800, 6)))
     print(
-        "\nprecision, recall, density, coverage", *(np.round(v, 3) for v in (good, dropped, noisy))
+        "\nprecision, recall, density, coverage",
+        *(np.round(v, 3) for v in (good, dropped, noisy)),
     )
     assert (good > [0.85, 0.85, 0.9, 0.9]).all()
     assert (np.abs(dropped - good)[[0, 2]] < 0.1).all() and (

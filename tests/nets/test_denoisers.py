@@ -59,7 +59,8 @@ def noisy(params):
     """Parameters after a disturbance: what starts at zero hides everything before it."""
     rng = np.random.default_rng(7)
     return jax.tree.map(
-        lambda p: (p + 0.2 * rng.normal(size=p.shape)).astype(np.float32), jax.device_get(params)
+        lambda p: (p + 0.2 * rng.normal(size=p.shape)).astype(np.float32),
+        jax.device_get(params),
     )
 
 
@@ -134,7 +135,9 @@ def test_examples_do_not_see_each_other(net):
 
 @each
 def test_one_clock_may_come_without_an_axis(net):
-    params = noisy(jax.jit(lambda: net.init(KEY, x, time[:, 0], tell(label), SHAPE)["params"])())
+    params = noisy(
+        jax.jit(lambda: net.init(KEY, x, time[:, 0], tell(label), SHAPE)["params"])()
+    )
     one = apply(net, params, x, time[:, 0], label)
     np.testing.assert_array_equal(apply(net, params, x, time[:, :1], label), one)
 
@@ -206,7 +209,9 @@ def test_with_qk_norm_attention_does_not_feel_the_size_of_queries_and_keys():
         params["qkv"]["kernel"] = params["qkv"]["kernel"] * np.where(
             np.arange(24) < 16, 10.0, 1.0
         ).astype(np.float32)
-        assert np.allclose(jax.jit(net.apply)({"params": params}, tokens), y, atol=1e-3) == qk_norm
+        assert (
+            np.allclose(jax.jit(net.apply)({"params": params}, tokens), y, atol=1e-3) == qk_norm
+        )
 
 
 def test_rotary_scores_depend_only_on_differences_of_rows_and_columns():
@@ -244,7 +249,9 @@ def test_patches_return_to_their_places():
         flat = patch.reshape(3, 12)
         flat = (flat - flat.mean(1, keepdims=True)) / flat.std(1, keepdims=True)
         expected = flat.reshape(patch.shape)
-        np.testing.assert_allclose(y[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2], expected, atol=1e-5)
+        np.testing.assert_allclose(
+            y[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2], expected, atol=1e-5
+        )
 
 
 def test_a_unet_attends_where_it_is_told_and_joins_its_skips():
@@ -307,8 +314,16 @@ BAD = {
         "heads of 6 channels cannot turn .*divisible by 4, .*Learned",
     ),
     "depth": (DiT(depth=0), SHAPE, "DiT: depth=0 must be at least 1"),
-    "dit dtype": (DiT(dtype="float8"), SHAPE, "DiT: dtype='float8' .*float32, bfloat16 or float16"),
-    "dit plane": (DiT(), (2,), r"DiT maps images \[H, W, C\] .*got \(2,\) -> \(2,\): use TimeMLP"),
+    "dit dtype": (
+        DiT(dtype="float8"),
+        SHAPE,
+        "DiT: dtype='float8' .*float32, bfloat16 or float16",
+    ),
+    "dit plane": (
+        DiT(),
+        (2,),
+        r"DiT maps images \[H, W, C\] .*got \(2,\) -> \(2,\): use TimeMLP",
+    ),
     "unit": (
         UNet((8, 8, 8)),
         (28, 28, 1),
@@ -321,7 +336,11 @@ BAD = {
     ),
     "no widths": (UNet(()), SHAPE, "UNet: widths=0 must be at least 1"),
     "blocks": (UNet(blocks=0), SHAPE, "UNet: blocks=0 must be at least 1"),
-    "unet attention": (UNet((8, 8)), (32, 32, 1), r"UNet: no map is 7 high, they are \[16, 8\]"),
+    "unet attention": (
+        UNet((8, 8)),
+        (32, 32, 1),
+        r"UNet: no map is 7 high, they are \[16, 8\]",
+    ),
     "unet dtype": (UNet(dtype="int8", attention=()), SHAPE, "UNet: dtype='int8'"),
     "unet plane": (UNet(), (2,), "UNet maps images"),
     "hidden": (TimeMLP(hidden=()), SHAPE, "TimeMLP: hidden=0 must be at least 1"),

@@ -41,7 +41,9 @@ def test_gated_layers_are_the_equation():
 def test_hidden_layers_apply_the_activation():
     net, x = MLP((7,), Relu()), jax.random.normal(KEY, (3, 4))
     p = net.init(KEY, x, None, (2,))
-    hidden = np.maximum(x @ p["params"]["Dense_0"]["kernel"] + p["params"]["Dense_0"]["bias"], 0)
+    hidden = np.maximum(
+        x @ p["params"]["Dense_0"]["kernel"] + p["params"]["Dense_0"]["bias"], 0
+    )
     expected = hidden @ p["params"]["Dense_1"]["kernel"] + p["params"]["Dense_1"]["bias"]
     np.testing.assert_allclose(net.apply(p, x, None, (2,)), expected, rtol=1e-4, atol=1e-6)
 
@@ -60,7 +62,9 @@ def test_convolutional_nets_keep_the_shapes_they_are_asked_for(shape):
     enc = lambda x: ConvEncoder((4, 8)).init_with_output(KEY, x, label, (6,))  # noqa: E731
     z, params = jax.eval_shape(enc, x)
     assert z.shape == (2, 6)
-    y, _ = jax.eval_shape(lambda z: ConvDecoder((4, 8)).init_with_output(KEY, z, label, shape), z)
+    y, _ = jax.eval_shape(
+        lambda z: ConvDecoder((4, 8)).init_with_output(KEY, z, label, shape), z
+    )
     assert y.shape == (2, *shape)
     assert (
         params["params"]["Conv_0"]["kernel"].shape[2] == 4 * shape[2] + 2
@@ -72,9 +76,9 @@ def test_a_convolution_moves_with_its_input():
     x = jnp.zeros((1, 12, 12, 1)).at[0, 4, 4].set(1.0)
     params = net.init(KEY, x, None, (1,))
     maps = [
-        net.apply(params, v, None, (1,), capture_intermediates=True)[1]["intermediates"]["Conv_0"][
-            "__call__"
-        ][0]
+        net.apply(params, v, None, (1,), capture_intermediates=True)[1]["intermediates"][
+            "Conv_0"
+        ]["__call__"][0]
         for v in (x, jnp.roll(x, 2, 1))
     ]
     np.testing.assert_allclose(jnp.roll(maps[0], 1, 1), maps[1], atol=1e-6)
@@ -88,7 +92,9 @@ def test_sizes_that_cannot_be_folded_are_named():
 
 
 def test_any_width_has_a_group_norm():
-    jax.eval_shape(lambda x: ConvEncoder((12,)).init(KEY, x, None, (2,)), jnp.zeros((1, 4, 4, 1)))
+    jax.eval_shape(
+        lambda x: ConvEncoder((12,)).init(KEY, x, None, (2,)), jnp.zeros((1, 4, 4, 1))
+    )
 
 
 def test_labels_become_constant_maps():

@@ -32,7 +32,9 @@ class Traited:
             a = rng.integers(0, 2, (n, 8), dtype=np.uint8)
             x = (2.0 * a - 1.0) @ W + 0.1 * rng.standard_normal((n, 2))
             splits[name] = {"point": x.astype(np.float32), "attributes": a}
-        return Source("traited", {"point": Points((2,)), "attributes": Attributes(NAMES)}, **splits)
+        return Source(
+            "traited", {"point": Points((2,)), "attributes": Attributes(NAMES)}, **splits
+        )
 
 
 _FLOW = {

@@ -35,7 +35,10 @@ class Codebook:
             codes = jax.lax.stop_gradient(book(extra))
             which = nearest(codes, x)
             distance = jnp.sum(jnp.square(x - which @ codes), -1)
-            seen = {"counts": which, "sums": which[:, :, None] * jax.lax.stop_gradient(x)[:, None]}
+            seen = {
+                "counts": which,
+                "sums": which[:, :, None] * jax.lax.stop_gradient(x)[:, None],
+            }
             return {"loss": distance}, seen
 
         def update(extra, seen):
@@ -56,7 +59,9 @@ class Codebook:
             return loss(state.params, state.extra, key, batch, state.step)[0]
 
         memory = Memory(start, update)
-        init, step = single(init_params, loss, Adam(1e-3)(spec.steps), Decay(0.0), memory=memory)
+        init, step = single(
+            init_params, loss, Adam(1e-3)(spec.steps), Decay(0.0), memory=memory
+        )
         return Algorithm(init, step, evaluate)
 
 

@@ -21,7 +21,11 @@ class Dots:
         splits = {}
         for i, (name, n) in enumerate({"train": 600, "valid": 0, "test": 100}.items()):
             rng = np.random.default_rng(i)
-            row, first, pace = rng.integers(0, 6, n), rng.integers(0, 6, n), rng.integers(0, 3, n)
+            row, first, pace = (
+                rng.integers(0, 6, n),
+                rng.integers(0, 6, n),
+                rng.integers(0, 3, n),
+            )
             films = np.zeros((n, *SHAPE), np.uint8)
             for t in range(SHAPE[0]):
                 films[np.arange(n), t, row, (first + pace * t) % 6] = 255
@@ -37,6 +41,8 @@ def truth(this) -> None:
     """Better than the mean film; a row of frames for each film in the picture."""
     test = this.source.test["film"] / 255.0
     mean = this.source.train["film"].mean(0) / 255.0
-    assert this.summary(this.evaluate(this.source.test))["mse"] < 0.7 * np.mean((test - mean) ** 2)
+    assert this.summary(this.evaluate(this.source.test))["mse"] < 0.7 * np.mean(
+        (test - mean) ** 2
+    )
     assert this.source.picture(test[:3]).shape[1] > this.source.picture(test[:3]).shape[0]
     assert this.encode(this.source.test).shape == (100, 16)

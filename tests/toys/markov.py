@@ -61,7 +61,9 @@ class Bigram:
             logits = state.params["net"]["logits"]
 
             def draw(key):
-                def after(token, key):  # "high": the default draws rare tokens wrongly in float32
+                def after(
+                    token, key
+                ):  # "high": the default draws rare tokens wrongly in float32
                     new = jax.random.categorical(key, logits[token], mode="high")
                     return new, new
 

@@ -85,7 +85,9 @@ def test_resumes_to_the_bit_and_compiles_once(name, sources):
     half, *_ = played(name, sources[name], Jit(), 3)
     copied = jax.tree.map(lambda x: jax.numpy.asarray(np.array(x)), half)  # through memory
     resumed, later, _ = played(name, sources[name], Jit(), 3, start=copied)
-    assert all(np.array_equal(a, b) for a, b in zip(leaves(straight), leaves(resumed), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(leaves(straight), leaves(resumed), strict=True)
+    )
     assert losses[3:] == later and all(np.isfinite(list(m.values())).all() for m in losses)
     assert step._cache_size() == 1
 
@@ -139,7 +141,9 @@ INNER = Experiment(
 
 
 def latent_flow(runs: str) -> Experiment:
-    flow = edit(named.FLOW, {"net": TimeMLP((16,), waves=0), "schedule": schedules.Times(steps=3)})
+    flow = edit(
+        named.FLOW, {"net": TimeMLP((16,), waves=0), "schedule": schedules.Times(steps=3)}
+    )
     data = Encoded(edit(INNER, {"runs": runs}), "autoencoder", "inner")
     return Experiment(data, edit(flow, {"std": 1.0}), 4, 64, every=Every(2, 4, 4, 2), runs=runs)
 
@@ -166,6 +170,8 @@ def test_bad_input(tmp_path):
     exp = latent_flow(str(tmp_path))
     with pytest.raises(UserError, match="--data.of is not set"):
         run("latent", edit(exp, {"data.of": ""}), "base")
-    silent = dataclasses.replace(INNER, algorithm=classifier.ALGORITHM, steps=2, runs=str(tmp_path))
+    silent = dataclasses.replace(
+        INNER, algorithm=classifier.ALGORITHM, steps=2, runs=str(tmp_path)
+    )
     with pytest.raises(UserError, match="Reader has no codes"):
         run("latent", edit(exp, {"data.experiment": silent}), "base")

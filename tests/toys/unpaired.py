@@ -41,7 +41,9 @@ class Line:
             return {"loss": square.reshape(len(square), -1).mean(-1)}
 
         def init_params(key, batch):
-            s = jnp.full(spec.shape, -0.5, jnp.float32)  # a weak type would compile the step again
+            s = jnp.full(
+                spec.shape, -0.5, jnp.float32
+            )  # a weak type would compile the step again
             return {"line": {"s": s, "t": jnp.zeros(spec.shape)}}
 
         def evaluate(key, state, batch):

@@ -46,7 +46,9 @@ def state_at(step: int, width: int = 16) -> State:
 
 
 def like(state, sharding=None):
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), state)
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), state
+    )
 
 
 def bits(tree):
@@ -73,7 +75,9 @@ def read(directory, config=CONFIG, target=None):
 
 
 def newest_step(directory: Path) -> int:
-    return max((int(path.name) for path in directory.iterdir() if path.name.isdigit()), default=0)
+    return max(
+        (int(path.name) for path in directory.iterdir() if path.name.isdigit()), default=0
+    )
 
 
 def data_file(step_dir: Path) -> Path:
@@ -212,7 +216,9 @@ def test_no_intact_checkpoint_is_an_error_that_touches_nothing(pair, tmp_path):
     truncate(data_file(directory / "1"))
     shutil.rmtree(directory / "2" / "state")
     for _ in range(2):
-        with pytest.raises(UserError, match="no checkpoint in .* is intact .*remove the directory"):
+        with pytest.raises(
+            UserError, match="no checkpoint in .* is intact .*remove the directory"
+        ):
             read(directory)
     assert sorted(path.name for path in directory.iterdir()) == ["1", "2"]
 
@@ -365,9 +371,9 @@ def test_restores_on_another_number_of_devices(tmp_path):
         checkpoints.close()
         print("same")
     """
-    out, err = run(code, tmp_path, flags="--xla_force_host_platform_device_count=4").communicate(
-        timeout=60
-    )
+    out, err = run(
+        code, tmp_path, flags="--xla_force_host_platform_device_count=4"
+    ).communicate(timeout=60)
     assert out == "same\n", err
 
 

@@ -137,7 +137,12 @@ def test_rates_and_durations():
         "14.8k",
         "1.20M",
     ]
-    assert [_duration(x) for x in (4.4, 330, 7_500, 273_600)] == ["4s", "5m30s", "2h05m", "3d04h"]
+    assert [_duration(x) for x in (4.4, 330, 7_500, 273_600)] == [
+        "4s",
+        "5m30s",
+        "2h05m",
+        "3d04h",
+    ]
 
 
 def test_results_merge(tmp_path):

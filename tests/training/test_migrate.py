@@ -54,5 +54,7 @@ def test_a_folder_without_runs_and_a_config_that_cannot_be_read(tmp_path, capsys
     (broken / "config.json").write_text('{"__type__": "genjax.nowhere:Nothing"}')
     assert main([str(tmp_path)]) == 2
     told = capsys.readouterr().err
-    assert "is left as it is" in told and "is no config of genjax" in told  # nothing is imported
+    assert (
+        "is left as it is" in told and "is no config of genjax" in told
+    )  # nothing is imported
     assert broken.exists()

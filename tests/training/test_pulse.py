@@ -34,7 +34,9 @@ def test_a_run_that_hangs_ends_with_the_stacks_of_its_threads(tmp_path):
     assert re.search(r"watchdog: no step for \d+\.\d minutes after step 7", ended.stderr)
     assert "stuck_in_a_collective" in ended.stderr and "_watch" in ended.stderr
     told = json.loads((tmp_path / "heartbeat.json").read_text())
-    assert told["step"] == 7 and 2 <= told["silent"] < 40 and abs(told["time"] - time.time()) < 60
+    assert (
+        told["step"] == 7 and 2 <= told["silent"] < 40 and abs(told["time"] - time.time()) < 60
+    )
 
 
 def test_the_heartbeat_is_written_while_the_loop_works_and_the_thread_ends(tmp_path):

@@ -128,9 +128,13 @@ def assert_same_end(a: Path, b: Path, step: int) -> None:
 
 def metrics(directory: Path, split: str = "train") -> dict[int, dict[str, float]]:
     """{step: {name: value}} of one split."""
-    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()
+    ]
     found = {
-        line["step"]: {k.split("/")[1]: float(v) for k, v in line.items() if k.startswith(split)}
+        line["step"]: {
+            k.split("/")[1]: float(v) for k, v in line.items() if k.startswith(split)
+        }
         for line in lines
         if any(k.startswith(split) for k in line)
     }
@@ -189,7 +193,13 @@ CHUNKED = {"chunk": 5, "resident": True, "every.save": 10}
         ),  # neither of them is a multiple of log_every or save_every
         (interrupt(signal.SIGTERM), 75, 2, 3, {}),  # before the first save
         (interrupt(signal.SIGINT), 75, 11, 12, {}),
-        (interrupt(signal.SIGINT, times=2), 130, 11, 8, {}),  # at once, so back to the last save
+        (
+            interrupt(signal.SIGINT, times=2),
+            130,
+            11,
+            8,
+            {},
+        ),  # at once, so back to the last save
         (interrupt(signal.SIGTERM), 75, 5, 10, CHUNKED),
         (crash, None, 11, 8, {}),
         (crash, None, 2, 0, {}),
@@ -296,7 +306,9 @@ def flip(file: Path) -> None:
     file.write_bytes(data)
 
 
-def test_a_corrupt_newest_checkpoint_is_said_and_costs_only_its_steps(straight, tmp_path, capsys):
+def test_a_corrupt_newest_checkpoint_is_said_and_costs_only_its_steps(
+    straight, tmp_path, capsys
+):
     directory = tmp_path / "walk" / straight().name
     shutil.copytree(straight(), directory)
     flip(
@@ -326,7 +338,9 @@ def test_evaluation_is_on_held_out_data_at_its_steps(tmp_path, valid, split):
     found = metrics(only(tmp_path), split)
     assert list(found) == [8, 16, 20]  # every 8 steps and at the end
     for values in found.values():
-        assert values["index"] == np.arange(len(held_out)).mean()  # each example once, in its order
+        assert (
+            values["index"] == np.arange(len(held_out)).mean()
+        )  # each example once, in its order
         assert values["first"] == pytest.approx(held_out[:, 0].mean(dtype=np.float64), abs=1e-7)
     assert list(metrics(only(tmp_path))) == [6, 12, 18, 20]
     order = [
@@ -402,8 +416,15 @@ def test_steps_with_nan_change_nothing_and_are_counted(tmp_path, chunk):
     each, window = metrics(only(tmp_path / "each")), metrics(only(tmp_path / "window"))
     assert [step for step in each if each[step]["skipped"]] == [8, 9, 10]
     assert set(each[9]) == {"skipped"}  # there is no loss to tell of
-    assert {step: line["skipped"] for step, line in window.items()} == {5: 0, 10: 3, 15: 0, 20: 0}
-    assert window[10]["loss"] == pytest.approx((each[6]["loss"] + each[7]["loss"]) / 2, rel=1e-5)
+    assert {step: line["skipped"] for step, line in window.items()} == {
+        5: 0,
+        10: 3,
+        15: 0,
+        20: 0,
+    }
+    assert window[10]["loss"] == pytest.approx(
+        (each[6]["loss"] + each[7]["loss"]) / 2, rel=1e-5
+    )
     assert window[15]["loss"] == pytest.approx(
         np.mean([each[i]["loss"] for i in range(11, 16)]), rel=1e-5
     )
@@ -463,7 +484,9 @@ def test_a_failed_save_ends_the_run_with_its_reason(tmp_path, monkeypatch, capsy
         patch.setattr(Checkpoints, "save", full)
         assert command(tmp_path) == 2
     assert (
-        capsys.readouterr().err.splitlines()[-1].startswith("error: disk full while saving step 16")
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .startswith("error: disk full while saving step 16")
     )
     assert steps_saved(only(tmp_path)) == [8]
     assert command(tmp_path) == 0
@@ -568,7 +591,11 @@ def test_processes_that_are_killed_in_a_save_and_preempted_end_in_the_same_bits(
 
     a, b = only(whole.runs), only(process.runs)
     assert_same_end(a, b, 60)
-    assert list(metrics(a)) == [*range(7, 60, 7), 60] and list(metrics(a, "test")) == [20, 40, 60]
+    assert list(metrics(a)) == [*range(7, 60, 7), 60] and list(metrics(a, "test")) == [
+        20,
+        40,
+        60,
+    ]
     pictures = sorted(path.name for path in (a / "samples").iterdir())
     assert pictures[:2] == ["00000030.png", "00000060.png"] and {
         "samples.png",

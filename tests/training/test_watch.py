@@ -109,7 +109,9 @@ class Drift:
 
     def __call__(self, spec: Spec) -> Algorithm:
         def init(key, batch):
-            return State(jnp.zeros((), jnp.int32), {"net": {"level": jnp.zeros(())}}, {}, {}, {})
+            return State(
+                jnp.zeros((), jnp.int32), {"net": {"level": jnp.zeros(())}}, {}, {}, {}
+            )
 
         def step(key, state, batch, axis=None):
             off = jnp.square(state.step + 1.0 - 20.0) / 1000.0
@@ -119,7 +121,9 @@ class Drift:
             }
 
         def evaluate(key, state, batch):
-            return {"loss": jnp.broadcast_to(state.params["net"]["level"], batch["index"].shape)}
+            return {
+                "loss": jnp.broadcast_to(state.params["net"]["level"], batch["index"].shape)
+            }
 
         def sample(key, state, given):
             return (
@@ -147,7 +151,8 @@ def run(tmp_path: Path, **changes) -> train.Run:
 
 def lines(this: train.Run, name: str) -> dict[int, float]:
     found = [
-        json.loads(line) for line in (this.log.directory / "metrics.jsonl").read_text().splitlines()
+        json.loads(line)
+        for line in (this.log.directory / "metrics.jsonl").read_text().splitlines()
     ]
     return {line["step"]: line[name] for line in found if name in line}
 
@@ -158,7 +163,9 @@ def test_the_best_state_is_kept_and_the_curve_written(tmp_path):
     assert list(curve) == [10, 20, 30, 40] and min(curve, key=curve.get) == 20
     step, state = this.best()
     assert step == 20 and float(state.params["net"]["level"]) == 0.0
-    assert this.log.result("best") == {"fd_pixels": {"step": 20, "value": pytest.approx(curve[20])}}
+    assert this.log.result("best") == {
+        "fd_pixels": {"step": 20, "value": pytest.approx(curve[20])}
+    }
     final = this.log.result("metrics")["fd_pixels"]
     assert (
         final["value"] == pytest.approx(curve[40])
@@ -175,7 +182,11 @@ def test_a_model_that_diverged_is_measured_as_nan_and_is_never_the_best(tmp_path
     assert math.isnan(found.value) and found.low is None and found.n == 200 and found.floor > 0
     watch = this.exp.watch
     assert not watch.better(math.nan, None) and watch.better(1.0, None)
-    assert watch.better(0.5, 1.0) and not watch.better(1.5, 1.0) and not watch.better(math.nan, 1.0)
+    assert (
+        watch.better(0.5, 1.0)
+        and not watch.better(1.5, 1.0)
+        and not watch.better(math.nan, 1.0)
+    )
 
 
 def test_the_best_by_the_loss_needs_no_metric(tmp_path):
@@ -197,9 +208,7 @@ def test_a_run_that_was_stopped_after_its_best_state_knows_it(tmp_path):
         return quality()
 
     quality = this.quality
-    this.quality = (
-        stop  # at step 30, after the best state of step 20; the last checkpoint is that of step 15
-    )
+    this.quality = stop  # at step 30, after the best state of step 20; the last checkpoint is that of step 15
     with pytest.raises(KeyboardInterrupt):
         train.train(this, checkpoints)
     this.log.close()

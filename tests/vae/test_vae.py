@@ -93,7 +93,9 @@ def test_training_a_linear_vae_reaches_log_p():
     step = Jit().train(guarded(algorithm.step), state)
     for i in range(SPEC.steps):
         rows = slice(200 * (i % 40), 200 * (i % 40 + 1))
-        state, _ = step(jax.random.key(1), state, {}, {k: v[rows][None] for k, v in train.items()})
+        state, _ = step(
+            jax.random.key(1), state, {}, {k: v[rows][None] for k, v in train.items()}
+        )
     parts = vae.elbo(state.params, jax.random.key(0), test, cfg, SPEC)
     assert abs(parts["elbo"].mean() - log_p.mean()) < 0.06
     w = np.asarray(state.params["dec"]["Dense_0"]["kernel"]).T
@@ -114,7 +116,9 @@ def test_chunks_give_the_whole_estimate_in_less_memory():
         estimate = jax.jit(
             lambda p, b: vae.log_likelihood(p, jax.random.key(0), b, CFG, SPEC, 2000, chunk)
         )
-        return estimate.lower(exact_params(), batch).compile().memory_analysis().temp_size_in_bytes
+        return (
+            estimate.lower(exact_params(), batch).compile().memory_analysis().temp_size_in_bytes
+        )
 
     assert peak(20) < 0.1 * peak(2000)
 
@@ -123,7 +127,9 @@ def test_kl_and_log_normal_against_scipy():
     mu, log_var = jnp.array([[0.5, -1.0]]), jnp.array([[0.3, -2.0]])
     z = stats.norm(np.asarray(mu), np.exp(0.5 * np.asarray(log_var)))
     np.testing.assert_allclose(
-        log_normal(jnp.array([[0.1, 0.2]]), mu, log_var), z.logpdf([[0.1, 0.2]]).sum(), rtol=1e-5
+        log_normal(jnp.array([[0.1, 0.2]]), mu, log_var),
+        z.logpdf([[0.1, 0.2]]).sum(),
+        rtol=1e-5,
     )
     draws = z.rvs((400_000, 2), random_state=0)
     sampled = (z.logpdf(draws) - stats.norm.logpdf(draws)).mean(0)
@@ -141,7 +147,9 @@ def test_beta_warm_up_and_free_bits_enter_the_loss_as_stated():
     plain = losses(CFG)
     np.testing.assert_allclose(plain["loss"], plain["distortion"] + plain["rate"], rtol=1e-6)
     heavy = losses(dataclasses.replace(CFG, beta=4.0))
-    np.testing.assert_allclose(heavy["loss"], plain["distortion"] + 4 * plain["rate"], rtol=1e-6)
+    np.testing.assert_allclose(
+        heavy["loss"], plain["distortion"] + 4 * plain["rate"], rtol=1e-6
+    )
     for step, weight in ((0, 0.0), (5, 0.5), (10, 1.0), (99, 1.0)):
         warm = losses(dataclasses.replace(CFG, warmup=10), step)
         np.testing.assert_allclose(
@@ -175,18 +183,28 @@ def test_a_conditional_model_uses_the_label_and_needs_labels():
         "index": np.array([5, 5], np.uint32),
     }
     state = cfg(spec).init(jax.random.key(0), batch)
-    a, b = cfg(spec).sample(jax.random.key(0), state, batch)  # the same z: only the label differs
+    a, b = cfg(spec).sample(
+        jax.random.key(0), state, batch
+    )  # the same z: only the label differs
     assert np.abs(a - b).max() > 1e-3
     with pytest.raises(UserError, match="needs labels"):
         cfg(SPEC)
 
 
 def test_the_elbo_and_the_likelihood_see_the_same_binary_image():
-    cfg, spec = dataclasses.replace(CFG, likelihood=Bernoulli()), labelled(Image((4, 4, 1)), 0, 10)
-    batch = {"image": np.full((3, 4, 4, 1), 128, np.uint8), "index": np.arange(3, dtype=np.uint32)}
+    cfg, spec = (
+        dataclasses.replace(CFG, likelihood=Bernoulli()),
+        labelled(Image((4, 4, 1)), 0, 10),
+    )
+    batch = {
+        "image": np.full((3, 4, 4, 1), 128, np.uint8),
+        "index": np.arange(3, dtype=np.uint32),
+    }
     params = cfg(spec).init(jax.random.key(0), batch).params
     params["dec"] = jax.tree.map(lambda x: 0 * x, params["dec"])
-    params["dec"]["Dense_0"]["bias"] = jnp.linspace(-3, 3, 16)  # p(x | z) does not depend on z ...
+    params["dec"]["Dense_0"]["bias"] = jnp.linspace(
+        -3, 3, 16
+    )  # p(x | z) does not depend on z ...
     params["enc"] = jax.tree.map(
         lambda x: 0 * x, params["enc"]
     )  # ... and q = prior, so both bounds are log p(x)
