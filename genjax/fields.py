@@ -445,6 +445,10 @@ def check_split(what: str, fields: Mapping[str, Any], arrays: Mapping[str, Any])
             raise UserError(
                 f"{what} has no array {name!r}, which its fields name: it has {has}."
             )
+    if taken := {"index", "position"} & set(arrays):
+        raise UserError(
+            f"{what} has a field {min(taken)!r}, the name of the examples' numbers: give it another."
+        )
     lengths = {name: len(array) for name, array in arrays.items()}
     different = set(lengths.values())
     if len(different) > 1:

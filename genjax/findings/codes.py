@@ -240,7 +240,7 @@ class Plane:
         # 10,000 dots: more of them hide one another
         some_codes = codes[:10_000]
         places = 2 * (some_codes - low) / (high - low) - 1  # in coordinates of the box
-        colours = train["label"][:10_000]
+        colours = train["label"][:10_000] if "label" in train else None
         dots = scatter(places, limit=1.3, colours=colours, side=480)
         show(this, f"codes-{name}", dots)
         this.log.note(

@@ -54,6 +54,11 @@ class Encoded:
         scale = 1.0
         if self.scaled:
             scale = float(np.std(codes))
+        if not scale > 0:  # NaN too
+            raise UserError(
+                "--data=Encoded(): all training codes are the same, the encoder has collapsed: train it "
+                "otherwise, or set --data.scaled=false."
+            )
         for split in splits.values():
             # float32 by float32: the quotient is the same under any rule of promotion
             split[self.name] = split[self.name] / np.float32(scale)
