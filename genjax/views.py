@@ -22,6 +22,7 @@ from genjax.fields import Film, Image, Mask, Points, Series, need, to_float
 SALT = 0x5EED  # a purpose of its own for the keys: the algorithm's noise must not be that of its views
 
 
+# A new dict: the caller's batch is left as it was
 def _changed(batch: Batch, name: str, value: jax.Array) -> Batch:
     return {**batch, name: value}
 
@@ -50,7 +51,7 @@ class Flip:
             x = batch[name]  # [B, H, W, ...]
             ones = [1] * (x.ndim - 1)
             which = turned.reshape(-1, *ones)
-            mirrored = jnp.flip(x, 2)
+            mirrored = jnp.flip(x, 2)  # axis 2 is the width
             chosen = jnp.where(which, mirrored, x)
             batch = _changed(batch, name, chosen)
         return batch
@@ -63,6 +64,7 @@ def _window(x: jax.Array, top: jax.Array, left: jax.Array, size: tuple[int, int]
     """A part of one example [H, W, ...]."""
     rest = x.shape[2:]
     start = (top, left, *[0] * len(rest))
+    # dynamic: the place is known only when the compiled step runs
     return jax.lax.dynamic_slice(x, start, (*size, *rest))
 
 
@@ -137,11 +139,12 @@ class Crop:
     def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
         for name in self.of:
             channels = fields[name].shape[2:]
-            shape = (self.size, self.size, *channels)
+            shape = (self.size, self.size, *channels)  # a mask has no channels
             fields = _like(fields, name, shape)
         return fields
 
     def __call__(self, keys: jax.Array, batch: Batch) -> Batch:
+        # all named fields have the size of the first
         first = batch[self.of[0]]
         h, w = first.shape[1:3]
         end = jnp.array([h - self.size + 1, w - self.size + 1])
@@ -188,7 +191,7 @@ class Noise:
         def draw(key: jax.Array) -> jax.Array:
             return jax.random.normal(key, x.shape[1:])
 
-        noise = jax.vmap(draw)(keys)
+        noise = jax.vmap(draw)(keys)  # [B, *shape]
         noisy = x + self.scale * noise
         pixels = jnp.issubdtype(stored.dtype, jnp.integer)
         if pixels:
@@ -222,6 +225,7 @@ class Erase:
         in_rows = self._inside(h, centres[:, :1])  # [B, H]
         in_columns = self._inside(w, centres[:, 1:])  # [B, W]
         erased = in_rows[:, :, None, None] & in_columns[:, None, :, None]
+        # 0 is black, not grey: views come before pictures are scaled to [-1, 1]
         zero = jnp.zeros((), x.dtype)  # of the stored type: bytes stay bytes
         kept = jnp.where(erased, zero, x)
         return _changed(batch, self.of, kept)
@@ -229,7 +233,7 @@ class Erase:
     def _inside(self, length: int, centres: jax.Array) -> jax.Array:
         """Which of the `length` lines the square covers whose centre is at centres [B, 1]: bool [B, length]."""
         lines = jnp.arange(length)[None, :]
-        offset = lines - centres + self.size // 2
+        offset = lines - centres + self.size // 2  # from the square's first line
         return (offset >= 0) & (offset < self.size)
 
     def still(self, batch: Batch) -> Batch:
@@ -258,7 +262,7 @@ class Frames:
 
     def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
         for name in self.of:
-            shot = fields[name].shape[1:]
+            shot = fields[name].shape[1:]  # without the axis of shots
             fields = _like(fields, name, (self.count, *shot))
         return fields
 
@@ -333,6 +337,7 @@ def viewed(algorithm: Algorithm, views: Sequence[Any], spec: Spec) -> Algorithm:
 
     def stepping(step: Any) -> Any:
         def run(key, state, batch, axis=None):
+            # `key` is the step's own: a resumed run sees the same views
             seen = random(key, batch)
             return step(key, state, seen, axis)
 
@@ -348,6 +353,7 @@ def viewed(algorithm: Algorithm, views: Sequence[Any], spec: Spec) -> Algorithm:
         return run
 
     def init(key, batch):
+        # the shapes that the nets will see
         return algorithm.init(key, still(batch))
 
     # one new function for each old one: a step that comes twice in the cycle is compiled once

@@ -66,6 +66,7 @@ class OfCodes:
         train, decode = this.source.train, this.algorithm.decode
         codes = this.encode(train)  # [N, latent]
         fitted = self.density.fit(codes, train["label"])
+        # one index a sample, as `draw` of any model has it
         index = np.arange(len(labels), dtype=np.uint32)
 
         def decoded(key, state, batch):
@@ -104,6 +105,7 @@ class Trained:
         asked = labels(cfg.count(source), source)
         draw = self.draw(this, asked)
         images, seconds = timed(draw)
+        # of all nets, a GAN's discriminator too: that is what was trained
         leaves = jax.tree.leaves(averaged(this.state))
         cost = {
             "parameters": sum(leaf.size for leaf in leaves),
@@ -127,6 +129,7 @@ class Classical:
 
     def __call__(self, name: str, cfg: Any, source: Any, origin: Mapping[str, Any]) -> Outcome:
         start = time.perf_counter()
+        # a density of bytes would be infinite: noise fills the gaps between grey levels
         pixels = dequantised(source.train["image"], cfg.seed)
         fitted = self.density.fit(pixels, np.asarray(source.train["label"]))
         training = time.perf_counter() - start

@@ -32,7 +32,7 @@ from genjax.training.run import Run
 
 def _columns(steps: jax.Array, spec: Spec) -> np.ndarray:
     """Steps [2, n, rows, *shape] of z and of what is made of it -> unit images, two rows of n for each sample."""
-    image = range(3, steps.ndim)
+    image = range(3, steps.ndim)  # the axes of one picture
     tiles = jnp.transpose(steps, (2, 0, 1, *image))  # [rows, 2, n, *shape]
     flat = tiles.reshape(-1, *spec.shape)
     return np.asarray(spec.decode(flat))
@@ -83,6 +83,7 @@ class Trajectories:
         show(this, "backward", grid(backward, n))
 
 
+# Compiled as a whole, with the config and the spec as static arguments
 def _trajectory(params, key, given, cfg, spec):
     x, sigmas, noise = gaussian.start(key, given["index"], cfg, spec)
     denoiser = gaussian.guided(params, given, cfg, spec)
@@ -128,7 +129,7 @@ def _vdm_trajectory(params, key, given, cfg, spec):
 def gamma_curve(params: dict, schedule: vdm.Schedule, side: int = 320) -> np.ndarray:
     """gamma(t), learned and (dashed) straight from gamma_min to gamma_max -> a uint8 picture [side, side, 3]."""
     t = np.linspace(0.0, 1.0, 201)
-    times = jnp.asarray(t, jnp.float32)
+    times = jnp.asarray(t, jnp.float32)  # [201]
     learned = vdm.gamma(params, times, schedule)
     figure, axes = canvas(side, side)
     plot = axes[0, 0]
@@ -182,7 +183,7 @@ class SamplerTables:
                 "--finish.SamplerTables.deterministic names no sampler: give one, e.g. '(Euler(),)'."
             )
         try:
-            ema.Power(self.widths)
+            ema.Power(self.widths)  # refuses widths that no power has
         except ValueError as error:
             raise UserError(f"--finish.SamplerTables.widths: {error}") from None
 
@@ -212,13 +213,14 @@ class SamplerTables:
     def steps_table(self, this: Run, between: Callable) -> None:
         """Every sampler at every number of steps, from the same starts, without guidance."""
         cfg = edit(this.exp.algorithm, {"guidance": Guidance()})
+        # the flow's own solution, but for a step so small that its error does not show
         exact = {"sampler": samplers.FlowHeun(), "schedule.steps": self.exact}
         # 100 suffice for a mean error, and the exact flow takes many steps
         few = jax.tree.map(lambda x: x[:100], self.given(this))
         truth = draw(this, edit(cfg, exact), few)
         lines = []
         for sampler in (*self.deterministic, *self.stochastic):
-            shown = []
+            shown = []  # three samples a number of steps
             for n in self.steps:
                 changed = edit(cfg, {"sampler": sampler, "schedule.steps": n})
                 x = draw(this, changed, self.given(this))
@@ -266,6 +268,7 @@ class SamplerTables:
 
     def width_table(self, this: Run, between: Callable) -> None:
         """Averages of other widths than those that were kept in training."""
+        # every snapshot holds an average for each of these
         kept = this.exp.algorithm.ema.widths
         snapshots, steps, widths = [], [], []
         for step, state in this.snapshots():
@@ -293,6 +296,7 @@ def draw(
     main: dict | None = None,
 ) -> np.ndarray:
     """Samples [n, *shape] of the trained model under another sampler, schedule or guidance, or of other weights."""
+    # as an argument and not bound: one compiled sampler serves all averages
     weights = (main or averaged(this.state), weak)
     sample = _sampler(cfg, this.spec)
     return this.draw(sample, given, weights)
@@ -337,7 +341,7 @@ class Modes:
         return self(this, this.source.test[this.spec.main], {})
 
     def __call__(self, this: Run, x: np.ndarray, given: dict) -> dict[str, float]:
-        mixture = this.exp.data.mixture()
+        mixture = this.exp.data.mixture()  # the density that the points were drawn from
         found, good = modes(mixture, x)
         return {"modes": found, "good": good}
 
@@ -392,6 +396,7 @@ class FewSteps:
         given = this.given(max(self.samples, this.exp.samples))
         asked = head(given, self.samples)
         for n in self.steps:
+            # the same weights: the number of steps is no part of training
             cfg = dataclasses.replace(this.exp.algorithm, steps=n)
             model = cfg(this.spec)
             x = this.draw(model.sample, given)

@@ -64,6 +64,7 @@ class Edits:
         image = spec.x.encode(test[spec.main][:n])  # [n, H, W, C] in [-1, 1]
         sigmas = cfg.schedule(cfg.path)  # falling
         yield "sdedit", self.strengthened(this, cfg, image, sigmas), n
+        # RePaint (arXiv:2201.09865)
         fill = functools.partial(_inpaint, self.hole, self.repeats)
         filled = work(this, fill, cfg, image, sigmas)
         report(this, "RePaint", self.hole, image, filled)
@@ -83,6 +84,7 @@ class Edits:
         self, this: Run, cfg: Any, image: jax.Array, sigmas: jax.Array
     ) -> jax.Array:
         """The images, and what SDEdit makes of them from each strength, row by row."""
+        # SDEdit (arXiv:2108.01073): up to the strength by noise, down again by denoising
         rows = [image]
         for strength in self.strengths:
             # the sampler's own levels, entered at the strength
@@ -118,7 +120,7 @@ class Edits:
         a = up[:half].reshape(half, -1)  # [half, D]
         b = up[half : 2 * half].reshape(half, -1)
         arcs = latent.slerp(a, b, 8)  # [half, 8, D]
-        noises = arcs.reshape(-1, *this.spec.shape)
+        noises = arcs.reshape(-1, *this.spec.shape)  # [half 8, H, W, C]
         images = work(this, _follow, plain, noises, sigmas, shown=False)
         yield "interpolation", images, 8
 
@@ -170,6 +172,7 @@ def work(
 
         return fn(cfg, denoiser, image, sigmas, noise)
 
+    # weights as an argument: as constants they would be compiled into the program
     params, key = averaged(this.state), this.key(6)
     return jax.jit(run)(params, key, given, image, sigmas)
 
@@ -183,10 +186,12 @@ def _inpaint(hole, repeats, cfg, denoiser, image, sigmas, noise):
     return editing.inpaint(denoiser, image, mask, sigmas, noise, repeats)
 
 
+# The same flow up
 def _invert(cfg, denoiser, image, sigmas, noise):
     return editing.invert(denoiser, image, sigmas)
 
 
+# The probability flow down; no noise, so that each start has one image
 def _follow(cfg, denoiser, x, sigmas, noise):
     return samplers.sample(samplers.Euler(), denoiser, x, sigmas, samplers.still(x))
 
@@ -263,9 +268,10 @@ class Restored:
         for first in (0, n):  # another index, other noise
             index = np.arange(first, first + n, dtype=np.uint32)
             x = this.draw(this.algorithm.sample, {**asked, "index": index})
-            draws.append(spec.x.encode(x))
+            draws.append(spec.x.encode(x))  # errors are measured in [-1, 1]
         image = spec.x.encode(test[spec.main])
         report(this, "conditioned", picture.through, image, draws[0])
+        # four rows: the test images, what the model is given, two answers
         k = self.images
         shown = image[:k]
         degraded = picture.through(shown)

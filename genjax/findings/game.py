@@ -82,7 +82,7 @@ class Balance:
         batch = min(n, 500)
         key = this.key(4)
         seen = game.outputs(key, this.state, cfg, this.spec, train, test, batch, jax.jit)
-        higher = game.higher(seen.held, seen.samples)
+        higher = game.higher(seen.held, seen.samples)  # share of pairs
         this.log.note(
             f"D scores a training image above a held-out one in {100 * seen.overfitting:.1f} % of all pairs (50 % "
             f"unless it learned them by heart), a held-out one above a sample in {100 * higher:.1f} % (50 % in balance)"
@@ -110,6 +110,7 @@ class GameCourse:
     def check(self, exp: Experiment, source: Any) -> None:
         """Raises UserError for data whose density is not known."""
         check_known(exp)
+        # the mixture's density is that of all classes together
         if exp.algorithm.condition:
             raise UserError(
                 "gan_game knows densities without labels only: use --algorithm.condition='()'."
@@ -124,7 +125,7 @@ class GameCourse:
 
     def __call__(self, this: Run) -> None:
         steps, seen = [], []
-        for step, state in this.snapshots():
+        for step, state in this.snapshots():  # oldest first
             values, outputs = self.look(this, state)
             this.log.result(f"step {step}", values)
             told = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
@@ -141,6 +142,7 @@ class GameCourse:
         outputs = game.picture(at, real, fake, this.exp.algorithm.game)
         show(this, "outputs", outputs)
         show(this, "curves", curves(this))
+        # 4000 dots: denser clouds look alike
         show(this, "samples", this.picture(min(self.samples, 4000)))
 
     def look(self, this: Run, state: State) -> tuple[dict[str, float], game.Outputs]:
@@ -166,6 +168,7 @@ class GameCourse:
         if distance is not None:
             values |= {"from_optimal": distance.mean, "from_optimal_kept": distance.kept}
         if self.descents:
+            # best responses are trained on all of the training set, judged on held-out points
             key, whole = this.key(6), this.source.train
             gap = game.duality_gap(
                 key, state, cfg, spec, whole, test, self.descents, compile=jax.jit
@@ -188,6 +191,7 @@ def curves(this: Run) -> np.ndarray:
     # other lines are of evaluations
     lines = [line for line in lines if "train/real" in line]
     steps = [line["step"] for line in lines]
+    # three panels side by side
     figure, axes = canvas(1000, 280, 1, 3)
     for plot, (title, shown) in zip(axes[0], PANELS.items(), strict=True):
         for name, label in shown.items():

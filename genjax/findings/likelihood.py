@@ -127,6 +127,7 @@ class Bits:
         self.by.check(exp)
 
     def __call__(self, this: Run) -> dict[str, float]:
+        # the head alone: each image costs hundreds of evaluations of the net
         test = head(this.source.test, self.images)
         log_p = log_p_of(this, self.by, test, self.batch)  # [N] nats
         dimensions = math.prod(this.spec.shape)
@@ -170,7 +171,7 @@ class VaeBounds:
     def scores(self, this: Run) -> dict[str, float]:
         """Means over the test set, in nats, and the standard error of the bound over its images."""
         test = this.source.test
-        values = this.evaluate(test)
+        values = this.evaluate(test)  # the ELBO and its parts, each [N]
         log_p = log_p_of(this, self.by, test, self.batch)
         means = this.summary(values)
         means["log_p"], means["standard_error"] = mean_and_error(log_p)
@@ -212,6 +213,7 @@ class DiffusionBound:
         if values is None:
             values = this.log.result(name, self.scores(this))
         total, error, n = (values[key] for key in ("bits_per_dim", "standard_error", "n"))
+        # each image's bound is itself a mean over draws: the error is that over images
         what = f"{n} images, {self.draws} draws each"
         this.log.note(f"test  {total:.4f} +- {error:.4f} bits/dim ({what})")
         terms = [f"{values[term]:.4f} ({term})" for term in TERMS]

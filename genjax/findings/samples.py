@@ -30,7 +30,7 @@ def check_images(source: Any) -> None:
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:
     """The mean of values [N] and its standard error, sqrt(sum (v - mean)² / (N - 1) / N), in float64."""
     values = np.asarray(values, np.float64)
-    if len(values) < 2:
+    if len(values) < 2:  # one value has no spread
         return float(values.mean()), float("nan")
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
@@ -48,12 +48,14 @@ class Samples:
 
     def check(self, exp: Experiment, source: Any) -> None:
         """Raises UserError for classes that the data or the model lack."""
+        # before training, not after hours of it
         strange = [label for label in self.labels if not 0 <= label < source.classes]
         if strange:
             raise UserError(
                 f"--finish.Samples.labels: {source.name} has no class {strange[0]}, its {source.classes} classes are "
                 f"numbered from 0 to {source.classes - 1}."
             )
+        # an unconditional model cannot be asked
         if self.labels and not getattr(exp.algorithm, "condition", ()):
             raise UserError(
                 "--finish.Samples.labels asks for classes of a model without: use --algorithm.condition='(Label(),)'."
@@ -62,6 +64,7 @@ class Samples:
     def __call__(self, this: Run) -> None:
         n = this.exp.samples
         if "label" in this.algorithm.asks:
+            # `resize` repeats the classes until all n have one
             classes = np.asarray(self.labels or range(this.spec.classes), np.int32)
             show(this, "samples", this.picture(n, label=np.resize(classes, n)))
         else:
