@@ -138,11 +138,12 @@ def told(
 
     shown: [B], 1 or 0 (False): where it is 0 the guided conditions are hidden; None = all are shown.
     """
-    if not conditioners:
+    if not conditioners:  # nets then have no input for it at all
         return None
     found = []
     for each in conditioners:
         cond = each(batch, spec)
+        # what is not guided stays: a picture to restore is no matter of guidance
         if each.guided and shown is not None:
             cond = hidden(cond, shown)
         found.append(cond)
@@ -177,7 +178,7 @@ def joined(conds: Sequence[Cond]) -> Cond:
 
 
 def _beside(arrays: Sequence[jax.Array | None], axis: int) -> jax.Array | None:
-    there = [x for x in arrays if x is not None]
+    there = [x for x in arrays if x is not None]  # of this kind
     if not there:
         return None
     return jnp.concatenate(there, axis)

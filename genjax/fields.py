@@ -49,7 +49,7 @@ def check_array(what: str, array: Any, shape: tuple[int, ...], kinds: str, holds
             f"{what} is no array of equal rows but {type(array).__name__} of dtype {dtype}: make it one, e.g. by "
             f"padding its rows to one length; the field holds {holds}."
         )
-    found = tuple(array.shape)
+    found = tuple(array.shape)  # (N, *shape) if all is well
     if len(found) < 1 or found[1:] != tuple(shape):
         raise UserError(
             f"{what} has shape {list(found)}, expected [N, {_listed(shape)}]: {holds}."
@@ -69,6 +69,7 @@ def extremes(array: Any) -> tuple[float, float]:
     if not len(array):
         return 0.0, 0.0
     lows, highs = [], []
+    # in parts: a memory map is never read whole into memory
     for start in range(0, len(array), CHECKED):
         part = np.asarray(array[start : start + CHECKED])
         lows.append(part.min())
@@ -94,6 +95,7 @@ def _check_pixels(what: str, array: Any, shape: tuple[int, ...]) -> None:
     check_array(what, array, shape, "uf", "pixels: uint8 in 0 to 255, or floats in [0, 1]")
     if array.dtype == np.uint8:  # every byte is a grey value
         return
+    # uint16 and wider: the greatest grey level is anybody's guess
     if array.dtype.kind == "u":
         raise UserError(
             f"{what} is {array.dtype}: scale pixels to uint8, or to floats in [0, 1]."
@@ -107,6 +109,7 @@ def _float(self: Any, x: jax.Array) -> jax.Array:
     return jnp.asarray(x).astype(jnp.float32)
 
 
+# Real numbers need no way back
 def _same(self: Any, y: jax.Array) -> jax.Array:
     return y
 
@@ -398,7 +401,7 @@ class Columns:
 
     def picture(self, x: Any) -> np.ndarray:
         """A scatter of the first two columns [B, K]."""
-        pairs = np.asarray(x)[:, :2]
+        pairs = np.asarray(x)[:, :2]  # more axes than two cannot be drawn
         return draw.scatter(pairs)
 
 
@@ -414,6 +417,7 @@ def need(who: str, name: str, found: Any, *kinds: type) -> None:
 
     A field of a user's own passes: it is known by its methods.
     """
+    # None, a field that is missing, is refused like one of the wrong kind
     ours = found is None or isinstance(found, Field)
     if ours and not isinstance(found, kinds):
         takes = " or ".join(kind.__name__ for kind in kinds)
@@ -433,7 +437,7 @@ def restored(data: Mapping[str, Any]) -> Any:
     """The inverse of `stored`, of the kinds of this module alone; KeyError or UserError for anything else."""
     # by name from a closed set: a file of the cache may not name any class it likes
     kinds = {kind.__name__: kind for kind in typing.get_args(Field)}
-    values = {name: value for name, value in data.items() if name != "kind"}
+    values = {name: value for name, value in data.items() if name != "kind"}  # its settings
     return build("field", kinds[data["kind"]], values)
 
 

@@ -53,6 +53,7 @@ def steps_per_epoch(n: int, batch: int) -> int:
 
 def indices(seed: int, step: int, n: int, batch: int) -> np.ndarray:
     """The examples of global batch `step`: int64 [batch], numbers in the split."""
+    # the remainder of an epoch is dropped: all its batches are whole
     epoch, part = divmod(step, steps_per_epoch(n, batch))
     first = part * batch
     return order(seed, epoch, n)[first : first + batch]
@@ -75,7 +76,7 @@ def share(batch: int, process: tuple[int, int]) -> slice:
         raise UserError(
             f"batch {batch} cannot be divided over {count} processes: use a multiple of {count}."
         )
-    b = batch // count
+    b = batch // count  # examples of one process
     return slice(rank * b, (rank + 1) * b)
 
 
@@ -138,7 +139,7 @@ def eval_batches(
     n, parts = size(arrays), domains(arrays)
     part = share(batch, process)
     for start in range(0, n, batch):
-        whole = np.arange(start, start + batch)
+        whole = np.arange(start, start + batch)  # [batch]
         numbers = whole[part]  # [b], beyond n where the last batch is padded
         wrapped = numbers % n
         if parts:
@@ -170,5 +171,6 @@ def prefetch(
             while pending:
                 yield pending.popleft().result()
         finally:
+            # those that run already are waited for by the pool
             for future in pending:
                 future.cancel()

@@ -77,7 +77,8 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         from sklearn.datasets import load_digits
 
         digits = load_digits()
-        images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+        levels = np.rint(digits.images * (255 / 16))  # [N, 8, 8]
+        images = levels.astype(np.uint8)[..., None]
         rank = order(0, 0, len(images))
         train, test = rank[:-DIGITS_TEST], rank[-DIGITS_TEST:]
         return {
@@ -128,6 +129,7 @@ class PictureFolder(tfds.core.GeneratorBasedBuilder):
         splits: dict[str, Pairs],
         **options: Any,
     ):
+        # before the parent's, which asks for `_info` at once
         self.pictures = shape, class_names, splits
         super().__init__(**options)
 
@@ -152,6 +154,7 @@ def decoded(example: dict[str, Any]) -> dict[str, np.ndarray]:
 
 def prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path | None = None) -> Prepared:
     """Writes the builder's files unless they are there; its splits as records."""
+    # our own log tells of progress; bars would break its lines
     tfds.disable_progress_bar()
     try:
         with contextlib.redirect_stdout(

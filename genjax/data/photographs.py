@@ -42,7 +42,7 @@ class Photographs:
             )
         left, right = [], []
         for photo in photographs:
-            border = 3 * photo.shape[1] // 4
+            border = 3 * photo.shape[1] // 4  # [pixels]
             left.append(photo[:, :border])
             right.append(photo[:, border:])
         # a stream of its own for each split: the size of one leaves the other as it is

@@ -93,10 +93,10 @@ def check(source: Source) -> None:
 
     Whole splits are read once; of a streamed set the types and shapes alone, since it is not read before it is needed.
     """
-    names = domains(source.train)
+    names = domains(source.train)  # () of data without domains
     for split, arrays in source.splits().items():
         if not arrays:
-            continue
+            continue  # a set need not have every split
         if domains(arrays) != names:
             raise UserError(
                 f"{source.name}, split {split}, has the domains {list(domains(arrays))} and train {list(names)}: "
@@ -148,6 +148,7 @@ def train_batches(
             rows = _indices(rows)
         return placed(rows, part)
 
+    # lazy, but the checks above are not: a bad batch size is told before training
     return (made(step) for step in itertools.count(first_step))
 
 
@@ -161,7 +162,7 @@ def _indices(rows: dict[str, Any]) -> dict[str, Any]:
 
 def fingerprint(source: Source) -> str:
     """8 hex digits that tell two sets apart: the sizes of the splits and up to 64 examples of each, evenly spaced."""
-    crc = 0
+    crc = 0  # of all splits in turn: one number
     for arrays in source.splits().values():
         parts = [arrays[name] for name in domains(arrays)] or [arrays]
         for part in parts:
@@ -174,7 +175,7 @@ def _fingerprint(arrays: Arrays, crc: int) -> int:
     # some rows alone, for a set may be streamed and larger than memory
     spaced = np.linspace(0, n - 1, min(n, 64))
     some = np.unique(spaced.astype(np.int64))
-    for name in sorted(arrays):
+    for name in sorted(arrays):  # whatever order the fields were given in
         values = np.asarray(arrays[name][some]) if n else np.zeros(0)
         head = f"{name} {n} {values.dtype} {values.shape}".encode()
         crc = zlib.crc32(head + values.tobytes(), crc)
@@ -239,6 +240,7 @@ class Digits:
 
     def load(self) -> Source:
         def prepare(directory: Path) -> cache.Prepared:
+            # here, for it imports tensorflow_datasets, which a warm cache does without
             from genjax.data import builders
 
             return builders.digits(directory)
