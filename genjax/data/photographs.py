@@ -34,7 +34,10 @@ class Photographs:
         at_least(0, data__halvings=self.halvings, data__seed=self.seed)
         photographs = [halved(photograph, self.halvings) for photograph in _load()]
         # a test crop must fit the right quarter
-        sides = [min(photo.shape[0], photo.shape[1] // 4) for photo in photographs]
+        sides = []
+        for photo in photographs:
+            h, w = photo.shape[:2]
+            sides += [h, w // 4]
         most = min(sides)
         if self.size > most:
             raise UserError(
@@ -46,10 +49,11 @@ class Photographs:
             left.append(photo[:, :border])
             right.append(photo[:, border:])
         # a stream of its own for each split: the size of one leaves the other as it is
-        train = _crops(left, self.train, self.size, [self.seed, 0])
-        test = _crops(right, self.test, self.size, [self.seed, 1])
+        size = self.size
+        train = _crops(left, self.train, size, [self.seed, 0])
+        test = _crops(right, self.test, size, [self.seed, 1])
         train, valid = hold_out(train, self.valid)
-        image = Image((self.size, self.size, 3))
+        image = Image((size, size, 3))
         label = Category(2, ("temple", "flower"))  # in the wheel's order
         fields = {"image": image, "label": label}
         return Source("photographs", fields, train, valid, test)
@@ -65,7 +69,8 @@ def _load() -> list[np.ndarray]:
 def halved(image: np.ndarray, times: int) -> np.ndarray:
     """Means of 2x2 blocks, `times` times; uint8 [H, W, 3]."""
     for _ in range(times):
-        h, w = image.shape[0] // 2, image.shape[1] // 2
+        h = image.shape[0] // 2
+        w = image.shape[1] // 2
         even = image[: 2 * h, : 2 * w]  # an odd last row or column has no pair
         blocks = even.reshape(h, 2, w, 2, 3)
         means = blocks.mean((1, 3))
@@ -76,7 +81,8 @@ def halved(image: np.ndarray, times: int) -> np.ndarray:
 
 def _crops(parts: list[np.ndarray], n: int, size: int, key: list[int]) -> dict[str, np.ndarray]:
     """n crops at uniform places, from the parts in turn."""
-    rng = np.random.Generator(np.random.Philox(key=key))
+    bits = np.random.Philox(key=key)
+    rng = np.random.Generator(bits)
     crops = np.empty((n, size, size, 3), np.uint8)
     for i in range(n):
         part = parts[i % len(parts)]
@@ -84,6 +90,7 @@ def _crops(parts: list[np.ndarray], n: int, size: int, key: list[int]) -> dict[s
         # y before x: the order of the draws is part of the set
         y = int(rng.integers(0, h - size + 1))
         x = int(rng.integers(0, w - size + 1))
-        crops[i] = part[y : y + size, x : x + size]
+        bottom, right = y + size, x + size
+        crops[i] = part[y:bottom, x:right]
     label = np.arange(n) % len(parts)
     return {"image": crops, "label": label.astype(np.int32)}

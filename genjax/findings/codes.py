@@ -80,7 +80,8 @@ class Reconstruction:
         this.log.note(f"test  MSE {mse:.5f} ({decibels:.2f} dB) of {n} images")
         this.log.result("reconstruction", {"mse": mse, "n": n})
         dimensions = np.prod(this.spec.shape)
-        if dimensions <= LARGEST:
+        small = dimensions <= LARGEST
+        if small:
             self.compare(this, mse)
 
     def draw(self, this: Run) -> None:
@@ -94,7 +95,8 @@ class Reconstruction:
         render = jax.jit(ae.render, static_argnums=(2, 3))
         z = encode(params, x, cfg)  # [n²/2, latent]
         rebuilt = render(params, z, cfg, spec)
-        show(this, "reconstructions", grid(beside(x, rebuilt), n))
+        pairs = beside(x, rebuilt)
+        show(this, "reconstructions", grid(pairs, n))
         starts, ends = z[:n], z[n : 2 * n]
         for name, path in (("linear", latent.lerp), ("spherical", latent.slerp)):
             codes = path(starts, ends, n)  # [n, n, latent]: a path a row
@@ -163,7 +165,8 @@ class VaePictures:
         show(this, "samples", this.picture(n * n))
         reconstruct = jax.jit(vae.reconstruct, static_argnums=(2, 3))
         rebuilt = reconstruct(params, batch, cfg, spec)
-        show(this, "reconstructions", grid(beside(x, rebuilt), n))
+        pairs = beside(x, rebuilt)
+        show(this, "reconstructions", grid(pairs, n))
 
         render = jax.jit(vae.render, static_argnums=(3, 4))
         cond = told(cfg.condition, batch, spec)
@@ -236,7 +239,9 @@ class Plane:
 
         corners = [jnp.asarray(corner, jnp.float32) for corner in (low, high)]
         points = latent.plane(*corners, 20)  # [400, 2]
-        show(this, f"plane-{name}", grid(render(points), 20, pad=0, zoom=1))
+        tiles = render(points)
+        plane = grid(tiles, 20, pad=0, zoom=1)
+        show(this, f"plane-{name}", plane)
         # 10,000 dots: more of them hide one another
         some_codes = codes[:10_000]
         places = 2 * (some_codes - low) / (high - low) - 1  # in coordinates of the box
