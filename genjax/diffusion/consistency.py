@@ -55,7 +55,7 @@ class SNR:
 class Consistency:
     """Config of the algorithm; called with a `Spec` it becomes one."""
 
-    # low frequencies: f must be constant along t, which quick clocks only make harder
+    # low frequencies as for MeanFlow: f is to say nearly the same at neighbouring times
     net: nn.Module = field(
         DiT(frequency=2.0), "net(x, clock ln(t) / 4, cond, out); see MeanFlow.net"
     )
@@ -103,7 +103,7 @@ def nearer(t: jax.Array, step: jax.Array, cfg: Consistency, spec: Spec) -> jax.A
     stage = jnp.minimum(step // length, cfg.stages - 1)
     widening = 1.0 + cfg.k * jax.nn.sigmoid(-cfg.b * t)  # n(t), [B]
     share = widening * jnp.power(cfg.q, -(stage + 1.0))
-    return t * jnp.maximum(0.0, 1.0 - share)
+    return t * jnp.maximum(0.0, 1.0 - share)  # at or near 0 at first: a denoiser's loss
 
 
 def difference(
@@ -117,6 +117,7 @@ def difference(
 ):
     """f(x_t, t) - f(x_r, r) with the same noise in both and no gradient through the second, [B, *shape]."""
     fixed = jax.lax.stop_gradient(params)
+    # one eps for both: the two lie on one line from x, close to one path of the flow
     x_r = x + over(r, x) * eps
     teacher = consistency(fixed, x_r, r, cond, cfg)
     x_t = x + over(t, x) * eps
@@ -130,10 +131,10 @@ def loss(
 
     Neither falls steadily: each stage asks for more than the one before.
     """
-    level, noise = jax.random.split(key)
+    level, noise = jax.random.split(key)  # of t and of eps
     x = spec.encode(batch)  # [B, *shape]
     eps = example_normal(noise, batch["index"], spec.shape)
-    t = cfg.time(strata(level, batch))
+    t = cfg.time(strata(level, batch))  # [B]
     r = nearer(t, step, cfg, spec)
     cond = told(cfg.condition, batch, spec)
     delta = difference(params, x, eps, r, t, cond, cfg)

@@ -34,7 +34,7 @@ def sdedit(
 
     The higher the first level, the more is made anew.
     """
-    # the steps take noise(0), noise(1), …: number n is the first that none of them has
+    # the steps take noise(0), noise(1), …: number n is none of theirs
     noisy = image + sigmas[0] * noise(len(sigmas))
     return sample(sampler, denoiser, noisy, sigmas, noise)
 
@@ -61,12 +61,13 @@ def inpaint(
     for the last time, taken back by adding noise, which lets the two parts agree. Raises UserError for a mask of
     another size.
     """
-    mask = mask if mask.ndim == image.ndim else mask[None]
+    mask = mask if mask.ndim == image.ndim else mask[None]  # [B or 1, H, W, 1]
     check_shape(mask, image.shape[1:], "the mask")
     if repeats < 1:
         raise UserError(f"inpainting takes every step at least once, got repeats={repeats}.")
     n = len(sigmas)
 
+    # algorithm 1: the known part at this level's own noise, beside the part that is made
     def known(x, sigma, eps):
         return mask * (image + sigma * eps) + (1.0 - mask) * x
 
@@ -132,6 +133,7 @@ class PseudoInverse:
         return self.threshold(guided)
 
 
+# how a sampler is made to agree with what is known
 Consistency = Replace | PseudoInverse
 
 

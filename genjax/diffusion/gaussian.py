@@ -103,7 +103,7 @@ def apply(
     # the variance of z, whose two parts are independent
     scale = jax.lax.rsqrt((cfg.std * alpha) ** 2 + sigma**2)
     seen = over(scale, z) * z
-    clock = cfg.path.clock(t)
+    clock = cfg.path.clock(t)  # [B], of a size that time features can tell apart
     return cfg.net.apply({"params": params["net"]}, seen, clock, cond, spec.shape)
 
 
@@ -120,7 +120,7 @@ def _loss(
     x = spec.encode(batch)  # [B, *shape]
     t = cfg.time(u)  # [B]
     eps = example_normal(key, batch["index"], spec.shape)
-    z = over(cfg.path.alpha(t), x) * x + over(cfg.path.sigma(t), x) * eps
+    z = over(cfg.path.alpha(t), x) * x + over(cfg.path.sigma(t), x) * eps  # [B, *shape]
     said = apply(params, z, t, cond, cfg, spec)
     if cfg.target is None:
         error = said - combine(cfg.predict, cfg.path, t, x, eps)
@@ -129,7 +129,7 @@ def _loss(
         error = combine(cfg.target, cfg.path, t, x_hat - x, eps_hat - eps)
     squares = jnp.square(error).reshape(len(x), -1)
     square = jnp.mean(squares, -1)  # [B], a dimension
-    weight = cfg.weight(cfg.path, t)
+    weight = cfg.weight(cfg.path, t)  # [B]
     return {"loss": weight * square}
 
 
@@ -160,6 +160,7 @@ def denoiser(params: dict, cond: Cond | None, cfg: Diffusion, spec: Spec) -> sam
     """
 
     def denoise(x: jax.Array, sigma: jax.Array) -> jax.Array:
+        # samplers know sigma alone, so that one sampler serves every path:
         # the path's time where sigma(t) / alpha(t) is this sigma
         t = cfg.path.time(jnp.broadcast_to(sigma, x.shape[:1]))
         z = over(cfg.path.alpha(t), x) * x
@@ -185,6 +186,7 @@ def guided(
         other = denoiser(params, hidden, cfg, spec)
     else:  # arXiv:2406.02507
         other = denoiser(weak, cond, cfg, spec)
+    # in this order: guidance is what drives images out of their range
     return cfg.threshold(cfg.guidance(main, other))
 
 
@@ -198,8 +200,10 @@ def sample(
     watch=None,
 ) -> jax.Array:
     """Samples [B, *shape], number i a function of (key, given["index"][i]); `watch`: see `samplers.walk`."""
+    # noise follows the example's index: a sample does not depend on its batch
     x, sigmas, noise = start(key, given["index"], cfg, spec)
     denoise = guided(params, given, cfg, spec, weak)
+    # [B, *shape] in the net's units
     drawn = samplers.sample(cfg.sampler, denoise, x, sigmas, noise, watch=watch)
     return spec.decode(drawn)
 
@@ -223,6 +227,7 @@ def check(cfg: Diffusion, spec: Spec) -> None:
     at_least(0, algorithm__drop=cfg.drop)
     need("Diffusion", spec.main, spec.x, *REAL)
     conditions.check(cfg.condition, spec)
+    # a path without signal at its last time has an infinite level there
     levels = np.asarray(cfg.schedule(cfg.path))
     finite = np.isfinite(levels).all()
     falling = (np.diff(levels) < 0).all()

@@ -31,6 +31,7 @@ DDPM = Diffusion(
     predict=Eps(),
     std=1.0,
     sampler=samplers.DDPM(),
+    # from the last of the thousand times, where the linear schedule still has a little signal
     schedule=schedules.Times(steps=250, first=1.0),
     threshold=guidance.Static(),
 )
@@ -62,7 +63,7 @@ V_PREDICTION = Diffusion(
 EDM = Diffusion(
     path=Exploding(),
     time=times.LogNormal(-1.2, 1.2),
-    predict=Preconditioned(0.5),
+    predict=Preconditioned(0.5),  # the same number as `std`: change both
     std=0.5,
     sampler=samplers.Heun(),
     schedule=schedules.Karras(steps=18),
@@ -87,6 +88,7 @@ JIT = Diffusion(
     schedule=schedules.Times(steps=25),
 )
 
+# by short names, to go through them all
 ALL = {
     "ddpm": DDPM,
     "ddpm_cosine": DDPM_COSINE,

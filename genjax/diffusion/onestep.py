@@ -103,6 +103,7 @@ def guided(
     """omega v + kappa u(z, t, t | cond) + (1 - omega - kappa) u(z, t, t | none), no gradient (sec. 4.2, app. B.1)."""
     if cfg.omega == 1.0 and cfg.kappa == 0.0:
         return v
+    # at r = t the net is the instantaneous velocity; a pass of the net is spared where it has no say
     own = average_velocity(params, z, t, t, cond, cfg) if cfg.kappa else 0.0
     nothing = hidden(cond, jnp.zeros(len(t)))
     none = average_velocity(params, z, t, t, nothing, cfg)
@@ -128,6 +129,7 @@ def residual(
         towards = guided(params, z, t, v, cond, cfg)
         v = jnp.where(over(shown, x), towards, v)  # no guidance towards nothing
         cond = hidden(cond, shown)
+    # one forward pass for both, the gradient of training goes through u alone
     u, du = derivative(params, z, r, t, v, cond, cfg)
     target = v - over(t - r, x) * du  # sec. 4.1's identity
     return u - jax.lax.stop_gradient(target)
@@ -165,7 +167,7 @@ def loss(params: dict, key: jax.Array, batch: Batch, cfg: MeanFlow, spec: Spec) 
     Neither tells how training goes: with p = 1 the loss is nearly 1, and the target of the error holds the net's own
     derivative, so that it may rise as the net learns. The "flow" of `evaluate` tells, and samples do.
     """
-    level, noise, hide = jax.random.split(key, 3)
+    level, noise, hide = jax.random.split(key, 3)  # of the clocks, of eps, of the conditions
     x = spec.encode(batch)  # [B, *shape]
     eps = example_normal(noise, batch["index"], spec.shape)
     r, t = clocks(level, batch, cfg)
@@ -227,6 +229,7 @@ def check(cfg: MeanFlow, spec: Spec) -> None:
             raise UserError(
                 f"--algorithm.{name}={getattr(cfg, name)} must be at most 1: it is a share."
             )
+    # the fixed point of sec. 4.2 divides by 1 - kappa
     if cfg.kappa >= 1.0:
         raise UserError(
             f"--algorithm.kappa={cfg.kappa} must be below 1: the scale is omega / (1 - kappa)."

@@ -61,7 +61,7 @@ class LinearGamma:
 
     def rise(self, params: dict, t: jax.Array) -> jax.Array:
         """From 0 at t = 0 to 1 at t = 1, [B] -> [B]."""
-        return t
+        return t  # no parameters: only the ends can be learned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +164,7 @@ def ends(params: dict, schedule: Schedule) -> tuple[jax.Array, jax.Array]:
 
 def gamma(params: dict, t: jax.Array, schedule: Schedule) -> jax.Array:
     """-ln SNR at times [B] in [0, 1] -> [B]; params are those of the schedule."""
-    low, span = ends(params, schedule)
+    low, span = ends(params, schedule)  # span > 0, so gamma rises
     return low + span * schedule.rise(params, t)
 
 
@@ -190,6 +190,7 @@ def predict(
     # by the config's ends, not the learned ones: the clock of a gamma stays while the ends move
     clock = (2.0 * gamma - low - high) / (high - low)
     waves = WAVES if cfg.fourier else ()
+    # [B, *shape] each: grey levels of [-1, 1] are 0.5 (LEVELS - 1) a unit
     angles = [2.0 * math.pi * turns * 0.5 * (LEVELS - 1) * z for turns in waves]
     sines = [jnp.sin(angle) for angle in angles]
     cosines = [jnp.cos(angle) for angle in angles]
@@ -224,6 +225,7 @@ def steadied(f: Callable, interior: Any, *args: Any) -> jax.Array:
 
 
 def _steadied_forward(f, interior, *args):
+    # the pullback is kept: the backward pass runs f's own transpose once
     value, pullback = jax.vjp(f, interior, *args)
     return value, (value, pullback)
 
@@ -231,6 +233,7 @@ def _steadied_forward(f, interior, *args):
 def _steadied_backward(f, kept, cotangent):
     value, pullback = kept
     interior, *args = pullback(cotangent)
+    # d(f²) = 2 f df: the one pullback serves both losses
     return jax.tree.map(lambda g: 2.0 * value * g, interior), *args
 
 
@@ -283,7 +286,7 @@ def reconstruction(gamma_0: jax.Array, x: jax.Array, eps: jax.Array) -> jax.Arra
     sum_v exp(-d² / 2 - d eps), d = (x - v) alpha / sigma, in which no exponent is above eps² / 2. The sum runs level by
     level and its derivative with it, forwards, so that both need the memory of x only.
     """
-    level = 0.5 * (LEVELS - 1) * (x + 1.0)
+    level = 0.5 * (LEVELS - 1) * (x + 1.0)  # 0 … LEVELS - 1
 
     def minus_log_p(gamma_0):
         unit = 2.0 / (LEVELS - 1) * jnp.exp(-0.5 * gamma_0)  # alpha / sigma of one grey level
@@ -296,6 +299,7 @@ def reconstruction(gamma_0: jax.Array, x: jax.Array, eps: jax.Array) -> jax.Arra
         total, _ = jax.lax.scan(add, jnp.zeros_like(x), values, unroll=16)
         return _bits(jnp.log(total))
 
+    # forwards, since the backward pass of a scan would keep every level's terms
     here = jax.lax.stop_gradient(gamma_0)
     value, slope = jax.jvp(minus_log_p, (here,), (jnp.ones_like(here),))
     return value + slope * (gamma_0 - here)  # the tangent: right in value and in gradient
@@ -318,7 +322,7 @@ def observe(batch: Batch, spec: Spec) -> jax.Array:
     x = spec.encode(batch)
     if not in_levels(spec):
         return x
-    half = 0.5 * (LEVELS - 1)
+    half = 0.5 * (LEVELS - 1)  # grey levels of one unit
     return jnp.round(half * (x + 1.0)) / half - 1.0
 
 
@@ -326,7 +330,7 @@ def terms(
     params: dict, key: jax.Array, t: jax.Array, batch: Batch, cfg: VDM, spec: Spec
 ) -> Parts:
     """The bound at times t [B] in (0, 1) and its three terms, each [B] bits per dimension."""
-    first, later = jax.random.split(key)
+    first, later = jax.random.split(key)  # of z_0 and of z_t
     x = observe(batch, spec)  # [B, *shape]
     cond = told(cfg.condition, batch, spec)
     low, span = ends(params["schedule"], cfg.schedule)
@@ -421,6 +425,7 @@ def check(cfg: VDM, spec: Spec) -> None:
             f"--algorithm.schedule.gamma_min={low:g} must be below --algorithm.schedule.gamma_max={high:g}: data have "
             "less noise than the prior, e.g. -13.3 and 5."
         )
+    # a bound needs a likelihood p(x | z_0), which only these have here
     need("VDM", spec.main, spec.x, Image, Points)
     conditions.check(cfg.condition, spec)
 

@@ -4,6 +4,7 @@ Discriminators have out = (1,); some remember vectors in the collection "spectra
 Denoisers (DiT, UNet, TimeMLP) are called `net(x, time, cond, out)` with clocks [B] or [B, k].
 """
 
+# Inception, a judge of samples and no part of a model, is not among them: `genjax.nets.inception`.
 from genjax.nets.blocks import Gelu, Identity, Relu, Silu, Tanh
 from genjax.nets.conv import ConvDecoder, ConvEncoder
 from genjax.nets.dit import DiT, Learned, Rope

@@ -59,6 +59,7 @@ class Tanh:
         return jnp.tanh(x)
 
 
+# a closed union: the command line can say what else there is
 Activation = Identity | Relu | Gelu | Silu | Tanh
 
 
@@ -99,7 +100,7 @@ def vector(net: str, cond: Cond | None) -> jax.Array | None:
     """The condition's vector [B, D], or None; UserError for a sequence, to which such a net cannot attend."""
     if cond is None:
         return None
-    if cond.tokens is not None:
+    if cond.tokens is not None:  # better to stop than to train a net that is not told
         raise UserError(
             f"{net} cannot attend to a sequence, which --algorithm.condition gives: use a DiT, or a net of dense "
             "layers, which takes it flat."
@@ -144,6 +145,7 @@ def time_features(time: jax.Array, size: int, frequency: float = 1000.0) -> jax.
 def standardise(x: jax.Array) -> jax.Array:
     """(x - mean) / std over the last axis, in float32: layer norm without a learned scale (arXiv:1607.06450)."""
     x = x.astype(jnp.float32)
+    # two passes: mean(x²) - mean(x)² would lose digits where the mean is large
     x = x - x.mean(-1, keepdims=True)
     variance = jnp.square(x).mean(-1, keepdims=True)
     return x * jax.lax.rsqrt(variance + 1e-6)
@@ -151,7 +153,7 @@ def standardise(x: jax.Array) -> jax.Array:
 
 def rowwise(layer: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
     """`layer` on [rows, D]: on CPU a Dense of an array with several leading axes has a slow gradient."""
-    rows = x.reshape(-1, x.shape[-1])
+    rows = x.reshape(-1, x.shape[-1])  # [rows, D]
     y = layer(rows)
     return y.reshape(*x.shape[:-1], -1)
 
@@ -165,7 +167,7 @@ class Condition(nn.Module):
 
     @nn.compact
     def __call__(self, time: jax.Array, cond: Cond | None) -> jax.Array:
-        features = time_features(time, self.size, self.frequency)
+        features = time_features(time, self.size, self.frequency)  # [B, k size]
         h = nn.silu(nn.Dense(self.width, name="time_0")(features))
         h = nn.Dense(self.width, name="time_1")(h)
         label = None if cond is None else cond.vector

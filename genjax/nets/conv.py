@@ -72,7 +72,7 @@ class ConvEncoder(nn.Module):
             pixels = join(x, None)  # [B, H W C]
             linear = nn.Dense(size, use_bias=False, name="linear")(pixels)
             start = nn.initializers.zeros  # the net starts as its linear map
-        x = space_to_depth(beside(x, cond), self.patch)
+        x = space_to_depth(beside(x, cond), self.patch)  # [B, H / patch, W / patch, patch² C]
         x = join_maps("ConvEncoder", x, cond)
         for level, width in enumerate(self.widths):
             if level:  # half the size; the first level has the patches' own
@@ -97,7 +97,7 @@ class ConvDecoder(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
         _check(out, self.patch, len(self.widths))
-        unit = self.patch * 2 ** (len(self.widths) - 1)
+        unit = self.patch * 2 ** (len(self.widths) - 1)  # pixels of the smallest map's pixel
         h = out[0] // unit
         w = out[1] // unit
         widest = self.widths[-1]

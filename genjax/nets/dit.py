@@ -59,6 +59,7 @@ class Rope:
                 f"DiT: heads of {size} channels cannot turn with rows and columns: Rope needs width / heads divisible "
                 "by 4, e.g. --algorithm.net.positions='Learned()'."
             )
+        # [size / 4] rad a patch, from 1 down to about 1 / base
         speed = self.base ** -(np.arange(size // 4) / (size // 4))
         row, column = np.divmod(np.arange(h * w), w)
         down = row[:, None] * speed  # [h w, size / 4] rad
@@ -100,6 +101,7 @@ class Block(nn.Module):
         h = (standardise(x) * (1 + scale1) + shift1).astype(self.dtype)
         x = x + gate1.astype(self.dtype) * attention(h, turn)
         h = (standardise(x) * (1 + scale2) + shift2).astype(self.dtype)
+        # the MLP looks at one token at a time
         return x + gate2.astype(self.dtype) * rowwise(self.mlp, h)
 
     def mlp(self, x: jax.Array) -> jax.Array:
@@ -137,7 +139,7 @@ class DiT(nn.Module):
     def __call__(
         self, x: jax.Array, time: jax.Array, cond: Cond | None, out: tuple[int, ...]
     ) -> jax.Array:
-        dtype = self._check(x.shape[1:], out)
+        dtype = self._check(x.shape[1:], out)  # complains of a flag before XLA complains of a shape
         h, w = out[0] // self.patch, out[1] // self.patch
         patches = space_to_depth(beside(x, cond), self.patch)  # [B, h, w, patch² C]
         patches = patches.reshape(x.shape[0], h * w, -1)
@@ -145,6 +147,7 @@ class DiT(nn.Module):
         tokens = rowwise(embed, patches)  # [B, h w, width]
         places = self.positions.embedding(self, h, w, self.width)
         tokens = tokens + jnp.asarray(places, dtype)
+        # constants, shared by all blocks
         turn = self.positions.turn(h, w, self.width // self.heads)
         condition = Condition(self.width, self.frequency, name="condition")(time, cond)
         # a block's activations are most of the memory of training
@@ -153,6 +156,7 @@ class DiT(nn.Module):
             modulate = nn.Dense(6 * self.width, kernel_init=zeros, name=f"modulation_{i}")
             apply = block(self.heads, self.mlp_ratio, self.qk_norm, dtype, name=f"block_{i}")
             tokens = apply(tokens, modulate(condition), turn)
+            # a sequence is attended to after each block, by layers of its own
             if cond is not None and cond.tokens is not None:
                 cross = CrossAttention(self.heads, dtype, name=f"cross_{i}")
                 tokens = tokens + cross(tokens, cond.tokens)

@@ -196,6 +196,7 @@ class InceptionV3(nn.Module):
         x = found["192"] = halve(x)  # [B, 35, 35, 192]
         for name, pool in (("Mixed_5b", 32), ("Mixed_5c", 64), ("Mixed_5d", 64)):
             x = A(pool, name=name)(x)
+        # [B, 35, 35, 288] here
         x = B(name="Mixed_6a")(x)
         for name, n in (
             ("Mixed_6b", 128),
@@ -204,6 +205,7 @@ class InceptionV3(nn.Module):
             ("Mixed_6e", 192),
         ):
             x = found["768"] = C(n, name=name)(x)
+        # [B, 17, 17, 768] here
         x = D(name="Mixed_7a")(x)
         x = E(False, name="Mixed_7b")(x)
         x = found["2048"] = E(True, name="Mixed_7c")(x)

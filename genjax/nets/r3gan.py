@@ -26,7 +26,7 @@ def _lrelu(x: jax.Array) -> jax.Array:
 
 def _init(scale: float) -> nn.initializers.Initializer:
     """Normal with variance scale² / fan-in; 0 = zeros."""
-    if not scale:  # `variance_scaling` divides by it
+    if not scale:  # nothing to draw
         return nn.initializers.zeros
     return nn.initializers.variance_scaling(scale**2, "fan_in", "normal")
 
@@ -85,7 +85,8 @@ class R3Generator(nn.Module):
         unit = self.patch * 2 ** (levels - 1)  # pixels of the smallest map's pixel
         h = out[0] // unit
         w = out[1] // unit
-        power = jnp.mean(jnp.square(z), -1, keepdims=True)
+        square = jnp.square(z)
+        power = jnp.mean(square, -1, keepdims=True)
         z = z * jax.lax.rsqrt(power + 1e-6)
         widest = self.widths[-1]
         normal = nn.initializers.normal(1.0)
@@ -137,7 +138,8 @@ class R3Discriminator(nn.Module):
         _, h, w, width = x.shape
         normal = nn.initializers.normal(1.0)
         weight = self.param("basis", normal, (h, w, width))
-        total = jnp.sum(x * weight, (1, 2))
+        weighted = x * weight
+        total = jnp.sum(weighted, (1, 2))
         # the root keeps the variance: a sum of independent terms, not a mean
         features = total / (h * w) ** 0.5  # [B, width]
         # made in this order: parameters are named by it
@@ -147,7 +149,8 @@ class R3Discriminator(nn.Module):
 
 
 def _check(name: str, net: nn.Module, shape: tuple[int, ...]) -> None:
-    sizes = {size: getattr(net, size) for size in ("blocks", "patch", "expansion")}
+    names = ("blocks", "patch", "expansion")
+    sizes = {size: getattr(net, size) for size in names}
     narrowest = min(net.widths, default=0)  # 0, which is refused, where there are no widths
     check_sizes(name, widths=narrowest, **sizes)
     halvings = len(net.widths) - 1

@@ -127,7 +127,7 @@ class UNet(nn.Module):
 
     def block(self, x: jax.Array, condition: jax.Array, width: int, name: str) -> jax.Array:
         """A residual block, with attention at the chosen sizes; named, so that remat does not rename the parameters."""
-        heads = self.heads if x.shape[1] in self.attention else 0
+        heads = self.heads if x.shape[1] in self.attention else 0  # attention costs pixels²
         block = nn.remat(Residual) if self.remat else Residual
         return block(width, heads, jnp.dtype(self.dtype), name=name)(x, condition)
 
@@ -146,7 +146,7 @@ class UNet(nn.Module):
                 f"UNet: image {h}x{w} does not divide by {unit} = patch {self.patch} x 2^{levels - 1} for {levels} "
                 "widths: use a smaller --algorithm.net.patch or fewer --algorithm.net.widths."
             )
-        # attention is chosen by height: the same config means the same maps at any depth
+        # attention is chosen by height, as ADM chooses it by resolution
         heights = [h // self.patch // 2**level for level in range(levels)]
         if strange := [height for height in self.attention if height not in heights]:
             raise UserError(
