@@ -139,7 +139,9 @@ class DiT(nn.Module):
     def __call__(
         self, x: jax.Array, time: jax.Array, cond: Cond | None, out: tuple[int, ...]
     ) -> jax.Array:
-        dtype = self._check(x.shape[1:], out)  # complains of a flag before XLA complains of a shape
+        dtype = self._check(
+            x.shape[1:], out
+        )  # complains of a flag before XLA complains of a shape
         h, w = out[0] // self.patch, out[1] // self.patch
         patches = space_to_depth(beside(x, cond), self.patch)  # [B, h, w, patch² C]
         patches = patches.reshape(x.shape[0], h * w, -1)

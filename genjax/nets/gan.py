@@ -102,7 +102,9 @@ class DcganDiscriminator(nn.Module):
         for level, width in enumerate(self.widths):
             folded = space_to_depth(x, 2)  # [B, H / 2, W / 2, 4 C]
             x = nn.Conv(width, (3, 3), kernel_init=normal)(folded)
-            if self.norm and level:  # the first layer without: with it samples oscillate (sec. 3)
+            if (
+                self.norm and level
+            ):  # the first layer without: with it samples oscillate (sec. 3)
                 x = _norm(x)
             x = _lrelu(x)
         x = join(x, None)  # [B, D]
