@@ -13,7 +13,8 @@ FAMILIES = ("ae", "vae", "gan", "diffusion")
 LAYERS = (  # a room knows those above it in this list, and itself; rooms of one row do not know each other
     ("errors",),
     ("config",),
-    ("machine", "pictures", "optim", "ema", "corruptions"),
+    ("machine", "optim", "ema", "corruptions"),
+    ("pictures",),
     ("fields",),
     ("core",),
     ("conditions", "views"),

@@ -35,6 +35,7 @@ from genjax.data.batches import prefetch
 from genjax.data.stream import Records
 from genjax.errors import UserError
 from genjax.machine.checksum import crc32
+from genjax.machine.files import whole
 from genjax.machine.platform import cache_root
 
 # of the files' layout and of the builders: a new number makes every cache be built again
@@ -178,9 +179,8 @@ def _verify(directory: Path, sums: dict[str, int]) -> None:
     # A note that cannot be kept costs the next run the comparison, no more.
     with contextlib.suppress(OSError):
         stamp.parent.mkdir(parents=True, exist_ok=True)
-        new = stamp.with_name(f".{stamp.name}-{os.getpid()}")
-        new.write_text(json.dumps(seen))
-        os.replace(new, stamp)
+        with whole(stamp) as new:
+            new.write_text(json.dumps(seen))
 
 
 def _marks(path: Path) -> tuple[int, int, int]:

@@ -18,13 +18,13 @@ from genjax.errors import UserError, at_least
 from genjax.findings.samples import check_images, show
 from genjax.gan import stylegan2
 from genjax.gan.gan import latents
-from genjax.gan.invert import Projector, animation, invert, pca, sefa
+from genjax.gan.invert import Projector, invert, pca, sefa
 from genjax.gan.stylegan2 import StyleGAN2
 from genjax.metrics.evaluate import Extractor, check_count, distance
 from genjax.metrics.features import Components
 from genjax.metrics.judges import rows
 from genjax.metrics.manifold import precision_recall
-from genjax.pictures.draw import grid
+from genjax.pictures.draw import animation, grid
 from genjax.pictures.latent import lerp
 from genjax.training.experiment import Experiment
 from genjax.training.run import Run

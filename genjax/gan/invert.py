@@ -1,4 +1,4 @@
-"""Latent spaces: images projected into them, directions found in them, animations of walks through them.
+"""Latent spaces: images projected into them, directions found in them.
 
 w* = argmin_w mean |make(w) - x|² + pull mean |w - mean|²     by Adam (Karras et al. 2020, arXiv:1912.04958, app. D)
 A' A n = lambda n                                             (Shen & Zhou 2021, arXiv:2007.06600, eq. 5)
@@ -6,12 +6,9 @@ A' A n = lambda n                                             (Shen & Zhou 2021,
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +19,6 @@ import optax
 from genjax.config import field
 from genjax.core import example_normal
 from genjax.errors import UserError, at_least
-from genjax.pictures.draw import to_uint8
 
 Make = Callable[[jax.Array], jax.Array]  # w [B, ...] -> x [B, ...], example by example
 
@@ -199,46 +195,3 @@ def pca(w: np.ndarray, k: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     covariance = w.T @ w / (len(w) - 1)  # [W, W]
     directions, variances = _axes(covariance, k)
     return directions, np.sqrt(variances)
-
-
-def animation(path: str | Path, frames: np.ndarray, seconds: float = 0.08) -> Path:
-    """Writes frames [T, H, W, 1 or 3], uint8 or float in [0, 1], to `path` as an endless GIF; returns the path.
-
-    Whole or not at all. Every frame has its own 256 colours; equal frames in a row become one that stays longer. Raises
-    UserError for frames of another shape and for a place that cannot be written.
-    """
-    from PIL import Image
-
-    path, frames = Path(path), to_uint8(frames)
-    some = frames.ndim == 4 and len(frames) > 0
-    if not some or frames.shape[-1] not in (1, 3):
-        raise UserError(
-            f"an animation needs frames [T, H, W, 1 or 3], got an array of {frames.shape}."
-        )
-    if frames.shape[-1] == 1:
-        images = [Image.fromarray(frame[..., 0]) for frame in frames]
-    else:
-        still = Image.Dither.NONE  # dots would dance from frame to frame
-        images = [Image.fromarray(frame).quantize(256, dither=still) for frame in frames]
-    first, *others = images
-    milliseconds = round(1000 * seconds)
-    # Under a name of this process, beside its place, so that a rename can put it there as a whole.
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        first.save(
-            partial,
-            format="GIF",
-            save_all=True,
-            append_images=others,
-            duration=milliseconds,
-            loop=0,  # for ever
-        )
-        os.replace(partial, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise UserError(
-            f"cannot write the animation {path} ({error.strerror}): free or choose another place."
-        ) from error
-    return path

@@ -13,11 +13,8 @@ photographs by one); `classifier.Convolutional` and `inception.Inception` are tr
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -33,6 +30,7 @@ from genjax.config import field
 from genjax.data.batches import eval_batches
 from genjax.errors import UserError
 from genjax.fields import to_float
+from genjax.machine.files import whole
 from genjax.machine.parallel import Jit, Layout
 from genjax.metrics.judges import rows
 
@@ -230,24 +228,15 @@ def save_arrays(path: Path, tree: Any) -> None:
     arrays = jax.tree.map(np.asarray, tree)
     # .npz knows names, no tree
     flat = traverse_util.flatten_dict(arrays, sep="/")
-    work = None  # written under another name first: a killed process leaves no half file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}-", delete=False
-        ) as file:
-            work = file.name
+        # a file, for numpy would add .npz to a name
+        with whole(path) as work, work.open("wb") as file:
             np.savez(file, **flat)
-        os.chmod(work, 0o644)  # a temporary file is its owner's alone
-        os.replace(work, path)
     except OSError as error:
         raise UserError(
             f"cannot write {path} ({error.strerror or error}): free space or mend the folder."
         ) from error
-    finally:
-        if work is not None:  # gone already where it became `path`
-            with contextlib.suppress(OSError):
-                os.remove(work)
 
 
 def load_arrays(path: Path, like: Any) -> Any:

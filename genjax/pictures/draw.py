@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from genjax.errors import UserError
+from genjax.machine.files import whole
 from genjax.pictures import figure as figures
 
 
@@ -92,22 +91,57 @@ def curves(series: Any, columns: int = 3, side: int = 200) -> np.ndarray:
     return figures.pixels(figure)
 
 
+def animation(path: str | Path, frames: np.ndarray, seconds: float = 0.08) -> Path:
+    """Writes frames [T, H, W, 1 or 3], uint8 or float in [0, 1], to `path` as an endless GIF; returns the path.
+
+    Whole or not at all. Every frame has its own 256 colours; equal frames in a row become one that stays longer. Raises
+    UserError for frames of another shape and for a place that cannot be written.
+    """
+    from PIL import Image
+
+    path, frames = Path(path), to_uint8(frames)
+    some = frames.ndim == 4 and len(frames) > 0
+    if not some or frames.shape[-1] not in (1, 3):
+        raise UserError(
+            f"an animation needs frames [T, H, W, 1 or 3], got an array of {frames.shape}."
+        )
+    if frames.shape[-1] == 1:
+        images = [Image.fromarray(frame[..., 0]) for frame in frames]
+    else:
+        still = Image.Dither.NONE  # dots would dance from frame to frame
+        images = [Image.fromarray(frame).quantize(256, dither=still) for frame in frames]
+    first, *others = images
+    milliseconds = round(1000 * seconds)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as partial:
+            first.save(
+                partial,
+                format="GIF",
+                save_all=True,
+                append_images=others,
+                duration=milliseconds,
+                loop=0,  # for ever
+            )
+    except OSError as error:
+        raise UserError(
+            f"cannot write the animation {path} ({error.strerror}): free or choose another place."
+        ) from error
+    return path
+
+
 def save_png(path: str | Path, picture: np.ndarray) -> Path:
     """Writes a uint8 picture [H, W], [H, W, 1] or [H, W, 3] to `path`, whole or not at all; returns the path."""
     from PIL import Image
 
     path = Path(path)
-    # beside its final place, on the same disk, so that `replace` is atomic
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     if picture.shape[2:] == (1,):  # PIL knows grey pictures as [H, W] alone
         picture = picture[..., 0]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(partial, format="PNG")
-        os.replace(partial, path)
+        with whole(path) as partial:
+            Image.fromarray(picture).save(partial, format="PNG")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         raise UserError(
             f"cannot write the picture {path} ({error.strerror}): free or choose another place."
         ) from error

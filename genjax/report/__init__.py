@@ -8,12 +8,12 @@ The page holds no script and forbids itself to load anything. The same run gives
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from genjax.errors import UserError
+from genjax.machine.files import whole
 from genjax.report.compare import comparison
 from genjax.report.facts import read
 from genjax.report.page import single
@@ -45,11 +45,9 @@ def write(directories: Sequence[Path], out: Path | None = None) -> Path:
         path = Path(out)
     if path.is_dir():
         raise UserError(f"--out={path} is a folder: name a file in it.")
-    # under another name first: whoever has the page open never reads half of it
-    new = path.with_name(path.name + ".new")
     try:
-        new.write_text(text, encoding="utf-8", errors="replace")
-        os.replace(new, path)
+        with whole(path) as new:  # whoever has the page open never reads half of it
+            new.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(
             f"cannot write {path} ({error.strerror}): mend it or choose another --out."

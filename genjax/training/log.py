@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from genjax.errors import UserError
 from genjax.machine import hosts
+from genjax.machine.files import whole
 
 
 class Log:
@@ -281,11 +282,9 @@ def _step_of(line: str) -> float:
 
 
 def _replace(path: Path, text: str) -> None:
-    # By a rename: a kill leaves the old text or the new one, never half.
-    new = path.with_name(path.name + ".new")
     try:
-        new.write_text(text)
-        os.replace(new, path)
+        with whole(path) as new:
+            new.write_text(text)
     except OSError as error:
         raise _unwritable(path, error) from error
 

@@ -16,6 +16,8 @@ import threading
 import time
 from pathlib import Path
 
+from genjax.machine.files import whole
+
 EVERY = 10.0  # seconds between heartbeats
 
 
@@ -74,10 +76,9 @@ class Pulse:
             "host": socket.gethostname(),
         }
         path = self.directory / "heartbeat.json"
-        new = path.with_name("heartbeat.json.new")
         try:
-            new.write_text(json.dumps(told) + "\n")
-            new.replace(path)  # who watches never reads half a line
+            with whole(path) as new:  # who watches never reads half a line
+                new.write_text(json.dumps(told) + "\n")
         except OSError:
             return  # a full disk is the loop's to tell, when it saves
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from genjax.errors import UserError
-from genjax.gan.invert import Projector, animation, errors, invert, pca, sefa
+from genjax.gan.invert import Projector, errors, invert, pca, sefa
+from genjax.pictures.draw import animation
 
 RNG = np.random.default_rng(0)
 A = jnp.asarray(RNG.standard_normal((6, 3 * 4)), jnp.float32)
