@@ -128,6 +128,30 @@ def test_a_model_without_samples_says_so(tmp_path):
         this.sample(3)
 
 
+@dataclasses.dataclass(frozen=True)
+class Both:
+    """Two outputs by name: what was drawn and its negative."""
+
+    def __call__(self, spec):
+        plain = paired.Regression()(spec)
+
+        def sample(key, state, given):
+            x = plain.sample(key, state, given)
+            return {"x": x, "negative": 1.0 - x}
+
+        return plain._replace(sample=sample, picture=None)
+
+
+def test_a_model_may_make_several_outputs(tmp_path):
+    every = Every(log=1, evaluate=2, sample=2, save=2)
+    exp = Experiment(paired.DATA, Both(), 2, 64, every=every, samples=3, runs=str(tmp_path))
+    this = run("toys", exp, "both")
+    samples = this.sample(3)
+    np.testing.assert_allclose(samples["x"], 1.0 - samples["negative"], atol=1e-6)
+    tile = 33  # pictures of 8 pixels, four times as large, and a line between
+    assert this.picture(3).shape == (3 * tile - 1, 2 * tile - 1, 1)  # an output a column
+
+
 # A run from a run: a flow on the codes of an autoencoder
 
 
