@@ -242,7 +242,10 @@ def test_diffusion_draws_and_measures_samples(tmp_path):
     assert again.log.directory == this.log.directory and {"samplers", "guidance"} <= pngs(again)
     found = again.log.result("samplers")
     assert found["Euler() 2"]["error"] > 0 and "error" not in found["DDPM() 2"]
-    assert len(again.log.result("guidance")) == 4 and again.log.result("widths")["0.08"] > 0
+    assert (
+        len(again.log.result("guidance")) == 4
+        and again.log.result("widths")["0.08"]["distance"] > 0
+    )
 
 
 def test_gan_draws_and_measures_samples(tmp_path):

@@ -12,14 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax import ema
-from genjax.conditions import told
+from genjax.conditions import told as told_of
 from genjax.config import edit, field
 from genjax.core import Spec, averaged, size
 from genjax.data.batches import chosen
 from genjax.diffusion import gaussian, samplers, vdm
 from genjax.diffusion.guidance import Guidance
 from genjax.errors import UserError, at_least
-from genjax.findings.samples import check_images, head, show
+from genjax.findings.samples import check_images, head, kept, show, told
 from genjax.findings.truth import check_known, modes
 from genjax.metrics.evaluate import Extractor, check_count, distance
 from genjax.metrics.features import Components
@@ -117,7 +117,7 @@ class VdmPictures:
 
 def _vdm_trajectory(params, key, given, cfg, spec):
     x, sigmas, noise = vdm.start(params, key, given["index"], cfg, spec)
-    cond = told(cfg.condition, given, spec)
+    cond = told_of(cfg.condition, given, spec)
     denoiser = vdm.denoiser(params, cond, cfg, spec)
     noisy, denoised = samplers.sample(cfg.sampler, denoiser, x, sigmas, noise, keep=True)
     ones = [1] * (noisy.ndim - 1)
@@ -200,8 +200,8 @@ class SamplerTables:
         real = test[this.spec.main][rows]
         # what samples of the data itself would get: a distance of n samples is never 0
         floor = between(real)
-        this.log.note(f"{name} of {n} real: {floor:.3f}")
-        this.log.result("samplers", {"real": floor, "samples": n})
+        this.log.note(f"{name} of {n} real: {told(floor)}")
+        this.log.result("samplers", {"real": floor.value, "samples": n})
         self.steps_table(this, between)
         # without dropped conditions in training there is no unconditional model to guide by
         if cfg.condition and cfg.drop:
@@ -225,17 +225,16 @@ class SamplerTables:
                 changed = edit(cfg, {"sampler": sampler, "schedule.steps": n})
                 x = draw(this, changed, self.given(this))
                 far = between(x)
-                values = {"distance": far}
-                told = ""
+                values, exactness = kept(far), ""
                 if sampler in self.deterministic:
                     # same noise, same flow: what differs is the solver's error
                     difference = x[: len(truth)] - truth
                     error = np.sqrt(np.mean(difference**2))
                     values["error"] = float(error)
-                    told = f", {error:.4f} from the exact solution"
+                    exactness = f", {error:.4f} from the exact solution"
                 shown.append(x[:3])
                 this.log.result("samplers", {f"{sampler!r} {n}": values})
-                this.log.note(f"{sampler!r} {n} steps: distance {far:.3f}{told}")
+                this.log.note(f"{sampler!r} {n} steps: distance {told(far)}{exactness}")
             lines.append(np.concatenate(shown))
         # a sampler a row, three samples for each number of steps
         tiles = np.concatenate(lines)
@@ -256,11 +255,11 @@ class SamplerTables:
                 right = read(x) == given["label"]  # [n]
                 recognised = float(np.mean(right))
                 far = between(x)
-                values = {"distance": far, "recognised": recognised}
+                values = {**kept(far), "recognised": recognised}
                 rows.append(x[: this.spec.classes])
                 this.log.result("guidance", {f"{name} {scale:g}": values})
                 this.log.note(
-                    f"guidance {scale:g} by {name}: distance {far:.3f}, "
+                    f"guidance {scale:g} by {name}: distance {told(far)}, "
                     f"{100 * recognised:.1f} % read as the class asked for"
                 )
         tiles = np.concatenate(rows)
@@ -269,12 +268,12 @@ class SamplerTables:
     def width_table(self, this: Run, between: Callable) -> None:
         """Averages of other widths than those that were kept in training."""
         # every snapshot holds an average for each of these
-        kept = this.exp.algorithm.ema.widths
+        own = this.exp.algorithm.ema.widths
         snapshots, steps, widths = [], [], []
         for step, state in this.snapshots():
-            for width in kept:
+            for width in own:
                 # the first width is the one that samples are drawn with: it has the net's own name
-                name = "net" if width == kept[0] else f"net@{width:g}"
+                name = "net" if width == own[0] else f"net@{width:g}"
                 snapshots.append(state.ema[name])
                 steps.append(step)
                 widths.append(width)
@@ -284,8 +283,8 @@ class SamplerTables:
             given = self.given(this)
             x = draw(this, this.exp.algorithm, given, main={"net": mixed})
             far = between(x)
-            this.log.result("widths", {f"{width:g}": far})
-            this.log.note(f"average of width {width:g}: distance {far:.3f}")
+            this.log.result("widths", {f"{width:g}": kept(far)})
+            this.log.note(f"average of width {width:g}: distance {told(far)}")
 
 
 def draw(
@@ -354,8 +353,8 @@ class Recognised:
 
     def check(self, exp: Experiment, source: Any) -> None:
         """Raises UserError for a model that cannot be asked for a class."""
-        told = getattr(exp.algorithm, "condition", ())
-        if not told or not source.classes:
+        condition = getattr(exp.algorithm, "condition", ())
+        if not condition or not source.classes:
             raise UserError(
                 "Recognised() asks for classes: use --algorithm.condition='(Label(),)', or Look()."
             )
@@ -411,5 +410,5 @@ class FewSteps:
     def tell(self, this: Run, name: str, what: str, values: dict[str, float]) -> None:
         """Prints the values and keeps them as a result."""
         this.log.result(name, values)
-        told = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
-        this.log.note(f"{what}: {told}")
+        words = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+        this.log.note(f"{what}: {words}")

@@ -10,6 +10,7 @@ import numpy as np
 from genjax.config import field
 from genjax.errors import UserError
 from genjax.fields import Image
+from genjax.metrics.intervals import Interval
 from genjax.training.experiment import Experiment
 from genjax.training.run import Run
 
@@ -33,6 +34,22 @@ def mean_and_error(values: np.ndarray) -> tuple[float, float]:
     if len(values) < 2:  # one value has no spread
         return float(values.mean()), float("nan")
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def told(distance: Interval) -> str:
+    """A distance in words: its value and, where it is known, its 95 % interval."""
+    value, low, high = distance
+    if np.isnan(low):  # too few samples for an interval
+        return f"{value:.3f}"
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def kept(distance: Interval) -> dict[str, float]:
+    """A distance as results.json keeps it."""
+    value, low, high = distance
+    if np.isnan(low):
+        return {"distance": value}
+    return {"distance": value, "low": low, "high": high}
 
 
 def head(split: dict[str, Any], n: int) -> dict[str, Any]:

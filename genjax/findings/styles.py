@@ -16,6 +16,7 @@ from genjax.core import averaged, example_keys, size
 from genjax.data.batches import chosen
 from genjax.errors import UserError, at_least
 from genjax.findings.samples import check_images, show
+from genjax.findings.samples import told as told_distance
 from genjax.gan import stylegan2
 from genjax.gan.gan import latents
 from genjax.gan.invert import Projector, invert, pca, sefa
@@ -134,16 +135,22 @@ class TruncationCurve:
         places = chosen(n, size(test))
         images = test[this.spec.main][places]
         real = rows(images)  # [n, D]
-        values = {"n": n}
+        values = {"n": n, "real": between(images).value}
         for psi in self.psis:
             fn = functools.partial(_truncated, this.exp.algorithm, this.spec, psi)
             x = this.draw(fn, this.given(n))
             fake = rows(x)  # [n, D]
             precision, recall = precision_recall(real, fake, self.neighbours)
-            found = {name: between(x), "precision": precision, "recall": recall}
-            values[f"psi {psi:g}"] = found
-            told = ", ".join(f"{key} {value:.3f}" for key, value in found.items())
-            this.log.note(f"psi {psi:g}: {told}")
+            far = between(x)
+            shares = {"precision": precision, "recall": recall}
+            values[f"psi {psi:g}"] = {
+                name: far.value,
+                "low": far.low,
+                "high": far.high,
+                **shares,
+            }
+            words = f"precision {precision:.3f}, recall {recall:.3f}"
+            this.log.note(f"psi {psi:g}: {name} {told_distance(far)}, {words}")
         this.log.result("truncation", values)
 
 

@@ -67,10 +67,13 @@ def seen(extract: Callable[[Any], Any], split: dict[str, Any]) -> Seen:
     return Seen(image, label, features, logits)
 
 
-def distance(extractor: Extractor, train: dict[str, Any]) -> tuple[str, Callable[[Any], float]]:
-    """The name of the Fréchet distance on an extractor's features, and images -> that distance from the training split.
+def distance(
+    extractor: Extractor, train: dict[str, Any]
+) -> tuple[str, Callable[[Any], Interval]]:
+    """(name, between): the Fréchet distance on an extractor's features, from the training split to images.
 
-    The moments of the split are taken once. UserError, by the function, for fewer images than features.
+    between(images) -> its value and the ends of its 95 % interval, NaN for fewer than 50 images. UserError, by
+    the function, for fewer images than features. The moments of the split are taken once.
     """
     metric = Frechet()
     (name,) = metric.names(extractor.name)
@@ -80,11 +83,12 @@ def distance(extractor: Extractor, train: dict[str, Any]) -> tuple[str, Callable
     # mean and covariance, all that the distance sees
     reference = moments(of_train.features)
 
-    def between(images: Any) -> float:
+    def between(images: Any) -> Interval:
+        features = extract(images).features
         try:
-            found = extract(images)
-            of_images = moments(found.features)
-            return frechet(reference, of_images)
+            if len(features) < 50:  # groups of the jackknife
+                return Interval(frechet(reference, moments(features)), np.nan, np.nan)
+            return _apart(reference, features)
         except ValueError as error:
             # the one thing that a user can mend
             raise UserError(f"{error}: measure more samples, or on fewer features.") from error
@@ -110,6 +114,16 @@ def _moved(around: Interval, value: float) -> Interval:
     return Interval(value, low, high)
 
 
+def _apart(reference: Any, features: np.ndarray) -> Interval:
+    """The Fréchet distance of features [N, D] from moments, with the interval over the draw of the features."""
+    value = frechet(reference, moments(features))
+    n, dimensions = features.shape
+    largest = -(-n // 50)  # the largest of the jackknife's 50 groups: n / 50, rounded up
+    if n - largest <= dimensions:  # what the jackknife leaves is too few
+        return Interval(value, np.nan, np.nan)
+    return _moved(intervals.frechet_interval(reference, features), value)
+
+
 @dataclasses.dataclass(frozen=True)
 class Frechet:
     """Fréchet distance of samples from the training set; the interval is over the draw of the samples at this n."""
@@ -121,15 +135,7 @@ class Frechet:
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
         (name,) = self.names(on)
-        reference = moments(train.features)
-        of_samples = moments(samples.features)
-        value = frechet(reference, of_samples)
-        n, dimensions = samples.features.shape
-        largest = -(-n // 50)  # the largest of the jackknife's 50 groups: n / 50, rounded up
-        if n - largest <= dimensions:  # what the jackknife leaves is too few
-            return {name: Interval(value, np.nan, np.nan)}
-        around = intervals.frechet_interval(reference, samples.features)
-        return {name: _moved(around, value)}
+        return {name: _apart(moments(train.features), samples.features)}
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         return self(train, real, real, on)

@@ -91,11 +91,11 @@ def test_judges_of_the_digits(digits):
     noise = np.random.default_rng(0).random((360, 8, 8, 1))
     blurred = (test["image"] / 255.0 + np.roll(test["image"] / 255.0, 1, 2)) / 2
     assert (
-        between(train["image"])
+        between(train["image"]).value
         < 1e-6
-        < between(test["image"])
-        < between(blurred)
-        < between(noise)
+        < between(test["image"]).value
+        < between(blurred).value
+        < between(noise).value
     )
     assert name == "fd_pca16"
 
