@@ -44,7 +44,7 @@ LEAST = 15.0  # minutes that a line must be of to be judged
 PREEMPTED = 75  # the exit code of a run that was asked to stop and has saved
 PATIENCE = 120.0  # seconds that it may take to save and leave
 COMPILED = b"Finished XLA compilation of"  # a line of JAX's log
-COMMON = ("--steps=1000000000", "--finish=None")
+COMMON = ("--steps=1000000000", "--finish=()")
 RUNS = {  # name: (module, ablation, steps between lines of metrics, between evaluations, grids and checkpoints)
     "vae": ("experiments.vae", "digits", 100, 2000),
     "flow": ("experiments.diffusion", "digits", 10, 200),

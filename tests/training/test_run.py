@@ -190,7 +190,7 @@ CHUNKED = {"chunk": 5, "resident": True, "every.save": 10}
             11,
             12,
             {},
-        ),  # neither of them is a multiple of log_every or save_every
+        ),  # neither is a multiple of every.log or every.save
         (interrupt(signal.SIGTERM), 75, 2, 3, {}),  # before the first save
         (interrupt(signal.SIGINT), 75, 11, 12, {}),
         (
