@@ -28,14 +28,12 @@ Parts = dict[str, jax.Array]  # "loss" [B] and its named parts, each [B]
 class Spec(NamedTuple):
     """What an algorithm must know of its task before it sees a batch. The first field is what is modelled."""
 
-    fields: tuple[
-        tuple[str, Any], ...
-    ]  # (name, kind of genjax.fields) of each field of the data
+    # (name, kind of genjax.fields) of each field of the data
+    fields: tuple[tuple[str, Any], ...]
     steps: int = 1  # length of the run, for schedules
     microbatches: int = 1  # parts of a batch whose gradients are averaged one after the other
-    domains: tuple[
-        str, ...
-    ] = ()  # names of the parts of unpaired data, which have these fields each
+    # names of the parts of unpaired data, which have these fields each
+    domains: tuple[str, ...] = ()
 
     @property
     def main(self) -> str:
@@ -105,14 +103,12 @@ class Algorithm(NamedTuple):
     evaluate: Callable[[jax.Array, State, Batch], Parts]  # per example, [B, ...]
     # (key, state, given) -> samples [B, ...], or several {name: [B, ...]}; None: there is nothing to sample
     sample: Callable[[jax.Array, State, Batch], Any] | None = None
-    cycle: tuple[
-        Callable, ...
-    ] = ()  # steps taken in turn, for work that is due only every so many; () = `step` always
+    # steps taken in turn, for work that is due only every so many; () = `step` always
+    cycle: tuple[Callable, ...] = ()
     asks: tuple[str, ...] = ()  # fields that `sample` needs
     encode: Callable[[jax.Array, State, Batch], jax.Array] | None = None  # codes [B, ...]
-    decode: Callable[[jax.Array, State, jax.Array], jax.Array] | None = (
-        None  # codes -> examples in unit values
-    )
+    # codes [B, ...] -> examples [B, *shape] in unit values
+    decode: Callable[[jax.Array, State, jax.Array], jax.Array] | None = None
     # of all held-out examples {name: [N, ...]} -> {name: number}; None = the mean of each
     summary: Callable[[dict[str, Any]], dict[str, float]] | None = None
     # (samples, given) as arrays -> uint8 [H, W, C]; None = as the field draws them

@@ -280,6 +280,13 @@ def test_views_that_do_not_fit(name):
         seen_fields((view,), FIELDS)
 
 
+def test_metrics_of_samples_that_are_smaller_than_the_data_are_refused(tmp_path):
+    watch = Watch((Frechet(),), extractor=Components(4))
+    exp = Experiment(Digits(), VAE(2, MLP(), MLP()), 1, 16, view=(Crop(4),), watch=watch)
+    with pytest.raises(UserError, match=r"makes examples of \(4, 4, 1\) out of \(8, 8, 1\)"):
+        run("cropped", dataclasses.replace(exp, runs=str(tmp_path)), "base")
+
+
 def test_a_view_of_the_command_line():
     from genjax.cli import read
     from genjax.config import lookup

@@ -40,16 +40,14 @@ class Source(NamedTuple):
     """
 
     name: str
-    fields: dict[
-        str, Any
-    ]  # {name: kind of genjax.fields}; of data with domains those of each domain
+    # {name: kind of genjax.fields}; of data with domains those of each domain
+    fields: dict[str, Any]
     train: Arrays
     valid: Arrays
     test: Arrays
     records: Records | None = None
-    drawn: Callable[[Any], np.ndarray] | None = (
-        None  # samples -> uint8 [H, W, C]; None = as the field draws
-    )
+    # samples [B, ...] -> uint8 [H, W, C]; None = as the field draws
+    drawn: Callable[[Any], np.ndarray] | None = None
 
     @property
     def main(self) -> str:

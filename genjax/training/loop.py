@@ -109,6 +109,11 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     if size(source.valid):
         held = source.valid
     exp.watch.check(spec, algorithm, size(held), bool(exp.every.evaluate))
+    if exp.watch.metrics and spec.shape != source.shape:
+        raise UserError(
+            f"--view makes examples of {spec.shape} out of {source.shape}, and --watch.metrics compare samples with "
+            "the data as they are: use views that keep the shape, or --watch.metrics='()'."
+        )
     state, meta, checkpoints, restored = _state(exp, path, source, algorithm)
     step = int(state.step)
     log = Log(path, exp.steps, exp.batch, step, begun=begun)
