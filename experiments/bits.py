@@ -56,7 +56,7 @@ EXPERIMENTS = {
     "base": BASE,
     "linear": edit(BASE, {"algorithm.schedule": LinearGamma()}),
     "fixed": edit(BASE, {"algorithm.schedule": LinearGamma(learn_ends=False)}),
-    "discrete": edit(BASE, {"algorithm.steps": 1000}),
+    "discrete": edit(BASE, {"algorithm.bound_steps": 1000}),
     "no_fourier": edit(BASE, {"algorithm.fourier": False}),
     "conditional": edit(BASE, _CONDITIONAL),
     "dit": edit(BASE, {"algorithm.net": DiT(patch=4, width=128, depth=6, heads=4)}),

@@ -72,7 +72,7 @@ EXPERIMENTS = {
     "least_squares": edit(BASE, {"algorithm.game": LeastSquares()}),
     "hinge": edit(BASE, {"algorithm.game": Hinge()}),
     "wasserstein": edit(BASE, {"algorithm.game": Wasserstein()}),
-    "wgan": edit(BASE, {**WGAN, "algorithm.penalties": (), "algorithm.clip": 0.05}),
+    "wgan": edit(BASE, {**WGAN, "algorithm.penalties": (), "algorithm.weight_clip": 0.05}),
     "wgan_gp": edit(BASE, {**WGAN, "algorithm.penalties": (Gradient(1.0),)}),
     "r1_alone": edit(BASE, {"algorithm.penalties": (R1(0.02),)}),
     "no_penalty": edit(BASE, {"algorithm.penalties": ()}),

@@ -490,7 +490,11 @@ def test_results_of_an_earlier_training_are_forgotten(command, tmp_path):
         ),
         (bits, ["--finish.DiffusionBound.draws=0"], "draws=0 must be at least 1"),
         (bits, ["--algorithm.schedule.gamma_min=6.0"], "gamma_min=6 must be below"),
-        (onestep, ["--algorithm.steps=0"], "--algorithm.steps=0 must be at least 1"),
+        (
+            onestep,
+            ["--algorithm.sampling_steps=0"],
+            "--algorithm.sampling_steps=0 must be at least 1",
+        ),
         (
             onestep,
             [

@@ -70,7 +70,7 @@ class Consistency:
         0.00054, "constant of the pseudo-Huber error, c / sqrt(dimensions) (arXiv:2310.14189)"
     )
     condition: tuple[Conditioner, ...] = field((), "what the net is told, e.g. (Label(),)")
-    steps: int = field(1, "steps of sampling", execution=True)
+    sampling_steps: int = field(1, "steps of sampling", execution=True)
     most: float = field(80.0, "noise level of the first step of sampling", execution=True)
     last: float = field(0.821, "noise level of the last of several steps", execution=True)
     optimiser: Adam = field(Adam(2e-4), "of the net")
@@ -156,7 +156,7 @@ def sample(
     """
     cond = told(cfg.condition, given, spec)
     index = given["index"]
-    geometric = np.geomspace(cfg.most, cfg.last, cfg.steps)
+    geometric = np.geomspace(cfg.most, cfg.last, cfg.sampling_steps)
     levels = jnp.asarray(geometric, jnp.float32)
 
     def step(i, x):
@@ -167,14 +167,14 @@ def sample(
 
     # zeros: beside the first level's noise the data, of size std, are next to nothing
     start = jnp.zeros((len(index), *spec.shape))
-    return spec.decode(jax.lax.fori_loop(0, cfg.steps, step, start))
+    return spec.decode(jax.lax.fori_loop(0, cfg.sampling_steps, step, start))
 
 
 def check(cfg: Consistency, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
     need("Consistency", spec.main, spec.x, *REAL)
     conditions.check(cfg.condition, spec)
-    at_least(1, algorithm__steps=cfg.steps, algorithm__stages=cfg.stages)
+    at_least(1, algorithm__sampling_steps=cfg.sampling_steps, algorithm__stages=cfg.stages)
     at_least(0, algorithm__k=cfg.k, algorithm__b=cfg.b)
     for name in ("std", "huber", "last"):
         if getattr(cfg, name) <= 0.0:

@@ -65,7 +65,7 @@ class MeanFlow:
         0.0,
         "share of the net's own conditional velocity in it: the scale is omega / (1 - kappa)",
     )
-    steps: int = field(1, "steps of sampling", execution=True)
+    sampling_steps: int = field(1, "steps of sampling", execution=True)
     optimiser: Adam = field(Adam(2e-4), "of the net")
     ema: Decay | Power = field(
         Decay(0.999), "average of the weights that evaluation and samples use"
@@ -198,25 +198,25 @@ def evaluate(params: dict, key: jax.Array, batch: Batch, cfg: MeanFlow, spec: Sp
 
 
 def sample(params: dict, key: jax.Array, given: Batch, cfg: MeanFlow, spec: Spec) -> jax.Array:
-    """Samples [B, *shape] in cfg.steps equal steps; number i is a function of (key, given["index"][i])."""
+    """Samples [B, *shape] in cfg.sampling_steps equal steps; number i is a function of (key, given["index"][i])."""
     cond = told(cfg.condition, given, spec)
     index = given["index"]
 
     def step(i, z):
-        t = jnp.full(len(z), 1.0 - i / cfg.steps)
-        r = jnp.full(len(z), 1.0 - (i + 1.0) / cfg.steps)
+        t = jnp.full(len(z), 1.0 - i / cfg.sampling_steps)
+        r = jnp.full(len(z), 1.0 - (i + 1.0) / cfg.sampling_steps)
         u = average_velocity(params, z, r, t, cond, cfg)
-        return z - u / cfg.steps  # z_r = z_t - (t - r) u
+        return z - u / cfg.sampling_steps  # z_r = z_t - (t - r) u
 
     start = example_normal(key, index, spec.shape)  # z_1
-    return spec.decode(jax.lax.fori_loop(0, cfg.steps, step, start))
+    return spec.decode(jax.lax.fori_loop(0, cfg.sampling_steps, step, start))
 
 
 def check(cfg: MeanFlow, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
     need("MeanFlow", spec.main, spec.x, *REAL)
     conditions.check(cfg.condition, spec)
-    at_least(1, algorithm__steps=cfg.steps)
+    at_least(1, algorithm__sampling_steps=cfg.sampling_steps)
     at_least(
         0,
         algorithm__drop=cfg.drop,

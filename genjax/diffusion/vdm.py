@@ -124,7 +124,7 @@ class VDM:
 
     net: nn.Module = field(UNet(), "what predicts the noise: net(z, time, cond, out)")
     schedule: Schedule = field(MonotoneGamma(), "gamma(t)")
-    steps: int = field(0, "T, the steps of the bound; 0 = continuous time")
+    bound_steps: int = field(0, "T, the steps of the bound; 0 = continuous time")
     fourier: bool = field(
         True, "the net sees waves of z too, of one and two grey levels, which resolve them"
     )
@@ -259,11 +259,13 @@ def diffusion(
     descends its variance instead.
     """
     schedule = params["schedule"]
-    if cfg.steps:
+    if cfg.bound_steps:
         # rounding may take t to 1, which is no step
-        i = jnp.minimum(jnp.floor(t * cfg.steps), cfg.steps - 1.0)
-        before, after = (gamma(schedule, (i + k) / cfg.steps, cfg.schedule) for k in (0.0, 1.0))
-        weight = cfg.steps * jnp.expm1(after - before)  # sec. 4
+        i = jnp.minimum(jnp.floor(t * cfg.bound_steps), cfg.bound_steps - 1.0)
+        before, after = (
+            gamma(schedule, (i + k) / cfg.bound_steps, cfg.schedule) for k in (0.0, 1.0)
+        )
+        weight = cfg.bound_steps * jnp.expm1(after - before)  # sec. 4
         return weight * _error(params["net"], x, eps, cond, after, cfg, spec)
     # forwards: u and du / dt at each time, in one pass
     rise = jax.jvp(lambda t: cfg.schedule.rise(schedule, t), (t,), (jnp.ones_like(t),))
@@ -417,7 +419,7 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: VDM, spec: Spec) -> 
 
 def check(cfg: VDM, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
-    at_least(0, algorithm__steps=cfg.steps)
+    at_least(0, algorithm__bound_steps=cfg.bound_steps)
     at_least(1, algorithm__sampling_steps=cfg.sampling_steps)
     low, high = cfg.schedule.gamma_min, cfg.schedule.gamma_max
     if low >= high:

@@ -380,7 +380,7 @@ class FewSteps:
 
     def check(self, exp: Experiment, source: Any) -> None:
         """Raises UserError for what cannot be sampled or measured."""
-        if not hasattr(exp.algorithm, "steps"):
+        if not hasattr(exp.algorithm, "sampling_steps"):
             raise UserError(
                 "this experiment compares numbers of steps: use --algorithm='MeanFlow()' or Consistency()."
             )
@@ -396,7 +396,7 @@ class FewSteps:
         asked = head(given, self.samples)
         for n in self.steps:
             # the same weights: the number of steps is no part of training
-            cfg = dataclasses.replace(this.exp.algorithm, steps=n)
+            cfg = dataclasses.replace(this.exp.algorithm, sampling_steps=n)
             model = cfg(this.spec)
             x = this.draw(model.sample, given)
             picture = this.source.picture(x[: this.exp.samples])

@@ -140,8 +140,8 @@ def best_disc(
         return jnp.mean(parts["loss"]), {}
 
     disc, opt, _ = descend(mean_loss, tx, mine.params, mine.opt, batch)
-    if cfg.clip is not None:  # WGAN's way to keep D Lipschitz
-        disc = jax.tree.map(lambda w: jnp.clip(w, -cfg.clip, cfg.clip), disc)
+    if cfg.weight_clip is not None:  # WGAN's way to keep D Lipschitz
+        disc = jax.tree.map(lambda w: jnp.clip(w, -cfg.weight_clip, cfg.weight_clip), disc)
     x = spec.encode(batch)
     cond = told(cfg.condition, batch, spec)
     memory = remembered(disc, mine.memory, x, cond, cfg)

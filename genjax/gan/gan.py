@@ -57,7 +57,7 @@ class GAN:
         1, "discriminator steps for each of the generator; the batch is divided among them"
     )
     # WGAN's way to bound D's slope; None for all that have a penalty
-    clip: float | None = field(
+    weight_clip: float | None = field(
         None, "largest weight of the discriminator, cut after each of its steps (WGAN)"
     )
     # labels steer both: D must see them too, or G could ignore them
@@ -259,9 +259,9 @@ def step(
         disc, disc_opt, metrics = descend(
             mean_disc, disc_tx, disc, disc_opt, part, gen, extra, **how
         )
-        if cfg.clip is not None:
+        if cfg.weight_clip is not None:
             # WGAN: a bounded slope by bounded weights (arXiv:1701.07875, algorithm 1)
-            disc = jax.tree.map(lambda w: jnp.clip(w, -cfg.clip, cfg.clip), disc)
+            disc = jax.tree.map(lambda w: jnp.clip(w, -cfg.weight_clip, cfg.weight_clip), disc)
         x = spec.encode(part)
         cond = told(cfg.condition, part, spec)
         memory = remembered(disc, extra["disc"], x, cond, cfg)
@@ -355,7 +355,7 @@ def check(cfg: GAN, spec: Spec) -> None:
         algorithm__every=cfg.every,
     )
     # None is off; at 0 all weights, or all latents, would be 0
-    for name, value in (("clip", cfg.clip), ("truncation", cfg.truncation)):
+    for name, value in (("weight_clip", cfg.weight_clip), ("truncation", cfg.truncation)):
         if value is not None and value <= 0:
             raise UserError(f"--algorithm.{name}={value} must be above 0, or None.")
     check_given(cfg, spec)

@@ -34,7 +34,7 @@ WGAN = GAN(
     game=Wasserstein(),
     penalties=(),
     critic_steps=5,
-    clip=0.01,
+    weight_clip=0.01,
     optimiser=Adam(5e-5, b1=0.0, b2=0.9),
     disc_optimiser=Adam(5e-5, b1=0.0, b2=0.9),
     ema=Decay(0.0),

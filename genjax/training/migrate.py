@@ -6,7 +6,8 @@ This rewrites config.json, the config inside every checkpoint with its checksum,
 metrics and results are not touched. A directory that is up to date is left alone, so it may run twice.
 
 What it knows of: releases up to 0.1, whose digests hashed module paths (fields `conditional`, `given`,
-`evaluate_every`, an `ema` of AE and VAE that was a number, and classes that have other names now).
+`evaluate_every`, an `ema` of AE and VAE that was a number, and classes that have other names now); and `steps` and
+`clip` where they meant other things than the length of a run and the norm of a gradient.
 """
 
 from __future__ import annotations
@@ -38,6 +39,12 @@ EVERY = {
     "sample_every": "sample",
     "save_every": "save",
 }
+FIELDS = {  # (the class's name now, its field then) -> the field's name now
+    ("Consistency", "steps"): "sampling_steps",
+    ("MeanFlow", "steps"): "sampling_steps",
+    ("VDM", "steps"): "bound_steps",
+    ("GAN", "clip"): "weight_clip",
+}
 SUMS = "crc32.json"  # as in `checkpoint`
 
 
@@ -60,6 +67,7 @@ def modern(tree: Any, classes: dict[str, type]) -> Any:
 
 def _renamed(name: str, found: dict[str, Any]) -> dict[str, Any]:
     """The fields of one config under the names, and in the forms, that they have now."""
+    found = {FIELDS.get((name, key), key): value for key, value in found.items()}
     if name == "Experiment":
         # flat fields then, one config now
         every = {}

@@ -175,7 +175,10 @@ def test_no_gradient_flows_through_the_target():
 
 @pytest.mark.parametrize("steps", [1, 4])
 def test_samples_of_the_exact_average_velocity_are_the_data(steps):
-    cfg, index = dataclasses.replace(EXACT, steps=steps), jnp.arange(N, dtype=jnp.uint32)
+    cfg, index = (
+        dataclasses.replace(EXACT, sampling_steps=steps),
+        jnp.arange(N, dtype=jnp.uint32),
+    )
     x = mf.sample(parameters(cfg), jax.random.key(1), {"index": index}, cfg, SPEC)
     noise = example_normal(jax.random.key(1), index, (2,))
     np.testing.assert_allclose(x, M + S * noise, atol=1e-4)  # the flow map, example by example
@@ -448,7 +451,7 @@ def test_the_consistency_loss_is_a_weighted_pseudo_huber_error(weight):
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_samples_of_the_exact_consistency_function_are_the_data(steps):
-    cfg = dataclasses.replace(CM, steps=steps)
+    cfg = dataclasses.replace(CM, sampling_steps=steps)
     given = {"index": jnp.arange(N, dtype=jnp.uint32)}
     x = np.asarray(ct.sample(parameters(cfg, 1), jax.random.key(1), given, cfg, SPEC))
     for i in range(2):  # the mean of the first input, m, is left out: 1 % of it at sigma = 80
@@ -508,8 +511,12 @@ LABELLED = labelled(Image((8, 8, 1)), 10, 10)
     [
         (MeanFlow(condition=(Label(),)), SPEC, "needs labels"),
         (Consistency(condition=(Label(),)), SPEC, "needs labels"),
-        (MeanFlow(steps=0), SPEC, "--algorithm.steps=0 must be at least 1"),
-        (Consistency(steps=0), SPEC, "--algorithm.steps=0 must be at least 1"),
+        (MeanFlow(sampling_steps=0), SPEC, "--algorithm.sampling_steps=0 must be at least 1"),
+        (
+            Consistency(sampling_steps=0),
+            SPEC,
+            "--algorithm.sampling_steps=0 must be at least 1",
+        ),
         (MeanFlow(drop=-0.1), SPEC, "--algorithm.drop=-0.1 must be at least 0"),
         (MeanFlow(drop=1.5), SPEC, "--algorithm.drop=1.5 must be at most 1"),
         (MeanFlow(share=2.0), SPEC, "--algorithm.share=2.0 must be at most 1"),

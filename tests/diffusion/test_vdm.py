@@ -225,7 +225,7 @@ def test_more_steps_lower_the_bound_towards_continuous_time():
     limit = closed_form(low, high)["diffusion"]
     losses = []
     for steps in (1, 4, 32, 1000):
-        cfg = exact(Known, low, high, steps=steps)
+        cfg = exact(Known, low, high, bound_steps=steps)
         t = 1.0 - evenly(steps)  # one time within each step, last step first
         losses.append(float(flat(cfg, vdm.init_schedule(cfg.schedule), t).mean()))
         grid = np.linspace(low, high, steps + 1)
@@ -238,7 +238,7 @@ def test_more_steps_lower_the_bound_towards_continuous_time():
 
 
 def test_every_time_of_a_step_is_that_step_and_the_edges_are_inside():
-    cfg = exact(Known, -6.0, 5.0, steps=4)
+    cfg = exact(Known, -6.0, 5.0, bound_steps=4)
     loss = np.asarray(
         flat(
             cfg,
@@ -589,7 +589,7 @@ def test_times_of_evaluation_are_the_examples_own_and_evenly_spaced_draws_agree(
     "changes, match",
     [
         ({"condition": (Label(),)}, "needs labels"),
-        ({"steps": -1}, "--algorithm.steps=-1 must be at least 0"),
+        ({"bound_steps": -1}, "--algorithm.bound_steps=-1 must be at least 0"),
         ({"sampling_steps": 0}, "--algorithm.sampling_steps=0 must be at least 1"),
         (
             {"schedule": LinearGamma(5.0, 5.0)},

@@ -248,7 +248,7 @@ def test_no_gap_at_an_equilibrium(rule):
 def test_duality_gap_of_a_clipped_line():
     # V = a (m_p - m_q): D' has a_i = c sign(m_p - m_q)_i, G' has m_i = 2 sign(a_i)
     c, a, p, q = 0.1, np.array([0.05, -0.02]), np.array([1.0, 1.5]), np.array([-1.0, 0.5])
-    cfg, spec, state = pair(Wasserstein(), tuple(q), a, clip=c)
+    cfg, spec, state = pair(Wasserstein(), tuple(q), a, weight_clip=c)
     found = gap(cfg, spec, state, points(normal(3, 5000, *p)), points(normal(4, 5000, *p)))
     exact = c * np.abs(p - q).sum(), a @ p - 2.0 * np.abs(a).sum()
     assert abs(found.disc - exact[0]) < 0.01 and abs(found.gen - exact[1]) < 0.005
@@ -286,7 +286,7 @@ def test_the_responses_are_those_of_the_zero_sum_game_with_penalties_once():
 
 def test_the_net_keeps_its_memory_and_its_clip():
     cfg, spec, _ = pair(Wasserstein(), (-1.0,), (0.05,))
-    cfg = dataclasses.replace(cfg, disc=Counting(), clip=0.1)
+    cfg = dataclasses.replace(cfg, disc=Counting(), weight_clip=0.1)
     batch = {**points(normal(5, 8, 1.0)), "index": np.arange(8, dtype=np.uint32)}
     state, tx = algorithm(cfg, spec).init(KEY, batch), Adam(1.0)(1)
     mine = game.Player(state.params["disc"], tx.init(state.params["disc"]), state.extra["disc"])

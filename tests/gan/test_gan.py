@@ -162,7 +162,9 @@ def test_the_generator_answers_the_discriminator_that_has_moved():
 def test_critic_steps_divide_the_batch_and_clipped_weights_stay_in_their_box():
     parts = divided(points(12), 3)
     np.testing.assert_array_equal([p["index"] for p in parts], np.arange(12).reshape(4, 3).T)
-    cfg = edit(TINY, {"critic_steps": 3, "clip": 0.01, "penalties": (), "game": Wasserstein()})
+    cfg = edit(
+        TINY, {"critic_steps": 3, "weight_clip": 0.01, "penalties": (), "game": Wasserstein()}
+    )
     algorithm = cfg(PLANE)
     state = algorithm.init(jax.random.key(0), points(12))
     new, _ = jax.jit(algorithm.step)(jax.random.key(1), state, points(12))
@@ -273,7 +275,7 @@ def test_r3gan_starts_as_it_should():
         ({"critic_steps": 0}, "--algorithm.critic_steps=0 must be at least 1"),
         ({"every": 0}, "--algorithm.every=0 must be at least 1"),
         ({"latent": 0}, "--algorithm.latent=0 must be at least 1"),
-        ({"clip": 0.0}, "--algorithm.clip=0.0 must be above 0"),
+        ({"weight_clip": 0.0}, "--algorithm.weight_clip=0.0 must be above 0"),
         ({"truncation": -1.0}, "--algorithm.truncation=-1.0 must be above 0"),
         (
             {"augment": Ada(rate=0.1)},

@@ -9,7 +9,7 @@ import pytest
 
 from genjax.config import digest, edit, from_json
 from genjax.training.loop import run
-from genjax.training.migrate import main
+from genjax.training.migrate import known_classes, main, modern
 
 # Four runs of 8 steps that release 0.1 left at step 4, and (expected.jsonl) the metrics that it ended with
 OLD = Path(__file__).parent / "old" / "runs-0.1.tgz"
@@ -45,6 +45,30 @@ def test_what_is_up_to_date_is_left_alone(runs, capsys):
     capsys.readouterr()
     assert main([str(runs)]) == 0
     assert capsys.readouterr().out.count("up to date") == 4
+
+
+def test_a_name_that_meant_two_things_is_told_apart():
+    def old(name, **fields):
+        return {"__type__": name, **fields}
+
+    classes = known_classes()
+    tree = old(
+        "genjax.training.experiment:Experiment",
+        steps=5,
+        algorithm=old(
+            "genjax.gan.gan:GAN", clip=0.1, optimiser=old("genjax.optim:Adam", clip=1.0)
+        ),
+    )
+    now = modern(tree, classes)
+    assert now["steps"] == 5 and now["algorithm"]["weight_clip"] == 0.1
+    assert now["algorithm"]["optimiser"]["clip"] == 1.0
+    for name, then, field in (
+        ("genjax.diffusion.vdm:VDM", "steps", "bound_steps"),
+        ("genjax.diffusion.onestep:MeanFlow", "steps", "sampling_steps"),
+        ("genjax.diffusion.consistency:Consistency", "steps", "sampling_steps"),
+    ):
+        once = modern(old(name, **{then: 3}), classes)
+        assert once == {"__type__": name, field: 3} and modern(once, classes) == once
 
 
 def test_a_folder_without_runs_and_a_config_that_cannot_be_read(tmp_path, capsys):
