@@ -1,4 +1,4 @@
-"""How many bits does a picture of clothing hold? A variational diffusion bound on Fashion-MNIST with 256 grey levels.
+"""How many bits does a picture hold? A variational diffusion bound on 256 grey levels.
 
     python -m experiments.bits            BASE: a U-Net with a learned noise schedule, continuous time
     python -m experiments.bits digits     8x8 digits, small and quick
@@ -25,6 +25,14 @@ from genjax.optim import Adam, CosineDecay
 from genjax.training.experiment import Every, Experiment, Published
 from genjax.training.loop import run
 
+GLOW = Published(
+    "bits20",
+    "bits_per_dim",
+    2.958,
+    "Glow, recalled, not opened",
+    of=(("data", FashionMNIST()), ("algorithm.condition", ())),
+)
+
 BASE = Experiment(
     data=FashionMNIST(),
     algorithm=VDM(
@@ -36,7 +44,7 @@ BASE = Experiment(
     batch=64,
     every=Every(log=100, evaluate=2000, sample=4000, save=500),
     samples=36,
-    published=(Published("bits20", "bits_per_dim", 2.958, "Glow, recalled, not opened"),),
+    published=(GLOW,),
     finish=(Samples(), VdmPictures(), DiffusionBound()),
 )
 

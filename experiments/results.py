@@ -177,6 +177,12 @@ def entry(run: facts.Facts, command: str = "") -> dict[str, Any]:
     if not command:
         remedy = "add --command='python -m experiments...'"
         raise UserError(f"{where / 'run.json'} tells no command: {remedy}.")
+    for name in run.results:
+        settings = run.settings(name)
+        if settings:
+            raise UserError(
+                f"{where}: {name} was measured with {settings}, which its command does not say: run that command again."
+            )
     named = re.search(r"-m experiments\.(\w+)", command)
     finished = (where / "results.json").stat().st_mtime
     found = {

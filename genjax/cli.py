@@ -160,21 +160,30 @@ def _main(
         print(f"{config.to_json(cfg)}\ndigest {digest}")
     else:
         base = experiments[first]
-        run(cfg, name, _origin(base, cfg, doc, argv))
+        # the docs speak of the data that the ablation was written for
+        about = doc if _same_data(experiments[name], cfg) else ""
+        run(cfg, name, _origin(base, cfg, about, argv))
+
+
+def _same_data(a: Any, b: Any) -> bool:
+    """Whether two configs have the same data set, wherever its files lie; true of configs without."""
+    a, b = getattr(a, "data", None), getattr(b, "data", None)
+    if config.is_config(a) and config.is_config(b):
+        return config.identity(a) == config.identity(b)
+    return repr(a) == repr(b)
 
 
 def _origin(base: Any, cfg: Any, doc: str, argv: Sequence[str]) -> dict[str, Any]:
     """What was typed, the first paragraph of the docs, {path: [value in the base, value here]}, all as texts."""
     words = ["python", *_program().split(), *argv]
-    paragraph = doc.strip().split("\n\n")[0]
+    paragraph = doc.strip().split("\n\n")[0]  # "" of an unknown question
     differences = {}
     for path, (in_base, here) in config.diff(base, cfg).items():
         differences[path] = [show(in_base), show(here)]
-    return {
-        "command": shlex.join(words),
-        "question": _one_line(paragraph),
-        "differences": differences,
-    }
+    origin = {"command": shlex.join(words), "differences": differences}
+    if paragraph:
+        origin["question"] = _one_line(paragraph)
+    return origin
 
 
 def _one_line(text: str) -> str:

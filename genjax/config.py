@@ -201,6 +201,26 @@ def digest(cfg: Any) -> str:
     return whole[:8]  # 32 bits are enough for the runs of one folder and short in its name
 
 
+def suffix(cfg: Any) -> str:
+    """What tells a config's name from that of its class at its defaults: "_width16_seed1", "" at the defaults.
+
+    So two configs of a class that do not compare have different names. More than two fields, and those that are no
+    plain values, are told by 6 digits of the digest.
+    """
+    parts = []
+    plain = True
+    for f in fields(type(cfg)):
+        value = getattr(cfg, f.name)
+        # execution fields do not change the result
+        if f.metadata.get("execution", False) or repr(value) == repr(f.default):
+            continue
+        plain = plain and isinstance(value, int | float | str)
+        parts.append(f"_{f.name}{value}")
+    if plain and len(parts) <= 2:
+        return "".join(parts)
+    return f"_{digest(cfg)[:6]}"
+
+
 def is_config_type(cls: Any) -> bool:
     """Whether `cls` is a frozen dataclass or a linen module (frozen too, though its dataclass does not say so)."""
     if not isinstance(cls, type):

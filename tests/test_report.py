@@ -129,9 +129,10 @@ PUBLISHED = [
 def full(folder, **changes):
     """A run that has everything."""
     files = {
-        "config.json": config(published=PUBLISHED),
+        "config.json": config(published=[p | {"name": "other"} for p in PUBLISHED]),
         "run.json": ABOUT,
         "results.json": {
+            "about": {"published": PUBLISHED},
             "samples": {
                 "recognised": 0.99123,
                 "recognised_real": 0.98,
@@ -657,9 +658,7 @@ def test_a_comparison_has_a_row_a_run(tmp_path, monkeypatch):
         "samples": {"recognised": 0.5, "alone": 1.0},
         "samplers": {"Euler() 1": {"distance": 12.0}},
     }
-    changed = config(
-        algorithm=config()["algorithm"] | {"penalties": [], "latent": 16}, published=PUBLISHED
-    )
+    changed = config(algorithm=config()["algorithm"] | {"penalties": [], "latent": 16})
     one = full(tmp_path / "gan" / "digits-0123abcd")
     about = ABOUT | {"ablation": "hinge", "parameters": 99}
     two = full(

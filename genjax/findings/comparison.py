@@ -13,12 +13,13 @@ import numpy as np
 from genjax import report
 from genjax.config import field
 from genjax.core import size
-from genjax.data import Digits, FashionMNIST, Folder, Photographs, Stock, Toy
+from genjax.data import Digits, FashionMNIST, Folder, Photographs, Stock, Toy, fingerprint
 from genjax.errors import UserError, at_least
 from genjax.fields import Image
 from genjax.findings.contenders import Contender, Outcome, TrainingSet, labels
 from genjax.machine.parallel import Jit
 from genjax.pictures.draw import grid, save_png
+from genjax.training.basis import basis
 from genjax.training.watch import Watch, told
 
 
@@ -83,12 +84,15 @@ def compare(cfg: Comparison, name: str, origin: Mapping[str, Any]) -> None:
         log = made.log
         values = measure(made.images, label)
         metrics = {key: value._asdict() for key, value in values.items()}
-        log.result("metrics", metrics)
-        log.result("cost", made.cost)
-        if made.bits:
-            log.result("likelihood", made.bits)
-        picture = grid(made.images[first], source.classes)  # a class a column
-        log.picture("samples", picture)
+        # its run's own metrics, if it has any, are of other samples
+        what = (cfg.watch, cfg.likelihood)
+        with log.measuring(basis(what, entry.of, fingerprint(source), made.step, {})):
+            log.result("metrics", metrics)
+            log.result("cost", made.cost)
+            if made.bits:
+                log.result("likelihood", made.bits)
+            picture = grid(made.images[first], source.classes)  # a class a column
+            log.picture("samples", picture)
         log.note(f"{entry.name}: {told(values)}")
         # at once: a comparison that is cut off leaves the reports of those that are through
         report.write([log.directory])

@@ -39,6 +39,7 @@ class Outcome(NamedTuple):
         dict[str, float] | None
     )  # bits_per_dim, standard_error, n; None where p(x) is not to be had
     log: Log
+    step: int = 0  # of the weights; of what has none 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +118,8 @@ class Trained:
         if self.bits and cfg.likelihood:
             n = min(cfg.likelihood, size(source.test))
             finding = Bits(self.bits, n, min(n, 100))
-            bits = finding(this)
-        return Outcome(to_uint8(images), cost, bits, this.log)
+            bits = this.find(finding)
+        return Outcome(to_uint8(images), cost, bits, this.log, int(this.state.step))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from genjax.config import digest, field
+from genjax.config import digest, field, suffix
 from genjax.data.batches import indices, take
 from genjax.errors import UserError
 from genjax.machine.parallel import Jit, Layout
@@ -114,7 +114,7 @@ class Convolutional:
 
     @property
     def name(self) -> str:
-        return "classifier"
+        return f"classifier{suffix(self)}"
 
     def size(self, shape: tuple[int, ...]) -> int:
         """The number of features of images of `shape`."""

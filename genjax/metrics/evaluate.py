@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from genjax.config import field
+from genjax.config import field, suffix
 from genjax.errors import UserError
 from genjax.metrics import inception_score, intervals, manifold, memorisation
 from genjax.metrics.classifier import Convolutional
@@ -65,6 +65,11 @@ def seen(extract: Callable[[Any], Any], split: dict[str, Any]) -> Seen:
     label = np.asarray(split["label"])
     features, logits = extract(image)
     return Seen(image, label, features, logits)
+
+
+def named(classifier: Classifier) -> str:
+    """The name of a judge: svm, forest, with the settings that are not its defaults."""
+    return type(classifier).__name__.lower() + suffix(classifier)
 
 
 def distance(
@@ -195,6 +200,7 @@ class PrecisionRecall:
     k: int = field(3, "neighbours")
 
     def names(self, on: str) -> dict[str, int]:
+        on += suffix(self)
         return {f"precision_{on}": UP, f"recall_{on}": UP}
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
@@ -204,7 +210,7 @@ class PrecisionRecall:
         # shares of the n that were asked about: binomial intervals
         near = intervals.share(precision * n, n)
         reached = intervals.share(recall * n, n)
-        return {f"precision_{on}": near, f"recall_{on}": reached}
+        return dict(zip(self.names(on), (near, reached), strict=True))
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         return self(train, real, drawn, on)
@@ -217,6 +223,7 @@ class DensityCoverage:
     k: int = field(5, "neighbours")
 
     def names(self, on: str) -> dict[str, int]:
+        on += suffix(self)
         return {f"density_{on}": UP, f"coverage_{on}": UP}
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
@@ -225,7 +232,7 @@ class DensityCoverage:
         # density is no share: one sample may lie in many balls
         mean = Interval(density, np.nan, np.nan)
         reached = intervals.share(coverage * n, n)
-        return {f"density_{on}": mean, f"coverage_{on}": reached}
+        return dict(zip(self.names(on), (mean, reached), strict=True))
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         return self(train, real, drawn, on)
@@ -276,7 +283,7 @@ class Recognition:
     )
 
     def names(self, on: str) -> dict[str, int]:
-        by = on if self.classifier is None else type(self.classifier).__name__.lower()
+        by = on if self.classifier is None else named(self.classifier)
         return {f"recognised_{by}": UP}
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
@@ -313,7 +320,7 @@ class ClassRecall:
     k: int = field(3, "neighbours")
 
     def names(self, on: str) -> dict[str, int]:
-        return {f"worst_recall_{on}": UP}
+        return {f"worst_recall_{on}{suffix(self)}": UP}
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
         worst = 1.0
@@ -334,7 +341,8 @@ class ClassRecall:
                 worst = recall
                 counted = len(known)
         found = intervals.share(worst * counted, counted)
-        return {f"worst_recall_{on}": found}
+        (name,) = self.names(on)
+        return {name: found}
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         return self(train, real, drawn, on)
@@ -352,7 +360,9 @@ class Cas:
     classifier: Classifier = field(Svm(), "what is trained")
 
     def names(self, on: str) -> dict[str, int]:
-        return {"cas": UP}
+        # the usual judge needs no mention
+        by = "" if repr(self.classifier) == repr(Svm()) else f"_{named(self.classifier)}"
+        return {f"cas{by}": UP}
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
         # of one class no boundary can be learned
@@ -366,7 +376,8 @@ class Cas:
         # trained on samples, but asked about real examples: samples without variety teach it little
         hits = np.sum(read(real.image) == real.label)
         n = len(real.label)
-        return {"cas": intervals.share(hits, n)}
+        (name,) = self.names(on)
+        return {name: intervals.share(hits, n)}
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:
         return self(train, real, drawn, on)

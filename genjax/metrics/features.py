@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from genjax.config import field
+from genjax.config import field, suffix
 from genjax.data.batches import eval_batches
 from genjax.errors import UserError
 from genjax.fields import to_float
@@ -123,7 +123,7 @@ class RandomNet:
 
     @property
     def name(self) -> str:
-        return "random"
+        return f"random{suffix(self)}"
 
     def size(self, shape: tuple[int, ...]) -> int:
         """The number of features of images of `shape`."""

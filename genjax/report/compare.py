@@ -10,7 +10,7 @@ from typing import Any
 from genjax.report.facts import Facts, Picture
 from genjax.report.markup import Html, join, table, tag
 from genjax.report.page import CHARTS, document, image, rank, sections, tiles
-from genjax.report.results import nested_of, own, published, values_of
+from genjax.report.results import nested_of, own, published, values_of, with_settings
 from genjax.report.svg import Curve, chart, finite
 from genjax.report.text import differing, digits, unit
 
@@ -151,7 +151,7 @@ def numbers(runs: Runs, names: Names) -> Html:
             shown = image(pictures[i], run) if pictures[i] else ""
             row.append(shown)
         its = values[i]
-        row += [_cell(its, key) for key in keys]
+        row += [_cell(its, key, run) for key in keys]
         row += [column[i] for column in facts.values()]
         rows.append(row)
     # the last row: what others reported, under the columns of the same numbers
@@ -191,12 +191,12 @@ def _grouped(keys: Sequence[Column]) -> list[tuple[str, list[str]]]:
     return list(groups.items())
 
 
-def _cell(values: Values, key: Column) -> Html | str:
-    """A run's number for a column, "" where it has none."""
+def _cell(values: Values, key: Column, run: Facts) -> Html | str:
+    """A run's number for a column, "" where it has none; with how it was measured, if not by the run's own config."""
     if key not in values:
         return ""
     entry, _ = key
-    text = own(values[key], entry)
+    text = with_settings(own(values[key], entry), entry, run)
     return tag("div", text)
 
 

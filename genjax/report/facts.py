@@ -78,6 +78,7 @@ class Facts:
     config: dict[str, Any]  # as JSON, without the types: old runs have reports too
     about: dict[str, Any]
     results: dict[str, Any]
+    measured: dict[str, Any]  # of results.json: what its entries are of, and published numbers
     curves: dict[str, list[tuple[int, float]]]
     speed: list[dict[str, Any]]
     pictures: list[Picture]
@@ -123,16 +124,24 @@ class Facts:
         return [p for p in self.pictures if p.step is None]
 
     def published(self) -> list[dict[str, Any]]:
-        """The published numbers: dicts with entry and name, value and source."""
-        found = self.config.get("published")
-        if not isinstance(
-            found, list
-        ):  # a config of another kind may have a field of this name
+        """The published numbers that are of this run's data and settings: dicts with entry, name, value and source."""
+        found = self.measured.get("published")
+        if not isinstance(found, list):
             return []
-        # a file is not trusted to hold what a config would
+        # a file is not trusted to hold what a run would write
         dicts = [p for p in found if isinstance(p, dict)]
         named = [p for p in dicts if isinstance(p.get("entry"), str)]
         return [p for p in named if isinstance(p.get("name"), str)]
+
+    def settings(self, entry: str) -> str:
+        """How an entry of results.json, or samples/<name>, was measured unlike config.json says; "" = as it says."""
+        known = _dict(self.measured.get("measured"))
+        found = _dict(_dict(known.get(entry)).get("settings"))
+        return ", ".join(f"{path}={value}" for path, value in found.items())
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def read(directory: str | Path) -> Facts:
@@ -147,6 +156,9 @@ def read(directory: str | Path) -> Facts:
     about = _about(directory / "run.json")
     curves = _curves(directory / "metrics.jsonl")
     pictures, broken = _pictures(directory / "samples")
+    # {} until the first finding is written
+    results = _object(directory / "results.json", missing={})
+    measured = _dict(results.pop("about", {}))
     return Facts(
         directory=directory,
         experiment=about.get("experiment", whole.parent.name),
@@ -154,8 +166,8 @@ def read(directory: str | Path) -> Facts:
         digest=digest or "",
         config=config,
         about=about,
-        # {} until the first finding is written
-        results=_object(directory / "results.json", missing={}),
+        results=results,
+        measured=measured,
         curves=curves,
         speed=_lines(directory / "speed.jsonl"),
         pictures=pictures,

@@ -8,7 +8,7 @@ from typing import Any
 
 from genjax.report.facts import Facts, Picture, number
 from genjax.report.markup import Html, join, table, tag, terms
-from genjax.report.results import results
+from genjax.report.results import results, with_settings
 from genjax.report.style import CSS
 from genjax.report.svg import MOST, Curve, chart, finite
 from genjax.report.text import digits, duration, fields, unit
@@ -239,6 +239,8 @@ def _figure(picture: Picture, facts: Facts) -> Html:
     """A picture with its name and the names of its files."""
     name = _name(picture)
     title = name[:1].upper() + name[1:]  # `capitalize` would make the rest small
+    # the settings that it was drawn with, where they are not the run's own
+    title = with_settings(title, f"samples/{Path(picture.name).stem}", facts)
     files = ", ".join([picture.name, *picture.same])
     caption = tag("figcaption", title, " (", tag("code", files), ")")
     shown = image(picture, facts)

@@ -24,7 +24,7 @@ def results(facts: Facts, prefix: str) -> Html | None:
     for group in _groups(names, entries, facts):
         id = f"{prefix}results{next(count)}"
         if len(group) > 1:
-            parts.append(_together(group, entries, id))
+            parts.append(_together(group, entries, facts, id))
             continue
         (name,) = group  # published alone: nothing of it in results.json
         # up to two tables: plain numbers, then nested ones
@@ -95,18 +95,25 @@ def _groups(names: list[str], entries: dict[str, dict], facts: Facts) -> list[li
         entry = entries.get(name, {})
         nested = any(_nested(name, value) for value in entry.values())
         # a name of its own is a str and the names of an entry are a tuple, so no two groups are mixed up
-        key: Any = tuple(sorted(entry))
+        key: Any = (*sorted(entry), facts.settings(name))
         if name in alone or nested:
             key = name
         groups.setdefault(key, []).append(name)
     return list(groups.values())
 
 
-def _together(group: list[str], entries: dict[str, dict], id: str) -> Html:
+def with_settings(title: str, entry: str, facts: Facts) -> str:
+    """A title that says how an entry was measured, where its run's config says otherwise."""
+    settings = facts.settings(entry)
+    return f"{title}, measured with {settings}" if settings else title
+
+
+def _together(group: list[str], entries: dict[str, dict], facts: Facts, id: str) -> Html:
     """One table of entries with the same names, the longer side downwards: a page is narrow."""
     first = entries[group[0]]
     inner = list(first)  # the names of all: that is what makes them a group
     units = [unit(key) for key in inner]
+    title = with_settings(WHOLE, group[0], facts)  # they share their settings too
     rows = []
     if len(group) >= len(inner):
         for name in group:
@@ -114,12 +121,12 @@ def _together(group: list[str], entries: dict[str, dict], id: str) -> Html:
             texts = [digits(entry[key]) for key in inner]
             rows.append([name, *texts])
         head = ("entry", *units)
-        return table(WHOLE, head, rows, id)
-    for key, title in zip(inner, units, strict=True):
+        return table(title, head, rows, id)
+    for key, named in zip(inner, units, strict=True):
         texts = [digits(entries[name][key]) for name in group]
-        rows.append([title, *texts])
+        rows.append([named, *texts])
     head = ("name", *group)
-    return table(WHOLE, head, rows, id)
+    return table(title, head, rows, id)
 
 
 def _entry(name: str, entry: dict[str, Any], facts: Facts, id: str) -> Iterator[Html]:
@@ -137,7 +144,7 @@ def _entry(name: str, entry: dict[str, Any], facts: Facts, id: str) -> Iterator[
     if plain:
         yield _plain(name, plain, facts, id)
     if inner:
-        yield _inner(name, inner, id)
+        yield _inner(with_settings(name, name, facts), inner, id)
 
 
 def _plain(name: str, plain: dict[str, Any], facts: Facts, id: str) -> Html:
@@ -161,7 +168,7 @@ def _plain(name: str, plain: dict[str, Any], facts: Facts, id: str) -> Html:
             row.append(lines)
         rows.append(row)
     class_ = "metrics" if name == "metrics" else ""
-    return table(name, head, rows, id, class_)
+    return table(with_settings(name, name, facts), head, rows, id, class_)
 
 
 def _taken(plain: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from genjax.config import digest, field
+from genjax.config import diff, digest, field, identity, is_config, lookup
 from genjax.core import Algorithm, Spec
 from genjax.data import Digits, FashionMNIST, Folder, Photographs, Stock, Toy
 from genjax.errors import UserError, at_least
@@ -26,6 +26,16 @@ class Published:
     name: str = field("", "name of the number in it")
     value: float = field(0.0, "the published number")
     source: str = field("", "where, and of what")
+    # a number stands beside ours only where it may be compared
+    of: tuple[tuple[str, Any], ...] = field(
+        (), "(path, value) of the data and of each setting that the number is of"
+    )
+
+    def stands(self, exp: Experiment) -> bool:
+        """Whether it is of an experiment's data and settings; never one that does not say of which data it is."""
+        if "data" not in dict(self.of):
+            return False
+        return all(_same(exp, path, value) for path, value in self.of)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +94,17 @@ class Experiment:
         execution=True,
     )
     runs: str = field("runs", "folder of the run directories", execution=True)
+
+
+def _same(exp: Experiment, path: str, value: Any) -> bool:
+    """Whether the field at a path has a value, execution fields aside."""
+    try:
+        _, here = lookup(exp, path)
+    except UserError:  # an algorithm without such a setting
+        return False
+    if is_config(value) and is_config(here):
+        return identity(value) == identity(here)
+    return not diff(value, here)
 
 
 def directory(exp: Experiment, experiment: str, name: str) -> Path:

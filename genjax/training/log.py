@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,6 +25,8 @@ from tqdm import tqdm
 from genjax.errors import UserError
 from genjax.machine import hosts
 from genjax.machine.files import whole
+
+ABOUT = "about"  # of results.json: what its entries were measured on, and published numbers beside them
 
 
 class Log:
@@ -53,6 +55,7 @@ class Log:
         # the files are one run's, whatever the number of its processes
         self._writes = jax.process_index() == 0
         self._bar = None  # where the stream is a terminal
+        self._basis: Mapping[str, Any] | None = None  # of the results of now, see `measuring`
         self._start = time.perf_counter() if begun is None else begun
         # (step, time) that the speed of the next interval is measured from.
         self._mark = (first_step, time.perf_counter())
@@ -85,13 +88,16 @@ class Log:
             self._bar.update(step - self._bar.n)
 
     def open(self, config: str, finished: bool) -> None:
-        """Writes config.json; of a run that is not finished, forgets results: it will end with other parameters."""
-        if not self._writes:
+        """Writes config.json; of a run that is not finished, forgets results: it will end with other parameters.
+
+        A finished run keeps the config that it was trained by, whatever it is looked at with.
+        """
+        path = self.directory / "config.json"
+        if not self._writes or (finished and path.exists()):
             return
-        if not finished:
-            # before the config: results of another state must not outlive it
-            (self.directory / "results.json").unlink(missing_ok=True)
-        _replace(self.directory / "config.json", config)
+        # before the config: results of another state must not outlive it
+        (self.directory / "results.json").unlink(missing_ok=True)
+        _replace(path, config)
 
     @contextlib.contextmanager
     def apart(self) -> Iterator[None]:
@@ -163,6 +169,16 @@ class Log:
         else:
             print(text, file=self.stream, flush=True)
 
+    @contextlib.contextmanager
+    def measuring(self, basis: Mapping[str, Any]) -> Iterator[None]:
+        """Within it results and pictures are of this basis (`basis.basis`): `result` reads no entry of another."""
+        before = self._basis
+        self._basis = basis
+        try:
+            yield
+        finally:
+            self._basis = before
+
     def picture(self, name: str, image: np.ndarray) -> Path:
         """Writes `image`, uint8 [H, W, C], to samples/<name>.png and returns that path."""
         # only who draws pays for the import
@@ -172,6 +188,10 @@ class Log:
         if self._writes:
             make_directory(path.parent)
             save_png(path, np.asarray(image))
+            if self._basis is not None:  # else a grid of training, which its step tells of
+                results = self._results()
+                self._measured(results)[f"samples/{name}"] = self._basis
+                self._write_results(results)
         return path
 
     def result(
@@ -179,22 +199,58 @@ class Log:
     ) -> dict[str, Any] | None:
         """Merges `values`, if given, into entry `name` of results.json atomically; returns the entry or None.
 
-        Of several processes all must call it: they get what process 0 read and wrote.
+        An entry that was measured on something else is None, and replaced instead of merged (see `measuring`). Of
+        several processes all must call it: they get what process 0 read and wrote.
         """
         return hosts.from_first(self._result(name, values) if self._writes else None)
 
     def _result(self, name: str, values: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        path = self.directory / "results.json"
-        try:
-            # read anew each time: a finding may have written in between
-            results = json.loads(path.read_text()) if path.exists() else {}
-        except ValueError:
-            raise UserError(f"{path} is not valid JSON: mend it or remove it") from None
+        # read anew each time: a finding may have written in between
+        results = self._results()
+        measured = self._measured(results)
+        if self._basis is not None and name in results:
+            known = measured.get(name, {}).get("hash")
+            if known != self._basis["hash"]:
+                del results[name]
         if values is not None:
             new = {key: _json(value) for key, value in values.items()}
             results[name] = results.get(name, {}) | new
-            _replace(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
+            if self._basis is not None:
+                measured[name] = self._basis
+            self._write_results(results)
         return results.get(name)
+
+    def beside(self, published: Sequence[Mapping[str, Any]]) -> None:
+        """Keeps, in the place of those before, the published numbers that reports show beside the run's own."""
+        if not self._writes:
+            return
+        results = self._results()
+        results[ABOUT] = results.get(ABOUT, {}) | {"published": _json(published)}
+        self._write_results(results)
+
+    def measured(self) -> dict[str, Any]:
+        """{entry of results.json, or samples/name of a picture: its basis}, of those of which it is known."""
+        return hosts.from_first(self._measured(self._results()) if self._writes else None)
+
+    def _measured(self, results: dict[str, Any]) -> dict[str, Any]:
+        """{entry, or samples/name of a picture: its basis}, in results.json beside the entries."""
+        about = results.setdefault(ABOUT, {})
+        return about.setdefault("measured", {})
+
+    def _results(self) -> dict[str, Any]:
+        """results.json as it is now; {} before the first result."""
+        path = self.directory / "results.json"
+        try:
+            return json.loads(path.read_text()) if path.exists() else {}
+        except ValueError:
+            raise UserError(f"{path} is not valid JSON: mend it or remove it") from None
+
+    def _write_results(self, results: dict[str, Any]) -> None:
+        about = results.pop(ABOUT, {})
+        if any(about.values()):
+            results[ABOUT] = about  # last: a reader of the file wants the numbers
+        text = json.dumps(results, indent=2, allow_nan=False)
+        _replace(self.directory / "results.json", text + "\n")
 
     def about(self, values: Mapping[str, Any]) -> None:
         """Writes run.json: where the run comes from and what it ran on."""
@@ -295,6 +351,8 @@ def _json(value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
     array = np.asarray(value)
     if array.ndim:
         return [_json(item) for item in value]

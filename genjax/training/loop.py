@@ -26,6 +26,7 @@ from genjax.data.batches import domains, steps_per_epoch, take
 from genjax.data.source import check as check_source
 from genjax.errors import Preempted, UserError
 from genjax.machine import hosts, platform
+from genjax.training.basis import changed, code, settings
 from genjax.training.checkpoint import Checkpoints
 from genjax.training.experiment import Experiment, check, directory
 from genjax.training.log import Log, make_directory
@@ -116,10 +117,15 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
         )
     state, meta, checkpoints, restored = _state(exp, path, source, algorithm)
     step = int(state.step)
+    # before config.json is written anew
+    before = settings(path / "config.json", exp.algorithm) if restored else {}
     log = Log(path, exp.steps, exp.batch, step, begun=begun)
     log.open(to_json(exp), finished=step >= exp.steps)
     resumed = f", resumed at step {step}" if restored else ""
     log.note(f"run directory {directory(exp, experiment, name)}{resumed}")
+    if before:
+        sets = ", ".join(f"{path}={value}" for path, value in before.items())
+        log.note(f"measured with {sets}, unlike what was measured of this run before")
     measure = None
     if exp.watch.metrics:
         # beside the runs: features of one data set serve them all
@@ -146,7 +152,8 @@ def _state(exp: Experiment, path: Path, source: Source, algorithm: Algorithm) ->
         meta = {}
     else:
         state, meta = restored
-    meta = {"sums": {}, "count": 0, "skips": 0, **meta}
+    # "code" as it was when the run began
+    meta = {"sums": {}, "count": 0, "skips": 0, "code": code(exp), **meta}
     # the digest knows the config of the data, not what lies in the files
     mark = fingerprint(source)
     known = meta.setdefault("data", mark)
@@ -257,16 +264,21 @@ def _events(run: Run, step: int) -> None:
 
 def _keep(run: Run, step: int, value: float) -> None:
     """Saves the state if it is the best so far; the best value is in `meta`, so a resumed run knows it."""
-    name = run.exp.watch.best
+    watch = run.exp.watch
+    name = watch.best
     best = run.meta.setdefault("best", {})
-    so_far = best.get(name, {}).get("value")
-    if not run.exp.watch.better(value, so_far):
+    # a value that was measured otherwise, before the run was stopped, is none to compare with
+    what = (watch.metrics, watch.extractor, watch.samples)
+    of = run.basis(what, step=0)["hash"]
+    so_far = best.get(name, {})
+    comparable = so_far.get("of", of) == of
+    if not watch.better(value, so_far.get("value") if comparable else None):
         return
-    best[name] = {"step": step, "value": float(value)}
+    best[name] = {"step": step, "value": float(value), "of": of}
     # closing waits for the save: what results.json tells of is on disk by then
     with contextlib.closing(run.bests(name)) as checkpoints:
         checkpoints.save(step, run.state, {})
-    run.log.result("best", {name: best[name]})
+    run.log.result("best", {name: {"step": step, "value": float(value)}})
 
 
 def _cadences(exp: Experiment) -> tuple[int, ...]:
@@ -339,8 +351,15 @@ def _save(run: Run, checkpoints: Checkpoints, step: int, asked: bool) -> None:
 
 
 def _beside(run: Run) -> None:
-    """Tells the published numbers beside this run's own."""
-    for other in run.exp.published:
+    """Tells and keeps the published numbers that are of the same data and settings as this run's own."""
+    standing = [other for other in run.exp.published if other.stands(run.exp)]
+    kept = []
+    for other in standing:
+        kept.append(
+            {name: getattr(other, name) for name in ("entry", "name", "value", "source")}
+        )
+    run.log.beside(kept)
+    for other in standing:
         entry = run.log.result(other.entry) or {}
         mine = entry.get(other.name)
         if isinstance(mine, dict):  # a metric with its interval
@@ -348,6 +367,21 @@ def _beside(run: Run) -> None:
         if mine is not None:
             run.log.note(
                 f"{other.entry} {other.name} {mine:.5g}; published {other.value:.5g}: {other.source}"
+            )
+
+
+def _tell_code(run: Run) -> None:
+    """Says which classes' code is another than when the run began, and than when a result was measured."""
+    now = code(run.exp)
+    trained = changed(run.meta["code"], now)
+    if trained:
+        run.log.note(f"code changed since this run began: {', '.join(trained)}")
+    for name, measured in run.log.measured().items():
+        other = changed(measured.get("code", {}), now)
+        if other:
+            run.log.note(
+                f"{name} was measured before the code of {', '.join(other)} changed: remove results.json to measure "
+                "all again."
             )
 
 
@@ -367,25 +401,21 @@ def _about(run: Run, experiment: str, name: str, origin: Mapping[str, Any] | Non
 
 
 def _conclude(run: Run) -> None:
-    """Writes the metrics of the final samples to results.json, unless they are there."""
+    """Writes the metrics of the final samples to results.json, unless they are there, measured on the same."""
     watch = run.exp.watch
-    known = run.log.result("metrics") or {}
     _, held = run.held_out()
     n = watch.count(size(held))
-    # values of another number of samples do not count: most metrics depend on it
-    missing = []
-    for name in watch.names():
-        counted = known.get(name, {}).get("n")
-        if counted != n:
-            missing.append(name)
-    # all processes measure or none does, whatever each reads on its disk
-    if not hosts.from_first(bool(missing)):
-        return
-    values = run.quality()
-    entry = {}
-    for name, value in values.items():
-        entry[name] = value._asdict()
-    run.log.result("metrics", entry)
+    # most metrics depend on the number of samples
+    what = (watch.metrics, watch.extractor, n)
+    with run.log.measuring(run.basis(what)):
+        known = run.log.result("metrics") or {}
+        missing = [name for name in watch.names() if name not in known]
+        # all processes measure or none does, whatever each reads on its disk
+        if not hosts.from_first(bool(missing)):
+            return
+        values = run.quality()
+        entry = {name: value._asdict() for name, value in values.items()}
+        run.log.result("metrics", entry)
     run.log.note(told(values))
 
 
@@ -409,8 +439,9 @@ def run(
             checkpoints.close()
         _conclude(this)
         for finding in exp.finish:
-            finding(this)
+            this.find(finding)
         _beside(this)
+        _tell_code(this)
         home = this.log.directory
         described = (home / "run.json").exists()
         if trained or not described:  # not of who only looks at a finished run

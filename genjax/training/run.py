@@ -24,6 +24,7 @@ from genjax.errors import UserError
 from genjax.machine import hosts
 from genjax.machine.parallel import Layout
 from genjax.pictures.draw import grid
+from genjax.training.basis import Basis, basis, settings
 from genjax.training.checkpoint import Checkpoints
 from genjax.training.experiment import Experiment
 from genjax.training.log import Log
@@ -86,6 +87,23 @@ class Run:
                 rows = chosen(n, size(held))  # the same for all names
                 drawn[name] = np.asarray(its[rows])
         return drawn
+
+    def basis(self, what: Any, step: int | None = None) -> Basis:
+        """What results of the config `what`, a finding say, depend on besides the run's digest: see `basis`.
+
+        step: None = that of the state; for what is compared over steps one for all.
+        """
+        cfg = self.exp.algorithm
+        if step is None:
+            step = int(self.state.step)
+        # of a finished run: the config that it was trained by, which may sample otherwise
+        changed = settings(self.log.directory / "config.json", cfg)
+        return basis(what, cfg, self.meta["data"], step, changed)
+
+    def find(self, finding: Callable[[Run], Any]) -> Any:
+        """What a finding makes of this run; all that it writes is kept as measured on the run as it is now."""
+        with self.log.measuring(self.basis(finding)):
+            return finding(self)
 
     def compiled(self, fn: Callable) -> Callable:
         """fn(key, state, batch) -> tree of [B, ...], compiled for the layout once per function."""

@@ -63,6 +63,7 @@ class Watch:
         held: the number of held-out examples; evaluates: whether the held-out loss is measured.
         """
         at_least(0, watch__every=self.every, watch__samples=self.samples)
+        self._check_names()
         # FLAT ones are best at their floor, which is no direction
         known = [name for name, way in self.names().items() if way != FLAT]
         if evaluates:
@@ -96,6 +97,17 @@ class Watch:
             raise UserError(
                 f"--watch.metrics: {of[0]} needs samples of a class that was asked for: use a class-conditional model."
             )
+
+    def _check_names(self) -> None:
+        """Raises UserError for two metrics that would write one number."""
+        by = {}
+        for metric in self.metrics:
+            for name in metric.names(self.extractor.name):
+                other = by.setdefault(name, metric)
+                if other is not metric:
+                    raise UserError(
+                        f"--watch.metrics: {other!r} and {metric!r} both measure {name}: leave one of them out."
+                    )
 
     def check_count(self, held: int) -> None:
         """Raises UserError for more samples than held-out examples."""

@@ -256,12 +256,16 @@ def test_the_defaults_learn_with_a_cosine_and_bad_input_is_said(halves):
         isinstance(Convolutional().optimiser, Adam)
         and Convolutional().optimiser.decay == CosineDecay()
     )
-    assert [e.name for e in (Pixels(), Components(), RandomNet(), SMALL)] == [
+    assert [e.name for e in (Pixels(), Components(), RandomNet(), Convolutional())] == [
         "pixels",
         "pca64",
         "random",
         "classifier",
     ]
+    # distances of one name compare: what was set otherwise is in it
+    assert RandomNet(width=16, seed=1).name == "random_width16_seed1"
+    assert SMALL.name == f"classifier_{config.digest(SMALL)[:6]}" != "classifier"
+    assert Convolutional(extract_batch=7).name == "classifier"  # changes no feature
     assert Convolutional().features == 64
     train = halves[0]
     for cfg, split, line in (

@@ -106,6 +106,7 @@ class Drift:
     """Samples are grey images whose level is (step - 20)² / 1000 off the data's mean: best at step 20."""
 
     condition: tuple = field((), "asked for by some metrics")
+    spread: float = field(0.3, "of the noise of samples", execution=True)
 
     def __call__(self, spec: Spec) -> Algorithm:
         def init(key, batch):
@@ -129,7 +130,7 @@ class Drift:
             return (
                 0.3
                 + state.params["net"]["level"]
-                + 0.3 * example_normal(key, given["index"], spec.shape)
+                + self.spread * example_normal(key, given["index"], spec.shape)
             )
 
         return Algorithm(init, step, evaluate, sample, asks=asks(self.condition))
