@@ -32,7 +32,8 @@ from genjax.errors import UserError
 from genjax.fields import to_float
 from genjax.machine.files import whole
 from genjax.machine.parallel import Jit, Layout
-from genjax.metrics.judges import rows
+from genjax.metrics import components
+from genjax.metrics.components import rows
 
 STRANGE = (  # what numpy and zipfile raise at a damaged .npz, depending on where the damage is
     OSError,
@@ -92,19 +93,20 @@ class Components:
     def fit(
         self, train: Any, folder: str | Path | None = None, layout: Layout = Jit()
     ) -> Extract:
-        """images [N, ...] -> features [N, k], fewer where the data have fewer dimensions; UserError for k < 1."""
-        from sklearn.decomposition import PCA
-
+        """images [N, ...] -> features [N, k], fewer where the data vary in fewer directions; UserError for k < 1."""
         if self.k < 1:
             raise UserError(f"Components(k={self.k}): k must be at least 1.")
-        real = rows(train["image"])  # [N, D] in [0, 1]
-        k = min(self.k, *real.shape)  # no more than examples or pixels
-        # by the covariance: fastest, and of few dimensions exact enough
-        pca = PCA(k, whiten=True, svd_solver="covariance_eigh").fit(real)
+        pca = components.principal(train["image"], self.k)
+        if not len(pca.variance):
+            raise UserError("all training images are the same: there is nothing to compare.")
+        deviation = np.sqrt(pca.variance).astype(np.float32)
 
         def extract(images: Any) -> Extracted:
-            codes = pca.transform(rows(images))
-            return Extracted(codes.astype(np.float32))
+            parts = []
+            for i in range(0, len(images), 1000):  # bytes become floats, a part at a time
+                codes = pca.codes(rows(images[i : i + 1000]))
+                parts.append(codes / deviation)
+            return Extracted(np.concatenate(parts))
 
         return extract
 

@@ -13,14 +13,7 @@ from typing import Any
 import numpy as np
 
 from genjax.config import field
-
-
-def rows(images: Any) -> np.ndarray:
-    """Images, bytes or floats in [0, 1] -> float32 [N, D] in [0, 1]; what is beyond is clipped, as in a picture."""
-    x = np.asarray(images)
-    scale = 255.0 if x.dtype == np.uint8 else 1.0
-    flat = x.reshape(len(x), -1).astype(np.float32)  # [N, D]
-    return np.clip(flat / scale, 0.0, 1.0)
+from genjax.metrics.components import principal, rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,18 +42,16 @@ class Neighbours:
 
     def fit(self, train: dict[str, Any]) -> Callable[[Any], np.ndarray]:
         """images [N, ...] -> labels [N]."""
-        from sklearn.decomposition import PCA
         from sklearn.neighbors import KNeighborsClassifier
 
-        real = rows(train["image"])
         labels = np.asarray(train["label"])
-        # no more components than examples or pixels; by the covariance, [D, D] however many examples there are
-        k = min(self.components, *real.shape)
-        pca = PCA(k, svd_solver="covariance_eigh").fit(real)
-        vote = KNeighborsClassifier(self.k).fit(pca.transform(real), labels)
+        # no more components than examples or pixels
+        pca = principal(train["image"], self.components)
+        known = pca.codes(rows(train["image"]))  # [N, k]
+        vote = KNeighborsClassifier(self.k).fit(known, labels)
 
         def read(images: Any) -> np.ndarray:
-            codes = pca.transform(rows(images))  # [N, k]
+            codes = pca.codes(rows(images))  # [N, k]
             return vote.predict(codes)
 
         return read

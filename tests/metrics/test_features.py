@@ -9,7 +9,7 @@ from genjax import config
 from genjax.data.batches import order
 from genjax.errors import UserError
 from genjax.machine.parallel import Jit, Mesh, Pmap
-from genjax.metrics import classifier
+from genjax.metrics import classifier, components
 from genjax.metrics.classifier import ConvNet, Convolutional, accuracy, augment, fingerprint
 from genjax.metrics.features import (
     Components,
@@ -21,6 +21,7 @@ from genjax.metrics.features import (
     random_weights,
     save_arrays,
 )
+from genjax.metrics.frechet import frechet, moments
 from genjax.optim import Adam, CosineDecay
 
 RISE = Adam(3e-3, weight_decay=0.02, warmup=20, decay=CosineDecay())
@@ -67,9 +68,43 @@ def test_components_whiten_the_training_images(halves):
     np.testing.assert_allclose(f.mean(0), 0.0, atol=1e-4)
     np.testing.assert_allclose(np.cov(f.T), np.eye(16), atol=2e-3)
     few = {name: v[:20] for name, v in train.items()}
-    assert Components(64).fit(few)(test["image"]).features.shape == (360, 20)
+    # 20 images less their mean vary in 19 directions
+    assert Components(64).fit(few)(test["image"]).features.shape == (360, 19)
+    same = {"image": np.full((9, 2, 2, 1), 7, np.uint8)}
+    with pytest.raises(UserError, match="all training images are the same"):
+        Components(2).fit(same)
     with pytest.raises(UserError, match="k must be at least 1"):
         Components(0).fit(train)
+
+
+def test_a_trace_of_noise_is_no_distance(halves):
+    """Three pixels of the digits are black in all images: a component of them is rounding, whitened."""
+    image = halves[0]["image"] / np.float32(255.0)
+    noise = 0.002 * np.random.default_rng(0).standard_normal(image.shape)
+    extract = Components(64).fit(halves[0])
+    real, noisy = (extract(x).features for x in (image, image + noise.astype(np.float32)))
+    assert real.shape == (1437, 58)
+    assert 0.0 < frechet(moments(real), moments(noisy)) < 0.2  # 4e8 with all 64
+
+
+@pytest.mark.parametrize("n", [150, 400])
+def test_components_are_those_of_scikit_learn_whichever_way_they_are_found(n, monkeypatch):
+    from sklearn.decomposition import PCA
+
+    rng = np.random.default_rng(1)
+    spectrum = 0.85 ** np.arange(240)
+    basis = np.linalg.qr(rng.standard_normal((240, 240)))[0]
+    x = 0.5 + 0.02 * (rng.standard_normal((n, 240)) * spectrum) @ basis
+    images = x.astype(np.float32).reshape(n, 12, 20, 1)
+    exact = PCA(10, svd_solver="full").fit(images.reshape(n, -1).astype(np.float64))
+    monkeypatch.setattr(components, "CHUNK", 7000)  # several chunks
+    for limit in (4096, 0):  # by the smaller side, by a range
+        monkeypatch.setattr(components, "EXACT", limit)
+        found = components.principal(images, 10)
+        np.testing.assert_allclose(found.variance, exact.explained_variance_, rtol=1e-4)
+        cosines = np.abs(np.sum(found.directions * exact.components_, 1))
+        np.testing.assert_allclose(cosines, 1.0, atol=1e-4)
+        np.testing.assert_allclose(found.mean, exact.mean_, atol=1e-6)
 
 
 def test_random_net_is_what_its_weights_say(halves):
