@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genjax.config import field
+from genjax.data.batches import chosen
 from genjax.errors import UserError
 
 
@@ -222,7 +223,7 @@ class KernelDensity:
         folds = min(self.folds, n)  # no fold may be empty
         choices = {"bandwidth": self.bandwidths}
         search = GridSearchCV(Kernels(), choices, cv=folds)
-        search.fit(x[: self.most])
+        search.fit(x[chosen(min(self.most, n), n)])  # no head: a set may be sorted
         bandwidth = search.best_params_["bandwidth"]
         kernels = Kernels(bandwidth=bandwidth)
         kernels.fit(x)  # all of them, also beyond `most`

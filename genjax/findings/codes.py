@@ -14,8 +14,9 @@ from genjax.ae import autoencoder as ae
 from genjax.conditions import told
 from genjax.config import field
 from genjax.core import averaged, size
+from genjax.data.batches import chosen
 from genjax.errors import UserError
-from genjax.findings.samples import check_images, head, show
+from genjax.findings.samples import check_images, show, some
 from genjax.pictures import latent
 from genjax.pictures.draw import grid, scatter
 from genjax.training.experiment import Experiment
@@ -29,7 +30,7 @@ LARGEST = 4096  # values an image may have for PCA: its covariance has the squar
 def first_examples(this: Run, n: int) -> dict[str, jax.Array]:
     """n test examples as a batch; a small set starts again."""
     test = this.source.test
-    rows = np.arange(n) % size(test)  # [n]
+    rows = chosen(n, size(test))  # [n]
     batch = {}
     for name, array in test.items():
         batch[name] = jnp.asarray(array[rows])
@@ -230,8 +231,8 @@ class Plane:
         box = low + (high - low) * uniform
         decoded = render(box.astype(np.float32))
         away = nearest(np.asarray(decoded), images)  # [samples]
-        some = head(this.source.test, self.samples)
-        rebuilt = render(model.encode(some))
+        part = some(this.source.test, self.samples)
+        rebuilt = render(model.encode(part))
         near = nearest(np.asarray(rebuilt), images)
         distance = float(away.mean() / near.mean())
         values = {"empty": empty, "distance": distance}

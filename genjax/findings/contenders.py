@@ -21,7 +21,7 @@ from genjax.config import digest, edit, field, to_json
 from genjax.core import averaged, size
 from genjax.data.batches import chosen
 from genjax.findings.likelihood import Bits, Iwae, Ode
-from genjax.findings.samples import head, mean_and_error
+from genjax.findings.samples import mean_and_error, some
 from genjax.machine import platform
 from genjax.pictures.draw import to_uint8
 from genjax.training import loop
@@ -148,7 +148,7 @@ class Classical:
         cost["seconds_per_1000_samples"] = 1000 * seconds / len(images)
         bits = None
         if cfg.likelihood:
-            test = head(source.test, cfg.likelihood)
+            test = some(source.test, cfg.likelihood)
             images_of_test = np.asarray(test["image"])
             # another seed than in training: other noise within the grey levels
             pixels = dequantised(images_of_test, cfg.seed + 1)

@@ -19,7 +19,7 @@ from genjax.data.batches import chosen
 from genjax.diffusion import gaussian, samplers, vdm
 from genjax.diffusion.guidance import Guidance
 from genjax.errors import UserError, at_least
-from genjax.findings.samples import check_images, head, kept, show, told
+from genjax.findings.samples import check_images, kept, show, some, told
 from genjax.findings.truth import check_known, modes
 from genjax.metrics.evaluate import Extractor, check_count, distance
 from genjax.metrics.features import Components
@@ -59,8 +59,8 @@ class Trajectories:
         cfg, spec, n = this.exp.algorithm, this.spec, self.columns
         levels = np.asarray(cfg.schedule(cfg.path))  # sigma, falling
         places = _evenly(len(levels), n)  # of the sampler's own levels
-        images = this.source.test[spec.main]
-        real = spec.x.encode(images[: self.rows])  # [rows, H, W, C]
+        test = some(this.source.test, self.rows)
+        real = spec.encode(test)  # [rows, H, W, C]
         eps = jax.random.normal(this.key(5), real.shape)
         noised = []
         for sigma in levels[places[::-1]]:  # rising
@@ -393,7 +393,7 @@ class FewSteps:
             self.tell(this, "real", "real test data", real)
         # drawn once for both uses: the picture shows what is measured
         given = this.given(max(self.samples, this.exp.samples))
-        asked = head(given, self.samples)
+        asked = {name: array[: self.samples] for name, array in given.items()}
         for n in self.steps:
             # the same weights: the number of steps is no part of training
             cfg = dataclasses.replace(this.exp.algorithm, sampling_steps=n)

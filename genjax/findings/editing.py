@@ -15,10 +15,11 @@ from genjax.conditions import blank
 from genjax.config import edit, field
 from genjax.core import averaged, example_normal, size
 from genjax.corruptions import Coarse, Grey, Hole, Projection
+from genjax.data.batches import chosen
 from genjax.diffusion import editing, gaussian, samplers
 from genjax.diffusion.guidance import Guidance, Static
 from genjax.errors import UserError, at_least
-from genjax.findings.samples import check_images, head, show
+from genjax.findings.samples import check_images, show, some
 from genjax.pictures import latent
 from genjax.pictures.draw import grid
 from genjax.training.experiment import Experiment
@@ -60,8 +61,9 @@ class Edits:
         """(name, images [N, *shape], columns): one column an image, the first row as it was."""
         spec, test = this.spec, this.source.test
         n = min(self.images, size(test))
+        test = some(test, n)
         cfg = edit(this.exp.algorithm, {"schedule.steps": self.steps})
-        image = spec.x.encode(test[spec.main][:n])  # [n, H, W, C] in [-1, 1]
+        image = spec.x.encode(test[spec.main])  # [n, H, W, C] in [-1, 1]
         sigmas = cfg.schedule(cfg.path)  # falling
         yield "sdedit", self.strengthened(this, cfg, image, sigmas), n
         # RePaint (arXiv:2201.09865)
@@ -152,8 +154,8 @@ def work(
 ) -> jax.Array:
     """fn(cfg, denoiser, image, sigmas, noise), compiled with the weights as an argument; `shown`: conditions are."""
     n, test, spec = len(image), this.source.test, this.spec
-    # the conditions of the images' own rows; paths may be more than there are
-    rows = np.arange(n) % size(test)
+    # those that `some` draws too: the conditions of the images' own rows; paths, without conditions, may be more
+    rows = chosen(n, size(test))
     given = {}
     for name in this.algorithm.asks:
         given[name] = np.asarray(test[name][rows])
@@ -261,7 +263,7 @@ class Restored:
     def __call__(self, this: Run) -> None:
         spec = this.spec
         picture, *_ = given_pictures(this.exp.algorithm)
-        test = head(this.source.test, self.measured)
+        test = some(this.source.test, self.measured)
         n = size(test)
         asked = {name: np.asarray(test[name]) for name in this.algorithm.asks}
         draws = []

@@ -16,7 +16,7 @@ from genjax.data import Digits
 from genjax.data.stacked import CLASSES
 from genjax.data.stacked import modes as stacked_modes
 from genjax.errors import UserError, at_least
-from genjax.findings.samples import check_images, head, show
+from genjax.findings.samples import check_images, show, some
 from genjax.findings.truth import check_known, modes
 from genjax.gan import game, gan
 from genjax.metrics.judges import Classifier, Svm
@@ -77,8 +77,8 @@ class Balance:
         cfg = this.exp.algorithm
         n = min(self.examples, size(this.source.test))
         # as many of each: all shares are of pairs
-        train = head(this.source.train, n)
-        test = head(this.source.test, n)
+        train = some(this.source.train, n)
+        test = some(this.source.test, n)
         batch = min(n, 500)
         key = this.key(4)
         seen = game.outputs(key, this.state, cfg, this.spec, train, test, batch, jax.jit)
@@ -149,8 +149,8 @@ class GameCourse:
         """All measurements of one state, and D's outputs."""
         cfg, spec = this.exp.algorithm, this.spec
         mixture = this.exp.data.mixture()
-        train = head(this.source.train, self.examples)
-        test = head(this.source.test, self.examples)
+        train = some(this.source.train, self.examples)
+        test = some(this.source.test, self.examples)
         given = this.given(self.samples)
         x = this.draw(this.algorithm.sample, given, state)
         found, good = modes(mixture, x)
@@ -224,7 +224,7 @@ class StackedModes:
         digits = Digits().load()
         read = self.classifier.fit(digits.train)
         # real examples show what the classifier itself gets wrong
-        real = this.source.train["image"][: self.samples]
+        real = some(this.source.train, self.samples)["image"]
         values = {"n": self.samples}
         for name, images in (("samples", this.sample(self.samples)), ("real", real)):
             found, kl = stacked_modes(read, images)

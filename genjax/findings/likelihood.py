@@ -18,7 +18,7 @@ from genjax.diffusion import gaussian, vdm
 from genjax.diffusion.likelihood import Exact, Flow, bits_per_dim, dequantised
 from genjax.errors import UserError, at_least
 from genjax.fields import Image
-from genjax.findings.samples import check_images, head, mean_and_error
+from genjax.findings.samples import check_images, mean_and_error, some
 from genjax.training.experiment import Experiment
 from genjax.training.run import Run
 from genjax.vae import vae
@@ -127,8 +127,8 @@ class Bits:
         self.by.check(exp)
 
     def __call__(self, this: Run) -> dict[str, float]:
-        # the head alone: each image costs hundreds of evaluations of the net
-        test = head(this.source.test, self.images)
+        # a part alone: each image costs hundreds of evaluations of the net
+        test = some(this.source.test, self.images)
         log_p = log_p_of(this, self.by, test, self.batch)  # [N] nats
         dimensions = math.prod(this.spec.shape)
         bits = self.by.bits(log_p, dimensions)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from genjax.config import field
+from genjax.core import size
+from genjax.data.batches import chosen
 from genjax.errors import UserError
 from genjax.fields import Image
 from genjax.metrics.intervals import Interval
@@ -52,9 +54,11 @@ def kept(distance: Interval) -> dict[str, float]:
     return {"distance": value, "low": low, "high": high}
 
 
-def head(split: dict[str, Any], n: int) -> dict[str, Any]:
-    """The first n examples of a split, or all of a smaller one."""
-    return {name: array[:n] for name, array in split.items()}
+def some(split: dict[str, Any], n: int) -> dict[str, Any]:
+    """n examples of a split, always the same draw, or all of a smaller one; a head of a sorted set would be biased."""
+    total = size(split)
+    rows = chosen(min(n, total), total)
+    return {name: array[rows] for name, array in split.items()}
 
 
 @dataclasses.dataclass(frozen=True)

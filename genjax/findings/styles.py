@@ -15,7 +15,7 @@ from genjax.config import field
 from genjax.core import averaged, example_keys, size
 from genjax.data.batches import chosen
 from genjax.errors import UserError, at_least
-from genjax.findings.samples import check_images, show
+from genjax.findings.samples import check_images, show, some
 from genjax.findings.samples import told as told_distance
 from genjax.gan import stylegan2
 from genjax.gan.gan import latents
@@ -73,8 +73,8 @@ class Styles:
         """Test images over what comes nearest to them in w."""
         cfg, spec = this.exp.algorithm, this.spec
         gen = averaged(this.state)["gen"]
-        images = this.source.test[spec.main]
-        target = spec.x.encode(images[: self.images])  # [n, H, W, C] in [-1, 1]
+        test = some(this.source.test, self.images)
+        target = spec.encode(test)  # [n, H, W, C] in [-1, 1]
         steps = self.projector.steps
 
         def make(w):

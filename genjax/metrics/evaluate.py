@@ -37,10 +37,6 @@ class Seen(NamedTuple):
     features: np.ndarray  # [N, D]
     logits: np.ndarray | None  # [N, K]
 
-    def first(self, n: int) -> Seen:
-        """The first n examples."""
-        return self.rows(slice(n))
-
     def rows(self, which: np.ndarray | slice) -> Seen:
         """The examples at these places."""
         logits = self.logits

@@ -80,7 +80,7 @@ def test_fresh_data_are_at_the_floor_and_inside_their_intervals():
 
 
 def test_what_is_wrong_with_samples_shows():
-    fresh, copies = values(scene(2)), values(TRAIN.first(400))
+    fresh, copies = values(scene(2)), values(TRAIN.rows(slice(400)))
     assert (
         copies["authpct_x"].value == 0.0
         and copies["copying_x"].value < -10
