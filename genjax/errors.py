@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import math
+import operator
+from collections.abc import Callable, Iterable
 
 
 class UserError(Exception):
@@ -14,11 +16,52 @@ class Preempted(Exception):
     """The run was asked to stop and has saved its state: run the same command again to go on."""
 
 
-def at_least(least: float, **values: float) -> None:
-    """Raises UserError for the first of `values`, named by its flag with __ for a dot, that is below `least`."""
+def at_least(least: float, where: str = "--", /, **values: float) -> None:
+    """Raises UserError for the first of `values` that is below `least`, or no finite number.
+
+    A value has the name of its flag, with __ for a dot. `where` is told before it: "Adam: " for a config that does not
+    know its own flag.
+    """
+    _compare("at least", operator.ge, least, where, values)
+
+
+def above(bound: float, where: str = "--", /, **values: float) -> None:
+    """As `at_least`, of values above `bound`: a scale of 0 would divide by it."""
+    _compare("above", operator.gt, bound, where, values)
+
+
+def at_most(most: float, where: str = "--", /, **values: float) -> None:
+    """As `at_least`, of values up to `most`: shares up to 1."""
+    _compare("at most", operator.le, most, where, values)
+
+
+def below(bound: float, where: str = "--", /, **values: float) -> None:
+    """As `at_least`, of values below `bound`: an average that keeps a share of 1 would never move."""
+    _compare("below", operator.lt, bound, where, values)
+
+
+def finite(where: str = "--", /, **values: float) -> None:
+    """Raises UserError for the first of `values`, named as for `at_least`, that is infinite or nan."""
     for name, value in values.items():
-        if value < least:
-            raise UserError(f"--{name.replace('__', '.')}={value} must be at least {least}.")
+        # of a whole number too large for a float isfinite would raise OverflowError
+        if not isinstance(value, int) and not math.isfinite(value):
+            raise UserError(f"{_named(where, name, value)} must be a finite number.")
+
+
+def _compare(
+    how: str, holds: Callable, bound: float, where: str, values: dict[str, float]
+) -> None:
+    """Raises UserError for the first of `values` that is not finite or does not hold against `bound`."""
+    finite(where, **values)  # nan holds against nothing, and is below nothing either
+    for name, value in values.items():
+        if not holds(value, bound):
+            raise UserError(f"{_named(where, name, value)} must be {how} {bound}.")
+
+
+def _named(where: str, name: str, value: float) -> str:
+    """How a value is told: --algorithm.lr=-1."""
+    path = name.replace("__", ".")
+    return f"{where}{path}={value}"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
