@@ -7,6 +7,7 @@ import dataclasses
 import optax
 
 from genjax.config import field
+from genjax.errors import above, at_least, at_most, below
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,8 @@ class CosineDecay:
     final: float = field(0.0, "share of the learning rate that is left at the end")
 
     def __call__(self, lr: float, steps: int) -> optax.Schedule:
+        at_least(0, "CosineDecay: ", final=self.final)
+        at_most(1, "CosineDecay: ", final=self.final)  # it decays
         steps = max(steps, 1)  # a warm-up as long as the run leaves none to decay in
         return optax.cosine_decay_schedule(lr, steps, alpha=self.final)
 
@@ -42,6 +45,7 @@ class Adam:
     clip: float | None = field(None, "largest global norm of the gradient")
 
     def __call__(self, steps: int) -> optax.GradientTransformation:
+        self._check()
         rate = self.decay(self.lr, steps - self.warmup)
         if self.warmup:
             rise = optax.linear_schedule(0.0, self.lr, self.warmup)
@@ -53,3 +57,16 @@ class Adam:
             return optax.chain(adam)
         # Before Adam, whose step does not depend on the gradient's scale: it tames outliers among gradients.
         return optax.chain(optax.clip_by_global_norm(self.clip), adam)
+
+    def _check(self) -> None:
+        """Raises UserError for a value with which nothing is learned, or another thing than is meant."""
+        # by the class: a game has two of them, under flags that they do not know
+        where = "Adam: "
+        above(0, where, lr=self.lr)
+        at_least(0, where, b1=self.b1, b2=self.b2)
+        below(1, where, b1=self.b1, b2=self.b2)  # averages over 1 / (1 - b) steps
+        # 0 / (0 + eps): a weight without gradient, as at zero initialisation, must not become nan
+        above(0, where, eps=self.eps)
+        at_least(0, where, weight_decay=self.weight_decay, warmup=self.warmup)
+        if self.clip is not None:
+            above(0, where, clip=self.clip)  # None is off; at 0 no gradient is left
