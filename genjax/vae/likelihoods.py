@@ -27,6 +27,14 @@ def total(x: jax.Array) -> jax.Array:
     return jnp.sum(flat, -1)
 
 
+def check_bounds(name: str, bounds: tuple[float, float]) -> None:
+    """Raises ValueError unless bounds = (low, high) are two numbers that rise; equal ones fix the value."""
+    low, high = bounds
+    # the other way round clip gives `high` everywhere, without a gradient; nan is neither way
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise ValueError(f"{name} are finite, the lower first, got {name}={bounds}")
+
+
 def _per_example(draw, key: jax.Array, index: jax.Array, shape: Shape) -> jax.Array:
     """Draws [B, *shape], each from its example's own key, so that the layout of devices does not matter."""
     keys = example_keys(key, index)  # [B]
@@ -85,8 +93,9 @@ class Gaussian:
     bounds: tuple[float, float] = field((-6.0, 2.0), "limits of a learned log scale")
 
     def __post_init__(self):
-        if self.scale is not None and self.scale <= 0:
+        if self.scale is not None and not 0.0 < self.scale < math.inf:  # nan too
             raise ValueError(f"a Gaussian needs a scale above 0, got {self.scale}")
+        check_bounds("bounds", self.bounds)
 
     @property
     def outputs(self) -> int:
@@ -141,6 +150,7 @@ class DiscretisedLogistic:
             raise ValueError(
                 f"a discretised likelihood needs at least 2 levels, got {self.levels}"
             )
+        check_bounds("bounds", self.bounds)
 
     @property
     def outputs(self) -> int:

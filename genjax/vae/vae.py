@@ -33,7 +33,7 @@ from genjax.core import (
     single,
 )
 from genjax.ema import Decay
-from genjax.errors import UserError, at_least
+from genjax.errors import UserError, at_least, finite
 from genjax.fields import REAL, need
 from genjax.nets import GatedMLP
 from genjax.optim import Adam
@@ -300,6 +300,14 @@ def check(cfg: VAE, spec: Spec) -> None:
         algorithm__warmup=cfg.warmup,
         algorithm__free_bits=cfg.free_bits,
     )
+    low, high = cfg.log_var
+    finite(algorithm__log_var=low)
+    finite(algorithm__log_var=high)
+    # the other way round clip gives `high` everywhere, and no gradient
+    if low > high:
+        raise UserError(
+            f"--algorithm.log_var={cfg.log_var} must have the lower limit first, e.g. (-6.0,2.0)."
+        )
     # L_K has the KL inside its weights, where nothing can weigh it apart
     weighed = cfg.beta != 1 or cfg.warmup or cfg.free_bits
     if cfg.samples > 1 and weighed:

@@ -93,3 +93,20 @@ def test_gaussian_is_the_normal_density():
     )
     np.testing.assert_allclose(draws.mean(0), out[0], atol=0.05)
     np.testing.assert_allclose(draws.std(0), np.exp([-1.0, 0.2]), rtol=0.03)
+
+
+@pytest.mark.parametrize("bounds", [(2.0, -6.0), (float("nan"), 2.0), (-6.0, float("inf"))])
+def test_limits_are_finite_and_the_lower_is_the_first(bounds):
+    for likelihood in (Gaussian, DiscretisedLogistic):
+        with pytest.raises(ValueError, match="bounds are finite, the lower first, got bounds="):
+            likelihood(bounds=bounds)
+    # equal limits fix the scale
+    fixed = Gaussian(None, bounds=(0.5, 0.5))
+    draws = fixed.sample(KEY, jnp.zeros((20_000, 2)), jnp.arange(20_000, dtype=jnp.uint32))
+    np.testing.assert_allclose(draws.std(), np.exp(0.5), rtol=0.02)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_scale_is_finite_and_above_0(scale):
+    with pytest.raises(ValueError, match="a Gaussian needs a scale above 0"):
+        Gaussian(scale)

@@ -212,3 +212,18 @@ def test_the_elbo_and_the_likelihood_see_the_same_binary_image():
     estimate = vae.log_likelihood(params, jax.random.key(4), batch, cfg, spec, 10, 5)
     np.testing.assert_allclose(parts["elbo"], estimate, rtol=1e-5)
     np.testing.assert_allclose(parts["bits_per_dim"], -estimate / (16 * np.log(2)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"log_var": (2.0, -6.0)}, "must have the lower limit first"),
+        ({"log_var": (float("nan"), 2.0)}, "--algorithm.log_var=nan must be a finite number"),
+        ({"log_var": (-6.0, float("inf"))}, "--algorithm.log_var=inf must be a finite number"),
+        ({"beta": float("nan")}, "--algorithm.beta=nan must be a finite number"),
+        ({"free_bits": float("nan")}, "--algorithm.free_bits=nan must be a finite number"),
+    ],
+)
+def test_numbers_that_train_nothing_are_refused(changes, told):
+    with pytest.raises(UserError, match=told):
+        dataclasses.replace(CFG, **changes)(SPEC)
