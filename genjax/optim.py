@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from typing import Any
 
+import jax
 import optax
 
 from genjax.config import field
 from genjax.errors import above, at_least, at_most, below
+
+# How the names of parameters end that are no kernels, whatever their shape: norms and biases, and what is learned in
+# the place of an input, as embeddings, positions and the constants that generators start from.
+SPARED = ("scale", "bias", "embedding", "places", "basis", "constant")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +50,9 @@ class Adam:
     warmup: int = field(0, "steps of linear warm-up from 0")
     decay: Constant | CosineDecay = field(Constant(), "learning rate after warm-up")
     clip: float | None = field(None, "largest global norm of the gradient")
+    kernels_only: bool = field(
+        False, "weight decay spares norms, biases and embeddings, as is usual", added=True
+    )
 
     def __call__(self, steps: int) -> optax.GradientTransformation:
         self._check()
@@ -50,8 +60,16 @@ class Adam:
         if self.warmup:
             rise = optax.linear_schedule(0.0, self.lr, self.warmup)
             rate = optax.join_schedules([rise, rate], [self.warmup])
-        adam = optax.adamw(rate, self.b1, self.b2, self.eps, weight_decay=self.weight_decay)
-
+        # None where all or nothing decays, and not a mask of ones: a mask is a link in the optimiser's state
+        masked = self.kernels_only and self.weight_decay > 0
+        adam = optax.adamw(
+            rate,
+            self.b1,
+            self.b2,
+            self.eps,
+            weight_decay=self.weight_decay,
+            mask=kernels if masked else None,
+        )
         if self.clip is None:
             # A chain of one, not `adam` itself: checkpoints know the optimiser's state as a tuple of its links.
             return optax.chain(adam)
@@ -70,3 +88,22 @@ class Adam:
         at_least(0, where, weight_decay=self.weight_decay, warmup=self.warmup)
         if self.clip is not None:
             above(0, where, clip=self.clip)  # None is off; at 0 no gradient is left
+
+
+def kernels(params: Any) -> Any:
+    """A tree of bool as `params`: True for the kernels, which weight decay is for.
+
+    Flax's name tells most; a parameter of another name is a kernel if it is a matrix or has more axes. A scale for each
+    channel is none, also where it is kept as [1, 1, 1, C].
+    """
+
+    def is_kernel(path: tuple, leaf: jax.Array) -> bool:
+        name = jax.tree_util.keystr(path[-1:], simple=True)
+        if name == "kernel":  # also of a single channel, [1, 1, 1, C]
+            return True
+        if name.endswith(SPARED):  # also [L, C], of L layers that are stacked
+            return False
+        inputs = math.prod(leaf.shape[:-1])
+        return inputs > 1
+
+    return jax.tree_util.tree_map_with_path(is_kernel, params)
