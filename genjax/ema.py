@@ -40,6 +40,11 @@ class Decay:
         0.999, "share of the old average that is kept at a step, 0 = no averaging"
     )
 
+    def __post_init__(self):
+        # 1 leaves the ramp alone; nan is in no interval
+        if not 0.0 <= self.decay <= 1.0:
+            raise ValueError(f"an average keeps a share in [0, 1], got {self.decay}")
+
     def init(self, params: dict[str, Any]) -> dict[str, Any]:
         if not self.decay:
             return {}
@@ -70,6 +75,13 @@ class Power:
         # no widths at all are refused as well: 0 stands for them
         for width in self.widths or (0.0,):
             gamma(width)  # raises ValueError for a width that no power has
+        # six digits: averages and tables are told apart by them, and of two with one name the later alone would be kept
+        names = [f"{width:g}" for width in self.widths]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"two of the averages' widths are {name} in print: keep one of them"
+                )
 
     def init(self, params: dict[str, Any]) -> dict[str, Any]:
         ema: dict[str, Any] = {}

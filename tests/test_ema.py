@@ -68,3 +68,18 @@ def test_snapshots_of_two_widths_make_any_other(width):
 def test_a_width_that_no_power_has():
     with pytest.raises(ValueError, match="width must be above 0 and below 0.2887, got 0.5"):
         ema.Power((0.1, 0.5))
+
+
+@pytest.mark.parametrize("widths", [(0.05, 0.05), (0.1, 0.05, 0.05), (0.1, 0.05, 0.05000001)])
+def test_widths_of_one_name_are_refused(widths):
+    with pytest.raises(ValueError, match="two of the averages' widths are 0.05 in print"):
+        ema.Power(widths)
+    # six digits tell these apart
+    state = ema.Power((0.05, 0.05001, 0.1)).init({"net": jnp.ones(())})
+    assert set(state) == {"net", "net@0.05001", "net@0.1"}
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.5, float("nan")])
+def test_a_decay_that_is_no_share_is_refused(decay):
+    with pytest.raises(ValueError, match=r"an average keeps a share in \[0, 1\], got"):
+        ema.Decay(decay)
