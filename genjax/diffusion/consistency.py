@@ -27,7 +27,7 @@ from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_
 from genjax.diffusion.paths import over
 from genjax.diffusion.times import LogNormal, strata, unplaced
 from genjax.ema import Decay, Power
-from genjax.errors import UserError, at_least
+from genjax.errors import UserError, above, at_least, finite
 from genjax.fields import REAL, need
 from genjax.nets import DiT
 from genjax.optim import Adam
@@ -176,9 +176,8 @@ def check(cfg: Consistency, spec: Spec) -> None:
     conditions.check(cfg.condition, spec)
     at_least(1, algorithm__sampling_steps=cfg.sampling_steps, algorithm__stages=cfg.stages)
     at_least(0, algorithm__k=cfg.k, algorithm__b=cfg.b)
-    for name in ("std", "huber", "last"):
-        if getattr(cfg, name) <= 0.0:
-            raise UserError(f"--algorithm.{name}={getattr(cfg, name)} must be above 0.")
+    above(0, algorithm__std=cfg.std, algorithm__huber=cfg.huber, algorithm__last=cfg.last)
+    finite(algorithm__q=cfg.q, algorithm__most=cfg.most)  # for the comparisons below
     if cfg.q <= 1.0:
         raise UserError(
             f"--algorithm.q={cfg.q} must be above 1, or r never closes in on t: 2 is usual."

@@ -6,6 +6,7 @@ Images here are signed [B, H, W, C]; `noise(i)` gives standard normals of their 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import jax
@@ -121,6 +122,12 @@ class PseudoInverse:
     threshold: Threshold = field(
         Keep(), "of the guided image: images need one, the weight is thousands at much noise"
     )
+
+    def __post_init__(self):
+        if not (math.isfinite(self.scale) and 0.0 < self.std < math.inf):
+            raise ValueError(
+                f"the guidance has a finite scale and data of a std above 0, got {self.scale} and {self.std}"
+            )
 
     def __call__(self, denoiser: Denoiser, known: Projection, y: jax.Array) -> Denoiser:
         def guided(x: jax.Array, sigma: jax.Array) -> jax.Array:

@@ -34,7 +34,7 @@ from genjax.diffusion import samplers, schedules, times
 from genjax.diffusion.guidance import Guidance, Keep, Threshold
 from genjax.diffusion.paths import Linear, Path, Prediction, Velocity, combine, over, solve
 from genjax.ema import Decay, Power
-from genjax.errors import UserError, at_least
+from genjax.errors import UserError, above, at_least, at_most
 from genjax.fields import REAL, need
 from genjax.nets import DiT
 from genjax.optim import Adam
@@ -53,6 +53,11 @@ class MinSNR:
     """min(SNR, most) for a loss on x (Hang et al. 2023, arXiv:2303.09556, sec. 3.4)."""
 
     most: float = field(5.0, "greatest weight")
+
+    def __post_init__(self):
+        # inf is the SNR itself; nan is not above 0 either
+        if not self.most > 0.0:
+            raise ValueError(f"the greatest weight is above 0, got {self.most}")
 
     def __call__(self, path: Path, t: jax.Array) -> jax.Array:
         snr = (path.alpha(t) / path.sigma(t)) ** 2  # [B]
@@ -225,6 +230,8 @@ def check(cfg: Diffusion, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
     at_least(1, algorithm__schedule__steps=cfg.schedule.steps)
     at_least(0, algorithm__drop=cfg.drop)
+    at_most(1, algorithm__drop=cfg.drop)
+    above(0, algorithm__std=cfg.std)
     need("Diffusion", spec.main, spec.x, *REAL)
     conditions.check(cfg.condition, spec)
     # a path without signal at its last time has an infinite level there
@@ -247,10 +254,6 @@ def check(cfg: Diffusion, spec: Spec) -> None:
     if guided_by and cfg.guidance.scale != 1.0 and not cfg.drop:
         raise UserError(
             "--algorithm.guidance needs a model that was trained without its condition too: use --algorithm.drop=0.1."
-        )
-    if cfg.drop > 1.0 or cfg.std <= 0:
-        raise UserError(
-            f"--algorithm.drop={cfg.drop} must be at most 1, --algorithm.std={cfg.std} above 0."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,14 @@ class Guidance:
     scale: float = field(1.0, "1 = none")
     low: float = field(0.0, "least level sigma / alpha that is guided")
     high: float = field(float("inf"), "greatest level that is guided")
+
+    def __post_init__(self):
+        # an empty interval would guide nothing, without a word
+        if not (math.isfinite(self.scale) and self.low <= self.high):
+            raise ValueError(
+                f"guidance has a finite scale and levels that rise from low to high, got scale={self.scale}, "
+                f"low={self.low}, high={self.high}"
+            )
 
     def __call__(self, main: Denoiser, weak: Denoiser) -> Denoiser:
         if self.scale == 1.0:
@@ -52,6 +61,9 @@ class Static:
 
     limit: float = field(1.0, "images lie in [-limit, limit]")
 
+    def __post_init__(self):
+        _check_limit(self.limit)
+
     def __call__(self, denoiser: Denoiser) -> Denoiser:
         def clipped(x: jax.Array, sigma: jax.Array) -> jax.Array:
             d = denoiser(x, sigma)
@@ -70,6 +82,7 @@ class Dynamic:
     def __post_init__(self):
         if not 0.0 < self.quantile <= 1.0:
             raise ValueError(f"a quantile lies in (0, 1], got {self.quantile}")
+        _check_limit(self.limit)
 
     def __call__(self, denoiser: Denoiser) -> Denoiser:
         def clipped(x: jax.Array, sigma: jax.Array) -> jax.Array:
@@ -85,3 +98,9 @@ class Dynamic:
 
 
 Threshold = Keep | Static | Dynamic
+
+
+def _check_limit(limit: float) -> None:
+    """Raises ValueError for a range of images that holds none."""
+    if not 0.0 < limit < math.inf:
+        raise ValueError(f"the limit of images is above 0, and finite, got {limit}")

@@ -92,6 +92,17 @@ class Flow:
     )
     most: int = field(2000, "steps of the solver before it gives up with an error")
 
+    def __post_init__(self):
+        if not 0.0 < self.low < self.high < math.inf:
+            raise ValueError(
+                f"noise rises from low > 0 to high, got low={self.low} and high={self.high}"
+            )
+        # a tolerance of 0 no step would meet
+        for name in ("std", "tolerance", "most"):
+            value = getattr(self, name)
+            if not 0.0 < value < math.inf:
+                raise ValueError(f"{name} is above 0, and finite, got {value}")
+
     def __call__(
         self, denoiser: Denoiser, x: jax.Array, key: jax.Array, index: jax.Array
     ) -> jax.Array:

@@ -34,7 +34,7 @@ from genjax.core import (
 from genjax.diffusion.paths import over
 from genjax.diffusion.times import LogitNormal, Uniform, strata, unplaced
 from genjax.ema import Decay, Power
-from genjax.errors import UserError, at_least
+from genjax.errors import UserError, at_least, at_most, finite
 from genjax.fields import REAL, need
 from genjax.nets import DiT
 from genjax.optim import Adam
@@ -224,11 +224,8 @@ def check(cfg: MeanFlow, spec: Spec) -> None:
         algorithm__p=cfg.p,
         algorithm__kappa=cfg.kappa,
     )
-    for name in ("drop", "share"):
-        if getattr(cfg, name) > 1.0:
-            raise UserError(
-                f"--algorithm.{name}={getattr(cfg, name)} must be at most 1: it is a share."
-            )
+    at_most(1, algorithm__drop=cfg.drop, algorithm__share=cfg.share)
+    finite(algorithm__omega=cfg.omega, algorithm__c=cfg.c)  # for the comparisons below
     # the fixed point of sec. 4.2 divides by 1 - kappa
     if cfg.kappa >= 1.0:
         raise UserError(

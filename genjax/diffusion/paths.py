@@ -9,6 +9,7 @@ All times are arrays of any shape; `solve` and `combine` take t [B] and data [B,
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -63,6 +64,13 @@ class LinearBeta:
     low: float = field(0.1, "a: 1000 times DDPM's first beta")
     high: float = field(20.0, "b: 1000 times DDPM's last beta")
 
+    def __post_init__(self):
+        # a falling beta has no time for some levels; a comparison with nan is false
+        if not 0.0 <= self.low <= self.high < math.inf or self.high == 0.0:
+            raise ValueError(
+                f"beta rises from low >= 0 to high > 0, got low={self.low} and high={self.high}"
+            )
+
     def _log_alpha(self, t: jax.Array) -> jax.Array:
         a = self.low
         growth = self.high - a  # of beta from t = 0 to 1, b - a
@@ -95,6 +103,10 @@ class CosineBeta:
     """The cosine schedule of Nichol & Dhariwal 2021 (arXiv:2102.09672, eq. 17), variance preserving."""
 
     s: float = field(0.008, "offset that keeps the noise near t = 0 from vanishing too fast")
+
+    def __post_init__(self):
+        if not 0.0 <= self.s < math.inf:
+            raise ValueError(f"the offset s is 0 or above, and finite, got {self.s}")
 
     def _angle(self, t: jax.Array) -> jax.Array:
         shifted = t + self.s
@@ -203,6 +215,10 @@ class Preconditioned:
     """
 
     std: float = field(0.5, "standard deviation of the data")
+
+    def __post_init__(self):
+        if not 0.0 < self.std < math.inf:
+            raise ValueError(f"a standard deviation is above 0, and finite, got {self.std}")
 
     def coefficients(self, path: Path, t: jax.Array) -> Pair:
         s = path.sigma(t) / path.alpha(t)

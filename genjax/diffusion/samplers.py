@@ -12,6 +12,7 @@ eps is standard normal. `sample` walks down a schedule in one `lax.scan`.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import jax
@@ -50,8 +51,13 @@ class Heun:
     noise: float = field(1.0, "S_noise: scale of the noise that is added")
 
     def __post_init__(self):
-        if self.churn < 0:
+        if not 0.0 <= self.churn < math.inf:
             raise ValueError(f"churn adds noise and cannot be negative, got {self.churn}")
+        if not (0.0 <= self.noise < math.inf and self.low <= self.high):
+            raise ValueError(
+                f"churn scales its noise by 0 or more, at levels from low to high, got noise={self.noise}, "
+                f"low={self.low}, high={self.high}"
+            )
 
     def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
         _, sigma, after = levels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +46,13 @@ class Uniform:
     low: float = field(1e-4, "least time")
     high: float = field(1.0, "greatest time")
 
+    def __post_init__(self):
+        # below 0 there is no time on any path
+        if not 0.0 <= self.low < self.high < math.inf:
+            raise ValueError(
+                f"times lie between low, 0 or above, and a higher high, got {self.low} and {self.high}"
+            )
+
     def __call__(self, u: jax.Array) -> jax.Array:
         width = self.high - self.low
         return self.low + width * u
@@ -72,6 +80,9 @@ class LogitNormal:
     mean: float = field(0.0, "of the logit; below 0 = more often near the data")
     std: float = field(1.0, "of the logit")
 
+    def __post_init__(self):
+        _check_normal(self.mean, self.std)
+
     def __call__(self, u: jax.Array) -> jax.Array:
         normal = jax.scipy.special.ndtri(u)  # the inverse of the normal distribution function
         logit = self.mean + self.std * normal
@@ -85,6 +96,9 @@ class LogNormal:
     mean: float = field(-1.2, "of ln sigma")
     std: float = field(1.2, "of ln sigma")
 
+    def __post_init__(self):
+        _check_normal(self.mean, self.std)
+
     def __call__(self, u: jax.Array) -> jax.Array:
         normal = jax.scipy.special.ndtri(u)
         log_sigma = self.mean + self.std * normal
@@ -92,3 +106,11 @@ class LogNormal:
 
 
 Law = Uniform | Discrete | LogitNormal | LogNormal
+
+
+def _check_normal(mean: float, std: float) -> None:
+    """Raises ValueError for what is no normal distribution: of nan every time would be nan."""
+    if not (math.isfinite(mean) and 0.0 < std < math.inf):
+        raise ValueError(
+            f"a normal distribution has a finite mean and a std above 0, got {mean} and {std}"
+        )

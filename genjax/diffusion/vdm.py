@@ -31,7 +31,7 @@ from genjax.diffusion import samplers
 from genjax.diffusion.paths import over
 from genjax.diffusion.times import strata, unplaced
 from genjax.ema import Decay, Power
-from genjax.errors import UserError, at_least
+from genjax.errors import UserError, at_least, finite
 from genjax.fields import Image, Points, need
 from genjax.nets import UNet
 from genjax.optim import Adam
@@ -81,7 +81,7 @@ class MonotoneGamma:
     )
 
     def __post_init__(self):
-        if self.hidden < 1 or self.slope <= 0:
+        if self.hidden < 1 or not 0.0 < self.slope < math.inf:
             raise ValueError(
                 f"hidden must be at least 1, slope above 0; got hidden={self.hidden}, slope={self.slope}"
             )
@@ -422,6 +422,7 @@ def check(cfg: VDM, spec: Spec) -> None:
     at_least(0, algorithm__bound_steps=cfg.bound_steps)
     at_least(1, algorithm__sampling_steps=cfg.sampling_steps)
     low, high = cfg.schedule.gamma_min, cfg.schedule.gamma_max
+    finite(algorithm__schedule__gamma_min=low, algorithm__schedule__gamma_max=high)
     if low >= high:
         raise UserError(
             f"--algorithm.schedule.gamma_min={low:g} must be below --algorithm.schedule.gamma_max={high:g}: data have "
