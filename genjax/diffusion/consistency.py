@@ -24,7 +24,8 @@ from genjax import conditions
 from genjax.conditions import Cond, Conditioner, told
 from genjax.config import field
 from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_normal, single
-from genjax.diffusion.paths import over
+from genjax.diffusion import ranges
+from genjax.diffusion.paths import Exploding, over
 from genjax.diffusion.times import LogNormal, strata, unplaced
 from genjax.ema import Decay, Power
 from genjax.errors import UserError, above, at_least, finite
@@ -192,6 +193,9 @@ def check(cfg: Consistency, spec: Spec) -> None:
         raise UserError(
             f"--algorithm.most={cfg.most} must be above --algorithm.last={cfg.last}: sampling goes down."
         )
+    told_most = f"--algorithm.most={cfg.most}"
+    ranges.check_start(told_most, cfg.most, cfg.std)
+    ranges.check_reach(Exploding(), cfg.time, told_most, cfg.most)
 
 
 def algorithm(cfg: Consistency, spec: Spec) -> Algorithm:

@@ -14,7 +14,6 @@ import dataclasses
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from genjax import conditions
 from genjax.conditions import Cond, Conditioner, blank, told
@@ -30,7 +29,7 @@ from genjax.core import (
     example_normal,
     single,
 )
-from genjax.diffusion import samplers, schedules, times
+from genjax.diffusion import ranges, samplers, schedules, times
 from genjax.diffusion.guidance import Guidance, Keep, Threshold
 from genjax.diffusion.paths import Linear, Path, Prediction, Velocity, combine, over, solve
 from genjax.ema import Decay, Power
@@ -234,16 +233,7 @@ def check(cfg: Diffusion, spec: Spec) -> None:
     above(0, algorithm__std=cfg.std)
     need("Diffusion", spec.main, spec.x, *REAL)
     conditions.check(cfg.condition, spec)
-    # a path without signal at its last time has an infinite level there
-    levels = np.asarray(cfg.schedule(cfg.path))
-    finite = np.isfinite(levels).all()
-    falling = (np.diff(levels) < 0).all()
-    positive = levels[-1] > 0
-    if not (finite and positive and falling):
-        raise UserError(
-            f"--algorithm.schedule={cfg.schedule} on {cfg.path} has noise levels that do not fall, finite and above 0, "
-            f"from {levels[0]:g} to {levels[-1]:g}: start it before pure noise, e.g. first=0.999, with low below high."
-        )
+    ranges.check(cfg.path, cfg.time, cfg.schedule, cfg.std)
     # a scale that does nothing, or guides by what was never trained, would go unnoticed
     guided_by = [each for each in cfg.condition if each.guided]
     if not guided_by and cfg.guidance.scale != 1.0:

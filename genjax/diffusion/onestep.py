@@ -31,7 +31,8 @@ from genjax.core import (
     example_normal,
     single,
 )
-from genjax.diffusion.paths import over
+from genjax.diffusion import ranges
+from genjax.diffusion.paths import Linear, over
 from genjax.diffusion.times import LogitNormal, Uniform, strata, unplaced
 from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least, at_most, finite
@@ -226,6 +227,9 @@ def check(cfg: MeanFlow, spec: Spec) -> None:
     )
     at_most(1, algorithm__drop=cfg.drop, algorithm__share=cfg.share)
     finite(algorithm__omega=cfg.omega, algorithm__c=cfg.c)  # for the comparisons below
+    # sampling starts at the end of the path, t = 1
+    ranges.check_law(Linear(), cfg.time)
+    ranges.check_reach(Linear(), cfg.time, "MeanFlow's sampling", 1.0)
     # the fixed point of sec. 4.2 divides by 1 - kappa
     if cfg.kappa >= 1.0:
         raise UserError(

@@ -3,13 +3,14 @@
 A path is a config value with `alpha`, `sigma`, `time` (the inverse of t -> sigma / alpha) and `clock` (what the net is
 told of t). A prediction is a pair of coefficients: the net's output is y = a x + b eps. As z is another such pair, x
 and eps follow from (z, y) by one 2x2 solve, and any prediction from any other; no converters are written one by one.
-All times are arrays of any shape; `solve` and `combine` take t [B] and data [B, ...].
+Times lie between 0 and the path's `end`, arrays of any shape; `solve` and `combine` take t [B] and data [B, ...].
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,8 @@ Pair = tuple[jax.Array, jax.Array]
 @dataclasses.dataclass(frozen=True)
 class Linear:
     """z = (1 - t) x + t eps: rectified flow, flow matching with straight conditional paths (arXiv:2209.03003)."""
+
+    end: ClassVar[float] = 1.0  # pure noise, or nearly
 
     def alpha(self, t: jax.Array) -> jax.Array:
         return 1.0 - t
@@ -40,6 +43,8 @@ class Linear:
 @dataclasses.dataclass(frozen=True)
 class Cosine:
     """z = cos(pi t / 2) x + sin(pi t / 2) eps (Salimans & Ho 2022, arXiv:2202.00512)."""
+
+    end: ClassVar[float] = 1.0  # pure noise, or nearly
 
     def alpha(self, t: jax.Array) -> jax.Array:
         angle = 0.5 * jnp.pi * t
@@ -60,6 +65,8 @@ class Cosine:
 @dataclasses.dataclass(frozen=True)
 class LinearBeta:
     """DDPM's linear beta in continuous time, ln alpha = -t² (b - a) / 4 - t a / 2 (arXiv:2011.13456, eq. 33)."""
+
+    end: ClassVar[float] = 1.0  # pure noise, or nearly
 
     low: float = field(0.1, "a: 1000 times DDPM's first beta")
     high: float = field(20.0, "b: 1000 times DDPM's last beta")
@@ -102,6 +109,8 @@ class LinearBeta:
 class CosineBeta:
     """The cosine schedule of Nichol & Dhariwal 2021 (arXiv:2102.09672, eq. 17), variance preserving."""
 
+    end: ClassVar[float] = 1.0  # pure noise, or nearly
+
     s: float = field(0.008, "offset that keeps the noise near t = 0 from vanishing too fast")
 
     def __post_init__(self):
@@ -141,6 +150,8 @@ class CosineBeta:
 @dataclasses.dataclass(frozen=True)
 class Exploding:
     """z = x + sigma eps with t = sigma in (0, inf): EDM (Karras et al. 2022, arXiv:2206.00364)."""
+
+    end: ClassVar[float] = math.inf  # the noise level itself
 
     def alpha(self, t: jax.Array) -> jax.Array:
         return jnp.ones_like(t)
