@@ -233,6 +233,14 @@ def check(cfg: Diffusion, spec: Spec) -> None:
     above(0, algorithm__std=cfg.std)
     need("Diffusion", spec.main, spec.x, *REAL)
     conditions.check(cfg.condition, spec)
+    # the data have one standard deviation, which scales the net's input and its output
+    for name in ("predict", "target"):
+        std = getattr(getattr(cfg, name), "std", cfg.std)
+        if std != cfg.std:
+            raise UserError(
+                f"--algorithm.{name}.std={std} and --algorithm.std={cfg.std} are both the standard deviation of the "
+                "data: set both to the same."
+            )
     ranges.check(cfg.path, cfg.time, cfg.schedule, cfg.std)
     # a scale that does nothing, or guides by what was never trained, would go unnoticed
     guided_by = [each for each in cfg.condition if each.guided]

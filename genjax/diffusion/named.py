@@ -63,7 +63,7 @@ V_PREDICTION = Diffusion(
 EDM = Diffusion(
     path=Exploding(),
     time=times.LogNormal(-1.2, 1.2),
-    predict=Preconditioned(0.5),  # the same number as `std`: change both
+    predict=Preconditioned(0.5),  # the same number as `std`: `gaussian.check` asks for it
     std=0.5,
     sampler=samplers.Heun(),
     schedule=schedules.Karras(steps=18),

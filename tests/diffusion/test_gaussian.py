@@ -208,6 +208,17 @@ def test_a_net_that_is_given_a_degraded_image_sees_it():
     np.testing.assert_allclose(x, same, rtol=1e-4, atol=1e-3)  # only the degraded image matters
 
 
+def test_the_data_have_one_standard_deviation():
+    both = {"net": TimeMLP((8,)), "std": 0.6, "predict.std": 0.6}
+    edit(named.EDM, both)(SPEC)
+    # half of the change alone would scale the net's output by another number than its input
+    for half in ("std", "predict.std"):
+        changes = {"net": TimeMLP((8,)), half: 0.6}
+        with pytest.raises(UserError, match="set both to the same") as refused:
+            edit(named.EDM, changes)(SPEC)
+        assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "changes, spec, told",
     [
@@ -238,6 +249,16 @@ def test_a_net_that_is_given_a_degraded_image_sees_it():
         ),
         ({"schedule": schedules.Karras(4, low=90.0)}, SPEC, "with low below high"),
         ({"drop": 1.5}, SPEC, "--algorithm.drop=1.5 must be at most 1"),
+        (
+            {"predict": paths.Preconditioned(0.6)},
+            SPEC,
+            "--algorithm.predict.std=0.6 and --algorithm.std=0.5 are both the standard deviation",
+        ),
+        (
+            {"predict": paths.X(), "target": paths.Preconditioned(0.5), "std": 0.7},
+            SPEC,
+            "--algorithm.target.std=0.5 and --algorithm.std=0.7 are both the standard deviation",
+        ),
     ],
 )
 def test_bad_configs_are_refused_before_anything_is_compiled(changes, spec, told):
