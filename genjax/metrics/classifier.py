@@ -18,7 +18,7 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -93,6 +93,9 @@ class Convolutional:
 
     Five minutes of one core for Fashion-MNIST, 15 s for digits.
     """
+
+    # whose classes the logits are: of the training set, numbered as its labels, so that samples can be read by them
+    classes: ClassVar[str] = "data"
 
     widths: tuple[int, ...] = field(
         (32, 64), "channels of each level, half the size of the one before"

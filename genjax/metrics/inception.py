@@ -17,7 +17,7 @@ import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +55,9 @@ TORCH = {  # our name in a unit -> PyTorch's
 @dataclasses.dataclass(frozen=True)
 class Inception:
     """Inception-2015's features, by the weights in a file that `convert` wrote."""
+
+    # whose classes the logits are: no label of another data set is the number of one of these
+    classes: ClassVar[str] = "imagenet"
 
     weights: str = field("inception.npz", "the converted weight file", execution=True)
     features: int = field(2048, "64, 192, 768 or 2048: the level; FID's is 2048")

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
+from genjax.config import digest, to_json
 from genjax.errors import UserError
-from genjax.metrics.features import save_arrays
+from genjax.metrics.classifier import Convolutional
+from genjax.metrics.features import Components, Pixels, RandomNet, save_arrays
 from genjax.metrics.inception import Inception, convert, load, main, prepare, shapes, torch_name
 from genjax.nets.inception import InceptionV3
 
@@ -239,3 +241,13 @@ def test_missing_and_strange_weights(tmp_path):
     with pytest.raises(UserError, match="levels 64, 192, 768, 2048"):
         Inception(str(path), features=100).fit()
     assert Inception().name == "inception" and Inception(features=768).name == "inception768"
+
+
+def test_the_logits_are_of_other_classes_than_the_datas():
+    assert Inception().classes == "imagenet"
+    assert Convolutional().classes == "data"
+    # what an extractor is, not how it is set: no part of a config, so digests stay
+    assert "classes" not in to_json(Inception()) + to_json(Convolutional())
+    assert digest(Inception()) == "fe717945" and digest(Convolutional()) == "f02e5eb9"
+    for without in (Components(), Pixels(), RandomNet()):
+        assert not hasattr(without, "classes")  # they have no logits
