@@ -90,6 +90,20 @@ class State:
     extra: dict[str, Any]  # codebook counts, path length, augmentation probability …
 
 
+# which way is better
+DOWN, UP = -1, 1
+
+
+class Criterion(NamedTuple):
+    """The number of `summary` that tells a better state from a worse one."""
+
+    name: str
+    way: int  # DOWN or UP
+
+
+LOSS = Criterion("loss", DOWN)
+
+
 class Algorithm(NamedTuple):
     """A model with its training rule.
 
@@ -113,6 +127,8 @@ class Algorithm(NamedTuple):
     summary: Callable[[dict[str, Any]], dict[str, float]] | None = None
     # (samples, given) as arrays -> uint8 [H, W, C]; None = as the field draws them
     picture: Callable[[Any, Batch], Any] | None = None
+    # by which held-out number the best state is chosen; None: no such number tells it, as in a game
+    criterion: Criterion | None = None
 
 
 class Memory(NamedTuple):

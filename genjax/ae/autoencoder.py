@@ -14,7 +14,17 @@ import jax
 import jax.numpy as jnp
 
 from genjax.config import field
-from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_normal, single
+from genjax.core import (
+    LOSS,
+    Algorithm,
+    Batch,
+    Parts,
+    Spec,
+    State,
+    averaged,
+    example_normal,
+    single,
+)
 from genjax.ema import Decay
 from genjax.errors import at_least
 from genjax.fields import REAL, need
@@ -145,4 +155,6 @@ def algorithm(cfg: Autoencoder, spec: Spec) -> Algorithm:
     def decoded(key: jax.Array, state: State, z: jax.Array) -> jax.Array:
         return render(averaged(state), z, cfg, spec)
 
-    return Algorithm(init, step, measured, sampled, encode=codes, decode=decoded)
+    return Algorithm(
+        init, step, measured, sampled, encode=codes, decode=decoded, criterion=LOSS
+    )

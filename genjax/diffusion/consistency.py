@@ -23,7 +23,17 @@ import numpy as np
 from genjax import conditions
 from genjax.conditions import Cond, Conditioner, told
 from genjax.config import field
-from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_normal, single
+from genjax.core import (
+    LOSS,
+    Algorithm,
+    Batch,
+    Parts,
+    Spec,
+    State,
+    averaged,
+    example_normal,
+    single,
+)
 from genjax.diffusion import ranges
 from genjax.diffusion.paths import Exploding, over
 from genjax.diffusion.times import LogNormal, strata, unplaced
@@ -227,4 +237,5 @@ def algorithm(cfg: Consistency, spec: Spec) -> Algorithm:
         evaluate,
         lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
         asks=conditions.asks(cfg.condition),
+        criterion=LOSS,
     )

@@ -19,6 +19,7 @@ from genjax import conditions
 from genjax.conditions import Cond, Conditioner, blank, told
 from genjax.config import field
 from genjax.core import (
+    LOSS,
     Algorithm,
     Batch,
     Parts,
@@ -283,4 +284,5 @@ def algorithm(cfg: Diffusion, spec: Spec) -> Algorithm:
         evaluation,
         lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
         asks=conditions.asks(cfg.condition),
+        criterion=LOSS,
     )

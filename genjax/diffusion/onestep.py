@@ -21,6 +21,7 @@ from genjax import conditions
 from genjax.conditions import Conditioner, hidden, told
 from genjax.config import field
 from genjax.core import (
+    LOSS,
     Algorithm,
     Batch,
     Parts,
@@ -274,4 +275,5 @@ def algorithm(cfg: MeanFlow, spec: Spec) -> Algorithm:
         evaluation,
         lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
         asks=conditions.asks(cfg.condition),
+        criterion=LOSS,
     )

@@ -26,7 +26,17 @@ import jax.numpy as jnp
 from genjax import conditions
 from genjax.conditions import Cond, Conditioner, told
 from genjax.config import field
-from genjax.core import Algorithm, Batch, Parts, Spec, State, averaged, example_normal, single
+from genjax.core import (
+    LOSS,
+    Algorithm,
+    Batch,
+    Parts,
+    Spec,
+    State,
+    averaged,
+    example_normal,
+    single,
+)
 from genjax.diffusion import samplers
 from genjax.diffusion.paths import over
 from genjax.diffusion.times import strata, unplaced
@@ -465,4 +475,5 @@ def algorithm(cfg: VDM, spec: Spec) -> Algorithm:
         evaluate,
         lambda key, state, given: sample(averaged(state), key, given, cfg, spec),
         asks=conditions.asks(cfg.condition),
+        criterion=LOSS,
     )

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from genjax.config import field, suffix
+from genjax.core import DOWN, UP
 from genjax.errors import UserError
 from genjax.metrics import inception_score, intervals, manifold, memorisation
 from genjax.metrics.classifier import Convolutional
@@ -25,8 +26,7 @@ from genjax.metrics.judges import Classifier, Svm
 from genjax.metrics.kid import kid
 
 Extractor = Components | Convolutional | Inception | Pixels | RandomNet
-# by this the best state is chosen, and by FLAT none
-DOWN, UP, FLAT = -1, 1, 0  # which way is better; FLAT: neither, the floor is
+FLAT = 0  # neither way is better, the floor is; by it no best state is chosen
 
 
 class Seen(NamedTuple):
@@ -391,6 +391,19 @@ Metric = (
     | ClassRecall
     | Cas
 )
+
+
+def check_classes(metrics: Sequence[Metric], on: Extractor) -> None:
+    """Raises UserError for a metric that reads the data's labels by an extractor of other classes, or of none."""
+    # of others the largest logit is a number that has nothing to do with the label's
+    if getattr(on, "classes", None) == "data":
+        return
+    for metric in metrics:
+        if isinstance(metric, Recognition) and metric.classifier is None:
+            raise UserError(
+                f"--watch.metrics: Recognition() reads classes by the extractor, and those of {type(on).__name__} are "
+                "not the data's: use Recognition(Svm()), or --watch.extractor='Convolutional()'."
+            )
 
 
 def names(metrics: Sequence[Metric], on: str) -> dict[str, int]:

@@ -225,8 +225,10 @@ class Log:
         if not self._writes:
             return
         results = self._results()
-        results[ABOUT] = results.get(ABOUT, {}) | {"published": _json(published)}
-        self._write_results(results)
+        about = results.get(ABOUT, {})
+        if _json(published) != about.get("published", []):  # none and none before: no file for it
+            results[ABOUT] = {**about, "published": _json(published)}
+            self._write_results(results)
 
     def measured(self) -> dict[str, Any]:
         """{entry of results.json, or samples/name of a picture: its basis}, of those of which it is known."""

@@ -249,6 +249,7 @@ def _events(run: Run, step: int) -> None:
     if due(exp.every.evaluate):
         split, arrays = run.held_out()
         known = run.summary(run.evaluate(arrays))
+        _check_criterion(run, known)
         run.log.scalars(step, known, split)
     if exp.watch.metrics and due(exp.watch.every):
         quality = run.quality()
@@ -262,6 +263,17 @@ def _events(run: Run, step: int) -> None:
         run.log.picture(f"{step:08d}", image)  # eight digits: names sort as steps do
 
 
+def _check_criterion(run: Run, known: Mapping[str, float]) -> None:
+    """Raises UserError where the held-out numbers lack the one that the best state is to be chosen by."""
+    criterion = run.algorithm.criterion
+    wanted = run.exp.watch.best
+    if criterion is not None and wanted == criterion.name and wanted not in known:
+        raise UserError(
+            f"--watch.best={wanted}: the algorithm's evaluation gives {', '.join(known)} and no {wanted}: mend its "
+            "criterion."
+        )
+
+
 def _keep(run: Run, step: int, value: float) -> None:
     """Saves the state if it is the best so far; the best value is in `meta`, so a resumed run knows it."""
     watch = run.exp.watch
@@ -272,7 +284,8 @@ def _keep(run: Run, step: int, value: float) -> None:
     of = run.basis(what, step=0)["hash"]
     so_far = best.get(name, {})
     comparable = so_far.get("of", of) == of
-    if not watch.better(value, so_far.get("value") if comparable else None):
+    before = so_far.get("value") if comparable else None
+    if not watch.better(value, before, run.algorithm.criterion):
         return
     best[name] = {"step": step, "value": float(value), "of": of}
     # closing waits for the save: what results.json tells of is on disk by then

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from genjax.config import field
-from genjax.core import Algorithm, Spec, size
+from genjax.core import DOWN, Algorithm, Criterion, Spec, size
 from genjax.data.batches import chosen
 from genjax.errors import UserError, at_least
 from genjax.fields import Image
 from genjax.metrics.evaluate import (
-    DOWN,
     FLAT,
     Extractor,
     Metric,
     Value,
+    check_classes,
     floors,
     measured,
     names,
@@ -44,9 +44,10 @@ class Watch:
         0, "samples that are measured, 0 = as many as there are held-out examples"
     )
     extractor: Extractor = field(Components(), "features that the metrics see")
-    # held-out loss or a metric: whichever has a direction that is better
+    # whichever has a direction that is better
     best: str | None = field(
-        None, "name of a metric, or loss: a checkpoint of its best state is kept in best/"
+        None,
+        "name of a metric, or of the algorithm's criterion (loss): a checkpoint of its best state is kept in best/",
     )
 
     def count(self, held: int) -> int:
@@ -66,11 +67,12 @@ class Watch:
         self._check_names()
         # FLAT ones are best at their floor, which is no direction
         known = [name for name, way in self.names().items() if way != FLAT]
-        if evaluates:
-            known.append("loss")
+        criterion = algorithm.criterion
+        if evaluates and criterion is not None:
+            known.append(criterion.name)
         # without `every` a metric is measured once, and the best of one says nothing
         unmeasured = self.best not in known
-        seldom = not self.every and self.best != "loss"
+        seldom = not self.every and self.best in self.names()
         if self.best is not None and (unmeasured or seldom):
             mend = "set --watch.every too"
             if unmeasured:
@@ -89,6 +91,7 @@ class Watch:
             raise UserError(
                 "--watch.metrics are of samples, and this model makes none: use '()'."
             )
+        check_classes(self.metrics, self.extractor)
         # later `floors` would say the same, after the data's features were computed
         self.check_count(held)
         # by name and not by type: a metric says itself what it needs
@@ -152,9 +155,17 @@ class Watch:
 
         return measure
 
-    def better(self, value: float, best: float | None) -> bool:
-        """Whether a value of `best` beats the best so far (None = there is none); one that is not finite never does."""
-        way = self.names().get(self.best, DOWN)  # the loss is no metric: DOWN
+    def better(
+        self, value: float, best: float | None, criterion: Criterion | None = None
+    ) -> bool:
+        """Whether a value of `best` beats the best so far (None = there is none); one that is not finite never does.
+
+        criterion: the algorithm's own, which `best` may name instead of a metric.
+        """
+        ways = self.names()
+        if criterion is not None:
+            ways = {criterion.name: criterion.way, **ways}
+        way = ways[self.best]
         if not np.isfinite(value):
             return False
         if best is None:

@@ -22,6 +22,7 @@ from genjax import conditions
 from genjax.conditions import Cond, Conditioner, told
 from genjax.config import field
 from genjax.core import (
+    LOSS,
     Algorithm,
     Batch,
     Parts,
@@ -360,6 +361,7 @@ def algorithm(cfg: VAE, spec: Spec) -> Algorithm:
         evaluate,
         sampled,
         asks=conditions.asks(cfg.condition),
+        criterion=LOSS,
         encode=codes,
         # codes alone do not say what the decoder is to be told
         decode=None if cfg.condition else decoded,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.config import field
-from genjax.core import Algorithm, Spec, single
+from genjax.core import UP, Algorithm, Criterion, Spec, single
 from genjax.data import Digits
 from genjax.ema import Decay
 from genjax.nets import MLP, Gelu
@@ -55,7 +55,9 @@ class Reader:
             return {"accuracy": float(values["right"].mean()), "calibration_error": error}
 
         init, step = single(init_params, loss, Adam(3e-3)(spec.steps), Decay(0.0))
-        return Algorithm(init, step, evaluate, summary=summary)
+        return Algorithm(
+            init, step, evaluate, summary=summary, criterion=Criterion("accuracy", UP)
+        )
 
 
 DATA, ALGORITHM = Digits(), Reader()

@@ -11,7 +11,7 @@ import pytest
 
 from genjax.conditions import asks
 from genjax.config import edit, field
-from genjax.core import Algorithm, Spec, State, example_normal
+from genjax.core import LOSS, UP, Algorithm, Criterion, Spec, State, example_normal
 from genjax.data import Digits, Toy
 from genjax.errors import UserError
 from genjax.metrics.evaluate import (
@@ -133,7 +133,9 @@ class Drift:
                 + self.spread * example_normal(key, given["index"], spec.shape)
             )
 
-        return Algorithm(init, step, evaluate, sample, asks=asks(self.condition))
+        return Algorithm(
+            init, step, evaluate, sample, asks=asks(self.condition), criterion=LOSS
+        )
 
 
 BASE = Experiment(
@@ -193,6 +195,32 @@ def test_a_model_that_diverged_is_measured_as_nan_and_is_never_the_best(tmp_path
 def test_the_best_by_the_loss_needs_no_metric(tmp_path):
     this = run(tmp_path, **{"watch": Watch(best="loss")})
     assert this.best()[0] == 20 and this.log.result("metrics") is None
+
+
+@dataclasses.dataclass(frozen=True)
+class Rising(Drift):
+    """The same with a score in the place of the loss, of which more is better."""
+
+    score: str = field("score", "its name in the summary")
+
+    def __call__(self, spec: Spec) -> Algorithm:
+        drift = super().__call__(spec)
+
+        def evaluate(key, state, batch):
+            return {self.score: -drift.evaluate(key, state, batch)["loss"]}
+
+        return drift._replace(evaluate=evaluate, criterion=Criterion("score", UP))
+
+
+def test_an_algorithm_names_its_criterion_and_its_better_way(tmp_path):
+    watch = Watch(best="score")
+    this = run(tmp_path, algorithm=Rising(), watch=watch)
+    assert this.best()[0] == 20
+    # one that has no loss is not kept by it, in silence
+    with pytest.raises(UserError, match="--watch.best=loss is no number.*choose from score"):
+        run(tmp_path, algorithm=Rising(), watch=Watch(best="loss"))
+    with pytest.raises(UserError, match="evaluation gives points and no score"):
+        run(tmp_path, algorithm=Rising(score="points"), watch=watch)
 
 
 def test_a_run_that_was_stopped_after_its_best_state_knows_it(tmp_path):
