@@ -226,7 +226,9 @@ class Log:
             return
         results = self._results()
         about = results.get(ABOUT, {})
-        if _json(published) != about.get("published", []):  # none and none before: no file for it
+        if _json(published) != about.get(
+            "published", []
+        ):  # none and none before: no file for it
             results[ABOUT] = {**about, "published": _json(published)}
             self._write_results(results)
 
