@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 # Large pages for malloc on Linux: XLA's buffers on CPU otherwise cost a page fault every 4 KiB.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help setup demo test lint numbers bench chaos clean
+.PHONY: help setup demo test types lint numbers bench chaos clean
 
 help:
 	@echo "make demo    compare the families on scikit-learn's digits: one table, one page, in a few minutes"
 	@echo "make test    all tests, a few minutes on two cores"
 	@echo "make lint    ruff"
+	@echo "make types   pyright, basic, on the contract, configs, training and metrics"
 	@echo "make numbers figures of the Markdown against their entries in experiments/results"
 	@echo "make bench   speed beside PyTorch (installs it)"
 	@echo "make chaos   runs killed, starved and damaged 50 times must end in the same bits, about 12 minutes"
@@ -32,6 +33,11 @@ test: setup
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not alone"
 	$(BIN)/python -m pytest -m alone
+
+# Pyright fetches itself by npm: not among the requirements.
+types: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pyright[nodejs]"
+	$(BIN)/python -m pyright
 
 lint: setup
 	$(BIN)/python -m ruff check .

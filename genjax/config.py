@@ -483,7 +483,7 @@ def _find(name: Any) -> type:
     if module == _main_name():  # importing the running script by its name would run it again
         module = "__main__"
     try:
-        home = importlib.import_module(module)
+        home: Any = importlib.import_module(module)
         found = functools.reduce(getattr, qualname.split("."), home)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UserError(f"there is no type {name!r} to import: {error}") from None

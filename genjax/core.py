@@ -8,7 +8,7 @@ example is drawn from `example_keys(key, batch["index"])`, so that every device 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -88,6 +88,10 @@ class State:
     opt: dict[str, Any]  # by objective
     ema: dict[str, Any]  # by network; empty = no averaging
     extra: dict[str, Any]  # codebook counts, path length, augmentation probability …
+
+    if TYPE_CHECKING:  # flax makes it
+
+        def replace(self, **changes: Any) -> State: ...
 
 
 # which way is better

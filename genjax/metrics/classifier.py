@@ -222,7 +222,8 @@ def _stored(path: Path | None, like: Any) -> Any:
 
 
 def _apply(net: ConvNet, variables: Any, image: jax.Array) -> Extracted:
-    return net.apply(variables, pixels(image))
+    found: Any = net.apply(variables, pixels(image))
+    return found
 
 
 def _train(cfg: Convolutional, net: ConvNet, train: Any) -> Any:

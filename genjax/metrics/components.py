@@ -47,7 +47,9 @@ def principal(images: Any, k: int, rank: float = RANK) -> Components:
     any, and a trace of noise in it would be the whole distance. Memory: a few chunks, and k + 32 directions.
     """
     n = len(images)
-    mean = sum(_each(images, lambda x: x.sum(0, dtype=np.float64))) / n  # [D]
+    sums = _each(images, lambda x: x.sum(0, dtype=np.float64))
+    total: Any = sum(sums)
+    mean = total / n  # [D]
     size = mean.size
     k = min(k, n, size)
     if size <= EXACT and size <= n:

@@ -49,8 +49,8 @@ STRANGE = (  # what numpy and zipfile raise at a damaged .npz, depending on wher
 class Extracted(NamedTuple):
     """Features [N, D], float32, and the logits [N, K] of an extractor that is a classifier."""
 
-    features: np.ndarray
-    logits: np.ndarray | None = None
+    features: Any  # np.ndarray; within a compiled function jax.Array
+    logits: Any = None
 
 
 # what `fit` gives
@@ -229,7 +229,7 @@ def save_arrays(path: Path, tree: Any) -> None:
     """Writes a tree of dicts of arrays as one .npz, whole or not at all; UserError if it cannot be written."""
     arrays = jax.tree.map(np.asarray, tree)
     # .npz knows names, no tree
-    flat = traverse_util.flatten_dict(arrays, sep="/")
+    flat: dict[str, Any] = traverse_util.flatten_dict(arrays, sep="/")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # a file, for numpy would add .npz to a name

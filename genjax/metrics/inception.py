@@ -90,7 +90,7 @@ class Inception:
 
 
 def _apply(net: InceptionV3, level: str, params: Any, image: jax.Array) -> Extracted:
-    found = net.apply({"params": params}, prepare(image))
+    found: Any = net.apply({"params": params}, prepare(image))
     return Extracted(found[level], found["logits_unbiased"])
 
 
@@ -145,7 +145,7 @@ def load(weights: str | Path) -> Any:
 
 def convert(state: dict[str, np.ndarray]) -> Any:
     """PyTorch's state dict as arrays -> our tree of weights; UserError for a key or a shape that does not match."""
-    wanted = traverse_util.flatten_dict(shapes())
+    wanted: Any = traverse_util.flatten_dict(shapes())
     names = {(*path, name): torch_name((*path, name)) for *path, name in wanted}
     # PyTorch's batch norm counts its steps, of which nothing here makes use
     left = {key for key in state if not key.endswith("num_batches_tracked")}
@@ -181,7 +181,7 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"there is no file {path}: download {URL}.")
     try:
-        import torch  # not among the requirements: one command needs it, once
+        import torch  # type: ignore  # not among the requirements: one command needs it, once
     except ImportError:
         raise UserError(
             "to read a .pth file needs PyTorch, for this command only: pip install torch."

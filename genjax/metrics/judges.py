@@ -29,7 +29,8 @@ class Svm:
 
         real = rows(train["image"])
         labels = np.asarray(train["label"])
-        machine = SVC(gamma=self.gamma, C=self.c).fit(real, labels)
+        machine = SVC(gamma=self.gamma, C=self.c)  # type: ignore  # its stub knows no numbers
+        machine.fit(real, labels)
         return lambda images: machine.predict(rows(images))
 
 

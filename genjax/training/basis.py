@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from genjax.config import is_config, to_json
+from genjax.config import fields, is_config, to_json
 from genjax.report.text import differing
 
 Basis = dict[str, Any]  # hash, step, settings {path: text}, code {class: hash}
@@ -92,8 +92,8 @@ def _classes(value: Any) -> Iterator[type]:
     if not is_config(value):
         return
     yield type(value)
-    for name in type(value).__dataclass_fields__:
-        yield from _classes(getattr(value, name, None))
+    for f in fields(type(value)):
+        yield from _classes(getattr(value, f.name))
 
 
 @functools.cache

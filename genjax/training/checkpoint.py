@@ -129,7 +129,8 @@ class Checkpoints:
             )
         step = steps[count]
         args = ocp.args.Composite(meta=ocp.args.JsonRestore())
-        about = self._manager.restore(step, args=args).meta
+        restored: Any = self._manager.restore(step, args=args)
+        about = restored.meta
         # Checked before anything is moved: who names the wrong directory finds it as it was.
         self._check_config(json.loads(about["config"]))
         self._check_state(step, about["state"], _leaves(like))
@@ -140,7 +141,8 @@ class Checkpoints:
         # onto the layout of now, whatever it was saved from
         where = jax.tree.map(_placed, like)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(where))
-        return self._manager.restore(step, args=args).state
+        restored: Any = self._manager.restore(step, args=args)
+        return restored.state
 
     def at(self, step: int, like: Any) -> Any:
         """Returns the state of one step of `all_steps`; UserError if that checkpoint is not there or not intact."""

@@ -69,11 +69,9 @@ class Log:
         for name in ("metrics.jsonl", "speed.jsonl"):
             _forget_after(self.directory / name, first_step)
         if self.stream.isatty():
-            size = (
-                {"dynamic_ncols": True}
-                if _has_size(self.stream)
-                else {"ncols": 80, "nrows": 24}
-            )
+            size: dict[str, Any] = {"ncols": 80, "nrows": 24}
+            if _has_size(self.stream):
+                size = {"dynamic_ncols": True}
             self._bar = tqdm(
                 total=total_steps, initial=first_step, file=self.stream, unit="step", **size
             )

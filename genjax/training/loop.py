@@ -188,7 +188,7 @@ def _feed(run: Run, first: int, turns: int) -> Iterator[tuple[int, int, dict]]:
     Made in the loop's own thread, while the dispatch before is still computed: another thread costs more than it saves.
     """
     exp = run.exp
-    batches = train_batches(
+    batches: Any = train_batches(  # a generator: it closes
         run.source, exp.seed, first, exp.batch, hosts.process(), exp.resident
     )
     with contextlib.closing(batches):  # its readers end with the loop, however that ends
@@ -256,8 +256,9 @@ def _events(run: Run, step: int) -> None:
         values = {name: value.value for name, value in quality.items()}
         run.log.scalars(step, values, "samples")
         known = known | values
-    if exp.watch.best in known:
-        _keep(run, step, known[exp.watch.best])
+    best = exp.watch.best
+    if best is not None and best in known:
+        _keep(run, step, best, known[best])
     if run.algorithm.sample is not None and due(exp.every.sample):
         image = run.picture(exp.samples)
         run.log.picture(f"{step:08d}", image)  # eight digits: names sort as steps do
@@ -274,10 +275,9 @@ def _check_criterion(run: Run, known: Mapping[str, float]) -> None:
         )
 
 
-def _keep(run: Run, step: int, value: float) -> None:
-    """Saves the state if it is the best so far; the best value is in `meta`, so a resumed run knows it."""
+def _keep(run: Run, step: int, name: str, value: float) -> None:
+    """Saves the state if it is the best so far by `name`; the best value is in `meta`, so a resumed run knows it."""
     watch = run.exp.watch
-    name = watch.best
     best = run.meta.setdefault("best", {})
     # a value that was measured otherwise, before the run was stopped, is none to compare with
     what = (watch.metrics, watch.extractor, watch.samples)

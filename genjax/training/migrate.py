@@ -54,7 +54,7 @@ def modern(tree: Any, classes: dict[str, type]) -> Any:
         return [modern(value, classes) for value in tree]
     if not isinstance(tree, dict) or "__type__" not in tree:
         return tree  # a plain value, or a dict that is none of ours
-    old = tree["__type__"]
+    old = str(tree["__type__"])
     # modules have moved and their classes are unique: the name is enough
     name = CLASSES.get(old, old.partition(":")[2])
     found = {key: modern(value, classes) for key, value in tree.items()}

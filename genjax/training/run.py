@@ -72,7 +72,7 @@ class Run:
         _, held = self.held_out()
         if not size(held):
             held = self.source.train  # better than nothing to show
-        drawn = {"index": np.arange(n, dtype=np.uint32)}
+        drawn: dict[str, Any] = {"index": np.arange(n, dtype=np.uint32)}
         for name in asks:
             if name in fixed:
                 drawn[name] = _repeated(fixed[name], n)
@@ -211,7 +211,7 @@ class Run:
         """(step, state) of the best state by `exp.watch.best`; UserError where none was kept."""
         name = self.exp.watch.best
         kept = self.meta.get("best", {})
-        if name not in kept:
+        if name is None or name not in kept:
             raise UserError(
                 f"--watch.best={name}: this run has kept no such state, as it was trained without."
             )
@@ -237,6 +237,8 @@ class Run:
         """The metrics of `exp.watch` of samples 0..n-1 of the state as it is, {name: metrics.evaluate.Value}."""
         _, held = self.held_out()
         n = self.exp.watch.count(size(held))
+        if self.algorithm.sample is None or self.measure is None:
+            raise UserError("--watch.metrics='()': this run measures no samples.")
         given = self.given(n)
         samples = self.draw(self.algorithm.sample, given)
         zeros = np.zeros(n, np.int32)  # of a model that is not told any label

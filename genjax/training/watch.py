@@ -165,7 +165,7 @@ class Watch:
         ways = self.names()
         if criterion is not None:
             ways = {criterion.name: criterion.way, **ways}
-        way = ways[self.best]
+        way = ways[self.best or ""]
         if not np.isfinite(value):
             return False
         if best is None:

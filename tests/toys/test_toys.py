@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from genjax.ae.autoencoder import Autoencoder
-from genjax.config import digest, edit
+from genjax.config import digest, edit, field
 from genjax.core import guarded
 from genjax.data import Digits
 from genjax.data.batches import batch_at
-from genjax.data.source import check, spec_of
+from genjax.data.source import Source, check, spec_of
 from genjax.diffusion import named, schedules
 from genjax.errors import UserError
 from genjax.machine.parallel import Jit, Mesh, Pmap
@@ -188,6 +188,34 @@ def test_a_run_on_the_codes_of_another(tmp_path, capsys):
     assert digest(other) != digest(exp)  # the digest holds that of the run that encodes
     assert digest(edit(exp, {"data.experiment.every.log": 7})) == digest(exp)
     assert inner.name.startswith("inner-")
+
+
+@dataclasses.dataclass(frozen=True)
+class Filed:
+    """Digits of a file: the config does not know what lies in it."""
+
+    path: str = field("", "an .npz", execution=True)
+
+    def load(self):
+        digits = Digits().load()
+        with np.load(self.path) as file:
+            train = dict(file)
+        return Source(digits.name, digits.fields, **{**digits.splits(), "train": train})
+
+
+def test_codes_of_other_data_are_refused(tmp_path):
+    path = tmp_path / "digits.npz"
+    train = Digits().load().train
+    np.savez(path, **train)
+    changes = {"data": Filed(str(path)), "steps": 2, "every.save": 2, "runs": str(tmp_path)}
+    data = Encoded(edit(INNER, changes), "autoencoder", "inner")
+    before = data.load().train["code"]
+    np.testing.assert_array_equal(data.load().train["code"], before)
+    np.savez(path, **{**train, "image": 255 - train["image"]})
+    with pytest.raises(
+        UserError, match="inner-.* was trained on other data than digits holds now"
+    ):
+        data.load()
 
 
 def test_bad_input(tmp_path):
