@@ -39,6 +39,9 @@ class Decay:
     decay: float = field(
         0.999, "share of the old average that is kept at a step, 0 = no averaging"
     )
+    ramp: bool = field(
+        True, "less at first; false = the share alone, as DDPM and StyleGAN print it", added=True
+    )
 
     def __post_init__(self):
         # 1 leaves the ramp alone; nan is in no interval
@@ -55,8 +58,10 @@ class Decay:
     ) -> dict[str, Any]:
         if not self.decay:
             return {}
-        ramp = (1.0 + step) / (10.0 + step)
-        decay = jnp.minimum(self.decay, ramp)
+        decay = jnp.float32(self.decay)
+        if self.ramp:
+            rising = (1.0 + step) / (10.0 + step)
+            decay = jnp.minimum(decay, rising)
         return _towards(ema, params, decay)
 
 
