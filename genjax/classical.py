@@ -1,6 +1,6 @@
 """Densities without training by gradients, which a deep model must beat: one for each class, by scikit-learn.
 
-* `Ppca`: N(m, W W' + s² I), maximum likelihood in closed form (Tipping & Bishop 1999).
+* `Ppca`: N(m, W W' + s² I), maximum likelihood in closed form (Tipping & Bishop 1999, eq. 7 and 8).
 * `Mixture`: Gaussians with full covariances on principal components, by EM; what the components leave is N(0, s² I).
 * `KernelDensity`: a normal around each example, one bandwidth by cross-validation.
 
@@ -93,39 +93,63 @@ def by_class(
     return Fitted(sample, log_prob, parameters)
 
 
+def _around(rest: np.ndarray, left: int, variance: float) -> np.ndarray:
+    """log N(rest; 0, variance I) [n] of what `left` dimensions of D hold, rest [n, D]."""
+    distance = np.sum(rest**2, 1) / variance
+    volume = left * math.log(2.0 * math.pi * variance)
+    return -0.5 * (distance + volume)
+
+
 @dataclasses.dataclass(frozen=True)
 class Ppca:
     """Probabilistic principal components."""
 
     k: int = field(16, "components, fewer where a class has fewer examples")
+    # next to the 1.3e-6 of `dequantised` noise it is little, and without it equal rows have no density
+    floor: float = field(
+        1e-6, "least variance of a direction, above 0, units of x squared", added=True
+    )
 
     def fit(self, x: np.ndarray, label: np.ndarray) -> Fitted:
         """Of x [N, D] and label [N]."""
+        if self.floor <= 0:
+            raise UserError(f"Ppca: floor={self.floor} must be above 0, e.g. floor=1e-6.")
         x = np.asarray(x, np.float64)
         return by_class(self._one, x, label)
 
     def _one(self, x: np.ndarray) -> One:
         """The density of one class, of its examples x [N, D]."""
-        from sklearn.decomposition import PCA
-
         n, d = x.shape
-        k = min(self.k, n - 1, d - 1)  # one dimension at least is left for the noise
-        pca = PCA(k, svd_solver="full")
-        pca.fit(x)
+        mean = x.mean(0)
+        # not scikit-learn's PCA, whose noise is the mean over min(n, d) - k directions and not over all d - k
+        _, lengths, directions = np.linalg.svd(x - mean, full_matrices=False)
+        variances = lengths**2 / n  # 1/n and not 1/(n - 1): maximum likelihood; [min(n, d)]
+        # One dimension at least is left for the noise, and one in which it shows: n examples span n - 1, and with
+        # no variance beyond the components the likelihood has no maximum.
+        k = max(min(self.k, n - 2, d - 1), 0)
+        discarded = np.sum(variances[k:])  # of all d - k: what is not in the list is 0
+        noise = max(discarded / (d - k), self.floor)  # s²
+        components = directions[:k]  # [k, D]
         # W W' has along a component what its variance has beyond the noise, which is everywhere
-        beyond = pca.explained_variance_ - pca.noise_variance_  # [k]
-        scale = np.sqrt(np.maximum(beyond, 0.0))
-        deviation = math.sqrt(pca.noise_variance_)  # s
+        along = np.maximum(variances[:k], noise)  # [k]
+        scale = np.sqrt(along - noise)
 
         def sample(count: int, rng: np.random.Generator) -> np.ndarray:
-            z = rng.standard_normal((count, len(scale)))  # [count, k]
-            noise = rng.standard_normal((count, d))  # e of x = m + W z + s e
-            inside = (z * scale) @ pca.components_  # W z
-            return pca.mean_ + inside + deviation * noise
+            z = rng.standard_normal((count, k))
+            e = rng.standard_normal((count, d))
+            inside = (z * scale) @ components  # W z
+            return mean + inside + math.sqrt(noise) * e
+
+        def log_prob(x: np.ndarray) -> np.ndarray:
+            z = (x - mean) @ components.T  # [n, k]
+            rest = x - mean - z @ components
+            # the components are orthonormal: log p(x) is the sum over them and what they leave
+            inside = _around(z / np.sqrt(along), k, 1.0) - 0.5 * np.sum(np.log(along))
+            return inside + _around(rest, d - k, noise)
 
         # m, W and s
-        parameters = pca.mean_.size + pca.components_.size + 1
-        return One(sample, pca.score_samples, parameters)
+        parameters = mean.size + components.size + 1
+        return One(sample, log_prob, parameters)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,12 +209,8 @@ class Mixture:
             z = pca.transform(x)  # [n, k]
             inside = pca.inverse_transform(z)
             rest = x - inside
-            # log N(rest; 0, variance I) of `left` dimensions
-            distance = np.sum(rest**2, 1) / variance
-            volume = left * math.log(2.0 * math.pi * variance)
-            outside = -0.5 * (distance + volume)
             # the components are orthonormal: log p(x) is the sum of the two
-            return mixture.score_samples(z) + outside
+            return mixture.score_samples(z) + _around(rest, left, variance)
 
         parameters = mixture.means_.size
         parameters += mixture.covariances_.size

@@ -34,6 +34,46 @@ def test_a_normal_of_two_factors_is_found_again(density):
         )
 
 
+def explicit(x, k, noise=None):
+    """N(m, W W' + s² I) of Tipping & Bishop 1999, eq. 7 and 8, by the eigenvectors of the ML covariance (1/n)."""
+    mean, d = x.mean(0), x.shape[1]
+    values, vectors = np.linalg.eigh((x - mean).T @ (x - mean) / len(x))
+    s2 = values[: d - k].sum() / (d - k) if noise is None else noise
+    w = vectors[:, d - k :] * np.sqrt(np.maximum(values[d - k :] - s2, 0.0))
+    return multivariate_normal(mean, w @ w.T + s2 * np.eye(d)), s2
+
+
+@pytest.mark.parametrize("n, d, k", [(200, 8, 3), (8, 30, 3), (8, 30, 6), (20, 60, 16)])
+def test_ppca_is_the_maximum_of_the_likelihood_with_fewer_examples_too(n, d, k):
+    rng = np.random.default_rng(n)
+    x, new = (rng.standard_normal((m, d)) * np.linspace(2.0, 0.3, d) for m in (n, 50))
+    fitted, (exact, s2) = Ppca(k).fit(x, np.zeros(n)), explicit(x, k)
+    for at in (x, new):
+        np.testing.assert_allclose(
+            fitted.log_prob(at, np.zeros(len(at))), exact.logpdf(at), rtol=1e-8
+        )
+    best = fitted.log_prob(x, np.zeros(n)).sum()
+    for factor in (0.8, 0.97, 1.03, 1.25):  # no other noise fits as well
+        other, _ = explicit(x, k, factor * s2)
+        assert other.logpdf(x).sum() < best - 1e-3
+    drawn = fitted.sample(np.zeros(40_000), 0)
+    np.testing.assert_allclose(np.cov(drawn.T), exact.cov, atol=0.05 * exact.cov.max())
+
+
+def test_ppca_of_rows_that_differ_in_nothing_is_its_floor():
+    rows = np.full((5, 3), 0.3)
+    for x, k in ((rows, 2), (rows[:2], 16), (rows + 1e-9 * RNG.standard_normal((5, 3)), 1)):
+        fitted, at = Ppca(k, 1e-4).fit(x, np.zeros(len(x))), np.array([[0.3, 0.3, 0.32]])
+        exact = multivariate_normal(rows[0], 1e-4 * np.eye(3)).logpdf(at)
+        assert fitted.log_prob(at, np.zeros(1))[0] == pytest.approx(exact, rel=1e-5)
+        assert fitted.sample(np.zeros(2000), 0).std() == pytest.approx(0.01, rel=0.05)
+    # n examples leave a direction beyond n - 2 components: without it there is no maximum
+    few = Ppca(16).fit(RNG.standard_normal((4, 3)), np.zeros(4))
+    assert few.log_prob(np.full((1, 3), 5.0), np.zeros(1))[0] > -1e4
+    with pytest.raises(UserError, match="floor=0.0 must be above 0"):
+        Ppca(1, 0.0).fit(rows, np.zeros(5))
+
+
 def test_kernels_are_the_mean_of_normals_and_the_bandwidth_is_cross_validated():
     x = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [0.5, 0.5]])
     fitted, at = KernelDensity((0.7,), 2).fit(x, np.zeros(4)), np.array([[0.3, 0.2]])
