@@ -158,11 +158,16 @@ class Mixture:
 
     k: int = field(4, "Gaussians of a class")
     components: int = field(32, "principal components, of a class")
-    ridge: float = field(1e-4, "added to the variances, units of x squared")
+    ridge: float = field(
+        1e-4,
+        "added to the variances along the components, and the noise's least, units of x squared",
+    )
     seed: int = field(0, "of EM's start")
 
     def fit(self, x: np.ndarray, label: np.ndarray) -> Fitted:
         """Of x [N, D] and label [N]."""
+        if self.ridge <= 0:
+            raise UserError(f"Mixture: ridge={self.ridge} must be above 0, e.g. ridge=1e-4.")
         x = np.asarray(x, np.float64)
         return by_class(self._one, x, label)
 
@@ -182,8 +187,9 @@ class Mixture:
         variance = 1.0  # of no importance where none is left
         if left:
             squares = float(np.sum(rest * rest))
-            # not 0, by which log_prob would divide
-            variance = max(squares / (n * left), 1e-12)
+            # What no example has shown is as uncertain across the components as along them: a variance of next to
+            # 0 would give the training set a density without bound and all else none.
+            variance = max(squares / (n * left), self.ridge)
         gaussians = min(self.k, n // 2)  # two examples at least for each
         mixture = GaussianMixture(gaussians, reg_covar=self.ridge, random_state=self.seed)
         mixture.fit(codes)

@@ -74,6 +74,47 @@ def test_ppca_of_rows_that_differ_in_nothing_is_its_floor():
         Ppca(1, 0.0).fit(rows, np.zeros(5))
 
 
+FLAT = np.full((50, 6), 0.3)  # pixels that never change
+NEAR = FLAT + 1e-7 * RNG.standard_normal((50, 6))
+HALF = FLAT + np.eye(6)[:3].sum(0) * RNG.standard_normal((50, 6))  # the last three never do
+
+
+@pytest.mark.parametrize("x", [FLAT, NEAR, HALF], ids=["flat", "near", "half"])
+@pytest.mark.parametrize("components", [2, 4, 6])
+def test_a_mixture_has_the_ridge_in_every_direction(x, components):
+    ridge = 0.01
+    if x is HALF and components == 2:  # one direction of the three is noise
+        ridge = 1e-9
+    fitted = Mixture(1, components, ridge).fit(x, np.zeros(50))
+    values, vectors = np.linalg.eigh(np.cov(x.T, bias=True))
+    values[6 - components :] += ridge
+    left = values[: 6 - components]
+    values[: 6 - components] = max(left.mean(), ridge) if len(left) else 0.0
+    exact = multivariate_normal(x.mean(0), vectors * values @ vectors.T)
+    at = x.mean(0) + RNG.standard_normal((40, 6)) * np.sqrt(np.diag(exact.cov))
+    np.testing.assert_allclose(fitted.log_prob(at, np.zeros(40)), exact.logpdf(at), rtol=1e-6)
+    drawn = fitted.sample(np.zeros(20_000), 1)
+    np.testing.assert_allclose(np.cov(drawn.T), exact.cov, atol=0.04 * exact.cov.max())
+
+
+def test_densities_of_next_to_no_variance_integrate_to_one():
+    x = np.full((20, 2), 0.3) + 1e-7 * RNG.standard_normal((20, 2))
+    line = np.linspace(-0.7, 1.3, 801)
+    grid = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
+    for density in (Mixture(2, 1), Mixture(2, 2), Ppca(1, 1e-4), KernelDensity()):
+        log_p = density.fit(x, np.zeros(20)).log_prob(grid, np.zeros(len(grid)))
+        assert np.isfinite(log_p).all()
+        assert np.exp(log_p).sum() * 0.0025**2 == pytest.approx(1.0, abs=1e-3), density
+    with pytest.raises(UserError, match="ridge=0.0 must be above 0"):
+        Mixture(ridge=0.0).fit(x, np.zeros(20))
+
+
+def test_kernels_of_one_distinct_example_are_one_normal():
+    fitted, at = KernelDensity((0.02, 0.1)).fit(FLAT[:2], np.zeros(2)), FLAT[:1] + 0.01
+    exact = multivariate_normal(FLAT[0], 0.02**2 * np.eye(6)).logpdf(at)
+    assert fitted.log_prob(at, np.zeros(1))[0] == pytest.approx(exact)
+
+
 def test_kernels_are_the_mean_of_normals_and_the_bandwidth_is_cross_validated():
     x = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [0.5, 0.5]])
     fitted, at = KernelDensity((0.7,), 2).fit(x, np.zeros(4)), np.array([[0.3, 0.2]])
