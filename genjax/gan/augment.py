@@ -4,8 +4,9 @@ D is trained on T(x) and T(G(z)), G through D(T(G(z))), T differentiable (Zhao e
 Each example draws its T from its own key. `Ada` applies every transformation with a probability p that follows how sure
 D is of the data (Karras et al. 2020, arXiv:2006.06676, eq. 1):
 
-    r = E sign(D(T(x))),    p <- clip(p + rate sign(r - target), 0, 1)
+    r = E sign(D(T(x)) - b),    p <- clip(p + rate sign(r - target), 0, 1)
 
+b is the output at which D is undecided, the game's `balance`: 0 of the paper's logits, 1/2 between the targets 0 and 1.
 Flips and turns do not leak into samples while p < 0.8, say, since upright images are then the commonest; at p = 1 the
 generator may learn any one of the turns (ibid., sec. 2). Digits and clothes have an upright, and half a turn makes a 6
 a 9: `Ada(turns=False)` leaves turns out, a higher `target` keeps p low. Of 8x8 pixels 1/8 of the side is one pixel, and
@@ -175,7 +176,7 @@ class Ada:
     rate: float = field(
         1e-4, "change of p a discriminator step (the paper's: batch / 500,000); 0 = p stays"
     )
-    target: float = field(0.6, "mean sign of D on data above which p grows")
+    target: float = field(0.6, "mean sign of D less its balance, on data, above which p grows")
 
     def __call__(self, keys: jax.Array, x: jax.Array, memory: Any) -> jax.Array:
         """[B, H, W, C] in [-1, 1] -> the same shape; colours may leave the range. At p = 0 nothing changes."""
@@ -208,10 +209,9 @@ class Ada:
         return {"p": jnp.asarray(self.p, jnp.float32)}
 
     def adapt(self, memory: Any, metrics: Any) -> Memory:
-        """One step of p by metrics["sign"], the mean of sign(D) over augmented data."""
-        r = metrics[
-            "sign"
-        ]  # r_t of eq. 1: 1 = D is sure of all data, 0 = it knows nothing of them
+        """One step of p by metrics["sign"], the mean of sign(D - b) over augmented data."""
+        # r_t of eq. 1: 1 = D is sure of all data, 0 = it knows nothing of them
+        r = metrics["sign"]
         direction = jnp.sign(r - self.target)
         p = memory["p"] + self.rate * direction
         return {"p": jnp.clip(p, 0.0, 1.0)}

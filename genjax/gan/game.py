@@ -306,7 +306,8 @@ def optimal_distance(
     optimal = np.asarray(cfg.game.optimal(log_ratio))
     difference = d[kept] - optimal
     shift = 0.0
-    if cfg.game.free:  # a median: a few points far out do not move it
+    # D is known up to a constant; a median: a few points far out do not move it
+    if cfg.game.balance is None:
         shift = float(np.median(difference))
     away = np.abs(difference - shift)
     mean = float(away.mean())
@@ -361,7 +362,7 @@ def higher(a: np.ndarray, b: np.ndarray) -> float:
 
 def log_odds(game: Game) -> bool:
     """Whether the best D is log p - log q, so that sigmoid(D) is the probability of data."""
-    if game.free:  # with any constant added D's sigmoid is no probability
+    if game.balance is None:  # with any constant added D's sigmoid is no probability
         return False
     probes = (-1.5, 0.0, 2.0)  # asked and not declared: a new game cannot forget to say so
     return all(float(game.optimal(t)) == t for t in probes)
@@ -422,7 +423,7 @@ def picture(
     low, high = np.quantile(everything, (0.002, 0.998))
     # one set of edges: panels are compared
     edges = np.linspace(low - 0.1, high + 0.1, bins + 1)
-    line = None if game.free else game.optimal(0.0)  # log p - log q = 0
+    line = game.balance
 
     size = (1.0 + 2.4 * len(steps), 2.8)
     figure = Figure(figsize=size, dpi=100, layout="constrained")  # no pyplot: global state
@@ -433,7 +434,7 @@ def picture(
         _stairs(axes, f, edges, "D(G(z)), samples")
         if line is not None:
             style = {"color": "black", "linestyle": "--", "linewidth": 1.0}
-            axes.axvline(float(line), label="equilibrium", **style)
+            axes.axvline(line, label="equilibrium", **style)
         axes.set_title(f"step {step}", fontsize=9)
         axes.set_xlabel("output of D", fontsize=8)
         axes.tick_params(labelsize=7)

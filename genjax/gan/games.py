@@ -2,8 +2,8 @@
 
 r = D(x) on data, f = D(G(z)) on samples, each [B], any real number. `disc(r, f)` is what the discriminator minimises,
 `gen(r, f)` what the generator minimises. `optimal(log_ratio)` is the best D where log p(x) - log q(x) is known, p the
-data's density and q the generator's; None where it is no function of it. Where `free`, D may move by a constant at no
-cost, and its sign means nothing.
+data's density and q the generator's; None where it is no function of it. `balance` is the output at which D finds data
+and samples as likely, p = q; None where D may move by a constant at no cost and no output means anything by itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ softplus = jax.nn.softplus
 class Minimax:
     """min_G max_D E log s(r) + E log(1 - s(f)), s = sigmoid (Goodfellow et al. 2014, arXiv:1406.2661, eq. 1)."""
 
-    free: ClassVar[bool] = False
+    balance: ClassVar[float | None] = 0.0  # a logit: s(0) = 1/2
 
     def disc(self, r: jax.Array, f: jax.Array) -> jax.Array:
         # -log s(r) = softplus(-r) and -log(1 - s(f)) = softplus(f), without a log of 0
@@ -38,7 +38,7 @@ class Minimax:
 class NonSaturating:
     """As `Minimax`, but the generator maximises E log s(f): a gradient where D is sure (ibid., sec. 3)."""
 
-    free: ClassVar[bool] = False
+    balance: ClassVar[float | None] = 0.0  # a logit, too
 
     def disc(self, r: jax.Array, f: jax.Array) -> jax.Array:
         return softplus(-r) + softplus(f)
@@ -54,7 +54,7 @@ class NonSaturating:
 class LeastSquares:
     """Data are to score 1, samples 0; the generator wants 1 (Mao et al. 2017, arXiv:1611.04076, eq. 9)."""
 
-    free: ClassVar[bool] = False
+    balance: ClassVar[float | None] = 0.5  # halfway between the targets 0 and 1
 
     def disc(self, r: jax.Array, f: jax.Array) -> jax.Array:
         of_real = jnp.square(r - 1.0)
@@ -72,7 +72,7 @@ class LeastSquares:
 class Hinge:
     """D pays only within the margins (Lim & Ye 2017, arXiv:1705.02894; arXiv:1802.05957, eq. 17)."""
 
-    free: ClassVar[bool] = False
+    balance: ClassVar[float | None] = 0.0  # halfway between the margins -1 and 1
 
     def disc(self, r: jax.Array, f: jax.Array) -> jax.Array:
         of_real = jax.nn.relu(1.0 - r)  # 0 from 1 upwards
@@ -93,7 +93,7 @@ class Wasserstein:
     D must be kept Lipschitz, by `penalties.Gradient` or by clipped weights.
     """
 
-    free: ClassVar[bool] = True
+    balance: ClassVar[float | None] = None  # a constant in D leaves E r - E f as it is
 
     def disc(self, r: jax.Array, f: jax.Array) -> jax.Array:
         return f - r
@@ -113,7 +113,7 @@ class Relativistic:
     2020, arXiv:2011.04926; the game of R3GAN (Huang et al. 2024, arXiv:2501.05441, eq. 2).
     """
 
-    free: ClassVar[bool] = True
+    balance: ClassVar[float | None] = None  # differences r - f alone count
 
     def disc(self, r: jax.Array, f: jax.Array) -> jax.Array:
         return softplus(f - r)

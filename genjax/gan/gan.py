@@ -116,15 +116,17 @@ def remembered(disc: Any, memory: Any, x: jax.Array, cond: Cond | None, cfg: GAN
     return seen
 
 
-def judged(loss: jax.Array, penalty: jax.Array, real: jax.Array, fake: jax.Array) -> Parts:
-    """The parts of a discriminator's loss, each [B], from its game's loss, its penalty, D(x) and D(G(z)), each [B].
+def judged(game: Game, penalty: jax.Array, real: jax.Array, fake: jax.Array) -> Parts:
+    """The parts of a discriminator's loss, each [B], from its game, its penalty, D(x) and D(G(z)), each [B].
 
-    sign: of D(x); its mean nears 1 as D learns the training set by heart (Karras et al. 2020, arXiv:2006.06676, eq. 1).
-    higher: 1 where the real example scores higher than its sample; 1/2 on average when D cannot tell them apart,
-    whatever the game.
+    sign: of D(x) less the game's balance, at which D is undecided; its mean nears 1 as D learns the training set by
+    heart (Karras et al. 2020, arXiv:2006.06676, eq. 1). Where the game has no balance the sample of the same place in
+    the batch stands for it. higher: 1 where the real example scores higher than its sample; 1/2 on average when D
+    cannot tell them apart, whatever the game.
     """
-    sign = jnp.sign(real)
-    whole = loss + penalty
+    whole = game.disc(real, fake) + penalty
+    undecided = fake if game.balance is None else game.balance
+    sign = jnp.sign(real - undecided)
     return {
         "loss": whole,
         "penalty": penalty,
@@ -171,15 +173,14 @@ def disc_loss(
 
     real = critic(x)
     fake = critic(sampled)
-    loss = cfg.game.disc(real, fake)
     lines = example_keys(line, index)
     terms = []
     if due:
         for term in cfg.penalties:
             # lazy: due every so many steps, each weighs as many times as much
             terms.append(cfg.every * term(critic, x, sampled, lines))
-    penalty = sum(terms, start=jnp.zeros_like(loss))
-    return judged(loss, penalty, real, fake)
+    penalty = sum(terms, start=jnp.zeros_like(real))
+    return judged(cfg.game, penalty, real, fake)
 
 
 def gen_loss(
@@ -336,9 +337,10 @@ def check_given(cfg: Any, spec: Spec) -> None:
     # gradients must pass through x, so tokens are no data for it
     need("A GAN", spec.main, spec.x, *REAL)
     conditions.check(cfg.condition, spec)
-    # a game that leaves D's level free says nothing by the sign of D(x)
+    # Not the sign of D(x) - D(G(z)) instead: it says how often D is right of a pair, whereas ADA's target was found
+    # for how often D stands on the data's side of a level that both share.
     adaptive = getattr(cfg.augment, "rate", 0.0)
-    if adaptive and cfg.game.free:
+    if adaptive and cfg.game.balance is None:
         raise UserError(
             f"--algorithm.augment={cfg.augment} adapts by the sign of D(x), which {type(cfg.game).__name__} leaves "
             "free: use rate=0, or --algorithm.game='NonSaturating()'."

@@ -193,10 +193,9 @@ def disc_loss(
 
     real = critic(x)
     fake = critic(sampled)
-    loss = cfg.game.disc(real, fake)
     # lazy: due every so many steps, it weighs as many times as much
-    penalty = cfg.r1_every * cfg.r1(critic, x, sampled, keys) if due else jnp.zeros_like(loss)
-    return judged(loss, penalty, real, fake)
+    penalty = cfg.r1_every * cfg.r1(critic, x, sampled, keys) if due else jnp.zeros_like(real)
+    return judged(cfg.game, penalty, real, fake)
 
 
 def gen_loss(

@@ -37,11 +37,26 @@ def test_the_optimal_discriminator_minimises_the_loss_point_by_point(game):
             )  # float32 is flat near a minimum
 
 
+@pytest.mark.parametrize(
+    "game",
+    [Minimax(), NonSaturating(), LeastSquares(), Hinge()],
+    ids=lambda g: type(g).__name__,
+)
+def test_at_its_balance_a_discriminator_is_undecided(game):
+    b = game.balance
+    assert float(game.optimal(0.0)) == b  # where p = q
+    # of a constant D the balance is the best, and data and samples cost it the same
+    d = jnp.linspace(b - 2.0, b + 2.0, 401)
+    assert float(game.disc(d, d).min()) == pytest.approx(float(game.disc(b, b)), abs=1e-6)
+    above, below = b + 0.3, b - 0.3
+    np.testing.assert_allclose(game.disc(above, b), game.disc(b, below), rtol=1e-5)
+
+
 def test_wasserstein_and_the_relativistic_game_see_differences_only():
     r, f = jnp.array([0.3, -2.0]), jnp.array([1.1, 0.4])
     for game in (Wasserstein(), Relativistic()):
         np.testing.assert_allclose(game.disc(r + 5.0, f + 5.0), game.disc(r, f), rtol=1e-5)
-        assert game.free
+        assert game.balance is None
     assert Wasserstein().optimal(r) is None  # no function of the densities' ratio
     np.testing.assert_allclose(Relativistic().disc(r, f), -jax.nn.log_sigmoid(r - f), rtol=1e-6)
     np.testing.assert_allclose(Relativistic().gen(r, f), Relativistic().disc(f, r), rtol=1e-6)

@@ -3,6 +3,7 @@
 import functools
 import re
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +18,14 @@ from genjax.errors import UserError
 from genjax.fields import Image, Points
 from genjax.gan import gan
 from genjax.gan.augment import Ada
-from genjax.gan.games import LeastSquares, Minimax, NonSaturating, Relativistic, Wasserstein
+from genjax.gan.games import (
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Relativistic,
+    Wasserstein,
+)
 from genjax.gan.gan import GAN
 from genjax.gan.penalties import R1, Gradient
 from genjax.nets import (
@@ -227,6 +235,50 @@ def test_every_spectrally_normalised_kernel_has_norm_one_after_training():
         norms.append(np.linalg.norm(w, 2) / (v @ w @ u))
     assert len(norms) == 10
     np.testing.assert_allclose(norms, 1.0, atol=1e-3)
+
+
+class Level(nn.Module):
+    """D(x) = a number, whatever x."""
+
+    start: float = 0.0
+
+    @nn.compact
+    def __call__(self, x, cond, out):
+        level = self.param("level", nn.initializers.constant(self.start), ())
+        return jnp.full((len(x), 1), level)
+
+
+@pytest.mark.parametrize(
+    "game",
+    [Minimax(), NonSaturating(), LeastSquares(), Hinge()],
+    ids=lambda g: type(g).__name__,
+)
+def test_ada_goes_by_the_side_of_the_balance_on_which_d_is(game):
+    spec, batch = labelled(Image((4, 4, 1)), 0, 10), points(4, (4, 4, 1))
+    still = {"penalties": (), "disc_optimiser": Adam(0.0), "game": game}
+    cfg = edit(TINY, {**still, "augment": Ada(p=0.5, rate=0.25, colour=False, geometry=False)})
+    moved = []
+    for away in (0.01, 0.0, -0.01):
+        algorithm = edit(cfg, {"disc": Level(game.balance + away)})(spec)
+        state = algorithm.init(jax.random.key(0), batch)
+        state, metrics = jax.jit(algorithm.step)(jax.random.key(1), state, batch)
+        moved.append(float(state.extra["augment"]["p"]))
+        assert float(metrics["sign"]) == np.sign(away)
+    assert moved == [0.75, 0.25, 0.25]  # undecided is below the target of 0.6
+
+
+@pytest.mark.parametrize(
+    "game", [Wasserstein(), Relativistic()], ids=lambda g: type(g).__name__
+)
+def test_without_a_balance_the_sample_is_the_measure_and_ada_is_refused(game):
+    real, fake = jnp.array([5.0, 5.0, 7.0]), jnp.array([4.0, 6.0, 7.0])
+    parts = gan.judged(game, jnp.ones(3), real, fake)
+    assert parts["sign"].tolist() == [1.0, -1.0, 0.0]
+    np.testing.assert_array_equal(parts["loss"], game.disc(real, fake) + 1.0)
+    with pytest.raises(
+        UserError, match=f"adapts by the sign of D.* {type(game).__name__} leaves"
+    ):
+        edit(TINY, {"game": game, "augment": Ada()})(labelled(Image((4, 4, 1)), 0, 10))
 
 
 def test_samples_are_functions_of_key_and_index_and_truncation_keeps_codes_near():

@@ -17,6 +17,7 @@ from genjax.errors import UserError
 from genjax.fields import Image, Points
 from genjax.gan import stylegan2 as sg
 from genjax.gan.augment import Ada
+from genjax.gan.games import LeastSquares
 from genjax.gan.penalties import R1
 from genjax.gan.stylegan2 import StyleGAN2
 from genjax.machine.parallel import Jit, Pmap
@@ -426,6 +427,22 @@ def test_the_means_are_those_of_the_whole_batch_in_every_layout(digits):
         jax.tree.leaves(one[2].params), jax.tree.leaves(other[2].params), strict=True
     ):
         np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_the_sign_is_about_the_games_balance(digits):
+    cfg = dataclasses.replace(
+        TINY, synthesis=Linear(), disc=MLP(()), condition=(), game=LeastSquares()
+    )
+    batch = batch_at(digits, 7, 0, 8)
+    state = jax.jit(cfg(SPEC).init)(jax.random.key(0), batch)
+    for level, sign in ((0.51, 1.0), (0.49, -1.0)):
+        disc = jax.tree.map(
+            lambda w, a=level: jnp.full_like(w, a if w.ndim == 1 else 0.0), state.params["disc"]
+        )
+        parts = sg.disc_loss(
+            disc, state.params["gen"], state.extra, jax.random.key(1), batch, cfg, SPEC
+        )
+        assert parts["sign"].tolist() == [sign] * 8
 
 
 def test_the_discriminator_judges_one_by_one_unless_it_has_groups():
