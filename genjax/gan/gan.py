@@ -107,7 +107,7 @@ def discriminate(
 
 
 def remembered(disc: Any, memory: Any, x: jax.Array, cond: Cond | None, cfg: GAN) -> Any:
-    """The net's memory after it has seen its weights once more: one power iteration of every spectral norm."""
+    """The net's memory after it has seen its weights once more: its spectral norms are those of now."""
     if not memory:  # most nets have none: spare them the forward
         return memory
     weights = {"params": disc, **memory}

@@ -35,7 +35,6 @@ from genjax.nets import (
     ResnetDiscriminator,
     ResnetGenerator,
     Tanh,
-    spectral,
 )
 from genjax.optim import Adam
 
@@ -206,35 +205,38 @@ def test_lazy_penalties_weigh_as_much_as_those_of_every_step():
     assert edit(cfg, {"penalties": ()})(PLANE).cycle == ()
 
 
-def test_every_spectrally_normalised_kernel_has_norm_one_after_training():
-    """At Adam's 1e-2, which moves kernels faster than anybody would."""
-    spec = labelled(Image((8, 8, 1)), 4, 100)
-    cfg = edit(
-        TINY,
-        {
-            "gen": MLP((8,)),
-            "disc": ResnetDiscriminator((8, 16)),
-            "penalties": (),
-            "condition": (Label(),),
-        },
-    )
-    algorithm = cfg(spec)
-    batch = points(16, (8, 8, 1))
-    state, step = jax.jit(algorithm.init)(jax.random.key(0), batch), jax.jit(algorithm.step)
-    for i in range(20):
-        state, _ = step(jax.random.fold_in(jax.random.key(1), i), state, batch)
-    memory, norms = state.extra["disc"]["spectral"], []
-    for path, u in jax.tree_util.tree_leaves_with_path(memory):
+def excess(state):
+    """By how much the norm of each spectrally normalised kernel is above 1 in the next call."""
+    found = []
+    for path, u in jax.tree_util.tree_leaves_with_path(state.extra["disc"]["spectral"]):
         kernel = state.params["disc"]
         for entry in path[:-1]:
             kernel = kernel[entry.key]
         w = np.asarray(kernel["kernel"], np.float64).reshape(-1, len(u))
-        for _ in range(spectral.ITERATIONS):  # what the next call does
-            v = w @ u / np.linalg.norm(w @ u)
-            u = v @ w / np.linalg.norm(v @ w)
-        norms.append(np.linalg.norm(w, 2) / (v @ w @ u))
-    assert len(norms) == 10
-    np.testing.assert_allclose(norms, 1.0, atol=1e-3)
+        v = w @ u / np.linalg.norm(w @ u)  # the one iteration that a call goes on
+        u = v @ w / np.linalg.norm(v @ w)
+        found.append(np.linalg.norm(w, 2) / (v @ w @ u) - 1.0)
+    return found
+
+
+@pytest.mark.parametrize("lr", [4e-4, 1e-2], ids=["sngan", "fast"])
+def test_spectrally_normalised_kernels_have_norm_one_at_every_step(lr):
+    """Kernels start orthogonal: their singular values stay close, where power iteration is slow to choose."""
+    spec = labelled(Image((8, 8, 1)), 4, 100)
+    nets = {"gen": MLP((8,)), "disc": ResnetDiscriminator((16, 32))}
+    optimiser = Adam(lr, b1=0.0, b2=0.9)
+    more = {"penalties": (), "condition": (Label(),), "disc_optimiser": optimiser}
+    algorithm = edit(TINY, {**nets, **more})(spec)
+    start = points(16, (8, 8, 1))
+    state, step = jax.jit(algorithm.init)(jax.random.key(0), start), jax.jit(algorithm.step)
+    assert len(excess(state)) == 10
+    assert max(excess(state)) < 1e-5
+    worst = 0.0
+    for i in range(60):
+        batch = points(16, (8, 8, 1), i)
+        state, _ = step(jax.random.fold_in(jax.random.key(1), i), state, batch)
+        worst = max(worst, *excess(state))
+    assert worst < 0.025
 
 
 class Level(nn.Module):
