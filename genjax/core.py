@@ -194,8 +194,9 @@ def descend(
 def accumulated(fn: Callable[[Batch], Any], batch: Batch, n: int) -> Any:
     """The mean of fn(part) over n parts of a batch, one after the other: what is in memory at a time is one part's.
 
-    It is fn(batch) where fn is a mean over examples; statistics over a batch, such as StyleGAN2's deviation of a group,
-    become those of a part. (On CPU leave n = 1 with convolutions: their gradients are slow inside a loop, jax#12868.)
+    It is fn(batch) where fn is a mean over examples; statistics over a batch become those of a part, unless the batch
+    is ordered for it, as GANs order the groups of examples that D couples. (On CPU leave n = 1 with convolutions:
+    their gradients are slow inside a loop, jax#12868.)
     """
     if n == 1:
         return fn(batch)

@@ -226,6 +226,32 @@ def _check_division(batch: Batch, cfg: GAN, spec: Spec) -> None:
         )
 
 
+def in_groups(batch: Batch, disc: nn.Module, n: int) -> Batch:
+    """A batch in the order in which `divided` cuts it into n parts that hold whole groups of neighbours.
+
+    `disc` couples as many neighbours as its field `group` says (StyleGAN2's minibatch deviation), if it has one. They
+    stay together, so that D gives each example what it gives it in the whole batch; noise goes by the example's
+    number and not by its place.
+    """
+    group = getattr(disc, "group", 0)
+    if n == 1 or group < 2:
+        return batch
+    examples = len(batch["index"])
+    if examples % (n * group):
+        raise UserError(
+            f"--microbatches={n} would tear the groups of --algorithm.disc.group={group} in {examples} examples: "
+            f"use a --batch that gives a device (a turn of its critic_steps) a multiple of {n * group}, or group=0."
+        )
+
+    def arranged(x: jax.Array) -> jax.Array:
+        # group number r n + i is for part i, which takes every n-th example from i on
+        groups = x.reshape(-1, n, group, *x.shape[1:])  # [r, i, member, ...]
+        places = groups.swapaxes(1, 2)  # [r, member, i, ...]
+        return places.reshape(x.shape)
+
+    return jax.tree.map(arranged, batch)
+
+
 def step(
     key: jax.Array,
     state: State,
@@ -248,6 +274,7 @@ def step(
     how = {"axis": axis, "microbatches": spec.microbatches}
     _check_division(batch, cfg, spec)
     batches = divided(batch, cfg.critic_steps)
+    batches = [in_groups(part, cfg.disc, spec.microbatches) for part in batches]
     for i, part in enumerate(batches):
         turn = jax.random.fold_in(key, i)  # fresh samples each time
 

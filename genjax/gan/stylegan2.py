@@ -40,7 +40,15 @@ from genjax.errors import UserError, at_least
 from genjax.fields import Image
 from genjax.gan.augment import Augment, Plain
 from genjax.gan.games import Game, NonSaturating
-from genjax.gan.gan import check_given, compared, discriminate, judged, latents, remembered
+from genjax.gan.gan import (
+    check_given,
+    compared,
+    discriminate,
+    in_groups,
+    judged,
+    latents,
+    remembered,
+)
 from genjax.gan.penalties import R1
 from genjax.nets.stylegan2 import StyleDiscriminator, StyleMapping, StyleSynthesis
 from genjax.optim import Adam
@@ -276,6 +284,7 @@ def step(
     disc = state.params["disc"]
     extra = state.extra
     how = {"axis": axis, "microbatches": spec.microbatches}
+    batch = in_groups(batch, cfg.disc, spec.microbatches)
 
     # the first argument is differentiated, the second cut into microbatches, the rest stays
     def mean_disc(disc, batch, gen, extra):

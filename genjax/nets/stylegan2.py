@@ -293,7 +293,8 @@ class StyleDiscriminator(nn.Module):
 
     A label is embedded and projected on the last features (Miyato & Koyama 2018, arXiv:1802.05637, eq. 3). With
     `group`, examples are no longer judged one by one: `group` neighbours in the batch see each other's spread, so D(x)
-    depends on the batch, and layouts agree only where the group divides what each device has.
+    depends on the batch, and layouts agree only where the group divides what each device has. `gan.in_groups` keeps the
+    neighbours together in microbatches; it goes by the name of the field.
     """
 
     widths: tuple[int, ...] = field(

@@ -11,13 +11,14 @@ import pytest
 
 from genjax.conditions import Cond, Label
 from genjax.config import edit
-from genjax.core import example_keys, labelled
+from genjax.core import divided, example_keys, labelled
 from genjax.data.batches import batch_at
 from genjax.errors import UserError
 from genjax.fields import Image, Points
 from genjax.gan import stylegan2 as sg
 from genjax.gan.augment import Ada
 from genjax.gan.games import LeastSquares
+from genjax.gan.gan import GAN, in_groups
 from genjax.gan.penalties import R1
 from genjax.gan.stylegan2 import StyleGAN2
 from genjax.machine.parallel import Jit, Pmap
@@ -460,6 +461,58 @@ def test_the_discriminator_judges_one_by_one_unless_it_has_groups():
         )
     with pytest.raises(UserError, match="does not divide the 6 examples"):
         StyleDiscriminator((4, 5), 4).apply(params, x, LABEL, (1,))
+
+
+class Coupled(nn.Module):
+    """StyleGAN2's minibatch deviation in a net without convolutions, which compiles sooner."""
+
+    group: int = 2
+
+    @nn.compact
+    def __call__(self, x, cond, out):
+        h = nn.Dense(5)(x.reshape(len(x), -1))
+        group = 1 if self.is_initializing() else self.group
+        spread = deviation(h[:, None, None], group)[:, 0, 0]  # [B, 1]
+        return nn.Dense(1)(jnp.tanh(jnp.concatenate([h, 10.0 * spread], -1)))
+
+
+def grouped(group=2):
+    """Both families with a discriminator that couples neighbours."""
+    tx = Adam(1e-3, b1=0.0, eps=1e-3)
+    same = {"optimiser": tx, "disc_optimiser": tx, "disc": Coupled(group)}
+    style = dataclasses.replace(TINY, synthesis=Linear(), condition=(), **same)
+    gan = GAN(latent=6, gen=MLP((8,)), penalties=(R1(1.0),), critic_steps=2, **same)
+    return {"stylegan2": style, "gan": gan}
+
+
+@pytest.mark.parametrize("name", ["stylegan2", "gan"])
+def test_microbatches_keep_the_groups_of_the_whole_batch(name, digits):
+    cfg, batch = grouped()[name], batch_at(digits, 7, 0, 16)
+    state = jax.jit(cfg(SPEC).init)(jax.random.key(0), batch)
+    results = []
+    for parts in (1, 4):
+        algorithm = cfg(SPEC._replace(microbatches=parts))
+        results.append(jax.jit(algorithm.step)(jax.random.key(1), state, batch))
+    (one, metrics), (other, values) = results
+    for key in metrics:
+        np.testing.assert_allclose(values[key], metrics[key], rtol=5e-4, atol=1e-6, err_msg=key)
+    for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(other.params), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)  # of a step of 1e-3
+    # parts whose groups would not be whole
+    torn = grouped(4)[name](SPEC._replace(microbatches=4))
+    with pytest.raises(UserError, match=r"--microbatches=4 would tear the groups of .*group=4"):
+        torn.step(jax.random.key(1), state, batch_at(digits, 7, 0, 24))
+
+
+def test_parts_hold_whole_groups():
+    batch = {"index": jnp.arange(24), "image": jnp.arange(24.0)[:, None]}
+    ordered = in_groups(batch, StyleDiscriminator((4,), 3), 4)
+    parts = [part["index"].tolist() for part in divided(ordered, 4)]
+    assert parts == [[3 * i + j for i in (k, k + 4) for j in range(3)] for k in range(4)]
+    np.testing.assert_array_equal(ordered["image"][:, 0], ordered["index"])
+    for disc in (StyleDiscriminator((4,)), MLP()):
+        assert in_groups(batch, disc, 4) is batch
+    assert in_groups(batch, StyleDiscriminator((4,), 3), 1) is batch
 
 
 def test_the_discriminator_projects_the_label():
