@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 # Large pages for malloc on Linux: XLA's buffers on CPU otherwise cost a page fault every 4 KiB.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help setup demo test types lint numbers bench chaos clean
+.PHONY: help setup demo test test-all types lint numbers bench chaos clean
 
 help:
 	@echo "make demo    compare the families on scikit-learn's digits: one table, one page, in a few minutes"
-	@echo "make test    all tests, a few minutes on two cores"
+	@echo "make test    the tests, a few minutes on two cores"
+	@echo "make test-all  all of them, with every algorithm in every layout: half an hour, and the coverage"
 	@echo "make lint    ruff"
 	@echo "make types   pyright, basic, on the contract, configs, training and metrics"
 	@echo "make numbers figures of the Markdown against their entries in experiments/results"
@@ -29,9 +30,16 @@ setup: $(VENV)/installed
 demo: setup
 	$(BIN)/python -m experiments.compare
 
+# One algorithm of each family in every layout, and what takes no more than seconds.
 test: setup
 	$(BIN)/python -m ruff check .
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not alone and not all" --durations=20
+	$(BIN)/python -m pytest -m alone
+
+# Every algorithm, every config, every finding; and what no test reaches.
+test-all: setup
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not alone" --durations=20 --cov=genjax --cov-report=term:skip-covered
 	$(BIN)/python -m pytest -m alone
 
 # Pyright fetches itself by npm: not among the requirements.

@@ -58,6 +58,7 @@ def compared(tmp_path_factory):
     return runs / "compare", found
 
 
+@pytest.mark.all
 def test_every_contender_is_measured_by_the_same_yardstick(compared):
     folder, found = compared
     assert set(found) == {"training_set", "ppca", "autoencoder", "vae", "gan", "flow"}
@@ -79,6 +80,7 @@ def test_every_contender_is_measured_by_the_same_yardstick(compared):
     assert found["vae"]["cost"]["steps"] == 100 and found["vae"]["cost"]["training_seconds"] > 0
 
 
+@pytest.mark.all
 def test_the_page_holds_all_and_each_has_its_own(compared):
     folder, found = compared
     page = (folder / "digits.html").read_text()

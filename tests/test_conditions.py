@@ -68,7 +68,9 @@ NETS = {
 }
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(
+    "name", [n if n == "mlp" else pytest.param(n, marks=pytest.mark.all) for n in NETS]
+)
 def test_denoisers_see_every_condition_that_they_take(name):
     net, given = NETS[name]
     x, time = jnp.ones((3, 8, 8, 1)), jnp.full(3, 0.5)
@@ -245,6 +247,7 @@ def test_frames_are_different_shots_of_one_example():
     assert (chosen // 4 == np.arange(3)[:, None]).all() and (chosen[:, 0] != chosen[:, 1]).all()
 
 
+@pytest.mark.all
 def test_views_are_of_training_alone_and_change_what_is_modelled():
     fields = seen_fields((Crop(4), Flip()), {"image": Image((8, 8, 1)), "label": Category(3)})
     assert fields["image"].shape == (4, 4, 1)

@@ -158,7 +158,21 @@ ALGORITHMS = {
 }
 DIGITS_LIKE = {"image": np.zeros((4096, 8, 8, 1), np.uint8), "label": np.zeros(4096, np.int32)}
 LAYOUTS = {"pmap": Pmap(), "mesh": Mesh(), "mesh-fsdp": Mesh(data=2, fsdp=2, min_shard=64)}
-cases = pytest.mark.parametrize("name", ALGORITHMS)
+FIRST = (
+    "ae-linear",
+    "vae",
+    "flow",
+    "gan-ada",
+)  # one of each family; make test-all takes the others too
+
+
+def case(name, *more):
+    """The parameters of one case, left to make test-all unless the algorithm stands for its family."""
+    marks = () if name in FIRST else (pytest.mark.all,)
+    return pytest.param(name, *more, marks=marks)
+
+
+cases = pytest.mark.parametrize("name", map(case, ALGORITHMS))
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +280,7 @@ def test_evaluate_is_per_example_and_sample_is_a_function_of_the_index(name, pla
 @pytest.mark.parametrize(
     "name, layout",
     [
-        (n, l)
+        case(n, l)
         for n in ALGORITHMS
         for l in LAYOUTS
         if n.split("-")[-1] not in ("conv", "dit") or l == "mesh-fsdp"
@@ -312,8 +326,8 @@ def test_a_chunk_of_steps_is_the_single_steps(name, play, digits):
 
 @pytest.mark.parametrize(
     "name, layout",
-    [(n, Jit()) for n in ("vae-discretised", "flow", "vdm", "gan-ada", "wgan-gp")]
-    + [("vae", Pmap()), ("vae", Mesh())],
+    [case(n, Jit()) for n in ("vae-discretised", "flow", "vdm", "gan-ada", "wgan-gp")]
+    + [case("vae", Pmap()), case("vae", Mesh())],
     ids=lambda v: v if isinstance(v, str) else type(v).__name__.lower(),
 )
 def test_microbatches_are_one_batch(name, layout, play, digits):

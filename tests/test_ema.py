@@ -21,7 +21,9 @@ def test_decay_follows_its_ramp():
         b = d * b + (1 - d) * p
     np.testing.assert_allclose(run(ema.Decay(0.2), thetas)["net"], b, rtol=1e-6)
     assert run(ema.Decay(0.0), thetas) == {}
-    plain = 0.2 * (0.2 * 1.0 + 0.8 * 5.0) + 0.8 * 2.0  # of the first, which every average starts at
+    plain = (
+        0.2 * (0.2 * 1.0 + 0.8 * 5.0) + 0.8 * 2.0
+    )  # of the first, which every average starts at
     found = run(ema.Decay(0.2, ramp=False), thetas)["net"]
     np.testing.assert_allclose(found, plain, rtol=1e-6)
 

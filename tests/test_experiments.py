@@ -91,9 +91,15 @@ for _m in MODULES:
 ALL = list(ALL.values())
 
 
-@pytest.mark.parametrize(
-    "module, name", ALL, ids=[f"{m.__name__.split('.')[-1]}-{n}" for m, n in ALL]
-)
+def traced(module, name):
+    """The parameters of one config, left to make test-all unless it is its experiment's BASE."""
+    marks = () if name == "base" else (pytest.mark.all,)
+    return pytest.param(
+        module, name, marks=marks, id=f"{module.__name__.split('.')[-1]}-{name}"
+    )
+
+
+@pytest.mark.parametrize("module, name", [traced(*pair) for pair in ALL])
 def test_every_config_traces_a_step_an_evaluation_and_a_sample(module, name):
     exp = module.EXPERIMENTS[name]
     spec = shape_of(exp.data)
@@ -161,6 +167,7 @@ def test_vae_base_draws_and_measures_what_it_says(fashion, tmp_path, monkeypatch
     assert int(again.state.step) == 2 and again.log.result("iwae10") == scores
 
 
+@pytest.mark.all
 def test_linear_autoencoder_reports_pca_and_the_plane_compares_two_models(
     fashion, tmp_path, monkeypatch
 ):
@@ -192,6 +199,7 @@ def test_linear_autoencoder_reports_pca_and_the_plane_compares_two_models(
     assert 0 < plane.log.result("plane_vae")["empty"] < 1
 
 
+@pytest.mark.all
 def test_toy2d_measures_the_distance_from_the_truth(tmp_path):
     exp = shrink(
         toy2d.BASE,
@@ -261,6 +269,7 @@ def test_gan_draws_and_measures_samples(tmp_path):
     assert worst["value"] < 0.2 < worst["floor"]
 
 
+@pytest.mark.all
 def test_the_game_is_measured_at_every_checkpoint(tmp_path):
     nets = {
         "algorithm.gen": MLP((16,)),
@@ -287,6 +296,7 @@ def test_the_game_is_measured_at_every_checkpoint(tmp_path):
         assert {"gap", "from_optimal", "overfitting", "real", "fake"} <= set(values)
 
 
+@pytest.mark.all
 def test_stylegan2_shows_what_its_styles_do(tmp_path):
     psis = {"finish.Styles.psis": (0.5,), "finish.TruncationCurve.psis": (0.5,)}
     nets = {
@@ -323,6 +333,7 @@ def test_stylegan2_shows_what_its_styles_do(tmp_path):
     )
 
 
+@pytest.mark.all
 def test_stacked_counts_modes(tmp_path):
     nets = {
         "algorithm.gen": MLP((16,)),
@@ -342,6 +353,7 @@ def test_stacked_counts_modes(tmp_path):
     )
 
 
+@pytest.mark.all
 def test_edits_of_a_trained_model(tmp_path):
     exp = shrink(
         edit_.EXPERIMENTS["digits"],
@@ -369,6 +381,7 @@ def test_edits_of_a_trained_model(tmp_path):
     assert "restored" in pngs(this) and this.log.result("conditioned Grey()")["lost"] > 0
 
 
+@pytest.mark.all
 def test_toy2d_knows_the_density_of_a_flow(tmp_path):
     exp = shrink(
         toy2d.EXPERIMENTS["flow"],

@@ -18,7 +18,7 @@ LAYERS = (  # from the lowest; a module imports from layers below its own, never
     {"vae_torch", "diffusion_torch", "gan_torch"},  # the workers
     {"vae_genjax", "diffusion_genjax", "gan_genjax", "overhead_genjax"},
     {"growth_genjax"},
-    {"vae", "diffusion", "gan", "growth", "health", "overhead"},  # the commands
+    {"vae", "diffusion", "gan", "growth", "health", "overhead", "components"},  # the commands
     {"__main__"},  # all of them in one table
 )
 HEIGHT = {module: height for height, layer in enumerate(LAYERS) for module in layer}

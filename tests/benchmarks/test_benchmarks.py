@@ -89,6 +89,7 @@ def test_every_net_of_every_size_can_be_built(net):
             )
 
 
+@pytest.mark.all
 def test_a_step_and_a_draw_of_a_tiny_point():
     import jax
 

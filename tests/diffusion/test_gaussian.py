@@ -107,6 +107,7 @@ def test_likelihood_by_the_flow_is_the_density(name):
     assert float(jnp.std(wanted)) > 0.5
 
 
+@pytest.mark.all
 def test_hutchinson_is_unbiased_and_exact_for_diagonal_derivatives():
     x, index = jax.random.normal(jax.random.key(0), (4, 3)), jnp.arange(4)
     a = jax.random.normal(jax.random.key(1), (3, 3))
@@ -179,6 +180,7 @@ def test_labels_are_hidden_from_a_share_and_shown_in_evaluation():
     )
 
 
+@pytest.mark.all
 def test_a_net_that_is_given_a_degraded_image_sees_it():
     spec = labelled(Image((4, 4, 1)), 0, 10)
     cfg = gaussian.Diffusion(

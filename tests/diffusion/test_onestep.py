@@ -555,6 +555,7 @@ SHRUNK = {
 }
 
 
+@pytest.mark.all
 def test_the_experiment_reports_every_number_of_steps(tmp_path, monkeypatch):
     monkeypatch.setenv("GENJAX_CACHE", str(tmp_path / "cache"))
     net = {"algorithm.net": TimeMLP((8,)), "runs": str(tmp_path / "runs")}

@@ -555,6 +555,7 @@ def test_steps_on_images_lower_the_bound_and_train_every_parameter(digits):
     assert all(jax.tree.leaves(moved))
 
 
+@pytest.mark.all
 def test_a_conditional_model_sees_the_label_and_another_does_not(digits):
     batch, spec = batch_at(digits, 0, 0, 16), labelled(Image((8, 8, 1)), 10)
     other = batch | {"label": (batch["label"] + 1) % 10}

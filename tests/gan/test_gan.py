@@ -128,6 +128,7 @@ def test_the_wasserstein_critic_finds_how_far_points_were_shifted():
     )  # d s - w (s - 1)² at its best s
 
 
+@pytest.mark.all
 def test_the_generator_answers_the_discriminator_that_has_moved():
     cfg, key, batch = edit(TINY, {"ema": Decay(0.0)}), jax.random.key(5), points(16)
     state = cfg(PLANE).init(jax.random.key(0), batch)
@@ -219,6 +220,7 @@ def excess(state):
     return found
 
 
+@pytest.mark.all
 @pytest.mark.parametrize("lr", [4e-4, 1e-2], ids=["sngan", "fast"])
 def test_spectrally_normalised_kernels_have_norm_one_at_every_step(lr):
     """Kernels start orthogonal: their singular values stay close, where power iteration is slow to choose."""
@@ -293,6 +295,7 @@ def test_samples_are_functions_of_key_and_index_and_truncation_keeps_codes_near(
     )
 
 
+@pytest.mark.all
 def test_r3gan_starts_as_it_should():
     """Fixup: residual branches are silent at the start; labels matter from the first step on."""
     z, x = (

@@ -376,6 +376,7 @@ def play(cfg, layout, digits, steps):
     return states, metrics
 
 
+@pytest.mark.all
 def test_a_step_without_learning_moves_the_means_and_one_with_it_every_parameter(digits):
     tx = Adam(1e-3, b1=0.0, warmup=1)  # the first step has a learning rate of 0
     cfg = edit(TINY, {"optimiser": tx, "disc_optimiser": tx})
@@ -407,6 +408,7 @@ def test_a_step_without_learning_moves_the_means_and_one_with_it_every_parameter
     assert int(moved.step) == 2
 
 
+@pytest.mark.all
 def test_the_means_are_those_of_the_whole_batch_in_every_layout(digits):
     tx = Adam(1e-3, b1=0.0, eps=1e-3)
     nets = {"synthesis": Linear(), "disc": MLP(())}

@@ -172,6 +172,7 @@ def latent_flow(runs: str) -> Experiment:
     return Experiment(data, edit(flow, {"std": 1.0}), 4, 64, every=Every(2, 4, 4, 2), runs=runs)
 
 
+@pytest.mark.all
 def test_a_run_on_the_codes_of_another(tmp_path, capsys):
     exp = latent_flow(str(tmp_path))
     this = run("latent", exp, "base")

@@ -23,6 +23,7 @@ def runs(tmp_path_factory):
     return folder / "runs"
 
 
+@pytest.mark.all
 def test_old_runs_get_the_names_of_now_and_resume(runs, capsys):
     assert main([str(runs)]) == 0
     assert capsys.readouterr().out.count("is now") == 4

@@ -560,6 +560,7 @@ class Process:
         return self.popen.wait(240)
 
 
+@pytest.mark.all
 @pytest.mark.slow
 def test_processes_that_are_killed_in_a_save_and_preempted_end_in_the_same_bits(tmp_path):
     whole, torn, last = Process(tmp_path / "whole"), False, 0
