@@ -40,7 +40,9 @@ class Decay:
         0.999, "share of the old average that is kept at a step, 0 = no averaging"
     )
     ramp: bool = field(
-        True, "less at first; false = the share alone, as DDPM and StyleGAN print it", added=True
+        True,
+        "less at first; false = the share alone, as DDPM and StyleGAN print it",
+        added=True,
     )
 
     def __post_init__(self):

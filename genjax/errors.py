@@ -48,6 +48,16 @@ def finite(where: str = "--", /, **values: float) -> None:
             raise UserError(f"{_named(where, name, value)} must be a finite number.")
 
 
+def distinct(where: str, values: Iterable[float]) -> None:
+    """Raises UserError for two of `values` that six digits print alike: of two rows of one name the later is kept."""
+    printed = [f"{value:g}" for value in values]
+    for name in printed:
+        if printed.count(name) > 1:
+            raise UserError(
+                f"--{where}: two of its values are {name} in print: keep one of them."
+            )
+
+
 def _compare(
     how: str, holds: Callable, bound: float, where: str, values: dict[str, float]
 ) -> None:

@@ -452,6 +452,11 @@ def test_results_of_an_earlier_training_are_forgotten(command, tmp_path):
         ),
         (samplers, ["--finish.SamplerTables.steps=(4,0)"], "steps=0 must be at least 1"),
         (
+            samplers,
+            ["--finish.SamplerTables.scales=(2,2.0000001)"],
+            "scales: two of its values are 2 in print: keep one",
+        ),
+        (
             edit_,
             ["--finish.Edits.coarse.factor=3"],
             "images of 8x8 do not divide into blocks of 3",

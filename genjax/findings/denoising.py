@@ -18,7 +18,7 @@ from genjax.core import Spec, averaged, size
 from genjax.data.batches import chosen
 from genjax.diffusion import gaussian, samplers, vdm
 from genjax.diffusion.guidance import Guidance
-from genjax.errors import UserError, at_least
+from genjax.errors import UserError, at_least, distinct
 from genjax.findings.samples import check_images, kept, show, some, told
 from genjax.findings.truth import check_known, modes
 from genjax.metrics.evaluate import Extractor, check_count, distance
@@ -176,6 +176,7 @@ class SamplerTables:
             finish__SamplerTables__steps=min(self.steps, default=0),
         )
         at_least(1, finish__SamplerTables__samples=self.samples)
+        distinct("finish.SamplerTables.scales", self.scales)
         n = min(self.samples, size(source.test))
         check_count(n, self.distance, source.shape)
         if not self.deterministic:

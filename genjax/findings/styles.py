@@ -14,7 +14,7 @@ from genjax.conditions import Cond, told
 from genjax.config import field
 from genjax.core import averaged, example_keys, size
 from genjax.data.batches import chosen
-from genjax.errors import UserError, at_least
+from genjax.errors import UserError, at_least, distinct
 from genjax.findings.samples import check_images, show, some
 from genjax.findings.samples import told as told_distance
 from genjax.gan import stylegan2
@@ -124,6 +124,7 @@ class TruncationCurve:
             finish__TruncationCurve__samples=self.samples,
             finish__TruncationCurve__neighbours=self.neighbours,
         )
+        distinct("finish.TruncationCurve.psis", self.psis)
         n = min(self.samples, size(source.test))
         check_count(n, self.distance, source.shape)
 
