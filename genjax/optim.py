@@ -77,10 +77,12 @@ class Adam:
         return optax.chain(optax.clip_by_global_norm(self.clip), adam)
 
     def _check(self) -> None:
-        """Raises UserError for a value with which nothing is learned, or another thing than is meant."""
+        """Raises UserError for a value with which another thing happens than is meant."""
         # by the class: a game has two of them, under flags that they do not know
         where = "Adam: "
-        above(0, where, lr=self.lr)
+        at_least(
+            0, where, lr=self.lr
+        )  # at 0 a net stands still, which one player of a game may
         at_least(0, where, b1=self.b1, b2=self.b2)
         below(1, where, b1=self.b1, b2=self.b2)  # averages over 1 / (1 - b) steps
         # 0 / (0 + eps): a weight without gradient, as at zero initialisation, must not become nan

@@ -17,7 +17,7 @@ from genjax.optim import Adam, CosineDecay
 @pytest.mark.parametrize(
     "name, wrong, words",
     [
-        ("lr", (-1.0, 0.0), "must be above 0"),
+        ("lr", (-1.0,), "must be at least 0"),
         ("b1", (-0.1,), "must be at least 0"),
         ("b1", (1.0, 1.5), "must be below 1"),
         ("b2", (-0.1,), "must be at least 0"),

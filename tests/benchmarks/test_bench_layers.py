@@ -16,7 +16,7 @@ LAYERS = (  # from the lowest; a module imports from layers below its own, never
     {"common"},
     {"side_torch", "side_genjax"},  # what the families of a side share
     {"vae_torch", "diffusion_torch", "gan_torch"},  # the workers
-    {"vae_genjax", "diffusion_genjax", "gan_genjax", "overhead_genjax"},
+    {"vae_genjax", "diffusion_genjax", "gan_genjax", "overhead_genjax", "components_genjax"},
     {"growth_genjax"},
     {"vae", "diffusion", "gan", "growth", "health", "overhead", "components"},  # the commands
     {"__main__"},  # all of them in one table
