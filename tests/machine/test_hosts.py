@@ -148,7 +148,7 @@ def test_two_processes_give_the_numbers_of_one(layout, tmp_path):
     results = [json.loads((job.directory() / "results.json").read_text()) for job in (one, two)]
     assert results[0]["iwae20"] == pytest.approx(results[1]["iwae20"], rel=1e-4)
     one_fd, two_fd = (
-        result["metrics"]["fd_random"]["value"] for result in results
+        result["metrics"]["fd_random_width16"]["value"] for result in results
     )  # features over processes
     assert one_fd == pytest.approx(two_fd, rel=1e-3) and one_fd > 0
     assert (two.directory() / "report.html").exists()
