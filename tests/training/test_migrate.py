@@ -37,6 +37,10 @@ def test_old_runs_get_the_names_of_now_and_resume(runs, capsys):
         expected = (directory / "expected.jsonl").read_text().splitlines()
         for line, old in zip(map(json.loads, lines), map(json.loads, expected), strict=True):
             assert list(line) == list(old)
+            # of a game of differences it is about the samples now, and was about 0, which meant nothing
+            for changed in ("train/sign",):
+                line.pop(changed, None)
+                old.pop(changed, None)
             # another processor rounds otherwise; another draw of noise would differ in the first digit
             np.testing.assert_allclose(list(line.values()), list(old.values()), rtol=2e-3)
 
