@@ -17,7 +17,7 @@ EXACT = 4096  # the larger matrix's eigenvectors take minutes
 OVERSAMPLED = 32  # directions beyond k, which catch what the last ones miss
 PASSES = 6  # by the covariance: an error of (λ_{k+32} / λ_k)^6
 CHUNK = 32 * 2**20  # numbers in memory at a time, 128 MiB of float32
-RANK = 1e-5  # of the largest variance: of the digits 0.7 grey levels, what varies less is mostly rounding
+RANK = 1e-5  # of the largest variance: what varies less is mostly rounding to bytes
 
 
 class Components(NamedTuple):
@@ -62,8 +62,8 @@ def principal(images: Any, k: int, rank: float = RANK) -> Components:
     varies = variance > rank * variance[0]
     # the sign is free: the largest entry is positive
     largest = np.abs(directions).argmax(1, keepdims=True)
-    signs = np.sign(np.take_along_axis(directions, largest, 1))  # [k, 1]
-    directions = signs * directions
+    entries = np.take_along_axis(directions, largest, 1)  # [k, 1]
+    directions = np.sign(entries) * directions
     kept = directions[varies].astype(np.float32)
     return Components(mean.astype(np.float32), kept, variance[varies])
 

@@ -2,8 +2,8 @@
 
 A run's digest knows nothing of execution fields: the sampler's steps, the samples that are counted, a metric's
 neighbours. Results depend on them, so each entry of results.json carries its `Basis`: the step of the weights, the
-algorithm with all its fields, the data's bytes and the config of what was measured. An entry of another basis is
-measured again.
+algorithm with all its fields, the data's mark (of sizes and some examples: `data.fingerprint`) and the config of what
+was measured. An entry of another basis is measured again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PYTHON = "python"  # among the classes of `code`: the syntax tree is written dif
 def basis(what: Any, of: Any, data: str, step: int, settings: Mapping[str, str]) -> Basis:
     """The basis of what the config `what` measures of the config `of`, an algorithm say, at `step`.
 
-    data: the mark of the data's bytes; settings: what differs from the config that the run's directory tells of. `what`
+    data: the data's mark; settings: what differs from the config that the run's directory tells of. `what`
     may be a tuple of configs and plain values.
     """
     # whole configs: execution fields are no part of a digest, and decide what a sampler makes

@@ -224,10 +224,10 @@ class Log:
             return
         results = self._results()
         about = results.get(ABOUT, {})
-        if _json(published) != about.get(
-            "published", []
-        ):  # none and none before: no file for it
-            results[ABOUT] = {**about, "published": _json(published)}
+        new = _json(published)
+        # none now and none before: no file for it
+        if new != about.get("published", []):
+            results[ABOUT] = {**about, "published": new}
             self._write_results(results)
 
     def measured(self) -> dict[str, Any]:
