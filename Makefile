@@ -34,13 +34,13 @@ demo: setup
 test: setup
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not alone and not all" --durations=20
-	$(BIN)/python -m pytest -m "alone and not all"
+	$(BIN)/python -m pytest tests/machine -m "alone and not all"
 
 # Every algorithm, every config, every finding; and what no test reaches.
 test-all: setup
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not alone" --durations=20 --cov=genjax --cov-report=term:skip-covered
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest tests/machine -m alone
 
 # Pyright fetches itself by npm: not among the requirements.
 types: setup

@@ -16,13 +16,15 @@ def test_a_linear_autoencoder_finds_the_principal_subspace(digits):
     spec, k = labelled(Image((8, 8, 1)), 10, 2500), 6
     cfg = ae.Autoencoder(latent=k, optimiser=Adam(2e-2, decay=CosineDecay()))
     algorithm = cfg(spec)
-    batch = {**digits, "index": np.arange(1797, dtype=np.uint32)}
+    n = 900  # few are enough: the answer is that of PCA on the same ones
+    batch = {name: array[:n] for name, array in digits.items()}
+    batch["index"] = np.arange(n, dtype=np.uint32)
     state = Jit().init(algorithm.init, jax.random.key(0), batch)
     step = Jit().train(guarded(algorithm.step), state)
     placed = Jit().put({name: x[None] for name, x in batch.items()})
     for _ in range(spec.steps):
         state, _ = step(jax.random.key(0), state, {}, placed)
-    x = digits["image"].reshape(1797, 64) / 255.0
+    x = batch["image"].reshape(n, 64) / 255.0
     pca = PCA(k, svd_solver="full").fit(x)
     floor = np.mean((pca.inverse_transform(pca.transform(x)) - x) ** 2)
     mse = float(algorithm.evaluate(jax.random.key(0), state, batch)["mse"].mean())
