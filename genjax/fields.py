@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.config import build, field
-from genjax.errors import UserError
+from genjax.errors import UserError, nearest
 from genjax.pictures import draw
 
 CHECKED = 65_536  # rows looked at in one go, so that a large set is never copied whole
@@ -128,6 +128,11 @@ def _unsigned(self: Any, y: jax.Array) -> jax.Array:
     return 0.5 * (y + 1.0)
 
 
+# Samples on the host: what leaves [0, 1] would come out as any grey level once it is made bytes
+def _cut(self: Any, x: np.ndarray) -> np.ndarray:
+    return np.clip(x, 0.0, 1.0)
+
+
 @dataclasses.dataclass(frozen=True)
 class Image:
     """Pictures [H, W, C], stored as uint8 or as floats in [0, 1]."""
@@ -137,6 +142,7 @@ class Image:
     unit = _pixels
     encode = _signed
     decode = _unsigned
+    cut = _cut
 
     @property
     def dtype(self) -> Any:
@@ -161,6 +167,7 @@ class Film:
     unit = _pixels
     encode = _signed
     decode = _unsigned
+    cut = _cut
 
     @property
     def dtype(self) -> Any:
@@ -307,6 +314,25 @@ class Category:
         check_array(what, array, (), "iu", f"labels, int32 in 0 to {last}")
         mend = f"the set says that it has {self.classes} classes"
         check_range(what, array, 0, last, mend)
+
+    def number(self, value: Any) -> Any:
+        """The number of a class that is named; other values as they are, of a list each by itself.
+
+        UserError, with the nearest, for a name that no class has.
+        """
+        if isinstance(value, list | tuple):
+            return [self.number(each) for each in value]
+        if not isinstance(value, str):
+            return value
+        if value in self.names:
+            return self.names.index(value)
+        # before the search for near ones: classes without names have these
+        if value.isdecimal():
+            return int(value)
+        names = ", ".join(self.names[:20]) or f"numbers, 0 to {self.classes - 1}"
+        raise UserError(
+            f"there is no class {value!r}: they are {names}.{nearest(value, self.names)}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -292,9 +292,10 @@ METHODS = {
 }
 # who may import a module by its name: the second imports its own package alone
 IMPORTS = {"genjax/config.py", "genjax/training/migrate.py"}
-READS = {
-    "genjax/training/migrate.py"
-}  # who may read a config of a file: its types are checked first
+READS = {  # who may read a config of a file
+    "genjax/training/migrate.py",  # its types are checked first
+    "genjax/training/opened.py",  # of a run that the user names
+}
 JOINS = {"genjax/machine/hosts.py"}  # who may join other processes
 ASKS = {
     ("genjax/machine/platform.py", "ctypes")

@@ -24,6 +24,7 @@ import re
 import shutil
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ class Checkpoints:
         if step <= max(self.all_steps(), default=-1):
             return
         # what a later run is compared with before it restores
-        about = {"config": self.config, "state": _leaves(state), "meta": meta}
+        about = {"config": self.config, "state": leaves(state), "meta": meta}
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             meta=ocp.args.JsonSave(about),
@@ -128,21 +129,15 @@ class Checkpoints:
                 "or remove the directory to start from the beginning"
             )
         step = steps[count]
-        args = ocp.args.Composite(meta=ocp.args.JsonRestore())
-        restored: Any = self._manager.restore(step, args=args)
-        about = restored.meta
+        about = _about(self._manager, step)
         # Checked before anything is moved: who names the wrong directory finds it as it was.
-        self._check_config(json.loads(about["config"]))
-        self._check_state(step, about["state"], _leaves(like))
+        self._check_config(about["config"])
+        self._check_state(step, about["state"], leaves(like))
         self._move_aside(steps[:count], faults, step)
         return self._state(step, like), about["meta"]
 
     def _state(self, step: int, like: Any) -> Any:
-        # onto the layout of now, whatever it was saved from
-        where = jax.tree.map(_placed, like)
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(where))
-        restored: Any = self._manager.restore(step, args=args)
-        return restored.state
+        return _restored(self._manager, step, like)
 
     def at(self, step: int, like: Any) -> Any:
         """Returns the state of one step of `all_steps`; UserError if that checkpoint is not there or not intact."""
@@ -193,35 +188,21 @@ class Checkpoints:
             multihost_utils.sync_global_devices("corrupt checkpoints moved aside")
         self._manager.reload()
 
-    def _check_config(self, saved: Any) -> None:
-        # field by field: the message must name what differs
-        here = _flat(json.loads(self.config))
-        there = _flat(saved)
-        paths = here | there  # a field may be new, or gone
-        differ = [path for path in paths if here.get(path) != there.get(path)]
-        if not differ:
-            return
-        shown = []
-        for path in differ[:3]:  # a line holds no more
-            was = there.get(path, "absent")
-            now = here.get(path, "absent")
-            shown.append(f"{path} = {was} (now {now})")
-        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
-        raise UserError(
-            f"{self.directory} holds checkpoints of another config: {', '.join(shown)}{more}; "
-            "choose another run directory or remove this one"
-        )
+    def _check_config(self, saved: str) -> None:
+        other = differing(saved, self.config)
+        if other:
+            raise UserError(
+                f"{self.directory} holds checkpoints of another config: {other}; "
+                "choose another run directory or remove this one"
+            )
 
     def _check_state(self, step: int, saved: dict[str, str], like: dict[str, str]) -> None:
-        for path in saved | like:
-            # the first difference is enough: it is the code that changed, not a setting
-            was = saved.get(path, "absent")
-            now = like.get(path, "absent")
-            if was != now:
-                raise UserError(
-                    f"the checkpoint of step {step} in {self.directory} was saved by other code: {path} is {was} "
-                    f"(now {now}); choose another run directory or remove this one"
-                )
+        other = misfit(saved, like)
+        if other:
+            raise UserError(
+                f"the checkpoint of step {step} in {self.directory} was saved by other code: {other}; "
+                "choose another run directory or remove this one"
+            )
 
     def _write_sums(self) -> None:
         """Runs in Orbax's thread on process 0, when the files are whole and the directory not yet renamed."""
@@ -261,6 +242,98 @@ class Checkpoints:
         raise UserError(
             f"{what} while saving {where}: {remedy} and run the same command again; {kept}"
         ) from error
+
+
+class Reader:
+    """The checkpoints of a run as one finds them: nothing is written, moved or removed, also beside a training run.
+
+    UserError where there is none.
+    """
+
+    def __init__(self, directory: str | Path):
+        self.directory = Path(directory).absolute()  # as Orbax wants it
+        _silence_orbax()
+
+    def steps(self) -> list[int]:
+        """The steps of which there is a checkpoint, in ascending order."""
+        # by name: one that is being written, or was found corrupt, has a longer one
+        names = [path.name for path in self.directory.glob("*") if path.name.isdecimal()]
+        return sorted(map(int, names))
+
+    def about(self, step: int | None = None) -> tuple[int, dict[str, Any]]:
+        """(step, {"config", "state", "meta"}) of the newest intact checkpoint, or of the one of `step`.
+
+        "config" is canonical JSON, "state" names the arrays as `leaves` does.
+        """
+        steps = self.steps()
+        kept = ", ".join(map(str, steps)) or "none"
+        wanted = steps[::-1] if step is None else [step]  # the newest first
+        faults = []
+        for each in wanted:
+            fault = _fault(self.directory / str(each)) if each in steps else "it is not there"
+            if fault is None:
+                with self._opened() as manager:
+                    return each, _about(manager, each)
+            faults.append(f"step {each}: {fault}")
+        why = "; ".join(faults) or "none was saved"
+        raise UserError(
+            f"no checkpoint to be read in {self.directory} ({why}): there are {kept}"
+        )
+
+    def state(self, step: int, like: Any) -> Any:
+        """The state of a step that `about` has told of; `like` as in `Checkpoints.restore`."""
+        with self._opened() as manager:
+            return _restored(manager, step, like)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[ocp.CheckpointManager]:
+        options = ocp.CheckpointManagerOptions(read_only=True, create=False)
+        manager = ocp.CheckpointManager(self.directory, options=options)
+        try:
+            yield manager
+        finally:
+            manager.close()
+
+
+def _about(manager: ocp.CheckpointManager, step: int) -> dict[str, Any]:
+    """What a checkpoint says of itself."""
+    args = ocp.args.Composite(meta=ocp.args.JsonRestore())
+    restored: Any = manager.restore(step, args=args)
+    return restored.meta
+
+
+def _restored(manager: ocp.CheckpointManager, step: int, like: Any) -> Any:
+    """The state of a checkpoint."""
+    # onto the layout of now, whatever it was saved from
+    where = jax.tree.map(_placed, like)
+    args = ocp.args.Composite(state=ocp.args.StandardRestore(where))
+    restored: Any = manager.restore(step, args=args)
+    return restored.state
+
+
+def differing(saved: str, now: str) -> str:
+    """What differs between two configs in canonical JSON, up to three fields of it; "" where they are the same."""
+    # field by field: the message must name what differs
+    there = _flat(json.loads(saved))
+    here = _flat(json.loads(now))
+    paths = here | there  # a field may be new, or gone
+    differ = [path for path in paths if here.get(path) != there.get(path)]
+    shown = []
+    for path in differ[:3]:  # a line holds no more
+        shown.append(f"{path} = {there.get(path, 'absent')} (now {here.get(path, 'absent')})")
+    more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+    return ", ".join(shown) + more
+
+
+def misfit(saved: dict[str, str], like: dict[str, str]) -> str:
+    """The first array that is not the same in two states, as `leaves` names them; "" where all are."""
+    for path in saved | like:
+        # the first difference is enough: it is the code that changed, not a setting
+        was = saved.get(path, "absent")
+        now = like.get(path, "absent")
+        if was != now:
+            return f"{path} is {was} (now {now})"
+    return ""
 
 
 def _close_unstarted() -> None:
@@ -312,7 +385,7 @@ def _errno(error: BaseException | None) -> int | None:
     return None
 
 
-def _leaves(state: Any) -> dict[str, str]:
+def leaves(state: Any) -> dict[str, str]:
     """Returns {path: "float32[64,10]"} of the arrays of a state."""
     leaves = {}
     flat, _ = jax.tree_util.tree_flatten_with_path(state)

@@ -40,20 +40,22 @@ class Log:
         first_step: int = 0,
         stream: TextIO | None = None,
         begun: float | None = None,
+        writes: bool = True,
     ):
         """Opens the logs of a run that starts after step `first_step` (0 = a new run), with `batch` examples a step.
 
         Lines of later steps and a torn last line are removed: they were written after the checkpoint that the run
         resumes from, and will be written again. So log the scalars of a step before you save it. Progress goes to
         `stream` (None = stderr). `begun`: when the work began by time.perf_counter, which goodput counts from (None =
-        now). Raises UserError if the directory cannot be written.
+        now). `writes`: False for a run that is only looked at: no file is touched, and nothing is told. Raises
+        UserError if the directory cannot be written.
         """
         self.directory = Path(directory)
         self.total_steps = total_steps  # of the whole run, also when it is resumed
         self.batch = batch
         self.stream = sys.stderr if stream is None else stream
         # the files are one run's, whatever the number of its processes
-        self._writes = jax.process_index() == 0
+        self._writes = writes and jax.process_index() == 0
         self._bar = None  # where the stream is a terminal
         self._basis: Mapping[str, Any] | None = None  # of the results of now, see `measuring`
         self._start = time.perf_counter() if begun is None else begun

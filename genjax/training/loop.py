@@ -2,7 +2,8 @@
 
 Everything is a function of (seed, step): a run that was killed and started again gives the same bits as one that was
 not. Run directory: <runs>/<experiment>/<ablation>-<digest>/ with config.json, run.json, metrics.jsonl, speed.jsonl,
-results.json, heartbeat.json, report.html, samples/, checkpoints/ and, where a best state is kept, best/.
+results.json, heartbeat.json, report.html, data.json, given.npz, samples/, checkpoints/ and, where a best state is
+kept, best/.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from genjax.machine import hosts, platform
 from genjax.training.basis import changed, code, settings
 from genjax.training.checkpoint import Checkpoints
 from genjax.training.experiment import Experiment, check, directory
+from genjax.training.kept import keep
 from genjax.training.log import Log, make_directory
 from genjax.training.preempt import alone, stop_requests
 from genjax.training.pulse import Pulse
@@ -64,7 +66,7 @@ def _check_data(exp: Experiment, source: Source) -> None:
         )
 
 
-def _bind(exp: Experiment, source: Source) -> tuple[Spec, Algorithm]:
+def bind(exp: Experiment, source: Source) -> tuple[Spec, Algorithm]:
     """The task and the algorithm on it; UserError where the two do not fit."""
     # a view may add fields or change their kind
     fields = seen_fields(exp.view, source.fields)
@@ -105,7 +107,7 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     for finding in exp.finish:
         check_finding = getattr(finding, "check", _no_check)
         check_finding(exp, source)
-    spec, algorithm = _bind(exp, source)
+    spec, algorithm = bind(exp, source)
     held = source.test
     if size(source.valid):
         held = source.valid
@@ -122,6 +124,8 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     log = Log(path, exp.steps, exp.batch, step, begun=begun)
     log.open(to_json(exp), finished=step >= exp.steps)
     resumed = f", resumed at step {step}" if restored else ""
+    if jax.process_index() == 0:
+        keep(path, source, held if size(held) else source.train, algorithm.asks)
     log.note(f"run directory {directory(exp, experiment, name)}{resumed}")
     if before:
         sets = ", ".join(f"{path}={value}" for path, value in before.items())

@@ -59,7 +59,8 @@ class Run:
         """What `sample` is asked for in a draw of n: "index", and the fields it asks for, of held-out examples.
 
         All fields come from the same rows, so labels are as frequent as in the data, and agree with the images beside
-        them. `fixed` sets fields, e.g. label=7 or an array [n]; UserError for one that the model does not ask for.
+        them. `fixed` sets fields, e.g. label=7, label="cat" or an array [n]; UserError for one that the model does not
+        ask for, and for a value that the field cannot have.
         """
         asks = self.algorithm.asks
         strange = [name for name in fixed if name not in asks]
@@ -75,7 +76,7 @@ class Run:
         drawn: dict[str, Any] = {"index": np.arange(n, dtype=np.uint32)}
         for name in asks:
             if name in fixed:
-                drawn[name] = _repeated(fixed[name], n)
+                drawn[name] = self._fixed(name, fixed[name], n)
                 continue
             its = held[name]
             if isinstance(its, dict):  # a domain, which has rows of its own
@@ -87,6 +88,17 @@ class Run:
                 rows = chosen(n, size(held))  # the same for all names
                 drawn[name] = np.asarray(its[rows])
         return drawn
+
+    def _fixed(self, name: str, value: Any, n: int) -> np.ndarray:
+        """One field that is set by the caller, for a draw of n."""
+        kind = self.source.fields.get(name)
+        number = getattr(kind, "number", None)
+        if number is not None:  # classes have names
+            value = number(value)
+        repeated = _repeated(value, n)
+        if kind is not None:  # a domain has fields of its own
+            kind.check(f"the {name} asked for", repeated)
+        return repeated
 
     def basis(self, what: Any, step: int | None = None) -> Basis:
         """What results of the config `what`, a finding say, depend on besides the run's digest: see `basis`.

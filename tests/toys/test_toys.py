@@ -25,6 +25,7 @@ from genjax.optim import Adam
 from genjax.training.encoded import Encoded
 from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import example_of, run
+from genjax.training.opened import open_run
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -115,6 +116,9 @@ def test_a_run_meets_its_truth(name, tmp_path):
     exp = Experiment(toy.DATA, toy.ALGORITHM, steps, 64, every=every, runs=str(tmp_path))
     this = run("toys", exp, name)
     toy.truth(this)
+    if name not in SILENT:  # opened without its data, it draws the same
+        drawn = open_run(this.log.directory).run.sample(5)
+        jax.tree.map(np.testing.assert_array_equal, drawn, this.sample(5))
 
 
 SILENT = ("classifier", "codebook")  # they make no samples
