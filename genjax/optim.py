@@ -24,6 +24,10 @@ class Constant:
     def __call__(self, lr: float, steps: int) -> optax.Schedule:
         return optax.constant_schedule(lr)
 
+    def free(self, steps: int) -> int:
+        """How many of the first of `steps` steps would have the same rate in a longer run."""
+        return steps
+
 
 @dataclasses.dataclass(frozen=True)
 class CosineDecay:
@@ -37,6 +41,38 @@ class CosineDecay:
         steps = max(steps, 1)  # a warm-up as long as the run leaves none to decay in
         return optax.cosine_decay_schedule(lr, steps, alpha=self.final)
 
+    def free(self, steps: int) -> int:
+        """As `Constant.free`: none, as the rate falls from the first step on."""
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class StableDecay:
+    """The learning rate stays, then falls to `final` times lr in a line at the end (Hu et al., arXiv:2404.06395).
+
+    Unlike a cosine it can be prolonged: a longer run goes on from where this one began to fall.
+    """
+
+    share: float = field(0.2, "share of the run in which it falls")
+    final: float = field(0.0, "share of the learning rate that is left at the end")
+
+    def __call__(self, lr: float, steps: int) -> optax.Schedule:
+        where = "StableDecay: "
+        at_least(0, where, share=self.share, final=self.final)
+        at_most(1, where, share=self.share, final=self.final)
+        stays = self.free(steps)
+        falling = max(steps - stays, 1)  # a share of 0 leaves none to fall in
+        level = optax.constant_schedule(lr)
+        fall = optax.linear_schedule(lr, self.final * lr, falling)
+        return optax.join_schedules([level, fall], [stays])
+
+    def free(self, steps: int) -> int:
+        """As `Constant.free`: those before it falls."""
+        return math.floor((1.0 - self.share) * steps)
+
+
+Rate = Constant | CosineDecay | StableDecay
+
 
 @dataclasses.dataclass(frozen=True)
 class Adam:
@@ -48,7 +84,7 @@ class Adam:
     eps: float = field(1e-8, "added to the root of the second moment")
     weight_decay: float = field(0.0, "decoupled weight decay (AdamW)")
     warmup: int = field(0, "steps of linear warm-up from 0")
-    decay: Constant | CosineDecay = field(Constant(), "learning rate after warm-up")
+    decay: Rate = field(Constant(), "learning rate after warm-up")
     clip: float | None = field(None, "largest global norm of the gradient")
     kernels_only: bool = field(
         False, "weight decay spares norms, biases and embeddings, as is usual", added=True

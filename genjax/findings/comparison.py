@@ -72,7 +72,7 @@ def compare(cfg: Comparison, name: str, origin: Mapping[str, Any]) -> None:
     begin = time.perf_counter()
     source = cfg.data.load()
     check(cfg, source)
-    features = Path(cfg.runs) / "features"
+    features = Path(cfg.runs).expanduser() / "features"
     measure = cfg.watch.start(source.train, source.test, features, Jit())
     label = labels(cfg.count(source), source)  # [n]
     rows, strips, folders = {}, [], []
@@ -99,7 +99,7 @@ def compare(cfg: Comparison, name: str, origin: Mapping[str, Any]) -> None:
         rows[entry.name] = (values, made)
         strips.append(made.images[first[:10]])
         folders.append(log.directory)
-    page = report.write(folders, Path(cfg.runs) / "compare" / f"{name}.html")
+    page = report.write(folders, Path(cfg.runs).expanduser() / "compare" / f"{name}.html")
     strip = np.concatenate(strips)  # a contender a row, ten samples each
     save_png(page.with_suffix(".png"), grid(strip, 10))
     text = table(rows)

@@ -211,7 +211,7 @@ def directory(name: str, contender: Any, cfg: Any) -> Log:
     """The run directory of a contender that is no run."""
     alone = Alone(contender, cfg.data, cfg.seed)
     # the config is in the name: another contender of this name has another folder
-    folder = Path(cfg.runs) / "compare" / f"{name}-{digest(alone)}"
+    folder = Path(cfg.runs).expanduser() / "compare" / f"{name}-{digest(alone)}"
     log = Log(folder, 0, 1)
     config = log.directory / "config.json"
     config.write_text(to_json(alone))

@@ -34,6 +34,10 @@ class Encoded:
     name: str = field("code", "what the codes are called")
     scaled: bool = field(True, "divide by the standard deviation of the training codes")
 
+    def resolved(self) -> Encoded:
+        """The same with the experiment's own files marked, see `Experiment.resolved`."""
+        return dataclasses.replace(self, experiment=self.experiment.resolved())
+
     def load(self) -> Source:
         """Trains or restores the run, then encodes; UserError for a model that has no codes."""
         if not self.of:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from genjax.config import diff, digest, field, identity, is_config, lookup
+from genjax.config import diff, digest, edit, field, identity, is_config, lookup
 from genjax.core import Algorithm, Spec
 from genjax.data import Digits, FashionMNIST, Folder, Photographs, Stock, Toy
 from genjax.errors import UserError, at_least
 from genjax.machine.hosts import Hosts
 from genjax.machine.parallel import Jit, Layout, check_batch
+from genjax.training.begin import Start
 from genjax.training.watch import Watch
 from genjax.views import View
 
@@ -94,6 +95,22 @@ class Experiment:
         execution=True,
     )
     runs: str = field("runs", "folder of the run directories", execution=True)
+    start: Start | None = field(
+        None, "a run whose weights this one begins with: RUN or RUN@STEP", added=True
+    )
+
+    def resolved(self) -> Experiment:
+        """The same with the marks of what lies in files filled in, which its digest needs: of data, of `start`.
+
+        UserError where they cannot be read.
+        """
+        found = {}
+        for name in ("data", "start"):
+            value = getattr(self, name)
+            fill = getattr(value, "resolved", None)
+            if fill is not None:
+                found[name] = fill()
+        return edit(self, found)
 
 
 def _same(exp: Experiment, path: str, value: Any) -> bool:
@@ -107,10 +124,21 @@ def _same(exp: Experiment, path: str, value: Any) -> bool:
     return not diff(value, here)
 
 
+def cadences(exp: Experiment) -> tuple[int, ...]:
+    """Steps between things that need the state as it is then, 0 = never."""
+    every = exp.every
+    return every.log, every.save, every.evaluate, every.sample, exp.watch.every
+
+
+def home(exp: Experiment) -> Path:
+    """The folder of the run directories."""
+    return Path(exp.runs).expanduser()
+
+
 def directory(exp: Experiment, experiment: str, name: str) -> Path:
     """<runs>/<experiment>/<ablation>-<digest>: one config, one directory, so running it again resumes it."""
     # the digest alone decides; the names are for people
-    return Path(exp.runs) / experiment / f"{name}-{digest(exp)}"
+    return home(exp) / experiment / f"{name}-{digest(exp)}"
 
 
 def check(exp: Experiment) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shutil
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -21,79 +22,24 @@ import numpy as np
 
 from genjax import report
 from genjax.config import identity, to_json
-from genjax.core import Algorithm, Spec, guarded, size
+from genjax.core import Algorithm, guarded, size
 from genjax.data import Source, fingerprint, train_batches
-from genjax.data.batches import domains, steps_per_epoch, take
-from genjax.data.source import check as check_source
 from genjax.errors import Preempted, UserError
 from genjax.machine import hosts, platform
 from genjax.training.basis import changed, code, settings
-from genjax.training.checkpoint import Checkpoints
-from genjax.training.experiment import Experiment, check, directory
+from genjax.training.checkpoint import Checkpoints, Reader
+from genjax.training.experiment import Experiment, cadences, check, directory, home
 from genjax.training.kept import keep
 from genjax.training.log import Log, make_directory
+from genjax.training.longer import STABLE, level, prolonged
 from genjax.training.preempt import alone, stop_requests
 from genjax.training.pulse import Pulse
 from genjax.training.run import IN_FLIGHT, Run
+from genjax.training.task import bind, check_data, example_of
+from genjax.training.warm import warmed
 from genjax.training.watch import told
-from genjax.views import seen_fields, viewed
 
 MOST_SKIPS = 20  # steps in a row that may be skipped because something was not finite
-
-
-def _check_data(exp: Experiment, source: Source) -> None:
-    """Raises UserError for data that the run cannot be trained or measured on."""
-    check_source(source)
-    # the domains of unpaired data are drawn from independently: each must fill a batch
-    parts = [source.train[name] for name in domains(source.train)]
-    if not parts:
-        parts = [source.train]
-    smallest = min(map(size, parts))
-    steps_per_epoch(smallest, exp.batch)  # raises for a batch larger than the set
-    test = size(source.test)
-    held = test + size(source.valid)
-    # findings are of test data alone; in training those held out for validation will do
-    unfinished = exp.finish and not test
-    unmeasured = exp.every.evaluate and not held
-    if unfinished or unmeasured:
-        raise UserError(
-            f"{source.name} has no test examples: give it some (a folder by --data.test=0.1 or a sub-folder `test`), "
-            "or train without measuring by --every.evaluate=0 --finish='()'."
-        )
-    if exp.resident and source.records is not None:
-        raise UserError(
-            "--resident=true keeps the set on the device and --data.stream=true does not: choose one."
-        )
-
-
-def bind(exp: Experiment, source: Source) -> tuple[Spec, Algorithm]:
-    """The task and the algorithm on it; UserError where the two do not fit."""
-    # a view may add fields or change their kind
-    fields = seen_fields(exp.view, source.fields)
-    parts = domains(source.train)
-    spec = Spec(tuple(fields.items()), exp.steps, exp.microbatches, parts)
-    algorithm = exp.algorithm(spec)
-    known = (*fields, *parts)
-    lacking = [name for name in algorithm.asks if name not in known]
-    if lacking:
-        raise UserError(
-            f"--algorithm={type(exp.algorithm).__name__} asks for the field {lacking[0]!r} to sample, and "
-            f"{source.name} has {', '.join(known)}: use other data, or another condition."
-        )
-    return spec, viewed(algorithm, exp.view, spec)
-
-
-def example_of(source: Source) -> dict[str, Any]:
-    """The first training example as a batch: what `init` sees."""
-
-    row = np.zeros(1, np.int64)  # a batch of one: shapes without the cost of a whole batch
-    parts = {}  # of data with domains: a batch of each
-    for name in domains(source.train):
-        parts[name] = take(source.train[name], row)
-    if not parts:
-        return take(source.train, row)
-    index = np.zeros(1, np.uint32)
-    return {"index": index, **parts}
 
 
 def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints]:
@@ -103,7 +49,7 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     platform.enable_compilation_cache()
     path = make_directory(directory(exp, experiment, name))
     source = exp.data.load()
-    _check_data(exp, source)
+    check_data(exp, source)
     for finding in exp.finish:
         check_finding = getattr(finding, "check", _no_check)
         check_finding(exp, source)
@@ -133,7 +79,7 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     measure = None
     if exp.watch.metrics:
         # beside the runs: features of one data set serve them all
-        features = Path(exp.runs) / "features"
+        features = home(exp) / "features"
         measure = exp.watch.start(source.train, held, features, exp.layout, spec.main)
     return Run(exp, source, spec, algorithm, log, state, meta, measure), checkpoints
 
@@ -152,10 +98,14 @@ def _state(exp: Experiment, path: Path, source: Source, algorithm: Algorithm) ->
     like = exp.layout.like(algorithm.init, key, example)
     restored = checkpoints.restore(like)
     if restored is None:
+        restored = prolonged(exp, path, source, like)
+    if restored is not None:
+        state, meta = restored
+    else:
         state = exp.layout.init(algorithm.init, key, example)
         meta = {}
-    else:
-        state, meta = restored
+        if exp.start is not None:
+            state = warmed(exp.start, state)
     # "code" as it was when the run began
     meta = {"sums": {}, "count": 0, "skips": 0, "code": code(exp), **meta}
     # the digest knows the config of the data, not what lies in the files
@@ -177,7 +127,7 @@ def _dispatches(exp: Experiment, first: int, turns: int) -> Iterator[tuple[int, 
     step = first
     chunk = exp.chunk if turns == 1 else 1
     # gcd(k, 0) = k: a cadence of 0, never, does not matter
-    most = math.gcd(chunk, *_cadences(exp))
+    most = math.gcd(chunk, *cadences(exp))
     while step < exp.steps:
         aligned = step % most == 0
         fits = step + most <= exp.steps
@@ -221,9 +171,18 @@ def _retire(run: Run, metrics: dict[str, Any]) -> None:
             sums[name] = before + float(value[i])
         if meta["skips"] >= MOST_SKIPS:
             raise UserError(
-                f"the loss or a gradient was not finite in {MOST_SKIPS} steps in a row: stopped, the last good "
-                "checkpoint is intact. Lower --algorithm.optimiser.lr or clip gradients: --algorithm.optimiser.clip=1."
+                f"the loss or a gradient was not finite in {MOST_SKIPS} steps in a row: stopped. Lower "
+                "--algorithm.optimiser.lr or clip gradients, --algorithm.optimiser.clip=1"
+                f"{_onward(run.log.directory)}."
             )
+
+
+def _onward(path: Path) -> str:
+    """How another config goes on from the last good checkpoint of a run; "" where none was saved."""
+    steps = Reader(path / "checkpoints").steps()
+    if not steps:
+        return ""
+    return f", and go on from the intact checkpoint by --start={path}@{steps[-1]}"
 
 
 def _window(meta: dict) -> dict[str, float]:
@@ -298,17 +257,11 @@ def _keep(run: Run, step: int, name: str, value: float) -> None:
     run.log.result("best", {name: {"step": step, "value": float(value)}})
 
 
-def _cadences(exp: Experiment) -> tuple[int, ...]:
-    """Steps between things that need the state as it is then, 0 = never."""
-    every = exp.every
-    return every.log, every.save, every.evaluate, every.sample, exp.watch.every
-
-
 def _due(exp: Experiment, step: int) -> bool:
     """Whether something is to be done after `step` that the next dispatch must wait for."""
     if step == exp.steps:
         return True
-    return any(n and step % n == 0 for n in _cadences(exp))
+    return any(n and step % n == 0 for n in cadences(exp))
 
 
 def train(run: Run, checkpoints: Checkpoints) -> Run:
@@ -327,8 +280,8 @@ def train(run: Run, checkpoints: Checkpoints) -> Run:
         resident = exp.layout.put(dict(run.source.train), None)
     key = run.key(0)
     pending = deque()  # metrics of dispatches that were not awaited
-    home = run.log.directory if jax.process_index() == 0 else None
-    with stop_requests() as asked_to_stop, Pulse(home, exp.watchdog) as run.pulse:
+    beats = run.log.directory if jax.process_index() == 0 else None
+    with stop_requests() as asked_to_stop, Pulse(beats, exp.watchdog) as run.pulse:
         run.pulse.beat(first)
         for begun, step, batches in _feed(run, first, len(turns)):
             # the turn is a function of the step, so a resumed run takes the right one
@@ -365,6 +318,10 @@ def _save(run: Run, checkpoints: Checkpoints, step: int, asked: bool) -> None:
         sums = dict(run.meta["sums"])
         meta = dict(run.meta, sums=sums)
         checkpoints.save(step, run.state, meta)
+        if step == level(exp):
+            folder = run.log.directory / STABLE
+            with contextlib.closing(Checkpoints(folder, identity(exp), 1)) as stable:
+                stable.save(step, run.state, meta)
 
 
 def _beside(run: Run) -> None:
@@ -436,6 +393,24 @@ def _conclude(run: Run) -> None:
     run.log.note(told(values))
 
 
+@contextlib.contextmanager
+def _nothing_left(path: Path) -> Iterator[None]:
+    """Removes a run directory that was made within, and the folders made for it, if a mistake ends it untrained."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        yield
+    except (UserError, KeyboardInterrupt):
+        trained = (path / "metrics.jsonl").exists() or Reader(path / "checkpoints").steps()
+        if path in made and not trained and jax.process_index() == 0:
+            shutil.rmtree(path, ignore_errors=True)
+            for folder in made[1:]:
+                with contextlib.suppress(
+                    OSError
+                ):  # features of the data may lie there, which are of use
+                    folder.rmdir()
+        raise
+
+
 def run(
     experiment: str, exp: Experiment, name: str, origin: Mapping[str, Any] | None = None
 ) -> Run:
@@ -445,8 +420,11 @@ def run(
     method check(exp, source), called before training, which raises UserError for what it cannot do.
     """
     exp.hosts.join()  # before JAX looks for devices
-    path = make_directory(directory(exp, experiment, name))
-    with alone(path):  # two runs in one directory would overwrite each other
+    exp = exp.resolved()
+    check(exp)  # before anything is written
+    path = directory(exp, experiment, name)
+    # two runs in one directory would overwrite each other
+    with _nothing_left(path), alone(make_directory(path)):
         this, checkpoints = start(exp, experiment, name)
         trained = int(this.state.step) < exp.steps
         try:
@@ -459,12 +437,12 @@ def run(
             this.find(finding)
         _beside(this)
         _tell_code(this)
-        home = this.log.directory
-        described = (home / "run.json").exists()
+        place = this.log.directory
+        described = (place / "run.json").exists()
         if trained or not described:  # not of who only looks at a finished run
             _about(this, experiment, name, origin)
         if jax.process_index() == 0:
-            page = report.write([home])
+            page = report.write([place])
             this.log.note(f"report {page}")
-        this.log.note(f"done: {home}, peak memory {platform.peak_memory():.0f} MiB")
+        this.log.note(f"done: {place}, peak memory {platform.peak_memory():.0f} MiB")
         return this

@@ -28,8 +28,8 @@ from genjax.training.checkpoint import Reader, differing, leaves, misfit
 from genjax.training.experiment import Experiment
 from genjax.training.kept import kept
 from genjax.training.log import Log
-from genjax.training.loop import bind, example_of
 from genjax.training.run import Run
+from genjax.training.task import bind, example_of
 
 
 @dataclasses.dataclass(frozen=True)

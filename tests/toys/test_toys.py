@@ -24,8 +24,9 @@ from genjax.nets import MLP, Gelu, TimeMLP
 from genjax.optim import Adam
 from genjax.training.encoded import Encoded
 from genjax.training.experiment import Every, Experiment
-from genjax.training.loop import example_of, run
+from genjax.training.loop import run
 from genjax.training.opened import open_run
+from genjax.training.task import example_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 
