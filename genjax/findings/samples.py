@@ -13,8 +13,11 @@ from genjax.data.batches import chosen
 from genjax.errors import UserError
 from genjax.fields import Image
 from genjax.metrics.intervals import Interval
+from genjax.pictures.draw import captioned, grid
 from genjax.training.experiment import Experiment
 from genjax.training.run import Run
+
+ROWS = 24  # most classes that get a row each
 
 
 def show(this: Run, name: str, picture: np.ndarray) -> None:
@@ -63,14 +66,18 @@ def some(split: dict[str, Any], n: int) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """A grid of samples; of a class-conditional model the classes in turn."""
+    """A grid of samples; of a class-conditional model the classes in turn, a row each where they have names."""
 
-    labels: tuple[int, ...] = field((), "classes of the grid, in turn; () = all")
+    labels: tuple[int | str, ...] = field(
+        (), "classes of the grid, by number or name; () = all"
+    )
 
     def check(self, exp: Experiment, source: Any) -> None:
         """Raises UserError for classes that the data or the model lack."""
         # before training, not after hours of it
-        strange = [label for label in self.labels if not 0 <= label < source.classes]
+        strange = [
+            number for number in self._classes(source) if not 0 <= number < source.classes
+        ]
         if strange:
             raise UserError(
                 f"--finish.Samples.labels: {source.name} has no class {strange[0]}, its {source.classes} classes are "
@@ -82,11 +89,27 @@ class Samples:
                 "--finish.Samples.labels asks for classes of a model without: use --algorithm.condition='(Label(),)'."
             )
 
+    def _classes(self, source: Any) -> list[int]:
+        """The numbers of the classes that are drawn; UserError for a name that none has."""
+        if not self.labels:
+            return list(range(source.classes))
+        number = getattr(source.fields.get("label"), "number", list)
+        return number(self.labels)
+
     def __call__(self, this: Run) -> None:
         n = this.exp.samples
-        if "label" in this.algorithm.asks:
-            # `resize` repeats the classes until all n have one
-            classes = np.asarray(self.labels or range(this.spec.classes), np.int32)
-            show(this, "samples", this.picture(n, label=np.resize(classes, n)))
-        else:
+        if "label" not in this.algorithm.asks:
             show(this, "samples", this.picture(n))
+            return
+        classes = self._classes(this.source)
+        names = [this.source.class_names[label] for label in classes]
+        plain = all(name.isdecimal() for name in names)  # numbers, which say nothing more
+        drawn = this.algorithm.picture is not None or not isinstance(this.spec.x, Image)
+        if plain or drawn or len(classes) > ROWS:
+            # `resize` repeats the classes until all n have one
+            show(this, "samples", this.picture(n, label=np.resize(classes, n)))
+            return
+        columns = max(n // len(classes), 1)
+        labels = np.repeat(classes, columns)
+        tiles = grid(this.sample(len(labels), label=labels), columns)
+        show(this, "samples", captioned(tiles, names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,28 @@ def grid(
     # the last padding has no neighbour; not [:-pad], which is empty where pad is 0
     bottom, right = rows * high - pad, columns * wide - pad
     return canvas[:bottom, :right]
+
+
+def captioned(picture: np.ndarray, rows: Sequence[str], size: int = 14) -> np.ndarray:
+    """A picture [H, W, C] of len(rows) rows of equal height, with each row's name to its left: uint8 [H, W', C].
+
+    size: of the letters [pixels], smaller where a row is lower than that.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    high = picture.shape[0] // len(rows)
+    font = ImageFont.load_default(min(size, max(high - 2, 6)))
+    margin = math.ceil(max(font.getlength(name) for name in rows)) + 8
+    canvas = Image.new("RGB", (margin, picture.shape[0]), "white")
+    pen = ImageDraw.Draw(canvas)
+    for i, name in enumerate(rows):
+        middle = (i + 0.5) * picture.shape[0] / len(rows)
+        pen.text(
+            (4, middle), name, "black", font, anchor="lm"
+        )  # from the left, at half its height
+    names = np.asarray(canvas)
+    colour = np.broadcast_to(picture, (*picture.shape[:2], 3))  # grey is as wide
+    return np.concatenate([names, colour], 1)
 
 
 def scatter(

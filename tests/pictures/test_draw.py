@@ -8,7 +8,7 @@ from PIL import Image
 
 from genjax.errors import UserError
 from genjax.fields import to_float
-from genjax.pictures.draw import grid, save_png, scatter, to_uint8
+from genjax.pictures.draw import captioned, grid, save_png, scatter, to_uint8
 
 BYTES = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
 
@@ -31,6 +31,19 @@ def test_a_grid_is_read_row_by_row():
     assert np.array_equal(grid(tiles, zoom=3, pad=0)[::3, 2::3], grid(tiles, zoom=1, pad=0))
     assert grid(np.zeros((1, 8, 8, 1))).shape == (32, 32, 1)
     assert np.array_equal(grid(BYTES, pad=0, zoom=1)[..., 0], BYTES[0, ..., 0])
+
+
+def test_names_stand_beside_their_rows():
+    tiles = np.full((2, 3, 16, 16, 1), 255, np.uint8)
+    tiles[1] = 0
+    picture = grid(tiles.reshape(6, 16, 16, 1), columns=3, zoom=1)
+    named = captioned(picture, ["a", "a long name ä"])
+    margin = named.shape[1] - picture.shape[1]
+    assert named.shape == (33, margin + 50, 3) and margin > 40
+    assert np.array_equal(named[:, margin:], np.broadcast_to(picture, (33, 50, 3)))
+    dark = (named[:, :margin] < 128).all(-1)
+    # each row has letters of its own, the longer name more of them
+    assert 0 < dark[:16].sum() < dark[17:].sum()
 
 
 def test_a_scatter_plot_shows_the_points_where_they_are():

@@ -51,7 +51,9 @@ class Line:
             noise = example_normal(key, given["index"], spec.shape)
             return averaged(state)["net"]["centre"] + noise
 
-        init, step = single(init_params, loss, self.optimiser(spec.steps), ema=Decay(0.9, ramp=False))
+        init, step = single(
+            init_params, loss, self.optimiser(spec.steps), ema=Decay(0.9, ramp=False)
+        )
         return Algorithm(init, step, evaluate, sample)
 
 
