@@ -202,9 +202,8 @@ def pictures(
         shape, class_names, splits, data_dir=directory, file_format="array_record"
     )
     prepared = prepare(builder)
-    records = {
-        split: prepared.splits.get(split, Records((), decoded)) for split in ("train", "test")
-    }
+    # what has no example the builder does not write
+    records = {"train": Records((), decoded), "test": Records((), decoded), **prepared.splits}
     # the features need a class name, we do not
     labels = Category(len(class_names), tuple(class_names))
     return prepared._replace(splits=records, fields={**prepared.fields, "label": labels})

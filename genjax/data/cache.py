@@ -41,6 +41,8 @@ from genjax.machine.platform import cache_root
 # of the files' layout and of the builders: a new number makes every cache be built again
 VERSION = 3
 _CHUNK = 512  # examples read at a time
+_SEEN = "seen.json"  # the sightings noted in a set
+_PATHS = 16  # paths that it keeps beside the last
 
 
 class Prepared(NamedTuple):
@@ -86,6 +88,48 @@ def place(name: str, request: dict[str, Any]) -> Path:
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     directory = f"{name}-{digest}" if request else name
     return cache_root() / "data" / directory
+
+
+class Sighting(NamedTuple):
+    """A source as it was when a set was read from it, for who would else read all of it to know what it holds."""
+
+    path: str  # of the source, absolute
+    content: str  # the mark that is a part of the set's request
+    times: str  # a digest of names, sizes and times; "" = too young to tell
+    fingerprint: str  # of all bytes
+    at: float = 0.0  # s since 1970
+
+
+def sightings(name: str) -> list[Sighting]:
+    """What is noted in the sets of a name, the last first; notes that cannot be read are passed over."""
+    found = []
+    for path in (cache_root() / "data").glob(f"{name}-*/{_SEEN}"):
+        found += _sightings(path)
+    return sorted(found, key=lambda seen: seen.at, reverse=True)
+
+
+def _sightings(path: Path) -> list[Sighting]:
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        rows = json.loads(path.read_text())
+        found = [Sighting(*map(str, texts), float(at)) for *texts, at in rows]
+        return found
+    return []
+
+
+def note(name: str, request: dict[str, Any], seen: Sighting, streamed: bool) -> None:
+    """Notes a sighting in the set that `arrays` or `records` has given, quietly where it cannot be written.
+
+    In the set, so that a copy of it on another machine is known by the path of its source.
+    """
+    path = place(name, request) / _SEEN
+    if streamed:
+        path = _records_place(name, request, seen.fingerprint) / _SEEN
+    with contextlib.suppress(OSError):
+        # one for each path; of the oldest no one is likely to ask
+        others = [old for old in _sightings(path) if old.path != seen.path][-_PATHS:]
+        rows = [*others, seen._replace(at=time.time())]
+        with whole(path) as new:
+            new.write_text(json.dumps(rows))
 
 
 class Changed(Exception):
@@ -234,13 +278,17 @@ def records(
     name: str, request: dict[str, Any], mark: str | None, prepare: Callable[[Path], Prepared]
 ) -> Prepared:
     """The set as records to stream; their files stay in a directory of their own, one for each fingerprint."""
-    # the fingerprint is a part of the name: nothing tells here whether old records are whole
-    whole = {**request, "fingerprint": mark, "version": VERSION}
-    directory = place(f"{name}-records", whole)
+    directory = _records_place(name, request, mark)
     with _explained(name, directory):
         prepared = prepare(directory)
     _tell(prepared.notes)
     return prepared
+
+
+def _records_place(name: str, request: dict[str, Any], mark: str | None) -> Path:
+    # the fingerprint is a part of the name: nothing tells here whether old records are whole
+    full = {**request, "fingerprint": mark, "version": VERSION}
+    return place(f"{name}-records", full)
 
 
 def _own(directory: Path) -> Stored | None:

@@ -1,57 +1,62 @@
 """Any folder of images as a data set: one sub-folder for each class, or all files in one place and no classes.
 
-Every image is turned by its EXIF tag, laid over white where it is transparent, brought to 8 bits, scaled until its
-short side is `size` (Lanczos) and cropped to the centre square. Train or test is decided by a hash of the file's name
-relative to the folder, so it stays when files are added; the same hash gives the order.
+Every image is turned by its EXIF tag, laid over white where it is transparent, brought to 8 bits, scaled until it
+covers `size` (Lanczos) and cropped to its centre. Which files, classes and splits a folder has is said in `files`.
+
+A set is what the files hold and not where they lie: `content` is a part of the digest and of the cache's key, `path` is
+not. The cache is taken where the bytes of all files are those that it was made from. They are read for that once: after
+that their names, sizes and times tell, which the cache notes beside the set.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from genjax.config import field
-from genjax.data import cache
+from genjax.data import cache, files
 from genjax.data.batches import prefetch
-from genjax.data.source import Source, assemble
+from genjax.data.files import FORMATS, Scan, scan
+from genjax.data.source import Source, assemble, check_held
+from genjax.data.summary import of_classes
 from genjax.errors import UserError
 
-SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-)
-# Whatever the suffix says; for an EPS, Pillow would start ghostscript.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+__all__ = ["Folder", "decode", "fit", "scan", "sides"]
+
+Size = int | tuple[int, int]
 _TRANSPARENT = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
-
-
-class Scan(NamedTuple):
-    """What a folder holds: class names, and for each split (name relative to the folder, label) in hash order."""
-
-    class_names: tuple[str, ...]
-    splits: dict[str, list[tuple[str, int]]]
+_MUCH = 10**9  # bytes: to read more than that takes a while, which is told
 
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """Your own images. Sub-folders `train` and `test`, if both are there, are the splits; else names are hashed."""
+    """Your own images: a sub-folder for each class, or none. Sub-folders train, val and test are the splits."""
 
-    path: str = field("", "the folder")
-    size: int = field(64, "height and width: short side scaled to it, then the centre square")
+    # execution: a set that has moved is the same set
+    path: str = field("", "the folder", execution=True)
+    size: Size = field(
+        64, "64 = a square, (48, 64) = height, width: scaled to cover it, then the centre"
+    )
     colour: bool = field(True, "three channels; False = one, grey")
     # by name and not by place: images that are added leave the others where they were
-    test: float = field(0.1, "share of the images that is the test split")
+    test: float = field(
+        0.1, "share of the images that is the test split where no sub-folder is called test"
+    )
     valid: int = field(0, "training images held out for validation, from the tail")
     # False: what is missing from a set should be somebody's decision
     skip_bad: bool = field(
         False, "leave out unreadable images and tell how many; False = stop at the first"
+    )
+    content: str = field(
+        "", "mark of the files, filled in when the folder is read; leave empty"
     )
     stream: bool = field(
         False,
@@ -59,138 +64,139 @@ class Folder:
         execution=True,
     )
 
+    def resolved(self) -> Folder:
+        """The config with `content` as the folder has it; without the folder as the cache remembers it.
+
+        UserError where neither is there, where it is no data set, and where `content` is given and is another.
+        """
+        root = self._root()
+        if not root.is_dir():
+            return self._remembered(root)
+        found = scan(root, self.test)
+        there = files.statuses(root, found.names())
+        return self._marked(files.content(root, there))
+
     def load(self) -> Source:
-        """From the cache when the folder has not changed; UserError names a missing folder or an unreadable image."""
-        share = 0 <= self.test < 1  # all of it would leave nothing to train on
-        if self.size < 1 or not share:
-            raise UserError(
-                f"--data.size={self.size} must be at least 1 and --data.test={self.test} in [0, 1)."
-            )
+        """From the cache when its images are those of the folder; UserError names what cannot be read."""
+        sides(self.size)  # for its error: before a large folder is looked through
+        root = self._root()
+        if not root.is_dir():  # the cache may still have the set
+            return self._remembered(root)._read(root, None, None)
+        found = scan(root, self.test)
+        check_held(self.path, found.splits, self.valid)
+        seen = _sighting(root, found)
+        cfg = self._marked(seen.content)
+        source = cfg._read(root, found, seen.fingerprint)
+        cache.note("folder", cfg._request(), seen, self.stream)
+        notes = [*source.notes, *found.notes]
+        if self.stream and found.class_names:
+            # in their place, as nobody reads the labels of a streamed set for this
+            notes.append(_counted(found))
+        return source._replace(notes=tuple(notes))
+
+    def _request(self) -> dict[str, Any]:
+        """What changes the arrays; `valid` cuts them later."""
+        return {
+            "content": self.content,
+            "size": sides(self.size),
+            "colour": self.colour,
+            "test": self.test,
+            "skip_bad": self.skip_bad,
+        }
+
+    def _read(self, root: Path, found: Scan | None, mark: str | None) -> Source:
+        """The set of `content`, prepared where the cache lacks it or has it of other bytes than `mark` says."""
+
+        def prepare(directory: Path) -> cache.Prepared:
+            if found is None:
+                raise self._missing()
+            return _prepare(directory, root, found, self)
+
+        how = (self._request(), mark, prepare, self.valid, self.stream)
+        return assemble(root.name, "folder", *how)
+
+    def _root(self) -> Path:
+        """The folder; UserError where none is named, and for a share of test images that is none."""
+        if not 0 <= self.test < 1:  # all of it would leave nothing to train on
+            raise UserError(f"--data.test={self.test} must be in [0, 1).")
         if not self.path:
             raise UserError(
                 "--data.path is not set: name a folder of images by --data.path=FOLDER."
             )
-        # resolved: the same folder by another path is the same set
-        root = Path(self.path).expanduser().resolve()
-        found = None  # without the folder the cache may still have the set
-        if root.is_dir():
-            found = scan(root, self.test)
-        # what changes the arrays; `valid` cuts them later
-        request = {
-            "path": str(root),
-            "size": self.size,
-            "colour": self.colour,
-            "test": self.test,
-        }
-        request["skip_bad"] = self.skip_bad
+        # resolved: the same folder by another path has the same notes
+        return Path(self.path).expanduser().resolve()
 
-        def prepare(directory: Path) -> cache.Prepared:
-            if found is None:
-                raise UserError(
-                    f"there is no folder {self.path!r}: name a folder of images by --data.path=FOLDER."
-                )
-            return _prepare(directory, root, found, self)
+    def _marked(self, mark: str) -> Folder:
+        """The config with the mark of what lies in the folder; UserError where it is to be another."""
+        if self.content not in ("", mark):
+            raise UserError(
+                f"{self.path} has changed: its images have the mark {mark} and the run's have {self.content}: put the "
+                "old ones back, or train on what is there now without --data.content."
+            )
+        return dataclasses.replace(self, content=mark)
 
-        mark = None
-        if found is not None:
-            files = []
-            for split in found.splits.values():
-                files += [name for name, _ in split]
-            mark = cache.fingerprint(root, files)
-        return assemble(root.name, "folder", request, mark, prepare, self.valid, self.stream)
+    def _remembered(self, root: Path) -> Folder:
+        """The config with the mark of the last set that was read from the folder, which is gone."""
+        if self.content:
+            return self
+        for seen in cache.sightings("folder"):
+            if seen.path == str(root):
+                return dataclasses.replace(self, content=seen.content)
+        raise self._missing()
 
-
-def scan(root: Path, test: float) -> Scan:
-    """Finds the images under `root`, their classes and splits; hidden files and other suffixes are passed over."""
-    given = all((root / split).is_dir() for split in ("train", "test"))
-    names = {}
-    if given:
-        for split in ("train", "test"):
-            names[split] = _names(root / split, f"{split}/")
-    else:
-        names[""] = _names(root, "")  # one list, which the hash of each name will divide
-    classes = set()
-    for split, found in names.items():
-        classes |= {_class_of(name, split) for name in found}
-    class_names = sorted(classes)
-    if not class_names:
-        raise UserError(
-            f"{root} holds no images ({', '.join(sorted(SUFFIXES))}): name another by --data.path=FOLDER."
+    def _missing(self) -> UserError:
+        return UserError(
+            f"there is no folder {self.path!r}, and the cache has no such set that was read from it: name a folder of "
+            "images by --data.path=FOLDER."
         )
-    if "" in class_names and len(class_names) > 1:
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """(height, width) of a size; UserError where it is none."""
+    both = np.ravel(size).tolist()  # [64] or [48, 64]
+    if len(both) not in (1, 2) or min(both) < 1:
         raise UserError(
-            f"{root} holds images both beside and inside sub-folders (for instance {class_names[1]}): "
-            "put every image into a sub-folder, its class, or none."
+            f"--data.size={size} must be at least 1: write 64 for a square, or (48, 64) for height, width."
         )
-    # by the sorted names: the same numbers on every machine
-    label = {name: i for i, name in enumerate(class_names)}
-    splits: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
-    for split, found in names.items():
-        # In the order of the hashes: the tail, which may be held out, is then a fair draw of all classes.
-        for share, name in sorted((_share(name), name) for name in found):
-            hashed = "test" if share < test else "train"
-            of_class = label[_class_of(name, split)]
-            part = splits[split or hashed]
-            part.append((name, of_class))
-    if not splits["train"]:
-        raise UserError(
-            f"{root} has no image left for training: add images or lower --data.test={test}."
-        )
-    if "" in class_names:  # images of no class
-        return Scan((), splits)
-    return Scan(tuple(class_names), splits)
+    return both[0], both[-1]
 
 
-def _names(root: Path, above: str) -> list[str]:
-    names = []
-    # folder -> where it and those above it really are
-    chain = {str(root): {os.path.realpath(root)}}
-    for folder, folders, files in os.walk(str(root), followlinks=True):
-        passed = chain.pop(folder)
-        real = {}  # where links lead to
-        for name in folders:
-            path = os.path.join(folder, name)
-            real[name] = os.path.realpath(path)
-        shown = [name for name in folders if not name.startswith((".", "__"))]
-        # In place, which tells os.walk; a link to a folder above would lead round and round.
-        folders[:] = [name for name in shown if real[name] not in passed]
-        for name in folders:
-            path = os.path.join(folder, name)
-            chain[path] = passed | {real[name]}
-        inside = Path(folder).relative_to(root)
-        for name in files:
-            if _is_image(name):
-                below = inside / name
-                names.append(above + below.as_posix())
-    return names
+def _sighting(root: Path, found: Scan) -> cache.Sighting:
+    """What the folder holds, by the cache's notes where the files' times are those of a note, else by all bytes."""
+    # before the files are looked at: what is written later has a later time
+    now = time.time_ns()
+    there = files.statuses(root, found.names())
+    content = files.content(root, there)
+    times = files.times(there, now)
+    for seen in cache.sightings("folder"):
+        # the content too: a note that is damaged in one place says nothing
+        if times and seen.times == times and seen.content == content:
+            return seen._replace(path=str(root))
+    total = sum(status.size for status in there.values())
+    if total > _MUCH:
+        told = f"reading {total / 1e9:.1f} GB in {root}, to know whether the cache has them"
+        print(told, file=sys.stderr, flush=True)
+    return cache.Sighting(str(root), content, times, files.fingerprint(root, there))
 
 
-def _is_image(name: str) -> bool:
-    hidden = name.startswith(".")  # some systems leave "._name.jpg" beside name.jpg
-    suffix = Path(name).suffix
-    return not hidden and suffix.lower() in SUFFIXES
+def _counted(found: Scan) -> str:
+    """How many files each class has in each split."""
+    counts = {}
+    for split, names in found.splits.items():
+        labels = [label for _, label in names]
+        if labels:
+            counts[split] = np.bincount(labels, minlength=len(found.class_names))
+    told = of_classes(found.class_names, counts)
+    return f"files of each class: {'; '.join(told)}"
 
 
-def _class_of(name: str, split: str) -> str:
-    if split:
-        name = name.removeprefix(f"{split}/")
-    first, *rest = name.split("/")
-    return first if rest else ""
-
-
-def _share(name: str) -> float:
-    """A number in [0, 1) that belongs to the name for ever."""
-    digest = hashlib.sha256(os.fsencode(name)).digest()
-    # 64 bits: no two names of a set are likely to tie
-    return int.from_bytes(digest[:8], "big") / 2**64
-
-
-def decode(path: Path, size: int, colour: bool) -> np.ndarray:
-    """An image file -> uint8 [size, size, 3], or [size, size, 1] without colour; UserError if it cannot be read."""
+def decode(path: Path, size: Size, colour: bool) -> np.ndarray:
+    """An image file -> uint8 [H, W, 3], or [H, W, 1] without colour; UserError if it cannot be read."""
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        # whatever the suffix says: for an EPS, Pillow would start ghostscript
+        with Image.open(path, formats=_readable()) as image:
             upright = ImageOps.exif_transpose(image)
             return fit(upright, size, colour)
     except Exception as error:  # on a corrupt file Pillow's readers raise almost anything
@@ -200,9 +206,20 @@ def decode(path: Path, size: int, colour: bool) -> np.ndarray:
         ) from error
 
 
-def fit(image: Any, size: int, colour: bool) -> np.ndarray:
-    """A Pillow image of any mode -> uint8 [size, size, 3 or 1]: scaled by its short side, centre crop."""
+@functools.cache
+def _readable() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with."""
+    from PIL import Image
+
+    Image.init()  # else it knows the five most frequent alone
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def fit(image: Any, size: Size, colour: bool) -> np.ndarray:
+    """A Pillow image of any mode -> uint8 [H, W, 3 or 1]: scaled until it covers the size, centre crop."""
     from PIL import Image, ImageOps
+
+    height, width = sides(size)
 
     if image.mode.startswith("I"):  # 16 bits a pixel, and 32 bits that hold 16
         wide = np.clip(np.asarray(image), 0, 65535)
@@ -216,9 +233,9 @@ def fit(image: Any, size: int, colour: bool) -> np.ndarray:
         image = Image.alpha_composite(white, image)
     # Converted before it is scaled: to average the numbers of a palette means nothing.
     image = image.convert("RGB" if colour else "L")
-    image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
+    image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
     channels = 3 if colour else 1
-    return np.asarray(image).reshape(size, size, channels)  # Pillow's grey has no channel
+    return np.asarray(image).reshape(height, width, channels)  # Pillow's grey has no channel
 
 
 def _pairs(
@@ -261,12 +278,13 @@ def _prepare(directory: Path, root: Path, found: Scan, cfg: Folder) -> cache.Pre
     for split, names in found.splits.items():
         if names:
             splits[split] = functools.partial(_pairs, root, names, cfg, bad)
-    shape = (cfg.size, cfg.size, 3 if cfg.colour else 1)
+    shape = (*sides(cfg.size), 3 if cfg.colour else 1)
     prepared = builders.pictures(directory, shape, found.class_names, splits)
     if bad:
-        total = sum(map(len, found.splits.values()))
+        total = len(found.names())
+        # without the folder's name: the set may be found again for a folder that has moved
         told.write_text(
-            f"skipped {len(bad)} unreadable of {total} images in {root}, for instance {min(bad)}"
+            f"skipped {len(bad)} unreadable of {total} images, for instance {min(bad)}"
         )
     if not told.exists():
         return prepared._replace(notes=())

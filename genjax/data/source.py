@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +48,7 @@ class Source(NamedTuple):
     records: Records | None = None
     # samples [B, ...] -> uint8 [H, W, C]; None = as the field draws
     drawn: Callable[[Any], np.ndarray] | None = None
+    notes: tuple[str, ...] = ()  # what was left out or decided on the way, for the user
 
     @property
     def main(self) -> str:
@@ -197,20 +198,33 @@ def hold_out(train: Arrays, valid: int) -> tuple[Arrays, Arrays]:
     return kept, held
 
 
+def check_held(name: str, splits: Mapping[str, Any], valid: int) -> None:
+    """Raises UserError where training examples are to be held out of a set that has a validation split."""
+    if valid and "valid" in splits:
+        raise UserError(
+            f"--data.valid={valid}: {name} has images for validation already: leave out one of the two."
+        )
+
+
 def in_memory(name: str, stored: cache.Stored, valid: int) -> Source:
     """A `Source` of the cache's arrays."""
+    check_held(name, stored.splits, valid)
     train, held = hold_out(stored.splits["train"], valid)
-    return Source(name, stored.fields, train, held, stored.splits["test"])
+    held = stored.splits.get("valid", held)  # a split of its own, where the set has one
+    test = stored.splits["test"]
+    return Source(name, stored.fields, train, held, test, notes=stored.notes)
 
 
 def streamed(name: str, prepared: cache.Prepared, valid: int) -> Source:
     """A `Source` that reads the prepared records on demand."""
+    check_held(name, prepared.splits, valid)
     n = len(prepared.splits["train"])
     _check_valid(n, valid)
     train, held = prepared.splits["train"].split(n - valid)
+    held = prepared.splits.get("valid", held)
     parts = train, held, prepared.splits["test"]
     splits = [columns(part, prepared.fields) for part in parts]
-    return Source(name, prepared.fields, *splits, train)
+    return Source(name, prepared.fields, *splits, train, notes=prepared.notes)
 
 
 def assemble(

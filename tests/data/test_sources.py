@@ -172,4 +172,5 @@ def test_configs_are_plain_values(cfg):
 def test_where_a_set_lies_is_not_what_it_is():
     assert config.digest(FashionMNIST(path="/a")) == config.digest(FashionMNIST())
     assert config.digest(Stock(data_dir="/a", stream=True)) == config.digest(Stock())
-    assert config.digest(Folder(path="/a")) != config.digest(Folder(path="/b"))
+    assert config.digest(Folder(path="/a", stream=True)) == config.digest(Folder(path="/b"))
+    assert config.digest(Folder(content="1")) != config.digest(Folder(content="2"))

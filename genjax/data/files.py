@@ -1,0 +1,342 @@
+"""What lies in a folder of images: which files are read, their classes and splits, and marks of what they hold.
+
+Sub-folders that are called as a split is (`split_of`) are the splits where one means train and another valid or test,
+or where all of them mean a split; else they are classes. Without a sub-folder for test, a hash of each file's name
+relative to the folder draws the test images from those for training, so that a draw stays when files are added; the
+same hash gives the order. What lies beside splits is passed over and told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from genjax.data.batches import prefetch
+from genjax.errors import UserError
+from genjax.machine.checksum import crc32
+
+# Pillow's formats that start no other program, and their suffixes. Not among them: EPS, for which Pillow starts
+# ghostscript, IPTC, which may hold an EPS, WMF, which Windows draws, and .pfm, whose floats have no known range.
+FORMATS = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "JPEG2000": (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"),
+    "WEBP": (".webp",),
+    "AVIF": (".avif", ".avifs"),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
+    "DDS": (".dds",),
+    "ICNS": (".icns",),
+    "ICO": (".ico",),
+    "PSD": (".psd",),
+    "QOI": (".qoi",),
+    "SGI": (".sgi", ".rgb", ".rgba", ".bw"),
+    "XBM": (".xbm",),
+    "XPM": (".xpm",),
+    "PCX": (".pcx",),
+    # last: nothing at its beginning says that a file is one
+    "TGA": (".tga", ".icb", ".vda", ".vst"),
+}
+SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+_SPLIT = re.compile(
+    r"((?P<train>train|training|trainval)|(?P<valid>val|valid|validation|dev)|(?P<test>test|testing|eval|evaluation))"
+    r"(set|data|images)?(\d{4})?"
+)
+READ = 64  # files whose bytes are a part of `content`
+YOUNG = 2 * 10**9  # ns: the coarsest clock of a file system in use, FAT's
+_CHUNK = 256  # files whose bytes are compared in one task
+_TOLD = 3  # names that a message tells
+
+
+class Scan(NamedTuple):
+    """What a folder holds: class names; for each split (name relative to the folder, label) in hash order.
+
+    The splits are train and test, and valid where the folder has one. Notes are for the user.
+    """
+
+    class_names: tuple[str, ...]
+    splits: dict[str, list[tuple[str, int]]]
+    notes: tuple[str, ...] = ()
+
+    def names(self) -> list[str]:
+        """The files of all splits."""
+        return [name for found in self.splits.values() for name, _ in found]
+
+
+class Status(NamedTuple):
+    """What tells quickly that a file may be another."""
+
+    size: int  # bytes
+    modified: int  # ns
+    # this one nobody can set back
+    changed: int  # ns
+
+
+def split_of(name: str) -> str:
+    """The split that a folder's name means: train, Training_Set, VAL, valid-data, dev, test2017 …; "" = none."""
+    word = re.sub(r"[\W_]", "", name.casefold())
+    found = _SPLIT.fullmatch(word)
+    if not found:
+        return ""
+    meanings = found.groupdict()
+    return next(split for split, matched in meanings.items() if matched)
+
+
+def scan(root: Path, test: float) -> Scan:
+    """Finds the images under `root`, their classes and splits; hidden files and other suffixes are passed over.
+
+    test: the share of the images that the hash draws for test. UserError, in one line, for what is no data set.
+    """
+    names, others = _listed(root)
+    if not names:
+        raise UserError(
+            f"{root} holds no images ({', '.join(FORMATS)}){_kinds(others, '; its files are')}: "
+            "name another by --data.path=FOLDER."
+        )
+    folders = _split_folders(root, names)
+    parts = _parts(names, folders)
+    classes = _classes(root, parts, folders)
+    # by the sorted names: the same numbers on every machine
+    label = {name: i for i, name in enumerate(sorted(classes))}
+    splits: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
+    for split, found in parts.items():
+        drawn = 0.0 if "test" in parts or split == "valid" else test
+        # In the order of the hashes: the tail, which may be held out, is then a fair draw of all classes.
+        for share, name in sorted((_share(name), name) for name in found):
+            of_class = label[_class_of(name, folders)]
+            part = "test" if share < drawn else split
+            splits.setdefault(part, []).append((name, of_class))
+    if not splits["train"]:
+        raise UserError(
+            f"{root} has no image left for training: add images or lower --data.test={test}."
+        )
+    notes = _notes(names, others, folders, splits, test)
+    class_names = () if "" in classes else tuple(label)  # "": images of no class
+    return Scan(class_names, splits, notes)
+
+
+def _listed(root: Path) -> tuple[list[str], Counter]:
+    """(the names of all images relative to `root`, how many other files there are of each suffix)."""
+    names = []
+    others: Counter = Counter()
+    # folder -> where it and those above it really are
+    chain = {str(root): {os.path.realpath(root)}}
+    for folder, folders, files in os.walk(str(root), onerror=_refuse, followlinks=True):
+        passed = chain.pop(folder)
+        real = {}  # where links lead to
+        for name in folders:
+            path = os.path.join(folder, name)
+            real[name] = os.path.realpath(path)
+        shown = [name for name in folders if not name.startswith((".", "__"))]
+        # In place, which tells os.walk; a link to a folder above would lead round and round.
+        folders[:] = [name for name in shown if real[name] not in passed]
+        for name in folders:
+            path = os.path.join(folder, name)
+            chain[path] = passed | {real[name]}
+        inside = Path(folder).relative_to(root).as_posix()
+        above = "" if inside == "." else f"{inside}/"
+        for name in files:
+            suffix = os.path.splitext(name)[1].lower()
+            if name.startswith("."):  # some systems leave "._name.jpg" beside name.jpg
+                continue
+            if suffix in SUFFIXES:
+                names.append(above + name)
+            else:
+                others[suffix or name] += 1
+    return names, others
+
+
+def _refuse(error: OSError) -> None:
+    """Of a folder that cannot be listed: without its images the set would be another."""
+    raise UserError(
+        f"{error.filename} cannot be listed ({error.strerror}): make it readable, or move it elsewhere."
+    ) from error
+
+
+def _split_folders(root: Path, names: list[str]) -> dict[str, str]:
+    """{sub-folder: split} where the sub-folders are splits; {} where they are classes or there are none."""
+    tops = {name.partition("/")[0] for name in names if "/" in name}
+    beside = any("/" not in name for name in names)
+    meanings = {top: split_of(top) for top in sorted(tops) if split_of(top)}
+    splits = set(meanings.values())
+    # else a class of trains, among cars and ships, would be a split
+    alone = bool(meanings) and len(meanings) == len(tops) and not beside
+    if alone and "train" not in splits:
+        first = next(iter(meanings))
+        raise UserError(
+            f"{root} holds {' and '.join(meanings)} and no train: add a sub-folder train, or name the images by "
+            f"--data.path={root / first}."
+        )
+    if not alone and not ("train" in splits and len(splits) > 1):
+        return {}
+    for split in splits:
+        same = [top for top, meaning in meanings.items() if meaning == split]
+        if len(same) > 1:
+            raise UserError(
+                f"{root} holds {' and '.join(same)}, which both mean {split}: put their images into one of them."
+            )
+    return meanings
+
+
+def _parts(names: list[str], folders: dict[str, str]) -> dict[str, list[str]]:
+    """{split: names} by the sub-folders; all are for training where there are none."""
+    if not folders:
+        return {"train": names}
+    parts: dict[str, list[str]] = {}
+    for name in names:
+        top, inside, _ = name.partition("/")
+        if inside and top in folders:
+            parts.setdefault(folders[top], []).append(name)
+    return parts
+
+
+def _classes(root: Path, parts: dict[str, list[str]], folders: dict[str, str]) -> set[str]:
+    """The names of all classes, {""} of images without; UserError where some have a class and some have none."""
+    places = {split: root / top for top, split in folders.items()} or {"train": root}
+    of_split = {}
+    for split, found in parts.items():
+        classes = {_class_of(name, folders) for name in found}
+        of_split[split] = classes
+        if "" in classes and len(classes) > 1:
+            raise UserError(
+                f"{places[split]} holds images both beside and inside sub-folders (for instance "
+                f"{sorted(classes)[1]}): put every image into a sub-folder, its class, or none."
+            )
+    bare = [split for split, classes in of_split.items() if "" in classes]
+    sorted_out = [split for split in of_split if split not in bare]
+    if bare and sorted_out:
+        flat, other = places[bare[0]], places[sorted_out[0]]
+        raise UserError(
+            f"{flat} holds its {len(parts[bare[0]])} images without sub-folders and {other} holds its own in "
+            f"{len(of_split[sorted_out[0]])} folders, one for each class: put every image of {flat.name} into the "
+            f"folder of its class (ImageNet's valprep.sh does it for val), or move {flat.name} out of {root}."
+        )
+    return set().union(*of_split.values())
+
+
+def _class_of(name: str, folders: dict[str, str]) -> str:
+    """The first folder of a name, below that of its split; "" = none."""
+    *above, _ = name.split("/")
+    below = above[1:] if folders else above
+    return below[0] if below else ""
+
+
+def _share(name: str) -> float:
+    """A number in [0, 1) that belongs to the name for ever."""
+    digest = hashlib.sha256(os.fsencode(name)).digest()
+    # 64 bits: no two names of a set are likely to tie
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _notes(
+    names: list[str],
+    others: Counter,
+    folders: dict[str, str],
+    splits: dict[str, list[tuple[str, int]]],
+    test: float,
+) -> tuple[str, ...]:
+    """What the user may not expect of the folder."""
+    notes = []
+    if folders and "test" not in folders.values() and splits["test"]:
+        n = len(splits["test"])
+        notes.append(f"no folder of test images: {n} of train are, by --data.test={test}")
+    if folders:
+        tops = Counter(name.partition("/")[0] for name in names)
+        beside = sorted(top for top in tops if top not in folders)
+        n = sum(tops[top] for top in beside)
+        if n:
+            shown = ", ".join(map(repr, beside[:_TOLD]))
+            told = " and ".join(folders)
+            notes.append(f"passed over {n} images beside {told}, for instance in {shown}")
+    if others:
+        n = sum(others.values())
+        notes.append(f"passed over {n} files of other suffixes{_kinds(others, ':')}")
+    return tuple(notes)
+
+
+def _kinds(others: Counter, before: str) -> str:
+    """The most frequent suffixes, after `before`; "" of none."""
+    if not others:
+        return ""
+    told = [f"{n} {suffix!r}" for suffix, n in others.most_common(_TOLD)]
+    return f"{before} {', '.join(told)}"
+
+
+def statuses(root: Path, names: Iterable[str]) -> dict[str, Status]:
+    """{name: Status}, in the order of the names. About 5 µs a file."""
+    found = {}
+    for name in sorted(names):
+        try:
+            status = os.stat(f"{root}/{name}")
+        except OSError:  # a dangling link: who reads it will say so
+            found[name] = Status(0, 0, 0)
+            continue
+        found[name] = Status(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return found
+
+
+def content(root: Path, files: dict[str, Status]) -> str:
+    """16 hex digits of the names and sizes of all files, and of the bytes of up to 64 evenly spaced.
+
+    Not of times or of the folder's own name: a moved or copied folder is the same set.
+    """
+    digest = hashlib.sha256()
+    for name, status in files.items():
+        # fsencode: names need not be valid text
+        digest.update(os.fsencode(name) + b"\0%d\n" % status.size)
+    names = list(files)
+    spaced = np.linspace(0, len(names) - 1, min(len(names), READ))
+    for i in np.unique(spaced.astype(np.int64)):
+        digest.update(b"%d\n" % _crc(root, names[i]))
+    return digest.hexdigest()[:16]
+
+
+def times(files: dict[str, Status], now: int) -> str:
+    """A digest of names, sizes and times: where it is the same the bytes are.
+
+    now: ns since 1970. "" where a file is so young that it might be written again within the same tick of the clock.
+    """
+    for status in files.values():
+        # the distance: a file from the future is not young, a new time would differ from its own
+        if min(abs(now - status.modified), abs(now - status.changed)) < YOUNG:
+            return ""
+    digest = hashlib.sha256()
+    for name, status in files.items():
+        digest.update(os.fsencode(name) + b"\0%d\0%d\0%d\n" % status)
+    return digest.hexdigest()[:16]
+
+
+def fingerprint(root: Path, files: dict[str, Status]) -> str:
+    """A digest of the names and of all bytes: about a second a GB."""
+    digest = hashlib.sha256()
+    names = list(files)
+    chunks = [names[first : first + _CHUNK] for first in range(0, len(names), _CHUNK)]
+
+    def sums(chunk: list[str]) -> list[int]:
+        return [_crc(root, name) for name in chunk]
+
+    # threads: reading waits for the disk, and summing is without the interpreter's lock
+    workers = os.cpu_count() or 1
+    of_chunks = prefetch(sums, chunks, depth=2 * workers, workers=workers)
+    for chunk, found in zip(chunks, of_chunks, strict=True):
+        for name, crc in zip(chunk, found, strict=True):
+            digest.update(os.fsencode(name) + b"\0%d\n" % crc)
+    return digest.hexdigest()[:16]
+
+
+def _crc(root: Path, name: str) -> int:
+    """The CRC-32 of a file; of one that cannot be read 0, as who decodes it will say so."""
+    try:
+        return crc32(root / name)
+    except OSError:
+        return 0
