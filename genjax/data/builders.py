@@ -198,8 +198,10 @@ def pictures(
     splits: dict[str, Pairs],
 ) -> Prepared:
     """A folder of images, prepared in `directory`."""
+    # numbers: TFDS keeps names a line each, and names of folders may hold line breaks or be no valid text
+    numbers = tuple(map(str, range(len(class_names))))
     builder = PictureFolder(
-        shape, class_names, splits, data_dir=directory, file_format="array_record"
+        shape, numbers, splits, data_dir=directory, file_format="array_record"
     )
     prepared = prepare(builder)
     # what has no example the builder does not write

@@ -168,7 +168,7 @@ def _split_folders(root: Path, names: list[str]) -> dict[str, str]:
     tops = {name.partition("/")[0] for name in names if "/" in name}
     beside = any("/" not in name for name in names)
     meanings = {top: split_of(top) for top in sorted(tops) if split_of(top)}
-    splits = set(meanings.values())
+    splits = sorted(set(meanings.values()))
     # else a class of trains, among cars and ships, would be a split
     alone = bool(meanings) and len(meanings) == len(tops) and not beside
     if alone and "train" not in splits:
@@ -183,7 +183,7 @@ def _split_folders(root: Path, names: list[str]) -> dict[str, str]:
         same = [top for top, meaning in meanings.items() if meaning == split]
         if len(same) > 1:
             raise UserError(
-                f"{root} holds {' and '.join(same)}, which both mean {split}: put their images into one of them."
+                f"{root} holds {' and '.join(same)}, which mean one split, {split}: put their images into one of them."
             )
     return meanings
 
@@ -317,7 +317,7 @@ def times(files: dict[str, Status], now: int) -> str:
 
 
 def fingerprint(root: Path, files: dict[str, Status]) -> str:
-    """A digest of the names and of all bytes: about a second a GB."""
+    """A digest of the names and of all bytes: about a second a GB, 40 µs a file."""
     digest = hashlib.sha256()
     names = list(files)
     chunks = [names[first : first + _CHUNK] for first in range(0, len(names), _CHUNK)]
