@@ -100,20 +100,36 @@ class Sighting(NamedTuple):
     at: float = 0.0  # s since 1970
 
 
+class Changed(Exception):
+    """A file of the cache is not what was written; the message says which, as the beginning of a sentence."""
+
+
 def sightings(name: str) -> list[Sighting]:
-    """What is noted in the sets of a name, the last first; notes that cannot be read are passed over."""
+    """What is noted in the sets of a name, the last first; a note that has changed is said and removed."""
     found = []
     for path in (cache_root() / "data").glob(f"{name}-*/{_SEEN}"):
-        found += _sightings(path)
+        try:
+            found += _sightings(path)
+        except Changed as error:
+            print(f"warning: {error}: {name} is compared again", file=sys.stderr, flush=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
     return sorted(found, key=lambda seen: seen.at, reverse=True)
 
 
 def _sightings(path: Path) -> list[Sighting]:
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        rows = json.loads(path.read_text())
-        found = [Sighting(*map(str, texts), float(at)) for *texts, at in rows]
-        return found
-    return []
+    """The sightings of one set, [] where none are noted; Changed where they are not as they were written."""
+    try:
+        noted = json.loads(path.read_text())
+        intact = noted["crc32"] == _sum(noted["seen"])
+        rows = [Sighting(*row) for row in noted["seen"]]
+    except OSError:
+        return []
+    except (ValueError, KeyError, TypeError):
+        intact = False
+    if not intact:
+        raise Changed(f"{path} has changed since it was written")
+    return rows
 
 
 def note(name: str, request: dict[str, Any], seen: Sighting, streamed: bool) -> None:
@@ -124,16 +140,14 @@ def note(name: str, request: dict[str, Any], seen: Sighting, streamed: bool) -> 
     path = place(name, request) / _SEEN
     if streamed:
         path = _records_place(name, request, seen.fingerprint) / _SEEN
-    with contextlib.suppress(OSError):
+    others: list[Sighting] = []
+    with contextlib.suppress(Changed):  # then it is written anew
         # one for each path; of the oldest no one is likely to ask
         others = [old for old in _sightings(path) if old.path != seen.path][-_PATHS:]
-        rows = [*others, seen._replace(at=time.time())]
-        with whole(path) as new:
-            new.write_text(json.dumps(rows))
-
-
-class Changed(Exception):
-    """A file of the cache is not what was written; the message says which, as the beginning of a sentence."""
+    rows = [*others, seen._replace(at=time.time())]
+    text = json.dumps({"seen": rows, "crc32": _sum(rows)})
+    with contextlib.suppress(OSError), whole(path) as new:
+        new.write_text(text)
 
 
 def read(directory: Path, mark: str | None) -> Stored | None:
@@ -186,9 +200,9 @@ def _file(split: str, name: str) -> str:
     return f"{split}-{name}.npy"
 
 
-def _sum(meta: dict[str, Any]) -> int:
-    """The CRC-32 of meta.json's own content, whatever its order and white space."""
-    text = json.dumps(meta, sort_keys=True)
+def _sum(content: Any) -> int:
+    """The CRC-32 of what meta.json or a note holds, whatever its order and white space."""
+    text = json.dumps(content, sort_keys=True)
     return zlib.crc32(text.encode())
 
 

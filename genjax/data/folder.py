@@ -13,11 +13,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from genjax.errors import UserError
 __all__ = ["Folder", "decode", "fit", "scan", "sides"]
 
 Size = int | tuple[int, int]
+Prepare = Callable[[Path], cache.Prepared]
 _TRANSPARENT = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
 _MUCH = 10**9  # bytes: to read more than that takes a while, which is told
 
@@ -81,12 +83,23 @@ class Folder:
         sides(self.size)  # for its error: before a large folder is looked through
         root = self._root()
         if not root.is_dir():  # the cache may still have the set
-            return self._remembered(root)._read(root, None, None)
+            return self._remembered(root)._read(root, None, self._nowhere)
         found = scan(root, self.test)
         check_held(self.path, found.splits, self.valid)
-        seen = _sighting(root, found)
+        # before the files are looked at: what is written later has a later time
+        now = time.time_ns()
+        there = files.statuses(root, found.names())
+        seen = _sighting(root, there, now)
         cfg = self._marked(seen.content)
-        source = cfg._read(root, found, seen.fingerprint)
+
+        def prepare(directory: Path) -> cache.Prepared:
+            fresh = not directory.exists()  # records to stream are prepared once and stay
+            prepared = _prepare(directory, root, found, cfg)
+            if fresh:
+                _check_still(directory, root, there)
+            return prepared
+
+        source = cfg._read(root, seen.fingerprint, prepare)
         cache.note("folder", cfg._request(), seen, self.stream)
         notes = [*source.notes, *found.notes]
         if self.stream and found.class_names:
@@ -104,16 +117,17 @@ class Folder:
             "skip_bad": self.skip_bad,
         }
 
-    def _read(self, root: Path, found: Scan | None, mark: str | None) -> Source:
+    def _read(self, root: Path, mark: str | None, prepare: Prepare) -> Source:
         """The set of `content`, prepared where the cache lacks it or has it of other bytes than `mark` says."""
-
-        def prepare(directory: Path) -> cache.Prepared:
-            if found is None:
-                raise self._missing()
-            return _prepare(directory, root, found, self)
-
         how = (self._request(), mark, prepare, self.valid, self.stream)
         return assemble(root.name, "folder", *how)
+
+    def _nowhere(self, directory: Path) -> NoReturn:
+        """In place of preparing, where there is nothing to prepare from."""
+        raise UserError(
+            f"there is no folder {self.path!r}, and the cache has no such set that was read from it: name a folder of "
+            "images by --data.path=FOLDER."
+        )
 
     def _root(self) -> Path:
         """The folder; UserError where none is named, and for a share of test images that is none."""
@@ -142,13 +156,7 @@ class Folder:
         for seen in cache.sightings("folder"):
             if seen.path == str(root):
                 return dataclasses.replace(self, content=seen.content)
-        raise self._missing()
-
-    def _missing(self) -> UserError:
-        return UserError(
-            f"there is no folder {self.path!r}, and the cache has no such set that was read from it: name a folder of "
-            "images by --data.path=FOLDER."
-        )
+        return self._nowhere(root)
 
 
 def sides(size: Size) -> tuple[int, int]:
@@ -161,15 +169,12 @@ def sides(size: Size) -> tuple[int, int]:
     return both[0], both[-1]
 
 
-def _sighting(root: Path, found: Scan) -> cache.Sighting:
+def _sighting(root: Path, there: dict[str, files.Status], now: int) -> cache.Sighting:
     """What the folder holds, by the cache's notes where the files' times are those of a note, else by all bytes."""
-    # before the files are looked at: what is written later has a later time
-    now = time.time_ns()
-    there = files.statuses(root, found.names())
     content = files.content(root, there)
     times = files.times(there, now)
     for seen in cache.sightings("folder"):
-        # the content too: a note that is damaged in one place says nothing
+        # the content too: an earlier release may have made another mark of the same files
         if times and seen.times == times and seen.content == content:
             return seen._replace(path=str(root))
     total = sum(status.size for status in there.values())
@@ -177,6 +182,15 @@ def _sighting(root: Path, found: Scan) -> cache.Sighting:
         told = f"reading {total / 1e9:.1f} GB in {root}, to know whether the cache has them"
         print(told, file=sys.stderr, flush=True)
     return cache.Sighting(str(root), content, times, files.fingerprint(root, there))
+
+
+def _check_still(directory: Path, root: Path, there: dict[str, files.Status]) -> None:
+    """Raises UserError, and leaves nothing prepared, where files have changed while they were read."""
+    if files.statuses(root, there) != there:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise UserError(
+            f"{root} has changed while it was read: wait until nothing is written there, and run the command again."
+        )
 
 
 def _counted(found: Scan) -> str:

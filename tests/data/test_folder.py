@@ -476,6 +476,28 @@ def test_a_file_edited_in_place_is_noticed(tmp_path, pets, built, stream, keep_t
     )
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_folder_that_changes_while_it_is_read_is_not_kept(
+    tmp_path, pets, monkeypatch, stream
+):
+    cfg, real = dataclasses.replace(pets, stream=stream), folder._prepare
+
+    def prepare(directory, root, *rest):
+        prepared = real(directory, root, *rest)
+        os.utime(root / "cat" / "0.png", (7, 7))
+        return prepared
+
+    monkeypatch.setattr(folder, "_prepare", prepare)
+    with pytest.raises(UserError, match="pets has changed while it was read: .*again"):
+        cfg.load()
+    monkeypatch.undo()
+    path = tmp_path / "pets" / "cat" / "0.png"
+    flip_a_pixel(path)
+    source = cfg.load()
+    images = [*source.train["image"][:], *source.test["image"][:]]
+    assert any(np.array_equal(decode(path, 4, True), image) for image in images)
+
+
 def test_young_files_are_compared_at_every_load(pets, monkeypatch, built, compared):
     monkeypatch.setattr(files, "YOUNG", 10**12)
     for _ in range(3):
@@ -532,15 +554,34 @@ def test_a_folder_that_has_changed_since_is_one_line(tmp_path, pets):
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "text", ["{", "[]", "[1]", '[["a"]]', "{}", "null", '[["a","b","c","d","e"]]']
-)
-def test_notes_that_cannot_be_read_are_passed_over(tmp_path, pets, built, cache_dir, text):
+@pytest.mark.parametrize("harm", ["flip", "cut", "[]", "null", '{"seen": [[1]], "crc32": 0}'])
+def test_a_note_that_has_changed_is_said_and_made_anew(
+    tmp_path, pets, built, compared, cache_dir, capfd, harm
+):
     before = pets.load()
     (note,) = cache_dir.glob("*/seen.json")
-    note.write_text(text)
-    assert cache.sightings("folder") == [] and same(pets.load(), before) and built == ["pets"]
+    good = note.read_text()
+    times = cache.sightings("folder")[0].times
+    harmed = {"flip": good.replace(times, times[::-1]), "cut": good[:-9]}
+    note.write_text(harmed.get(harm, harm))
+    capfd.readouterr()
+    assert same(pets.load(), before) and built == ["pets"] and compared == ["pets"] * 2
+    told = capfd.readouterr().err
+    assert (
+        told == f"warning: {note} has changed since it was written: folder is compared again\n"
+    )
+    assert same(pets.load(), before) and compared == ["pets"] * 2
     assert [seen.path for seen in cache.sightings("folder")] == [str(tmp_path / "pets")]
+
+
+def test_a_cache_that_is_read_only_serves_without_notes(pets, built, compared, cache_dir):
+    before = pets.load()
+    (note,) = cache_dir.glob("*/seen.json")
+    note.unlink()
+    note.mkdir()  # nothing can be written there
+    for _ in range(2):
+        assert same(pets.load(), before)
+    assert built == ["pets"] and compared == ["pets"] * 3
 
 
 @pytest.mark.parametrize("stream", [False, True])
