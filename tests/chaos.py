@@ -131,7 +131,7 @@ FAMILIES: dict[str, Any] = {
 def experiment(family: str, pictures: Path, runs: Path) -> Experiment:
     """The run of a family on the images in `pictures`."""
     return Experiment(
-        data=Folder(str(pictures), size=8, colour=False),
+        data=Folder(str(pictures), size=8, colour=False).resolved(),
         algorithm=FAMILIES[family],
         steps=STEPS,
         batch=32,

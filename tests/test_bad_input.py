@@ -361,7 +361,7 @@ def test_sizes_that_make_no_model(error, flag):
     assert error("digits", flag).startswith(f"{flag} must be at least ")
 
 
-def test_a_run_is_of_one_data_set(command, error, tmp_path):
+def test_a_run_is_of_one_data_set(command, error, tmp_path, monkeypatch):
     image = np.random.default_rng(0).integers(0, 256, (12, 8, 8), np.uint8)
     folder = tmp_path / "images"
     folder.mkdir()
@@ -373,8 +373,20 @@ def test_a_run_is_of_one_data_set(command, error, tmp_path):
         "--algorithm.warmup=0",
     ]
     assert command(*flags)[0] == 0
+    # another image in a folder makes another set, whose run has a directory of its own
     Image.fromarray(255 - image[3]).save(folder / "3.png")
-    assert "was trained on other data" in error(*flags)
+    assert command(*flags)[0] == 0
+    assert len(list((tmp_path / "runs" / "vae").iterdir())) == 2
+    # of sets that have no mark of their content the arrays tell it
+    assert command("digits", "--batch=4")[0] == 0
+    known = Digits.load
+    monkeypatch.setattr(Digits, "load", lambda self: negative(known(self)))
+    assert "was trained on other data" in error("digits", "--batch=4")
+
+
+def negative(source):
+    test = {**source.test, "image": 255 - source.test["image"]}
+    return source._replace(test=test)
 
 
 def test_one_process_at_a_time_has_a_run_directory(command, error, tmp_path):

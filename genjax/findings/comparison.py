@@ -70,6 +70,9 @@ def check(cfg: Comparison, source: Any) -> None:
 def compare(cfg: Comparison, name: str, origin: Mapping[str, Any]) -> None:
     """Runs every contender, measures all by the same yardstick, writes reports; prints the table."""
     begin = time.perf_counter()
+    fill = getattr(cfg.data, "resolved", None)
+    if fill is not None:  # the contenders' directories are named by what the data are
+        cfg = dataclasses.replace(cfg, data=fill())
     source = cfg.data.load()
     check(cfg, source)
     features = Path(cfg.runs).expanduser() / "features"

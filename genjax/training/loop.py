@@ -24,6 +24,7 @@ from genjax import report
 from genjax.config import identity, to_json
 from genjax.core import Algorithm, guarded, size
 from genjax.data import Source, fingerprint, train_batches
+from genjax.data.summary import summary
 from genjax.errors import Preempted, UserError
 from genjax.machine import hosts, platform
 from genjax.training.basis import changed, code, settings
@@ -73,6 +74,7 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     if jax.process_index() == 0:
         keep(path, source, held if size(held) else source.train, algorithm.asks)
     log.note(f"run directory {directory(exp, experiment, name)}{resumed}")
+    log.note(summary(source))
     if before:
         sets = ", ".join(f"{path}={value}" for path, value in before.items())
         log.note(f"measured with {sets}, unlike what was measured of this run before")

@@ -6,8 +6,9 @@ This rewrites config.json, the config inside every checkpoint with its checksum,
 metrics and results are not touched. A directory that is up to date is left alone, so it may run twice.
 
 What it knows of: releases up to 0.1, whose digests hashed module paths (fields `conditional`, `given`,
-`evaluate_every`, an `ema` of AE and VAE that was a number, and classes that have other names now); and `steps` and
-`clip` where they meant other things than the length of a run and the norm of a gradient.
+`evaluate_every`, an `ema` of AE and VAE that was a number, and classes that have other names now); `steps` and `clip`
+where they meant other things than the length of a run and the norm of a gradient; and folders of images, whose path was
+a part of the digest: such a run is migrated where its folder is.
 """
 
 from __future__ import annotations
@@ -128,6 +129,8 @@ def migrate(path: Path, classes: dict[str, type]) -> Path | None:
     exp = config.from_json(json.dumps(tree))
     if not isinstance(exp, Experiment):
         return None
+    # folders of images were known by their path, and are by what lies there
+    exp = exp.resolved()
     # from the right: an ablation's name may hold a hyphen, a digest cannot
     ablation = path.name.rpartition("-")[0]
     new = path.with_name(f"{ablation}-{config.digest(exp)}")

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from genjax.config import digest, edit, from_json
+from genjax.config import digest, edit, from_json, to_json
+from genjax.data import Folder
+from genjax.training.experiment import Experiment
 from genjax.training.loop import run
 from genjax.training.migrate import known_classes, main, modern
+from genjax.vae.vae import VAE
 
 # Four runs of 8 steps that release 0.1 left at step 4, and (expected.jsonl) the metrics that it ended with
 OLD = Path(__file__).parent / "old" / "runs-0.1.tgz"
@@ -87,3 +91,21 @@ def test_a_folder_without_runs_and_a_config_that_cannot_be_read(tmp_path, capsys
         "is left as it is" in told and "is no config of genjax" in told
     )  # nothing is imported
     assert broken.exists()
+
+
+def test_a_run_on_a_folder_is_known_by_what_lies_there(tmp_path, capsys):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i in range(6):
+        Image.new("L", (8, 8), 40 * i).save(pictures / f"{i}.png")
+    exp = Experiment(Folder(str(pictures), size=8, test=0.0), VAE())
+    old = tmp_path / "runs" / "vae" / "base-12345678"
+    old.mkdir(parents=True)
+    (old / "config.json").write_text(to_json(exp))
+    pictures.rename(tmp_path / "away")
+    assert main([str(tmp_path / "runs")]) == 2 and old.exists()
+    assert "is left as it is" in capsys.readouterr().err
+    (tmp_path / "away").rename(pictures)
+    assert main([str(tmp_path / "runs")]) == 0
+    (now,) = old.parent.iterdir()
+    assert now.name == f"base-{digest(exp.resolved())}" != f"base-{digest(exp)}"
