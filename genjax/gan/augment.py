@@ -6,6 +6,8 @@ D is of the data (Karras et al. 2020, arXiv:2006.06676, eq. 1):
 
     r = E sign(D(T(x)) - b),    p <- clip(p + rate sign(r - target), 0, 1)
 
+or, with `images`, by examples / images instead of the rate (ibid., sec. 3: `Ada(images=500_000, every=4)`).
+
 b is the output at which D is undecided, the game's `balance`: 0 of the paper's logits, 1/2 between the targets 0 and 1.
 Flips and turns do not leak into samples while p < 0.8, say, since upright images are then the commonest; at p = 1 the
 generator may learn any one of the turns (ibid., sec. 2). Digits and clothes have an upright, and half a turn makes a 6
@@ -48,7 +50,7 @@ class Plain:
     def init(self) -> Memory:
         return {}
 
-    def adapt(self, memory: Any, metrics: Any) -> Memory:
+    def adapt(self, memory: Any, metrics: Any, examples: int) -> Memory:
         return memory
 
     def metrics(self, memory: Any) -> Memory:
@@ -173,10 +175,23 @@ class Ada:
     )
     turns: bool = field(True, "flips, quarter turns and rotation, where their group is on")
     p: float = field(0.0, "probability of each transformation at the start")
-    rate: float = field(
-        1e-4, "change of p a discriminator step (the paper's: batch / 500,000); 0 = p stays"
-    )
+    rate: float = field(1e-4, "change of p a discriminator step; 0 = p stays")
     target: float = field(0.6, "mean sign of D less its balance, on data, above which p grows")
+    images: int | None = field(
+        None,
+        "instead of `rate`: examples in which p crosses [0, 1], whatever the batch (the paper's: 500000)",
+        added=True,
+    )
+    every: int = field(
+        1,
+        "discriminator steps from one change of p to the next, which is as many times as large (the paper's: 4)",
+        added=True,
+    )
+    grey_flip: bool = field(
+        False,
+        "luma flip of images with 1 channel too, light for dark, with the colours (the paper's code: true)",
+        added=True,
+    )
 
     def __call__(self, keys: jax.Array, x: jax.Array, memory: Any) -> jax.Array:
         """[B, H, W, C] in [-1, 1] -> the same shape; colours may leave the range. At p = 0 nothing changes."""
@@ -202,19 +217,38 @@ class Ada:
             x = resample(x, place)
 
         if self.colour:
-            x = tint(for_colour, p, x)
+            x = tint(for_colour, p, x, self.grey_flip)
         return x
 
     def init(self) -> Memory:
-        return {"p": jnp.asarray(self.p, jnp.float32)}
+        memory = {"p": jnp.asarray(self.p, jnp.float32)}
+        if self.every == 1:  # nothing to wait for
+            return memory
+        # of the steps since p last changed: their number, the sum of their signs
+        waiting = {"steps": jnp.zeros((), jnp.int32), "signs": jnp.zeros(())}
+        return memory | waiting
 
-    def adapt(self, memory: Any, metrics: Any) -> Memory:
-        """One step of p by metrics["sign"], the mean of sign(D - b) over augmented data."""
+    def adapt(self, memory: Any, metrics: Any, examples: int) -> Memory:
+        """One step of p by metrics["sign"], the mean of sign(D - b) over augmented data, `examples` of all devices."""
         # r_t of eq. 1: 1 = D is sure of all data, 0 = it knows nothing of them
         r = metrics["sign"]
+        if self.every == 1:
+            return {"p": self._changed(memory["p"], r, examples)}
+        steps = memory["steps"] + 1
+        signs = memory["signs"] + r
+        due = steps == self.every
+        changed = self._changed(memory["p"], signs / self.every, examples)
+        return {
+            "p": jnp.where(due, changed, memory["p"]),
+            "steps": jnp.where(due, 0, steps),
+            "signs": jnp.where(due, 0.0, signs),
+        }
+
+    def _changed(self, p: jax.Array, r: jax.Array, examples: int) -> jax.Array:
+        """p after a change by r_t of eq. 1, for all steps since the last change."""
+        rate = self.rate if self.images is None else examples / self.images
         direction = jnp.sign(r - self.target)
-        p = memory["p"] + self.rate * direction
-        return {"p": jnp.clip(p, 0.0, 1.0)}
+        return jnp.clip(p + self.every * rate * direction, 0.0, 1.0)
 
     def metrics(self, memory: Any) -> Memory:
         return {"augment_p": memory["p"]}
@@ -223,6 +257,15 @@ class Ada:
         """UserError for data that are no images, quarter turns of oblongs, and numbers out of range."""
         _check(spec, "Ada", p=self.p)
         at_least(0.0, algorithm__augment__rate=self.rate)
+        at_least(1, algorithm__augment__every=self.every)
+        if self.images is not None:
+            at_least(1, algorithm__augment__images=self.images)
+            # one of the two would say nothing
+            if self.rate != Ada.rate:
+                raise UserError(
+                    f"--algorithm.augment.images={self.images} and rate={self.rate} both say how fast p changes: "
+                    "leave one of them out."
+                )
         oblong = spec.shape[0] != spec.shape[1]
         if self.blit and self.turns and oblong:
             raise UserError(
@@ -333,24 +376,36 @@ def resample(x: jax.Array, place: jax.Array) -> jax.Array:
     return jax.vmap(channel, -1, -1)(x)
 
 
-def tint(r: jax.Array, p: jax.Array, x: jax.Array) -> jax.Array:
-    """x [H, W, C] brighter by N(0, 0.2²), then of contrast times 2^N(0, 0.5²), then, if C = 3, of other hues."""
+def tint(r: jax.Array, p: jax.Array, x: jax.Array, grey_flip: bool = False) -> jax.Array:
+    """x [H, W, C] brighter by N(0, 0.2²), then of contrast times 2^N(0, 0.5²), then, if C = 3, of other hues.
+
+    grey_flip: what the luma flip of `hues` makes of greys, their negative, is made of x if C = 1.
+    """
     coin, _, n = r
     brightens, contrasts = coin[:2] < p
     brighter = jnp.where(brightens, 0.2 * n[0], 0.0)
     factor = jnp.exp2(0.5 * n[1])
     contrast = jnp.where(contrasts, factor, 1.0)
     x = contrast * (x + brighter)  # about 0, the middle of [-1, 1]
+    for_hues = r[:, 2:]
+    if x.shape[-1] == 1 and grey_flip:
+        return jnp.where(_flips(for_hues, p), -x, x)
     if x.shape[-1] != 3:  # hue and saturation are of colours
         return x
-    matrix = hues(r[:, 2:], p)
+    matrix = hues(for_hues, p)
     return jnp.einsum("hwc,dc->hwd", x, matrix, precision=EXACT)
+
+
+def _flips(r: jax.Array, p: jax.Array) -> jax.Array:
+    """Whether draws [3, n] flip: by the first of them, half as often as p, since {yes, no} is drawn then."""
+    coin, u, _ = r
+    return (coin[0] < p) & (u[0] < 0.0)
 
 
 def hues(r: jax.Array, p: jax.Array) -> jax.Array:
     """Draws [3, 3] -> [3, 3]: luma flip, then a turn of the hue by U(-pi, pi), then saturation times 2^N(0, 1)."""
     coin, u, n = r
-    flips, rotates, saturates = coin < p
+    _, rotates, saturates = coin < p
     # With v = (1, 1, 1) / √3, the direction of greys, `grey` is v v', the projection on it, and `across` is v x.
     one = jnp.eye(3)
     grey = jnp.full((3, 3), 1 / 3)
@@ -362,8 +417,7 @@ def hues(r: jax.Array, p: jax.Array) -> jax.Array:
     across = jnp.array(cyclic) / jnp.sqrt(3.0)
 
     # Householder's reflection I - 2 v v': light becomes dark, what is across v stays.
-    flipped = flips & (u[0] < 0.0)
-    twice = jnp.where(flipped, 2.0, 0.0)
+    twice = jnp.where(_flips(r, p), 2.0, 0.0)
     flip = one - twice * grey
 
     # Rodrigues' formula: a turn by an angle about v.

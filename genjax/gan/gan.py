@@ -226,6 +226,12 @@ def _check_division(batch: Batch, cfg: GAN, spec: Spec) -> None:
         )
 
 
+def everywhere(batch: Batch, axis: str | None) -> int:
+    """The number of a batch's examples on all devices of an axis."""
+    here = len(batch["index"])
+    return here if axis is None else here * jax.lax.axis_size(axis)
+
+
 def in_groups(batch: Batch, disc: nn.Module, n: int) -> Batch:
     """A batch in the order in which `divided` cuts it into n parts that hold whole groups of neighbours.
 
@@ -294,7 +300,7 @@ def step(
         cond = told(cfg.condition, part, spec)
         memory = remembered(disc, extra["disc"], x, cond, cfg)
         # p follows the sign of D on this turn's data
-        adapted = cfg.augment.adapt(extra["augment"], metrics)
+        adapted = cfg.augment.adapt(extra["augment"], metrics, everywhere(part, axis))
         extra = {"disc": memory, "augment": adapted}
     turn = jax.random.fold_in(key, cfg.critic_steps)
     part = batches[-1]  # one part: G's step costs as much as one of D's

@@ -44,6 +44,7 @@ from genjax.gan.gan import (
     check_given,
     compared,
     discriminate,
+    everywhere,
     in_groups,
     judged,
     latents,
@@ -303,7 +304,7 @@ def step(
     cond = told(cfg.condition, batch, spec)
     memory = remembered(disc, extra["disc"], x, cond, cfg)
     # p follows the sign of D on data
-    adapted = cfg.augment.adapt(extra["augment"], metrics)
+    adapted = cfg.augment.adapt(extra["augment"], metrics, everywhere(batch, axis))
     extra = extra | {"disc": memory, "augment": adapted}
 
     # G plays against the discriminator as it is now

@@ -55,7 +55,7 @@ def drawn(draw, n=N):
 def test_plain_lets_everything_pass():
     x = jnp.ones((3, 2))
     assert Plain()(keys(3), x, Plain().init()) is x
-    assert Plain().adapt({}, {"sign": 1.0}) == Plain().metrics({}) == {}
+    assert Plain().adapt({}, {"sign": 1.0}, 8) == Plain().metrics({}) == {}
     Plain().check(labelled(Points((2,))))
 
 
@@ -329,20 +329,73 @@ def test_every_pixel_has_its_colour_mapped_alike():
     assert (contrast > 0).all() and contrast.std() > 0.1
 
 
+def test_greys_flip_as_colours_do():
+    """C = 1 is what the luma flip makes of three equal channels: dark for light in half of p."""
+    grey = jnp.tile(jnp.linspace(-1.0, 1.0, 6).reshape(2, 3, 1), (1, 1, 3))
+
+    def tinted(key):
+        r = augment.draws(key, 5)
+        only = r.at[0, 3:].set(1.0)  # coins above p: no hue, no saturation
+        one = augment.tint(r, 0.6, grey[..., :1], True)
+        return one, augment.tint(only, 0.6, grey), augment.tint(r, 0.6, grey[..., :1])
+
+    flipped, colour, plain = drawn(tinted)
+    np.testing.assert_allclose(flipped, colour[..., :1], atol=1e-6)
+    inverted = flipped[:, 0, 0, 0] > flipped[:, 1, 2, 0]
+    share(inverted, 0.3)
+    np.testing.assert_array_equal(
+        flipped, np.where(inverted[:, None, None, None], -plain, plain)
+    )
+    x = image(20, 6, 6, 1)
+    off = Ada(blit=False, geometry=False)
+    assert (np.abs(run(off, x)) == np.abs(run(Ada(False, False, grey_flip=True), x))).all()
+    assert not np.array_equal(run(off, x), run(Ada(False, False, grey_flip=True), x))
+
+
 def test_p_follows_the_sign():
     cfg = Ada(rate=0.25)
-    memory, step = cfg.init(), jax.jit(cfg.adapt)
+    memory, step = cfg.init(), jax.jit(lambda memory, seen: cfg.adapt(memory, seen, 8))
     assert float(memory["p"]) == 0.0
     seen = []
     for sign in (0.7, 0.9, 0.61, 0.7, 0.7, 0.5, -1.0, 0.7):
         memory = step(memory, {"sign": jnp.float32(sign)})
         seen.append(float(cfg.metrics(memory)["augment_p"]))
     assert seen == [0.25, 0.5, 0.75, 1.0, 1.0, 0.75, 0.5, 0.75]
-    assert float(cfg.adapt(cfg.init(), {"sign": 0.0})["p"]) == 0.0
+    assert float(cfg.adapt(cfg.init(), {"sign": 0.0}, 8)["p"]) == 0.0
     kept = Ada(p=0.3, rate=0.0)
-    assert float(kept.adapt(kept.init(), {"sign": 1.0})["p"]) == np.float32(0.3)
-    assert float(Ada(target=-0.5, rate=0.5).adapt({"p": 0.0}, {"sign": -0.4})["p"]) == 0.5
+    assert float(kept.adapt(kept.init(), {"sign": 1.0}, 8)["p"]) == np.float32(0.3)
+    low = Ada(target=-0.5, rate=0.5)
+    assert float(low.adapt({"p": 0.0}, {"sign": -0.4}, 8)["p"]) == 0.5
     assert memory["p"].dtype == jnp.float32 and memory["p"].shape == ()
+
+
+@pytest.mark.parametrize("batch", [64, 250])
+def test_p_crosses_in_as_many_images_whatever_the_batch(batch):
+    cfg = Ada(images=500_000)
+    p = cfg.init()
+    for step in range(1, 5):
+        p = cfg.adapt(p, {"sign": 0.7}, batch)
+        assert float(p["p"]) == pytest.approx(step * batch / 500_000, rel=1e-6)
+    # all the way, and no further
+    steps = 500_000 // batch
+    climb = lambda memory, _: (cfg.adapt(memory, {"sign": 0.7}, batch), memory["p"])  # noqa: E731
+    end, path = jax.lax.scan(climb, cfg.init(), None, steps + 5)
+    assert path[steps - 1] < 1.0 and float(path[steps]) == pytest.approx(1.0, abs=1e-3)
+    assert float(end["p"]) == 1.0
+
+
+def test_p_changes_every_four_steps_by_the_mean_of_their_signs():
+    cfg = Ada(images=1000, every=4)
+    step = jax.jit(lambda memory, seen: cfg.adapt(memory, seen, 50))
+    memory, seen = cfg.init(), []
+    # means 0.65, 0.55, 0.7: by the last sign alone the first two would go the other way
+    for sign in (1.0, 0.7, 0.5, 0.4, 0.3, 0.3, 0.6, 1.0, 0.7, 0.7, 0.7, 0.7):
+        memory = step(memory, {"sign": jnp.float32(sign)})
+        seen.append(float(memory["p"]))
+    # a change is that of four steps, 4 * 50 / 1000
+    np.testing.assert_allclose(seen, [0, 0, 0, 0.2, 0.2, 0.2, 0.2, 0, 0, 0, 0, 0.2], atol=1e-7)
+    assert jax.tree.map(jnp.shape, memory) == {"p": (), "steps": (), "signs": ()}
+    assert set(Ada().init()) == {"p"}  # what runs have on disk
 
 
 # all of them
@@ -411,6 +464,9 @@ def test_groups_of_ada_are_switched_one_by_one():
         (Ada(p=-0.1), (8, 8, 1), "--algorithm.augment.p=-0.1 "),
         (Ada(p=float("nan")), (8, 8, 1), "--algorithm.augment.p=nan "),
         (Ada(rate=-1.0), (8, 8, 1), "--algorithm.augment.rate=-1.0 "),
+        (Ada(every=0), (8, 8, 1), "--algorithm.augment.every=0 "),
+        (Ada(images=0), (8, 8, 1), "--algorithm.augment.images=0 "),
+        (Ada(images=500, rate=0.0), (8, 8, 1), "images=500 and rate=0.0 both say"),
         (Ada(), (8, 6, 1), "--algorithm.augment.turns=false"),
         (DiffAugment(translation=1.5), (8, 8, 1), "--algorithm.augment.translation=1.5 "),
         (DiffAugment(cutout=-0.5), (8, 8, 1), "--algorithm.augment.cutout=-0.5 "),

@@ -271,6 +271,22 @@ def test_ada_goes_by_the_side_of_the_balance_on_which_d_is(game):
     assert moved == [0.75, 0.25, 0.25]  # undecided is below the target of 0.6
 
 
+def test_p_moves_by_the_images_that_d_saw_on_all_devices():
+    spec, batch = labelled(Image((4, 4, 1)), 0, 10), points(8, (4, 4, 1))
+    still = {"penalties": (), "disc_optimiser": Adam(0.0), "game": NonSaturating()}
+    augment = Ada(images=100, blit=False, colour=False, geometry=False)
+    algorithm = edit(TINY, {**still, "augment": augment, "disc": Level(1.0)})(spec)
+    state = algorithm.init(jax.random.key(0), batch)
+    # two devices, each with half of the batch, as an axis of vmap
+    halves = jax.tree.map(lambda x: x.reshape(2, 4, *x.shape[1:]), batch)
+    step = functools.partial(algorithm.step, axis="two")
+    after, _ = jax.jit(jax.vmap(step, (None, None, 0), axis_name="two"))(
+        jax.random.key(1), state, halves
+    )
+    np.testing.assert_allclose(after.extra["augment"]["p"], 0.08, rtol=1e-6)
+    assert gan.everywhere(batch, None) == 8
+
+
 @pytest.mark.parametrize(
     "game", [Wasserstein(), Relativistic()], ids=lambda g: type(g).__name__
 )
