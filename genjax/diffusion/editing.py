@@ -15,7 +15,16 @@ import jax.numpy as jnp
 from genjax.config import field
 from genjax.corruptions import Projection
 from genjax.diffusion.guidance import Keep, Threshold
-from genjax.diffusion.samplers import DDPM, Denoiser, Euler, Sampler, sample, still, walk
+from genjax.diffusion.samplers import (
+    DDPM,
+    Denoiser,
+    Euler,
+    Sampler,
+    of_steps,
+    sample,
+    still,
+    walk,
+)
 from genjax.errors import UserError
 
 
@@ -67,6 +76,7 @@ def inpaint(
     if repeats < 1:
         raise UserError(f"inpainting takes every step at least once, got repeats={repeats}.")
     n = len(sigmas)
+    sampler = of_steps(sampler, n)
 
     # algorithm 1: the known part at this level's own noise, beside the part that is made
     def known(x, sigma, eps):

@@ -44,7 +44,7 @@ class Heun:
 
     churn: float = field(
         0.0,
-        "gamma: share by which the level is raised first; EDM's min(S_churn / N, sqrt(2) - 1)",
+        "gamma: share by which the level is raised first; `Churn` makes it of the paper's S_churn",
     )
     low: float = field(0.0, "S_tmin: least level at which noise is added")
     high: float = field(float("inf"), "S_tmax: greatest level at which noise is added")
@@ -75,6 +75,29 @@ class Heun:
         corrected = (end - denoiser(end, after)) / after
         step = (after - up) * 0.5
         return x + step * (slope + corrected), denoised
+
+
+@dataclasses.dataclass(frozen=True)
+class Churn:
+    """EDM's stochastic sampler by the paper's own numbers: `Heun` with gamma = min(S_churn / N, sqrt(2) - 1).
+
+    N is the number of steps, so that S_churn tells how much is churned on the whole way (arXiv:2206.00364, algorithm
+    2). The defaults are the paper's for its own ImageNet model (table 5), whose N is 256.
+    """
+
+    churn: float = field(40.0, "S_churn: gamma times the number of steps")
+    low: float = field(0.05, "S_tmin: least level at which noise is added")
+    high: float = field(50.0, "S_tmax: greatest level at which noise is added")
+    noise: float = field(1.003, "S_noise: scale of the noise that is added")
+
+    def __post_init__(self):
+        Heun(self.churn, self.low, self.high, self.noise)  # refuses what it cannot take
+
+    def of(self, steps: int) -> Heun:
+        """The sampler of a walk of so many steps, the last one, to 0, counted."""
+        # of more than this the added noise would be greater than what is there: line 4
+        gamma = min(self.churn / steps, math.sqrt(2.0) - 1.0)
+        return Heun(gamma, self.low, self.high, self.noise)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +193,13 @@ class DPMSolver2M:
         return kept - jnp.expm1(-h) * extrapolated, denoised
 
 
-Sampler = Euler | Heun | FlowHeun | DDIM | DDPM | EulerMaruyama | DPMSolver2M
+Sampler = Euler | Heun | Churn | FlowHeun | DDIM | DDPM | EulerMaruyama | DPMSolver2M
+
+
+def of_steps(sampler: Sampler, steps: int) -> Sampler:
+    """The sampler itself or, where it depends on the number of steps of the whole way, the one for so many."""
+    of = getattr(sampler, "of", None)
+    return sampler if of is None else of(steps)
 
 
 def walk(
@@ -199,7 +228,9 @@ def walk(
         seen = (x, denoised) if keep else ()
         return (new, denoised), seen
 
-    n = len(sigmas) - 1  # steps
+    # with the denoiser's own at the end, as in `sample`
+    sampler = of_steps(sampler, len(sigmas))
+    n = len(sigmas) - 1  # steps of this walk
     # The level of the step before; the first step has none and gets its own. One level alone makes no step.
     older = jnp.concatenate([sigmas[:1], sigmas[:-2]])[:n]
     steps = (jnp.arange(n), older, sigmas[:-1], sigmas[1:])

@@ -11,6 +11,7 @@ from genjax.diffusion.paths import Exploding, Linear
 from genjax.diffusion.samplers import (
     DDIM,
     DDPM,
+    Churn,
     DPMSolver2M,
     Euler,
     EulerMaruyama,
@@ -79,6 +80,48 @@ def test_few_even_steps_of_a_flow(n):
     assert error[FlowHeun()] < 0.9 * error[Euler()] < 0.5 and error[DPMSolver2M()] < 0.5
     if n == 4:
         assert error[Heun()] > 1.0  # why FlowHeun exists
+
+
+LEVELS = schedules.Karras(40)(Exploding())
+
+
+@pytest.mark.parametrize("churn, gamma", [(10.0, 0.25), (40.0, np.sqrt(2) - 1), (0.0, 0.0)])
+def test_churn_is_the_papers_gamma_between_its_levels(churn, gamma):
+    """N(M, S² + sigma²) of line 3 is N(M, S² + up²) after line 6, up = (1 + gamma) sigma, and off outside."""
+    seen = []
+
+    def spy(x, sigma):
+        seen.append((np.asarray(x), float(sigma)))
+        return x
+
+    x = jnp.array([[-1.0], [1.0]])  # a point of the spread and its opposite
+    for sigma in (0.04, 0.05, 3.0, 50.0, 51.0):
+        levels = jnp.array([sigma, sigma, sigma / 2])
+        for noise in (1.0, 1.003):
+            seen.clear()
+            at = M + np.sqrt(S**2 + sigma**2) * x
+            sampler = samplers.of_steps(Churn(churn, noise=noise), 40)
+            sampler(spy, jnp.repeat(at, 2, 1), x, levels, jnp.array([[-1.0, 1.0]] * 2))
+            churned, up = seen[0]
+            raised = 1.0 + gamma * (0.05 <= sigma <= 50.0)
+            assert up == pytest.approx(raised * sigma, rel=1e-6)
+            # both signs of x and of eps: means and variances of the four are those of the law
+            added = noise**2 * (up**2 - sigma**2)
+            assert churned.mean() == pytest.approx(M, abs=1e-4)
+            assert churned.var() == pytest.approx(S**2 + sigma**2 + added, rel=1e-5, abs=1e-5)
+            if noise == 1.0:
+                assert churned.var() == pytest.approx(S**2 + up**2, rel=1e-5, abs=1e-5)
+
+
+def test_churn_is_heun_of_the_same_gamma_to_the_bit():
+    noise = normals(16)
+    x = 80.0 * noise(99)
+    run = jax.jit(lambda s: samplers.sample(s, exact, x, LEVELS, noise), static_argnums=0)
+    ours = run(Heun(10.0 / 40, 0.05, 50.0, 1.003))
+    np.testing.assert_array_equal(run(Churn(10.0)), ours)
+    assert np.abs(run(Churn(20.0)) - ours).max() > 1e-3
+    # beyond the limit nothing changes any more
+    np.testing.assert_array_equal(run(Churn(17.0)), run(Churn(400.0)))
 
 
 def test_ddim_is_euler_without_eta_and_ddpm_with_eta_one():
