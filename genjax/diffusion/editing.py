@@ -64,41 +64,63 @@ def inpaint(
     noise: Callable,
     repeats: int = 10,
     sampler: Sampler = DDPM(),
+    jump: int = 1,
 ) -> jax.Array:
     """Fills in where mask [H, W, 1] or [B, H, W, 1] is 0; RePaint (Lugmayr et al. 2022, arXiv:2201.09865, algorithm 1).
 
-    At each level the known part is replaced by the image with fresh noise. `repeats` times each step is taken and, but
-    for the last time, taken back by adding noise, which lets the two parts agree. Raises UserError for a mask of
-    another size.
+    At each level the known part is replaced by the image with fresh noise. `repeats` times each stretch of `jump` steps
+    is taken and, but for the last time, taken back by adding noise, which lets the two parts agree. Raises UserError
+    for a mask of another size.
     """
     mask = mask if mask.ndim == image.ndim else mask[None]  # [B or 1, H, W, 1]
     check_shape(mask, image.shape[1:], "the mask")
     if repeats < 1:
         raise UserError(f"inpainting takes every step at least once, got repeats={repeats}.")
     n = len(sigmas)
+    longest = max(n - 1, 1)
+    if not 1 <= jump <= longest:  # of longer ones none fits in, and nothing would be resampled
+        raise UserError(
+            f"inpainting on {n} levels jumps back by 1 to {longest} of them, got jump={jump}."
+        )
     sampler = of_steps(sampler, n)
 
     # algorithm 1: the known part at this level's own noise, beside the part that is made
     def known(x, sigma, eps):
         return mask * (image + sigma * eps) + (1.0 - mask) * x
 
-    def attempt(r, carry):
-        x, i = carry
-        sigma = sigmas[i]
-        after = sigmas[i + 1]
-        j = 3 * (i * repeats + r)  # an attempt takes three draws of noise
-        partly = known(x, sigma, noise(j))
-        # a first step each time: after a return there is no step before that a sampler may use
-        x, _ = sampler(denoiser, partly, x, (sigma, sigma, after), noise(j + 1))
-        back = x + jnp.sqrt(sigma**2 - after**2) * noise(j + 2)  # variances add up
-        return jnp.where(r < repeats - 1, back, x), i
+    # `length` steps down from level `first`, `times` times, after `taken` steps in all
+    def stretch(x, first, length, times, taken):
+        def step(k, carry):
+            x, r = carry
+            i = first + k
+            sigma = sigmas[i]
+            after = sigmas[i + 1]
+            j = 3 * (taken + r * length + k)  # a step takes three draws of noise
+            partly = known(x, sigma, noise(j))
+            # a first step each time: after a return there is no step before that a sampler may use
+            x, _ = sampler(denoiser, partly, x, (sigma, sigma, after), noise(j + 1))
+            # variances add up: one jump has the law of as many steps of noise
+            back = x + jnp.sqrt(sigmas[first] ** 2 - after**2) * noise(j + 2)
+            returns = (k == length - 1) & (r < times - 1)
+            return jnp.where(returns, back, x), r
 
-    def step(x, i):
-        return jax.lax.fori_loop(0, repeats, attempt, (x, i))[0], None
+        def once(r, x):
+            return jax.lax.fori_loop(0, length, step, (x, r))[0]
 
-    fresh = 3 * n * repeats  # above every number that an attempt takes
-    start = sigmas[0] * noise(fresh)  # [B, H, W, C]
-    x, _ = jax.lax.scan(step, start, jnp.arange(n - 1))
+        return jax.lax.fori_loop(0, times, once, x)
+
+    # what is too short for a jump lies at the start, where all is noise: the paper's code takes it once
+    short = (n - 1) % jump
+
+    def resampled(x, first):
+        taken = short + (first - short) * repeats
+        return stretch(x, first, jump, repeats, taken), None
+
+    fresh = 3 * n * repeats  # above every number that a step takes
+    x = sigmas[0] * noise(fresh)  # [B, H, W, C]
+    if short:
+        x = stretch(x, 0, short, 1, 0)
+    x, _ = jax.lax.scan(resampled, x, jnp.arange(short, n - 1, jump))
     least = sigmas[-1]
     x = denoiser(known(x, least, noise(fresh + 1)), least)
     return mask * image + (1.0 - mask) * x  # the known part exactly

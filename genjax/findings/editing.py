@@ -18,7 +18,7 @@ from genjax.corruptions import Coarse, Grey, Hole, Projection
 from genjax.data.batches import chosen
 from genjax.diffusion import editing, gaussian, samplers
 from genjax.diffusion.guidance import Guidance, Static
-from genjax.errors import UserError, at_least
+from genjax.errors import UserError, at_least, at_most
 from genjax.findings.samples import check_images, show, some
 from genjax.pictures import latent
 from genjax.pictures.draw import grid
@@ -36,14 +36,24 @@ class Edits:
         (0.3, 0.7, 1.5, 4.0), "noise levels sigma / alpha to which SDEdit goes up"
     )
     hole: Hole = field(Hole(), "what is missing for inpainting")
-    repeats: int = field(5, "RePaint's resampling of each step")
+    repeats: int = field(5, "RePaint's resampling of each stretch of steps")
     coarse: Coarse = field(Coarse(4), "what super-resolution starts from")
+    jump: int = field(
+        1, "steps of a stretch that RePaint resamples (the paper's: 10 of 250)", added=True
+    )
 
     def check(self, exp: Experiment, source: Any) -> None:
         """Raises UserError for edits that cannot be made."""
         check_images(source)
         at_least(2, finish__Edits__images=self.images)  # interpolation needs a pair
-        at_least(1, finish__Edits__steps=self.steps, finish__Edits__repeats=self.repeats)
+        at_least(
+            1,
+            finish__Edits__steps=self.steps,
+            finish__Edits__repeats=self.repeats,
+            finish__Edits__jump=self.jump,
+        )
+        longest = max(self.steps - 1, 1)  # the last step, to 0, is not taken back
+        at_most(longest, finish__Edits__jump=self.jump)
         weakest = min(self.strengths, default=1.0)
         at_least(1e-3, finish__Edits__strengths=weakest)
         one = jax.ShapeDtypeStruct((1, *source.shape), jnp.float32)
@@ -67,7 +77,7 @@ class Edits:
         sigmas = cfg.schedule(cfg.path)  # falling
         yield "sdedit", self.strengthened(this, cfg, image, sigmas), n
         # RePaint (arXiv:2201.09865)
-        fill = functools.partial(_inpaint, self.hole, self.repeats)
+        fill = functools.partial(_inpaint, self.hole, self.repeats, self.jump)
         filled = work(this, fill, cfg, image, sigmas)
         report(this, "RePaint", self.hole, image, filled)
         guided = restored(this, cfg, self.hole, image, sigmas)
@@ -183,9 +193,9 @@ def _sdedit(cfg, denoiser, image, sigmas, noise):
     return editing.sdedit(cfg.sampler, denoiser, image, sigmas, noise)
 
 
-def _inpaint(hole, repeats, cfg, denoiser, image, sigmas, noise):
+def _inpaint(hole, repeats, jump, cfg, denoiser, image, sigmas, noise):
     mask = hole.mask(*image.shape[1:3])  # [H, W, 1]
-    return editing.inpaint(denoiser, image, mask, sigmas, noise, repeats)
+    return editing.inpaint(denoiser, image, mask, sigmas, noise, repeats, jump=jump)
 
 
 # The same flow up

@@ -91,6 +91,91 @@ def test_resampling_is_what_lets_the_parts_agree():
     assert abs(float(fill(15)) - wanted) < 0.5 * abs(float(fill(1)) - wanted)
 
 
+MASK = jnp.array([1.0, 0.0]).reshape(1, 2, 1)
+
+
+def law(repeats, jump, sigmas, rho=0.8, known=1.5):
+    """Mean and deviation of the pixel that is filled in, exactly: x is linear in the known one and in each draw."""
+    draws = 3 * len(sigmas) * repeats + 2
+    place = jnp.arange(
+        2 * draws
+    )  # one row for each draw of each pixel, one with no noise at all
+
+    def unit(i):
+        rows = (place // 2 == i)[:, None] & (place[:, None] % 2 == jnp.arange(2))
+        still = jnp.zeros((1, 2))
+        return jnp.concatenate([rows.astype(jnp.float32), still]).reshape(-1, 1, 2, 1)
+
+    image = jnp.zeros((2 * draws + 1, 1, 2, 1)).at[-1].set(known)
+    fill = lambda: edit.inpaint(correlated(rho), image, MASK, sigmas, unit, repeats, jump=jump)  # noqa: E731
+    x = np.asarray(jax.jit(fill)()[:, 0, 1, 0])
+    return x[-1], np.sqrt(np.sum(x[:-1] ** 2))
+
+
+def test_jumps_agree_as_single_steps_do():
+    """Given the known pixel the other is N(rho known, 1 - rho²), which resampling comes near, with jumps too."""
+    away = {}
+    for repeats, jump in ((1, 1), (4, 1), (4, 5)):
+        mean, std = law(repeats, jump, SIGMAS)
+        away[repeats, jump] = np.hypot(mean - 0.8 * 1.5, std - 0.6)
+    assert away[4, 5] < 1.2 * away[4, 1] < 0.5 * away[1, 1]
+
+
+@pytest.mark.parametrize("sampler", [samplers.DDPM(), samplers.Heun(churn=0.2)], ids=repr)
+def test_jumps_of_one_step_are_the_form_of_single_steps_to_the_bit(sampler):
+    shape, sigmas, repeats = (50, 1, 2, 1), SIGMAS[::6], 3
+    image, noise = jnp.full(shape, 1.5), noise_of(shape)
+    denoiser, n = correlated(0.8), len(SIGMAS[::6])
+
+    def known(x, sigma, eps):
+        return MASK * (image + sigma * eps) + (1.0 - MASK) * x
+
+    def attempt(r, carry):
+        x, i = carry
+        sigma, after = sigmas[i], sigmas[i + 1]
+        j = 3 * (i * repeats + r)
+        x, _ = sampler(
+            denoiser, known(x, sigma, noise(j)), x, (sigma, sigma, after), noise(j + 1)
+        )
+        back = x + jnp.sqrt(sigma**2 - after**2) * noise(j + 2)
+        return jnp.where(r < repeats - 1, back, x), i
+
+    @jax.jit
+    def single():
+        step = lambda x, i: (jax.lax.fori_loop(0, repeats, attempt, (x, i))[0], None)  # noqa: E731
+        x, _ = jax.lax.scan(step, sigmas[0] * noise(3 * n * repeats), jnp.arange(n - 1))
+        x = denoiser(known(x, sigmas[-1], noise(3 * n * repeats + 1)), sigmas[-1])
+        return MASK * image + (1.0 - MASK) * x
+
+    ours = jax.jit(
+        lambda: edit.inpaint(denoiser, image, MASK, sigmas, noise, repeats, sampler, jump=1)
+    )
+    np.testing.assert_array_equal(ours(), single())
+
+
+@pytest.mark.parametrize("n, jump, repeats", [(8, 3, 3), (7, 2, 2), (6, 1, 2), (4, 3, 1)])
+def test_jumps_visit_the_levels_in_the_papers_order(n, jump, repeats):
+    seen, sigmas = [], jnp.arange(n, 0.0, -1.0)  # sigma t + 1 at the paper's t, 0 the last
+
+    def spy(x, sigma):
+        seen.append(int(sigma) - 1)
+        return x
+
+    image = jnp.zeros((1, 1, 2, 1))
+    with jax.disable_jit():
+        edit.inpaint(spy, image, MASK, sigmas, lambda i: image, repeats, jump=jump)
+    # from every multiple of the jump length that leaves room up again, as often as is left
+    left = dict.fromkeys(range(0, n - jump, jump), repeats - 1)
+    t, wanted = n - 1, [n - 1]
+    while t:
+        t -= 1
+        if left.get(t):
+            left[t] -= 1
+            t += jump
+        wanted.append(t)
+    assert seen == wanted
+
+
 @pytest.mark.parametrize(
     "how", [edit.Replace(), edit.PseudoInverse(std=S)], ids=["replace", "pseudo-inverse"]
 )
@@ -130,6 +215,9 @@ def test_bad_input():
         edit.inpaint(independent, image, jnp.ones((7, 8, 1)), SIGMAS, noise)
     with pytest.raises(UserError, match="at least once, got repeats=0"):
         edit.inpaint(independent, image, jnp.ones((8, 8, 1)), SIGMAS, noise, repeats=0)
+    for jump in (0, 60):
+        with pytest.raises(UserError, match=f"on 60 levels .* 1 to 59 .* jump={jump}"):
+            edit.inpaint(independent, image, jnp.ones((8, 8, 1)), SIGMAS, noise, jump=jump)
     with pytest.raises(UserError, match="images of 8x8 do not divide into blocks of 3"):
         Coarse(3)(image)
     with pytest.raises(UserError, match="have no colour to lose"):
