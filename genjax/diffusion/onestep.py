@@ -67,6 +67,11 @@ class MeanFlow:
         0.0,
         "share of the net's own conditional velocity in it: the scale is omega / (1 - kappa)",
     )
+    interval: tuple[float, float] = field(
+        (0.0, 1.0),
+        "times t from and to which that guidance is on; outside there is none",
+        added=True,
+    )
     sampling_steps: int = field(1, "steps of sampling", execution=True)
     optimiser: Adam = field(Adam(2e-4), "of the net")
     ema: Decay | Power = field(
@@ -129,7 +134,9 @@ def residual(
     v = eps - x
     if cond is not None:
         towards = guided(params, z, t, v, cond, cfg)
-        v = jnp.where(over(shown, x), towards, v)  # no guidance towards nothing
+        low, high = cfg.interval
+        on = shown & (t >= low) & (t <= high)  # [B]; no guidance towards nothing
+        v = jnp.where(over(on, x), towards, v)
         cond = hidden(cond, shown)
     # one forward pass for both, the gradient of training goes through u alone
     u, du = derivative(params, z, r, t, v, cond, cfg)
@@ -239,6 +246,13 @@ def check(cfg: MeanFlow, spec: Spec) -> None:
     if cfg.c <= 0.0:
         raise UserError(
             f"--algorithm.c={cfg.c} must be above 0, or the weight of a perfect example is infinite."
+        )
+    low, high = cfg.interval
+    at_least(0, algorithm__interval=low)
+    at_most(1, algorithm__interval=high)
+    if low > high:
+        raise UserError(
+            f"--algorithm.interval={cfg.interval} must have the lesser time first, e.g. (0.3,0.8)."
         )
     if (cfg.omega, cfg.kappa) != (1.0, 0.0) and not (cfg.condition and cfg.drop):
         raise UserError(

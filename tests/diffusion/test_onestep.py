@@ -282,6 +282,22 @@ def test_guidance_mixes_the_velocities_and_spares_the_examples_without_label():
     np.testing.assert_allclose(x[0] - x[1], [2.0, 2.0], rtol=1e-5)  # one noise, two labels
 
 
+def test_guidance_keeps_to_its_interval_of_times():
+    spec, n = labelled(Points((2,)), 2, 10), 5
+    batch = batch_of(n) | {"label": jnp.zeros(n, jnp.int32)}
+    cfg = MeanFlow(
+        net=Labelled(), condition=(Label(),), omega=3.0, kappa=0.5, interval=(0.25, 0.75)
+    )
+    params = {"net": {"table": jnp.array([[1.0, 5.0], [3.0, 7.0]])}}
+    label, shown = told(cfg.condition, batch, spec), jnp.ones(n, bool)
+    t, eps = jnp.array([0.2, 0.25, 0.5, 0.75, 0.8]), jnp.ones((n, 2))
+    delta = residual(params, batch["image"], eps, t, t, label, shown, cfg)
+    v, u = np.asarray(eps - batch["image"]), np.array([3.0, 7.0])
+    guided = 3.0 * v + 0.5 * u + (1 - 3.0 - 0.5) * 2.0
+    inside = np.array([False, True, True, True, False])[:, None]
+    np.testing.assert_allclose(delta, u - np.where(inside, guided, v), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("drop", [0.0, 0.3])
 def test_a_share_of_the_labels_is_hidden(drop):
     spec, n = labelled(Points((2,)), 2, 10), 5000
@@ -521,6 +537,9 @@ LABELLED = labelled(Image((8, 8, 1)), 10, 10)
         (MeanFlow(drop=1.5), SPEC, "--algorithm.drop=1.5 must be at most 1"),
         (MeanFlow(share=2.0), SPEC, "--algorithm.share=2.0 must be at most 1"),
         (MeanFlow(c=0.0), SPEC, "--algorithm.c=0.0 must be above 0"),
+        (MeanFlow(interval=(0.8, 0.3)), SPEC, r"--algorithm.interval=\(0.8, 0.3\) .* first"),
+        (MeanFlow(interval=(-0.1, 0.3)), SPEC, "--algorithm.interval=-0.1 must be at least 0"),
+        (MeanFlow(interval=(0.1, 1.3)), SPEC, "--algorithm.interval=1.3 must be at most 1"),
         (MeanFlow(omega=2.0), LABELLED, "omega=2.0 .* --algorithm.condition"),
         (MeanFlow(kappa=0.5), LABELLED, "kappa=0.5 .* --algorithm.condition"),
         (MeanFlow(omega=2.0, condition=(Label(),), drop=0.0), LABELLED, "--algorithm.drop=0.1"),
