@@ -19,7 +19,7 @@ import numpy as np
 
 from genjax.config import field
 from genjax.data.batches import chosen
-from genjax.errors import UserError
+from genjax.errors import UserError, at_least
 
 
 class Fitted(NamedTuple):
@@ -100,33 +100,61 @@ def _around(rest: np.ndarray, left: int, variance: float) -> np.ndarray:
     return -0.5 * (distance + volume)
 
 
+def _principal(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The mean [D] of x [N, D], the variances along its principal directions, falling, and these [min(N, D), D]."""
+    mean = x.mean(0)
+    # not scikit-learn's PCA, whose noise is the mean over min(n, d) - k directions and not over all d - k
+    _, lengths, directions = np.linalg.svd(x - mean, full_matrices=False)
+    variances = lengths**2 / len(x)  # 1/n and not 1/(n - 1): maximum likelihood
+    return mean, variances, directions
+
+
+def _most(n: int, d: int) -> int:
+    """The most components of n examples of d dimensions.
+
+    One dimension at least is left for the noise, and one in which it shows: n examples span n - 1, and with no
+    variance beyond the components the likelihood has no maximum.
+    """
+    return max(min(n - 2, d - 1), 0)
+
+
+def _up_to(values: np.ndarray) -> np.ndarray:
+    """The sums of the first 0, 1, … of values [K], [K + 1]."""
+    return np.concatenate([[0.0], np.cumsum(values)])
+
+
 @dataclasses.dataclass(frozen=True)
 class Ppca:
-    """Probabilistic principal components."""
+    """Probabilistic principal components.
 
-    k: int = field(16, "components, fewer where a class has fewer examples")
+    k = None: as many as make held-out examples likeliest. The likelihood of the examples themselves grows with every
+    component, whatever that is worth to others.
+    """
+
+    k: int | None = field(
+        16,
+        "components, fewer where a class has fewer examples; None = by cross-validation, for each class",
+    )
     # next to the 1.3e-6 of `dequantised` noise it is little, and without it equal rows have no density
     floor: float = field(
         1e-6, "least variance of a direction, above 0, units of x squared", added=True
     )
+    folds: int = field(3, "of the cross-validation where k is None", added=True)
 
     def fit(self, x: np.ndarray, label: np.ndarray) -> Fitted:
         """Of x [N, D] and label [N]."""
         if self.floor <= 0:
             raise UserError(f"Ppca: floor={self.floor} must be above 0, e.g. floor=1e-6.")
+        at_least(2, "Ppca: ", folds=self.folds)
         x = np.asarray(x, np.float64)
         return by_class(self._one, x, label)
 
     def _one(self, x: np.ndarray) -> One:
         """The density of one class, of its examples x [N, D]."""
         n, d = x.shape
-        mean = x.mean(0)
-        # not scikit-learn's PCA, whose noise is the mean over min(n, d) - k directions and not over all d - k
-        _, lengths, directions = np.linalg.svd(x - mean, full_matrices=False)
-        variances = lengths**2 / n  # 1/n and not 1/(n - 1): maximum likelihood; [min(n, d)]
-        # One dimension at least is left for the noise, and one in which it shows: n examples span n - 1, and with
-        # no variance beyond the components the likelihood has no maximum.
-        k = max(min(self.k, n - 2, d - 1), 0)
+        mean, variances, directions = _principal(x)
+        wanted = self._likeliest(x) if self.k is None else self.k
+        k = max(min(wanted, _most(n, d)), 0)
         discarded = np.sum(variances[k:])  # of all d - k: what is not in the list is 0
         noise = max(discarded / (d - k), self.floor)  # s²
         components = directions[:k]  # [k, D]
@@ -150,6 +178,37 @@ class Ppca:
         # m, W and s
         parameters = mean.size + components.size + 1
         return One(sample, log_prob, parameters)
+
+    def _likeliest(self, x: np.ndarray) -> int:
+        """The k that gives held-out examples of x [N, D] the greatest likelihood, by `folds` parts of them."""
+        folds = min(self.folds, len(x))  # no part may be empty
+        part = np.arange(len(x)) % folds  # each of every kind: a set may be sorted
+        found = []
+        for fold in range(folds):
+            held = part == fold
+            found.append(self._held_out(x[~held], x[held]))
+        # the smallest part allows fewest; a part counts by its examples
+        fewest = min(len(sums) for sums in found)
+        total = sum(sums[:fewest] for sums in found)
+        return int(np.argmax(total))
+
+    def _held_out(self, x: np.ndarray, new: np.ndarray) -> np.ndarray:
+        """The sum of log p(new) [M, D] under the maximum of likelihood on x [N, D], of k = 0, 1, …; all k at once."""
+        d = x.shape[1]
+        mean, variances, directions = _principal(x)
+        k = np.arange(_most(*x.shape) + 1)
+        left = d - k
+        beyond = _up_to(variances[::-1])[::-1]  # of all directions from the k-th on
+        noise = np.maximum(beyond[k] / left, self.floor)  # s² of each k
+        # never below s²: what a mean is taken of falls, unless the floor is above all of it
+        along = np.maximum(variances[: k[-1]], self.floor)
+        m = len(new)
+        z = (new - mean) @ directions[: k[-1]].T
+        squares = np.sum(z**2, 0)  # of all new examples, along each component
+        rest = np.sum((new - mean) ** 2) - _up_to(squares)  # across the first k
+        inside = _up_to(squares / along + m * np.log(along))
+        outside = rest / noise + m * left * np.log(noise)
+        return -0.5 * (inside + outside + m * d * math.log(2.0 * math.pi))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -74,6 +74,46 @@ def test_ppca_of_rows_that_differ_in_nothing_is_its_floor():
         Ppca(1, 0.0).fit(rows, np.zeros(5))
 
 
+@pytest.mark.parametrize("n, d, factors", [(40, 60, 3), (61, 20, 4)])
+def test_cross_validation_finds_the_number_of_factors(n, d, factors):
+    rng = np.random.default_rng(0)
+    loadings = 1.5 * rng.standard_normal((factors, d))
+
+    def draw(m):
+        noise = 0.5 * rng.standard_normal((m, d))
+        return rng.standard_normal((m, factors)) @ loadings + noise
+
+    x, new = draw(n), draw(200)
+    here, there = np.zeros(n), np.zeros(200)
+    fitted = Ppca(None).fit(x, here)
+    count = lambda k: d + k * d + 1  # noqa: E731
+    assert fitted.parameters == count(factors)
+    known = Ppca(factors).fit(x, here)
+    np.testing.assert_array_equal(fitted.log_prob(new, there), known.log_prob(new, there))
+    # the examples themselves would rather have as many as there can be, others not
+    most = Ppca(1000).fit(x, here)
+    assert most.log_prob(x, here).mean() > known.log_prob(x, here).mean() + 1
+    assert most.log_prob(new, there).mean() < known.log_prob(new, there).mean() - 2
+
+
+def test_held_out_likelihoods_are_those_of_each_number_of_components():
+    x, new = (RNG.standard_normal((m, 7)) * np.linspace(2.0, 0.3, 7) for m in (9, 5))
+    flat = np.concatenate([x[:, :3], np.zeros((9, 4))], 1)  # nothing beyond three directions
+    for seen, floor, most in ((x, 1e-6, 6), (x[:4], 1e-6, 2), (flat, 0.01, 6), (x[:1], 1.0, 0)):
+        sums = Ppca(None, floor)._held_out(seen, new)
+        assert len(sums) == most + 1
+        for k in range(most + 1) if len(seen) > 1 else ():
+            one = Ppca(k, floor).fit(seen, np.zeros(len(seen)))
+            assert sums[k] == pytest.approx(one.log_prob(new, np.zeros(5)).sum(), rel=1e-9)
+    # two examples leave no choice, and each class makes its own
+    both = Ppca(None).fit(
+        np.concatenate([X[:3000], X[4000:4002]]), LABEL[[*range(3000), 4000, 4001]]
+    )
+    assert both.parameters == (5 + 2 * 5 + 1) + (5 + 1)
+    with pytest.raises(UserError, match="Ppca: folds=1 must be at least 2"):
+        Ppca(None, folds=1).fit(x, np.zeros(9))
+
+
 FLAT = np.full((50, 6), 0.3)  # pixels that never change
 NEAR = FLAT + 1e-7 * RNG.standard_normal((50, 6))
 HALF = FLAT + np.eye(6)[:3].sum(0) * RNG.standard_normal((50, 6))  # the last three never do
