@@ -159,6 +159,22 @@ class DDPM:
 
 
 @dataclasses.dataclass(frozen=True)
+class DDPMLarge:
+    """`DDPM` with the variance beta of the forward step instead of the posterior's (arXiv:2006.11239, sec. 3.2).
+
+    It is right of data N(0, I) as the posterior's is of data without any variance. Of a variance-preserving path; also
+    the sigma-hat of DDIM's table (arXiv:2010.02502).
+    """
+
+    def __call__(self, denoiser: Denoiser, x, before, levels: Levels, eps):
+        _, sigma, after = levels
+        mean, denoised = DDPM()(denoiser, x, before, levels, 0.0)
+        # beta = 1 - alpha(sigma)² / alpha(after)² with alpha² = 1 / (1 + sigma²), over alpha(after)²
+        variance = (sigma**2 - after**2) * (1.0 + after**2) / (1.0 + sigma**2)
+        return mean + jnp.sqrt(variance) * eps, denoised
+
+
+@dataclasses.dataclass(frozen=True)
 class EulerMaruyama:
     """First order on the reverse SDE, with the score (D - x) / sigma² (arXiv:2011.13456, eq. 6).
 
@@ -193,7 +209,9 @@ class DPMSolver2M:
         return kept - jnp.expm1(-h) * extrapolated, denoised
 
 
-Sampler = Euler | Heun | Churn | FlowHeun | DDIM | DDPM | EulerMaruyama | DPMSolver2M
+Sampler = (
+    Euler | Heun | Churn | FlowHeun | DDIM | DDPM | DDPMLarge | EulerMaruyama | DPMSolver2M
+)
 
 
 def of_steps(sampler: Sampler, steps: int) -> Sampler:

@@ -12,6 +12,7 @@ from genjax.diffusion.samplers import (
     DDIM,
     DDPM,
     Churn,
+    DDPMLarge,
     DPMSolver2M,
     Euler,
     EulerMaruyama,
@@ -131,6 +132,34 @@ def test_ddim_is_euler_without_eta_and_ddpm_with_eta_one():
     np.testing.assert_allclose(run(DDIM()), run(Euler()), atol=1e-4)
     np.testing.assert_allclose(run(DDIM(1.0)), run(DDPM()), atol=1e-4)
     assert np.abs(run(DDIM(1.0)) - run(DDIM())).max() > 0.1
+
+
+@pytest.mark.parametrize("sampler, std", [(DDPM(), 0.0), (DDPMLarge(), 1.0)], ids=repr)
+def test_ddpms_variances_are_each_exact_at_one_end(sampler, std):
+    """Data without variance and N(0, 1): one step of any length brings the variance std² + sigma² to std² + after²."""
+    denoiser = lambda x, sigma: std**2 * x / (std**2 + sigma**2)  # noqa: E731
+    for sigma, after in ((80.0, 3.0), (3.0, 2.9), (1.0, 0.01)):
+        levels = jnp.array([sigma, sigma, after])
+        # x and eps apart: the step is linear in both
+        step = lambda x, eps: float(sampler(denoiser, jnp.float32(x), 0.0, levels, eps)[0])  # noqa: E731, B023
+        variance = step(1.0, 0.0) ** 2 * (std**2 + sigma**2) + step(0.0, 1.0) ** 2
+        assert variance == pytest.approx(std**2 + after**2, rel=1e-5)
+
+
+def test_ddpm_with_the_large_variance_is_the_papers_step():
+    """Algorithm 2 in its own coordinates, z = alpha x, with sigma_t² = beta_t."""
+    kept, beta = (
+        0.6,
+        0.1,
+    )  # alpha-bar before the step of the forward chain, and that step's beta
+    there = kept * (1.0 - beta)
+    sigma, after = (np.sqrt((1.0 - bar) / bar) for bar in (there, kept))
+    z, eps_hat, eps = 0.7, -1.1, 0.4
+    denoised = (z - np.sqrt(1.0 - there) * eps_hat) / np.sqrt(there)
+    levels = jnp.array([sigma, sigma, after])
+    x, _ = DDPMLarge()(lambda x, sigma: denoised, z / np.sqrt(there), 0.0, levels, eps)
+    mean = (z - beta / np.sqrt(1.0 - there) * eps_hat) / np.sqrt(1.0 - beta)
+    assert np.sqrt(kept) * float(x) == pytest.approx(mean + np.sqrt(beta) * eps, rel=1e-5)
 
 
 def test_one_step_is_the_denoiser_and_a_flow_step_is_euler_in_flow_time():
