@@ -474,6 +474,7 @@ def test_results_of_an_earlier_training_are_forgotten(command, tmp_path):
             "images of 8x8 do not divide into blocks of 3",
         ),
         (edit_, ["--finish.Edits.repeats=0"], "--finish.Edits.repeats=0 must be at least 1"),
+        (edit_, ["--finish.Edits.jump=0"], "--finish.Edits.jump=0 must be at least 1"),
         (edit_, ["--finish.Edits.hole.top=0.9"], "a hole lies in the image"),
         (
             edit_,
