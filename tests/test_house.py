@@ -23,6 +23,8 @@ LAYERS = (  # a room knows those above it in this list, and itself; rooms of one
     FAMILIES,
     ("training",),
     ("findings",),
+    ("command",),
+    ("distance", "sample"),
 )
 HEIGHT = {room: height for height, row in enumerate(LAYERS) for room in row}
 FILES = sorted(HOUSE.rglob("*.py"))

@@ -1,0 +1,98 @@
+"""The command lines of what is done with finished things: words, and flags that are the fields of a config.
+
+`genjax.distance` and `genjax.sample` have theirs from here. A value is read as on the command line of an experiment, by
+`cli.read`; a yes-or-no flag may stand alone: --npz, --no-grid. Exit codes: 0 done, 1 crash (traceback), 2 user error
+(one line on stderr), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from genjax import cli, config
+from genjax.errors import UserError
+
+
+def main(
+    act: Callable[..., None],
+    wanted: Sequence[str],
+    options: Any,
+    doc: str,
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Calls act(*words, options) as the arguments say and returns the exit code; --help prints `doc`.
+
+    wanted: what each word stands for, ("RUN",); options: the config whose fields are the flags, at its defaults.
+    """
+    _print_anything()
+    if argv is None:
+        argv = sys.argv[1:]
+    code, message = 0, ""
+    try:
+        words, chosen = read(argv, wanted, options)
+        if chosen is None:
+            print(doc.strip())  # help is the module's own text
+        else:
+            act(*words, chosen)
+    except UserError as error:
+        code, message = 2, f"error: {error}"
+    except KeyboardInterrupt:
+        code, message = 130, "interrupted"
+    sys.stdout.flush()  # what was printed comes before the message
+    if message:
+        line = " ".join(message.splitlines())  # one line, as scripts expect it
+        print(line, file=sys.stderr, flush=True)
+    return code
+
+
+def read(argv: Sequence[str], wanted: Sequence[str], options: Any) -> tuple[list[str], Any]:
+    """(words, options as the flags say; None where help is asked for); UserError for what is not understood."""
+    words = []
+    tokens = list(argv)
+    while tokens:
+        token = tokens.pop(0)
+        if token in ("--help", "-h"):
+            return [], None
+        if token.startswith("-"):
+            options = _set(options, token.lstrip("-"), tokens)
+        else:
+            words.append(token)
+    if len(words) != len(wanted):
+        got = " ".join(words) or "nothing"
+        raise UserError(
+            f"expected {' '.join(wanted)}, got {got}: values are given as --flag=value, see --help."
+        )
+    return words, options
+
+
+def _set(options: Any, flag: str, tokens: list[str]) -> Any:
+    """`options` with one flag set; its value, where it stands apart, is taken from `tokens`."""
+    path, given, text = flag.partition("=")
+    denied = path.removeprefix("no-")
+    known = config.hints(type(options))
+    if not given and known.get(denied) is bool:  # --npz, --no-npz
+        return config.edit(options, {denied: denied == path})
+    try:
+        hint, current = config.lookup(options, path)
+    except UserError as error:
+        raise UserError(f"unknown flag --{error} See --help.") from None
+    if not given:
+        # --n -3: a number below 0 is a value too
+        apart = bool(tokens) and not tokens[0].startswith("--")
+        if not apart:
+            raise UserError(
+                f"{path}: missing value, expected {config.type_name(hint)}: write --{path}=value"
+            )
+        text = tokens.pop(0)
+    value = cli.read(path, text, hint, current)
+    return config.edit(options, {path: value})
+
+
+def _print_anything() -> None:
+    """Lets a terminal without Unicode print names that it has no letters for, as \\xe9 and the like."""
+    # a notebook's streams have no such method, and need none
+    with contextlib.suppress(AttributeError):
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore

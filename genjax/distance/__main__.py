@@ -1,0 +1,7 @@
+"""python -m genjax.distance"""
+
+import sys
+
+from genjax.distance import main
+
+sys.exit(main())

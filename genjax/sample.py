@@ -1,0 +1,373 @@
+"""Samples of a run as files: PNG for images, arrays for everything, and one picture of the first of them.
+
+    python -m genjax.sample runs/vae/digits-3f1c0ab2 --out=digits
+    python -m genjax.sample RUN --out=DIR --n=50 --label=3 --seed=1
+    python -m genjax.sample RUN --out=DIR --n=20 --label=all --npz
+
+    DIR/images/00000.png   of images: their bytes as the run's own pictures round them; grey stays grey
+    DIR/grid.png       the first of them in one picture, as the data are drawn. It lies beside the images and not among
+                       them, so that DIR/images is a folder of samples and nothing else for whatever reads it
+    DIR/samples.npz    on request, and of data that are no images always: "samples" [n, ...] (images uint8, other data
+                       in their own units; of several outputs "samples/<name>"), "index" [n], and each field that the
+                       model was given by its name: "label" [n]
+    DIR/samples.json   the run, the step, the seed and what was asked for: another command for this DIR is refused
+
+    --out=DIR      a new or empty folder, or that of the same command: then only what is missing is drawn
+    --n=64         samples; with --label=all of each class
+    --label=3      a class by its number or name; all: the classes in turn; by default as frequent as in the data
+    --seed=0       sample number i is a function of the seed, of i and of what the model is given
+    --step=N       the checkpoint; by default the newest
+    --batch=64     samples that are drawn at a time
+    --npz          write samples.npz too
+    --no-grid      leave grid.png out
+
+Every file is written whole. After an interrupt or a kill the same command goes on, and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from genjax import command, config, core
+from genjax.config import field
+from genjax.errors import UserError, at_least
+from genjax.fields import Image
+from genjax.machine.files import whole
+from genjax.metrics.features import save_arrays
+from genjax.pictures.draw import save_png, to_uint8
+from genjax.training.opened import Opened, open_run
+from genjax.training.preempt import alone
+
+PLAN, ARRAYS, GRID, LOCK = "samples.json", "samples.npz", "grid.png", "lock"
+# what a kill leaves of a file that was being written, see `whole`
+HALF = re.compile(r"\.(\d+\.png|grid\.png|samples\.json|samples\.npz|\d+-\d+\.npz)\.\d+")
+ALL = "all"
+PATIENCE = 20.0  # seconds between two lines of progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What is drawn, and which files are written."""
+
+    out: str = field("", "the folder")
+    n: int = field(64, "samples; of label=all for each class")
+    label: int | str | None = field(None, "a class, or all; None = as frequent as in the data")
+    seed: int = field(0, "of the samples")
+    step: int | None = field(None, "the checkpoint; None = the newest")
+    batch: int = field(64, "samples that are drawn at a time", execution=True)
+    npz: bool = field(False, "write samples.npz too", execution=True)
+    grid: bool = field(True, "write grid.png", execution=True)
+
+
+class Written(NamedTuple):
+    """Where the samples are, how many, of which step, and how many of them were drawn just now."""
+
+    folder: Path
+    n: int
+    step: int
+    drawn: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """Images on disk, a PNG file each."""
+
+    folder: Path
+
+    def lacks(self, first: int, last: int) -> bool:
+        """Whether one of the samples first, …, last - 1 is not there."""
+        return not all(self._path(i).exists() for i in range(first, last))
+
+    def put(self, first: int, made: Any) -> None:
+        """Writes samples [B, H, W, C] in [0, 1], of which `first` is the number of the first."""
+        for i, picture in enumerate(to_uint8(made), first):
+            if not self._path(i).exists():
+                save_png(self._path(i), picture)
+
+    def got(self, n: int) -> dict[str, np.ndarray]:
+        """{"samples": uint8 [n, H, W, C]}."""
+        from PIL import Image as Pillow
+
+        pictures = []
+        for i in range(n):
+            with Pillow.open(self._path(i), formats=("PNG",)) as picture:
+                pixels = np.asarray(picture)
+            height, width = pixels.shape[:2]
+            pictures.append(pixels.reshape(height, width, -1))  # grey has no channel there
+        return {"samples": np.stack(pictures)}
+
+    def end(self) -> None:
+        """The files are what was asked for."""
+
+    def _path(self, i: int) -> Path:
+        return self.folder / "images" / f"{i:05d}.png"
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """Arrays on disk, a file for each batch until all are joined in samples.npz."""
+
+    folder: Path
+    batch: int
+
+    def lacks(self, first: int, last: int) -> bool:
+        """Whether this batch has to be drawn."""
+        return not self._joined.exists() and not self._path(first, last).exists()
+
+    def put(self, first: int, made: Any) -> None:
+        """Writes a batch of samples [B, ...] or {name: [B, ...]}."""
+        last = first + core.size({"samples": made})
+        save_arrays(self._path(first, last), {"samples": made})
+
+    def got(self, n: int) -> dict[str, np.ndarray]:
+        """{"samples": [n, ...]}, or {"samples/<name>": [n, ...]}."""
+        if self._joined.exists():
+            found = load_arrays(self._joined)
+            return {name: x[:n] for name, x in found.items() if name.split("/")[0] == "samples"}
+        parts = [load_arrays(self._path(*part)) for part in batches(n, self.batch)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def end(self) -> None:
+        """Removes the parts: samples.npz has them all."""
+        shutil.rmtree(self.folder / "parts", ignore_errors=True)
+
+    @property
+    def _joined(self) -> Path:
+        return self.folder / ARRAYS
+
+    def _path(self, first: int, last: int) -> Path:
+        return self.folder / "parts" / f"{first:05d}-{last:05d}.npz"
+
+
+def sample(run: str | Path, n: int, out: str | Path, **options: Any) -> Path:
+    """Writes n samples of a run into the folder `out` and returns it; options: the flags of the command line.
+
+    UserError for what cannot be drawn or written, and for a folder that holds anything else.
+    """
+    chosen = config.build("", Options, {"n": n, "out": str(out), **options})
+    return write(run, chosen).folder
+
+
+def write(run: str | Path, options: Options) -> Written:
+    """Draws and writes what is missing of what the options ask for."""
+    _check(options)
+    folder = Path(options.out).expanduser()
+    # before the run is opened, which takes seconds
+    _check_place(folder)
+    opened = open_run(run, options.step)
+    given, label = _given(opened, options)
+    store = _store(opened, given, folder, options)
+    plan = _plan(opened, options, label)
+    _agree(folder, plan)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with alone(folder):
+            _sweep(folder)
+            _save_json(folder / PLAN, plan)
+            drawn = _draw(opened, given, store, options)
+            _join(opened, given, store, folder, options)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {error.filename or folder} ({error.strerror}): free space, or choose another --out."
+        ) from error
+    return Written(folder, len(given["index"]), opened.step, drawn)
+
+
+def _check(options: Options) -> None:
+    """Raises UserError for options that are wrong whatever the run is."""
+    at_least(1, n=options.n, batch=options.batch)
+    at_least(0, seed=options.seed)
+    if options.seed >= 2**32:  # JAX's keys have no room for more
+        raise UserError(f"--seed={options.seed} must be less than 2**32.")
+    if not options.out:
+        raise UserError("--out is not set: name a folder for the samples by --out=DIR.")
+
+
+def _check_place(folder: Path) -> None:
+    """Raises UserError for a place that is no folder, or one that holds anything but samples."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--out={folder} is a file: name a folder.")
+    if not folder.is_dir() or (folder / PLAN).exists():
+        return
+    ours = (LOCK, f".{PLAN}")  # of a command that was killed at its very beginning
+    others = sorted(each.name for each in folder.iterdir() if not each.name.startswith(ours))
+    if others:
+        raise UserError(
+            f"--out={folder} holds other files ({others[0]}): name a new or an empty folder."
+        )
+
+
+def _given(opened: Opened, options: Options) -> tuple[dict[str, Any], int | str | None]:
+    """(what the model is given for every sample, the label as samples.json tells it)."""
+    wanted = options.label
+    if opened.run.algorithm.sample is None:
+        name = type(opened.config.algorithm).__name__
+        raise UserError(f"{opened.directory}: {name} makes no samples.")
+    if wanted is None:
+        return opened.given(options.n), None
+    if wanted == ALL and ALL not in opened.class_names:
+        # of a model without labels this is the error
+        opened.given(1, label=0)
+        classes = len(opened.class_names)
+        n = options.n * classes
+        return opened.given(n, label=np.arange(n) % classes), ALL
+    given = opened.given(options.n, label=wanted)
+    return given, int(given["label"][0])
+
+
+def _store(
+    opened: Opened, given: dict[str, Any], folder: Path, options: Options
+) -> Pictures | Parts:
+    """Where samples go: images are files, what is no picture is an array."""
+    run = opened.run
+    one = jax.tree.map(lambda x: x[:1], given)
+    # shapes alone: a model may make several things at once
+    made = jax.eval_shape(run.algorithm.sample, run.key(2), run.state, one)
+    kind = next(iter(opened.fields.values()))
+    # grey, and red, green and blue: other channels are in no PNG
+    shown = isinstance(kind, Image) and getattr(made, "shape", ())[3:] in ((1,), (3,))
+    if shown:
+        return Pictures(folder)
+    return Parts(folder, min(options.batch, len(given["index"])))
+
+
+def _plan(opened: Opened, options: Options, label: int | str | None) -> dict[str, Any]:
+    """What the samples depend on."""
+    # the digest knows nothing of what decides only how samples are drawn, as a sampler's steps
+    text = config.to_json(opened.config.algorithm)
+    algorithm = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return {
+        "digest": config.digest(opened.config),
+        "algorithm": algorithm,
+        "step": opened.step,
+        "seed": options.seed,
+        "n": options.n,
+        "label": label,
+    }
+
+
+def _agree(folder: Path, plan: dict[str, Any]) -> None:
+    """Raises UserError where the folder holds samples of another command."""
+    path = folder / PLAN
+    if not path.exists():
+        return
+    try:
+        before = json.loads(path.read_text())
+        differs = [name for name in plan if before[name] != plan[name]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}): remove {folder}, or choose another --out."
+        ) from None
+    if differs:
+        told = [f"{name} {before[name]} (now {plan[name]})" for name in differs]
+        raise UserError(
+            f"--out={folder} holds samples of another command, {', '.join(told)}: choose another --out."
+        )
+
+
+def batches(n: int, batch: int) -> list[tuple[int, int]]:
+    """(first, last + 1) of every batch of n samples."""
+    return [(first, min(first + batch, n)) for first in range(0, n, batch)]
+
+
+def _draw(
+    opened: Opened, given: dict[str, Any], store: Pictures | Parts, options: Options
+) -> int:
+    """Draws and stores the batches that are not there; returns how many samples were drawn."""
+    n = len(given["index"])
+    size = min(options.batch, n)
+    lacking = [part for part in batches(n, size) if store.lacks(*part)]
+    drawn = 0
+    told = time.monotonic()
+    for first, last in lacking:
+        # the last batch starts again from sample 0: one size, one compiled program
+        rows = np.arange(first, first + size) % n
+        asked = jax.tree.map(lambda x, rows=rows: x[rows], given)
+        made = opened.draw(asked, options.seed)
+        wanted = last - first
+        store.put(first, jax.tree.map(lambda x, wanted=wanted: np.asarray(x)[:wanted], made))
+        drawn += wanted
+        if time.monotonic() - told > PATIENCE:
+            told = time.monotonic()
+            print(f"{last} of {n} samples", file=sys.stderr, flush=True)
+    return drawn
+
+
+def _join(
+    opened: Opened,
+    given: dict[str, Any],
+    store: Pictures | Parts,
+    folder: Path,
+    options: Options,
+) -> None:
+    """Writes samples.npz and grid.png where they are wanted and not there."""
+    n = len(given["index"])
+    joined = folder / ARRAYS
+    # what is no picture has no other place
+    wanted = options.npz or isinstance(store, Parts)
+    if wanted and not joined.exists():
+        save_arrays(joined, {**given, **store.got(n)})
+    store.end()
+    grid = folder / GRID
+    if options.grid and not grid.exists():
+        first = store.got(min(n, opened.config.samples))
+        save_png(grid, _picture(opened, first))
+
+
+def _picture(opened: Opened, found: dict[str, np.ndarray]) -> np.ndarray:
+    """Samples as they are stored, {"samples": [n, ...]} or several outputs, as one picture, uint8 [H, W, C]."""
+    outputs = []
+    for x in found.values():
+        # as the model made them, in [0, 1]
+        outputs.append(x / np.float32(255.0) if x.dtype == np.uint8 else x)
+    # side by side: of every example one output after the other
+    columns = np.stack(outputs, 1)
+    return opened.picture(columns.reshape(-1, *columns.shape[2:]))
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """What `save_arrays` wrote, as one dict."""
+    with np.load(path, allow_pickle=False) as file:  # a pickle could run code
+        return {name: file[name] for name in file.files}
+
+
+def _save_json(path: Path, plan: dict[str, Any]) -> None:
+    with whole(path) as new:
+        new.write_text(json.dumps(plan, indent=2) + "\n")
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what a kill has left of files that were being written; the lock says that nobody writes now."""
+    for place in (folder, folder / "images", folder / "parts"):
+        for path in place.glob(".*"):
+            if HALF.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+
+
+def _act(run: str, options: Options) -> None:
+    done = write(run, options)
+    there = done.n - done.drawn
+    print(
+        f"{done.n} samples of step {done.step} in {done.folder}: {done.drawn} drawn, {there} were there"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; the exit code."""
+    return command.main(_act, ("RUN",), Options(), __doc__ or "", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
