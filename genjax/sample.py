@@ -222,9 +222,11 @@ def _given(opened: Opened, options: Options) -> tuple[dict[str, Any], int | str 
         opened.given(1, label=0)
         classes = len(opened.class_names)
         n = options.n * classes
-        return opened.given(n, label=np.arange(n) % classes), ALL
+        label = np.arange(n, dtype=np.int32) % classes
+        return opened.given(n, label=label), ALL
     given = opened.given(options.n, label=wanted)
-    return given, int(given["label"][0])
+    label = given["label"].astype(np.int32)  # as the data have it
+    return {**given, "label": label}, int(label[0])
 
 
 def _store(

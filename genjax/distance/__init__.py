@@ -167,15 +167,16 @@ def _check_file(path: Path) -> None:
 def together(of_a: Count, of_b: Count, n: int | None) -> int:
     """How many images are compared: as many as B has and A can spare for the floor; UserError for more than that."""
     spared = of_a.held or of_a.main // 2
+    state = f"{of_a.held} held-out ones" if of_a.held else f"half of its {of_a.main}"
+    if spared == 0:
+        raise UserError(f"A has {of_a.main} image: at least 2 are needed, one of them apart.")
     if n is None:
-        n = min(spared, of_b.main)
+        return min(spared, of_b.main)
     if n > of_b.main:
-        raise UserError(f"--n={n} is more than the {of_b.main} images of B.")
-    if n > spared or spared == 0:
-        state = f"holds out {spared} images" if of_a.held else f"has {of_a.main} images"
+        raise UserError(f"--n={n} is more than the {of_b.main} images of B: use fewer.")
+    if n > spared:
         raise UserError(
-            f"A {state}, of which at most {spared} can stand in the place of B for the floor: use --n={spared} or "
-            "fewer, or a larger A."
+            f"--n={n} is more than A can put in the place of B for the floor, {state}: use --n={spared} or fewer."
         )
     return n
 

@@ -194,7 +194,10 @@ def _of_set(letter: str, cfg: Any) -> Stored:
     name = cli.show(cfg)
     if not callable(getattr(cfg, "load", None)):
         raise UserError(f"{letter}: {name} is no data set: it has no load().")
-    source = cfg.load()
+    try:
+        source = cfg.load()
+    except UserError as error:
+        raise _of_another_command(letter, error) from None
     if domains(source.train):
         raise UserError(
             f"{letter}: {name} has the domains {', '.join(domains(source.train))}: compare folders of one each."
@@ -236,7 +239,7 @@ def _of_folder(letter: str, text: str, path: Path) -> Stored:
     try:
         found = scan(root, 0.0)  # no share of the names: all images are one split
     except UserError as error:
-        raise _of_another_command(letter, root, error) from None
+        raise _of_another_command(letter, error, root) from None
     train, test = found.splits["train"], found.splits["test"]
     names = sorted(name for name, _ in train)
     sizes = _sizes(letter, root, names)
@@ -249,19 +252,25 @@ def _of_folder(letter: str, text: str, path: Path) -> Stored:
         try:
             return folder.load()
         except UserError as error:
-            raise _of_another_command(letter, root, error) from None
+            raise _of_another_command(letter, error, root) from None
 
     of = Count(len(train), len(test))
     return Stored(letter, text, "folder", usual(sizes), False, sizes, of, load, str(root))
 
 
-def _of_another_command(letter: str, root: Path, error: UserError) -> UserError:
-    """What a folder complains of, without the flags of an experiment."""
-    text = str(error).replace(" by --data.path=FOLDER", "")
-    text = text.replace(
-        "--data.skip_bad=true", f"naming it Folder({str(root)!r}, skip_bad=True)"
-    )
+def _of_another_command(letter: str, error: UserError, root: Path | None = None) -> UserError:
+    """What a data set complains of, without the flags of an experiment."""
+    text = str(error)
+    if root is not None:  # of a folder there is no field to set, but it may be written as a set
+        text = text.replace(" by --data.path=FOLDER", "")
+        text = text.replace("--data.skip_bad=true", f"writing {_skipping(root)}")
+    text = text.replace("--data.", "").replace("--data=", "")
     return UserError(f"{letter}: {text}")
+
+
+def _skipping(root: Path) -> str:
+    """A folder without its unreadable files, as it is typed."""
+    return f"\"Folder('{root}', skip_bad=True)\""
 
 
 def _sizes(letter: str, root: Path, names: list[str]) -> Counter:
@@ -275,7 +284,7 @@ def _sizes(letter: str, root: Path, names: list[str]) -> Counter:
         except Exception as error:  # on a corrupt file Pillow's readers raise almost anything
             raise UserError(
                 f"{letter}: {path} cannot be read as an image ({error}): mend or remove it, or skip all such files by "
-                f"naming it Folder({str(root)!r}, skip_bad=True)."
+                f"writing {_skipping(root)}."
             ) from error
     return found
 
@@ -324,9 +333,10 @@ def brought(split: Split, shape: Shape) -> Split:
     """A split with its images as bytes of one format: the short side scaled, the centre cut out, grey in colour."""
     from PIL import Image as Pillow
 
-    image = split["image"]
-    if tuple(image.shape[1:]) == shape:  # a mapped file stays one
-        return {**split, "image": to_uint8(image)}
+    image = split["image"][:]  # what is read on demand is read; a mapped file stays one
+    label = split["label"][:]
+    if tuple(image.shape[1:]) == shape:
+        return {"image": to_uint8(image), "label": label}
     height, width, channels = shape
     sides: Any = height if height == width else (height, width)
     made = np.empty((len(image), *shape), np.uint8)
@@ -334,7 +344,7 @@ def brought(split: Split, shape: Shape) -> Split:
         # Pillow knows grey pictures as [H, W] alone
         flat = one[..., 0] if one.shape[2] == 1 else one
         made[i] = fit(Pillow.fromarray(flat), sides, channels == 3)
-    return {**split, "image": made}
+    return {"image": made, "label": label}
 
 
 def changes(side: Side, shape: Shape) -> list[str]:
