@@ -324,18 +324,23 @@ def _join(
     store.end()
     grid = folder / GRID
     if options.grid and not grid.exists():
-        first = store.got(min(n, opened.config.samples))
-        save_png(grid, _picture(opened, first))
+        shown = min(n, opened.config.samples)
+        first = jax.tree.map(lambda x: x[:shown], given)
+        save_png(grid, _picture(opened, first, store.got(shown)))
 
 
-def _picture(opened: Opened, found: dict[str, np.ndarray]) -> np.ndarray:
-    """Samples as they are stored, {"samples": [n, ...]} or several outputs, as one picture, uint8 [H, W, C]."""
-    outputs = []
-    for x in found.values():
+def _picture(opened: Opened, given: dict[str, Any], found: dict[str, np.ndarray]) -> np.ndarray:
+    """Samples as they are stored, "samples" [n, ...] or several "samples/<name>", as one picture, uint8 [H, W, C]."""
+    outputs = {}
+    for name, x in found.items():
         # as the model made them, in [0, 1]
-        outputs.append(x / np.float32(255.0) if x.dtype == np.uint8 else x)
+        unit = x / np.float32(255.0) if x.dtype == np.uint8 else x
+        outputs[name.removeprefix("samples").removeprefix("/")] = unit
+    own = opened.run.algorithm.picture
+    if own is not None:
+        return own(outputs.get("", outputs), given)
     # side by side: of every example one output after the other
-    columns = np.stack(outputs, 1)
+    columns = np.stack(list(outputs.values()), 1)
     return opened.picture(columns.reshape(-1, *columns.shape[2:]))
 
 
