@@ -224,6 +224,7 @@ def test_help_names_every_flag(command):
     assert "--npz" in out and "--no-grid" in out
 
 
+@pytest.mark.all
 @pytest.mark.slow
 def test_a_kill_leaves_whole_files_and_the_same_command_goes_on(runs, tmp_path, command):
     """SIGKILL somewhere among hundreds of files, on a terminal that knows no Unicode."""

@@ -26,7 +26,8 @@ resizing changes distances: the short side is scaled, the centre is cut out. The
     --step=N       the checkpoint of B, a run; by default the newest
     --json=FILE    the numbers with all that they depend on
 
-A Frechet distance needs more images than features. One run as A and as B is two draws, for A's has a seed of its own.
+A Frechet distance needs more images than features, and at least 50. One run as A and as B is two draws, for A's has a
+seed of its own.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ Metric = Frechet | Kernel | InceptionScore | PrecisionRecall | DensityCoverage |
 
 # draws of their own: what is held apart of a folder says nothing of what is taken of its copy
 APART, TAKEN = 0, 1
+GROUPS = 50  # of the jackknife, see `intervals.frechet_interval`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,23 +188,20 @@ def enough(of_a: Count, n: int, shape: Shape, options: Options) -> None:
     if Frechet() not in options.metrics:
         return
     features = options.features.size(shape)
+    # of as many features a covariance would be singular; the interval leaves out each of 50 groups
+    least = max(features + 1, GROUPS)
     reference = of_a.main if of_a.held else of_a.main - n
     fewest = min(n, reference)
-    if fewest > features:  # else a covariance would be singular
+    if fewest >= least:
         return
+    mend = "--metrics='(Kernel(),)'"
+    if fewest >= GROUPS:
+        k = 2 ** int(np.log2(fewest - 1))
+        mend = f"--features='Components({k})' or {mend}"
     raise UserError(
-        f"a Frechet distance on the {features} features of {cli.show(options.features)} needs at least {features + 1} "
-        f"images of each side, and there are {n} to compare with {reference} of A: {_mend(fewest)}."
+        f"a Frechet distance on the {features} features of {cli.show(options.features)} needs at least {least} images "
+        f"of each side, and there are {n} to compare with {reference} of A: give more, or use {mend}."
     )
-
-
-def _mend(images: int) -> str:
-    """What can be measured of so few images."""
-    most = images - images // 50 - 2  # the jackknife of the interval leaves out a fiftieth
-    if most < 1:
-        return "give more"
-    k = 2 ** int(np.log2(most))
-    return f"give more, or use --features='Components({k})' or --metrics='(Kernel(),)'"
 
 
 def _apart(split: Split, held: Split, n: int, seed: int) -> tuple[Split, Split]:
@@ -319,13 +318,19 @@ def table(found: Measured) -> str:
         rows.append((name, f"{value.value:.4g}", interval, floor, str(value.n)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
-        f"A  {of_a['kind']} {of_a['name']}: {of_a['reference']} images, and {of_a['held']} apart",
-        f"B  {of_b['kind']} {of_b['name']}: {of_b['samples']} images",
+        f"A  {_named(of_a)}: {of_a['reference']} images, and {of_a['held']} apart",
+        f"B  {_named(of_b)}: {of_b['samples']} images",
     ]
     for row in rows:
         cells = map(str.ljust, row, widths)
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def _named(of: dict[str, Any]) -> str:
+    """A side in words, with the weights and the draw where it is a run."""
+    draw = f" at step {of['step']}, seed {of['seed']}" if "step" in of else ""
+    return f"{of['kind']} {of['name']}{draw}"
 
 
 def _act(a: str, b: str, options: Options) -> None:
