@@ -21,7 +21,8 @@
     --npz          write samples.npz too
     --no-grid      leave grid.png out
 
-Every file is written whole. After an interrupt or a kill the same command goes on, and ends with the same bytes.
+Every file is written whole. After an interrupt or a kill the same command goes on, and ends with the same bytes. What
+the run's config.json names is imported: name runs that you trust.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ resizing changes distances: the short side is scaled, the centre is cut out. The
     --json=FILE    the numbers with all that they depend on
 
 A Frechet distance needs more images than features, and at least 50. One run as A and as B is two draws, for A's has a
-seed of its own.
+seed of its own. What a run's config.json names is imported: name runs that you trust.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -158,7 +159,7 @@ def side(letter: str, what: Any, seed: int, step: int | None) -> Side:
     text = str(what)
     path = Path(text).expanduser()
     there = not config.is_config(what) and path.is_dir()
-    if there and (path / "config.json").is_file():
+    if there and _is_run(path):
         return _of_run(letter, text, path, seed, step)
     if step is not None:
         raise UserError(f"--step={step} is a checkpoint of a run, and {letter} is none.")
@@ -172,6 +173,16 @@ def side(letter: str, what: Any, seed: int, step: int | None) -> Side:
     raise UserError(
         f"{letter}: {text} {state}: name a folder of images, a run's directory, or a data set such as 'Digits()'."
     )
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a folder is a run's; other programs have a config.json too."""
+    try:
+        about = json.loads((path / "config.json").read_text())
+    except (OSError, ValueError):
+        return False
+    # as data: reading it as a config would import what the file names
+    return isinstance(about, dict) and str(about.get("__type__", "")).endswith(":Experiment")
 
 
 def _is_call(text: str) -> bool:
@@ -240,7 +251,8 @@ def _of_folder(letter: str, text: str, path: Path) -> Stored:
         found = scan(root, 0.0)  # no share of the names: all images are one split
     except UserError as error:
         raise _of_another_command(letter, error, root) from None
-    train, test = found.splits["train"], found.splits["test"]
+    train = found.splits["train"]
+    test = found.splits["test"] or found.splits.get("valid", [])
     names = sorted(name for name, _ in train)
     sizes = _sizes(letter, root, names)
 
@@ -293,7 +305,10 @@ def _header(path: Path) -> Shape:
     """The shape [H, W, 1 or 3] of an image file as it is shown; its pixels are not decoded."""
     from PIL import Image as Pillow
 
-    with Pillow.open(path, formats=FORMATS) as image:
+    Pillow.init()  # else it knows the five most frequent alone
+    # whatever the suffix says: for an EPS, Pillow would start ghostscript
+    readable = [name for name in FORMATS if name in Pillow.OPEN]
+    with Pillow.open(path, formats=readable) as image:
         width, height = image.size
         if image.getexif().get(ORIENTATION, 1) >= TURNED:
             width, height = height, width
