@@ -207,7 +207,7 @@ def test_other_metrics_and_features(folders):
     ("a", "b", "flags", "told"),
     [
         ("a", "none", [], "B: {home}/none is not there"),
-        ("a", "empty", [], "B: {home}/empty holds no images (.bmp"),
+        ("a", "empty", [], "B: {home}/empty holds no images ("),
         ("a", "a/1.png", [], "is a file: name a folder"),
         ("a", "Toy()", [], "B: Toy() holds Points"),
         ("Digit()", "a", [], "Did you mean Digits"),
