@@ -1,6 +1,6 @@
-"""The command lines of what is done with finished things: words, and flags that are the fields of a config.
+"""What the commands over finished runs share: the command line, and drawing batch by batch.
 
-`genjax.distance` and `genjax.sample` have theirs from here. A value is read as on the command line of an experiment, by
+The command line has words, and flags that are the fields of a config. A value is read as on that of an experiment, by
 `cli.read`; a yes-or-no flag may stand alone: --npz, --no-grid. Exit codes: 0 done, 1 crash (traceback), 2 user error
 (one line on stderr), 130 interrupted.
 """
@@ -9,11 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jax
+import numpy as np
+
 from genjax import cli, config
+from genjax.core import size
 from genjax.errors import UserError
+from genjax.training.opened import Opened
+
+PATIENCE = 20.0  # seconds between two lines of progress
 
 
 def main(
@@ -96,3 +104,37 @@ def _print_anything() -> None:
     # a notebook's streams have no such method, and need none
     with contextlib.suppress(AttributeError):
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore
+
+
+def batches(n: int, batch: int) -> list[tuple[int, int]]:
+    """(first, last + 1) of every batch of n samples."""
+    return [(first, min(first + batch, n)) for first in range(0, n, batch)]
+
+
+def drawn(
+    opened: Opened,
+    given: dict[str, Any],
+    seed: int,
+    batch: int,
+    wanted: Sequence[tuple[int, int]],
+) -> Iterator[tuple[int, Any]]:
+    """(first, samples [last - first, ...] or {name: …}) of each wanted one of `batches`; tells how far it is.
+
+    given: of all samples, whichever are wanted.
+    """
+    n = size(given)
+    rows_of_one = min(batch, n)
+    told = time.monotonic()
+    for first, last in wanted:
+        # the last batch starts again from sample 0: one size, one compiled program
+        rows = np.arange(first, first + rows_of_one) % n
+        made = opened.draw(_rows(given, rows), seed)
+        yield first, _rows(made, slice(last - first))
+        if time.monotonic() - told > PATIENCE:
+            told = time.monotonic()
+            print(f"{last} of {n} samples", file=sys.stderr, flush=True)
+
+
+def _rows(tree: Any, rows: Any) -> Any:
+    """These rows of every array."""
+    return jax.tree.map(lambda x: np.asarray(x)[rows], tree)

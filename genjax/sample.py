@@ -33,7 +33,6 @@ import json
 import re
 import shutil
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,7 +54,6 @@ PLAN, ARRAYS, GRID, LOCK = "samples.json", "samples.npz", "grid.png", "lock"
 # what a kill leaves of a file that was being written, see `whole`
 HALF = re.compile(r"\.(\d+\.png|grid\.png|samples\.json|samples\.npz|\d+-\d+\.npz)\.\d+")
 ALL = "all"
-PATIENCE = 20.0  # seconds between two lines of progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +135,7 @@ class Parts:
         if self._joined.exists():
             found = load_arrays(self._joined)
             return {name: x[:n] for name, x in found.items() if name.split("/")[0] == "samples"}
-        parts = [load_arrays(self._path(*part)) for part in batches(n, self.batch)]
+        parts = [load_arrays(self._path(*part)) for part in command.batches(n, self.batch)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def end(self) -> None:
@@ -243,7 +241,7 @@ def _store(
     shown = isinstance(kind, Image) and getattr(made, "shape", ())[3:] in ((1,), (3,))
     if shown:
         return Pictures(folder)
-    return Parts(folder, min(options.batch, len(given["index"])))
+    return Parts(folder, options.batch)
 
 
 def _plan(opened: Opened, options: Options, label: int | str | None) -> dict[str, Any]:
@@ -280,32 +278,15 @@ def _agree(folder: Path, plan: dict[str, Any]) -> None:
         )
 
 
-def batches(n: int, batch: int) -> list[tuple[int, int]]:
-    """(first, last + 1) of every batch of n samples."""
-    return [(first, min(first + batch, n)) for first in range(0, n, batch)]
-
-
 def _draw(
     opened: Opened, given: dict[str, Any], store: Pictures | Parts, options: Options
 ) -> int:
     """Draws and stores the batches that are not there; returns how many samples were drawn."""
-    n = len(given["index"])
-    size = min(options.batch, n)
-    lacking = [part for part in batches(n, size) if store.lacks(*part)]
-    drawn = 0
-    told = time.monotonic()
-    for first, last in lacking:
-        # the last batch starts again from sample 0: one size, one compiled program
-        rows = np.arange(first, first + size) % n
-        asked = jax.tree.map(lambda x, rows=rows: x[rows], given)
-        made = opened.draw(asked, options.seed)
-        wanted = last - first
-        store.put(first, jax.tree.map(lambda x, wanted=wanted: np.asarray(x)[:wanted], made))
-        drawn += wanted
-        if time.monotonic() - told > PATIENCE:
-            told = time.monotonic()
-            print(f"{last} of {n} samples", file=sys.stderr, flush=True)
-    return drawn
+    parts = command.batches(len(given["index"]), options.batch)
+    lacking = [part for part in parts if store.lacks(*part)]
+    for first, made in command.drawn(opened, given, options.seed, options.batch, lacking):
+        store.put(first, made)
+    return sum(last - first for first, last in lacking)
 
 
 def _join(

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from genjax import cli, config
+from genjax import cli, command, config
 from genjax.core import size
 from genjax.data import (
     Digits,
@@ -122,13 +121,9 @@ class Drawn:
     def load(self, shape: Shape, total: int) -> tuple[Split, Split]:
         """(samples 0 to total - 1 as bytes, none)."""
         given = self.opened.given(total)
-        parts = []
-        for first in range(0, total, AT_A_TIME):
-            # the last part starts again from 0: one compiled program serves all
-            rows = np.arange(first, first + min(AT_A_TIME, total)) % total
-            asked = jax.tree.map(lambda x, rows=rows: x[rows], given)
-            made = self.opened.draw(asked, seed=self.seed)
-            parts.append(self._bytes(made)[: total - first])
+        wanted = command.batches(total, AT_A_TIME)
+        drawn = command.drawn(self.opened, given, self.seed, AT_A_TIME, wanted)
+        parts = [self._bytes(made) for _, made in drawn]
         image = np.concatenate(parts)
         label = np.zeros(total, np.int32)  # no metric here reads labels of samples
         none = {"image": image[:0], "label": label[:0]}
