@@ -50,7 +50,7 @@ def _cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory, digits):
-    """A folder with those of the digits: a [100], b [80] others, copy of a under other names, colour, empty, text."""
+    """A folder with those of the digits: a [100], b [80] others, copy of a under other names, colour, empty, of points."""
     home = tmp_path_factory.mktemp("folders")
     image = digits["image"]
     for i in range(100):
@@ -61,6 +61,8 @@ def folders(tmp_path_factory, digits):
         tall = image[i].repeat(3, 0).repeat(2, 1).repeat(3, 2)  # [24, 16, 3]
         save_png(home / "colour" / f"{i}.png", tall)
     (home / "empty").mkdir()
+    (home / "points").mkdir()
+    (home / "points" / "samples.json").write_text("{}")
     return home
 
 
@@ -174,6 +176,8 @@ def test_other_sizes_are_brought_to_one_and_told(folders, command, tmp_path):
     code, out, _ = command(folders / "a", "Digits()", "--size=10", *flags)
     assert json.loads(file.read_text())["shape"] == [10, 10, 1]
     assert out.count("were brought from [8, 8, 1] to [10, 10, 1]") == 2
+    command(folders / "colour", folders / "a", "--metrics=(Kernel(),)", *flags)
+    assert json.loads(file.read_text())["shape"] == [24, 16, 3]
     # a set's own format goes before the most usual of a folder
     command(folders / "colour", "Digits()", "--metrics=(Kernel(),)", *flags)
     assert json.loads(file.read_text())["shape"] == [8, 8, 3]
@@ -191,7 +195,9 @@ def test_held_out_images_are_the_floor(folders, digits, tmp_path, command):
     for i in range(90):
         split = "train" if i < 40 else "test"
         save_png(tmp_path / "split" / split / f"{i}.png", digits["image"][i])
+    save_png(tmp_path / "split" / "cover.png", digits["image"][0])
     _, out, _ = command(tmp_path / "split", folders / "b", "--metrics=(Kernel(),)")
+    assert "A: " in out and "cover.png" in out  # it lies beside the splits
     assert "floor: 50 held-out images of A, against the 40 others" in out
     assert "40 images, and 50 apart" in out
 
@@ -209,6 +215,7 @@ def test_other_metrics_and_features(folders):
         ("a", "none", [], "B: {home}/none is not there"),
         ("a", "empty", [], "B: {home}/empty holds no images ("),
         ("a", "a/1.png", [], "is a file: name a folder"),
+        ("a", "points", [], "holds samples that are no images"),
         ("a", "Toy()", [], "B: Toy() holds Points"),
         ("Digit()", "a", [], "Did you mean Digits"),
         ("Digits(valid=9999)", "a", [], "A: valid=9999 must be"),

@@ -4,14 +4,16 @@
     python -m genjax.distance photographs/ generated/ --features='Components(16)'
     python -m genjax.distance 'FashionMNIST(path="~/data")' runs/vae/base-7422f6eb --n=5000 --json=distance.json
 
-A is the reference and B what is measured against it. Each is a folder of images, with all that lie below it; a data set
-of genjax.data as a constructor call, of which the training split is taken; or a run's directory, of which samples are
-drawn. Every number stands beside its 95 % interval and its floor: the same number with n real examples of A in the
-place of B, against the same reference. A distance means nothing without it, as its bias depends on n. Where A has a
-held-out split (a data set's test split, a folder's sub-folders `train` and `test`) the n come from there. Else n images
-of A, at most half of them, are held apart at random, and what is left is the reference, for the value and for the
-floor. Frechet() compares with the whole reference, metrics of pairs and neighbours with the n real examples, and their
-floor is n of the reference against these. A value far below the floor means copies: B has images of the reference.
+A is the reference and B what is measured against it. Each is a folder of images with all that lie below it, a data set
+of genjax.data as a constructor call, or a run's directory, of which samples are drawn. Of what has splits, as a folder
+with the sub-folders train and test, the training split is taken.
+
+Every number stands beside its 95 % interval and its floor: the same number with n real examples of A in the place of B,
+against the same reference. A distance means nothing without it, as its bias depends on n. Where A has a held-out split
+(test, else valid) the n come from there. Else n images of A, at most half of them, are held apart at random, and what
+is left is the reference, for the value and for the floor. Frechet() compares with the whole reference, metrics of pairs
+and neighbours with the n real examples, and their floor is n of the reference against these. A value far below the
+floor means copies: B has images of the reference. How many images of B are in A, byte for byte, is told.
 
 Images are compared as bytes in one format: that of a data set or a run where there is one (A's before B's), else the
 most usual size in A, at most 256 pixels a side, in colour if either has colour. What had to be resized is told, as

@@ -65,6 +65,7 @@ class Stored:
     of: Count
     source: Callable[[Shape], Source]
     path: str = ""  # of a folder, whole
+    notes: tuple[str, ...] = ()  # what was left out of it
 
     def about(self) -> dict[str, Any]:
         """What is told of it beside the numbers."""
@@ -97,6 +98,7 @@ class Drawn:
     seed: int
     kind: str = "run"
     own: bool = True
+    notes: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> Counter:
@@ -211,7 +213,10 @@ def _of_set(letter: str, cfg: Any) -> Stored:
     _need_image(letter, name, source.fields[source.main])
     of = Count(size(source.train), size(_held(source)))
     sizes = Counter({source.shape: of.main})
-    return Stored(letter, name, "data set", source.shape, True, sizes, of, lambda shape: source)
+    shape, notes = source.shape, source.notes
+    return Stored(
+        letter, name, "data set", shape, True, sizes, of, lambda shape: source, notes=notes
+    )
 
 
 def _need_image(letter: str, name: str, kind: Any) -> None:
@@ -239,7 +244,9 @@ def _shown(source: Source, split: Any) -> Split:
 def _of_folder(letter: str, text: str, path: Path) -> Stored:
     inside = path / "images"
     # what genjax.sample wrote: beside the images lies a grid of them, which is none
-    if (path / "samples.json").is_file() and inside.is_dir():
+    if (path / "samples.json").is_file():
+        if not inside.is_dir():
+            raise UserError(f"{letter}: {text} holds samples that are no images.")
         path = inside
     root = path.resolve()
     try:
@@ -253,16 +260,15 @@ def _of_folder(letter: str, text: str, path: Path) -> Stored:
 
     def load(shape: Shape) -> Source:
         height, width, channels = shape
-        # one number where it is enough
-        sides: Any = height if height == width else (height, width)
-        folder = Folder(path=str(root), size=sides, colour=channels == 3, test=0.0)
+        folder = Folder(path=str(root), size=(height, width), colour=channels == 3, test=0.0)
         try:
             return folder.load()
         except UserError as error:
             raise _of_another_command(letter, error, root) from None
 
     of = Count(len(train), len(test))
-    return Stored(letter, text, "folder", usual(sizes), False, sizes, of, load, str(root))
+    format_, where = usual(sizes), str(root)
+    return Stored(letter, text, "folder", format_, False, sizes, of, load, where, found.notes)
 
 
 def _of_another_command(letter: str, error: UserError, root: Path | None = None) -> UserError:
@@ -348,20 +354,20 @@ def brought(split: Split, shape: Shape) -> Split:
     if tuple(image.shape[1:]) == shape:
         return {"image": to_uint8(image), "label": label}
     height, width, channels = shape
-    sides: Any = height if height == width else (height, width)
     made = np.empty((len(image), *shape), np.uint8)
     for i, one in enumerate(to_uint8(image)):
         # Pillow knows grey pictures as [H, W] alone
         flat = one[..., 0] if one.shape[2] == 1 else one
-        made[i] = fit(Pillow.fromarray(flat), sides, channels == 3)
+        made[i] = fit(Pillow.fromarray(flat), (height, width), channels == 3)
     return {"image": made, "label": label}
 
 
 def changes(side: Side, shape: Shape) -> list[str]:
-    """What was done to the images of a side, in a line; nothing where all are of the format."""
+    """What was left out of a side, and what was done to its images, in a line each."""
+    left_out = [f"{side.letter}: {note}" for note in side.notes]
     others = Counter({found: n for found, n in side.sizes.items() if found != shape})
     if not others:
-        return []
+        return left_out
     total = sum(side.sizes.values())
     most = max(others, key=lambda found: (others[found], found))
     what = "all images"
@@ -373,9 +379,8 @@ def changes(side: Side, shape: Shape) -> list[str]:
     if any(found[2] != shape[2] for found in others):
         done.append("grey in three channels")
     more = f" and {len(others) - 1} other sizes" if len(others) > 1 else ""
-    return [
-        f"{side.letter}: {what} were brought from {list(most)}{more} to {list(shape)}: {'; '.join(done)}"
-    ]
+    told = f"{side.letter}: {what} were brought from {list(most)}{more} to {list(shape)}: "
+    return [*left_out, told + "; ".join(done)]
 
 
 def _shown_shape(found: tuple) -> str:
