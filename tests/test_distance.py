@@ -50,7 +50,7 @@ def _cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory, digits):
-    """A folder with those of the digits: a [100], b [80] others, copy of a under other names, colour, empty, of points."""
+    """A folder with those of the digits: a [100], b [80] others, copy of a renamed, colour, empty, of points."""
     home = tmp_path_factory.mktemp("folders")
     image = digits["image"]
     for i in range(100):
