@@ -17,7 +17,8 @@ floor means copies: B has images of the reference. How many images of B are in A
 
 Images are compared as bytes in one format: that of a data set or a run where there is one (A's before B's), else the
 most usual size in A, at most 256 pixels a side, in colour if either has colour. What had to be resized is told, as
-resizing changes distances: the short side is scaled, the centre is cut out. Names of files decide nothing but which images are held apart or taken.
+resizing changes distances: the short side is scaled, the centre is cut out. Names of files decide nothing but
+which images are held apart or taken.
 
     --features='Components(64)'   what is compared: Components(k) of A's images, Pixels(), RandomNet(), Convolutional()
                    (trained on A's classes), Inception() (then it is FID and KID; needs its weights)
