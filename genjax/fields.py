@@ -312,7 +312,7 @@ class Category:
         """Raises UserError for what is no integer in 0 to classes - 1."""
         last = max(self.classes - 1, 0)  # of an unlabelled set all are 0
         check_array(what, array, (), "iu", f"labels, int32 in 0 to {last}")
-        mend = f"the set says that it has {self.classes} classes"
+        mend = f"there are {self.classes} classes"
         check_range(what, array, 0, last, mend)
 
     def number(self, value: Any) -> Any:

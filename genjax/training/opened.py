@@ -118,8 +118,8 @@ class Opened:
         return self.draw(self.given(n, **fixed), seed)
 
     def picture(self, samples: Any) -> np.ndarray:
-        """Samples for people, uint8 [H, W, C]."""
-        return self.run.source.picture(samples)
+        """Samples for people, uint8 [H, W, C]; of several outputs a column each."""
+        return self.run.shown(samples)
 
     def encode(self, x: Any) -> np.ndarray:
         """Codes [N, ...] of examples: an array of what is modelled, or {field: [N, ...]} where labels are needed.
@@ -218,7 +218,8 @@ def open_run(
     state = reader.state(found, like)
     log = Log(directory, exp.steps, exp.batch, found, writes=False)
     run = Run(exp, source, spec, algorithm, log, state, about["meta"])
-    _tell(directory, found, exp.steps, since)
+    newest = Reader(directory / "checkpoints").steps()
+    _tell(directory, max(newest, default=found), exp.steps, since)
     return Opened(directory, run)
 
 
@@ -261,14 +262,14 @@ def _source(directory: Path, exp: Experiment) -> Source:
 
 
 def _tell(directory: Path, step: int, steps: int, since: list[str]) -> None:
-    """Says on stderr what a user would not expect of the run."""
+    """Says on stderr what a user would not expect of a run whose newest checkpoint is of `step`."""
     if since:
         changes = ", ".join(since)
         print(f"note: code changed since this run began: {changes}", file=sys.stderr)
     if step >= steps:
         return
     state = "is training" if _training(directory) else "was stopped"
-    print(f"note: {directory} {state}, opened at step {step} of {steps}", file=sys.stderr)
+    print(f"note: {directory} {state}, it is at step {step} of {steps}", file=sys.stderr)
 
 
 def _training(directory: Path) -> bool:

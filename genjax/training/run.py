@@ -168,12 +168,17 @@ class Run:
         samples = self.sample(n, **fixed)
         if self.algorithm.picture is not None:
             return self.algorithm.picture(samples, self.given(n, **fixed))
-        if isinstance(samples, dict):  # one column for each of several outputs
-            outputs = [np.asarray(x, np.float32) for x in samples.values()]
-            columns = np.stack(outputs, 1)  # [n, outputs, H, W, C]
-            pictures = columns.reshape(-1, *columns.shape[2:])
-            return grid(pictures, len(samples))
-        return self.source.picture(samples)
+        return self.shown(samples)
+
+    def shown(self, samples: Any) -> np.ndarray:
+        """Samples [n, ...], or {name: [n, ...]}, as the data's fields draw them: uint8 [H, W, C]."""
+        if not isinstance(samples, dict):
+            return self.source.picture(samples)
+        # one column for each of several outputs
+        outputs = [np.asarray(x, np.float32) for x in samples.values()]
+        columns = np.stack(outputs, 1)  # [n, outputs, H, W, C]
+        pictures = columns.reshape(-1, *columns.shape[2:])
+        return grid(pictures, len(samples))
 
     def encode(self, arrays: dict) -> np.ndarray:
         """The codes of a whole split, [N, ...]; UserError for a model that has none."""

@@ -111,9 +111,10 @@ def test_codes_are_decoded_where_a_model_has_a_way_back(tmp_path):
         found.sample(3, label=1)
 
 
-def test_another_step_and_the_best_state(trained):
+def test_another_step_and_the_best_state(trained, capsys):
     this, moved = trained
     earlier = open_run(moved, step=3)
+    assert "was stopped" not in capsys.readouterr().err
     assert earlier.step == 3 and not np.array_equal(
         earlier.sample(4), open_run(moved).sample(4)
     )
@@ -135,10 +136,10 @@ def test_a_run_at_work_is_looked_at_and_says_its_step(trained, tmp_path, capsys)
     )
     before = listing(stopped)
     assert open_run(stopped).step == 3
-    assert f"{stopped} was stopped, opened at step 3 of 6" in capsys.readouterr().err
+    assert f"{stopped} was stopped, it is at step 3 of 6" in capsys.readouterr().err
     with alone(stopped):
         assert open_run(stopped).step == 3
-    assert f"{stopped} is training, opened at step 3 of 6" in capsys.readouterr().err
+    assert f"{stopped} is training, it is at step 3 of 6" in capsys.readouterr().err
     assert listing(stopped) == before
 
 
