@@ -230,7 +230,7 @@ class Attention(nn.Module):
         # no implementation is named: XLA's, which has forward derivatives (cuDNN's has none) and any head size
         q = q.astype(self.dtype)  # norm and rotation are in float32
         k = k.astype(self.dtype)
-        h = jax.nn.dot_product_attention(q, k, v)
+        h = _attend(q, k, v)
         return rowwise(dense(d, name="out"), h.reshape(b, n, d))
 
 
@@ -256,9 +256,18 @@ class CrossAttention(nn.Module):
         q = q.reshape(b, n, self.heads, size)
         k = k.reshape(b, length, self.heads, size)
         v = v.reshape(b, length, self.heads, size)
-        h = jax.nn.dot_product_attention(q, k, v)  # [B, N, heads, D / heads]
+        h = _attend(q, k, v)  # [B, N, heads, D / heads]
         last = nn.Dense(d, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="out")
         return rowwise(last, h.reshape(b, n, d))
+
+
+def _attend(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+    """softmax(q k' / sqrt(size)) v of [B, N, heads, size], in the type of v."""
+    if v.dtype != jnp.float16:
+        return jax.nn.dot_product_attention(q, k, v)
+    # of float16 JAX asks for a kind of product that only GPUs have, and fails when compiled for others
+    wide = [x.astype(jnp.float32) for x in (q, k, v)]
+    return jax.nn.dot_product_attention(*wide).astype(v.dtype)
 
 
 def _rms(x: jax.Array) -> jax.Array:

@@ -182,6 +182,21 @@ def test_bfloat16_is_near_float32_and_keeps_float32_outside(net):
     assert 1e-5 < np.linalg.norm(near - y) / np.linalg.norm(y) < 0.05
 
 
+def test_attention_in_float16_has_gradients_on_every_machine():
+    tokens = np.random.default_rng(0).normal(size=(2, 5, 8)).astype(np.float32)
+    half, whole = Attention(2, dtype=jnp.float16), Attention(2)
+    params = noisy(jax.jit(half.init)(KEY, tokens)["params"])
+
+    def gradient(net):
+        return jax.jit(jax.grad(lambda p: net.apply({"params": p}, tokens).sum()))(params)
+
+    def near(a, b):
+        np.testing.assert_allclose(a, b, atol=1e-2 * (1 + np.abs(b).max()))
+
+    jax.tree.map(near, gradient(half), gradient(whole))
+    assert half.apply({"params": params}, tokens).dtype == jnp.float16
+
+
 def test_attention_is_the_equation():
     net = Attention(2, qk_norm=False)
     tokens = np.random.default_rng(0).normal(size=(2, 5, 8)).astype(np.float32)
