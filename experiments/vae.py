@@ -2,6 +2,7 @@
 
     python -m experiments.vae            BASE: the published net (gated 2x300, latent 40), dynamically binarised
     python -m experiments.vae --list     the ablations
+    python -m experiments.vae betas      a sweep: three betas with three seeds each, compared on one page
 
 BASE prints -log p(x) by IWAE with 5,000 samples over the full test set, beside 228.70 +- 0.15, the figure of the
 Exemplar VAE paper (Norouzi et al. 2020, arXiv:2004.04795) for this net with the prior N(0, I).
@@ -19,6 +20,7 @@ from genjax.findings.codes import VaePictures
 from genjax.findings.likelihood import VaeBounds
 from genjax.nets import ConvDecoder, ConvEncoder, GatedMLP
 from genjax.optim import Adam, CosineDecay
+from genjax.sweep import grid
 from genjax.training.experiment import Every, Experiment, Published
 from genjax.training.loop import run
 from genjax.vae.likelihoods import Bernoulli, DiscretisedLogistic
@@ -71,6 +73,11 @@ _DIGITS = {
     "every": Every(log=500, evaluate=1000, sample=2000, save=2000),
 }
 
+# what beta costs in nats, beside what another seed costs
+BETAS = grid(
+    edit(BASE, {**_SHORT, **_DIGITS}), {"algorithm.beta": (0.5, 1, 4), "seed": range(3)}
+)
+
 EXPERIMENTS = {
     "base": BASE,
     "beta4": edit(BASE, {**_SHORT, "algorithm.beta": 4.0}),
@@ -81,6 +88,7 @@ EXPERIMENTS = {
     "free_bits": edit(BASE, {**_SHORT, "algorithm.free_bits": 0.1}),
     "discretised": edit(BASE, {**_SHORT, "algorithm.likelihood": DiscretisedLogistic()}),
     "digits": edit(BASE, {**_SHORT, **_DIGITS}),
+    "betas": BETAS,
 }
 
 if __name__ == "__main__":

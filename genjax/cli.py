@@ -1,24 +1,32 @@
 """The command line of an experiment: `python -m experiments.vae [ablation] --algorithm.beta=4 --layout='Mesh(fsdp=2)'`.
 
 A value is a Python literal or a constructor call of a type that the field admits, read with `ast` and never evaluated.
+Where the ablation is a sweep (`genjax.sweep`), its runs are carried out in turn; `--part=2/8` does the second of eight
+parts of them, so that eight machines share them out.
 Exit codes: 0 done, 1 crash (traceback), 2 user error (one line on stderr), 75 preempted, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import ast
+import dataclasses
+import os
+import re
 import shlex
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import flax.linen as nn
 
 from genjax import config
 from genjax.errors import Preempted, UserError, nearest
+from genjax.machine.terminal import print_everything
+from genjax.sweep import Member, Sweep, carry_out, resolved, share
 
 WIDEST = 44  # characters of a column; a longer cell pushes the rest of its line
+MANY = 8  # values of an axis beyond which only the first and the last are shown
 WORDS = {"true": True, "false": False, "inf": float("inf"), "nan": float("nan")}
 
 
@@ -30,8 +38,11 @@ def main(
 ) -> NoReturn:
     """Calls run(config, name, origin) for one of `experiments` (unnamed: the first) as the arguments say, and exits.
 
-    origin: {"command", "question", "differences"}, what a report tells of where a run comes from.
+    An entry is a config, or a Sweep, each member of which is run under a name of its own; what `run` returns tells
+    where it lies (`training.run.Run`). origin: {"command", "question", "differences"}, what a report tells of where a
+    run comes from.
     """
+    print_everything()  # before the first character, which may be one of a docstring
     if argv is None:
         argv = sys.argv[1:]
     code, message = 0, ""
@@ -53,7 +64,8 @@ def main(
 def read(path: str, text: str, hint: Any, current: Any = None) -> Any:
     """Returns the value that `text` gives to the field at `path`, where str needs no quotes, or raises UserError.
 
-    hint: the field's annotation; current: its value, which says what an open annotation (Any, Callable) admits.
+    hint: the field's annotation; current: its value, which says what an open annotation (Any, Callable) admits. What is
+    no literal and no call is for an admitted type to read that has a classmethod of_text(text), else for str.
     """
     try:
         node = ast.parse(text.strip(), mode="eval").body
@@ -63,13 +75,25 @@ def read(path: str, text: str, hint: Any, current: Any = None) -> Any:
         value = _value(path, node, hint, current)
         return config.settle(path, value, hint)
     except UserError:
-        # a text without quotes, unless it is a call of a type: then its own error says more
-        annotated = str in (hint, *typing.get_args(hint))
-        takes_text = annotated or isinstance(current, str)
-        called = isinstance(node, ast.Call)
-        if not takes_text or (called and constructors(hint, current)):
+        admitted = constructors(hint, current)
+        # of a call of a type its own error says more
+        if isinstance(node, ast.Call) and admitted:
+            raise
+        for cls in admitted.values():
+            if hasattr(cls, "of_text"):
+                return config.settle(path, _of_text(path, cls, text), hint)
+        takes_text = str in (hint, *typing.get_args(hint)) or isinstance(current, str)
+        if not takes_text:
             raise
         return config.settle(path, text, hint)
+
+
+def _of_text(path: str, cls: Any, text: str) -> Any:
+    """What a type makes of a text that it reads itself."""
+    try:
+        return cls.of_text(text)
+    except (UserError, ValueError) as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def constructors(hint: Any, current: Any = None) -> dict[str, type]:
@@ -134,6 +158,27 @@ def show(value: Any) -> str:
     return f"{type(value).__name__}({', '.join(given)})"
 
 
+class _Asked(NamedTuple):
+    """What was typed, and of which experiments."""
+
+    experiments: Mapping[str, Any]
+    doc: str
+    argv: Sequence[str]
+    action: str  # help, list, print or "" = run
+    name: str  # of the ablation
+    flags: list[tuple[str, str | None]]  # (path, text or None where it is missing)
+
+    @property
+    def base(self) -> Any:
+        """The config that the others are told as differences from: the first."""
+        return _written(next(iter(self.experiments.values())))
+
+
+def _written(entry: Any) -> Any:
+    """The config that stands in an entry of the experiments."""
+    return entry.base if isinstance(entry, Sweep) else entry
+
+
 def _main(
     experiments: Mapping[str, Any],
     run: Callable,
@@ -142,27 +187,110 @@ def _main(
 ) -> None:
     """`main` without its exit."""
     action, name, flags = _split(list(argv))
-    first = next(iter(experiments))
-    name = name or first
+    name = name or next(iter(experiments))
     if name not in experiments:
         raise UserError(
             f"unknown ablation {name!r}: choose from {', '.join(experiments)}.{nearest(name, experiments)}"
         )
-    cfg = experiments[name]
-    for path, text in flags:
-        cfg = _set(cfg, path, text)
-    if action == "help":
-        print(_help(experiments, name, cfg, doc))
-    elif action == "list":
-        print(_list(experiments))
-    elif action == "print":
-        digest = config.digest(cfg)  # may refuse the config: then nothing is printed
-        print(f"{config.to_json(cfg)}\ndigest {digest}")
+    asked = _Asked(experiments, doc, argv, action, name, flags)
+    entry = experiments[name]
+    if isinstance(entry, Sweep):
+        _do_sweep(asked, entry, run)
     else:
-        base = experiments[first]
-        # the docs speak of the data that the ablation was written for
-        about = doc if _same_data(experiments[name], cfg) else ""
-        run(cfg, name, _origin(base, cfg, about, argv))
+        _do_one(asked, entry, run)
+
+
+def _do_one(asked: _Asked, cfg: Any, run: Callable) -> None:
+    """What was asked of a config."""
+    for path, text in asked.flags:
+        if path == "part" and path not in config.hints(type(cfg)):
+            raise _no_parts(asked)
+        cfg = _set(cfg, path, text)
+    if asked.action == "help":
+        _print(_help(asked, cfg, {}))
+    elif asked.action == "list":
+        _print(_list(asked.experiments))
+    elif asked.action == "print":
+        cfg = resolved(cfg)
+        digest = config.digest(cfg)  # may refuse the config: then nothing is printed
+        _print(f"{config.to_json(cfg)}\ndigest {digest}")
+    else:
+        run(cfg, asked.name, _origin(asked, cfg))
+
+
+def _do_sweep(asked: _Asked, sweep: Sweep, run: Callable) -> None:
+    """What was asked of a sweep: the flags edit all of its members."""
+    part, parts = 1, 1
+    for path, text in asked.flags:
+        if path == "part":
+            part, parts = _part(text)
+            continue
+        axis = sweep.axis_of(path)
+        if axis is not None:
+            raise UserError(
+                f"--{path}: the sweep {asked.name} sets {axis} itself, as one of its axes: leave the flag out."
+            )
+        # below the axes, which are set after it
+        sweep = dataclasses.replace(sweep, base=_set(sweep.base, path, text))
+    members = sweep.members(asked.name)
+    mine = share(members, part, parts)
+    if asked.action == "help":
+        _print(_help(asked, sweep.base, _axes(sweep)))
+    elif asked.action == "list":
+        _print(_list(asked.experiments))
+    elif asked.action == "print":
+        _print(_printed(asked.base, sweep, mine))
+    else:
+        carry_out(asked.name, members, mine, lambda member: _run(asked, member, run))
+
+
+def _run(asked: _Asked, member: Member, run: Callable) -> Any:
+    """A member of a sweep as an ordinary run."""
+    return run(member.cfg, member.name, _origin(asked, member.cfg))
+
+
+def _printed(base: Any, sweep: Sweep, members: Sequence[Member]) -> str:
+    """A line a member with name, digest and the flags of its axes, then the flags that all have in common."""
+    rows = []
+    for member in members:
+        digest = config.digest(resolved(member.cfg))
+        flags = []
+        for path in sweep.columns():
+            _, value = config.lookup(member.cfg, path)
+            flags.append(_flag(path, value))
+        rows.append((member.name, digest, shlex.join(flags)))
+    common = _flags(base, sweep.base)
+    if common:
+        rows.append(("all with", "", common))
+    return _table(rows)
+
+
+def _print(text: str) -> None:
+    """Prints what was asked for; a reader that leaves early, such as head, has seen enough."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # what is left is for nobody: Python would try to write it again at its end
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+
+
+def _part(text: str | None) -> tuple[int, int]:
+    """The numbers of --part=2/8, from 1."""
+    found = re.fullmatch(r"([0-9]+)/([0-9]+)", text or "")
+    part, parts = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= part <= parts:
+        raise UserError(
+            f"--part={text or ''}: expected the number of a part and how many there are, as 2/8 of 1/8 to 8/8."
+        )
+    return part, parts
+
+
+def _no_parts(asked: _Asked) -> UserError:
+    """The error for --part of what is no sweep."""
+    sweeps = [name for name, entry in asked.experiments.items() if isinstance(entry, Sweep)]
+    there = f": choose {' or '.join(sweeps)}" if sweeps else ""
+    return UserError(f"--part: {asked.name} is one run, and only sweeps have parts{there}.")
 
 
 def _same_data(a: Any, b: Any) -> bool:
@@ -173,15 +301,17 @@ def _same_data(a: Any, b: Any) -> bool:
     return repr(a) == repr(b)
 
 
-def _origin(base: Any, cfg: Any, doc: str, argv: Sequence[str]) -> dict[str, Any]:
+def _origin(asked: _Asked, cfg: Any) -> dict[str, Any]:
     """What was typed, the first paragraph of the docs, {path: [value in the base, value here]}, all as texts."""
-    words = ["python", *_program().split(), *argv]
-    paragraph = doc.strip().split("\n\n")[0]  # "" of an unknown question
+    words = ["python", *_program().split(), *asked.argv]
     differences = {}
-    for path, (in_base, here) in config.diff(base, cfg).items():
+    for path, (in_base, here) in config.diff(asked.base, cfg).items():
         differences[path] = [show(in_base), show(here)]
     origin = {"command": shlex.join(words), "differences": differences}
-    if paragraph:
+    paragraph = asked.doc.strip().split("\n\n")[0]
+    # the docs speak of the data that the ablation was written for
+    written = _written(asked.experiments[asked.name])
+    if paragraph and _same_data(written, cfg):
         origin["question"] = _one_line(paragraph)
     return origin
 
@@ -311,38 +441,74 @@ def _family(cls: type) -> list[type]:
 
 
 def _list(experiments: Mapping[str, Any]) -> str:
-    """Every ablation with the flags that make it out of the base, ready to be typed."""
-    base = next(iter(experiments.values()))
+    """Every ablation with the flags that make it out of the base, ready to be typed; every sweep in a line."""
+    base = _written(next(iter(experiments.values())))
     rows = []
-    for name, cfg in experiments.items():
-        flags = []
-        for path, (_, value) in config.diff(base, cfg).items():
-            text = value if isinstance(value, str) else show(value)  # a text needs no quotes
-            flags.append(f"--{path}={text}")
-        rows.append((name, shlex.join(flags) or "the base"))
+    for name, entry in experiments.items():
+        told = _listed(base, name, entry) if isinstance(entry, Sweep) else _flags(base, entry)
+        rows.append((name, told or "the base"))
     return _table(rows)
 
 
-def _help(experiments: Mapping[str, Any], name: str, cfg: Any, doc: str) -> str:
-    """The docs, the usage and a line for every field."""
-    usage = (
-        f"usage: python {_program()} [ablation] [--path=value ...] [--help | --list | --print]"
+def _flags(base: Any, cfg: Any) -> str:
+    """The flags that make a config out of the base, "" of the base itself."""
+    differences = config.diff(base, cfg)
+    return shlex.join([_flag(path, value) for path, (_, value) in differences.items()])
+
+
+def _flag(path: str, value: Any) -> str:
+    """A value as a flag."""
+    text = value if isinstance(value, str) else show(value)  # a text needs no quotes
+    return f"--{path}={text}"
+
+
+def _listed(base: Any, name: str, sweep: Sweep) -> str:
+    """A sweep in one line, its own mistakes included: a list is of all ablations."""
+    try:
+        runs = len(sweep.members(name))
+    except UserError as error:
+        return f"error: {error}"
+    axes = [f"{path} {values}" for path, values in _axes(sweep).items()]
+    common = _flags(base, sweep.base)
+    return f"a sweep of {runs}: {'; '.join(axes)}{common and f'; all with {common}'}"
+
+
+def _axes(sweep: Sweep) -> dict[str, str]:
+    """{path: its values} of every field that a sweep sets."""
+    return {path: _brief_values(values) for path, values in sweep.columns().items()}
+
+
+def _brief_values(values: Sequence[Any]) -> str:
+    """The values of an axis, of many the first and the last."""
+    texts = [show(value) for value in values]
+    if len(texts) > MANY:
+        texts = [*texts[: MANY - 2], "...", texts[-1]]
+    return ", ".join(texts)
+
+
+def _help(asked: _Asked, cfg: Any, axes: Mapping[str, str]) -> str:
+    """The docs, the usage and a line for every field; `axes`: the values of the fields that a sweep sets."""
+    part = " [--part=1/8]" if axes else ""
+    usage = f"usage: python {_program()} [ablation] [--path=value ...]{part} [--help | --list | --print]"
+    swept = (
+        [f"{asked.name} is a sweep: runs with each {' and each '.join(axes)}."] if axes else []
     )
-    rows = [("field", "type", f"in {name}", "meaning")]
+    rows = [("field", "type", f"in {asked.name}", "meaning")]
     for path, hint, value, meaning, execution in config.walk(cfg):
         star = "*" if execution else ""
         row = (
             f"--{path}{star}",
             config.type_name(hint),
-            _brief(value),
+            axes.get(path) or _brief(value),
             _one_line(meaning),
         )
         rows.append(row)
     note = "* does not change the result: runs that differ only in these fields are one run with one digest"
     parts = [
-        doc.strip(),
+        asked.doc.strip(),
         usage,
-        f"ablations: {', '.join(experiments)} (see --list)",
+        f"ablations: {', '.join(asked.experiments)} (see --list)",
+        *swept,
         _table(rows),
         note,
     ]

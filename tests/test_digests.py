@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from genjax.config import digest, from_json, to_json
+from genjax.sweep import Sweep
 
 STORED = Path(__file__).parent / "digests.json"
 EXPERIMENTS = (
@@ -22,7 +23,9 @@ def configs() -> dict:
     found = {}
     for name in EXPERIMENTS:
         module = importlib.import_module(f"experiments.{name}")
-        found |= {f"{name} {key}": cfg for key, cfg in module.EXPERIMENTS.items()}
+        for key, cfg in module.EXPERIMENTS.items():
+            if not isinstance(cfg, Sweep):  # its members are edits of another
+                found[f"{name} {key}"] = cfg
     return found
 
 

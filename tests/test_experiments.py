@@ -87,6 +87,7 @@ def shape_of(data) -> Spec:
 ALL = {}  # configs that differ in data of one shape or in execution alone trace alike: the first stands for all
 for _m in MODULES:
     for _name, _exp in _m.EXPERIMENTS.items():
+        _exp = getattr(_exp, "base", _exp)  # of a sweep
         ALL.setdefault((digest(_exp.algorithm), shape_of(_exp.data)), (_m, _name))
 ALL = list(ALL.values())
 
@@ -101,7 +102,8 @@ def traced(module, name):
 
 @pytest.mark.parametrize("module, name", [traced(*pair) for pair in ALL])
 def test_every_config_traces_a_step_an_evaluation_and_a_sample(module, name):
-    exp = module.EXPERIMENTS[name]
+    entry = module.EXPERIMENTS[name]
+    exp = getattr(entry, "base", entry)
     spec = shape_of(exp.data)
     cfg = exp.algorithm
     deep = (
