@@ -3,21 +3,25 @@
     python -m genjax.report runs/vae/base-7422f6eb              writes report.html into that run
     python -m genjax.report runs/vae/* --out=vae.html           compares runs: comparison.html, or the file named
 
+Of several arguments those that are there and are no runs, files and folders without config.json, are passed over.
 The page holds no script and forbids itself to load anything. The same run gives the same bytes.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from genjax.errors import UserError
 from genjax.machine.files import whole
+from genjax.machine.terminal import print_everything
 from genjax.report.compare import comparison
 from genjax.report.facts import read
 from genjax.report.page import single
 
+TOLD = 5  # names in a line; the rest is a number
 USAGE = "usage: python -m genjax.report RUN [RUN ...] [--out FILE]"
 
 
@@ -57,19 +61,48 @@ def write(directories: Sequence[Path], out: Path | None = None) -> Path:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line: prints the path and returns 0, or one line on stderr and 2."""
+    print_everything()  # names of directories may hold any character
     try:
         tokens = sys.argv[1:] if argv is None else argv
         directories, out = _arguments(list(tokens))
         if directories is None:
             print(__doc__.strip())  # help is the module's own text
         else:
-            print(write(directories, out))
+            runs, others = _told_apart(directories)
+            page = write(runs, out)
+            if others:
+                print(_passed_over(others), file=sys.stderr, flush=True)
+            print(page)
         return 0
     except UserError as error:
         message = " ".join(str(error).splitlines())  # one line, whatever is in it
         # no traceback: what a UserError says is the user's to mend
         print(f"error: {message}", file=sys.stderr, flush=True)
         return 2
+
+
+def _told_apart(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """(runs, others): what runs/vae/* names besides runs is passed over, but not what is not there at all.
+
+    A run whose config.json cannot be read counts as a run, so that it is mended and not missed. All are runs where none
+    is: `read` says what is wrong with the first.
+    """
+    others = [path for path in paths if os.path.lexists(path) and not _holds_config(path)]
+    runs = [path for path in paths if path not in others]
+    return (runs, others) if runs else (list(paths), [])
+
+
+def _holds_config(path: Path) -> bool:
+    return os.path.lexists(path / "config.json")
+
+
+def _passed_over(others: Sequence[Path]) -> str:
+    """A line on what was named and is no run."""
+    names = [str(path) for path in others[:TOLD]]
+    more = len(others) - len(names)
+    if more:
+        names.append(f"{more} more")
+    return f"passed over, as no run is there: {', '.join(names)}"
 
 
 def _arguments(tokens: list[str]) -> tuple[list[Path] | None, Path | None]:
@@ -90,5 +123,10 @@ def _arguments(tokens: list[str]) -> tuple[list[Path] | None, Path | None]:
         elif token.startswith("-"):
             raise UserError(f"unknown flag {token}. {USAGE}")
         else:
-            directories.append(Path(token))
-    return directories, Path(out) if out else None
+            directories.append(_path(token))
+    return directories, _path(out) if out else None
+
+
+def _path(text: str) -> Path:
+    """A path as it is typed; ~ is the home also where the shell has not seen it, as in --out=~/vae.html."""
+    return Path(os.path.expanduser(text))

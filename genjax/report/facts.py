@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import struct
 from dataclasses import dataclass
@@ -201,11 +202,12 @@ def number(value: Any) -> float | int | None:
 def _config(directory: Path) -> dict[str, Any]:
     """config.json, which every run has: without it the UserError names runs that may have been meant."""
     path = directory / "config.json"
-    if path.is_file():
+    # os.path: of a folder that may not be looked into pathlib raises
+    if os.path.isfile(path):
         return _object(path)
     why = "there is no such folder"
     near = []
-    if directory.is_dir():
+    if os.path.isdir(directory):
         why = "it holds no config.json"
         # the folder above runs is named by mistake most often
         runs = sorted(str(p.parent) for p in directory.glob("*/config.json"))
