@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from genjax.report.facts import Facts, Picture
+from genjax.report.field import over_field
+from genjax.report.groups import few_fields, groups_of
 from genjax.report.markup import Html, join, table, tag
 from genjax.report.page import CHARTS, document, image, rank, sections, tiles
-from genjax.report.results import nested_of, own, published, values_of, with_settings
+from genjax.report.results import (
+    Column,
+    columns,
+    counted,
+    grouped,
+    nested_of,
+    own,
+    published,
+    values_of,
+    with_settings,
+)
+from genjax.report.seeds import over_seeds
 from genjax.report.svg import Curve, chart, finite
 from genjax.report.text import differing, digits, unit
 
@@ -19,7 +31,6 @@ QUESTIONS = 3  # of the runs that the page repeats
 Runs = Sequence[Facts]
 Names = Sequence[str]  # of the runs, in their order
 Section = tuple[str, str, Any]  # id, heading, content
-Column = tuple[str, str]  # entry, name
 Deep = tuple[str, str, str]  # entry, row, name of a nested number
 Values = dict[Column, Any]
 
@@ -56,12 +67,16 @@ def comparison(runs: Runs) -> str:
 
 def _parts(runs: Runs, names: Names) -> list[Section]:
     """(id, heading, content) of every section; a content that is empty is no section."""
+    groups = groups_of(runs)
+    field, drawn = over_field(groups)
     folded = []
     for i, run in enumerate(runs):
         report = each(run, names[i], i + 1)  # a reader counts from 1
         folded.append(report)
     return [
         ("numbers", "Numbers", numbers(runs, names)),
+        ("seeds", "Over seeds", over_seeds(groups, _curves(runs))),
+        ("field", f"Over {field}", drawn),
         ("differences", "What differs", differences(runs, names)),
         ("overlaid", "Curves of all runs", overlaid(runs, names)),
         ("further", "Further numbers", further(runs, names)),
@@ -115,14 +130,6 @@ def _longer(names: Names, more: Sequence[str]) -> list[str]:
     return longer
 
 
-def _count(of_runs: Iterable[Iterable[Hashable]]) -> Counter:
-    """How many runs have each of the keys, in the order of their first."""
-    count: Counter = Counter()
-    for found in of_runs:
-        count.update(list(found))  # its keys: of a dict `update` would add the values
-    return count
-
-
 def thumbnail(run: Facts) -> Picture | None:
     """The picture that stands for a run: its samples at the end, its last grid, or the first picture that it has."""
     # slices and lists that may be empty: a killed run has grids only, a short one perhaps nothing
@@ -134,14 +141,17 @@ def thumbnail(run: Facts) -> Picture | None:
 def numbers(runs: Runs, names: Names) -> Html:
     """A row a run: picture, every metric that two runs share or that is in the entry "metrics", size and time."""
     values = [values_of(run.results) for run in runs]
-    keys = _columns(values)
+    keys = columns(values)
     facts = _facts(runs)
     pictures = [thumbnail(run) for run in runs]
     pictured = any(pictures)  # else there is no column for them
-    head = ["run"]
+    # of a sweep the reader wants the numbers beside what they are of
+    fields = few_fields([run.config for run in runs])
+    head: list[Any] = ["run"]
     if pictured:
         head.append("samples")
-    head += _grouped(keys)
+    head += [tag("code", path) for path, _ in fields]
+    head += grouped(keys)
     head += facts  # the names of its columns
     rows: list[list[Any]] = []
     for i, run in enumerate(runs):
@@ -150,6 +160,7 @@ def numbers(runs: Runs, names: Names) -> Html:
         if pictured:
             shown = image(pictures[i], run) if pictures[i] else ""
             row.append(shown)
+        row += [tag("code", texts[i]) for _, texts in fields]
         its = values[i]
         row += [_cell(its, key, run) for key in keys]
         row += [column[i] for column in facts.values()]
@@ -160,35 +171,11 @@ def numbers(runs: Runs, names: Names) -> Html:
         row = ["published"]
         if pictured:
             row.append("")
+        row += [""] * len(fields)
         row += told
         row += [""] * len(facts)
         rows.append(row)
     return table("All runs", head, rows, "all", "wide")
-
-
-def _columns(values: Sequence[Values]) -> list[Column]:
-    """The (entry, name) that get a column, those of an entry side by side and "metrics" first."""
-    measured = []
-    # by entry: a later run may bring another name of an earlier one
-    others: dict[str, list[Column]] = {}
-    for key, count in _count(values).items():
-        entry, _ = key
-        # a number of one run alone compares nothing, but metrics are what was asked for
-        if entry == "metrics":
-            measured.append(key)
-        elif count > 1:
-            others.setdefault(entry, []).append(key)
-    shared = itertools.chain.from_iterable(others.values())
-    return [*measured, *shared]
-
-
-def _grouped(keys: Sequence[Column]) -> list[tuple[str, list[str]]]:
-    """The columns' names under those of their entries, as `table` takes them."""
-    groups: dict[str, list[str]] = {}  # a dict keeps the order of the keys
-    for entry, name in keys:
-        group = groups.setdefault(entry, [])
-        group.append(unit(name))
-    return list(groups.items())
 
 
 def _cell(values: Values, key: Column, run: Facts) -> Html | str:
@@ -266,7 +253,7 @@ def overlaid(runs: Runs, names: Names) -> Html | None:
 
 def _curves(runs: Runs) -> list[str]:
     """The curves that two runs have and that move, in the order of their charts: held-out values before training's."""
-    count = _count(run.curves for run in runs)
+    count = counted(run.curves for run in runs)
     several = [curve for curve in count if count[curve] > 1]
     shared = [curve for curve in several if _moves(runs, curve)]
 
@@ -307,7 +294,7 @@ def _moves(runs: Runs, curve: str) -> bool:
 def further(runs: Runs, names: Names) -> list[Html]:
     """The nested numbers that two runs share, an entry a table and a run a column."""
     values = [nested_of(run.results) for run in runs]
-    count = _count(values)  # a number of one run compares nothing
+    count = counted(values)  # a number of one run compares nothing
     shared = [key for key in count if count[key] > 1]
     entries = dict.fromkeys(entry for entry, _, _ in shared)
     tables = []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 from genjax.report.facts import Facts, number
@@ -11,6 +12,7 @@ from genjax.report.markup import Html, table, tag
 from genjax.report.text import digits, measured, unit
 
 FOLDED = 12  # rows beyond which a table of nested numbers is folded
+Column = tuple[str, str]  # entry, name
 WHOLE = "Measured after training"  # the caption of entries that share a table
 
 
@@ -231,3 +233,36 @@ def nested_of(results: dict[str, Any]) -> dict[tuple[str, str, str], Any]:
                 key = (entry, row, str(name))
                 found[key] = value
     return found
+
+
+def columns(values: Sequence[dict[Column, Any]]) -> list[Column]:
+    """The (entry, name) that get a column, those of an entry side by side and "metrics" first."""
+    measured = []
+    # by entry: a later run may bring another name of an earlier one
+    others: dict[str, list[Column]] = {}
+    for key, count in counted(values).items():
+        entry, _ = key
+        # a number of one run alone compares nothing, but metrics are what was asked for
+        if entry == "metrics":
+            measured.append(key)
+        elif count > 1:
+            others.setdefault(entry, []).append(key)
+    shared = itertools.chain.from_iterable(others.values())
+    return [*measured, *shared]
+
+
+def grouped(keys: Sequence[Column]) -> list[tuple[str, list[str]]]:
+    """The columns' names under those of their entries, as `table` takes them."""
+    groups: dict[str, list[str]] = {}  # a dict keeps the order of the keys
+    for entry, name in keys:
+        group = groups.setdefault(entry, [])
+        group.append(unit(name))
+    return list(groups.items())
+
+
+def counted(of_runs: Iterable[Iterable[Hashable]]) -> Counter:
+    """How many runs have each of the keys, in the order of their first."""
+    count: Counter = Counter()
+    for found in of_runs:
+        count.update(list(found))  # its keys: of a dict `update` would add the values
+    return count

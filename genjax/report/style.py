@@ -124,6 +124,7 @@ svg .end {{ fill: var(--ink); }}
 .floor {{ stroke: var(--soft); stroke-width: 1; }}
 .curve {{ fill: none; stroke-width: 1.8; stroke-linejoin: round; }}
 .leader {{ stroke-width: 1; }}
+.band {{ stroke: none; fill-opacity: .16; }}
 .legend {{ display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; margin: .15rem 0 0; padding: 0; list-style: none; }}
 .legend svg {{ width: 30px; height: 10px; margin-right: .4rem; }}
 .legend b {{ color: var(--ink); font-weight: 600; font-variant-numeric: tabular-nums; }}

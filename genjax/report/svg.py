@@ -12,6 +12,9 @@ from genjax.report.text import digits
 
 MOST = 400  # points drawn of one curve
 WIDTH, HEIGHT, TOP, BOTTOM = 400, 230, 10, 34
+LARGEST = 1e300  # distances between greater values would overflow
+STEP = "step"
+FEW = 12  # points that are marked one by one
 GAP = 12.0  # between the labels at the ends of curves
 
 
@@ -19,9 +22,11 @@ class Curve(NamedTuple):
     """One curve: points (step, value); `slot` chooses its colour and dashes; `mark` is written at its end."""
 
     label: str
-    points: Sequence[tuple[int, float]]
+    points: Sequence[tuple[float, float]]
     slot: int
     mark: str  # short: there are a few pixels for it
+    # (step, low, high): how far the value spreads there
+    spread: Sequence[tuple[float, float, float]] = ()
 
 
 class Axis(NamedTuple):
@@ -71,7 +76,7 @@ class _Frame(NamedTuple):
 def finite(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
     """The points that can be drawn: a value beyond 1e300 is taken for infinite, as distances would overflow."""
     # nan compares as False and so is left out as well
-    return [(step, value) for step, value in points if abs(value) < 1e300]
+    return [(step, value) for step, value in points if abs(value) < LARGEST]
 
 
 def thin(points: Sequence[tuple[int, float]], most: int = MOST) -> list[tuple[int, float]]:
@@ -165,23 +170,24 @@ def spread(wanted: Sequence[float], low: float, high: float, gap: float = GAP) -
     return places
 
 
-def chart(title: str, curves: Sequence[Curve]) -> Html | None:
+def chart(title: str, curves: Sequence[Curve], across: str = STEP) -> Html | None:
     """A figure of curves over training steps with their last values in the legend; None if no value is finite.
 
-    The value axis is logarithmic where all values are positive and span more than 30 times.
+    across: what lies on the other axis, where that is no training step. An axis is logarithmic where all values are
+    positive and span more than 30 times; that of steps is linear.
     """
     shown = _drawable(curves)
     if not shown:
         return None
     # one frame for all curves: they are compared by eye
-    frame = _frame(shown)
+    frame = _frame(shown, across)
     scale = tag("span", ", log scale") if frame.y.log else None
     # said in words: a curve that ends early might look finished
     lost = _count(curves) - _count(shown)
     return tag(
         "figure",
         tag("figcaption", title, scale),
-        _drawing(title, shown, frame),
+        _drawing(title, shown, frame, across),
         _legend(shown),
         _note(lost),
         class_="chart",
@@ -190,8 +196,13 @@ def chart(title: str, curves: Sequence[Curve]) -> Html | None:
 
 def _drawable(curves: Sequence[Curve]) -> list[Curve]:
     """The curves with their finite points, without those that have none."""
-    shown = [curve._replace(points=finite(curve.points)) for curve in curves]
-    return [curve for curve in shown if curve.points]
+    shown = []
+    for curve in curves:
+        points = finite(curve.points)
+        spread = [part for part in curve.spread if max(map(abs, part[1:])) < LARGEST]
+        if points:
+            shown.append(curve._replace(points=points, spread=spread))
+    return shown
 
 
 def _count(curves: Sequence[Curve]) -> int:
@@ -199,9 +210,9 @@ def _count(curves: Sequence[Curve]) -> int:
     return sum(len(curve.points) for curve in curves)
 
 
-def _frame(shown: Sequence[Curve]) -> _Frame:
+def _frame(shown: Sequence[Curve], across: str) -> _Frame:
     """The axes that hold all points, with room for the texts beside them."""
-    x = _steps(shown)
+    x = _steps(shown) if across == STEP else _places(shown)
     y = _values(shown)
     lengths = [len(text) for _, text in y.ticks]
     widest = max(lengths, default=0)
@@ -223,9 +234,21 @@ def _steps(shown: Sequence[Curve]) -> Axis:
     return linear(first, max(steps), 4)
 
 
+def _places(shown: Sequence[Curve]) -> Axis:
+    """The axis of what is no step."""
+    return _roomy([place for curve in shown for place, _ in curve.points])
+
+
 def _values(shown: Sequence[Curve]) -> Axis:
-    """The axis of values, a little longer than they need."""
+    """The axis of values and of how far they spread."""
     values = [value for curve in shown for _, value in curve.points]
+    for curve in shown:
+        values += [end for _, *ends in curve.spread for end in ends]
+    return _roomy(values)
+
+
+def _roomy(values: Sequence[float]) -> Axis:
+    """An axis a little longer than the values need."""
     low = min(values)
     high = max(values)
     # a loss that falls by orders of magnitude is a flat line on a linear axis
@@ -235,7 +258,7 @@ def _values(shown: Sequence[Curve]) -> Axis:
     return linear(low - room, high + room)
 
 
-def _drawing(title: str, shown: Sequence[Curve], frame: _Frame) -> Html:
+def _drawing(title: str, shown: Sequence[Curve], frame: _Frame, across: str) -> Html:
     """The SVG: grid, floor and marks first, so that curves and their labels lie above them."""
     left = frame.left
     right = frame.right
@@ -260,13 +283,14 @@ def _drawing(title: str, shown: Sequence[Curve], frame: _Frame) -> Html:
         rules,
         ground,
         steps,
-        _text(middle, HEIGHT - 4, "step", "middle"),
+        _text(middle, HEIGHT - 4, across, "middle"),
+        [_spread(curve, frame) for curve in shown],
         [_curve(curve, frame) for curve in shown],
         _ends(shown, frame),
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
         # one picture to a screen reader, which reads its label and not its lines
         role="img",
-        aria_label=f"{title} over training steps: {_said(shown)}",
+        aria_label=f"{title} over {'training steps' if across == STEP else across}: {_said(shown)}",
     )
 
 
@@ -323,6 +347,26 @@ def _classes(slot: int, kind: str) -> str:
     return f"{kind} {_colour(slot)} d{slot % len(DASHES)}"
 
 
+def _spread(curve: Curve, frame: _Frame) -> Html | None:
+    """How far the values of a curve spread: a band around it, or bars where its points are few."""
+    if not curve.spread:
+        return None
+    every = -(-len(curve.spread) // MOST)  # rounded up
+    lows, highs = [], []
+    for place, low, high in curve.spread[::every]:
+        lows.append(frame.spot((place, low)))
+        highs.append(frame.spot((place, high)))
+    if len(lows) > FEW:
+        # up along the highs and back along the lows
+        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in [*highs, *reversed(lows)])
+        return tag("polygon", points=path, class_=f"band {_colour(curve.slot)}")
+    bars = []
+    for (a, low), (_, high) in zip(lows, highs, strict=True):
+        x = f"{a:.1f}"
+        bars.append(tag("line", x1=x, x2=x, y1=f"{low:.1f}", y2=f"{high:.1f}"))
+    return tag("g", bars, class_=_colour(curve.slot))
+
+
 def _curve(curve: Curve, frame: _Frame) -> list[Html]:
     """A line through the points, and dots where they are few."""
     spots = [frame.spot(point) for point in thin(curve.points)]
@@ -332,7 +376,7 @@ def _curve(curve: Curve, frame: _Frame) -> list[Html]:
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in spots)
         class_ = _classes(curve.slot, "curve")
         drawn.append(tag("polyline", points=path, class_=class_))
-    if len(spots) <= 12:  # few: a reader wants to see where it was measured
+    if len(spots) <= FEW:  # few: a reader wants to see where it was measured
         dots = []
         for a, b in spots:
             dots.append(tag("circle", cx=f"{a:.1f}", cy=f"{b:.1f}", r=2.6))
@@ -359,7 +403,9 @@ def _end(
     right: float,
     place: float,  # the height that `spread` gave the label
 ) -> list[Html]:
-    """The label at the end of a curve, with a line to it where it had to give way."""
+    """The label at the end of a curve, with a line to it where it had to give way; nothing of a curve without one."""
+    if not curve.mark:
+        return []
     if a < right - 30:  # a run that stopped earlier is labelled where it stopped
         return [_text(a + 4, b - 4, curve.mark, "start", "end")]
     line = tag(

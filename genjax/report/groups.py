@@ -1,0 +1,169 @@
+"""Runs that differ in their seed alone as one: their names, their numbers and how far these spread."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from genjax.report.facts import Facts, number
+from genjax.report.results import Column, columns, values_of
+from genjax.report.svg import Curve
+from genjax.report.text import differing, digits
+
+FIELDS = 4  # differing fields that are columns beside the numbers
+BRIEF = 24  # characters of a value in such a column
+ASIDE = ("published", "runs")  # fields that change no result: for readers, and where it lies
+
+Fields = list[tuple[str, list[str]]]  # (path, the text of each config)
+
+
+class Group(NamedTuple):
+    """Runs that differ in their seed alone, one a seed; name and config are without it."""
+
+    name: str
+    config: dict[str, Any]
+    runs: list[Facts]
+
+
+class Mean(NamedTuple):
+    """The mean of n values and their sample deviation (n - 1), which is None of one value and of infinite ones."""
+
+    n: int
+    mean: float
+    deviation: float | None
+
+    def __str__(self) -> str:
+        """`4.93 ± 0.12`."""
+        text = digits(self.mean)
+        if self.deviation is None:
+            return text
+        # two digits: of a few seeds a deviation is not known better
+        rounded = float(f"{self.deviation:.2g}")
+        return f"{text} ± {digits(rounded)}"
+
+
+def mean_of(values: Sequence[float]) -> Mean:
+    """The mean and the sample deviation of some values."""
+    n = len(values)
+    mean = sum(values) / n
+    if n == 1 or not math.isfinite(mean):
+        return Mean(n, mean, None)
+    if min(values) == max(values):  # exactly, where a sum is rounded
+        return Mean(n, values[0], 0.0)
+    offsets = [value - mean for value in values]
+    variance = sum(offset * offset for offset in offsets) / (n - 1)
+    deviation = math.sqrt(variance)
+    return Mean(n, mean, deviation if math.isfinite(deviation) else None)
+
+
+def groups_of(runs: Sequence[Facts]) -> list[Group]:
+    """The runs by all of their config but the seed, in the order of their first; of one seed the first run counts."""
+    found: dict[str, dict[str, Facts]] = {}
+    for run in runs:
+        rest = _without(run.config, ("seed", *ASIDE))
+        key = json.dumps([run.experiment, rest], sort_keys=True)
+        seed = json.dumps(run.config.get("seed"))
+        # a copy of a run is no second seed
+        found.setdefault(key, {}).setdefault(seed, run)
+    groups = []
+    for by_seed in found.values():
+        members = list(by_seed.values())
+        first = members[0]
+        rest = _without(first.config, ("seed", *ASIDE))
+        groups.append(Group(_name(first), rest, members))
+    return groups
+
+
+def _without(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """A config without some of its own fields."""
+    return {name: value for name, value in config.items() if name not in names}
+
+
+def _name(run: Facts) -> str:
+    """The ablation of a run without its seed, which the name of a sweep's run holds."""
+    seed = re.escape(str(run.seed))
+    return re.sub(rf"_seed{seed}(?![0-9])", "", run.ablation)
+
+
+def names_of(groups: Sequence[Group]) -> list[str]:
+    """Names of the groups, with what differs in them where they are not told apart otherwise."""
+    count = Counter(group.name for group in groups)
+    fields = list(differing([group.config for group in groups]))
+    names = []
+    for i, group in enumerate(groups):
+        name = group.name
+        if count[name] > 1:
+            name = f"{name} {told(fields, i)}".strip()
+        names.append(name)
+    return names
+
+
+def few_fields(configs: Sequence[Mapping[str, Any]]) -> Fields:
+    """The fields in which configs differ, where they are few and short enough to stand beside numbers; else none."""
+    fields = list(differing([_without(config, ASIDE) for config in configs]))
+    texts = [text for _, of_configs in fields for text in of_configs]
+    longest = max(map(len, texts), default=0)
+    fit = len(fields) <= FIELDS and longest <= BRIEF
+    return fields if fit else []
+
+
+def told(fields: Fields, i: int) -> str:
+    """The values of the i-th config: `beta=4.0, latent=2`."""
+    parts = []
+    for path, texts in fields:
+        name = path.split(".")[-1]
+        parts.append(f"{name}={texts[i]}")
+    return ", ".join(parts)
+
+
+def values(run: Facts) -> dict[Column, float]:
+    """A run's numbers: those measured after training, and the last ones of every held-out curve."""
+    found = {}
+    for key, value in values_of(run.results).items():
+        entry, _ = key
+        if entry == "metrics" and isinstance(value, dict):
+            value = value.get("value")  # without its interval, which is of one run
+        its = number(value)
+        if its is not None:
+            found[key] = its
+    for curve, points in run.curves.items():
+        split, _, metric = curve.rpartition("/")
+        if split not in ("", "train"):
+            _, last = points[-1]
+            found[f"{split}, last", metric] = last
+    return found
+
+
+def keys_of(groups: Sequence[Group]) -> list[Column]:
+    """The numbers that are shown of groups: as in the table of all runs, and in its order."""
+    of_runs = [values(run) for group in groups for run in group.runs]
+    return columns(of_runs)
+
+
+def means(of_runs: Sequence[Mapping[Any, float]]) -> dict[Any, Mean]:
+    """{key: the mean over those runs that have it}."""
+    found: dict[Any, list[float]] = {}
+    for numbers in of_runs:
+        for key, value in numbers.items():
+            found.setdefault(key, []).append(value)
+    return {key: mean_of(values) for key, values in found.items()}
+
+
+def means_of(group: Group) -> dict[Column, Mean]:
+    """The means of a group's numbers."""
+    return means([values(run) for run in group.runs])
+
+
+def curve_of(label: str, course: Mapping[float, Mean], slot: int, mark: str) -> Curve:
+    """The curve of means {place: mean}, with their spread."""
+    points = []
+    spread = []
+    for place, (_, mean, deviation) in sorted(course.items()):
+        points.append((place, mean))
+        if deviation is not None:
+            spread.append((place, mean - deviation, mean + deviation))
+    return Curve(label, points, slot, mark, spread)

@@ -1,0 +1,127 @@
+"""The section "Over seeds" of a comparison: mean and sample deviation of numbers and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from genjax.report.facts import Facts, number
+from genjax.report.groups import (
+    Group,
+    Mean,
+    curve_of,
+    few_fields,
+    keys_of,
+    mean_of,
+    means,
+    means_of,
+    names_of,
+)
+from genjax.report.markup import Html, join, table, tag
+from genjax.report.page import CHARTS
+from genjax.report.results import counted, grouped, nested_of
+from genjax.report.svg import chart, finite
+from genjax.report.text import unit
+
+NOTE = (
+    "Runs that differ in their seed alone: mean ± sample deviation (n - 1), drawn as bars or as a band. A number that "
+    "fewer of them have comes with its own n."
+)
+
+
+def over_seeds(groups: Sequence[Group], shared: Sequence[str]) -> Html | None:
+    """A row for every group, a mean for every number, and the mean curves; None where no two runs differ so.
+
+    shared: the curves that several runs have, in the order of their charts.
+    """
+    if all(len(group.runs) == 1 for group in groups):
+        return None
+    names = names_of(groups)
+    charts = [_chart(groups, names, curve) for curve in shared[:CHARTS]]
+    parts = [
+        tag("p", NOTE, class_="note"),
+        _table(groups, names),
+        tag("div", charts, class_="charts") if any(charts) else None,
+        _further(groups, names),
+    ]
+    return join(parts)
+
+
+def _table(groups: Sequence[Group], names: Sequence[str]) -> Html:
+    """A row a group: the fields that tell it from others, the number of its runs, the mean of every number."""
+    fields = few_fields([group.config for group in groups])
+    keys = keys_of(groups)
+    paths = [tag("code", path) for path, _ in fields]
+    head = ["runs", *paths, "n", *grouped(keys)]
+    rows = []
+    for i, group in enumerate(groups):
+        n = len(group.runs)
+        found = means_of(group)
+        settings = [tag("code", texts[i]) for _, texts in fields]
+        numbers = [_text(found, key, n) for key in keys]
+        rows.append([names[i], *settings, str(n), *numbers])
+    return table("Over seeds", head, rows, "over-seeds", "wide")
+
+
+def _text(found: Mapping[Any, Mean], key: Any, runs: int) -> str:
+    """A mean in a table, "" where there is none; with its n where that is not the number of runs."""
+    if key not in found:
+        return ""
+    mean = found[key]
+    return str(mean) if mean.n == runs else f"{mean}, n {mean.n}"
+
+
+def _further(groups: Sequence[Group], names: Sequence[str]) -> Html | None:
+    """The nested numbers that several runs share, a group a column; folded, as they may be hundreds."""
+    of_groups = [[_nested(run) for run in group.runs] for group in groups]
+    found = [means(of_runs) for of_runs in of_groups]
+    count = counted(numbers for of_runs in of_groups for numbers in of_runs)
+    rows = []
+    for key, runs in count.items():
+        if runs < 2:  # a number of one run has no mean
+            continue
+        entry, row, name = key
+        texts = [_text(found[i], key, len(group.runs)) for i, group in enumerate(groups)]
+        rows.append([f"{entry}, {row}: {unit(name)}", *texts])
+    if not rows:
+        return None
+    head = ["name", *names]
+    whole = table("Further numbers over seeds", head, rows, "further-seeds")
+    summary = tag("summary", f"{len(rows)} further numbers over seeds")
+    return tag("details", summary, whole)
+
+
+def _nested(run: Facts) -> dict[tuple[str, str, str], float]:
+    """A run's numbers that lie one level deeper."""
+    found = {}
+    for key, value in nested_of(run.results).items():
+        its = number(value)
+        if its is not None:
+            found[key] = its
+    return found
+
+
+def _chart(groups: Sequence[Group], names: Sequence[str], curve: str) -> Html | None:
+    """The mean of a curve over the seeds of every group."""
+    curves = []
+    for slot, group in enumerate(groups):
+        mark = str(slot + 1)  # short: it must fit beside the end of the curve
+        course = _course(group, curve)
+        curves.append(curve_of(names[slot], course, slot, mark))
+    split, _, metric = curve.rpartition("/")
+    return chart(f"{unit(metric)}, {split}, mean over seeds", curves)
+
+
+def _course(group: Group, curve: str) -> dict[float, Mean]:
+    """{step: mean} of a curve, at the steps where all runs of the group that have it are finite."""
+    having = [run.curves[curve] for run in group.runs if curve in run.curves]
+    at: dict[float, list[float]] = {}
+    for points in having:
+        for step, value in finite(points):
+            at.setdefault(step, []).append(value)
+    found = {}
+    for step, values in at.items():
+        # a mean of fewer runs would jump where one of them ends
+        if len(values) == len(having):
+            found[step] = mean_of(values)
+    return found
