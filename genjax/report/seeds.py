@@ -87,7 +87,7 @@ def _further(groups: Sequence[Group], names: Sequence[str]) -> Html | None:
         return None
     head = ["name", *names]
     whole = table("Further numbers over seeds", head, rows, "further-seeds")
-    summary = tag("summary", f"{len(rows)} further numbers over seeds")
+    summary = tag("summary", f"Further numbers over seeds: {len(rows)}")
     return tag("details", summary, whole)
 
 

@@ -1,0 +1,303 @@
+"""Sweeps: which runs they are, who carries out which, what becomes of those that fail, and the page at the end."""
+
+import dataclasses
+import functools
+import json
+import types
+
+import numpy as np
+import pytest
+
+from experiments import vae
+from genjax import cli
+from genjax.config import digest, edit, field, to_json
+from genjax.errors import Preempted, UserError
+from genjax.sweep import grid, share
+from genjax.training import loop
+
+
+@dataclasses.dataclass(frozen=True)
+class Net:
+    width: int = field(8, "channels")
+
+
+@dataclasses.dataclass(frozen=True)
+class Wide:
+    width: int = field(64, "channels")
+    depth: int = field(2, "layers")
+
+
+@dataclasses.dataclass(frozen=True)
+class Exp:
+    beta: float = field(1.0, "weight of the KL")
+    net: Net | Wide = field(Net(), "the net")
+    hidden: tuple[int, ...] = field((4,), "widths")
+    steps: int = field(10, "of training")
+    seed: int = field(0, "of all noise")
+    chunk: int = field(1, "steps in one dispatch", execution=True)
+
+
+BASE = Exp()
+AXES = {"beta": (1, 2, 4), "seed": range(2)}
+EXPERIMENTS = {
+    "base": BASE,
+    "betas": grid(edit(BASE, {"steps": 20}), AXES),
+    "pairs": grid(BASE, {("beta", "steps"): ((1, 30), (2, 15))}),
+    "bad": grid(BASE, {"bta": (1, 2)}),
+}
+NAMES = [f"betas_beta{beta}.0_seed{seed}" for beta in (1, 2, 4) for seed in (0, 1)]
+
+
+def call(*argv, run=None, experiments=EXPERIMENTS):
+    """(exit code, [(name, config)] of what was run)."""
+    calls = []
+
+    def note(cfg, name, origin):
+        calls.append((name, cfg))
+        return run(cfg, name) if run else None
+
+    with pytest.raises(SystemExit) as end:
+        cli.main(experiments, note, "What is asked.", argv)
+    return end.value.code, calls
+
+
+def refused(capsys, *argv, **more):
+    """The one line of an error before anything is run."""
+    code, calls = call(*argv, **more)
+    out, err = capsys.readouterr()
+    assert code == 2 and not calls and not out and err.count("\n") == 1
+    return err.removeprefix("error: ").rstrip()
+
+
+def test_every_combination_is_a_run_of_its_own():
+    code, calls = call("betas")
+    assert code == 0 and [name for name, _ in calls] == NAMES
+    expected = [(beta, 20, seed) for beta in (1.0, 2.0, 4.0) for seed in (0, 1)]
+    assert [(cfg.beta, cfg.steps, cfg.seed) for _, cfg in calls] == expected
+    assert all(type(cfg.beta) is float for _, cfg in calls)  # settled, as by any edit
+
+
+def test_fields_of_one_axis_change_together():
+    _, calls = call("pairs")
+    assert [(name, cfg.beta, cfg.steps) for name, cfg in calls] == [
+        ("pairs_beta1.0_steps30", 1.0, 30),
+        ("pairs_beta2.0_steps15", 2.0, 15),
+    ]
+
+
+def test_values_of_any_kind_name_a_directory():
+    axes = {"net": [Net(), Wide()], "hidden": ((4, 4), (8,)), "beta": np.logspace(-1, 0, 2)}
+    names = [member.name for member in grid(BASE, axes).members("s")]
+    assert names[0] == "s_netNet_hidden4-4_beta0.1" and names[-1] == "s_netWide_hidden8_beta1.0"
+    # what a value is called does not depend on the others: a longer axis keeps the runs that there are
+    longer = {**axes, "net": [Wide(depth=3), Net(), Wide()]}
+    assert set(names) <= {member.name for member in grid(BASE, longer).members("s")}
+
+
+@pytest.mark.parametrize(
+    "axes, told",
+    [
+        ({"bta": (1, 2)}, "bta: Exp has no field 'bta'. Did you mean beta?"),
+        ({"width": (1, 2)}, "width: Exp has no field 'width'. Did you mean net.width?"),
+        ({"steps": (1, 2.5)}, "steps: expected int, got 2.5 (float)"),
+        ({"seed": ()}, "seed: the axis has no values"),
+        ({"seed": range(0)}, "seed: the axis has no values"),
+        ({"seed": 3}, "seed: the values of an axis are a tuple, a list or a range"),
+        ({"seed": {1, 2}}, "seed: the values of an axis are a tuple"),
+        ({"seed": np.array(3)}, "seed: the values of an axis are a tuple"),
+        ({"seed": "12"}, "got '12' (str)"),
+        ({3: (1, 2)}, "3 is no path of a field"),
+        ({("seed", "beta"): (1, 2)}, "seed and beta: expected 2 values that go together"),
+        ({("seed", "beta"): ((1, 2, 3),)}, "expected 2 values that go together, got (1, 2, 3)"),
+        ({"beta": (1, 2, 1.0)}, "s_beta1.0 and s_beta1.0 are the same run"),
+        ({"chunk": (1, 2)}, "s_chunk1 and s_chunk2 are the same run"),
+    ],
+)
+def test_a_bad_axis_is_told_when_the_sweep_is_used(capsys, axes, told):
+    experiments = {"base": BASE, "s": grid(BASE, axes)}  # no error yet
+    for action in ([], ["--print"], ["--help"], ["--part=1/2"]):
+        message = refused(capsys, "s", *action, experiments=experiments)
+        assert message.startswith("sweep s: ") and told in message
+    assert call("base", experiments=experiments) == (0, [("base", BASE)])
+    assert call("--list", experiments=experiments) == (
+        0,
+        [],
+    )  # the others are listed all the same
+    assert told in capsys.readouterr().out.splitlines()[1]
+
+
+def test_flags_edit_all_members_and_none_of_their_axes(capsys):
+    _, calls = call("betas", "--net.width=3", "--chunk=2")
+    assert {(cfg.net, cfg.chunk) for _, cfg in calls} == {(Net(3), 2)} and len(calls) == 6
+    capsys.readouterr()
+    for flag in ("--seed=7", "--beta=2"):
+        assert "as one of its axes: leave the flag out" in refused(capsys, "betas", flag)
+    nets = {"base": BASE, "nets": grid(BASE, {"net": (Net(), Wide())})}
+    message = refused(capsys, "nets", "--net.width=3", experiments=nets)  # it would be lost
+    assert "the sweep nets sets net itself" in message
+    widths = {"base": BASE, "widths": grid(BASE, {"net.width": (1, 2)})}
+    _, calls = call("widths", "--net=Wide(depth=5)", experiments=widths)
+    assert [cfg.net for _, cfg in calls] == [Wide(1, 5), Wide(2, 5)]  # the axes come after it
+
+
+@pytest.mark.parametrize("parts", range(1, 9))
+def test_parts_share_the_members_out(parts):
+    found = []
+    for part in range(1, parts + 1):
+        code, calls = call("betas", f"--part={part}/{parts}")
+        assert code == 0 and len(calls) in (6 // parts, -(-6 // parts))
+        found += [name for name, _ in calls]
+    assert sorted(found) == sorted(NAMES)
+    assert list(share(NAMES, 1, 1)) == NAMES
+
+
+def test_bad_parts(capsys):
+    for text in ("0/8", "9/8", "2", "a/b", "1/0", "-1/2", ""):
+        assert "expected the number of a part" in refused(capsys, "betas", f"--part={text}")
+    assert "expected the number of a part" in refused(capsys, "betas", "--part")
+    message = refused(capsys, "base", "--part=1/2")
+    assert (
+        "base is one run, and only sweeps have parts: choose betas or pairs or bad." in message
+    )
+
+
+def test_list_print_and_help_tell_of_a_sweep(capsys):
+    assert call("--list") == (0, [])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "betas  a sweep of 6: beta 1, 2, 4; seed 0, 1; all with --steps=20"
+    assert call("betas", "--print", "--part=2/3") == (0, [])
+    rows = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
+    marks = [digest(edit(BASE, {"steps": 20, "beta": beta, "seed": 1})) for beta in (1.0, 4.0)]
+    assert rows[0] == [NAMES[1], marks[0], "--beta=1.0 --seed=1"]
+    assert rows[1][:2] == [NAMES[4], digest(edit(BASE, {"steps": 20, "beta": 4.0}))]
+    assert rows[2] == ["all", "with", "--steps=20"]
+    assert call("betas", "--help") == (0, [])
+    out = capsys.readouterr().out
+    fields = {line.split()[0]: line for line in out.splitlines() if line.startswith("--")}
+    assert "1, 2, 4" in fields["--beta"] and " 20 " in fields["--steps"] and "[--part=" in out
+    assert call("--help") == (0, []) and "[--part=" not in capsys.readouterr().out
+
+
+def stop(error, at):
+    """A run that raises `error` for the configs that `at` is true of."""
+
+    def run(cfg, name):
+        if at(cfg):
+            raise error(f"{name} is bad at {cfg.beta}")
+
+    return run
+
+
+def test_a_run_that_fails_does_not_stop_the_others(capsys):
+    code, calls = call("betas", run=stop(UserError, lambda cfg: cfg.beta == 2))
+    assert code == 2 and len(calls) == 6
+    lines = capsys.readouterr().err.splitlines()
+    failed = f"{NAMES[2]} ended in an error: {NAMES[2]} is bad at 2.0"
+    assert lines.index(failed) < lines.index(
+        f"betas: run 6 of 6, 2 ended in an error: {NAMES[5]}"
+    )
+    assert lines[-1] == (
+        f"error: 2 of 6 runs of betas failed: {NAMES[2]}, {NAMES[3]}: betas is bad at 2.0"
+    )
+
+
+def test_what_stops_all_is_told_once(capsys):
+    def run(cfg, name):
+        raise UserError(f"cannot write /runs/{name}-0123abcd: no room")
+
+    code, calls = call("betas", run=run)
+    err = capsys.readouterr().err
+    assert code == 2 and len(calls) == 6 and err.count("no room") == 1
+    assert err.splitlines()[-1] == "error: cannot write /runs/betas: no room"
+
+
+@pytest.mark.parametrize("error, expected", [(Preempted, 75), (KeyboardInterrupt, 130)])
+def test_being_asked_to_stop_stops_all(error, expected):
+    code, calls = call("betas", run=stop(error, lambda cfg: cfg.beta == 2))
+    assert code == expected and [name for name, _ in calls] == NAMES[:3]
+
+
+def kept(tmp_path, fails=()):
+    """A run that leaves the directory of a finished one."""
+
+    def run(cfg, name):
+        if name in fails:
+            raise UserError("not finite")
+        home = tmp_path / "vae" / f"{name}-{digest(cfg)}"
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "config.json").write_text(to_json(cfg))
+        (home / "run.json").write_text(json.dumps({"experiment": "vae", "ablation": name}))
+        return types.SimpleNamespace(log=types.SimpleNamespace(directory=home))
+
+    return run
+
+
+def test_whoever_finishes_last_compares_all(tmp_path, capsys):
+    run = kept(tmp_path)
+    assert call("betas", "--part=2/2", run=run)[0] == 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == (
+        "betas: 3 of 6 runs are finished and will be compared when all are; missing: "
+        f"{NAMES[0]}, {NAMES[2]}, {NAMES[4]}"
+    )
+    assert not list(tmp_path.rglob("*.html"))
+    for _ in range(2):  # the second time all are only looked at
+        assert call("betas", "--part=1/2", run=run)[0] == 0
+        (page,) = (tmp_path / "vae").glob("betas-*.html")
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert last == f"betas: 6 of 6 runs are compared in {page}"
+    assert all(f">{name}<" in page.read_text() for name in NAMES)
+    call("betas", "--steps=5", run=run)  # another sweep, which leaves that page alone
+    assert len(list((tmp_path / "vae").glob("betas-*.html"))) == 2
+
+
+def test_those_that_fail_are_left_out_of_the_page(tmp_path, capsys):
+    assert call("betas", run=kept(tmp_path, fails=NAMES[:1]))[0] == 2
+    (page,) = (tmp_path / "vae").glob("betas-*.html")
+    assert f">{NAMES[1]}<" in page.read_text() and f">{NAMES[0]}<" not in page.read_text()
+    err = capsys.readouterr().err.splitlines()
+    assert err[-2].startswith("betas: 5 of 6 runs are compared in ")
+    assert err[-1] == f"error: 1 of 6 runs of betas failed: {NAMES[0]}: not finite"
+
+
+def test_a_config_that_knows_more_on_its_machine_is_asked_for_it(tmp_path, capsys):
+    @dataclasses.dataclass(frozen=True)
+    class Marked(Exp):
+        mark: str = field("", "of the content")
+
+        def resolved(self):
+            return dataclasses.replace(self, mark="cafe")
+
+    experiments = {"base": Marked(), "seeds": grid(Marked(), {"seed": (0, 1)})}
+    marked = digest(edit(Marked(), {"mark": "cafe"}))
+    assert call("--print", experiments=experiments) == (0, [])
+    out = capsys.readouterr().out
+    assert '"mark": "cafe"' in out and f"digest {marked}" in out
+    assert call("seeds", "--print", experiments=experiments) == (0, [])
+    assert marked in capsys.readouterr().out.splitlines()[0]
+    run = kept(tmp_path)
+    code, _ = call(
+        "seeds", run=lambda cfg, name: run(cfg.resolved(), name), experiments=experiments
+    )
+    assert code == 0 and len(list((tmp_path / "vae").glob("seeds-*.html"))) == 1
+
+
+def test_members_are_ordinary_runs(tmp_path, capsys):
+    """The sweep of the README, small: trained, compared, and only shown the second time."""
+    nets = ["--algorithm.enc=MLP((8,))", "--algorithm.dec=MLP((8,))", "--algorithm.latent=2"]
+    short = ["--steps=2", "--batch=8", "--every.log=1", "--every.evaluate=2", "--finish=()"]
+    argv = ["betas", "--part=3/9", *nets, *short, "--every.sample=0", f"--runs={tmp_path}"]
+    steps = []
+    for _ in range(2):
+        with pytest.raises(SystemExit) as end:
+            cli.main(vae.EXPERIMENTS, functools.partial(loop.run, "vae"), vae.__doc__, argv)
+        assert end.value.code == 0
+        err = capsys.readouterr().err
+        steps.append(err.count("step 2/2 loss"))
+        assert "betas: 1 of 9 runs are finished" in err.splitlines()[-1]
+    assert steps == [1, 0]
+    (home,) = (tmp_path / "vae").iterdir()
+    assert home.name.startswith("betas_beta0.5_seed2-")
+    about = json.loads((home / "run.json").read_text())
+    assert about["seed"] == 2 and about["differences"]["seed"] == ["0", "2"]
+    assert "betas --part=3/9" in about["command"] and "nats" in about["question"]
