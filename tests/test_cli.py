@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
 import os
@@ -408,6 +409,81 @@ def test_open_annotations_admit_what_stands_beside_the_current_value(monkeypatch
         assert found[f"{__name__}.Mixture"] is Mixture and "elsewhere.Elsewhere" not in found
         assert cli.constructors(hint, None) == {}
     assert cli.read("p", "word", Any, "now a text") == "word"
+
+
+@dataclasses.dataclass(frozen=True)
+class Begin:
+    """A type that reads itself from `run@step`."""
+
+    run: str = field("", "a run")
+    step: int = field(0, "of it")
+
+    @classmethod
+    def of_text(cls, text):
+        run, at, step = text.partition("@")
+        if not at:
+            raise UserError(f"expected run@step, got {text}")
+        return cls(run, int(step))
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("runs/vae/base-7422f6eb@2000", Begin("runs/vae/base-7422f6eb", 2000)),
+        ("3@4", Begin("3", 4)),
+        ("None", None),
+        ("Begin('x', 5)", Begin("x", 5)),
+        ("Begin(step=6)", Begin("", 6)),
+    ],
+)
+def test_a_type_may_read_itself_from_a_text(text, value):
+    assert cli.read("start", text, Begin | None) == value
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("runs/vae", "start: expected run@step, got runs/vae"),
+        ("runs/vae@x", "start: invalid literal for int"),
+        ("Begin(7)", "start.run: expected str, got 7"),
+        ("Begn('x')", "got a call of Begn; constructors: Begin. Did you mean Begin?"),
+    ],
+)
+def test_a_text_that_a_type_cannot_read_is_an_error(text, told):
+    with pytest.raises(UserError) as error:
+        cli.read("start", text, Begin | None)
+    assert told in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "encoding, shown",
+    [("ascii", "Frechet, 4x4 m2 +-1 - ... -> ?"), ("utf-8", "Fréchet, 4×4 m² ±1 – … → 漢")],
+)
+def test_what_a_terminal_cannot_show_is_spelt(monkeypatch, encoding, shown):
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding) for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    doc = "Fréchet, 4×4 m² ±1 – … → 漢"
+
+    def run(cfg, name, origin):
+        raise UserError(doc)
+
+    for argv in (["--help"], ["--print", "--title=ü"], ["--list"], []):
+        with pytest.raises(SystemExit):
+            cli.main(EXPERIMENTS, run, doc, argv)
+    for stream in streams.values():
+        stream.flush()
+    out, err = (stream.buffer.getvalue().decode(encoding) for stream in streams.values())
+    assert out.startswith(f"{shown}\n\nusage") and err == f"error: {shown}\n"
+
+
+def test_a_reader_that_leaves_early_is_no_error(capfd, monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert call("--help") == (0, [])
+    assert capfd.readouterr() == ("", "")
 
 
 SCRIPT = """

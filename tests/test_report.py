@@ -1,6 +1,8 @@
 """Reports: true to the files, whole without the network, readable by everyone, and clear about bad input."""
 
 import base64
+import io
+import itertools
 import json
 import math
 import os
@@ -20,6 +22,7 @@ from genjax import report
 from genjax.errors import UserError
 from genjax.report import page, read, style, svg, text
 from genjax.report.facts import number
+from genjax.report.groups import mean_of
 from genjax.report.markup import Html, tag
 
 NASTY = '<b title="x">&amp;\'</b><script>alert(1)</script>'
@@ -566,7 +569,8 @@ def pages(tmp_path):
         full(tmp_path / "gan" / "digits-0123abcd"),
         full(tmp_path / "gan" / "hinge-0123abce"),
     ]
-    return [report.write(runs[:1]), report.write(runs, tmp_path / "two.html")]
+    several = report.write(swept(tmp_path / "swept") + runs, tmp_path / "swept.html")
+    return [report.write(runs[:1]), report.write(runs, tmp_path / "two.html"), several]
 
 
 def test_pages_are_whole_and_sound(tmp_path):
@@ -687,6 +691,167 @@ def test_a_comparison_has_a_row_a_run(tmp_path, monkeypatch):
     )  # the legend of train/loss
     assert [a["id"] for a in found.all("details") if "id" in a] == ["run1", "run2"]
     assert "1-setup" in written.read_text() and "2-config" in written.read_text()
+
+
+def swept(tmp_path, betas=(1.0, 2.0, 4.0), seeds=(0, 1, 2)):
+    """The runs of a sweep: loss = beta + seed, kl = 10 beta + 2 seed, and curves that say so."""
+    folders = []
+    for beta in betas:
+        for seed in seeds:
+            name = f"betas_beta{beta}_seed{seed}"
+            loss = beta + seed
+            algorithm = {"__type__": "vae:VAE", "beta": beta}
+            files = {
+                "config.json": config(algorithm=algorithm, seed=seed, runs=f"runs{seed}"),
+                "run.json": {"experiment": "vae", "ablation": name, "seed": seed},
+                "results.json": {
+                    "metrics": {"fd": {"value": 5.0, "low": 4.0, "high": 6.0, "n": 9}},
+                    "bound": {"kl": 10 * beta + 2 * seed},
+                    "each": {"zero": {"kl": seed}},
+                },
+                "metrics.jsonl": [
+                    {"step": step, "train/loss": loss + 1 / step, "test/loss": loss}
+                    for step in range(1, 21)
+                ],
+            }
+            folders.append(make(tmp_path / "vae" / f"{name}-{len(folders):08x}", files))
+    return folders
+
+
+def bars(found, title):
+    """The bars and bands in the chart of that title."""
+    titles = [a.get("aria-label", "") for t, a in found.tags if t in ("svg", "line", "polygon")]
+    start = next(i for i, label in enumerate(titles) if label.startswith(title))
+    inside = [(t, a) for t, a in found.tags if t in ("svg", "line", "polygon")][start + 1 :]
+    drawn = list(itertools.takewhile(lambda pair: "aria-label" not in pair[1], inside))
+    upright = [a for t, a in drawn if t == "line" and a["x1"] == a["x2"]]
+    return upright, [a for t, a in drawn if t == "polygon"]
+
+
+def test_runs_that_differ_in_their_seed_alone_are_one_row(tmp_path):
+    folders = swept(tmp_path)
+    found = Page(report.write(folders, tmp_path / "c.html").read_text())
+    table = found.rows.index(["runs", "algorithm.beta", "n", "metrics", "bound", "test, last"])
+    assert found.rows[table + 1] == ["fd", "kl", "loss"]
+    assert found.rows[table + 2 : table + 5] == [
+        ["betas_beta1.0", "1.0", "3", "5 ± 0", "12 ± 2", "2 ± 1"],
+        ["betas_beta2.0", "2.0", "3", "5 ± 0", "22 ± 2", "3 ± 1"],
+        ["betas_beta4.0", "4.0", "3", "5 ± 0", "42 ± 2", "5 ± 1"],
+    ]
+    assert found.row("each, zero: kl")[1:] == ["1 ± 1"] * 3
+    assert found.row("betas_beta2.0_seed1")[1:3] == ["2.0", "1"]  # beside the numbers of a run
+    # mean curves with bands, and numbers over the field with bars
+    upright, bands = bars(found, "loss, train, mean over seeds over training steps")
+    assert not upright and len(bands) == 3
+    upright, bands = bars(found, "kl, bound over algorithm.beta")
+    assert not bands and len(upright) == 3 and len({bar["x1"] for bar in upright}) == 3
+    (first, _, last), *_ = polylines(found, "kl, bound over algorithm.beta")
+    x, low, high = (float(upright[0][name]) for name in ("x1", "y1", "y2"))
+    assert first == (x, pytest.approx((low + high) / 2, abs=0.11)) and first[1] > last[1]
+    assert not [a for a in found.all("svg") if a.get("aria-label", "").startswith("fd,")]
+
+
+def test_a_seed_counts_once_and_alone_it_has_no_deviation(tmp_path):
+    one, two = swept(tmp_path, betas=(1.0,), seeds=(0, 3))
+    alone = swept(tmp_path / "alone", betas=(2.0,), seeds=(0,))
+    copy = tmp_path / "copy" / "vae" / one.name
+    shutil.copytree(one, copy)
+    (two / "results.json").write_text(json.dumps({"bound": {"kl": "inf"}}))
+    found = Page(report.write([one, two, copy, *alone], tmp_path / "c.html").read_text())
+    rows = [
+        row for row in found.rows if row[0].startswith("betas_beta") and "seed" not in row[0]
+    ]
+    assert rows == [
+        ["betas_beta1.0", "1.0", "2", "5, n 1", "inf", "2.5 ± 2.1"],
+        ["betas_beta2.0", "2.0", "1", "5", "20", "2"],
+    ]
+    found = Page(report.write([one, copy, *alone], tmp_path / "c.html").read_text())
+    assert "Over seeds" not in found.text  # no two seeds of anything
+
+
+def test_lines_over_a_field_are_those_of_the_others(tmp_path):
+    folders = []
+    for lr in (0.001, 0.01, 0.1):
+        for width in (8, 16):
+            algorithm = {"__type__": "vae:VAE", "lr": lr, "warmup": lr * 5, "width": width}
+            files = {
+                "config.json": config(algorithm=algorithm),
+                "results.json": {"bound": {"kl": lr * width}},
+            }
+            folders.append(make(tmp_path / "vae" / f"lrs_lr{lr}_width{width}-0123abcd", files))
+    found = Page(report.write(folders, tmp_path / "c.html").read_text())
+    lines = polylines(found, "kl, bound over algorithm.lr")
+    assert len(lines) == 2 and "1 width=8 " in found.text and "2 width=16 " in found.text
+    (a, _), (b, _), (c, _) = lines[0]
+    assert b - a == pytest.approx(c - b, abs=0.11)  # a rate spans decades
+    assert "Over seeds" not in found.text
+
+
+@pytest.mark.parametrize(
+    "values, shown",
+    [
+        ([3.0], "3"),
+        ([0.1, 0.1, 0.1], "0.1 ± 0"),
+        ([1, 2], "1.5 ± 0.71"),
+        ([1e200, -1e200], "0"),  # squares overflow: no deviation
+        ([1.0, math.inf], "inf"),
+        ([math.nan, 1.0], "nan"),
+    ],
+)
+def test_means(values, shown):
+    assert str(mean_of(values)) == shown
+
+
+def test_what_is_no_run_is_passed_over_beside_those_that_are(tmp_path, capsys, monkeypatch):
+    good, other = (
+        make(tmp_path / "vae" / "a-01234567", {}),
+        make(tmp_path / "vae" / "b-0123", {}),
+    )
+    page, locked = tmp_path / "vae" / "old.html", tmp_path / "vae" / "c-0123"
+    page.write_text("x")
+    locked.mkdir()
+    (locked / "lock").touch()
+    out = tmp_path / "x.html"
+    assert report.main([str(p) for p in (good, page, locked, other)] + [f"--out={out}"]) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{out}\n"
+    assert told.err == f"passed over, as no run is there: {page}, {locked}\n"
+    assert "2 runs compared" in out.read_text()
+    assert report.main([str(page), str(good)]) == 0  # one is left: its own report
+    assert capsys.readouterr().out == f"{good / 'report.html'}\n"
+    out.unlink()
+    (good / "report.html").unlink()
+    (other / "config.json").write_text("{")
+    bad = (
+        ([page], "is not a run directory"),
+        ([page, locked], "is not a run directory"),
+        ([good, tmp_path / "vae" / "typo"], "there is no such folder"),
+        ([good, other], "config.json is not valid JSON"),  # a run, to be mended and not missed
+    )
+    for paths, why in bad:
+        assert report.main([str(path) for path in paths] + [f"--out={out}"]) == 2
+        err = capsys.readouterr().err
+        assert why in err and err.count("\n") == 1
+    assert [path.name for path in tmp_path.rglob("*.html")] == ["old.html"]
+
+
+def test_home_is_known_where_the_shell_has_not_seen_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    make(tmp_path / "vae" / "a-01234567", {})
+    assert report.main(["~/vae/a-01234567", "--out=~/a.html"]) == 0
+    assert (
+        capsys.readouterr().out == f"{tmp_path / 'a.html'}\n" and (tmp_path / "a.html").exists()
+    )
+    assert report.main(["~nobody-of-that-name/a"]) == 2
+    assert "~nobody-of-that-name/a is not a run directory" in capsys.readouterr().err
+
+
+def test_names_that_a_terminal_cannot_show_are_spelt(tmp_path, monkeypatch):
+    out = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert report.main([str(make(tmp_path / "vae" / "größe-01234567", {}))]) == 0
+    out.flush()
+    assert b"/gro?e-01234567/report.html" in out.buffer.getvalue()
 
 
 def test_runs_of_one_name_are_told_apart(tmp_path):
