@@ -277,7 +277,7 @@ def _print(text: str) -> None:
 
 def _part(text: str | None) -> tuple[int, int]:
     """The numbers of --part=2/8, from 1."""
-    found = re.fullmatch(r"([0-9]+)/([0-9]+)", text or "")
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text or "")
     part, parts = map(int, found.groups()) if found else (0, 0)
     if not 1 <= part <= parts:
         raise UserError(
