@@ -162,6 +162,7 @@ def _cause(error: UserError, member: Member, title: str) -> str:
 
 def _failure(title: str, failed: Mapping[Member, str], tried: int) -> UserError:
     """The error of a sweep some of whose members failed: each cause once, with the members that it stopped."""
+    # many runs may have failed of one cause: it is told once
     causes: dict[str, list[str]] = {}
     for member, cause in failed.items():
         causes.setdefault(cause, []).append(member.name)
@@ -186,6 +187,7 @@ def _compare(
     number, _ = hosts.process()
     if number:  # of several processes the first one writes
         return
+    # other processes may have run them, so the files say how far they are
     finished = []
     missing = []
     for member in members:
@@ -266,7 +268,9 @@ def _member(base: Any, title: str, parts: Sequence[dict[str, Any]]) -> Member:
     changes: dict[str, Any] = {}
     for part in parts:
         changes |= part
-    cfg = edit(base, changes)
+    cfg = edit(
+        base, changes
+    )  # as if each flag had been typed, so a mistake is told with its path
     name = title
     for path in changes:
         _, value = lookup(cfg, path)  # as the field has it: 1.0 for 1

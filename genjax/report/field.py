@@ -40,6 +40,7 @@ def over_field(groups: Sequence[Group]) -> tuple[str, Html | None]:
         return "", None
     lines = _lines(fields, across)
     found = [means_of(group) for group in groups]
+    # what is the same everywhere, as a number of examples, needs no chart
     changing = [key for key in keys_of(groups) if _changes(found, key)]
     charts = [_chart(across, lines, found, key) for key in changing[:CHARTS]]
     drawings = tag("div", charts, class_="charts") if any(charts) else None
@@ -58,6 +59,7 @@ def _across(fields: Fields) -> Across | None:
 
 def _numbers(texts: Iterable[str]) -> list[float]:
     """The texts as numbers, none where one of them is not a finite number."""
+    # by their texts: config.json has no types, and None and True are no numbers
     try:
         found = [float(text) for text in texts]
     except ValueError:
@@ -67,6 +69,7 @@ def _numbers(texts: Iterable[str]) -> list[float]:
 
 def _lines(fields: Fields, across: Across) -> dict[str, list[int]]:
     """{label: numbers of its groups}: a line for each combination of the other fields' values."""
+    # as many pairs as values: the other field is a function of this one
     steps = len(set(across.places))
     others = []
     for path, texts in fields:
@@ -96,6 +99,7 @@ def _chart(
     """One number over the field."""
     curves = []
     for slot, (label, groups) in enumerate(lines.items()):
+        # a single line needs no legend
         mark = str(slot + 1) if len(lines) > 1 else ""
         course = {across.places[i]: found[i][key] for i in groups if key in found[i]}
         curves.append(curve_of(label, course, slot, mark))

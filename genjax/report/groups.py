@@ -91,6 +91,7 @@ def _name(run: Facts) -> str:
 
 def names_of(groups: Sequence[Group]) -> list[str]:
     """Names of the groups, with what differs in them where they are not told apart otherwise."""
+    # ablations of one name differ by flags
     count = Counter(group.name for group in groups)
     fields = list(differing([group.config for group in groups]))
     names = []
@@ -107,6 +108,7 @@ def few_fields(configs: Sequence[Mapping[str, Any]]) -> Fields:
     fields = list(differing([_without(config, ASIDE) for config in configs]))
     texts = [text for _, of_configs in fields for text in of_configs]
     longest = max(map(len, texts), default=0)
+    # wider tables are not read: the table of differences has all
     fit = len(fields) <= FIELDS and longest <= BRIEF
     return fields if fit else []
 

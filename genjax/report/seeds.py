@@ -36,6 +36,7 @@ def over_seeds(groups: Sequence[Group], shared: Sequence[str]) -> Html | None:
     """
     if all(len(group.runs) == 1 for group in groups):
         return None
+    # a group keeps its number and its colour in all charts
     names = names_of(groups)
     charts = [_chart(groups, names, curve) for curve in shared[:CHARTS]]
     parts = [
@@ -51,6 +52,7 @@ def _table(groups: Sequence[Group], names: Sequence[str]) -> Html:
     """A row a group: the fields that tell it from others, the number of its runs, the mean of every number."""
     fields = few_fields([group.config for group in groups])
     keys = keys_of(groups)
+    # what makes the groups different stands between their names and their numbers
     paths = [tag("code", path) for path, _ in fields]
     head = ["runs", *paths, "n", *grouped(keys)]
     rows = []
@@ -75,6 +77,7 @@ def _further(groups: Sequence[Group], names: Sequence[str]) -> Html | None:
     """The nested numbers that several runs share, a group a column; folded, as they may be hundreds."""
     of_groups = [[_nested(run) for run in group.runs] for group in groups]
     found = [means(of_runs) for of_runs in of_groups]
+    # over runs, not groups: one group of several seeds has means too
     count = counted(numbers for of_runs in of_groups for numbers in of_runs)
     rows = []
     for key, runs in count.items():
@@ -114,6 +117,7 @@ def _chart(groups: Sequence[Group], names: Sequence[str], curve: str) -> Html | 
 
 def _course(group: Group, curve: str) -> dict[float, Mean]:
     """{step: mean} of a curve, at the steps where all runs of the group that have it are finite."""
+    # a run that was killed may lack what another has measured
     having = [run.curves[curve] for run in group.runs if curve in run.curves]
     at: dict[float, list[float]] = {}
     for points in having:
