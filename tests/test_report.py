@@ -529,7 +529,9 @@ def test_a_torn_last_line_is_passed_over(tmp_path):
 
 def test_everything_is_escaped(tmp_path):
     nested = {NASTY: {NASTY: 1.0}, "plain": NASTY, NASTY + "list": [NASTY]}
-    about = dict.fromkeys(("experiment", "ablation", "question", "command", "hardware"), NASTY)
+    about = dict.fromkeys(
+        ("experiment", "ablation", "question", "command", "hardware", "data", "start"), NASTY
+    )
     about |= {"differences": {NASTY: [NASTY, NASTY]}, "versions": {NASTY: NASTY}}
     published = [{"entry": NASTY, "name": NASTY, "value": NASTY, "source": NASTY}]
     files = {

@@ -28,6 +28,8 @@ ABOUT = {  # run.json: the types of what may be in it; null is as good as absent
     "seed": int,
     "versions": dict,
     "hardware": str,
+    "data": str,
+    "start": str,
     "parameters": int,
     "memory_mib": (int, float),
 }

@@ -134,6 +134,8 @@ def setup(facts: Facts, prefix: str) -> Html:
     home = facts.directory.resolve()
     unknown = _unknown(about)
     pairs = (
+        ("Data", about.get("data")),
+        ("Started from", about.get("start")),
         ("Hardware", about.get("hardware")),
         ("Versions", ", ".join(packages) or None),
         ("Config digest", digest),

@@ -370,7 +370,11 @@ def _about(run: Run, experiment: str, name: str, origin: Mapping[str, Any] | Non
         "ablation": name,
         "seed": run.exp.seed,
         "parameters": parameters,
+        "data": summary(run.source),
     }
+    start = run.exp.start
+    if start is not None:
+        names["start"] = f"the weights of {start.of}, in {start.run}"
     # the origin is last: what the caller knows goes before what is found here
     machine = platform.facts()
     run.log.about({**names, **machine, **(origin or {})})

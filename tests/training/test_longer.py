@@ -78,6 +78,10 @@ def trained(home, changes):
     return this, files
 
 
+def report(this):
+    return (this.log.directory / "report.html").read_text()
+
+
 def same(a, b):
     return all(
         np.array_equal(x, y)
@@ -158,12 +162,14 @@ def test_a_stable_rate_stays_and_falls_in_a_line():
 def test_a_run_begins_with_the_weights_of_another(tmp_path):
     first, _ = trained(tmp_path, {})
     where = str(first.log.directory)
+    assert "point" in report(first) and "train 64" in report(first)  # what the data are
     changes = {"start": Start(where), "algorithm.optimiser.lr": 0.0, "steps": 4}
     later, _ = trained(tmp_path, changes)
     # at a rate of 0 they are what they were
     assert same(later.state.params, first.state.params)
     known = json.loads((later.log.directory / "config.json").read_text())["start"]
-    assert known["of"] == f"{digest(first.exp)}@8"
+    of = f"{digest(first.exp)}@8"
+    assert known["of"] == of and f"the weights of {of}" in report(later)
     # averages were taken over as well, and went on
     average = np.asarray(later.state.ema["net"]["centre"])
     old, target = (
