@@ -14,6 +14,8 @@ from genjax.errors import UserError, at_least
 from genjax.machine.hosts import Hosts
 from genjax.machine.parallel import Jit, Layout, check_batch
 from genjax.training.begin import Start
+from genjax.training.trackers import Tracker
+from genjax.training.trackers import check as check_trackers
 from genjax.training.watch import Watch
 from genjax.views import View
 
@@ -75,6 +77,9 @@ class Experiment:
     published: tuple[Published, ...] = field((), "numbers to compare with", execution=True)
     finish: tuple[Callable[[Any], None], ...] = field(
         (), "what is measured and drawn after training, in order", execution=True
+    )
+    track: tuple[Tracker, ...] = field(
+        (), "where numbers and pictures go besides the run directory", execution=True
     )
     # execution: every layout gives the same state but for rounding
     layout: Layout = field(Jit(), "how a step is laid over devices", execution=True)
@@ -159,5 +164,6 @@ def check(exp: Experiment) -> None:
             "--data and --algorithm must be configs: --data='Digits()', --algorithm='VAE()' for instance."
         )
     digest(exp)  # complains of two classes of one name
+    check_trackers(exp.track)
     # last, as it asks JAX for its devices
     check_batch(exp.layout, exp.batch, exp.microbatches)

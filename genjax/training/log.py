@@ -25,6 +25,7 @@ from tqdm import tqdm
 from genjax.errors import UserError
 from genjax.machine import hosts
 from genjax.machine.files import whole
+from genjax.training.trackers import Tracking
 
 ABOUT = "about"  # of results.json: what its entries were measured on, and published numbers beside them
 
@@ -54,6 +55,8 @@ class Log:
         self.total_steps = total_steps  # of the whole run, also when it is resumed
         self.batch = batch
         self.stream = sys.stderr if stream is None else stream
+        # who else hears of it: `loop.run` opens them
+        self.tracking = Tracking()
         # the files are one run's, whatever the number of its processes
         self._writes = writes and jax.process_index() == 0
         self._bar = None  # where the stream is a terminal
@@ -121,6 +124,8 @@ class Log:
             self._progress(int(step), told)
         else:
             self.note(f"step {step}/{self.total_steps} {kind} {' '.join(told)}")
+        # after the mark of the speed is set: opening a tracker is no training
+        self.tracking.scalars(int(step), values, kind)
 
     def _progress(self, step: int, told: list[str]) -> None:
         """Measures the interval since the mark, writes its speed, shows it and sets the mark anew."""
@@ -141,14 +146,14 @@ class Log:
             extra = [f"{_si(examples)} examples/s"]
             line += f" | {_si(speed)} steps/s {extra[0]} | {left} left"
             measured = {
-                "step": step,
                 "steps/s": speed,
                 "examples/s": examples,
                 # since the process began, evaluations and compiling included
                 "seconds": round(elapsed, 3),
                 "goodput": goodput,
             }
-            self._append("speed.jsonl", measured)
+            self._append("speed.jsonl", {"step": step, **measured})
+            self.tracking.scalars(step, measured, "speed")
         self._stepped = True
         self._mark = (step, now)
         self._apart = 0.0
@@ -179,8 +184,11 @@ class Log:
         finally:
             self._basis = before
 
-    def picture(self, name: str, image: np.ndarray) -> Path:
-        """Writes `image`, uint8 [H, W, C], to samples/<name>.png and returns that path."""
+    def picture(self, name: str, image: np.ndarray, step: int | None = None) -> Path:
+        """Writes `image`, uint8 [H, W, C], to samples/<name>.png and returns that path.
+
+        step: of a grid of training, which trackers show as one picture that changes.
+        """
         # only who draws pays for the import
         from genjax.pictures.draw import save_png
 
@@ -188,6 +196,8 @@ class Log:
         if self._writes:
             make_directory(path.parent)
             save_png(path, np.asarray(image))
+            if step is not None:
+                self.tracking.picture("samples/grid", np.asarray(image), step)
             if self._basis is not None:  # else a grid of training, which its step tells of
                 results = self._results()
                 self._measured(results)[f"samples/{name}"] = self._basis
@@ -218,6 +228,7 @@ class Log:
             if self._basis is not None:
                 measured[name] = self._basis
             self._write_results(results)
+            self.tracking.results(name, new)
         return results.get(name)
 
     def beside(self, published: Sequence[Mapping[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 Everything is a function of (seed, step): a run that was killed and started again gives the same bits as one that was
 not. Run directory: <runs>/<experiment>/<ablation>-<digest>/ with config.json, run.json, metrics.jsonl, speed.jsonl,
 results.json, heartbeat.json, report.html, data.json, given.npz, samples/, checkpoints/ and, where a best state is
-kept, best/.
+kept, best/. Trackers add track.json, tensorboard/ and wandb/.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from genjax.training.preempt import alone, stop_requests
 from genjax.training.pulse import Pulse
 from genjax.training.run import IN_FLIGHT, Run
 from genjax.training.task import bind, check_data, example_of
+from genjax.training.trackers import Tracking
 from genjax.training.warm import warmed
 from genjax.training.watch import told
 
@@ -226,7 +227,7 @@ def _events(run: Run, step: int) -> None:
         _keep(run, step, best, known[best])
     if run.algorithm.sample is not None and due(exp.every.sample):
         image = run.picture(exp.samples)
-        run.log.picture(f"{step:08d}", image)  # eight digits: names sort as steps do
+        run.log.picture(f"{step:08d}", image, step)  # eight digits: names sort as steps do
 
 
 def _check_criterion(run: Run, known: Mapping[str, float]) -> None:
@@ -430,8 +431,9 @@ def run(
     check(exp)  # before anything is written
     path = directory(exp, experiment, name)
     # two runs in one directory would overwrite each other
-    with _nothing_left(path), alone(make_directory(path)):
+    with _nothing_left(path), alone(make_directory(path)), Tracking(exp.track) as tracking:
         this, checkpoints = start(exp, experiment, name)
+        tracking.open(this, experiment, name)
         trained = int(this.state.step) < exp.steps
         try:
             train(this, checkpoints)
