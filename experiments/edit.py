@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 
-from experiments import diffusion
 from genjax import cli
 from genjax.conditions import Label, Picture
 from genjax.config import edit
@@ -23,6 +22,8 @@ from genjax.diffusion.guidance import Guidance
 from genjax.findings.editing import Edits, Restored
 from genjax.training.loop import run
 from genjax.training.watch import Watch
+
+from . import diffusion
 
 BASE = edit(diffusion.BASE, {"finish": (Edits(),), "watch": Watch()})
 DIGITS = edit(diffusion.EXPERIMENTS["digits"], {"watch": Watch()})

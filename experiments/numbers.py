@@ -39,7 +39,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.results import (
+from genjax.errors import UserError
+
+from .results import (
     FOLDER,
     NUMBER,
     README,
@@ -52,7 +54,6 @@ from experiments.results import (
     table,
     texts,
 )
-from genjax.errors import UserError
 
 LEFT_OUT = {"SECURITY.md"}
 UNITS = (

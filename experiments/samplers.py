@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 
-from experiments import diffusion
 from genjax import cli
 from genjax.config import edit
 from genjax.findings.denoising import SamplerTables
@@ -20,6 +19,8 @@ from genjax.metrics.features import Components
 from genjax.metrics.judges import Svm
 from genjax.training.loop import run
 from genjax.training.watch import Watch
+
+from . import diffusion
 
 DIGITS = SamplerTables(distance=Components(16), classifier=Svm())
 
