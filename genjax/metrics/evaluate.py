@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from genjax.config import field, suffix
+from genjax.config import Own, field, suffix
 from genjax.core import DOWN, UP
 from genjax.errors import UserError
 from genjax.metrics import inception_score, intervals, manifold, memorisation
@@ -25,7 +25,7 @@ from genjax.metrics.intervals import Interval
 from genjax.metrics.judges import Classifier, Svm
 from genjax.metrics.kid import kid
 
-Extractor = Components | Convolutional | Inception | Pixels | RandomNet
+Extractor = Components | Convolutional | Inception | Pixels | RandomNet | Own
 FLAT = 0  # neither way is better, the floor is; by it no best state is chosen
 
 
@@ -390,6 +390,7 @@ Metric = (
     | Recognition
     | ClassRecall
     | Cas
+    | Own
 )
 
 
