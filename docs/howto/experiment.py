@@ -1,9 +1,11 @@
 """Does a wider code help a VAE of digits?
 
-python experiment.py --list                 the ablations, as differences from BASE
-python experiment.py                        BASE: 16 latents
-python experiment.py narrow                 2 latents
-python experiment.py --algorithm.beta=4     BASE with another value anywhere
+    python -m experiment --list                 the ablations, as differences from BASE
+    python -m experiment                        BASE: 16 latents
+    python -m experiment narrow                 2 latents
+    python -m experiment --algorithm.beta=4     BASE with another value anywhere
+
+Prints the ELBO with its parts and a tighter bound, of the whole test set.
 """
 
 import functools
