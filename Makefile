@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Large pages for malloc on Linux: XLA's buffers on CPU otherwise cost a page fault every 4 KiB.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help setup demo test test-all types lint numbers bench chaos clean
+.PHONY: help setup demo test test-all types lint numbers docs bench chaos clean
 
 help:
 	@echo "make demo    compare the families on scikit-learn's digits: one table, one page, in a few minutes"
@@ -15,6 +15,7 @@ help:
 	@echo "make lint    ruff"
 	@echo "make types   pyright, basic, on the contract, configs, training and metrics"
 	@echo "make numbers figures of the Markdown against their entries in experiments/results"
+	@echo "make docs    the pages of docs/ with the reference, as site/index.html; a broken link is an error"
 	@echo "make bench   speed beside PyTorch (installs it)"
 	@echo "make chaos   runs killed, starved and damaged 50 times must end in the same bits, about 12 minutes"
 
@@ -54,6 +55,12 @@ lint: setup
 numbers: setup
 	$(BIN)/python -m experiments.numbers
 
+# Reads and writes no address: what is built is read without a network too.
+docs: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/doctrees docs site
+	@echo "site/index.html"
+
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks
@@ -62,4 +69,4 @@ chaos: setup
 	$(BIN)/python -m tests.chaos
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) .pytest_cache .ruff_cache build site
