@@ -94,7 +94,11 @@ def _told(cls: type, field) -> list[str]:
     default = ""
     # a class without field() may have one without a default
     if repr(field.default) != repr(type(field).default):
-        default = f" = {show(field.default)}" if not callable(field.default) or config.is_config(field.default) else ""
+        default = (
+            f" = {show(field.default)}"
+            if not callable(field.default) or config.is_config(field.default)
+            else ""
+        )
     return [f"* ``{field.name}: {hint}{default}`` {' '.join(meaning)}"]
 
 
