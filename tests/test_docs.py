@@ -39,7 +39,7 @@ def carried_out(page: Path, **shorter: str) -> dict:
     names: dict = {"__name__": "page"}
     for number, text in enumerate(blocks(page, "python")):
         for old, new in shorter.items():
-            text = text.replace(f'"{old}": 1500', f'"{old}": {new}')
+            text = text.replace(f'"{old}": 800', f'"{old}": {new}')
         exec(compile(text, f"{page.name}, block {number}", "exec"), names)
     return names
 
