@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from genjax import cli
+from genjax import cli, command
 from genjax.core import labelled
 from genjax.fields import Image
 
@@ -149,7 +149,7 @@ def test_the_flow_of_the_howto_is_a_density(home):
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The experiments' commands in a page's blocks of no language or of bash, and in its inline code, as words."""
+    """The commands of a page as words, of experiments and over runs: of its blocks and its inline code."""
     text = page.read_text()
     lines = [line for block in blocks(page, "", "bash") for line in block.splitlines()]
     lines += re.findall(r"`(python -m [^`\n]+)`", FENCE.sub("", text))
@@ -159,24 +159,34 @@ def commands(page: Path) -> list[list[str]]:
         words = shlex.split(rest, comments=True) if start and "$" not in rest else []
         # … is left to the reader
         words = [word for word in words if word not in ("…", "...")]
-        if words and re.fullmatch(r"(genjax\.)?experiments\.\w+", words[0]):
+        if words and re.fullmatch(
+            r"genjax\.(sample|distance)|(genjax\.)?experiments\.\w+", words[0]
+        ):
             found.append(words)
     return found
 
 
-TOOLS = ("results", "numbers")  # no configs to print
+TOOLS = ("experiments.results", "experiments.numbers")  # no configs to print
+OVER_RUNS = {
+    "genjax.sample": ("RUN",),
+    "genjax.distance": ("A", "B"),
+}  # and what their words stand for
 
 
 @pytest.mark.parametrize("page", TYPED, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_every_command_of_a_page_is_understood(page, capsys):
     """Flags, values and names of ablations are those of now."""
     for module, *words in commands(page):
-        if module.split(".")[-1] in TOOLS:
+        if module in TOOLS:
             continue
-        experiment = importlib.import_module(module)
-        asked = [word for word in words if word not in ("--list", "--help")]
+        program = importlib.import_module(module)
+        if module in OVER_RUNS:
+            command.read(words, OVER_RUNS[module], program.Options())
+            continue
+        # after the flags are read, and before a folder or a run that they name is looked for
+        asked = [word for word in words if word not in ("--help", "--print")]
         with pytest.raises(SystemExit) as end:
-            cli.main(experiment.EXPERIMENTS, print, "", [*asked, "--print"])
+            cli.main(program.EXPERIMENTS, print, "", [*asked, "--list"])
         assert end.value.code == 0, f"{module} {words}: {capsys.readouterr().err}"
         capsys.readouterr()
 
