@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # who reads the code without running it sees what `__getattr_
 
     __version__: str
 
+_platform.refuse_windows()
 _platform.disable_ynn_fusion()
 _distribution.warn_of_namesake()
 

@@ -49,6 +49,14 @@ def warned() -> list[str]:
     return [str(each.message) for each in found]
 
 
+def test_windows_is_told_in_one_line(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(
+        ImportError, match="on Linux and macOS, not on Windows itself .* use WSL"
+    ):
+        importlib.reload(genjax)
+
+
 def test_the_release_of_a_clone_is_that_of_its_pyproject():
     assert genjax.__version__ == PROJECT["version"]
     assert PROJECT["name"] == distribution.NAME != distribution.OTHER

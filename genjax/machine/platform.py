@@ -6,13 +6,21 @@ import ctypes
 import hashlib
 import os
 import platform
-import resource
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 _YNN = "--xla_cpu_experimental_ynn_fusion_type="
+
+
+def refuse_windows() -> None:
+    """Says in one line that Windows is not among the systems that this runs on; ImportError there."""
+    if sys.platform == "win32":
+        raise ImportError(
+            "genjax runs on Linux and macOS, not on Windows itself (locks, signals, array_record): use WSL, "
+            "https://learn.microsoft.com/windows/wsl."
+        )
 
 
 def disable_ynn_fusion() -> None:
@@ -77,6 +85,8 @@ def facts() -> dict[str, Any]:
 
 def peak_memory() -> float:
     """The process's largest resident memory so far [MiB]."""
+    import resource  # not on Windows, where this file must be readable to say so
+
     usage = resource.getrusage(resource.RUSAGE_SELF)
     scale = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB on Linux
     return usage.ru_maxrss / scale
