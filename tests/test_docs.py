@@ -12,9 +12,12 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.diffusion import EXPERIMENTS as DIFFUSION
 from genjax import cli, command
+from genjax.config import edit
 from genjax.core import labelled
 from genjax.fields import Image
+from genjax.training.loop import run
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -81,6 +84,19 @@ def test_the_python_of_a_page_runs(page, home):
     if page == "runs":
         assert names["again"].shape == names["samples"].shape
         assert names["parts"]["elbo"].shape == (16,)
+
+
+def test_the_lines_of_the_readme_open_a_run(home):
+    changes = {"steps": 2, "algorithm.net.width": 16, "algorithm.net.depth": 1, "finish": ()}
+    still = {"every.evaluate": 0, "every.sample": 0, "watch.metrics": ()}
+    exp = edit(DIFFUSION["digits"], {**changes, **still})
+    where = run("diffusion", exp, "digits").log.directory
+    (lines,) = [text for text in blocks(ROOT / "README.md", "python") if "genjax.open" in text]
+    there = re.sub(r'open\("runs/[^"]*"\)', f"open({str(where)!r})", lines)
+    names: dict = {}
+    exec(compile(there, "README.md", "exec"), names)
+    assert str(where) in there and names["x"].shape == (50, 8, 8, 1)
+    assert names["loss"].shape == (50,) and "net" in names["weights"]
 
 
 @pytest.mark.parametrize("page", sorted((DOCS / "families").glob("*.md")), ids=lambda p: p.stem)
