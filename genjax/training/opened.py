@@ -198,29 +198,44 @@ def open_run(
         kept_ = ", ".join(sorted(each.name for each in directory.glob("best/*"))) or "none"
         raise UserError(f"{directory} has kept no best state by {best!r}: it has {kept_}.")
     reader = Reader(folder)
+    key = jax.random.key(exp.seed)
+    like = layout.like(algorithm.init, key, example_of(source))
     found, about = reader.about(step)
+    since = _fitting(directory, found, about, exp, like)
+    try:
+        state = reader.state(found, like)
+    except Exception:
+        if step is not None or found in reader.steps():
+            raise
+        # a run at work has saved a newer one meanwhile, and removed this
+        found, about = reader.about()
+        state = reader.state(found, like)
+    log = Log(directory, exp.steps, exp.batch, found, writes=False)
+    run = Run(exp, source, spec, algorithm, log, state, about["meta"])
+    newest = Reader(directory / "checkpoints").steps()
+    _tell(directory, max(newest, default=found), exp.steps, since)
+    return Opened(directory, run)
+
+
+def _fitting(
+    directory: Path, step: int, about: dict[str, Any], exp: Experiment, like: Any
+) -> list[str]:
+    """The classes whose code has changed since a checkpoint's run began; UserError where it does not fit the code."""
     other = differing(about["config"], identity(exp))
     if other:
         raise UserError(
             f"{directory}: config.json is not that of its checkpoints: {other}. Put back the one that the run wrote, "
             "or bring a run of an earlier release up to date by python -m genjax.training.migrate."
         )
-    key = jax.random.key(exp.seed)
-    like = layout.like(algorithm.init, key, example_of(source))
     since = changed(about["meta"].get("code", {}), code(exp))
     other = misfit(about["state"], leaves(like))
     if other:
         cause = f"the code of {', '.join(since)} has changed since" if since else "other code"
         raise UserError(
-            f"{directory}: the checkpoint of step {found} does not fit this code: {other}; {cause}. Use the code that "
+            f"{directory}: the checkpoint of step {step} does not fit this code: {other}; {cause}. Use the code that "
             "it was trained with."
         )
-    state = reader.state(found, like)
-    log = Log(directory, exp.steps, exp.batch, found, writes=False)
-    run = Run(exp, source, spec, algorithm, log, state, about["meta"])
-    newest = Reader(directory / "checkpoints").steps()
-    _tell(directory, max(newest, default=found), exp.steps, since)
-    return Opened(directory, run)
+    return since
 
 
 def _config(directory: Path) -> Experiment:

@@ -18,6 +18,7 @@ from genjax.metrics.features import Pixels
 from genjax.nets import MLP
 from genjax.optim import Adam
 from genjax.training import loop
+from genjax.training.checkpoint import Reader
 from genjax.training.experiment import Every, Experiment
 from genjax.training.opened import open_run
 from genjax.training.preempt import alone
@@ -247,3 +248,19 @@ def test_a_run_of_an_earlier_release_is_opened_with_its_data(trained, tmp_path, 
 
 def test_opened_is_a_plain_value(opened):
     assert dataclasses.is_dataclass(opened) and opened.class_names == tuple("0123456789")
+
+
+def test_a_checkpoint_that_a_run_at_work_removes_meanwhile_is_not_missed(
+    trained, tmp_path, monkeypatch
+):
+    work = tmp_path / "runs" / "work"
+    shutil.copytree(trained[1], work)
+    read = Reader.state
+
+    def late(self, step, like):
+        if step == 6:  # as if the training had gone on and kept others
+            shutil.rmtree(work / "checkpoints" / "6")
+        return read(self, step, like)
+
+    monkeypatch.setattr(Reader, "state", late)
+    assert open_run(work).step == 3
