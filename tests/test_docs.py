@@ -65,7 +65,7 @@ def toured(names: dict) -> None:
 
 
 def test_the_tour_runs(home):
-    toured(carried_out(DOCS / "tour.md", steps="60"))
+    toured(carried_out(DOCS / "tour.md", steps="20"))
 
 
 @pytest.mark.all
@@ -76,7 +76,9 @@ def test_the_tour_as_it_is_written_has_digits_to_show(home):
     assert names["ours"].value < 2.0
 
 
-@pytest.mark.parametrize("page", ["data", "measuring", "runs"])
+@pytest.mark.parametrize(
+    "page", ["data", "measuring", pytest.param("runs", marks=pytest.mark.all)]
+)
 def test_the_python_of_a_page_runs(page, home):
     names = carried_out(DOCS / f"{page}.md")
     if page == "measuring":
@@ -119,10 +121,21 @@ def test_the_config_of_a_family_s_page_fits_pictures(page, home):
 # Short enough for seconds; what they find is not of interest here.
 HOWTO = {
     "algorithm": ("--steps=60", "--algorithm.couplings=2", "--every.log=20"),
-    "dataset": ("--steps=20", "--every.log=20"),
-    "metric": ("--steps=20", "--every.log=20", "--watch.every=0", "--every.sample=0"),
-    "finding": ("--steps=20", "--every.log=20", "--every.sample=0"),
-    "experiment": ("--steps=20", "--every.sample=0", "--finish=(VaeBounds(Iwae(10)),)"),
+    "dataset": ("--steps=20", "--every.log=20", "--every.evaluate=0"),
+    "metric": (
+        "--steps=20",
+        "--every.log=20",
+        "--watch.every=0",
+        "--every.sample=0",
+        "--every.evaluate=0",
+    ),
+    "finding": ("--steps=20", "--every.log=20", "--every.sample=0", "--every.evaluate=0"),
+    "experiment": (
+        "--steps=20",
+        "--every.sample=0",
+        "--every.evaluate=0",
+        "--finish=(VaeBounds(Iwae(10)),)",
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -170,3 +171,21 @@ def test_a_folder_experiments_of_ones_own_hides_nothing(wheel, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("base ")
+
+
+def test_the_release_is_told_alike_everywhere():
+    citation = (ROOT / "CITATION.cff").read_text()
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert f"\nversion: {PROJECT['version']}\n" in citation
+    assert f"\nlicense: {PROJECT['license']}\n" in citation
+    for author in PROJECT["authors"]:
+        assert f"- name: {author['name']}\n" in citation
+    (released,) = re.findall(r'\ndate-released: "(.*)"\n', citation)
+    assert f"\n## [{PROJECT['version']}] - {released}\n" in changes
+    assert changes.index("## [Unreleased]") < changes.index(f"## [{PROJECT['version']}]")
+
+
+def test_open_is_that_of_the_runs():
+    from genjax.training.opened import open_run
+
+    assert genjax.open is open_run
