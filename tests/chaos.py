@@ -131,7 +131,7 @@ FAMILIES: dict[str, Any] = {
 def experiment(family: str, pictures: Path, runs: Path) -> Experiment:
     """The run of a family on the images in `pictures`."""
     return Experiment(
-        data=Folder(str(pictures), size=8, colour=False).resolved(),
+        data=Folder(str(pictures), size=8, colour=False),
         algorithm=FAMILIES[family],
         steps=STEPS,
         batch=32,
@@ -140,6 +140,12 @@ def experiment(family: str, pictures: Path, runs: Path) -> Experiment:
         keep=3,
         runs=str(runs),
     )
+
+
+def place(family: str, scratch: Path, runs: Path) -> Path:
+    """The directory of a family's run, whose digest knows what the pictures are."""
+    exp = experiment(family, scratch / "pictures", runs)
+    return train.directory(exp.resolved(), "chaos", family)
 
 
 # The child: one start of a run
@@ -233,9 +239,7 @@ class Start:
     """One process of a run, its output in files."""
 
     def __init__(self, scratch: Path, family: str, runs: Path):
-        self.directory = train.directory(
-            experiment(family, scratch / "pictures", runs), "chaos", family
-        )
+        self.directory = place(family, scratch, runs)
         self.begun = time.monotonic()
         env = os.environ | {"GENJAX_CACHE": str(scratch / "cache")}
         env.setdefault(
@@ -553,9 +557,7 @@ class Disturbed:
             tally,
         )
         self.name, self.runs = f"{family}-{number}", disk.folder / f"{family}-{number}"
-        self.directory = train.directory(
-            experiment(family, scratch / "pictures", self.runs), "chaos", family
-        )
+        self.directory = place(family, scratch, self.runs)
         self.misses = 0
 
     def to_the_end(self, todo: list[str]) -> Start | None:

@@ -241,7 +241,7 @@ def judge(
 ):
     """Books one start of a run whose directory shows what `tmp_path` holds."""
     tally, todo = chaos.Tally(), list(todo)
-    monkeypatch.setattr(chaos.train, "directory", lambda *_: tmp_path)
+    monkeypatch.setattr(chaos, "place", lambda *_: tmp_path)
     disturbed = chaos.Disturbed(tmp_path, chaos.Disk(tmp_path, False), "ae", 0, rng(), tally)
     (tmp_path / "err").write_text(text)
     start = SimpleNamespace(err=tmp_path / "err", resumed=lambda: resumed, begun=0.0)

@@ -87,6 +87,8 @@ def distance(
     def between(images: Any) -> Interval:
         features = extract(images).features
         try:
+            if len(features) < 50:  # groups of the jackknife
+                return Interval(frechet(reference, moments(features)), np.nan, np.nan)
             return _apart(reference, features)
         except ValueError as error:
             # the one thing that a user can mend
@@ -117,10 +119,8 @@ def _apart(reference: Any, features: np.ndarray) -> Interval:
     """The Fréchet distance of features [N, D] from moments, with the interval over the draw of the features."""
     value = frechet(reference, moments(features))
     n, dimensions = features.shape
-    groups = 50  # of the jackknife
-    largest = -(-n // groups)  # n / 50, rounded up
-    # fewer than the groups, or too few left where one is left out
-    if n < groups or n - largest <= dimensions:
+    largest = -(-n // 50)  # the largest of the jackknife's 50 groups: n / 50, rounded up
+    if n - largest <= dimensions:  # what the jackknife leaves is too few
         return Interval(value, np.nan, np.nan)
     return _moved(intervals.frechet_interval(reference, features), value)
 

@@ -13,10 +13,10 @@ from genjax.optim import Adam, CosineDecay
 
 
 def test_a_linear_autoencoder_finds_the_principal_subspace(digits):
-    spec, k = labelled(Image((8, 8, 1)), 10, 2500), 6
+    spec, k = labelled(Image((8, 8, 1)), 10, 4000), 6
     cfg = ae.Autoencoder(latent=k, optimiser=Adam(2e-2, decay=CosineDecay()))
     algorithm = cfg(spec)
-    n = 900  # few are enough: the answer is that of PCA on the same ones
+    n = 450  # few are enough: the answer is that of PCA on the same ones
     batch = {name: array[:n] for name, array in digits.items()}
     batch["index"] = np.arange(n, dtype=np.uint32)
     state = Jit().init(algorithm.init, jax.random.key(0), batch)
@@ -28,8 +28,8 @@ def test_a_linear_autoencoder_finds_the_principal_subspace(digits):
     pca = PCA(k, svd_solver="full").fit(x)
     floor = np.mean((pca.inverse_transform(pca.transform(x)) - x) ** 2)
     mse = float(algorithm.evaluate(jax.random.key(0), state, batch)["mse"].mean())
-    assert floor * (1 - 1e-4) < mse < floor * 1.002  # never below PCA, which is the optimum
-    assert angles(state.params, pca.components_)["largest_angle"] < 5.0
+    assert floor * (1 - 1e-4) < mse < floor * 1.0002  # never below PCA, which is the optimum
+    assert angles(state.params, pca.components_)["largest_angle"] < 1.0
 
 
 def test_errors_are_the_formulas():
