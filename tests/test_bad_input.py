@@ -361,22 +361,7 @@ def test_sizes_that_make_no_model(error, flag):
     assert error("digits", flag).startswith(f"{flag} must be at least ")
 
 
-def test_a_run_is_of_one_data_set(command, error, tmp_path, monkeypatch):
-    image = np.random.default_rng(0).integers(0, 256, (12, 8, 8), np.uint8)
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for i, x in enumerate(image):
-        Image.fromarray(x).save(folder / f"{i}.png")
-    flags = [
-        f"--data=Folder(path='{folder}',size=8,colour=False,test=0.3)",
-        "--batch=4",
-        "--algorithm.warmup=0",
-    ]
-    assert command(*flags)[0] == 0
-    # another image in a folder makes another set, whose run has a directory of its own
-    Image.fromarray(255 - image[3]).save(folder / "3.png")
-    assert command(*flags)[0] == 0
-    assert len(list((tmp_path / "runs" / "vae").iterdir())) == 2
+def test_a_run_is_of_one_data_set(command, error, monkeypatch):
     # of sets that have no mark of their content the arrays tell it
     assert command("digits", "--batch=4")[0] == 0
     known = Digits.load
