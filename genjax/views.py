@@ -152,7 +152,10 @@ class Crop:
         return self._cut(batch, places)
 
     def still(self, batch: Batch) -> Batch:
-        first = batch[self.of[0]]
+        there = [name for name in self.of if name in batch]
+        if not there:  # sampling may be given none of them
+            return batch
+        first = batch[there[0]]
         h, w = first.shape[1:3]
         middle = jnp.array([(h - self.size) // 2, (w - self.size) // 2])
         places = jnp.broadcast_to(middle, (len(first), 2))

@@ -83,6 +83,8 @@ USUAL = (
     "warning: ",
     "report ",
     "done: ",
+    "pictures: ",
+    "10 classes ",
 )  # lines of a run on stderr
 
 TX = Adam(1e-3, warmup=20, decay=CosineDecay())

@@ -7,6 +7,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from genjax.errors import UserError
+
+
+def place(path: str | Path) -> Path:
+    """A path as it is typed, absolute; UserError for the home directory of a user who has none."""
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise UserError(f"{path}: {error}: write the whole path.") from None
+
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:

@@ -90,7 +90,7 @@ class Jit:
     def like(self, init: Callable, *args: Any) -> Any:
         """Shapes, types and placement of the state that `init(*args)` would build: what a restore needs."""
         shapes = jax.eval_shape(init, *args)
-        first = jax.devices()[0]
+        first = jax.local_devices()[0]  # of several hosts each has its own
         shardings = jax.tree.map(lambda _: jax.sharding.SingleDeviceSharding(first), shapes)
         return _structs(shapes, shardings)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from pathlib import Path
 
 from genjax.config import field
 from genjax.errors import UserError
+from genjax.machine.files import place
 from genjax.training.checkpoint import Reader
 
 
@@ -15,7 +15,8 @@ from genjax.training.checkpoint import Reader
 class Start:
     """Another run, whose weights this one begins with: `--start=runs/vae/base-7422f6eb@2000`, or its newest.
 
-    Parameters, averages and what else the model has learned are taken; the optimiser and the step begin anew.
+    Parameters, averages and what else the model has learned are taken; the optimiser and the step begin anew, and with
+    the step averages that forget by it (`ema.Power`, the ramp of `ema.Decay`).
     """
 
     # where they lie does not matter, whose they are does
@@ -33,11 +34,12 @@ class Start:
         return cls(text)
 
     def resolved(self) -> Start:
-        """The same with `of` filled in; UserError where there is no such checkpoint, or other weights than `of` says.
+        """The same with `of` filled in; UserError where there is no such run, or another than `of` says.
 
-        Where `of` is known and the run is gone it stays as it is: who resumes needs the other run no more.
+        Whose weights they are, any checkpoint of the run tells: who resumes needs the one that it began with no more,
+        nor the run, where `of` is known.
         """
-        directory = Path(self.run).expanduser()
+        directory = place(self.run)
         if self.of and not directory.is_dir():
             return self
         if not (directory / "config.json").is_file():
@@ -49,9 +51,9 @@ class Start:
         step = self.step
         if step is None and self.of:
             step = int(self.of.rpartition("@")[2])  # a run that went on has a newer one
-        found, about = Reader(directory / "checkpoints").about(step)
+        newest, about = Reader(directory / "checkpoints").about()
         whole = hashlib.sha256(about["config"].encode()).hexdigest()
-        of = f"{whole[:8]}@{found}"  # the run's digest
+        of = f"{whole[:8]}@{newest if step is None else step}"  # the run's digest
         if self.of not in ("", of):
             raise UserError(
                 f"--start={self.run} has the weights of {of}, and this run began with those of {self.of}: name that "

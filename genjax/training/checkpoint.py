@@ -260,6 +260,10 @@ class Reader:
         names = [path.name for path in self.directory.glob("*") if path.name.isdecimal()]
         return sorted(map(int, names))
 
+    def intact(self) -> list[int]:
+        """Those of `steps` whose files are as they were written."""
+        return [step for step in self.steps() if _fault(self.directory / str(step)) is None]
+
     def about(self, step: int | None = None) -> tuple[int, dict[str, Any]]:
         """(step, {"config", "state", "meta"}) of the newest intact checkpoint, or of the one of `step`.
 

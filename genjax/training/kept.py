@@ -37,9 +37,13 @@ def keep(directory: Path, source: Source, held: Mapping[str, Any], asks: Sequenc
     kinds = source.fields.values()
     if not all(isinstance(kind, fields.Field) for kind in kinds):
         return  # a kind of the user's own is not read back: the run is opened with its data
-    given = {}
+    streamed = source.records is not None
+    given: dict[str, Any] = {}
+    beside = {name: held[name] for name in asks if not isinstance(held[name], Mapping)}
+    given |= _rows(beside, size(held), streamed)
     for name in asks:
-        given[name] = _rows(held[name], size(held), source.records is not None)
+        if isinstance(held[name], Mapping):  # a domain, which has rows of its own
+            given[name] = _rows(held[name], size(held[name]), streamed)
     if given:
         save_arrays(directory / GIVEN, given)
     names = domains(source.train)
@@ -52,20 +56,25 @@ def keep(directory: Path, source: Source, held: Mapping[str, Any], asks: Sequenc
         "domains": names,
     }
     # last: who finds it finds the other file too
-    with whole(about) as new:
-        new.write_text(json.dumps(stored, indent=2) + "\n")
+    try:
+        with whole(about) as new:
+            new.write_text(json.dumps(stored, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(
+            f"cannot write {about} ({error.strerror}): free space or mend its folder."
+        ) from error
 
 
-def _rows(values: Any, n: int, streamed: bool) -> Any:
-    """The examples that are kept of one field [n, ...], or {field: array} of a domain."""
-    if isinstance(values, Mapping):
-        return {name: _rows(inner, len(inner), streamed) for name, inner in values.items()}
-    each = math.prod(values.shape[1:]) * np.dtype(values.dtype).itemsize
+def _rows(arrays: Mapping[str, Any], n: int, streamed: bool) -> dict[str, np.ndarray]:
+    """The examples that are kept of fields [n, ...]: the same of all, so that labels agree with their pictures."""
+    each = 0  # bytes of an example
+    for values in arrays.values():
+        each += math.prod(values.shape[1:]) * np.dtype(values.dtype).itemsize
     most = max(MOST // max(each, 1), FEWEST)
     if streamed:
         most = min(most, STREAMED)
     rows = chosen(min(n, most), n)
-    return np.asarray(values[rows])
+    return {name: np.asarray(values[rows]) for name, values in arrays.items()}
 
 
 def kept(directory: Path) -> Source | None:

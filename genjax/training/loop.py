@@ -11,9 +11,10 @@ from __future__ import annotations
 import contextlib
 import math
 import shutil
+import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from genjax.training.checkpoint import Checkpoints, Reader
 from genjax.training.experiment import Experiment, cadences, check, directory, home
 from genjax.training.kept import keep
 from genjax.training.log import Log, make_directory
-from genjax.training.longer import STABLE, level, prolonged
+from genjax.training.longer import STABLE, keep_best, level, prolonged
 from genjax.training.preempt import alone, stop_requests
 from genjax.training.pulse import Pulse
 from genjax.training.run import IN_FLIGHT, Run
@@ -71,6 +72,13 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     before = settings(path / "config.json", exp.algorithm) if restored else {}
     log = Log(path, exp.steps, exp.batch, step, begun=begun)
     log.open(to_json(exp), finished=step >= exp.steps)
+    if step < exp.steps and meta.get(
+        "best"
+    ):  # `open` forgets what is to be measured again, and these are known
+        best = {
+            name: {"step": b["step"], "value": b["value"]} for name, b in meta["best"].items()
+        }
+        log.result("best", best)
     resumed = f", resumed at step {step}" if restored else ""
     if jax.process_index() == 0:
         keep(path, source, held if size(held) else source.train, algorithm.asks)
@@ -107,8 +115,17 @@ def _state(exp: Experiment, path: Path, source: Source, algorithm: Algorithm) ->
     else:
         state = exp.layout.init(algorithm.init, key, example)
         meta = {}
+        if jax.process_index() == 0:  # left by a kill before the first checkpoint
+            shutil.rmtree(path / "best", ignore_errors=True)
         if exp.start is not None:
             state = warmed(exp.start, state)
+            if jax.process_index() == 0:
+                step = exp.start.of.rpartition("@")[2]
+                whose = f"{exp.start.run}@{step}"
+                print(
+                    f"begins with the weights of {whose}: --start={whose} is the same",
+                    file=sys.stderr,
+                )
     # "code" as it was when the run began
     meta = {"sums": {}, "count": 0, "skips": 0, "code": code(exp), **meta}
     # the digest knows the config of the data, not what lies in the files
@@ -325,6 +342,8 @@ def _save(run: Run, checkpoints: Checkpoints, step: int, asked: bool) -> None:
             folder = run.log.directory / STABLE
             with contextlib.closing(Checkpoints(folder, identity(exp), 1)) as stable:
                 stable.save(step, run.state, meta)
+            if jax.process_index() == 0:
+                keep_best(run.log.directory)
 
 
 def _beside(run: Run) -> None:
@@ -401,9 +420,11 @@ def _conclude(run: Run) -> None:
 
 
 @contextlib.contextmanager
-def _nothing_left(path: Path) -> Iterator[None]:
-    """Removes a run directory that was made within, and the folders made for it, if a mistake ends it untrained."""
-    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+def _nothing_left(path: Path, made: Sequence[Path]) -> Iterator[None]:
+    """Removes a run directory and the folders `made` for it if a mistake ends the run untrained.
+
+    Within its lock: a directory that another process is at work in is never removed.
+    """
     try:
         yield
     except (UserError, KeyboardInterrupt):
@@ -430,8 +451,19 @@ def run(
     exp = exp.resolved()
     check(exp)  # before anything is written
     path = directory(exp, experiment, name)
+    first = hosts.from_first(path.name)
+    if path.name != first:
+        raise UserError(
+            f"process {jax.process_index()} finds other data, or other weights to start with, than process 0 "
+            f"({path.name}, not {first}): let all see the same files, and give --start a step, RUN@STEP."
+        )
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
     # two runs in one directory would overwrite each other
-    with _nothing_left(path), alone(make_directory(path)), Tracking(exp.track) as tracking:
+    with (
+        alone(make_directory(path)),
+        _nothing_left(path, made),
+        Tracking(exp.track) as tracking,
+    ):
         this, checkpoints = start(exp, experiment, name)
         tracking.open(this, experiment, name)
         trained = int(this.state.step) < exp.steps

@@ -21,6 +21,7 @@ from genjax.core import averaged, size
 from genjax.data.source import Source
 from genjax.errors import UserError, at_least, nearest
 from genjax.machine import platform
+from genjax.machine.files import place
 from genjax.machine.hosts import Hosts
 from genjax.machine.parallel import Jit, Layout
 from genjax.training.basis import changed, code
@@ -187,7 +188,7 @@ def open_run(
     it; layout: over which devices, one by default, whatever the run was trained on. UserError where there is no run or
     no checkpoint, and for one that the code of now cannot read.
     """
-    directory = Path(path).expanduser()
+    directory = place(path)
     exp = _config(directory)
     platform.enable_compilation_cache()
     exp = edit(exp, {"layout": layout, "hosts": Hosts(), "runs": str(directory.parents[1])})

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 import jax
-from flax import traverse_util
+import numpy as np
 
 from genjax.core import State
 from genjax.errors import UserError
@@ -30,27 +30,32 @@ def warmed(start: Start, state: State) -> State:
     if unfit and not start.partial:
         raise UserError(_told(start, params, unfit, "--start.partial=true begins those anew."))
     if not params:
-        raise UserError(_told(start, params, unfit, "Start from a run of such a model."))
-    if unfit:
+        raise UserError(_told(start, params, unfit, "start from a run of such a model."))
+    if unfit and jax.process_index() == 0:
         print(_told(start, params, unfit, "those begin anew."), file=sys.stderr)
-    new = {**_flat(state.params), **params}
-    averages = _flat(state.ema)
-    # "net@0.1" is one of several averages of the network "net"
-    for path in averages:
-        network, _, rest = path.partition("/")
-        source = f"{network.partition('@')[0]}/{rest}"
-        averages[path] = new.get(source, averages[path])
+    begun = {}
+    for path in _flat(state.ema):
+        network, slash, rest = path.partition("/")
+        # "net@0.1" is one of several averages of the network "net"
+        source = f"{network.partition('@')[0]}{slash}{rest}"
+        if source in params:
+            begun[path] = params[source]
     kept, _ = _taken(_flat(state.ema), _flat(other.ema))
     memory, _ = _taken(_flat(state.extra), _flat(other.extra))
     return state.replace(
-        params=_placed(new, state.params),
-        ema=_placed({**averages, **kept}, state.ema),
-        extra=_placed({**_flat(state.extra), **memory}, state.extra),
+        params=_placed(params, state.params),
+        ema=_placed({**begun, **kept}, state.ema),
+        extra=_placed(memory, state.extra),
     )
 
 
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
 def _flat(tree: Any) -> Flat:
-    return traverse_util.flatten_dict(tree, sep="/")
+    """{path: array} of any tree."""
+    return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def _taken(new: Flat, old: Flat) -> tuple[Flat, list[str]]:
@@ -78,12 +83,14 @@ def _told(start: Start, fit: Flat, unfit: list[str], end: str) -> str:
     return f"--start={start.run}: {fits}, {len(unfit)} do not: {some}{more}: {end}"
 
 
-def _placed(flat: Flat, like: Any) -> Any:
-    """The arrays as the tree that they come from, each of the type and in the place of the one it replaces."""
+def _placed(taken: Flat, state: Any) -> Any:
+    """A tree with the arrays that are taken, each of the type and in the place of the one it replaces."""
 
-    def place(x: jax.Array, mine: jax.Array) -> jax.Array:
+    def place(path: Any, mine: jax.Array) -> jax.Array:
+        its = taken.get(_name(path))
+        if its is None:  # left as it is, wherever it lies
+            return mine
         # by way of the host: the two may lie on other devices; a copy, for the step will donate it
-        return jax.device_put(jax.device_get(x).astype(mine.dtype), mine.sharding)
+        return jax.device_put(np.asarray(its).astype(mine.dtype), mine.sharding)
 
-    tree = traverse_util.unflatten_dict(flat, sep="/")
-    return jax.tree.map(place, tree, like)
+    return jax.tree_util.tree_map_with_path(place, state)

@@ -1,5 +1,6 @@
 """Runs that go on: more steps than first asked for, and from another run's weights; and mistakes that leave nothing."""
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -11,14 +12,25 @@ import pytest
 
 from genjax.config import digest, edit, field
 from genjax.core import Algorithm, Spec, averaged, example_normal, single
-from genjax.data import Toy
+from genjax.data import Digits, Toy
 from genjax.ema import Decay
 from genjax.errors import UserError
+from genjax.gan.gan import GAN
+from genjax.nets import MLP
 from genjax.optim import Adam, Constant, CosineDecay, StableDecay
 from genjax.training import loop
 from genjax.training.basis import code
 from genjax.training.begin import Start
 from genjax.training.experiment import Every, Experiment, directory
+from genjax.training.preempt import alone
+
+
+@dataclasses.dataclass(frozen=True)
+class Halves(Constant):
+    """A rate of a user's own, which says of itself what its base says, and does otherwise."""
+
+    def __call__(self, lr, steps):
+        return lambda count: jnp.where(count < steps // 2, lr, lr / 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +40,7 @@ class Line:
     width: int = field(3, "of what nobody asked for")
     optimiser: Adam = field(Adam(0.1), "optimiser")
     late: bool = field(False, "noise in the second half of the run alone")
+    scaled: bool = field(False, "the first weights depend on the length of the run")
     nan: int = field(10**6, "the loss is NaN from this step on")
 
     def __call__(self, spec: Spec) -> Algorithm:
@@ -42,6 +55,8 @@ class Line:
 
         def init_params(key, batch):
             centre = jax.random.normal(key, spec.shape)
+            if self.scaled:
+                centre = centre * spec.steps
             return {"net": {"centre": centre}, "rest": {"many": jnp.ones(self.width)}}
 
         def evaluate(key, state, batch):
@@ -119,6 +134,8 @@ def test_a_longer_run_is_what_it_would_be_from_the_beginning(
         ),
         ({"algorithm.optimiser.decay": StableDecay(0.9)}, "from step 0 on (StableDecay)"),
         ({"algorithm.late": True}, "its training rule depends on the length of the run"),
+        ({"algorithm.scaled": True}, "its training rule depends on the length of the run"),
+        ({"algorithm.optimiser.decay": Halves()}, "its training rule depends on the length"),
     ],
 )
 def test_what_depends_on_the_length_begins_anew_and_says_so(changes, why, tmp_path, capsys):
@@ -141,13 +158,19 @@ def test_other_code_other_data_and_a_lost_checkpoint_are_nothing_to_go_on_from(
     assert "the code of Line has changed since" in capsys.readouterr().err
     monkeypatch.undo()
     monkeypatch.setattr("genjax.training.longer.fingerprint", lambda source: "other")
-    longest, _ = trained(tmp_path, {"steps": 16})
+    trained(tmp_path, {"steps": 16})
     assert "its data are not these" in capsys.readouterr().err
     monkeypatch.undo()
-    # the longest that will do is taken
+    # the longest that will do is taken, and of it the newest checkpoint that is as it was written
+    longest, _ = trained(tmp_path, {"steps": 20})
+    hurt = next((longest.log.directory / "checkpoints" / "20" / "state").rglob("*/*"))
+    hurt.write_bytes(b"damaged")
+    capsys.readouterr()
+    trained(tmp_path, {"steps": 24})
+    assert "goes on from step 16 of" in capsys.readouterr().err
     shutil.rmtree(longest.log.directory / "checkpoints")
-    trained(tmp_path, {"steps": 20})
-    assert "goes on from step 12 of" in capsys.readouterr().err
+    trained(tmp_path, {"steps": 28, "every.log": 1})
+    assert "goes on from step 24 of" in capsys.readouterr().err
 
 
 def test_a_stable_rate_stays_and_falls_in_a_line():
@@ -186,6 +209,20 @@ def test_a_run_begins_with_the_weights_of_another(tmp_path):
     shutil.rmtree(where)
     again = loop.run("line", later.exp, "base")
     assert same(again.state, later.state)
+
+
+@pytest.mark.all
+def test_a_game_begins_with_the_weights_of_another(tmp_path):
+    # its memory has empty parts: nothing is measured of a discriminator without spectral norms
+    small = {"gen": MLP((8,)), "disc": MLP((8,)), "latent": 4, "every": 1}
+    game = {"algorithm": GAN(**small), "data": Digits(), "steps": 4, "every.evaluate": 0}
+    first, _ = trained(tmp_path, game)
+    start = Start(str(first.log.directory))
+    later, _ = trained(
+        tmp_path, {**game, "start": start, "algorithm.optimiser.lr": 0.0, "seed": 1}
+    )
+    assert same(later.state.params["gen"], first.state.params["gen"])
+    assert not same(later.state.params["disc"], first.state.params["disc"])
 
 
 def test_shapes_that_do_not_fit_are_named_and_begin_anew_only_where_that_is_asked_for(
@@ -240,6 +277,22 @@ def test_after_a_stop_for_nan_the_checkpoint_is_offered(tmp_path):
             "line", edit(exp, {"algorithm.nan": 0, "every": Every(100, 0, 0, 100)}), "base"
         )
     assert not where.exists()
+
+
+def test_who_loses_the_lock_leaves_the_directory_of_the_other(tmp_path, monkeypatch):
+    exp = edit(EXP, {"runs": str(tmp_path)})
+    place = directory(exp, "line", "base")
+    with contextlib.ExitStack() as other:
+
+        def made(path):  # by another process, after it was seen that there is none
+            path.mkdir(parents=True)
+            other.enter_context(alone(path))
+            return path
+
+        monkeypatch.setattr(loop, "make_directory", made)
+        with pytest.raises(UserError, match="in use by another process"):
+            loop.run("line", exp, "base")
+        assert (place / "lock").exists()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from genjax.ae.autoencoder import Autoencoder
 from genjax.conditions import Label
 from genjax.config import edit
 from genjax.data import Digits
+from genjax.data.batches import chosen
 from genjax.errors import UserError
 from genjax.machine.checksum import crc32
 from genjax.metrics.evaluate import Frechet
@@ -20,6 +21,7 @@ from genjax.optim import Adam
 from genjax.training import loop
 from genjax.training.checkpoint import Reader
 from genjax.training.experiment import Every, Experiment
+from genjax.training.kept import keep, kept
 from genjax.training.opened import open_run
 from genjax.training.preempt import alone
 from genjax.training.watch import Watch
@@ -175,6 +177,26 @@ def test_what_is_no_run_is_one_line(trained, tmp_path):
         shutil.copytree(moved / "checkpoints", empty / "checkpoints", dirs_exist_ok=True)
         with pytest.raises(UserError, match=error):
             open_run(empty)
+
+
+def test_a_path_may_be_relative_and_a_users_home(trained, monkeypatch):
+    monkeypatch.chdir(trained[1])
+    assert open_run(".").step == 6
+    monkeypatch.chdir(trained[1].parent)
+    assert open_run("my model").step == 6
+    with pytest.raises(UserError, match="~nobody9/run: .* write the whole path"):
+        open_run("~nobody9/run")
+
+
+def test_what_is_kept_of_several_fields_is_of_the_same_examples(tmp_path, monkeypatch):
+    monkeypatch.setattr("genjax.training.kept.MOST", 100 * (64 + 4))
+    test = Digits().load().test
+    keep(tmp_path, Digits().load(), test, ("label", "image"))
+    found = kept(tmp_path).test
+    assert len(found["image"]) == len(found["label"]) == 100
+    rows = chosen(100, 360)
+    np.testing.assert_array_equal(found["image"], test["image"][rows])
+    np.testing.assert_array_equal(found["label"], test["label"][rows])
 
 
 def test_wrong_values_are_one_line(opened):
