@@ -48,12 +48,13 @@ class CosineDecay:
 
 @dataclasses.dataclass(frozen=True)
 class StableDecay:
-    """The learning rate stays, then falls to `final` times lr in a line at the end (Hu et al., arXiv:2404.06395).
+    """The learning rate stays, then falls to `final` times lr in a straight line at the end.
 
-    Unlike a cosine it can be prolonged: a longer run goes on from where this one began to fall.
+    Warm-up, stable, decay of Hu et al. (arXiv:2404.06395), with the line and the fifth of Hägele et al.
+    (arXiv:2405.18392). Unlike a cosine it can be prolonged: a longer run goes on from where this one began to fall.
     """
 
-    share: float = field(0.2, "share of the run in which it falls")
+    share: float = field(0.2, "share of the run, without its warm-up, in which it falls")
     final: float = field(0.0, "share of the learning rate that is left at the end")
 
     def __call__(self, lr: float, steps: int) -> optax.Schedule:

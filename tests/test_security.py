@@ -37,6 +37,7 @@ from genjax.nets import MLP
 from genjax.training import loop as train
 from genjax.training.checkpoint import SUMS, Checkpoints
 from genjax.training.log import Log
+from genjax.training.opened import open_run
 
 ROOT = Path(__file__).parents[1]
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n%%EOF\n"
@@ -99,6 +100,26 @@ def saved(array: np.ndarray) -> bytes:
     file = io.BytesIO()
     np.save(file, array, allow_pickle=True)
     return file.getvalue()
+
+
+def test_a_run_that_is_opened_imports_no_module_that_its_config_names(tmp_path, monkeypatch):
+    run = tmp_path / "runs" / "sprung"
+    run.mkdir(parents=True)
+    (tmp_path / "planted_here.py").write_text(
+        f"open({str(tmp_path / 'sprung')!r}, 'w').close()"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = {"__type__": "genjax.training.experiment:Experiment", "steps": 1}
+    config["algorithm"] = [{"__type__": "planted_here:Anything"}]
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(
+        UserError, match="names the class 'planted_here:Anything': if you trust"
+    ):
+        open_run(run)
+    assert not (tmp_path / "sprung").exists()
+    with pytest.raises(UserError):  # it has no such class, but it was asked
+        open_run(run, trust=("planted_here",))
+    assert (tmp_path / "sprung").exists()
 
 
 @pytest.mark.parametrize("size", [3, 0], ids=["mapped", "read"])

@@ -1,15 +1,17 @@
 """A run in a user's hands: `genjax.open("runs/vae/base-7422f6eb")`, finished or stopped, from any folder.
 
 It needs the run's directory, moved or renamed as it may be, and not the data that the run was trained on; it writes
-nothing, and may look at a run that is still training. What config.json names is imported: open runs that you trust.
+nothing, and may look at a run that is still training. No module is imported because config.json names it, but genjax's
+own: classes of yours must be imported already, or their modules trusted.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import fcntl
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -181,15 +183,17 @@ def open_run(
     step: int | None = None,
     best: str | None = None,
     layout: Layout = Jit(),
+    trust: Sequence[str] = (),
 ) -> Opened:
     """Opens a run directory to look at; nothing in it is written.
 
     step: of which checkpoint, None = the newest; best: that of the best state by this metric, as `--watch.best` kept
-    it; layout: over which devices, one by default, whatever the run was trained on. UserError where there is no run or
-    no checkpoint, and for one that the code of now cannot read.
+    it; layout: over which devices, one by default, whatever the run was trained on; trust: modules of your own that may
+    be imported for classes that the config names. UserError where there is no run or no checkpoint, and for one that
+    the code of now cannot read.
     """
     directory = place(path)
-    exp = _config(directory)
+    exp = _config(directory, trust)
     platform.enable_compilation_cache()
     exp = edit(exp, {"layout": layout, "hosts": Hosts(), "runs": str(directory.parents[1])})
     source = _source(directory, exp)
@@ -239,7 +243,7 @@ def _fitting(
     return since
 
 
-def _config(directory: Path) -> Experiment:
+def _config(directory: Path, trust: Sequence[str]) -> Experiment:
     """The config of a run directory; UserError where there is none that can be read."""
     path = directory / "config.json"
     if not path.is_file():
@@ -250,17 +254,42 @@ def _config(directory: Path) -> Experiment:
             f"{directory} is not a run: {why}. Name one such as runs/vae/base-7422f6eb.{meant}"
         )
     try:
-        exp = from_json(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text()
+        _check_modules(path, json.loads(text), trust)
+        exp = from_json(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path} is not valid JSON ({type(error).__name__}): mend it."
+        ) from None
+    except OSError as error:
         raise UserError(f"{path} cannot be read ({error}): mend it.") from None
     except UserError as error:
         raise UserError(
-            f"{path} does not fit this code: {error} Import the module of a class of your own first; a run of an "
-            "earlier release is brought up to date by python -m genjax.training.migrate."
+            f"{path} does not fit this code: {error} A run of an earlier release is brought up to date by python -m "
+            "genjax.training.migrate."
         ) from None
     if not isinstance(exp, Experiment):
         raise UserError(f"{path} holds a {type(exp).__name__} and no Experiment.")
     return exp
+
+
+def _check_modules(path: Path, tree: Any, trust: Sequence[str]) -> None:
+    """Raises UserError for a class of a module that nobody has imported: a file must not choose what code runs."""
+    if isinstance(tree, list):
+        for part in tree:
+            _check_modules(path, part, trust)
+    if not isinstance(tree, dict):
+        return
+    named = str(tree.get("__type__", "genjax"))
+    module = named.partition(":")[0]
+    ours = module.partition(".")[0] == "genjax"
+    if not (ours or module in sys.modules or module in trust):
+        raise UserError(
+            f"{path} names the class {named!r}: if you trust that module, import it first, or open the run with "
+            f"trust=({module!r},); on the command line --trust='({module!r},)'."
+        )
+    for part in tree.values():
+        _check_modules(path, part, trust)
 
 
 def _source(directory: Path, exp: Experiment) -> Source:

@@ -165,13 +165,14 @@ def test_what_is_no_run_is_one_line(trained, tmp_path):
     for changed, error in (
         (
             text.replace("genjax.vae.vae:VAE", "mine:VAE"),
-            "Import the module of a class of your own",
+            "names the class 'mine:VAE': if you trust that module, import it first",
         ),
         (
             text.replace('"latent": 2', '"latent": 3'),
             "not that of its checkpoints: algorithm.latent = 2",
         ),
-        (text[:90], "does not fit this code"),
+        (text[:90], "is not valid JSON"),
+        ("[" * 100_000, "is not valid JSON"),
     ):
         (empty / "config.json").write_text(changed)
         shutil.copytree(moved / "checkpoints", empty / "checkpoints", dirs_exist_ok=True)
