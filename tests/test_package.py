@@ -186,7 +186,7 @@ def test_the_release_is_told_alike_everywhere():
     (released,) = re.findall(r'\ndate-released: "(.*)"\n', citation)
     newest, date = re.findall(r"\n## \[(\d.*)\] - (.*)\n", changes)[0]
     assert (newest, date) == (cited, released)
-    assert changes.index("## [Unreleased]") < changes.index(f"## [{PROJECT['version']}]")
+    assert changes.index("## [Unreleased]") < changes.index(f"## [{cited}]")
 
 
 def test_open_is_that_of_the_runs():
