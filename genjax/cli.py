@@ -232,13 +232,17 @@ def _do_sweep(asked: _Asked, sweep: Sweep, run: Callable) -> None:
             )
         # below the axes, which are set after it
         sweep = dataclasses.replace(sweep, base=_set(sweep.base, path, text))
+    # what only tells of a sweep needs none of the files that its runs begin with
+    if asked.action in ("help", "list"):
+        sweep.outline(asked.name)
+        told = _list(asked.experiments)
+        if asked.action == "help":
+            told = _help(asked, sweep.base, _axes(sweep))
+        _print(told)
+        return
     members = sweep.members(asked.name)
     mine = share(members, part, parts)
-    if asked.action == "help":
-        _print(_help(asked, sweep.base, _axes(sweep)))
-    elif asked.action == "list":
-        _print(_list(asked.experiments))
-    elif asked.action == "print":
+    if asked.action == "print":
         _print(_printed(asked.base, sweep, mine))
     else:
         carry_out(asked.name, members, mine, lambda member: _run(asked, member, run))
@@ -246,19 +250,18 @@ def _do_sweep(asked: _Asked, sweep: Sweep, run: Callable) -> None:
 
 def _run(asked: _Asked, member: Member, run: Callable) -> Any:
     """A member of a sweep as an ordinary run."""
-    return run(member.cfg, member.name, _origin(asked, member.cfg))
+    return run(member.cfg, member.name, _origin(asked, member.written))
 
 
 def _printed(base: Any, sweep: Sweep, members: Sequence[Member]) -> str:
     """A line a member with name, digest and the flags of its axes, then the flags that all have in common."""
     rows = []
     for member in members:
-        digest = config.digest(resolved(member.cfg))
         flags = []
         for path in sweep.columns():
-            _, value = config.lookup(member.cfg, path)
+            _, value = config.lookup(member.written, path)
             flags.append(_flag(path, value))
-        rows.append((member.name, digest, shlex.join(flags)))
+        rows.append((member.name, member.digest, shlex.join(flags)))
     common = _flags(base, sweep.base)
     if common:
         rows.append(("all with", "", common))
@@ -465,7 +468,7 @@ def _flag(path: str, value: Any) -> str:
 def _listed(base: Any, name: str, sweep: Sweep) -> str:
     """A sweep in one line, its own mistakes included: a list is of all ablations."""
     try:
-        runs = len(sweep.members(name))
+        runs = len(sweep.outline(name))
     except UserError as error:
         return f"error: {error}"
     axes = [f"{path} {values}" for path, values in _axes(sweep).items()]

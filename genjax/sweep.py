@@ -16,12 +16,12 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
 from genjax import report
-from genjax.config import digest, edit, is_config, lookup
+from genjax.config import diff, digest, edit, is_config, lookup, to_json, walk
 from genjax.errors import UserError
 from genjax.machine import hosts
 
@@ -40,20 +40,26 @@ class Sweep:
     axes: tuple[tuple[Any, Any], ...]
 
     def members(self, title: str) -> list[Member]:
-        """The runs of the sweep of that title, in order; UserError for axes that do not fit, and for equal runs."""
+        """The runs of the sweep of that title, in order, with the marks of what lies in this machine's files.
+
+        UserError for axes that do not fit, for equal runs, and for files that cannot be read.
+        """
+        written = self.outline(title)
+        try:
+            found = _filled(written)
+        except UserError as error:
+            raise UserError(f"sweep {title}: {error}") from None
+        _check_distinct(title, found, digest)
+        return found
+
+    def outline(self, title: str) -> list[Member]:
+        """The same as they are written, for what only tells of them: no file is read. UserError as for `members`."""
         try:
             rows = [_rows(paths, values) for paths, values in self.axes]
             found = [_member(self.base, title, parts) for parts in itertools.product(*rows)]
         except UserError as error:
             raise UserError(f"sweep {title}: {error}") from None
-        known: dict[str, Member] = {}
-        for member in found:
-            other = known.setdefault(member.digest, member)
-            if other is not member:
-                raise UserError(
-                    f"sweep {title}: {other.name} and {member.name} are the same run, {member.digest}: fields marked * "
-                    "in --help make no other run."
-                )
+        _check_distinct(title, found, _known)
         return found
 
     def columns(self) -> dict[str, list[Any]]:
@@ -79,11 +85,22 @@ class Member:
 
     name: str  # of its directory, before the digest
     digest: str
+    # what is run: with the marks of what lies in files, so that it stays this run while those change
     cfg: Any
+    written: Any  # the same without them, as it was typed
 
     def directory(self) -> str:
         """The name of its directory, <name>-<digest>."""
-        return f"{self.name}-{digest(resolved(self.cfg))}"
+        return f"{self.name}-{self.digest}"
+
+
+class _Mark(NamedTuple):
+    """What was filled in at `path`, in the config that was written at `place`."""
+
+    place: str
+    config: Any
+    path: str
+    value: Any
 
 
 def grid(base: Any, axes: Mapping[Any, Any]) -> Sweep:
@@ -275,7 +292,53 @@ def _member(base: Any, title: str, parts: Sequence[dict[str, Any]]) -> Member:
     for path in changes:
         _, value = lookup(cfg, path)  # as the field has it: 1.0 for 1
         name += f"_{path.split('.')[-1]}{_word(value)}"
-    return Member(name[:LONGEST_NAME], digest(cfg), cfg)
+    return Member(name[:LONGEST_NAME], digest(cfg), cfg, cfg)
+
+
+def _filled(members: Sequence[Member]) -> list[Member]:
+    """The members with what is known on this machine alone filled in, alike wherever they are written alike."""
+    found = []
+    marks: list[_Mark] = []
+    for member in members:
+        written = _parts(member.written)
+        cfg = member.written
+        # of a run that still trains the first member says which step is the newest
+        for mark in marks:
+            if written.get(mark.place) == mark.config:
+                cfg = edit(cfg, {mark.path: mark.value})
+        cfg = resolved(cfg)
+        found.append(dataclasses.replace(member, digest=digest(cfg), cfg=cfg))
+        for path, (_, value) in diff(member.written, cfg).items():
+            place, _, _ = path.rpartition(".")
+            # what a whole experiment marks itself with may depend on any of its fields
+            mark = _Mark(place, written.get(place), path, value)
+            if is_config(mark.config) and mark not in marks:
+                marks.append(mark)
+    return found
+
+
+def _parts(cfg: Any) -> dict[str, Any]:
+    """{path: value} of all fields of a config and of the configs in it."""
+    return {path: value for path, _, value, *_ in walk(cfg)}
+
+
+def _known(cfg: Any) -> str:
+    """What tells runs apart before any file is read: the digest, and in full what is still to be filled in."""
+    parts = _parts(cfg).values()
+    open_parts = [part for part in parts if callable(getattr(part, "resolved", None))]
+    return "".join([digest(cfg), *map(to_json, open_parts)])
+
+
+def _check_distinct(title: str, members: Sequence[Member], mark: Callable[[Any], str]) -> None:
+    """UserError where two members have one mark: they would share a directory."""
+    seen: dict[str, Member] = {}
+    for member in members:
+        other = seen.setdefault(mark(member.cfg), member)
+        if other is not member:
+            raise UserError(
+                f"sweep {title}: {other.name} and {member.name} are the same run, {member.digest}: fields marked * in "
+                "--help make no other run."
+            )
 
 
 def _word(value: Any) -> str:

@@ -11,9 +11,11 @@ import pytest
 from experiments import vae
 from genjax import cli
 from genjax.config import digest, edit, field, to_json
+from genjax.data import Folder
 from genjax.errors import Preempted, UserError
 from genjax.sweep import grid, share
 from genjax.training import loop
+from genjax.training.experiment import Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -280,6 +282,119 @@ def test_a_config_that_knows_more_on_its_machine_is_asked_for_it(tmp_path, capsy
         "seeds", run=lambda cfg, name: run(cfg.resolved(), name), experiments=experiments
     )
     assert code == 0 and len(list((tmp_path / "vae").glob("seeds-*.html"))) == 1
+
+
+STEPS = {"a": 8, "b": 8}  # the newest checkpoint of each run of other weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """As `training.begin.Start`: where they lie is no part of a digest, whose they are is."""
+
+    run: str = field("", "directory", execution=True)
+    step: int | None = field(None, "None = the newest", execution=True)
+    of: str = field("", "filled in")
+    partial: bool = field(False, "begin anew what does not fit")
+
+    def resolved(self):
+        if self.run not in STEPS:
+            raise UserError(f"--start={self.run} is not a run.")
+        step = self.step or int(self.of.partition("@")[2] or STEPS[self.run])
+        of = f"{self.run}@{step}"
+        if self.of not in ("", of):
+            raise UserError(f"this run began with {self.of}, not {of}")
+        return dataclasses.replace(self, of=of)
+
+
+@dataclasses.dataclass(frozen=True)
+class Later(Exp):
+    start: Weights | None = field(None, "other weights", added=True)
+
+    def resolved(self):
+        return self if self.start is None else edit(self, {"start": self.start.resolved()})
+
+
+STARTS = {
+    "base": Later(),
+    "runs": grid(Later(), {"start": (None, Weights("a"), Weights("b"))}),
+    "steps": grid(Later(start=Weights("a")), {"start.step": (4, 8)}),
+    "fits": grid(Later(start=Weights("a")), {"start.partial": (False, True), "seed": (0, 1)}),
+    "seeds": grid(Later(), {"seed": (0, 1)}),
+    "named": grid(Later(start=Weights()), {"start.run": ("a", "b")}),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in STARTS if name != "base"])
+def test_what_a_run_begins_with_is_an_axis_as_any(name, tmp_path, capsys):
+    assert call(name, "--print", experiments=STARTS)[0] == 0
+    printed = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    code, calls = call(name, run=kept(tmp_path), experiments=STARTS)
+    assert code == 0 and list((tmp_path / "vae").glob(f"{name}-*.html"))
+    homes = [f"{title}-{digest(cfg)}" for title, cfg in calls]
+    assert len(set(homes)) == len(homes) > 1
+    told = ["-".join(row) for row in printed if row[0] != "all"]
+    assert told == homes  # what is printed is what is run
+    begun = [cfg.start.of for _, cfg in calls if cfg.start]
+    expected = {
+        "runs": ["a@8", "b@8"],
+        "steps": ["a@4", "a@8"],
+        "fits": ["a@8"] * 4,
+        "seeds": [],
+        "named": ["a@8", "b@8"],
+    }
+    assert begun == expected[name]
+
+
+def test_sweeps_from_other_weights_have_pages_of_their_own(tmp_path, capsys):
+    for start in ("a", "b", "a"):
+        code, _ = call(
+            "seeds", f"--start=Weights('{start}')", run=kept(tmp_path), experiments=STARTS
+        )
+        assert code == 0
+    assert len(list((tmp_path / "vae").glob("seeds-*.html"))) == 2
+
+
+def test_all_members_begin_with_the_weights_of_one_step(tmp_path, capsys, monkeypatch):
+    keep = kept(tmp_path)
+
+    def run(cfg, name):
+        STEPS["a"] += 8  # the other run trains on meanwhile
+        return keep(cfg.resolved(), name)
+
+    monkeypatch.setitem(STEPS, "a", 8)
+    code, calls = call("seeds", "--start=Weights('a')", run=run, experiments=STARTS)
+    assert code == 0 and [cfg.start.of for _, cfg in calls] == ["a@8", "a@8"]
+    assert "2 of 2 runs are compared" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_what_only_tells_of_a_sweep_reads_no_files(capsys):
+    gone = {**STARTS, "gone": grid(Later(start=Weights("c")), {"seed": (0, 1)})}
+    for action in ("--help", "--list"):
+        assert call("gone", action, experiments=gone) == (0, [])
+        assert "seed" in capsys.readouterr().out
+    message = refused(capsys, "gone", experiments=gone)
+    assert message == "sweep gone: --start=c is not a run."
+
+
+def test_where_a_run_comes_from_is_told_without_marks():
+    origins = []
+    with pytest.raises(SystemExit):
+        cli.main(STARTS, lambda cfg, name, origin: origins.append(origin), "Why?", ["steps"])
+    assert [list(origin["differences"]) for origin in origins] == [["start"]] * 2
+    assert "of=" not in origins[0]["differences"]["start"][1]
+
+
+def test_folders_are_an_axis(tmp_path):
+    for name, content in (("a", b"1"), ("b", b"2"), ("copy", b"1")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.png").write_bytes(content)
+    paths = [str(tmp_path / name) for name in ("a", "b", "copy")]
+    # the base by itself has no folder yet
+    exp = Experiment(Folder(), vae.BASE.algorithm)
+    members = grid(exp, {"data.path": paths[:2], "seed": (0, 1)}).members("s")
+    assert len({member.digest for member in members}) == 4
+    with pytest.raises(UserError, match="are the same run"):
+        grid(exp, {"data.path": paths[::2]}).members("s")
 
 
 def test_members_are_ordinary_runs(tmp_path, capsys):
