@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import jax
 
 from genjax import report
-from genjax.config import diff, digest, edit, is_config, lookup, to_json, walk
+from genjax.config import diff, digest, edit, is_config, lookup, part_names, to_json, walk
 from genjax.errors import UserError
 from genjax.machine import hosts
 
@@ -73,8 +73,10 @@ class Sweep:
 
     def axis_of(self, path: str) -> str | None:
         """The path of the axis that sets the field at `path`, or a config that it lies in; None if no axis does."""
+        wanted = _spelt(self.base, path)
         for its in self.columns():
-            if path == its or path.startswith(f"{its}."):
+            set_here = _spelt(self.base, its)
+            if wanted == set_here or wanted.startswith(f"{set_here}."):
                 return its
         return None
 
@@ -339,6 +341,24 @@ def _check_distinct(title: str, members: Sequence[Member], mark: Callable[[Any],
                 f"sweep {title}: {other.name} and {member.name} are the same run, {member.digest}: fields marked * in "
                 "--help make no other run."
             )
+
+
+def _spelt(cfg: Any, path: str) -> str:
+    """A path with the parts of tuples by their numbers: finish.0.n where it is written finish.Samples.n."""
+    names = []
+    value = cfg
+    for name in path.split("."):
+        if isinstance(value, tuple):
+            known = part_names(value)
+            place = known.index(name) if name in known else name
+            name = str(place)
+            inside = name.isdecimal() and int(name) < len(value)
+            value = value[int(name)] if inside else None
+        else:
+            # a path that leads nowhere stays as it is: who sets it is told
+            value = getattr(value, name, None)
+        names.append(name)
+    return ".".join(names)
 
 
 def _word(value: Any) -> str:

@@ -397,6 +397,31 @@ def test_folders_are_an_axis(tmp_path):
         grid(exp, {"data.path": paths[::2]}).members("s")
 
 
+@dataclasses.dataclass(frozen=True)
+class Parted(Exp):
+    nets: tuple[Net | Wide, ...] = field((Net(), Wide()), "several")
+
+
+def test_a_part_of_a_tuple_is_known_by_its_number_and_its_name(capsys):
+    experiments = {
+        "base": Parted(),
+        "named": grid(Parted(), {"nets.Wide.width": (1, 2)}),
+        "numbered": grid(Parted(), {"nets.1.width": (1, 2)}),
+    }
+    for name in ("named", "numbered"):
+        for flag in ("--nets.1.width=7", "--nets.Wide.width=7"):
+            message = refused(capsys, name, flag, experiments=experiments)
+            assert "as one of its axes: leave the flag out" in message
+    for name in ("named", "numbered"):
+        code, calls = call(
+            name, "--nets.0.width=7", "--nets.Wide.depth=3", experiments=experiments
+        )
+        assert code == 0 and [cfg.nets for _, cfg in calls] == [
+            (Net(7), Wide(1, 3)),
+            (Net(7), Wide(2, 3)),
+        ]
+
+
 def test_members_are_ordinary_runs(tmp_path, capsys):
     """The sweep of the README, small: trained, compared, and only shown the second time."""
     nets = ["--algorithm.enc=MLP((8,))", "--algorithm.dec=MLP((8,))", "--algorithm.latent=2"]
