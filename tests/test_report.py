@@ -22,7 +22,7 @@ from genjax import report
 from genjax.errors import UserError
 from genjax.report import page, read, style, svg, text
 from genjax.report.facts import number
-from genjax.report.groups import mean_of
+from genjax.report.groups import few_fields, groups_of, mean_of
 from genjax.report.markup import Html, tag
 
 NASTY = '<b title="x">&amp;\'</b><script>alert(1)</script>'
@@ -769,6 +769,44 @@ def test_a_seed_counts_once_and_alone_it_has_no_deviation(tmp_path):
     ]
     found = Page(report.write([one, copy, *alone], tmp_path / "c.html").read_text())
     assert "Over seeds" not in found.text  # no two seeds of anything
+
+
+def test_what_changes_no_result_tears_no_seeds_apart(tmp_path):
+    start = {"__type__": "genjax.training.begin:Start", "of": "0123abcd@8", "partial": False}
+    data = {"__type__": "genjax.data.folder:Folder", "content": "cafe", "size": 8}
+    inner = config(data=data | {"path": "a"}, seed=0, runs="x", track=[])
+    encoded = {"__type__": "genjax.training.encoded:Encoded", "scaled": True}
+    # a run from before there were some of the fields, on another machine, of a class that has moved since
+    old = {"data": encoded | {"experiment": inner}, "start": start | {"run": "a", "step": None}}
+    new = {
+        "__type__": "genjax.elsewhere:Experiment",
+        "data": encoded | {"experiment": inner | {"runs": "y", "data": data | {"path": "b"}}},
+        "start": start | {"run": "b", "step": 8},
+        "track": [{"__type__": "genjax.training.trackers:TensorBoard"}],
+        "keep": 5,
+        "watchdog": 0.0,
+        "every": {"__type__": "genjax.training.experiment:Every", "log": 1},
+        "view": [],
+        "condition": None,
+    }
+    folders = []
+    for i, changes in enumerate((old, new)):
+        files = {"config.json": config(seed=i, **changes)}
+        folders.append(read(make(tmp_path / "vae" / f"base-{i:08x}", files)))
+    (group,) = groups_of(folders)
+    assert len(group.runs) == 2 and not few_fields([group.config, group.config])
+    assert [path for path, _ in few_fields([run.config for run in folders])] == ["seed"]
+    # fields of the same names elsewhere, and what another run is of, do change results
+    others = [
+        {"algorithm": config()["algorithm"] | {"every": 4}},
+        {"start": start | {"of": "0123abcd@4"}},
+        {"data": encoded | {"experiment": inner | {"seed": 1}}},
+        {"view": [{"__type__": "genjax.views:Flip"}]},
+    ]
+    for i, changes in enumerate(others, 2):
+        files = {"config.json": config(seed=i, **{**old, **changes})}
+        folders.append(read(make(tmp_path / "vae" / f"base-{i:08x}", files)))
+    assert [len(group.runs) for group in groups_of(folders)] == [2, 1, 1, 1, 1]
 
 
 def test_lines_over_a_field_are_those_of_the_others(tmp_path):

@@ -12,11 +12,34 @@ from typing import Any, NamedTuple
 from genjax.report.facts import Facts, number
 from genjax.report.results import Column, columns, values_of
 from genjax.report.svg import Curve
-from genjax.report.text import differing, digits
+from genjax.report.text import differing, digits, kind
 
 FIELDS = 4  # differing fields that are columns beside the numbers
 BRIEF = 24  # characters of a value in such a column
-ASIDE = ("published", "runs")  # fields that change no result: for readers, and where it lies
+# fields of an experiment that change no result, by name: a report knows no types. None that says how something is
+# measured, as a sampler does: numbers depend on it.
+ASIDE = (
+    "published",
+    "runs",
+    "track",
+    "every",
+    "evaluate_batch",
+    "samples",
+    "layout",
+    "hosts",
+    "microbatches",
+    "chunk",
+    "resident",
+    "keep",
+    "watchdog",
+    # where the weights lie; `start.of` says whose they are
+    "start.run",
+    "start.step",
+    "data.path",
+    "data.data_dir",
+    "data.stream",
+)
+EMPTY = {"absent", "None", "()"}  # texts of a field that holds nothing
 
 Fields = list[tuple[str, list[str]]]  # (path, the text of each config)
 
@@ -61,11 +84,14 @@ def mean_of(values: Sequence[float]) -> Mean:
 
 
 def groups_of(runs: Sequence[Facts]) -> list[Group]:
-    """The runs by all of their config but the seed, in the order of their first; of one seed the first run counts."""
+    """The runs by what their results depend on but the seed, in the order of their first; of one seed the first counts.
+
+    A field that holds nothing is as good as one that is not there: it may be younger than the run.
+    """
     found: dict[str, dict[str, Facts]] = {}
     for run in runs:
-        rest = _without(run.config, ("seed", *ASIDE))
-        key = json.dumps([run.experiment, rest], sort_keys=True)
+        rest = _seedless(run)
+        key = json.dumps([run.experiment, _bare(rest)], sort_keys=True)
         seed = json.dumps(run.config.get("seed"))
         # a copy of a run is no second seed
         found.setdefault(key, {}).setdefault(seed, run)
@@ -73,14 +99,38 @@ def groups_of(runs: Sequence[Facts]) -> list[Group]:
     for by_seed in found.values():
         members = list(by_seed.values())
         first = members[0]
-        rest = _without(first.config, ("seed", *ASIDE))
-        groups.append(Group(_name(first), rest, members))
+        groups.append(Group(_name(first), _seedless(first), members))
     return groups
 
 
-def _without(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """A config without some of its own fields."""
-    return {name: value for name, value in config.items() if name not in names}
+def _seedless(run: Facts) -> dict[str, Any]:
+    """A run's config without its seed and what changes no result."""
+    return _without(run.config, ("seed", *ASIDE))
+
+
+def _without(config: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
+    """A config without the fields at some paths; an experiment within it is without `ASIDE`."""
+    kept = {}
+    for name, value in config.items():
+        if name in paths:
+            continue
+        if isinstance(value, dict):
+            above = f"{name}."
+            below = [path.removeprefix(above) for path in paths if path.startswith(above)]
+            # a run as the data of another is an experiment as well
+            value = _without(value, ASIDE if name == "experiment" else below)
+        kept[name] = value
+    return kept
+
+
+def _bare(value: Any) -> Any:
+    """A value of a config without fields that hold nothing, its types by their names alone: a class may move."""
+    if isinstance(value, list):
+        return [_bare(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {name: _bare(part) for name, part in value.items() if part not in (None, [])}
+    return kept | {"__type__": kind(value)}
 
 
 def _name(run: Facts) -> str:
@@ -93,7 +143,7 @@ def names_of(groups: Sequence[Group]) -> list[str]:
     """Names of the groups, with what differs in them where they are not told apart otherwise."""
     # ablations of one name differ by flags
     count = Counter(group.name for group in groups)
-    fields = list(differing([group.config for group in groups]))
+    fields = _telling([group.config for group in groups])
     names = []
     for i, group in enumerate(groups):
         name = group.name
@@ -103,9 +153,14 @@ def names_of(groups: Sequence[Group]) -> list[str]:
     return names
 
 
+def _telling(configs: Sequence[dict[str, Any]]) -> Fields:
+    """The fields in which configs differ, but for those that hold nothing in any."""
+    return [(path, texts) for path, texts in differing(configs) if not EMPTY.issuperset(texts)]
+
+
 def few_fields(configs: Sequence[Mapping[str, Any]]) -> Fields:
     """The fields in which configs differ, where they are few and short enough to stand beside numbers; else none."""
-    fields = list(differing([_without(config, ASIDE) for config in configs]))
+    fields = _telling([_without(config, ASIDE) for config in configs])
     texts = [text for _, of_configs in fields for text in of_configs]
     longest = max(map(len, texts), default=0)
     # wider tables are not read: the table of differences has all
