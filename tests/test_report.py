@@ -771,6 +771,69 @@ def test_a_seed_counts_once_and_alone_it_has_no_deviation(tmp_path):
     assert "Over seeds" not in found.text  # no two seeds of anything
 
 
+def test_numbers_of_other_steps_and_settings_are_in_no_mean(tmp_path):
+    folders = swept(tmp_path, betas=(1.0, 2.0, 4.0), seeds=(0, 1, 2))
+    # one run was killed, of three another entry was measured with other settings
+    killed = [
+        {"step": step, "train/loss": 99.0, "test/loss": 100.0 + step} for step in range(1, 4)
+    ]
+    (folders[2] / "metrics.jsonl").write_text(lines(killed))
+    (folders[2] / "results.json").unlink()
+    results = json.loads((folders[3] / "results.json").read_text())
+    settings = {"settings": {"sampler": "Heun(n=9)"}}
+    for folder in folders[3:6]:
+        kept = results | {"about": {"measured": {"bound": settings, "each": settings}}}
+        (folder / "results.json").write_text(json.dumps(kept))
+    other = results | {"about": {"measured": {"metrics": settings, "each": settings}}}
+    (folders[6] / "results.json").write_text(json.dumps(other))
+    found = Page(report.write(folders, tmp_path / "c.html").read_text())
+    table = found.rows.index(["runs", "algorithm.beta", "n", "metrics", "bound", "test, last"])
+    rows = found.rows[table + 2 : table + 5]
+    assert [row[2:] for row in rows] == [
+        ["3", "5 ± 0, n 2", "11 ± 1.4, n 2", "1.5 ± 0.71, n 2"],
+        ["3", "5 ± 0", "20 ± 0, measured with sampler=Heun(n=9)", "3 ± 1"],
+        ["3", "5 ± 0, n 2", "35.33 ± 13", "5 ± 1"],
+    ]
+    nested = found.row("each, zero: kl")[1:]
+    assert nested == [
+        "0.5 ± 0.71, n 2",
+        "0 ± 0, measured with sampler=Heun(n=9)",
+        "1.5 ± 0.71, n 2",
+    ]
+    early = "Left out: the last values of 1 run, of an earlier step than those of the others; "
+    row_by_row = "metrics of 1 run, measured otherwise than in most; each of 1 run"
+    assert early + row_by_row in found.text
+    # a chart is of all rows: of one group it shows what most runs of the page have
+    line, *_ = polylines(found, "kl, bound over algorithm.beta")
+    assert len(line) == 2
+    line, *_ = polylines(found, "loss, test, last over algorithm.beta")
+    assert len(line) == 3 and f"{early}bound of 3 runs" in found.text
+
+
+def test_a_group_that_ended_early_is_no_point_beside_the_others(tmp_path):
+    folders = swept(tmp_path, betas=(1.0, 2.0, 3.0, 4.0), seeds=(0,))
+    (folders[0] / "metrics.jsonl").write_text(lines([{"step": 3, "test/loss": 50.0}]))
+    # who was asked for fewer steps is at its end
+    config_of = json.loads((folders[1] / "config.json").read_text())
+    (folders[1] / "config.json").write_text(json.dumps(config_of | {"steps": 3}))
+    (folders[1] / "metrics.jsonl").write_text(lines([{"step": 3, "test/loss": 2.0}]))
+    found = Page(report.write(folders, tmp_path / "c.html").read_text())
+    line, *_ = polylines(found, "loss, test, last over algorithm.beta")
+    assert len(line) == 3
+    assert (
+        "Left out: the last values of 1 run, of an earlier step than those of the others."
+        in found.text
+    )
+    # what all have measured otherwise than their configs say, says so
+    settings = {"about": {"measured": {"bound": {"settings": {"steps": "9"}}}}}
+    for folder in folders:
+        results = json.loads((folder / "results.json").read_text())
+        (folder / "results.json").write_text(json.dumps(results | settings))
+    found = Page(report.write(folders, tmp_path / "c.html").read_text())
+    line, *_ = polylines(found, "kl, bound, measured with steps=9 over algorithm.beta")
+    assert len(line) == 4
+
+
 def test_what_changes_no_result_tears_no_seeds_apart(tmp_path):
     start = {"__type__": "genjax.training.begin:Start", "of": "0123abcd@8", "partial": False}
     data = {"__type__": "genjax.data.folder:Folder", "content": "cafe", "size": 8}

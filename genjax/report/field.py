@@ -7,16 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from genjax.report.groups import (
+    Alike,
     Fields,
     Group,
     Mean,
+    alike,
     curve_of,
     few_fields,
     keys_of,
+    left_out,
     means_of,
     told,
 )
-from genjax.report.markup import Html, tag
+from genjax.report.markup import Html, join, tag
 from genjax.report.page import CHARTS
 from genjax.report.results import Column
 from genjax.report.svg import chart
@@ -39,12 +42,18 @@ def over_field(groups: Sequence[Group]) -> tuple[str, Html | None]:
     if across is None:
         return "", None
     lines = _lines(fields, across)
-    found = [means_of(group) for group in groups]
+    # one chart is of all groups
+    runs = [run for group in groups for run in group.runs]
+    same = alike(runs)
+    found = [means_of(group, same) for group in groups]
     # what is the same everywhere, as a number of examples, needs no chart
     changing = [key for key in keys_of(groups) if _changes(found, key)]
-    charts = [_chart(across, lines, found, key) for key in changing[:CHARTS]]
-    drawings = tag("div", charts, class_="charts") if any(charts) else None
-    return across.path, drawings
+    charts = [_chart(across, lines, found, key, same) for key in changing[:CHARTS]]
+    if not any(charts):
+        return across.path, None
+    missing = left_out((run, same) for run in runs)
+    note = tag("p", missing, class_="note") if missing else None
+    return across.path, join([note, tag("div", charts, class_="charts")])
 
 
 def _across(fields: Fields) -> Across | None:
@@ -95,6 +104,7 @@ def _chart(
     lines: Mapping[str, Sequence[int]],
     found: Sequence[Mapping[Column, Mean]],
     key: Column,
+    same: Alike,
 ) -> Html | None:
     """One number over the field."""
     curves = []
@@ -104,4 +114,6 @@ def _chart(
         course = {across.places[i]: found[i][key] for i in groups if key in found[i]}
         curves.append(curve_of(label, course, slot, mark))
     entry, name = key
-    return chart(f"{unit(name)}, {entry}", curves, across.path)
+    settings = same.settings.get(entry)
+    how = f", measured with {settings}" if settings else ""
+    return chart(f"{unit(name)}, {entry}{how}", curves, across.path)

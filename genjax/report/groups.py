@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from genjax.report.facts import Facts, number
@@ -177,8 +177,78 @@ def told(fields: Fields, i: int) -> str:
     return ", ".join(parts)
 
 
-def values(run: Facts) -> dict[Column, float]:
-    """A run's numbers: those measured after training, and the last ones of every held-out curve."""
+class Alike(NamedTuple):
+    """What the numbers of several runs must be of to go into one mean or one chart."""
+
+    # {(experiment, steps asked for, column): the step of the last values}
+    last: dict[tuple[str, str, Column], int]
+    # {entry of results.json: how it was measured, "" = as the configs say}
+    settings: dict[str, str]
+
+    def measured(self, run: Facts, entry: str) -> bool:
+        """Whether a run has measured an entry as most have."""
+        return run.settings(entry) == self.settings.get(entry, "")
+
+    def ended(self, run: Facts, key: Column, step: int) -> bool:
+        """Whether a run's last value at `step` is as late as that of the others."""
+        return step == self.last[(*_asked(run), key)]
+
+
+def alike(runs: Sequence[Facts]) -> Alike:
+    """The latest step of each last value, and how most of the runs have measured each entry."""
+    last: dict[tuple[str, str, Column], int] = {}
+    ways: dict[str, Counter] = {}
+    for run in runs:
+        for key, (step, _) in _last(run).items():
+            place = (*_asked(run), key)
+            last[place] = max(step, last.get(place, 0))
+        for entry in run.results:
+            ways.setdefault(entry, Counter())[run.settings(entry)] += 1
+    settings = {}
+    for entry, count in ways.items():
+        # of as many, those that are as their configs say
+        settings[entry] = max(count, key=lambda way, count=count: (count[way], way == ""))
+    return Alike(last, settings)
+
+
+def left_out(pairs: Iterable[tuple[Facts, Alike]]) -> str:
+    """What of the runs is in no mean, and why; "" where all is."""
+    early = 0
+    others: Counter = Counter()
+    for run, same in pairs:
+        last = _last(run)
+        early += any(not same.ended(run, key, step) for key, (step, _) in last.items())
+        others.update(entry for entry in run.results if not same.measured(run, entry))
+    told = []
+    if early:
+        which = f"{early} {_runs(early)}"
+        told.append(f"the last values of {which}, of an earlier step than those of the others")
+    for entry, n in others.items():
+        told.append(f"{entry} of {n} {_runs(n)}, measured otherwise than in most")
+    return f"Left out: {'; '.join(told)}." if told else ""
+
+
+def _runs(n: int) -> str:
+    return "run" if n == 1 else "runs"
+
+
+def _asked(run: Facts) -> tuple[str, str]:
+    """What says how far a run is to go: where steps differ, last steps do too."""
+    return run.experiment, str(run.config.get("steps"))
+
+
+def _last(run: Facts) -> dict[Column, tuple[int, float]]:
+    """The last (step, value) of every held-out curve."""
+    found = {}
+    for curve, points in run.curves.items():
+        split, _, metric = curve.rpartition("/")
+        if split not in ("", "train"):
+            found[f"{split}, last", metric] = points[-1]
+    return found
+
+
+def _measured(run: Facts) -> dict[Column, float]:
+    """A run's numbers that were measured after training."""
     found = {}
     for key, value in values_of(run.results).items():
         entry, _ = key
@@ -187,18 +257,27 @@ def values(run: Facts) -> dict[Column, float]:
         its = number(value)
         if its is not None:
             found[key] = its
-    for curve, points in run.curves.items():
-        split, _, metric = curve.rpartition("/")
-        if split not in ("", "train"):
-            _, last = points[-1]
-            found[f"{split}, last", metric] = last
+    return found
+
+
+def values(run: Facts, same: Alike) -> dict[Column, float]:
+    """A run's numbers that are of what those of the others are: measured after training, and last ones of curves."""
+    found = {}
+    for key, value in _measured(run).items():
+        entry, _ = key
+        if same.measured(run, entry):
+            found[key] = value
+    for key, (step, value) in _last(run).items():
+        # a run that was stopped has earlier values, which are of another model
+        if same.ended(run, key, step):
+            found[key] = value
     return found
 
 
 def keys_of(groups: Sequence[Group]) -> list[Column]:
     """The numbers that are shown of groups: as in the table of all runs, and in its order."""
-    of_runs = [values(run) for group in groups for run in group.runs]
-    return columns(of_runs)
+    runs = [run for group in groups for run in group.runs]
+    return columns([{**_measured(run), **_last(run)} for run in runs])
 
 
 def means(of_runs: Sequence[Mapping[Any, float]]) -> dict[Any, Mean]:
@@ -210,9 +289,9 @@ def means(of_runs: Sequence[Mapping[Any, float]]) -> dict[Any, Mean]:
     return {key: mean_of(values) for key, values in found.items()}
 
 
-def means_of(group: Group) -> dict[Column, Mean]:
+def means_of(group: Group, same: Alike) -> dict[Column, Mean]:
     """The means of a group's numbers."""
-    return means([values(run) for run in group.runs])
+    return means([values(run, same) for run in group.runs])
 
 
 def curve_of(label: str, course: Mapping[float, Mean], slot: int, mark: str) -> Curve:

@@ -7,11 +7,14 @@ from typing import Any
 
 from genjax.report.facts import Facts, number
 from genjax.report.groups import (
+    Alike,
     Group,
     Mean,
+    alike,
     curve_of,
     few_fields,
     keys_of,
+    left_out,
     mean_of,
     means,
     means_of,
@@ -39,16 +42,21 @@ def over_seeds(groups: Sequence[Group], shared: Sequence[str]) -> Html | None:
     # a group keeps its number and its colour in all charts
     names = names_of(groups)
     charts = [_chart(groups, names, curve) for curve in shared[:CHARTS]]
+    # within a group: other groups may have gone on for longer
+    same = [alike(group.runs) for group in groups]
+    pairs = [(run, same[i]) for i, group in enumerate(groups) for run in group.runs]
+    missing = left_out(pairs)
     parts = [
         tag("p", NOTE, class_="note"),
-        _table(groups, names),
+        tag("p", missing, class_="note") if missing else None,
+        _table(groups, names, same),
         tag("div", charts, class_="charts") if any(charts) else None,
-        _further(groups, names),
+        _further(groups, names, same),
     ]
     return join(parts)
 
 
-def _table(groups: Sequence[Group], names: Sequence[str]) -> Html:
+def _table(groups: Sequence[Group], names: Sequence[str], same: Sequence[Alike]) -> Html:
     """A row a group: the fields that tell it from others, the number of its runs, the mean of every number."""
     fields = few_fields([group.config for group in groups])
     keys = keys_of(groups)
@@ -58,24 +66,34 @@ def _table(groups: Sequence[Group], names: Sequence[str]) -> Html:
     rows = []
     for i, group in enumerate(groups):
         n = len(group.runs)
-        found = means_of(group)
+        found = means_of(group, same[i])
         settings = [tag("code", texts[i]) for _, texts in fields]
-        numbers = [_text(found, key, n) for key in keys]
+        numbers = [_text(found, key, n, same[i]) for key in keys]
         rows.append([names[i], *settings, str(n), *numbers])
     return table("Over seeds", head, rows, "over-seeds", "wide")
 
 
-def _text(found: Mapping[Any, Mean], key: Any, runs: int) -> str:
-    """A mean in a table, "" where there is none; with its n where that is not the number of runs."""
+def _text(found: Mapping[Any, Mean], key: Any, runs: int, same: Alike) -> str:
+    """A mean in a table, "" where there is none; with its n where that is not the number of runs.
+
+    And with how it was measured, where its runs' configs say otherwise.
+    """
     if key not in found:
         return ""
+    entry = key[0]
     mean = found[key]
-    return str(mean) if mean.n == runs else f"{mean}, n {mean.n}"
+    text = str(mean) if mean.n == runs else f"{mean}, n {mean.n}"
+    settings = same.settings.get(entry)
+    return f"{text}, measured with {settings}" if settings else text
 
 
-def _further(groups: Sequence[Group], names: Sequence[str]) -> Html | None:
+def _further(
+    groups: Sequence[Group], names: Sequence[str], same: Sequence[Alike]
+) -> Html | None:
     """The nested numbers that several runs share, a group a column; folded, as they may be hundreds."""
-    of_groups = [[_nested(run) for run in group.runs] for group in groups]
+    of_groups = []
+    for i, group in enumerate(groups):
+        of_groups.append([_nested(run, same[i]) for run in group.runs])
     found = [means(of_runs) for of_runs in of_groups]
     # over runs, not groups: one group of several seeds has means too
     count = counted(numbers for of_runs in of_groups for numbers in of_runs)
@@ -84,7 +102,9 @@ def _further(groups: Sequence[Group], names: Sequence[str]) -> Html | None:
         if runs < 2:  # a number of one run has no mean
             continue
         entry, row, name = key
-        texts = [_text(found[i], key, len(group.runs)) for i, group in enumerate(groups)]
+        texts = []
+        for i, group in enumerate(groups):
+            texts.append(_text(found[i], key, len(group.runs), same[i]))
         rows.append([f"{entry}, {row}: {unit(name)}", *texts])
     if not rows:
         return None
@@ -94,12 +114,13 @@ def _further(groups: Sequence[Group], names: Sequence[str]) -> Html | None:
     return tag("details", summary, whole)
 
 
-def _nested(run: Facts) -> dict[tuple[str, str, str], float]:
-    """A run's numbers that lie one level deeper."""
+def _nested(run: Facts, same: Alike) -> dict[tuple[str, str, str], float]:
+    """A run's numbers that lie one level deeper, of entries that were measured as most."""
     found = {}
     for key, value in nested_of(run.results).items():
         its = number(value)
-        if its is not None:
+        entry, _, _ = key
+        if its is not None and same.measured(run, entry):
             found[key] = its
     return found
 
