@@ -29,7 +29,7 @@ from genjax.ema import Decay
 from genjax.errors import at_least
 from genjax.fields import REAL, need
 from genjax.nets import MLP
-from genjax.optim import Adam
+from genjax.optim import Adam, Optimiser
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Autoencoder:
     dec: nn.Module = field(MLP(), "z -> x")
     # the choice fixes what the decoder's output means
     error: SquaredError | BernoulliError = field(SquaredError(), "what training minimises")
-    optimiser: Adam = field(Adam(), "of both nets together")
+    optimiser: Optimiser = field(Adam(), "of both nets together")
     ema: Decay = field(Decay(0.0), "average of the weights that evaluation uses")
 
     def __call__(self, spec: Spec) -> Algorithm:

@@ -41,7 +41,7 @@ from genjax.ema import Decay, Power
 from genjax.errors import UserError, above, at_least, finite
 from genjax.fields import REAL, need
 from genjax.nets import DiT
-from genjax.optim import Adam
+from genjax.optim import Adam, Optimiser
 
 LEAST = 1e-4  # the noise level below which the net's clock stands still: it has no say there, c_out ~ t
 
@@ -84,7 +84,7 @@ class Consistency:
     sampling_steps: int = field(1, "steps of sampling", execution=True)
     most: float = field(80.0, "noise level of the first step of sampling", execution=True)
     last: float = field(0.821, "noise level of the last of several steps", execution=True)
-    optimiser: Adam = field(Adam(2e-4), "of the net")
+    optimiser: Optimiser = field(Adam(2e-4), "of the net")
     ema: Decay | Power = field(
         Decay(0.999), "average of the weights that evaluation and samples use"
     )

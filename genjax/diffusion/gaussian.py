@@ -37,7 +37,7 @@ from genjax.ema import Decay, Power
 from genjax.errors import UserError, above, at_least, at_most
 from genjax.fields import REAL, need
 from genjax.nets import DiT
-from genjax.optim import Adam
+from genjax.optim import Adam, Optimiser
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Diffusion:
     )
     guidance: Guidance = field(Guidance(), "of the condition against none", execution=True)
     threshold: Threshold = field(Keep(), "of the denoised image", execution=True)
-    optimiser: Adam = field(Adam(2e-4), "of the net")
+    optimiser: Optimiser = field(Adam(2e-4), "of the net")
     ema: Decay | Power = field(
         Decay(0.999), "average of the weights that evaluation and samples use"
     )

@@ -39,7 +39,7 @@ from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least, at_most, finite
 from genjax.fields import REAL, need
 from genjax.nets import DiT
-from genjax.optim import Adam
+from genjax.optim import Adam, Optimiser
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ class MeanFlow:
         added=True,
     )
     sampling_steps: int = field(1, "steps of sampling", execution=True)
-    optimiser: Adam = field(Adam(2e-4), "of the net")
+    optimiser: Optimiser = field(Adam(2e-4), "of the net")
     ema: Decay | Power = field(
         Decay(0.999), "average of the weights that evaluation and samples use"
     )

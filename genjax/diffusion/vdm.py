@@ -44,7 +44,7 @@ from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least, finite
 from genjax.fields import Image, Points, need
 from genjax.nets import UNet
-from genjax.optim import Adam
+from genjax.optim import Adam, Optimiser
 
 LEVELS = 256  # grey values of a pixel
 LN2 = math.log(2)  # nats of a bit
@@ -143,7 +143,7 @@ class VDM:
     sampler: samplers.Sampler = field(
         samplers.DDPM(), "how samples are drawn; DDPM = from the model", execution=True
     )
-    optimiser: Adam = field(Adam(2e-4), "of the net and the schedule")
+    optimiser: Optimiser = field(Adam(2e-4), "of the net and the schedule")
     ema: Decay | Power = field(
         Decay(0.999), "average of the weights that evaluation and samples use"
     )

@@ -27,7 +27,7 @@ from genjax.errors import UserError, at_least
 from genjax.gan.density import fitted_density
 from genjax.gan.games import Game
 from genjax.gan.gan import GAN, disc_loss, discriminate, generate, latents, remembered
-from genjax.optim import Adam, CosineDecay
+from genjax.optim import Adam, CosineDecay, Optimiser
 
 Compile = Callable[[Callable], Callable]
 
@@ -212,7 +212,7 @@ def duality_gap(
     test: Batch,
     steps: int = 1000,
     batch: int = 256,
-    optimiser: Adam = Adam(1e-3, decay=CosineDecay()),
+    optimiser: Optimiser = Adam(1e-3, decay=CosineDecay()),
     compile: Compile = lambda f: f,
 ) -> Gap:
     """Estimates V(G, D') - V(G', D) on `test`: D' and G' are the players after `steps` descents on `train`.

@@ -36,7 +36,7 @@ from genjax.gan.augment import Augment, Plain
 from genjax.gan.games import Game, Relativistic
 from genjax.gan.penalties import R1, R2, Penalty
 from genjax.nets import MLP
-from genjax.optim import Adam
+from genjax.optim import Adam, Optimiser
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +67,8 @@ class GAN:
         None, "samples come from |z_i| below this; None = all of N(0, I)", execution=True
     )
     # b1 = 0: the gradient of a game turns, and momentum would carry past
-    optimiser: Adam = field(Adam(2e-4, b1=0.0, b2=0.99), "of the generator")
-    disc_optimiser: Adam = field(Adam(2e-4, b1=0.0, b2=0.99), "of the discriminator")
+    optimiser: Optimiser = field(Adam(2e-4, b1=0.0, b2=0.99), "of the generator")
+    disc_optimiser: Optimiser = field(Adam(2e-4, b1=0.0, b2=0.99), "of the discriminator")
     ema: Decay = field(
         Decay(0.999), "average of the generator's weights that evaluation and samples use"
     )

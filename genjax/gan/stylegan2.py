@@ -52,7 +52,7 @@ from genjax.gan.gan import (
 )
 from genjax.gan.penalties import R1
 from genjax.nets.stylegan2 import StyleDiscriminator, StyleMapping, StyleSynthesis
-from genjax.optim import Adam
+from genjax.optim import Adam, Optimiser
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +89,8 @@ class StyleGAN2:
     )
     condition: tuple[Conditioner, ...] = field((), "what both nets are told, e.g. (Label(),)")
     augment: Augment = field(Plain(), "of all that the discriminator sees")
-    optimiser: Adam = field(Adam(2e-3, b1=0.0, b2=0.99), "of the generator")
-    disc_optimiser: Adam = field(Adam(2e-3, b1=0.0, b2=0.99), "of the discriminator")
+    optimiser: Optimiser = field(Adam(2e-3, b1=0.0, b2=0.99), "of the generator")
+    disc_optimiser: Optimiser = field(Adam(2e-3, b1=0.0, b2=0.99), "of the discriminator")
     ema: Decay = field(
         Decay(0.999), "average of the generator's weights that evaluation and samples use"
     )

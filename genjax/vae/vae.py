@@ -37,7 +37,7 @@ from genjax.ema import Decay
 from genjax.errors import UserError, at_least, finite
 from genjax.fields import REAL, need
 from genjax.nets import GatedMLP
-from genjax.optim import Adam
+from genjax.optim import Adam, Optimiser
 from genjax.vae.bounds import importance, importance_in_chunks, kl_normal, log_normal
 from genjax.vae.likelihoods import Bernoulli, Likelihood, total
 
@@ -63,7 +63,7 @@ class VAE:
     )
     # exp(log_var) neither overflows at the start nor becomes a point mass, whose KL is infinite
     log_var: tuple[float, float] = field((-6.0, 2.0), "limits of the posterior's log variance")
-    optimiser: Adam = field(Adam(), "of both nets together")
+    optimiser: Optimiser = field(Adam(), "of both nets together")
     ema: Decay = field(Decay(0.0), "average of the weights that evaluation and samples use")
 
     def __call__(self, spec: Spec) -> Algorithm:
