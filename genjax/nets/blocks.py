@@ -15,6 +15,7 @@ import numpy as np
 from genjax.conditions import Cond
 from genjax.errors import UserError
 
+FEATURES = 128  # sines and cosines of a clock
 xavier = nn.initializers.xavier_uniform()  # of the transformers' kernels (arXiv:2212.09748)
 
 
@@ -163,7 +164,7 @@ class Condition(nn.Module):
 
     width: int
     frequency: float = 1000.0
-    size: int = 128
+    size: int = FEATURES
 
     @nn.compact
     def __call__(self, time: jax.Array, cond: Cond | None) -> jax.Array:

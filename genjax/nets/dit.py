@@ -10,6 +10,7 @@ embedding c of time and label, and start at zero, so that the net starts as the 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -20,7 +21,9 @@ import numpy as np
 from genjax.conditions import Cond
 from genjax.config import field
 from genjax.errors import UserError
+from genjax.nets import flops as cost
 from genjax.nets.blocks import (
+    FEATURES,
     Attention,
     Condition,
     CrossAttention,
@@ -35,6 +38,7 @@ from genjax.nets.blocks import (
     standardise,
     xavier,
 )
+from genjax.nets.flops import NOTHING, Told
 
 zeros = nn.initializers.zeros
 
@@ -171,6 +175,21 @@ class DiT(nn.Module):
         )  # in float32, whatever the dtype
         patches = rowwise(last, tokens).reshape(-1, h, w, channels)
         return depth_to_space(patches, self.patch)  # [B, *out]
+
+    def flops(self, shape: tuple[int, ...], out: tuple[int, ...], told: Told = NOTHING) -> int:
+        """Operations of a forward pass of one example, see `genjax.nets.flops`."""
+        width = self.width
+        n = math.prod(out[:2]) // self.patch**2  # tokens
+        patch = self.patch**2
+        ends = cost.dense(n, patch * shape[-1], width) + cost.dense(n, width, patch * out[-1])
+        embedded = cost.condition(width, told, FEATURES) + cost.dense(1, width, 2 * width)
+        layer = cost.dense(1, width, 6 * width) + cost.attention(n, width)
+        layer += cost.chain(n, width, self.mlp_ratio * width, width)
+        length, size = told.tokens
+        if length:  # of the words: embedded, then keys and values of them
+            layer += cost.dense(n, width, 2 * width) + cost.scores(n, length, width)
+            layer += cost.dense(length, size + 2 * width, width)
+        return ends + embedded + self.depth * layer
 
     def _check(self, shape: tuple[int, ...], out: tuple[int, ...]) -> Any:
         """Raises UserError for sizes that do not fit; returns the type to compute in."""

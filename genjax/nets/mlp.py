@@ -10,7 +10,18 @@ import jax.numpy as jnp
 
 from genjax.conditions import Cond
 from genjax.config import field
-from genjax.nets.blocks import Activation, Condition, Relu, Silu, beside, check_sizes, join
+from genjax.nets import flops as cost
+from genjax.nets.blocks import (
+    FEATURES,
+    Activation,
+    Condition,
+    Relu,
+    Silu,
+    beside,
+    check_sizes,
+    join,
+)
+from genjax.nets.flops import NOTHING, Told
 
 he = nn.initializers.he_normal()  # keeps the variance through a ReLU (arXiv:1502.01852)
 
@@ -61,6 +72,13 @@ class MLP(nn.Module):
         y = linear + nn.Dense(size, kernel_init=start)(x)  # [B, size]
         return y.reshape(-1, *out)
 
+    def flops(self, shape: tuple[int, ...], out: tuple[int, ...], told: Told = NOTHING) -> int:
+        """Operations of a forward pass of one example, see `genjax.nets.flops`."""
+        inputs = math.prod(shape) * (1 + 2 * self.waves) + cost.flat((0,), told)
+        size = math.prod(out)
+        layers = cost.chain(1, inputs, *self.hidden, size)
+        return layers + self.skip * cost.dense(1, inputs, size)
+
 
 class GatedMLP(nn.Module):
     """Dense layers gated by a sigmoid, h = (W x + b) * sigmoid(V x + c) (arXiv:1612.08083, eq. 1)."""
@@ -76,6 +94,14 @@ class GatedMLP(nn.Module):
             x = h * nn.sigmoid(gate)  # eq. 1
         y = nn.Dense(math.prod(out))(x)
         return y.reshape(-1, *out)
+
+    def flops(self, shape: tuple[int, ...], out: tuple[int, ...], told: Told = NOTHING) -> int:
+        """Operations of a forward pass of one example, see `genjax.nets.flops`."""
+        total, inputs = 0, cost.flat(shape, told)
+        for width in self.hidden:
+            total += cost.dense(1, inputs, 2 * width)
+            inputs = width
+        return total + cost.dense(1, inputs, math.prod(out))
 
 
 class TimeMLP(nn.Module):
@@ -116,3 +142,11 @@ class TimeMLP(nn.Module):
             h = h + new if h.shape == new.shape else new
         last = nn.Dense(math.prod(out), kernel_init=nn.initializers.zeros, name="last")
         return last(h).reshape(-1, *out)
+
+    def flops(self, shape: tuple[int, ...], out: tuple[int, ...], told: Told = NOTHING) -> int:
+        """Operations of a forward pass of one example, see `genjax.nets.flops`."""
+        width, *_ = self.hidden
+        inputs = math.prod(shape) * (1 + 2 * self.waves) + math.prod(told.tokens)
+        layers = cost.chain(1, inputs, *self.hidden, math.prod(out))
+        films = cost.dense(1, width, 2 * sum(self.hidden))
+        return layers + films + cost.condition(width, told, FEATURES)

@@ -18,7 +18,9 @@ import jax.numpy as jnp
 from genjax.conditions import Cond
 from genjax.config import field
 from genjax.errors import UserError
+from genjax.nets import flops as cost
 from genjax.nets.blocks import (
+    FEATURES,
     Attention,
     Condition,
     beside,
@@ -30,6 +32,7 @@ from genjax.nets.blocks import (
     space_to_depth,
     vector,
 )
+from genjax.nets.flops import NOTHING, Told
 
 zeros = nn.initializers.zeros
 
@@ -130,6 +133,45 @@ class UNet(nn.Module):
         heads = self.heads if x.shape[1] in self.attention else 0  # attention costs pixels²
         block = nn.remat(Residual) if self.remat else Residual
         return block(width, heads, jnp.dtype(self.dtype), name=name)(x, condition)
+
+    def flops(self, shape: tuple[int, ...], out: tuple[int, ...], told: Told = NOTHING) -> int:
+        """Operations of a forward pass of one example, see `genjax.nets.flops`."""
+        first = self.widths[0]
+        patch = self.patch**2
+        h, w = out[0] // self.patch, out[1] // self.patch
+        ends = cost.convolution(h * w, 3, patch * shape[-1], first)
+        ends += cost.convolution(h * w, 3, first, patch * out[-1])
+        total = ends + cost.condition(4 * first, told, FEATURES)
+        skips, x = [], first  # channels of what is kept on the way down, and of the map
+        for level, width in enumerate(self.widths):
+            side = (h >> level, w >> level)
+            if level:
+                total += cost.dense(math.prod(side), 4 * x, width)
+                x = width
+            for _ in range(self.blocks):
+                total += self._block_flops(side, x, width)
+                x = width
+                skips.append(x)
+        total += self._block_flops(side, x, x)
+        for level, width in reversed(list(enumerate(self.widths))):
+            side = (h >> level, w >> level)
+            for _ in range(self.blocks):
+                total += self._block_flops(side, x + skips.pop(), width)
+                x = width
+            if level:
+                x = self.widths[level - 1]
+                total += cost.dense(math.prod(side), width, 4 * x)
+        return total
+
+    def _block_flops(self, side: tuple[int, int], inputs: int, width: int) -> int:
+        """Operations of a residual block, with its attention."""
+        pixels = math.prod(side)
+        total = cost.convolution(pixels, 3, inputs + width, width)  # both convolutions
+        total += cost.dense(1, 4 * self.widths[0], 2 * width)
+        if inputs != width:
+            total += cost.dense(pixels, inputs, width)
+        attends = side[0] in self.attention
+        return total + attends * cost.attention(pixels, width)
 
     def _check(self, shape: tuple[int, ...], out: tuple[int, ...]) -> Any:
         """Raises UserError for sizes that do not fit; returns the type to compute in."""
