@@ -10,7 +10,9 @@ embedding c of time and label, and start at zero, so that the net starts as the 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -135,6 +137,11 @@ class DiT(nn.Module):
         "recompute each block in the backward pass: less memory, more time",
         execution=True,
     )
+    scan: bool = field(
+        False,
+        "one block in a loop: the same to rounding; many layers are compiled much sooner, on CPU a step is slower",
+        execution=True,
+    )
     frequency: float = field(
         1000.0, "highest frequency of the time features [rad per unit of time]"
     )
@@ -156,16 +163,13 @@ class DiT(nn.Module):
         # constants, shared by all blocks
         turn = self.positions.turn(h, w, self.width // self.heads)
         condition = Condition(self.width, self.frequency, name="condition")(time, cond)
-        # a block's activations are most of the memory of training
-        block = nn.remat(Block) if self.remat else Block
-        for i in range(self.depth):  # named, so that remat does not rename the parameters
-            modulate = nn.Dense(6 * self.width, kernel_init=zeros, name=f"modulation_{i}")
-            apply = block(self.heads, self.mlp_ratio, self.qk_norm, dtype, name=f"block_{i}")
-            tokens = apply(tokens, modulate(condition), turn)
-            # a sequence is attended to after each block, by layers of its own
-            if cond is not None and cond.tokens is not None:
-                cross = CrossAttention(self.heads, dtype, name=f"cross_{i}")
-                tokens = tokens + cross(tokens, cond.tokens)
+        words = None if cond is None else cond.tokens
+        layer = functools.partial(self._layer, condition=condition, turn=turn, words=words)
+        if self.scan and not self.is_initializing():  # one tree of parameters for both
+            tokens = self._looped(tokens, layer, dtype)
+        else:
+            for i in range(self.depth):
+                tokens = layer(self._parts(dtype, i), tokens)
         modulation = nn.Dense(2 * self.width, kernel_init=zeros, name="modulation")(condition)
         shift, scale = jnp.split(modulation[:, None], 2, -1)
         tokens = standardise(tokens) * (1 + scale) + shift
@@ -190,6 +194,54 @@ class DiT(nn.Module):
             layer += cost.dense(n, width, 2 * width) + cost.scores(n, length, width)
             layer += cost.dense(length, size + 2 * width, width)
         return ends + embedded + self.depth * layer
+
+    def _parts(self, dtype: Any, i: int | None) -> dict[str, nn.Module]:
+        """What layer i is made of, by the names of its parameters without the number; of None apart from this net."""
+
+        def place(kind: str) -> dict[str, Any]:
+            # named, so that remat does not rename the parameters
+            return {"parent": None} if i is None else {"name": f"{kind}_{i}"}
+
+        # a block's activations are most of the memory of training
+        block = nn.remat(Block) if self.remat else Block
+        shape = (self.heads, self.mlp_ratio, self.qk_norm, dtype)
+        return {
+            "modulation": nn.Dense(6 * self.width, kernel_init=zeros, **place("modulation")),
+            "block": block(*shape, **place("block")),
+            # a sequence is attended to after each block, by layers of its own
+            "cross": CrossAttention(self.heads, dtype, **place("cross")),
+        }
+
+    def _layer(
+        self,
+        parts: dict[str, Callable],
+        tokens: jax.Array,
+        condition: jax.Array,
+        turn: tuple[jax.Array, jax.Array] | None,
+        words: jax.Array | None,
+    ) -> jax.Array:
+        """tokens [B, N, D] -> [B, N, D] after one block, and attention to the words [B, L, E] where there are any."""
+        tokens = parts["block"](tokens, parts["modulation"](condition), turn)
+        if words is None:
+            return tokens
+        return tokens + parts["cross"](tokens, words)
+
+    def _looped(self, tokens: jax.Array, layer: Callable, dtype: Any) -> jax.Array:
+        """All layers as turns of one loop, whose parameters are stacked for it: in the state they are as they were."""
+        params = self.variables["params"]
+        modules = self._parts(dtype, None)
+        kinds = [kind for kind in modules if f"{kind}_0" in params]
+        rows = [{kind: params[f"{kind}_{i}"] for kind in kinds} for i in range(self.depth)]
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)  # [depth, ...]
+
+        def turn_of(tokens: jax.Array, own: dict[str, Any]) -> tuple[jax.Array, None]:
+            bound = {}
+            for kind in kinds:
+                bound[kind] = functools.partial(modules[kind].apply, {"params": own[kind]})
+            return layer(bound, tokens), None
+
+        tokens, _ = jax.lax.scan(turn_of, tokens, stacked)
+        return tokens
 
     def _check(self, shape: tuple[int, ...], out: tuple[int, ...]) -> Any:
         """Raises UserError for sizes that do not fit; returns the type to compute in."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from genjax.conditions import Cond
-from genjax.config import edit, from_json, to_json
+from genjax.config import digest, edit, from_json, to_json
 from genjax.errors import UserError
 from genjax.nets import DiT, Learned, Rope, TimeMLP, UNet
 from genjax.nets.blocks import Attention, rotate, time_features
@@ -168,6 +168,37 @@ def test_remat_recomputes_and_changes_nothing(net):
     jax.tree.map(same, fit(net, params), fit(again, params))
     traces = [str(jax.make_jaxpr(functools.partial(loss, n))(params)) for n in (net, again)]
     assert ["checkpoint" in t or "remat" in t for t in traces] == [False, True]
+
+
+def drawn(net, cond=None):
+    """Parameters of the net's shapes, none of them at a start; nothing is compiled for it."""
+    shapes = jax.eval_shape(lambda: net.init(KEY, x, time, cond, SHAPE)["params"])
+    rng = np.random.default_rng(7)
+    return jax.tree.map(lambda s: 0.3 * rng.normal(size=s.shape).astype(np.float32), shapes)
+
+
+def test_a_loop_over_layers_has_the_same_parameters_outputs_and_gradients():
+    net = dataclasses.replace(NETS["dit"], qk_norm=False)
+    looped = dataclasses.replace(net, scan=True, remat=True)
+    sequence = jnp.ones((3, 4, 5)) * jnp.arange(4.0)[:, None]
+    cond = Cond(vector=label, tokens=sequence)
+    params = drawn(net, cond)
+    jax.tree.map(np.testing.assert_array_equal, drawn(looped, cond), params)
+    assert "cross_1" in params  # of every layer
+
+    def distance(net, params):
+        y = net.apply({"params": params}, x, time, cond, SHAPE)
+        return jnp.square(y - x).mean(), y
+
+    found, products = [], []
+    for each in (net, looped):
+        step = jax.grad(functools.partial(distance, each), has_aux=True)
+        found.append(jax.jit(step)(params))
+        program = str(jax.make_jaxpr(functools.partial(distance, each))(params))
+        products.append(program.count("dot_general"))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), *found)
+    assert products[1] < 0.7 * products[0]  # of two layers one is in the program
+    assert digest(looped) == digest(net)  # so a run may go on either way
 
 
 @images
