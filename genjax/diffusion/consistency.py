@@ -41,6 +41,7 @@ from genjax.ema import Decay, Power
 from genjax.errors import UserError, above, at_least, finite
 from genjax.fields import REAL, need
 from genjax.nets import DiT
+from genjax.nets.blocks import no_dropout
 from genjax.optim import Adam, Optimiser
 
 LEAST = 1e-4  # the noise level below which the net's clock stands still: it has no say there, c_out ~ t
@@ -183,6 +184,7 @@ def sample(
 
 def check(cfg: Consistency, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
+    no_dropout("Consistency", cfg.net)
     need("Consistency", spec.main, spec.x, *REAL)
     conditions.check(cfg.condition, spec)
     at_least(1, algorithm__sampling_steps=cfg.sampling_steps, algorithm__stages=cfg.stages)

@@ -100,16 +100,28 @@ class Diffusion:
 
 
 def apply(
-    params: dict, z: jax.Array, t: jax.Array, cond: Cond | None, cfg: Diffusion, spec: Spec
+    params: dict,
+    z: jax.Array,
+    t: jax.Array,
+    cond: Cond | None,
+    cfg: Diffusion,
+    spec: Spec,
+    keys: jax.Array | None = None,
 ) -> jax.Array:
-    """The net's output [B, *shape] at z [B, *shape], t [B]; its input has unit variance (c_in of EDM, for any path)."""
+    """The net's output [B, *shape] at z [B, *shape], t [B]; its input has unit variance (c_in of EDM, for any path).
+
+    keys: the examples' own, [B], for dropout; None, as in evaluation and sampling, drops nothing.
+    """
     alpha = cfg.path.alpha(t)  # [B]
     sigma = cfg.path.sigma(t)
     # the variance of z, whose two parts are independent
     scale = jax.lax.rsqrt((cfg.std * alpha) ** 2 + sigma**2)
     seen = over(scale, z) * z
     clock = cfg.path.clock(t)  # [B], of a size that time features can tell apart
-    return cfg.net.apply({"params": params["net"]}, seen, clock, cond, spec.shape)
+    variables = {"params": params["net"]}
+    if keys is not None:  # a net without dropout does not look at them
+        variables["dropout"] = {"keys": keys}
+    return cfg.net.apply(variables, seen, clock, cond, spec.shape)
 
 
 def _loss(
@@ -120,13 +132,14 @@ def _loss(
     batch: Batch,
     cfg: Diffusion,
     spec: Spec,
+    masks: jax.Array | None = None,
 ) -> Parts:
-    """The loss [B] at the times that the law makes of u [B] in (0, 1)."""
+    """The loss [B] at the times that the law makes of u [B] in (0, 1); `masks`: keys [B] for dropout, or None."""
     x = spec.encode(batch)  # [B, *shape]
     t = cfg.time(u)  # [B]
     eps = example_normal(key, batch["index"], spec.shape)
     z = over(cfg.path.alpha(t), x) * x + over(cfg.path.sigma(t), x) * eps  # [B, *shape]
-    said = apply(params, z, t, cond, cfg, spec)
+    said = apply(params, z, t, cond, cfg, spec, masks)
     if cfg.target is None:
         error = said - combine(cfg.predict, cfg.path, t, x, eps)
     else:  # the error of another pair of coefficients is linear in those of x and eps
@@ -146,7 +159,9 @@ def loss(params: dict, key: jax.Array, batch: Batch, cfg: Diffusion, spec: Spec)
     shown = jax.vmap(jax.random.uniform)(keys) >= cfg.drop
     cond = told(cfg.condition, batch, spec, shown)
     u = times.strata(level, batch)
-    return _loss(params, noise, u, cond, batch, cfg, spec)
+    # beside the three keys, which stay what they were
+    masks = example_keys(jax.random.fold_in(key, 3), batch["index"])
+    return _loss(params, noise, u, cond, batch, cfg, spec, masks)
 
 
 def evaluate(params: dict, key: jax.Array, batch: Batch, cfg: Diffusion, spec: Spec) -> Parts:

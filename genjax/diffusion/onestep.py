@@ -39,6 +39,7 @@ from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least, at_most, finite
 from genjax.fields import REAL, need
 from genjax.nets import DiT
+from genjax.nets.blocks import no_dropout
 from genjax.optim import Adam, Optimiser
 
 
@@ -223,6 +224,7 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: MeanFlow, spec: Spec
 
 def check(cfg: MeanFlow, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
+    no_dropout("MeanFlow", cfg.net)
     need("MeanFlow", spec.main, spec.x, *REAL)
     conditions.check(cfg.condition, spec)
     at_least(1, algorithm__sampling_steps=cfg.sampling_steps)

@@ -44,6 +44,7 @@ from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least, finite
 from genjax.fields import Image, Points, need
 from genjax.nets import UNet
+from genjax.nets.blocks import no_dropout
 from genjax.optim import Adam, Optimiser
 
 LEVELS = 256  # grey values of a pixel
@@ -429,6 +430,7 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: VDM, spec: Spec) -> 
 
 def check(cfg: VDM, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
+    no_dropout("VDM", cfg.net)
     at_least(0, algorithm__bound_steps=cfg.bound_steps)
     at_least(1, algorithm__sampling_steps=cfg.sampling_steps)
     low, high = cfg.schedule.gamma_min, cfg.schedule.gamma_max

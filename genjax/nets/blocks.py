@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.conditions import Cond
-from genjax.errors import UserError
+from genjax.errors import UserError, at_least, below
 
 FEATURES = 128  # sines and cosines of a clock
 xavier = nn.initializers.xavier_uniform()  # of the transformers' kernels (arXiv:2212.09748)
@@ -157,6 +157,31 @@ def rowwise(layer: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
     rows = x.reshape(-1, x.shape[-1])  # [rows, D]
     y = layer(rows)
     return y.reshape(*x.shape[:-1], -1)
+
+
+def masks(net: Any) -> jax.Array | None:
+    """The examples' keys [B] that dropout draws from, of the collection "dropout"; None: nothing is dropped.
+
+    Not of linen's own random streams, which know a batch and no example: what is hidden would depend on the layout.
+    """
+    if not net.dropout:
+        return None
+    return net.get_variable("dropout", "keys")  # None in evaluation and sampling
+
+
+def folded(keys: jax.Array | None, place: int | jax.Array) -> jax.Array | None:
+    """Keys [B] of their own for one place of a net."""
+    if keys is None:
+        return None
+    return jax.vmap(jax.random.fold_in, (0, None))(keys, place)
+
+
+def dropout(x: jax.Array, share: float, keys: jax.Array | None) -> jax.Array:
+    """x [B, ...] with a share of its values 0 and the others scaled up (arXiv:1207.0580), by keys [B]; None: x."""
+    if keys is None or not share:  # no operation is added
+        return x
+    kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1.0 - share, x.shape[1:]))(keys)
+    return jnp.where(kept, x / (1.0 - share), 0.0).astype(x.dtype)
 
 
 class Condition(nn.Module):
@@ -304,6 +329,23 @@ def check_sizes(net: str, **sizes: float) -> None:
             raise UserError(
                 f"{net}: {name}={size} must be at least 1, e.g. --algorithm.net.{name}=1."
             )
+
+
+def check_dropout(net: str, share: float) -> None:
+    """Raises UserError unless a share of values is in [0, 1)."""
+    where = f"{net}: "
+    at_least(0, where, dropout=share)
+    below(1, where, dropout=share)  # at 1 nothing is left
+
+
+def no_dropout(model: str, net: Any) -> None:
+    """Raises UserError for a net with dropout, for a model that gives it no keys to draw from."""
+    share = getattr(net, "dropout", 0.0)
+    if share:
+        raise UserError(
+            f"{model} does not train with dropout, and its net has dropout={share}: use --algorithm.net.dropout=0, or "
+            "the algorithm Diffusion."
+        )
 
 
 def check_heads(net: str, width: int, heads: int) -> None:

@@ -30,11 +30,15 @@ from genjax.nets.blocks import (
     Condition,
     CrossAttention,
     beside,
+    check_dropout,
     check_heads,
     check_images,
     check_sizes,
     compute_type,
     depth_to_space,
+    dropout,
+    folded,
+    masks,
     rowwise,
     space_to_depth,
     standardise,
@@ -95,20 +99,27 @@ class Block(nn.Module):
     mlp_ratio: int
     qk_norm: bool
     dtype: Any
+    dropout: float = 0.0
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, modulation: jax.Array, turn: tuple[jax.Array, jax.Array] | None
+        self,
+        x: jax.Array,
+        modulation: jax.Array,
+        turn: tuple[jax.Array, jax.Array] | None,
+        keys: jax.Array | None = None,
     ) -> jax.Array:
         # one for all tokens, each [B, 1, D]
         shift1, scale1, gate1, shift2, scale2, gate2 = jnp.split(modulation[:, None], 6, -1)
         attention = Attention(self.heads, self.qk_norm, self.dtype, name="attention")
         # norms and modulations in float32, what they feed in the type to compute in
         h = (standardise(x) * (1 + scale1) + shift1).astype(self.dtype)
-        x = x + gate1.astype(self.dtype) * attention(h, turn)
+        h = dropout(attention(h, turn), self.dropout, folded(keys, 0))
+        x = x + gate1.astype(self.dtype) * h
         h = (standardise(x) * (1 + scale2) + shift2).astype(self.dtype)
         # the MLP looks at one token at a time
-        return x + gate2.astype(self.dtype) * rowwise(self.mlp, h)
+        h = dropout(rowwise(self.mlp, h), self.dropout, folded(keys, 1))
+        return x + gate2.astype(self.dtype) * h
 
     def mlp(self, x: jax.Array) -> jax.Array:
         """Two layers with a GELU on [rows, D]."""
@@ -146,6 +157,10 @@ class DiT(nn.Module):
         1000.0, "highest frequency of the time features [rad per unit of time]"
     )
 
+    dropout: float = field(
+        0.0, "share of what a block adds that is hidden in training", added=True
+    )
+
     @nn.compact
     def __call__(
         self, x: jax.Array, time: jax.Array, cond: Cond | None, out: tuple[int, ...]
@@ -164,12 +179,13 @@ class DiT(nn.Module):
         turn = self.positions.turn(h, w, self.width // self.heads)
         condition = Condition(self.width, self.frequency, name="condition")(time, cond)
         words = None if cond is None else cond.tokens
-        layer = functools.partial(self._layer, condition=condition, turn=turn, words=words)
+        told = {"condition": condition, "turn": turn, "words": words, "keys": masks(self)}
+        layer = functools.partial(self._layer, **told)
         if self.scan and not self.is_initializing():  # one tree of parameters for both
             tokens = self._looped(tokens, layer, dtype)
         else:
             for i in range(self.depth):
-                tokens = layer(self._parts(dtype, i), tokens)
+                tokens = layer(self._parts(dtype, i), tokens, i)
         modulation = nn.Dense(2 * self.width, kernel_init=zeros, name="modulation")(condition)
         shift, scale = jnp.split(modulation[:, None], 2, -1)
         tokens = standardise(tokens) * (1 + scale) + shift
@@ -204,7 +220,7 @@ class DiT(nn.Module):
 
         # a block's activations are most of the memory of training
         block = nn.remat(Block) if self.remat else Block
-        shape = (self.heads, self.mlp_ratio, self.qk_norm, dtype)
+        shape = (self.heads, self.mlp_ratio, self.qk_norm, dtype, self.dropout)
         return {
             "modulation": nn.Dense(6 * self.width, kernel_init=zeros, **place("modulation")),
             "block": block(*shape, **place("block")),
@@ -216,12 +232,15 @@ class DiT(nn.Module):
         self,
         parts: dict[str, Callable],
         tokens: jax.Array,
+        number: int | jax.Array,
         condition: jax.Array,
         turn: tuple[jax.Array, jax.Array] | None,
         words: jax.Array | None,
+        keys: jax.Array | None,
     ) -> jax.Array:
         """tokens [B, N, D] -> [B, N, D] after one block, and attention to the words [B, L, E] where there are any."""
-        tokens = parts["block"](tokens, parts["modulation"](condition), turn)
+        modulation = parts["modulation"](condition)
+        tokens = parts["block"](tokens, modulation, turn, folded(keys, number))
         if words is None:
             return tokens
         return tokens + parts["cross"](tokens, words)
@@ -234,13 +253,15 @@ class DiT(nn.Module):
         rows = [{kind: params[f"{kind}_{i}"] for kind in kinds} for i in range(self.depth)]
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)  # [depth, ...]
 
-        def turn_of(tokens: jax.Array, own: dict[str, Any]) -> tuple[jax.Array, None]:
+        def turn_of(tokens: jax.Array, row: tuple[jax.Array, Any]) -> tuple[jax.Array, None]:
+            number, own = row
             bound = {}
             for kind in kinds:
                 bound[kind] = functools.partial(modules[kind].apply, {"params": own[kind]})
-            return layer(bound, tokens), None
+            return layer(bound, tokens, number), None
 
-        tokens, _ = jax.lax.scan(turn_of, tokens, stacked)
+        numbers = jnp.arange(self.depth)
+        tokens, _ = jax.lax.scan(turn_of, tokens, (numbers, stacked))
         return tokens
 
     def _check(self, shape: tuple[int, ...], out: tuple[int, ...]) -> Any:
@@ -250,6 +271,7 @@ class DiT(nn.Module):
         check_sizes("DiT", **sizes)
         check_images("DiT", shape, out)
         check_heads("DiT", self.width, self.heads)
+        check_dropout("DiT", self.dropout)
         h, w = out[:2]
         if h % self.patch or w % self.patch:
             # the nearest below what was asked: 1 divides every size

@@ -8,6 +8,7 @@ convolutions with few channels at full size, and transposed convolutions, are sl
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -24,11 +25,15 @@ from genjax.nets.blocks import (
     Attention,
     Condition,
     beside,
+    check_dropout,
     check_heads,
     check_images,
     check_sizes,
     compute_type,
     depth_to_space,
+    dropout,
+    folded,
+    masks,
     space_to_depth,
     vector,
 )
@@ -50,14 +55,18 @@ class Residual(nn.Module):
     width: int
     heads: int
     dtype: Any
+    dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, x: jax.Array, condition: jax.Array) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, condition: jax.Array, keys: jax.Array | None = None
+    ) -> jax.Array:
         h = nn.silu(_norm(x, self.dtype))
         h = nn.Conv(self.width, (3, 3), dtype=self.dtype)(h)
         film = nn.Dense(2 * self.width, dtype=self.dtype, name="film")(condition)
         scale, shift = jnp.split(film[:, None, None], 2, -1)  # [B, 1, 1, width] each
         h = nn.silu(_norm(h, self.dtype) * (1 + scale) + shift)
+        h = dropout(h, self.dropout, keys)
         # zeros: a block starts as its skip
         h = nn.Conv(self.width, (3, 3), dtype=self.dtype, kernel_init=zeros)(h)
         if x.shape != h.shape:
@@ -97,6 +106,12 @@ class UNet(nn.Module):
         1000.0, "highest frequency of the time features [rad per unit of time]"
     )
 
+    dropout: float = field(
+        0.0,
+        "share of a block's values that is hidden in training, before its second convolution",
+        added=True,
+    )
+
     @nn.compact
     def __call__(
         self, x: jax.Array, time: jax.Array, cond: Cond | None, out: tuple[int, ...]
@@ -104,6 +119,13 @@ class UNet(nn.Module):
         dtype = self._check(x.shape[1:], out)
         vector("UNet", cond)  # complains of a sequence
         condition = Condition(4 * self.widths[0], self.frequency, name="condition")(time, cond)
+        # keys of the examples, folded with the number of each block
+        keys = masks(self)
+        numbers = itertools.count()
+
+        def block(x: jax.Array, width: int, name: str) -> jax.Array:
+            return self.block(x, condition, width, name, folded(keys, next(numbers)))
+
         patches = space_to_depth(beside(x, cond), self.patch)  # [B, h, w, patch² C]
         x = nn.Conv(self.widths[0], (3, 3), dtype=dtype, name="patches")(patches)
         skips = []  # of every block on the way down, taken from the end on the way up
@@ -112,13 +134,13 @@ class UNet(nn.Module):
                 x = space_to_depth(x, 2)
                 x = nn.Conv(width, (1, 1), dtype=dtype, name=f"down_{level}")(x)
             for i in range(self.blocks):
-                x = self.block(x, condition, width, f"down_{level}_{i}")
+                x = block(x, width, f"down_{level}_{i}")
                 skips.append(x)
-        x = self.block(x, condition, self.widths[-1], "middle")
+        x = block(x, self.widths[-1], "middle")
         for level, width in reversed(list(enumerate(self.widths))):
             for i in range(self.blocks):
                 both = jnp.concatenate([x, skips.pop()], -1)
-                x = self.block(both, condition, width, f"up_{level}_{i}")
+                x = block(both, width, f"up_{level}_{i}")
             if level:  # four times the next width: unfolding takes it back
                 wide = 4 * self.widths[level - 1]
                 x = nn.Conv(wide, (1, 1), dtype=dtype, name=f"up_{level}")(x)
@@ -128,11 +150,19 @@ class UNet(nn.Module):
         x = nn.Conv(channels, (3, 3), kernel_init=zeros, name="last")(x)
         return depth_to_space(x, self.patch)
 
-    def block(self, x: jax.Array, condition: jax.Array, width: int, name: str) -> jax.Array:
+    def block(
+        self,
+        x: jax.Array,
+        condition: jax.Array,
+        width: int,
+        name: str,
+        keys: jax.Array | None = None,
+    ) -> jax.Array:
         """A residual block, with attention at the chosen sizes; named, so that remat does not rename the parameters."""
         heads = self.heads if x.shape[1] in self.attention else 0  # attention costs pixels²
         block = nn.remat(Residual) if self.remat else Residual
-        return block(width, heads, jnp.dtype(self.dtype), name=name)(x, condition)
+        dtype = jnp.dtype(self.dtype)
+        return block(width, heads, dtype, self.dropout, name=name)(x, condition, keys)
 
     def flops(self, shape: tuple[int, ...], out: tuple[int, ...], told: Told = NOTHING) -> int:
         """Operations of a forward pass of one example, see `genjax.nets.flops`."""
@@ -180,6 +210,7 @@ class UNet(nn.Module):
         }
         check_sizes("UNet", widths=min(self.widths, default=0), **sizes)
         check_images("UNet", shape, out)
+        check_dropout("UNet", self.dropout)
         levels = len(self.widths)
         unit = self.patch * 2 ** (levels - 1)  # pixels of the smallest map's pixel
         h, w = out[:2]

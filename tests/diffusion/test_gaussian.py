@@ -13,10 +13,14 @@ from genjax.config import edit
 from genjax.core import labelled
 from genjax.corruptions import Coarse
 from genjax.diffusion import gaussian, likelihood, named, paths, samplers, schedules
+from genjax.diffusion.consistency import Consistency
 from genjax.diffusion.guidance import Guidance, Keep
+from genjax.diffusion.onestep import MeanFlow
+from genjax.diffusion.vdm import VDM
 from genjax.errors import UserError
 from genjax.fields import Image, Points
-from genjax.nets import TimeMLP
+from genjax.nets import TimeMLP, UNet
+from genjax.nets.blocks import dropout, masks
 
 M, S = 0.3, 0.5
 SPEC = labelled(Points((2,)), 3, 10)
@@ -266,3 +270,43 @@ def test_the_data_have_one_standard_deviation():
 def test_bad_configs_are_refused_before_anything_is_compiled(changes, spec, told):
     with pytest.raises(UserError, match=told):
         edit(named.FLOW, {"net": TimeMLP((8,)), **changes})(spec)
+
+
+class Dropping(nn.Module):
+    """A net that does nothing but to drop."""
+
+    dropout: float = 0.5
+
+    @nn.compact
+    def __call__(self, x, time, cond, out):
+        scale = self.param("scale", nn.initializers.ones, ())
+        return dropout(scale * x, self.dropout, masks(self))
+
+
+def test_dropout_is_of_training_alone_and_the_same_in_any_part_of_a_batch():
+    cfg = edit(named.FLOW, {"net": Dropping()})
+    without = edit(cfg, {"net.dropout": 0.0})
+    data = batch(6, d=40) | {"position": np.arange(6, dtype=np.uint32)}
+    spec = labelled(Points((40,)), 3, 10)
+    params = {"net": {"scale": jnp.ones(())}}
+
+    def call(fn, cfg, data):
+        return jax.jit(fn, static_argnums=(3, 4))(params, jax.random.key(3), data, cfg, spec)[
+            "loss"
+        ]
+
+    whole = call(gaussian.loss, cfg, data)
+    part = {name: rows[1::2] for name, rows in data.items()}
+    np.testing.assert_allclose(call(gaussian.loss, cfg, part), whole[1::2], rtol=1e-5)
+    assert np.abs(whole / call(gaussian.loss, without, data) - 1).min() > 1e-3
+    held = [call(gaussian.evaluate, each, data) for each in (cfg, without)]
+    np.testing.assert_array_equal(*held)
+
+
+@pytest.mark.parametrize("model", [Consistency, MeanFlow, VDM])
+def test_models_that_give_no_keys_refuse_dropout(model):
+    spec = labelled(Image((8, 8, 1)), 3, 10)
+    with pytest.raises(
+        UserError, match=f"^{model.__name__} does not train with dropout, .*=0.1"
+    ):
+        model(net=UNet(dropout=0.1))(spec)

@@ -12,7 +12,7 @@ from genjax.conditions import Cond
 from genjax.config import digest, edit, from_json, to_json
 from genjax.errors import UserError
 from genjax.nets import DiT, Learned, Rope, TimeMLP, UNet
-from genjax.nets.blocks import Attention, rotate, time_features
+from genjax.nets.blocks import Attention, dropout, rotate, time_features
 
 KEY = jax.random.key(0)
 SHAPE = (8, 8, 1)
@@ -177,8 +177,8 @@ def drawn(net, cond=None):
     return jax.tree.map(lambda s: 0.3 * rng.normal(size=s.shape).astype(np.float32), shapes)
 
 
-def test_a_loop_over_layers_has_the_same_parameters_outputs_and_gradients():
-    net = dataclasses.replace(NETS["dit"], qk_norm=False)
+def test_a_loop_over_layers_has_the_same_parameters_outputs_gradients_and_dropout():
+    net = dataclasses.replace(NETS["dit"], dropout=0.3, qk_norm=False)
     looped = dataclasses.replace(net, scan=True, remat=True)
     sequence = jnp.ones((3, 4, 5)) * jnp.arange(4.0)[:, None]
     cond = Cond(vector=label, tokens=sequence)
@@ -187,7 +187,8 @@ def test_a_loop_over_layers_has_the_same_parameters_outputs_and_gradients():
     assert "cross_1" in params  # of every layer
 
     def distance(net, params):
-        y = net.apply({"params": params}, x, time, cond, SHAPE)
+        told = {"params": params, "dropout": {"keys": jax.random.split(KEY, 3)}}
+        y = net.apply(told, x, time, cond, SHAPE)
         return jnp.square(y - x).mean(), y
 
     found, products = [], []
@@ -199,6 +200,48 @@ def test_a_loop_over_layers_has_the_same_parameters_outputs_and_gradients():
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), *found)
     assert products[1] < 0.7 * products[0]  # of two layers one is in the program
     assert digest(looped) == digest(net)  # so a run may go on either way
+
+
+@images
+def test_dropout_is_drawn_for_each_example_and_only_where_there_are_keys(net):
+    dropping = dataclasses.replace(net, dropout=0.4)
+    params = drawn(net)
+    keys = jax.random.split(KEY, 3)
+
+    def call(net, params, x, time, keys):
+        told = (
+            {"params": params}
+            if keys is None
+            else {"params": params, "dropout": {"keys": keys}}
+        )
+        return net.apply(told, x, time, None, SHAPE)
+
+    drop = jax.jit(functools.partial(call, dropping))
+    y = drop(params, x, time, keys)
+    # wherever an example stands in its batch: its bits are its own
+    places = [jnp.roll(a, 1, 0) for a in (x, time, keys)]
+    np.testing.assert_allclose(drop(params, *places), jnp.roll(y, 1, 0), rtol=1e-4, atol=1e-5)
+    other = drop(params, x, time, jnp.roll(keys, 1, 0))
+    assert np.linalg.norm(other - y) > 0.05 * np.linalg.norm(y)
+
+    def program(net, keys):
+        return str(jax.make_jaxpr(lambda p: call(net, p, x, time, keys))(params))
+
+    # without keys, and without dropout, no operation is added
+    assert program(dropping, None) == program(net, None) == program(net, keys)
+    assert program(dropping, keys) != program(net, keys)
+
+
+def test_dropout_keeps_the_mean_and_hides_its_share():
+    ones = jnp.ones((2, 40, 50))
+    keys = jax.random.split(KEY, 2)
+    y = np.asarray(dropout(ones, 0.2, keys))
+    assert set(np.unique(y)) == {np.float32(0.0), np.float32(1.25)}
+    # 4,000 coins: the standard deviation of their share is 0.0063
+    assert np.mean(y == 0.0) == pytest.approx(0.2, abs=0.02)
+    assert (y[0] != y[1]).any()
+    assert dropout(ones, 0.2, None) is ones and dropout(ones, 0.0, keys) is ones
+    assert dropout(ones.astype(jnp.bfloat16), 0.2, keys).dtype == jnp.bfloat16
 
 
 @images
@@ -389,6 +432,12 @@ BAD = {
     ),
     "unet dtype": (UNet(dtype="int8", attention=()), SHAPE, "UNet: dtype='int8'"),
     "unet plane": (UNet(), (2,), "UNet maps images"),
+    "dit dropout": (DiT(dropout=1.0), SHAPE, r"^DiT: dropout=1\.0 must be below 1\."),
+    "unet dropout": (
+        UNet(dropout=-0.1, attention=()),
+        SHAPE,
+        "UNet: dropout=-0.1 must be at least 0",
+    ),
     "hidden": (TimeMLP(hidden=()), SHAPE, "TimeMLP: hidden=0 must be at least 1"),
 }
 
