@@ -361,6 +361,11 @@ def test_sizes_that_make_no_model(error, flag):
     assert error("digits", flag).startswith(f"{flag} must be at least ")
 
 
+def test_what_makes_no_optimiser_is_refused(error):
+    told = error("digits", "--algorithm.optimiser=Constant()")
+    assert "--algorithm.optimiser=Constant() makes no optimiser" in told
+
+
 def test_a_run_is_of_one_data_set(command, error, monkeypatch):
     # of sets that have no mark of their content the arrays tell it
     assert command("digits", "--batch=4")[0] == 0

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from genjax.config import walk
 from genjax.core import Algorithm, Spec, size
 from genjax.data import Source
 from genjax.data.batches import domains, steps_per_epoch, take
@@ -47,6 +48,7 @@ def bind(exp: Experiment, source: Source) -> tuple[Spec, Algorithm]:
     fields = seen_fields(exp.view, source.fields)
     parts = domains(source.train)
     spec = Spec(tuple(fields.items()), exp.steps, exp.microbatches, parts)
+    _check_optimisers(exp)
     algorithm = exp.algorithm(spec)
     known = (*fields, *parts)
     lacking = [name for name in algorithm.asks if name not in known]
@@ -56,6 +58,22 @@ def bind(exp: Experiment, source: Source) -> tuple[Spec, Algorithm]:
             f"{source.name} has {', '.join(known)}: use other data, or another condition."
         )
     return spec, viewed(algorithm, exp.view, spec)
+
+
+def _check_optimisers(exp: Experiment) -> None:
+    """Raises UserError for a config in the place of an optimiser that makes none."""
+    for path, _, value, _, _ in walk(exp):
+        if not (path.startswith("algorithm.") and path.endswith("optimiser")):
+            continue
+        try:
+            found = value(exp.steps)
+        except TypeError:  # it wants more than the number of steps
+            found = None
+        if not hasattr(found, "update"):
+            raise UserError(
+                f"--{path}={type(value).__name__}() makes no optimiser out of a number of steps: use Adam(), SGD(), "
+                "RMSProp(), Muon(), or a config of your own that returns an optax transformation."
+            )
 
 
 def batch_like(source: Source, n: int) -> dict[str, Any]:
