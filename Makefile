@@ -6,7 +6,10 @@ BIN := $(VENV)/bin
 # Large pages for malloc on Linux: XLA's buffers on CPU otherwise cost a page fault every 4 KiB.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help setup demo test test-all types lint numbers docs bench chaos clean
+# Of `make gpu` and its like, which install nothing: they take the Python that is there, with its JAX for CUDA.
+RESULTS ?= runs/gpu
+
+.PHONY: help setup demo test test-all types lint numbers docs bench gpu gpu-train gpu-quick chaos clean
 
 help:
 	@echo "make demo    compare the families on scikit-learn's digits: one table, one page, in a few minutes"
@@ -17,6 +20,8 @@ help:
 	@echo "make numbers figures of the Markdown against their entries in experiments/results"
 	@echo "make docs    the pages of docs/ with the reference, as site/index.html; a broken link is an error"
 	@echo "make bench   speed beside PyTorch (installs it)"
+	@echo "make gpu     one GPU: contract, resume, speed beside PyTorch, XLA's flags, 8 minutes; PYTHON=python3 as it is"
+	@echo "make gpu-train  a flow trained for three minutes, StyleGAN2's steps; gpu-quick: does all of it run, on a CPU"
 	@echo "make chaos   runs killed, starved and damaged 50 times must end in the same bits, about 12 minutes"
 
 # The stamp is newer than the requirements only after a complete install, so an interrupted one starts again.
@@ -64,6 +69,15 @@ docs: setup
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks
+
+gpu:
+	$(PYTHON) -m benchmarks.gpu --results $(RESULTS)
+
+gpu-train:
+	$(PYTHON) -m benchmarks.gpu --train --results $(RESULTS)
+
+gpu-quick:
+	$(PYTHON) -m benchmarks.gpu --quick --results $(RESULTS)
 
 chaos: setup
 	$(BIN)/python -m tests.chaos

@@ -11,6 +11,8 @@ ROOT = Path(__file__).parents[2]
 LAYERS = (  # from the lowest; a module imports from layers below its own, never from its own
     {"__init__", "tasks"},  # plain data: sizes, nets, learning rates
     {"tasks.vae", "tasks.diffusion", "tasks.gan", "tasks.growth"},
+    {"tasks.gpu", "gpu"},
+    {"gpu.lines"},
     {"profile"},
     {"turns"},
     {"common"},
@@ -18,8 +20,11 @@ LAYERS = (  # from the lowest; a module imports from layers below its own, never
     {"vae_torch", "diffusion_torch", "gan_torch"},  # the workers
     {"vae_genjax", "diffusion_genjax", "gan_genjax", "overhead_genjax", "components_genjax"},
     {"growth_genjax"},
+    {"gpu.row", "gpu.speed_torch"},
+    {"gpu.contract_genjax", "gpu.speed_genjax", "gpu.train_genjax"},
+    {"gpu.resume_genjax", "gpu.flags_genjax"},
     {"vae", "diffusion", "gan", "growth", "health", "overhead", "components"},  # the commands
-    {"__main__"},  # all of them in one table
+    {"__main__", "gpu.__main__"},  # all of them in one table
 )
 HEIGHT = {module: height for height, layer in enumerate(LAYERS) for module in layer}
 LIBRARIES = {  # of what is below the sides; imported inside of functions only
