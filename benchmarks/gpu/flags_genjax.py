@@ -7,6 +7,7 @@ Then all take turns at timed blocks.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import statistics
@@ -88,7 +89,7 @@ def main(part: str, size: str, path: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         images = Path(scratch) / "images.npy"
         save_noise(images, sizes.examples)
-        kept = Path(scratch) / "kept.pbtxt"  # text, by its name
+        kept = Path(scratch) / "kept.textproto"
         more = (size, str(images))
         pairs: dict[str, list] = {name: [] for name in settings}
         try:
@@ -104,7 +105,8 @@ def main(part: str, size: str, path: str) -> None:
             report(Path(path), part, size, pairs)
         finally:
             for one in made:
-                one.kill()
+                with contextlib.suppress(AttributeError):  # it has no process
+                    one.kill()
 
 
 def report(file: Path, part: str, size: str, pairs: dict[str, list]) -> None:

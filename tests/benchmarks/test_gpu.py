@@ -45,10 +45,10 @@ def parts(tmp_path, monkeypatch):
 
 def test_a_part_that_fails_is_told_and_keeps_what_it_has_found(parts, tmp_path):
     file = tmp_path / "found.jsonl"
-    assert gpu.carry_out(parts("fine"), "quick", file, 100.0) == "ok"
-    assert gpu.carry_out(parts("elsewhere"), "quick", file, 100.0) == "left out"
-    assert gpu.carry_out(parts("broken"), "quick", file, 100.0) == "failed: exit code 1"
-    assert gpu.carry_out(parts("fine"), "quick", file, 5.0) == "not begun: no time was left"
+    assert gpu.carry_out(parts("fine"), "quick", file, 100.0, []) == "ok"
+    assert gpu.carry_out(parts("elsewhere"), "quick", file, 100.0, []) == "left out"
+    assert gpu.carry_out(parts("broken"), "quick", file, 100.0, []) == "failed: exit code 1"
+    assert gpu.carry_out(parts("fine"), "quick", file, 5.0, []) == "not begun: no time was left"
     found = lines.read(file)
     assert [line["part"] for line in found] == ["fine"] * 2 + ["elsewhere"] * 2 + [
         "broken"
@@ -65,7 +65,10 @@ def test_a_part_that_hangs_is_ended_with_its_stack_and_all_that_it_started(
     monkeypatch.setattr(gpu, "MOURNING", 10.0)  # it writes its stack at once and ends
     file = tmp_path / "found.jsonl"
     begun = time.monotonic()
-    assert gpu.carry_out(parts("stuck", 3.0), "quick", file, 100.0) == "failed: ended after 3 s"
+    assert (
+        gpu.carry_out(parts("stuck", 3.0), "quick", file, 100.0, [])
+        == "failed: ended after 3 s"
+    )
     assert time.monotonic() - begun < 12.0
     child, end = lines.read(file)
     assert "Fatal Python error: Aborted" in end["stack"] and "stuck.py" in end["stack"]
@@ -83,6 +86,9 @@ def test_the_others_go_on_and_the_exit_code_tells(parts, tmp_path, monkeypatch, 
     monkeypatch.setattr(gpu, "MEASURE", Command("gpu", 100.0, stages))
     monkeypatch.setattr(gpu, "TRAIN", Command("gpu-train", 100.0, ((parts("fine"),),)))
     monkeypatch.setattr(gpu, "NAMES", list(PARTS))
+    # of this process, which goes on
+    monkeypatch.setattr(gpu.signal, "signal", lambda *args: None)
+    monkeypatch.setattr(gpu.resource, "setrlimit", lambda *args: None)
     folder = tmp_path / "results"
     assert gpu.main(["--quick", "--results", str(folder)]) == 1
     assert capsys.readouterr().out.endswith("\nfailed: broken\n")
