@@ -112,20 +112,21 @@ def environment(size: str) -> dict[str, str]:
     return os.environ | settings | on_gpu
 
 
-def gpu() -> str | None:
-    """What JAX calls the first GPU; None where it finds none."""
+def gpu() -> tuple[str | None, str]:
+    """(what JAX calls the first GPU, or None where it finds none; its last words then)."""
     asks = "import jax; print(jax.default_backend(), jax.devices()[0].device_kind, sep=':')"
     command = [sys.executable, "-c", asks]
     try:
         done = subprocess.run(
             command, env=environment("full"), capture_output=True, text=True, timeout=90.0
         )
-    except subprocess.TimeoutExpired:
-        return None
+    except subprocess.TimeoutExpired as expired:
+        return None, str(expired)
     # whatever a library prints comes before
     *_, last = ["", *done.stdout.split("\n")[:-1]]
     backend, _, kind = last.partition(":")
-    return kind if backend == "gpu" else None
+    *_, words = ["", *done.stderr.strip().splitlines()]
+    return (kind, "") if backend == "gpu" else (None, words)
 
 
 # --- a part -----------------------------------------------------------------------------------------------------------
@@ -268,10 +269,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         names = ", ".join(lacking)
         print(f"error: {sys.executable} lacks {names}: nothing was run", file=sys.stderr)
         return 2
-    kind = "this processor; its numbers mean nothing" if args.quick else gpu()
+    kind, words = ("this processor; its numbers mean nothing", "") if args.quick else gpu()
     if kind is None:
-        told = "JAX finds none here: nothing was run. `make gpu-quick` runs the same on a CPU."
-        print(f"error: this needs a GPU and {told}", file=sys.stderr)
+        told = "JAX finds none here: nothing was run; `make gpu-quick` runs the same on a CPU"
+        print(f"error: this needs a GPU and {told} ({words})", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as an interrupt
     # a part that is ended by SIGABRT would leave gigabytes

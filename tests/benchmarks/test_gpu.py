@@ -101,15 +101,15 @@ def test_the_others_go_on_and_the_exit_code_tells(parts, tmp_path, monkeypatch, 
 
 
 def test_without_a_gpu_or_a_package_nothing_is_run(tmp_path, monkeypatch, capsys):
-    def said(text, code=0):
-        done = SimpleNamespace(stdout=text, returncode=code)
+    def said(text):
+        done = SimpleNamespace(stdout=text, stderr="first\nno driver\n")
         monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: done)
 
     said("a library's greeting\ngpu:NVIDIA H200\n")
-    assert gpu.gpu() == "NVIDIA H200"
+    assert gpu.gpu() == ("NVIDIA H200", "")
     for text in ("cpu:cpu\n", "", "greeting\n"):
         said(text)
-        assert gpu.gpu() is None
+        assert gpu.gpu() == (None, "no driver")
     folder = tmp_path / "results"
     assert gpu.main(["--results", str(folder)]) == 2
     told = capsys.readouterr()
@@ -192,6 +192,32 @@ def test_a_row_is_told_with_ratios_and_its_share_of_the_product():
     assert list(row.told(a_row(), "sample", {}, None)) == [
         {"what": "draw", "side": COMPILED, "left out": "no compiler"}
     ]
+
+
+def test_a_side_that_does_not_start_in_time_is_left_out(tmp_path, monkeypatch):
+    head = "import sys, time\nfrom benchmarks.turns import blocks\n"
+    steps = "for n in blocks():\n    time.sleep(0.001 * n)\n"
+    for name, body in {
+        "steps": steps,
+        "hangs": "time.sleep(60)\n" + steps,
+        "ends": "sys.exit('no compiler')\n",
+    }.items():
+        (tmp_path / f"{name}.py").write_text(head + body)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{tmp_path}")
+    hasty = QUICK._replace(device="gpu", patience=1.5, seconds=0.02)
+    monkeypatch.setitem(row.SIZES, "hasty", hasty)
+    three = {EAGER: "hangs", COMPILED: "ends", OURS: "steps"}
+    monkeypatch.setattr(row, "MODULES", three)
+    monkeypatch.setattr(row, "sides", lambda sizes: [Side("train", name) for name in three])
+    found = row.Row("dit", "hasty", tmp_path / "images", tmp_path / "file.lock")
+    found.start()
+    assert list(found.workers) == [Side("train", OURS)] and found.firsts
+    reasons = {side.name: reason for side, reason in found.lost.items()}
+    assert "exit code -9" in reasons[EAGER] and "no compiler" in reasons[COMPILED]
+    assert row.measure(found, "train") is None
+    *_, ours = row.told(found, "train", {}, None)
+    assert 8.0 < 1.0 / ours["ms"] * 1000.0 < 1200.0 and "against" not in str(ours)
+    found.close()
 
 
 def test_rounds_that_not_every_side_has_gone_are_left_out():
