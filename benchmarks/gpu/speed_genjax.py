@@ -5,6 +5,7 @@ The training set lies on the device, as `--resident=true` has it, and PyTorch's 
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -109,13 +110,20 @@ class Steps:
         self._key = run.key(0)
         self._resident = exp.layout.put(dict(run.source.train), None)
         # the numbers of the examples alone are moved
-        self._batches = train_batches(run.source, exp.seed, 0, exp.batch, only_index=True)
+        self._batches = functools.partial(
+            train_batches, run.source, exp.seed, 0, exp.batch, only_index=True
+        )
+        self.again()
+
+    def again(self) -> None:
+        """Goes on with the first batch."""
+        self._next = self._batches()
 
     def __call__(self, state: Any, steps: int) -> Any:
         """The state after so many steps more, which are done; the one before is given away."""
         in_flight = InFlight()
         for _ in range(steps):
-            batch = jax.tree.map(lambda x: x[None], next(self._batches))
+            batch = jax.tree.map(lambda x: x[None], next(self._next))
             state, metrics = self._step(self._key, state, self._resident, batch)
             in_flight.add(metrics)
         jax.block_until_ready(state)

@@ -107,7 +107,10 @@ def stylegan2(part: str, size: str, file: Path) -> None:
     """Times of its kinds of steps on noise, each awaited, and the mean over a cycle of lazy regularisation."""
     style = STYLES[SIZES[size].style]
     clock = Clock(style)
-    kinds = list(dict.fromkeys(clock.turns))  # those that a cycle has
+    turns, steps = clock.turns, TIMED
+    if size == "quick":  # one program in place of three
+        turns, steps = ["plain"], 1
+    kinds = list(dict.fromkeys(turns))
     compiled = {}
     begun = time.monotonic()
     with ThreadPoolExecutor(len(kinds)) as pool:  # side by side: that is most of the time
@@ -121,18 +124,13 @@ def stylegan2(part: str, size: str, file: Path) -> None:
     seconds = {}
     for name in kinds:
         clock(name)  # warms up
-        seconds[name] = statistics.median(clock(name) for _ in range(timed(size)))
-        share = f"{clock.turns.count(name)} of {len(clock.turns)}"
+        seconds[name] = statistics.median(clock(name) for _ in range(steps))
+        share = f"{turns.count(name)} of {len(turns)}"
         told = {"what": f"step: {name}", "of a cycle": share}
         lines.write(file, part, **told, **{"ms": 1000.0 * seconds[name]})
-    mean = sum(seconds[name] for name in clock.turns) / len(clock.turns)
+    mean = sum(seconds[name] for name in turns) / len(turns)
     last = {"what": "mean over a cycle", "ms": 1000.0 * mean, "steps/s": 1.0 / mean}
     lines.write(file, part, **last)
-
-
-def timed(size: str) -> int:
-    """Steps of each kind."""
-    return 1 if size == "quick" else TIMED
 
 
 def ahead(clock: Clock, name: str):
