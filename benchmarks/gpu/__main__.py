@@ -62,8 +62,9 @@ MEASURE = Command(
     (
         (Part("product", HERE + "speed_genjax", 45.0),),
         (
-            Part("contract", HERE + "contract_genjax", 110.0),
-            Part("resume", HERE + "resume_genjax", 110.0),
+            Part("contract-a", HERE + "contract_genjax", 130.0),
+            Part("contract-b", HERE + "contract_genjax", 130.0),
+            Part("resume", HERE + "resume_genjax", 130.0),
         ),
         # one pair compiles and measures, then the other: their locks keep blocks apart
         (Part("dit-b4", HERE + "row", 150.0), Part("unet", HERE + "row", 150.0)),

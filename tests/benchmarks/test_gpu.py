@@ -1,5 +1,6 @@
 """The two commands for a GPU: parts that fail or hang lose only themselves, and what is told of the others is right."""
 
+import importlib.util
 import json
 import math
 import os
@@ -129,6 +130,7 @@ def test_the_commands_install_nothing_and_fit_their_time():
     for command in (gpu.MEASURE, gpu.TRAIN):
         for stage in command.stages:
             assert all(part.limit < command.total for part in stage)
+            assert all(importlib.util.find_spec(part.module) for part in stage)
 
 
 def test_a_torn_line_is_no_line_and_cells_stay_in_their_table(tmp_path):
@@ -248,8 +250,9 @@ def test_flags_are_told_with_their_cost():
 
 
 def test_both_sizes_have_every_net_and_every_side_knows_it():
-    from benchmarks.gpu import speed_genjax
+    from benchmarks.gpu import contract_genjax, speed_genjax
 
+    assert set(contract_genjax.HALVES) | set(gpu.SKIPPED) <= set(gpu.NAMES)
     names = set(FULL.nets)
     assert names == set(QUICK.nets) == set(speed_genjax.MODELS) and FLAGGED in names
     assert names <= set(gpu.NAMES) and list(FLAGS)[0] == "none"
