@@ -1,1 +1,1 @@
-"""What one GPU shows of this code, in two commands; every line of both can be run on a CPU too."""
+"""What one GPU shows of this code, in two commands; both can be tried on a CPU."""

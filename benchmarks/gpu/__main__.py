@@ -2,7 +2,7 @@
 
     python -m benchmarks.gpu            contract, resume, speed beside PyTorch, XLA's flags: under 8 minutes; make gpu
     python -m benchmarks.gpu --train    a flow trained for three minutes, StyleGAN2's steps: under 6; make gpu-train
-    python -m benchmarks.gpu --quick    does every line of both run, on a CPU; its numbers mean nothing; make gpu-quick
+    python -m benchmarks.gpu --quick    do both run, tiny and on a CPU; its numbers mean nothing; make gpu-quick
 
 Every part is a process with a time limit of its own, and what it finds is written at once: a part that fails or hangs
 loses only itself, and its stack stands among the results. Exit code 0, 1 where a part failed, 2 where nothing was run.

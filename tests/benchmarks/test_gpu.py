@@ -101,6 +101,18 @@ def test_the_others_go_on_and_the_exit_code_tells(parts, tmp_path, monkeypatch, 
     assert "broken" not in (folder / "gpu-quick.md").read_text()
 
 
+def test_parts_of_a_stage_run_at_a_time_on_a_gpu(parts, tmp_path):
+    waits = "while lines.value(lines.read(file), other, 'ms') is None: time.sleep(0.01)\n"
+    head = "import sys, time\nfrom pathlib import Path\nfrom benchmarks.gpu import lines\n"
+    told = "name, _, file = sys.argv[1:]\nfile = Path(file)\n"
+    for name, other in (("one", "two"), ("two", "one")):
+        body = f"other = '{other}'\nlines.write(file, name, ms=1.0)\n{waits}"
+        (tmp_path / f"{name}.py").write_text(head + told + body)
+    stage = (parts("one", 20.0), parts("two", 20.0), parts("broken"))
+    command = Command("gpu", 100.0, (stage,))
+    assert gpu.run(command, "full", tmp_path, ["one", "two", "broken"]) == ["broken"]
+
+
 def test_without_a_gpu_or_a_package_nothing_is_run(tmp_path, monkeypatch, capsys):
     def said(text):
         done = SimpleNamespace(stdout=text, stderr="first\nno driver\n")
@@ -393,7 +405,7 @@ def test_without_the_set_a_flow_is_left_out_with_the_way_to_make_it(tmp_path, mo
 
 @pytest.mark.all
 @pytest.mark.slow
-def test_every_line_of_both_commands_runs_on_a_cpu(tmp_path):
+def test_both_commands_run_on_a_cpu(tmp_path):
     command = [sys.executable, "-m", "benchmarks.gpu", "--quick", "--results", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
