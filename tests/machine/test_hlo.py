@@ -1,0 +1,149 @@
+"""Collectives counted in texts written by hand, in the ways that XLA writes them for TPUs."""
+
+import pytest
+
+from genjax.machine import hlo
+from genjax.machine.hlo import ALL_GATHER, ALL_REDUCE, PERMUTE, REDUCE_SCATTER
+
+ADD = """
+%add (a: f32[], b: f32[]) -> f32[] {
+  %a = f32[] parameter(0)
+  %b = f32[] parameter(1)
+  ROOT %sum = f32[] add(%a, %b)
+}
+"""
+
+
+def entry(lines: str, before: str = "") -> str:
+    """A program whose entry has an argument %x of 4 KiB."""
+    head = "HloModule jit_run, is_scheduled=true, num_partitions=8\n"
+    argument = "  %x = f32[8,128]{1,0:T(8,128)} parameter(0)\n"
+    return f"{head}{ADD}{before}\nENTRY %main.7 (x: f32[8,128]) -> f32[8,128] {{\n{argument}{lines}\n}}\n"
+
+
+def found(lines: str, before: str = "", devices: int = 8, slice_of=()):
+    """[(kind, bytes, members, times)] of a program."""
+    program = hlo.read(entry(lines, before), devices, slice_of)
+    return [(one.kind, one.size, one.members, one.times) for one in program.collectives]
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ("f32[8,128]{1,0:T(8,128)}", 4096),
+        ("bf16[3]{0:T(256)(2,1)S(1)}", 6),
+        ("pred[]", 1),
+        ("(f32[2]{0}, s32[], u8[5]{0})", 17),
+        ("f8e4m3fn[10]", 10),
+        ("s4[3]", 2),
+        ("c64[2]", 16),
+        ("token[]", 0),
+    ],
+)
+def test_the_bytes_of_a_shape(shape, size):
+    assert hlo.size(shape) == size
+
+
+@pytest.mark.parametrize(
+    ("groups", "members"),
+    [
+        ("replica_groups={{0,1,2,3},{4,5,6,7}}", 4),
+        ("replica_groups=[2,4]<=[8]", 4),
+        ("replica_groups=[4,2]<=[2,4]T(1,0)", 2),
+        ("replica_groups={}", 8),
+        ("channel_id=3", 8),
+    ],
+)
+def test_who_takes_part(groups, members):
+    line = f"  ROOT %r = f32[8,128]{{1,0}} all-reduce(%x), {groups}, to_apply=%add"
+    assert found(line) == [(ALL_REDUCE, 4096, members, 1)]
+
+
+def test_the_larger_side_counts():
+    lines = """
+  %g = f32[32,128]{1,0} all-gather(%x), replica_groups=[2,4]<=[8], dimensions={0}
+  %s = f32[2,128]{1,0} reduce-scatter(%x), replica_groups=[2,4]<=[8], dimensions={0}, to_apply=%add
+  ROOT %p = f32[8,128]{1,0} collective-permute(%x), source_target_pairs={{0,1},{1,0}}
+"""
+    assert found(lines) == [
+        (ALL_GATHER, 4 * 4096, 4, 1),
+        (REDUCE_SCATTER, 4096, 4, 1),
+        (PERMUTE, 4096, 2, 1),
+    ]
+
+
+def test_a_pair_counts_once_and_its_result_is_not_what_moves():
+    lines = """
+  %begun = (f32[8,128]{1,0}, f32[32,128]{1,0}) all-gather-start(%x), replica_groups=[2,4]<=[8], dimensions={0}
+  %other = f32[8,128]{1,0} negate(%x)
+  %done = f32[32,128]{1,0} all-gather-done(%begun)
+  %r = f32[8,128]{1,0} all-reduce-start(%other), replica_groups=[2,4]<=[8], to_apply=%add
+  ROOT %e = f32[8,128]{1,0} all-reduce-done(%r)
+"""
+    assert found(lines) == [(ALL_GATHER, 16384, 4, 1), (ALL_REDUCE, 4096, 4, 1)]
+
+
+def test_a_reduce_scatter_that_hides_in_a_fusion_is_no_all_reduce():
+    inside = """
+%all-reduce-scatter.5 (y: f32[8,128]) -> f32[2,128] {
+  %y = f32[8,128]{1,0} parameter(0)
+  %r = f32[8,128]{1,0} all-reduce(%y), channel_id=2, replica_groups=[2,4]<=[8], to_apply=%add
+  %i = s32[] constant(0)
+  ROOT %d = f32[2,128]{1,0} dynamic-slice(%r, %i, %i), dynamic_slice_sizes={2,128}
+}
+"""
+    line = "  ROOT %f = f32[2,128]{1,0} fusion(%x), kind=kCustom, calls=%all-reduce-scatter.5"
+    assert found(line, inside) == [(REDUCE_SCATTER, 4096, 4, 1)]
+
+
+def test_an_ordinary_fusion_and_a_call_are_looked_into():
+    inside = """
+%fused.1 (y: f32[8,128]) -> f32[8,128] {
+  %y = f32[8,128]{1,0} parameter(0)
+  ROOT %r = f32[8,128]{1,0} all-reduce(%y), replica_groups={}, to_apply=%add
+}
+"""
+    lines = """
+  %f = f32[8,128]{1,0} fusion(%x), kind=kLoop, calls=%fused.1
+  ROOT %c = f32[8,128]{1,0} call(%f), to_apply=%fused.1
+"""
+    assert found(lines, inside) == [(ALL_REDUCE, 4096, 8, 2)]
+
+
+LOOP = """
+%body (y: f32[8,128]) -> f32[8,128] {
+  %y = f32[8,128]{1,0} parameter(0)
+  ROOT %r = f32[8,128]{1,0} all-reduce(%y), replica_groups={}, to_apply=%add
+}
+
+%cond (z: f32[8,128]) -> pred[] {
+  %z = f32[8,128]{1,0} parameter(0)
+  ROOT %t = pred[] constant(true)
+}
+"""
+TOLD = ', backend_config={"known_trip_count":{"n":"5"},"flag":1}'
+
+
+@pytest.mark.parametrize(("config", "times", "loops"), [(TOLD, 5, (5,)), ("", 1, (0,))])
+def test_the_body_of_a_loop_counts_as_often_as_it_is_told_to_run(config, times, loops):
+    line = f"  ROOT %w = f32[8,128]{{1,0}} while(%x), condition=%cond, body=%body{config}"
+    program = hlo.read(entry(line, LOOP), 8)
+    assert [one.times for one in program.collectives] == [times]
+    assert program.loops == loops
+
+
+def test_all_branches_count():
+    lines = """
+  %i = s32[] constant(0)
+  ROOT %c = f32[8,128]{1,0} conditional(%i, %x, %x), branch_computations={%body, %body}
+"""
+    assert found(lines, LOOP) == [(ALL_REDUCE, 4096, 8, 2)]
+
+
+def test_the_slices_that_a_group_lies_over():
+    line = "  ROOT %r = f32[8,128]{1,0} all-reduce(%x), replica_groups=GROUPS, to_apply=%add"
+    slices = (0, 0, 0, 0, 1, 1, 1, 1)
+    within = hlo.read(entry(line.replace("GROUPS", "[2,4]<=[8]")), 8, slices)
+    across = hlo.read(entry(line.replace("GROUPS", "[4,2]<=[2,4]T(1,0)")), 8, slices)
+    assert [one.slices for one in within.collectives] == [1]
+    assert [one.slices for one in across.collectives] == [2]
