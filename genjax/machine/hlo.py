@@ -2,7 +2,8 @@
 
 A text of XLA has computations of one instruction a line, and an entry among them; a loop, a branch or a fusion names
 the computations that it runs. On TPU a reduce-scatter is a fusion named all-reduce-scatter with an all-reduce inside,
-and a collective that runs beside other work is a pair of -start and -done.
+and a collective that runs beside other work is a pair of -start and -done, or in several fusions under one channel.
+Between slices data travel by the hosts: a send to the runtime "megascale" that says what it is a part of.
 """
 
 from __future__ import annotations
@@ -36,8 +37,13 @@ class Instruction(NamedTuple):
     name: str
     size: int  # of the result [byte]
     opcode: str
-    operands: tuple[str, ...]
+    inside: str  # the parenthesis: names of operands, or the value of a constant
     attributes: str
+    root: bool  # its result is that of its computation
+
+    @property
+    def operands(self) -> list[str]:
+        return re.findall(r"%([\w.\-]+)", self.inside)
 
 
 class Collective(NamedTuple):
@@ -45,8 +51,8 @@ class Collective(NamedTuple):
 
     kind: str
     size: int  # of the whole: what is reduced, or what all have together in the end [byte]
-    members: int  # devices of a group
-    slices: int  # over which a group lies
+    members: int  # devices that work together, or slices
+    between: bool  # of slices, over the slow network
     times: int  # in one run of the program
 
 
@@ -54,12 +60,12 @@ class Program(NamedTuple):
     """What was found in a text."""
 
     collectives: tuple[Collective, ...]
-    loops: tuple[int, ...]  # how often the body of each loop runs, 0 = the text does not say
+    loops: tuple[int, ...]  # how often the body of each loop runs, 0 = the text does not tell
 
 
 # f32[8,128]{1,0:T(8,128)}; a tuple has several
 _SHAPE = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\]")
-_LINE = re.compile(r"\s*(?:ROOT )?%?([\w.\-]+) = (.*)")
+_LINE = re.compile(r"\s*(ROOT )?%?([\w.\-]+) = (.*)")
 _COMPUTATION = re.compile(r"(ENTRY )?%?([\w.\-]+) \(.*\{\s*$")
 _OPCODE = re.compile(r"([a-z][\w\-]*)\(")
 _CALLED = re.compile(
@@ -67,43 +73,62 @@ _CALLED = re.compile(
 )
 _TRIPS = re.compile(r'"?known_trip_count"?:\s*\{"?n"?:\s*"?(\d+)"?')
 _LISTED = re.compile(r"replica_groups=\{(\{[\d,{} ]*\})\}")
-# 2 groups of 4: the numbers 0 to 7 as [4,2], turned over
+_PAIRS = re.compile(r"source_target_pairs=\{(\{[\d,{} ]*\})\}")
+# [2,4]<=[4,2]T(1,0): 2 groups of 4, the numbers 0 to 7 as [4,2], its axes turned
 _IOTA = re.compile(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?")
-_RUNS = (
-    "while",
-    "call",
-    "conditional",
-    "fusion",
-    "async-start",
-)  # of what they name, the rest only applies it
+# mesh['a'=4,'b'=2], device_ids=([2,4]T(1,0)) {'b'}: along the axis b of a mesh of such devices
+_MESH = re.compile(
+    r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\(\[([\d,]+)\](?:T\(([\d,]+)\))?\))? \{([^}]*)\}"
+)
+# what they name runs; what others name, as the sum of a reduction, is only applied
+_RUNS = ("while", "call", "conditional", "async-start")
 
 
-def read(text: str, devices: int, slice_of: Sequence[int] = ()) -> Program:
+def read(text: str, devices: int, slices: int = 1) -> Program:
     """What the entry of a program's text runs.
 
-    devices: that the program is laid over; slice_of: the number of each one's slice, () = all in one. A loop whose
-    trips the text does not tell counts once.
+    devices: of a slice that the program is laid over. A loop whose trips the text does not tell counts once.
     """
     computations, entry = _computations(text)
     found: collections.Counter[Collective] = collections.Counter()
     loops: list[int] = []
-    stack = [(entry, 1)]
+    # (computation, how often it runs, channels whose collective was seen in a fusion beside it)
+    stack: list[tuple[str, int, set[str] | None]] = [(entry, 1, None)]
     while stack:
-        name, times = stack.pop()
-        sizes = {line.name: line.size for line in computations.get(name, ())}
-        for line in computations.get(name, ()):
+        name, times, beside = stack.pop()
+        lines = computations.get(name, [])
+        sizes = {line.name: line.size for line in lines}
+        fused: set[str] = set()
+        for line in lines:
             kind = _kind(line)
             if kind is not None:
-                bodies = [computations.get(callee, ()) for callee in _callees(line)]
-                found[_collective(kind, line, sizes, bodies, devices, slice_of)] += times
+                # one that runs beside other work is in each fusion from its start to its end
+                if not _again(line, beside):
+                    bodies = [computations.get(callee, []) for callee in _callees(line)]
+                    found[_collective(kind, line, sizes, bodies, devices)] += times
+            elif line.opcode == "send" and _between(line) is not None:
+                found[_sent(line, sizes, slices)] += times
+            elif line.opcode == "fusion":
+                channels = fused if beside is None else beside
+                stack += [(callee, times, channels) for callee in _callees(line)]
             elif line.opcode in _RUNS:
-                trips = _trips(line)
+                trips = _trips(line, computations)
                 if line.opcode == "while":
                     loops.append(trips)
-                stack += [(callee, times * max(trips, 1)) for callee in _callees(line)]
+                stack += [(callee, times * max(trips, 1), None) for callee in _callees(line)]
     collectives = [one._replace(times=times) for one, times in found.items()]
     order = sorted(collectives, key=lambda one: -one.size * one.times)
     return Program(tuple(order), tuple(sorted(loops, reverse=True)))
+
+
+def _again(line: Instruction, beside: set[str] | None) -> bool:
+    """Whether a collective within a fusion goes on with one that was counted in another, by its channel."""
+    channel = re.search(r"channel_id=(\d+)", line.attributes)
+    if beside is None or channel is None:
+        return False
+    seen = channel[1] in beside
+    beside.add(channel[1])
+    return seen
 
 
 def _computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
@@ -125,14 +150,13 @@ def _instructions(line: str) -> Iterator[Instruction]:
     parts = _LINE.match(line)
     if parts is None:
         return
-    name, rest = parts.groups()
+    root, name, rest = parts.groups()
     shape, rest = _shape(rest)
     opcode = _OPCODE.match(rest)
     if opcode is None:
         return
     inside, attributes = _parenthesis(rest[opcode.end() - 1 :])
-    operands = tuple(re.findall(r"%([\w.\-]+)", inside))
-    yield Instruction(name, size(shape), opcode[1], operands, attributes)
+    yield Instruction(name, size(shape), opcode[1], inside, attributes, bool(root))
 
 
 def _shape(rest: str) -> tuple[str, str]:
@@ -189,10 +213,20 @@ def _callees(line: Instruction) -> list[str]:
     return found
 
 
-def _trips(line: Instruction) -> int:
-    """How often a loop runs, 0 where the text does not say."""
+def _trips(line: Instruction, computations: dict[str, list[Instruction]]) -> int:
+    """How often a loop runs, 0 where the text does not tell."""
     told = _TRIPS.search(line.attributes)
-    return int(told[1]) if told else 0
+    if told:
+        return int(told[1])
+    # a scan's condition is i < N, with i from 0
+    condition = re.search(r"condition=%?([\w.\-]+)", line.attributes)
+    lines = computations.get(condition[1], []) if condition else []
+    constants = {one.name: one.inside for one in lines if one.opcode == "constant"}
+    for one in lines:
+        if one.root and one.opcode == "compare" and "direction=LT" in one.attributes:
+            bound = constants.get(one.operands[-1], "")
+            return int(bound) if bound.isdecimal() else 0
+    return 0
 
 
 def _collective(
@@ -201,7 +235,6 @@ def _collective(
     sizes: dict[str, int],
     bodies: list[Sequence[Instruction]],
     devices: int,
-    slice_of: Sequence[int],
 ) -> Collective:
     """What an instruction moves: by the size of its operands, as results of a -start have more in them."""
     own = sum(sizes.get(name, 0) for name in line.operands)
@@ -211,28 +244,58 @@ def _collective(
             if inner.opcode.removesuffix("-start") in KINDS:
                 attributes = inner.attributes
                 own = inner.size  # of an all-reduce, which has the same before and after
-    groups = _groups(attributes, devices)
-    members = groups.shape[1]
+    members = _groups(attributes, devices).shape[1]
     whole = own * members if kind == ALL_GATHER else own
-    over = 1
-    if slice_of:
-        of_each = np.asarray(slice_of)[groups]  # [groups, members]
-        over = max(len(set(row)) for row in of_each.tolist())
-    return Collective(kind, whole, members, over, 1)
+    return Collective(kind, whole, members, False, 1)
+
+
+def _between(line: Instruction) -> str | None:
+    """The kind of collective between slices that a send is a part of; None of any other send."""
+    told = re.search(r'_xla_megascale_transfer_type="(\w+)"', line.attributes)
+    return told[1].lower().replace("_", "-") if told else None
+
+
+def _sent(line: Instruction, sizes: dict[str, int], slices: int) -> Collective:
+    """What a send moves between slices; its first operand is what a device has of it."""
+    kind = _between(line) or ""
+    own = sizes.get(line.operands[0], 0)
+    whole = own * slices if kind == ALL_GATHER else own
+    return Collective(kind, whole, slices, True, 1)
 
 
 def _groups(attributes: str, devices: int) -> np.ndarray:
     """The devices that work together, int [groups, members]; of a permutation each pair; without any all."""
-    pairs = re.search(r"source_target_pairs=\{(\{[\d,{} ]*\})\}", attributes)
-    listed = pairs or _LISTED.search(attributes)
+    listed = _PAIRS.search(attributes) or _LISTED.search(attributes)
     if listed:
         rows = re.findall(r"\{([\d, ]*)\}", listed[1])
-        return np.array([[int(number) for number in row.split(",")] for row in rows])
+        return np.array([_numbers(row) for row in rows])
     iota = _IOTA.search(attributes)
-    if iota is None:
-        return np.arange(devices)[None]
-    shape, sides, turned = (
-        [int(n) for n in part.split(",")] if part else [] for part in iota.groups()
-    )
-    numbers = np.arange(math.prod(sides)).reshape(sides)
-    return numbers.transpose(turned or None).reshape(shape)
+    if iota:
+        shape, sides, turned = iota.groups()
+        return _laid(sides, turned).reshape(_numbers(shape))
+    mesh = _MESH.search(attributes)
+    if mesh:
+        return _along(*mesh.groups())
+    return np.arange(devices)[None]
+
+
+def _along(axes: str, sides: str | None, turned: str | None, along: str) -> np.ndarray:
+    """Groups along some axes of a mesh: "'a'=2,'b'=4", its devices as [4,2] turned by "1,0", and "'b'"."""
+    lengths = dict(re.findall(r"'(\w+)'=(\d+)", axes))
+    shape = [int(length) for length in lengths.values()]
+    numbers = _laid(sides or str(math.prod(shape)), turned).reshape(shape)
+    own = [i for i, name in enumerate(lengths) if f"'{name}'" in along]
+    members = math.prod(shape[i] for i in own)
+    # the axes of a group come last
+    return np.moveaxis(numbers, own, range(-len(own), 0)).reshape(-1, members)
+
+
+def _laid(sides: str, turned: str | None) -> np.ndarray:
+    """0, 1, 2, … in an array of these sides, its axes turned."""
+    lengths = _numbers(sides)
+    numbers = np.arange(math.prod(lengths)).reshape(lengths)
+    return numbers.transpose(_numbers(turned)) if turned else numbers
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",") if number.strip()]

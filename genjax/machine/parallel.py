@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -80,8 +81,61 @@ def _structs(tree: Any, shardings: Any) -> Any:
     return jax.tree.map(struct, tree, shardings)
 
 
+class Placed:
+    """Where a layout lies: on all devices that JAX has found, or, after `moved`, on others."""
+
+    def chosen(self) -> Sequence[Any] | None:
+        """The devices that were given; None = all."""
+        return None
+
+    def devices(self) -> Sequence[Any]:
+        return self.chosen() or jax.devices()
+
+    def own(self) -> int:
+        """The number of devices of this process."""
+        return len(self.chosen() or jax.local_devices())
+
+    def mesh_of(self, sides: dict[str, int]) -> jax.sharding.Mesh:
+        """A mesh whose neighbours are neighbours on the chips' network, {axis: devices along it}.
+
+        Slices, which only a slow network joins, are laid along the first axis: UserError where they do not divide it.
+        """
+        devices = self.devices()
+        slices = {getattr(device, "slice_index", 0) for device in devices}
+        names, shape = tuple(sides), tuple(sides.values())
+        # Auto: with make_mesh's default, Explicit axes, ordinary code fails under fsdp
+        automatic = (AxisType.Auto,) * len(shape)
+        if len(slices) == 1:
+            return jax.make_mesh(shape, names, automatic, devices=devices)
+        first, *rest = shape
+        if first % len(slices):
+            raise UserError(
+                f"--layout: {first} devices along the axis {names[0]} do not divide over {len(slices)} slices: use an "
+                "fsdp that fits into one slice."
+            )
+        within = (first // len(slices), *rest)
+        across = (len(slices), *(1 for _ in rest))
+        # split: one logical axis may run along several of the chips' network, as make_mesh allows on v5e
+        laid = mesh_utils.create_hybrid_device_mesh(
+            within, across, devices, allow_split_physical_axes=True
+        )
+        return jax.sharding.Mesh(laid, names, axis_types=automatic)
+
+
+def moved(layout: Layout, devices: Sequence[Any]) -> Layout:
+    """The same layout on other devices than JAX's own: those of a machine that is not here."""
+    own = type(layout)
+
+    class Moved(own):
+        def chosen(self) -> Sequence[Any]:
+            return devices
+
+    Moved.__qualname__ = own.__qualname__  # errors tell of the layout as it was written
+    return Moved(**vars(layout))
+
+
 @dataclasses.dataclass(frozen=True)
-class Jit:
+class Jit(Placed):
     """One device."""
 
     def ways(self) -> int:
@@ -90,7 +144,8 @@ class Jit:
     def like(self, init: Callable, *args: Any) -> Any:
         """Shapes, types and placement of the state that `init(*args)` would build: what a restore needs."""
         shapes = jax.eval_shape(init, *args)
-        first = jax.local_devices()[0]  # of several hosts each has its own
+        given = self.chosen() or jax.local_devices()  # of several hosts each has its own
+        first = given[0]
         shardings = jax.tree.map(lambda _: jax.sharding.SingleDeviceSharding(first), shapes)
         return _structs(shapes, shardings)
 
@@ -110,19 +165,18 @@ class Jit:
 
 
 @dataclasses.dataclass(frozen=True)
-class Pmap:
+class Pmap(Placed):
     """Data parallel over all devices by `jax.pmap`: the state is replicated, gradients are averaged by `pmean`."""
 
     def _mesh(self) -> jax.sharding.Mesh:
-        n = jax.device_count()
-        return jax.make_mesh((n,), ("devices",), axis_types=(AxisType.Auto,))
+        return self.mesh_of({"devices": self.ways()})
 
     def _replicated(self) -> NamedSharding:
         """The whole on every device."""
         return NamedSharding(self._mesh(), P())
 
     def ways(self) -> int:
-        return jax.device_count()
+        return len(self.devices())
 
     def like(self, init: Callable, *args: Any) -> Any:
         """As `Jit.like`, replicated over the devices."""
@@ -141,11 +195,12 @@ class Pmap:
         compiled = jax.pmap(
             run,
             axis_name="devices",
+            devices=self.chosen(),
             donate_argnums=1,
             in_axes=(None, None, None, 1),  # the batches alone are split, along B
             out_axes=(None, None),  # equal on all devices: no device axis comes out
         )
-        n = jax.local_device_count()  # of this process: it brings its own part of the batch
+        n = self.own()  # of this process: it brings its own part of the batch
 
         def split(x):  # [K, B, ...] -> [K, n, B / n, ...]
             k, _, *rest = x.shape
@@ -157,6 +212,13 @@ class Pmap:
             state, metrics = compiled(key, state, resident, parts)
             return self._everywhere(state), metrics
 
+        def lower(key, state, resident, batches):
+            parts = jax.eval_shape(lambda x: jax.tree.map(split, x), batches)
+            # where a leaf lies is pmap's own matter
+            bare = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state)
+            return compiled.lower(key, bare, resident, parts)
+
+        train.lower = lower  # pyright: ignore[reportFunctionMemberAccess]; as of `jax.jit`
         return train
 
     def _everywhere(self, tree: Any) -> Any:
@@ -185,7 +247,7 @@ class Pmap:
 
 
 @dataclasses.dataclass(frozen=True)
-class Mesh:
+class Mesh(Placed):
     """`jit` over a mesh of data x fsdp devices; with fsdp > 1 parameters and optimiser are sharded, born so."""
 
     # -1, so that one config fits machines of any size
@@ -194,7 +256,7 @@ class Mesh:
     min_shard: int = field(4096, "smaller leaves stay replicated [elements]")
 
     def _mesh(self) -> jax.sharding.Mesh:
-        n = jax.device_count()
+        n = len(self.devices())
         data = self.data
         if data <= 0:
             data = n // max(self.fsdp, 1)  # an fsdp of 0 is refused below, not divided by
@@ -202,9 +264,7 @@ class Mesh:
             raise UserError(
                 f"--layout=Mesh(data={self.data}, fsdp={self.fsdp}) does not fill {n} devices: make the product {n}."
             )
-        # Auto: with make_mesh's default, Explicit axes, ordinary code fails under fsdp
-        automatic = (AxisType.Auto, AxisType.Auto)
-        return jax.make_mesh((data, self.fsdp), ("data", "fsdp"), axis_types=automatic)
+        return self.mesh_of({"data": data, "fsdp": self.fsdp})
 
     def _spec(self, leaf: Any) -> P:
         """Shards a leaf's longest divisible axis."""

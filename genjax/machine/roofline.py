@@ -62,10 +62,11 @@ def messages(collectives: Iterable[hlo.Collective]) -> tuple[float, float]:
     """Bytes that a device sends (within its slice, to other slices) for some collectives, all their times together."""
     inside = outside = 0.0
     for one in collectives:
-        each = one.members // one.slices  # of a group in one slice
-        inside += one.times * sent(one.kind, one.size, each)
-        # each device of a slice brings its part of the result to the others of its rank
-        outside += one.times * sent(one.kind, one.size / max(each, 1), one.slices)
+        each = one.times * sent(one.kind, one.size, one.members)
+        if one.between:
+            outside += each
+        else:
+            inside += each
     return inside, outside
 
 

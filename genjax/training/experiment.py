@@ -101,6 +101,7 @@ class Experiment:
         execution=True,
     )
     runs: str = field("runs", "folder of the run directories", execution=True)
+    rehearse: str = field("", "compile for this TPU slice and stop: v5e:16x16", execution=True)
     start: Start | None = field(
         None, "a run whose weights this one begins with: RUN or RUN@STEP", added=True
     )

@@ -36,6 +36,7 @@ from genjax.training.log import Log, make_directory
 from genjax.training.longer import STABLE, keep_best, level, prolonged
 from genjax.training.preempt import alone, stop_requests
 from genjax.training.pulse import Pulse
+from genjax.training.rehearse import rehearse
 from genjax.training.run import IN_FLIGHT, Run
 from genjax.training.task import bind, check_data, example_of
 from genjax.training.trackers import Tracking
@@ -444,9 +445,12 @@ def run(
 ) -> Run:
     """Carries out an experiment from wherever its directory stands, then its findings; returns the finished run.
 
+    With `exp.rehearse` it is compiled for a machine that is not here instead, see `rehearse`.
     origin: what `cli.main` knows of where the run comes from, for its report. A finding of `exp.finish` may have a
     method check(exp, source), called before training, which raises UserError for what it cannot do.
     """
+    if exp.rehearse:
+        return rehearse(exp, experiment, name)  # it computes nothing and writes nothing
     exp.hosts.join()  # before JAX looks for devices
     exp = exp.resolved()
     check(exp)  # before anything is written

@@ -92,14 +92,15 @@ def test_between_slices_the_slow_network_counts():
 
 
 @pytest.mark.parametrize(
-    ("kind", "sent"), [(ALL_REDUCE, 150), (REDUCE_SCATTER, 75), (ALL_GATHER, 75), (PERMUTE, 100)]
+    ("kind", "sent"),
+    [(ALL_REDUCE, 150), (REDUCE_SCATTER, 75), (ALL_GATHER, 75), (PERMUTE, 100)],
 )
 def test_what_each_must_send(kind, sent):
     assert roofline.sent(kind, 100, 4) == sent
     assert roofline.sent(kind, 100, 1) == 0
-    assert roofline.messages([Collective(kind, 100, 4, 1, 3)]) == (3 * sent, 0)
+    assert roofline.messages([Collective(kind, 100, 4, False, 3)]) == (3 * sent, 0)
 
 
-def test_a_sum_over_two_slices_sends_a_part_to_the_other():
-    # 8 devices, 4 in each slice: each brings its quarter to its counterpart and takes that one's
-    assert roofline.messages([Collective(ALL_REDUCE, 100, 8, 2, 1)]) == (150, 25)
+def test_what_goes_between_slices_is_apart():
+    sums = [Collective(ALL_REDUCE, 100, 4, False, 1), Collective(ALL_REDUCE, 50, 2, True, 2)]
+    assert roofline.messages(sums) == (150, 100)

@@ -21,9 +21,9 @@ def entry(lines: str, before: str = "") -> str:
     return f"{head}{ADD}{before}\nENTRY %main.7 (x: f32[8,128]) -> f32[8,128] {{\n{argument}{lines}\n}}\n"
 
 
-def found(lines: str, before: str = "", devices: int = 8, slice_of=()):
+def found(lines: str, before: str = "", devices: int = 8):
     """[(kind, bytes, members, times)] of a program."""
-    program = hlo.read(entry(lines, before), devices, slice_of)
+    program = hlo.read(entry(lines, before), devices)
     return [(one.kind, one.size, one.members, one.times) for one in program.collectives]
 
 
@@ -50,6 +50,8 @@ def test_the_bytes_of_a_shape(shape, size):
         ("replica_groups={{0,1,2,3},{4,5,6,7}}", 4),
         ("replica_groups=[2,4]<=[8]", 4),
         ("replica_groups=[4,2]<=[2,4]T(1,0)", 2),
+        ("replica_groups=mesh['a'=4,'b'=2], device_ids=([2,4]T(1,0)) {'a'}", 4),
+        ("replica_groups=mesh['a'=2,'b'=2,'c'=2] {'a','c'}", 4),
         ("replica_groups={}", 8),
         ("channel_id=3", 8),
     ],
@@ -140,10 +142,57 @@ def test_all_branches_count():
     assert found(lines, LOOP) == [(ALL_REDUCE, 4096, 8, 2)]
 
 
-def test_the_slices_that_a_group_lies_over():
-    line = "  ROOT %r = f32[8,128]{1,0} all-reduce(%x), replica_groups=GROUPS, to_apply=%add"
-    slices = (0, 0, 0, 0, 1, 1, 1, 1)
-    within = hlo.read(entry(line.replace("GROUPS", "[2,4]<=[8]")), 8, slices)
-    across = hlo.read(entry(line.replace("GROUPS", "[4,2]<=[2,4]T(1,0)")), 8, slices)
-    assert [one.slices for one in within.collectives] == [1]
-    assert [one.slices for one in across.collectives] == [2]
+@pytest.mark.parametrize(("kind", "size"), [(ALL_REDUCE, 4096), (ALL_GATHER, 3 * 4096)])
+def test_between_slices_data_are_sent_by_the_hosts(kind, size):
+    name = kind.replace("-", "_").upper()
+    host = "is_host_transfer=true"
+    mark = f'{host}, frontend_attributes={{_xla_megascale_transfer_type="{name}"}}'
+    lines = f"""
+  %after = token[] after-all()
+  %send.1 = (f32[8,128]{{1,0}}, u32[], token[]) send(%x, %after), channel_id=2, {mark}
+  %done = token[] send-done(%send.1), channel_id=2, {host}
+  %other = (f32[8,128]{{1,0}}, u32[], token[]) send(%x, %after), channel_id=5, {host}
+"""
+    program = hlo.read(entry(lines), 4, slices=3)
+    assert program.collectives == (hlo.Collective(kind, size, 3, True, 1),)
+
+
+def test_groups_along_an_axis_of_a_mesh():
+    turned = "replica_groups=mesh['a'=2,'b'=4], device_ids=([4,2]T(1,0)) {AXES}"
+    long = hlo._groups(turned.replace("AXES", "'b'"), 8)
+    short = hlo._groups(turned.replace("AXES", "'a'"), 8)
+    assert long.tolist() == [[0, 2, 4, 6], [1, 3, 5, 7]]
+    assert short.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    plain = "replica_groups=mesh['a'=2,'b'=1,'c'=2] {'a'}"
+    assert hlo._groups(plain, 4).tolist() == [[0, 2], [1, 3]]
+
+
+def test_a_scan_tells_its_trips_by_its_condition():
+    condition = """
+%until (z: s32[]) -> pred[] {
+  %n = s32[]{:T(128)} constant(24)
+  %i = s32[]{:T(128)} parameter(0)
+  ROOT %lt = pred[]{:T(512)} compare(%i, %n), direction=LT
+}
+"""
+    line = "  ROOT %w = f32[8,128]{1,0} while(%x), condition=%until, body=%body"
+    program = hlo.read(entry(line, LOOP + condition), 8)
+    assert program.loops == (24,) and [one.times for one in program.collectives] == [24]
+
+
+def test_a_collective_that_several_fusions_carry_on_is_one():
+    groups = "channel_id=3, replica_groups=[2,4]<=[8], dimensions={0}"
+    pieces = ""
+    for name in ("begun", "carried", "awaited"):
+        pieces += f"""
+%{name}.1 (y: f32[8,128]) -> f32[32,128] {{
+  %y = f32[8,128]{{1,0}} parameter(0)
+  ROOT %g = f32[32,128]{{1,0}} all-gather(%y), {groups}
+}}
+"""
+    lines = """
+  %a = f32[32,128]{1,0} fusion(%x), kind=kCustom, calls=%begun.1
+  %b = f32[32,128]{1,0} fusion(%x), kind=kOutput, calls=%carried.1
+  ROOT %c = f32[32,128]{1,0} fusion(%x), kind=kCustom, calls=%awaited.1
+"""
+    assert found(lines, pieces) == [(ALL_GATHER, 16384, 4, 1)]

@@ -1,0 +1,185 @@
+"""`--rehearse`: what is asked of libtpu, what is told of it, and, where libtpu is installed, one small rehearsal."""
+
+import functools
+import importlib.util
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.vae import EXPERIMENTS
+from genjax import cli
+from genjax.config import digest, edit
+from genjax.core import State, guarded
+from genjax.errors import UserError
+from genjax.machine import chips, tpu
+from genjax.machine.hlo import ALL_REDUCE, Collective
+from genjax.machine.parallel import Jit, Mesh, Pmap, moved
+from genjax.machine.roofline import Work
+from genjax.machine.tpu import Measured, Memory
+from genjax.nets import MLP
+from genjax.training import loop
+from genjax.training.rehearse import Rehearsal, facts, rehearse, table
+
+SMALL = {"algorithm.enc": MLP((8,)), "algorithm.dec": MLP((8,)), "algorithm.latent": 2}
+EXP = edit(EXPERIMENTS["digits"], {**SMALL, "batch": 16, "finish": ()})
+GIB = chips.GIB
+
+needs_libtpu = pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None,
+    reason='libtpu is not installed: pip install "jax[tpu]"',
+)
+
+
+def asked(tmp_path, flags, capsys):
+    """(exit code, stdout, stderr) of a command line."""
+    exp = edit(EXP, {"runs": str(tmp_path / "runs")})
+    with pytest.raises(SystemExit) as end:
+        cli.main({"base": exp}, functools.partial(loop.run, "vae"), "A test.", flags)
+    told = capsys.readouterr()
+    return end.value.code, told.out, told.err
+
+
+def test_an_unknown_slice_ends_with_one_line_and_nothing_written(tmp_path, capsys):
+    code, out, err = asked(tmp_path, ["--rehearse=v5e:4x5"], capsys)
+    assert code == 2 and out == "" and err.count("\n") == 1 and "4x4" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_libtpu_the_line_to_install_it_is_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("TPU_LIBRARY_PATH", raising=False)
+    monkeypatch.setattr(tpu.importlib.util, "find_spec", lambda name: None)
+    code, out, err = asked(tmp_path, ["--rehearse=v5e:2x2"], capsys)
+    assert code == 2 and out == "" and err.count("\n") == 1 and tpu.INSTALL in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_rehearsal_is_no_part_of_the_digest():
+    assert digest(edit(EXP, {"rehearse": "v5e:2x2"})) == digest(EXP)
+
+
+def test_where_jax_has_started_on_another_machine_a_new_process_is_asked_for(monkeypatch):
+    monkeypatch.setattr(tpu.importlib.util, "find_spec", lambda name: "there")
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    with pytest.raises(UserError, match="JAX has started on gpu"):
+        tpu.prepare()
+
+
+def test_what_the_compiler_says_of_a_program_that_is_too_large():
+    told = "RESOURCE_EXHAUSTED: out of memory in memory space hbm. Used 20.00G of 15.75G hbm. Exceeded hbm by 4.25G."
+    found = tpu._exceeded(RuntimeError(told))
+    assert (found.needed, found.limit) == (20 * GIB, int(15.75 * GIB))
+    made = (
+        "the total memory required for HLO temporaries (17.00G) exceeds available HBM (15.75G)."
+    )
+    found = tpu._exceeded(RuntimeError(f"RESOURCE_EXHAUSTED: Ran out of memory on HBM, {made}"))
+    assert (found.needed, found.limit) == (17 * GIB, int(15.75 * GIB))
+    with pytest.raises(UserError, match="XLA does not compile this: INTERNAL: no such thing$"):
+        tpu._exceeded(RuntimeError("INTERNAL: no such thing\nand pages of stacks"))
+
+
+def rehearsed(memory: Memory, **changes) -> Rehearsal:
+    """One that was made up: a training step of a second of arithmetic."""
+    work = Work(197e12, 81.9e9, 1e9, 0)
+    summed = Collective(ALL_REDUCE, 2**20, 4, False, 3)
+    step = Measured(memory, 2.0, work, (summed,), (7,))
+    exp = edit(EXP, {"layout": Mesh(fsdp=1), **changes})
+    return Rehearsal(exp, chips.read("v5e:2x2"), 4, 1_234_567, 12 * GIB, {"train": step})
+
+
+def test_the_table_and_the_line_of_json():
+    found = rehearsed(Memory(14 * GIB, 12 * GIB, 2 * GIB, 0))
+    told = table(found, "vae base")
+    for text in (
+        "vae base on v5e:2x2: 4 chips",
+        "1,234,567 parameters",
+        "14.00 GiB of 16.00 GiB",
+    ):
+        assert text in told
+    for text in ("197.00 TFLOP", "1 s, by compute", "100.0 %", "3 x, 3.00 MiB", "(train 7)"):
+        assert text in told
+    assert "does not fit" not in told
+    step = json.loads(json.dumps(facts(found)))["programs"]["train"]
+    assert step["fits"] and step["seconds"]["step"] == 1.0 and step["seconds"]["memory"] == 0.1
+    assert step["collectives"][0]["kind"] == ALL_REDUCE
+
+
+def test_by_how_much_it_does_not_fit_and_what_to_change():
+    found = rehearsed(Memory(20 * GIB, limit=int(15.75 * GIB)))
+    told = table(found, "vae base")
+    assert "train does not fit by 4.25 GiB" in told and "no, by 4.25 GiB" in told
+    for flag in (
+        "--layout='Mesh(data=-1, fsdp=4",
+        "--microbatches=2",
+        "smaller --batch than 16",
+    ):
+        assert flag in told
+    assert "remat" not in told  # this net has no such setting
+    assert facts(found)["programs"]["train"]["lacking"] == int(4.25 * GIB)
+
+
+def test_an_idle_slice_is_told():
+    found = rehearsed(Memory(GIB), layout=Jit())
+    assert "works on one device: 3 of the slice are idle" in table(
+        Rehearsal(found.exp, found.place, 1, 1, 1, found.programs), ""
+    )
+
+
+@pytest.mark.parametrize("layout", [Jit(), Pmap(), Mesh(fsdp=2)])
+def test_a_layout_on_other_devices_lowers_the_same_step_for_them(layout):
+    devices = jax.devices()[2:]
+    there = moved(layout, devices)
+    assert repr(there) == repr(layout)
+    assert there.ways() == (1 if layout == Jit() else 2)
+
+    def init(key):
+        return State(jnp.zeros((), jnp.int32), {}, {}, {}, {})
+
+    like = there.like(init, jax.random.key(0))
+    for leaf in jax.tree.leaves(like):
+        assert leaf.sharding.device_set <= set(devices)
+
+    def step(key, state, rows, axis):
+        mean = rows["x"].mean()
+        if axis is not None:
+            mean = jax.lax.pmean(mean, axis)
+        return state.replace(step=state.step + 1), {"loss": mean}
+
+    batch = {
+        "index": jax.ShapeDtypeStruct((1, 4), np.uint32),
+        "x": jax.ShapeDtypeStruct((1, 4), np.float32),
+    }
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    lowered = there.train(guarded(step), like).lower(key, like, {}, batch)
+    assert lowered.compile() is not None
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A rehearsal of a tiny net on four chips, and the folder that it was to leave alone."""
+    folder = tmp_path_factory.mktemp("rehearsal")
+    changes = {"layout": Mesh(fsdp=2, min_shard=8), "rehearse": "v5e:2x2"}
+    exp = edit(EXP, {**changes, "runs": str(folder / "runs")})
+    return rehearse(exp, "vae", "base"), folder
+
+
+@needs_libtpu
+def test_a_small_rehearsal(tiny):
+    found, folder = tiny
+    assert list(found.programs) == ["train", "evaluate", "sample"]
+    for name, program in found.programs.items():
+        assert not found.lacking(name) and program.work.flops > 0
+        assert 0 < program.memory.needed < GIB
+    assert found.programs["train"].collectives  # the gradients meet
+    assert found.working == 4 and found.parameters > 1000
+    assert 0 < found.state < 12 * found.parameters
+    assert not list(folder.iterdir())
+
+
+@needs_libtpu
+def test_a_batch_that_does_not_divide_over_the_slice_is_refused():
+    exp = edit(EXP, {"rehearse": "v5e:2x2", "layout": Pmap(), "batch": 6})
+    with pytest.raises(UserError, match="--batch=6 does not divide over the 4 devices"):
+        rehearse(exp, "vae", "base")
