@@ -1,7 +1,8 @@
-"""The least time that a program can take on a chip: the largest of its arithmetic, its memory traffic and its messages.
+"""The roofline of a program: the largest of the times of its arithmetic, its memory traffic and its messages.
 
-Each is a count over a published rate (Williams et al. 2009, doi:10.1145/1498765.1498785). It is a bound and no
-forecast: nothing reaches all rates, and messages are bounded by what every device must send, whatever way they take.
+Each is a count over a published rate (Williams et al. 2009, doi:10.1145/1498765.1498785), and no forecast: nothing
+reaches all rates. Messages are the least that every device must send, whatever way they take. Arithmetic and traffic
+are XLA's counts: of a loop's body once, and with what stays within the chip taken for traffic to its memory.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Work(NamedTuple):
     outside: float  # sent to other slices [byte]
 
 
-class Bound(NamedTuple):
+class Times(NamedTuple):
     """Seconds, each at the full rate of the chip."""
 
     compute: float
@@ -40,12 +41,12 @@ class Bound(NamedTuple):
 
     @property
     def share(self) -> float:
-        """The most of the peak of arithmetic that can be reached, 0 to 1."""
+        """The share of the peak of arithmetic that is reached then, 0 to 1."""
         return self.compute / self.step if self.step else 0.0
 
 
-def bound(place: Slice, work: Work) -> Bound:
-    """The least seconds of some work on a device; the network between slices counts where its rate is published."""
+def times(place: Slice, work: Work) -> Times:
+    """The seconds of some work on a device; the network between slices counts where its rate is published."""
     chip = place.chip
     own = 1 / chip.devices  # of its chip
     compute = work.flops / (chip.flops * own)
@@ -55,7 +56,7 @@ def bound(place: Slice, work: Work) -> Bound:
     network = work.inside / rate
     if chip.outside:
         network = max(network, work.outside / (chip.outside * own))
-    return Bound(compute, memory, network)
+    return Times(compute, memory, network)
 
 
 def messages(collectives: Iterable[hlo.Collective]) -> tuple[float, float]:

@@ -5,11 +5,13 @@ https://docs.jax.dev/en/latest/aot.html. Nothing of libtpu is loaded before `dev
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import math
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -113,7 +115,8 @@ def measured(lowered: Any, devices: int, slices: int, held: int) -> Measured:
     """
     begun = time.perf_counter()
     try:
-        compiled = lowered.compile()
+        with _kept_nowhere():
+            compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         seconds = time.perf_counter() - begun
         return Measured(_exceeded(error), seconds)
@@ -127,6 +130,18 @@ def measured(lowered: Any, devices: int, slices: int, held: int) -> Measured:
     )
     memory = _memory(compiled.memory_analysis(), held)
     return Measured(memory, seconds, work, *program)
+
+
+@contextlib.contextmanager
+def _kept_nowhere() -> Iterator[None]:
+    """Keeps programs out of the cache on disk, which cannot load those of a machine that is not here."""
+    least = "jax_persistent_cache_min_compile_time_secs"
+    before = getattr(jax.config, least)
+    jax.config.update(least, math.inf)
+    try:
+        yield
+    finally:
+        jax.config.update(least, before)
 
 
 def _memory(found: Any, held: int) -> Memory:

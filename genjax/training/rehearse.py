@@ -42,10 +42,10 @@ class Rehearsal:
     state: int  # bytes of a device's part of the state
     programs: dict[str, Measured]  # by name, the training step first
 
-    def bound(self, name: str) -> roofline.Bound | None:
-        """The least time of a program; None of one that does not fit."""
+    def times(self, name: str) -> roofline.Times | None:
+        """The roofline of a program; None of one that does not fit."""
         work = self.programs[name].work
-        return None if work is None else roofline.bound(self.place, work)
+        return None if work is None else roofline.times(self.place, work)
 
     def lacking(self, name: str) -> int:
         """Bytes by which a program does not fit into a device, 0 where it does."""
@@ -189,11 +189,11 @@ def facts(found: Rehearsal) -> dict[str, Any]:
             "compile_seconds": round(program.seconds, 3),
             "loops": list(program.loops),
         }
-        bound = found.bound(name)
-        if program.work is not None and bound is not None:
+        times = found.times(name)
+        if program.work is not None and times is not None:
             entry["work"] = program.work._asdict()
-            entry["seconds"] = {**bound._asdict(), "step": bound.step, "by": bound.by}
-            entry["share_of_peak"] = bound.share
+            entry["seconds"] = {**times._asdict(), "step": times.step, "by": times.by}
+            entry["share_of_peak"] = times.share
         entry["collectives"] = [one._asdict() for one in program.collectives]
         programs[name] = entry
     return {
@@ -239,17 +239,17 @@ def _column(found: Rehearsal, name: str) -> dict[str, str]:
         "memory": f"{_size(memory.needed)} of {_size(hbm)}",
         "fits": f"no, by {_size(lacking)}" if lacking else "yes",
     }
-    bound = found.bound(name)
-    if program.work is not None and bound is not None:
+    times = found.times(name)
+    if program.work is not None and times is not None:
         cells |= {
             "arguments": _size(memory.arguments),
             "temporaries": _size(memory.temporaries),
             "arithmetic (XLA's count)": _count(program.work.flops, "FLOP"),
-            "memory traffic": _size(program.work.traffic),
+            "memory traffic (XLA's count)": _size(program.work.traffic),
             "messages sent": _size(program.work.inside + program.work.outside),
-            "at least": f"{_time(bound.step)}, by {bound.by}",
-            "  compute, memory, network": ", ".join(map(_time, bound)),
-            "share of peak at most": f"{100 * bound.share:.1f} %",
+            "roofline": f"{_time(times.step)}, by {times.by}",
+            "  compute, memory, network": ", ".join(map(_time, times)),
+            "share of peak": f"{100 * times.share:.1f} %",
         }
     cells["compiled in"] = _time(program.seconds)
     # last, as each column has others

@@ -1,4 +1,4 @@
-"""Slices by name, and the least time of some work on them."""
+"""Slices by name, and the roofline of some work on them."""
 
 import pytest
 
@@ -71,24 +71,24 @@ def test_an_unknown_slice_is_told_in_one_line(text, told):
     assert "\n" not in str(error.value) and f"--rehearse={text}" in str(error.value)
 
 
-def test_the_least_time_is_that_of_the_slowest():
+def test_the_roofline_is_the_time_of_the_slowest():
     v5e = chips.read("v5e:2x2")
     second = Work(flops=197e12, traffic=2 * 819e9, inside=0, outside=0)
-    found = roofline.bound(v5e, second)
+    found = roofline.times(v5e, second)
     assert found == pytest.approx((1.0, 2.0, 0.0))
     assert found.by == "memory" and found.step == pytest.approx(2) and found.share == 0.5
     # two links of 50 GB/s each way
-    assert roofline.bound(v5e, Work(0, 0, 100e9, 0)).network == pytest.approx(1)
+    assert roofline.times(v5e, Work(0, 0, 100e9, 0)).network == pytest.approx(1)
     # half a chip each
-    half = roofline.bound(chips.read("tpu7x:2x2x1"), second._replace(flops=2307e12))
+    half = roofline.times(chips.read("tpu7x:2x2x1"), second._replace(flops=2307e12))
     assert half.compute == pytest.approx(2)
-    assert roofline.bound(v5e, Work(0, 0, 0, 0)).share == 0
+    assert roofline.times(v5e, Work(0, 0, 0, 0)).share == 0
 
 
 def test_between_slices_the_slow_network_counts():
     work = Work(0, 0, 0, 6.25e9)
-    assert roofline.bound(chips.read("2x v5e:2x2"), work).network == pytest.approx(2)
-    assert roofline.bound(chips.read("2x v5p:2x2x1"), work).network == pytest.approx(1)
+    assert roofline.times(chips.read("2x v5e:2x2"), work).network == pytest.approx(2)
+    assert roofline.times(chips.read("2x v5p:2x2x1"), work).network == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

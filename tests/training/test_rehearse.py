@@ -1,5 +1,6 @@
 """`--rehearse`: what is asked of libtpu, what is told of it, and, where libtpu is installed, one small rehearsal."""
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -21,7 +22,10 @@ from genjax.machine.roofline import Work
 from genjax.machine.tpu import Measured, Memory
 from genjax.nets import MLP
 from genjax.training import loop
-from genjax.training.rehearse import Rehearsal, facts, rehearse, table
+from genjax.training.experiment import directory
+from genjax.training.kept import keep
+from genjax.training.rehearse import Rehearsal, _programs, _source, facts, rehearse, table
+from genjax.training.task import bind, example_of
 
 SMALL = {"algorithm.enc": MLP((8,)), "algorithm.dec": MLP((8,)), "algorithm.latent": 2}
 EXP = edit(EXPERIMENTS["digits"], {**SMALL, "batch": 16, "finish": ()})
@@ -183,3 +187,29 @@ def test_a_batch_that_does_not_divide_over_the_slice_is_refused():
     exp = edit(EXP, {"rehearse": "v5e:2x2", "layout": Pmap(), "batch": 6})
     with pytest.raises(UserError, match="--batch=6 does not divide over the 4 devices"):
         rehearse(exp, "vae", "base")
+
+
+def test_a_run_that_has_kept_its_shapes_is_rehearsed_without_its_data(tmp_path):
+    exp = edit(EXP, {"runs": str(tmp_path)})
+    whole = exp.data.load()
+    folder = directory(exp, "vae", "base")
+    folder.mkdir(parents=True)
+    keep(folder, whole, whole.test, ())
+    assert len(_source(exp, "vae", "base").train["image"]) == 1
+    # on the device it takes memory, so its size must be known
+    resident = edit(exp, {"resident": True})
+    assert len(_source(resident, "vae", "base").train["image"]) == len(whole.train["image"])
+
+
+def test_the_programs_are_those_of_a_run_a_set_on_the_device_included():
+    layout = moved(Mesh(fsdp=2, min_shard=8), jax.devices()[:2])
+    exp = dataclasses.replace(EXP, resident=True, layout=layout)
+    source = exp.data.load()
+    _, algorithm = bind(exp, source)
+    like = layout.like(algorithm.init, jax.random.key(0), example_of(source))
+    programs = dict(_programs(exp, source, algorithm, like))
+    assert list(programs) == ["train", "evaluate", "sample"]
+    # the whole set goes in, and of a batch the numbers alone
+    key, state, resident, batches = programs["train"].args_info[0]
+    assert resident["image"].shape == source.train["image"].shape
+    assert sorted(batches) == ["index", "position"] and batches["index"].shape == (1, 16)
