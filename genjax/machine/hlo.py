@@ -81,7 +81,7 @@ _MESH = re.compile(
     r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\(\[([\d,]+)\](?:T\(([\d,]+)\))?\))? \{([^}]*)\}"
 )
 # what they name runs; what others name, as the sum of a reduction, is only applied
-_RUNS = ("while", "call", "conditional", "async-start")
+_RUNS = ("while", "call", "call-start", "conditional", "async-start")
 
 
 def read(text: str, devices: int, slices: int = 1) -> Program:
@@ -123,11 +123,13 @@ def read(text: str, devices: int, slices: int = 1) -> Program:
 
 def _again(line: Instruction, beside: set[str] | None) -> bool:
     """Whether a collective within a fusion goes on with one that was counted in another, by its channel."""
-    channel = re.search(r"channel_id=(\d+)", line.attributes)
-    if beside is None or channel is None:
+    # channels alone may be shared: XLA numbers the chains of fusions too
+    marks = re.findall(r'channel_id=\d+|chain_id="\d+"', line.attributes)
+    if beside is None or not marks:
         return False
-    seen = channel[1] in beside
-    beside.add(channel[1])
+    chain = " ".join(marks)
+    seen = chain in beside
+    beside.add(chain)
     return seen
 
 

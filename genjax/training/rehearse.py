@@ -212,8 +212,9 @@ def table(found: Rehearsal, title: str) -> str:
     """The numbers for people: a column for each program, lines of advice below."""
     place = found.place
     each = "chip" if place.chip.devices == 1 else "device (half a chip)"
+    chips_there = "1 chip" if place.chips == 1 else f"{place.chips} chips"
     head = (
-        f"{title} on {place}: {place.chips} chips, --layout={found.exp.layout}, batch {found.exp.batch}; "
+        f"{title} on {place}: {chips_there}, --layout={found.exp.layout}, batch {found.exp.batch}; "
         f"{found.parameters:,} parameters, {_size(found.state)} of state a {each}"
     )
     rows = [("", *found.programs)]

@@ -112,6 +112,20 @@ def test_an_ordinary_fusion_and_a_call_are_looked_into():
     assert found(lines, inside) == [(ALL_REDUCE, 4096, 8, 2)]
 
 
+def test_what_another_core_computes_beside_the_chip_is_looked_into():
+    inside = """
+%called.1 (y: f32[8,128]) -> f32[8,128] {
+  %y = f32[8,128]{1,0} parameter(0)
+  ROOT %r = f32[8,128]{1,0} all-reduce(%y), replica_groups={}, to_apply=%add
+}
+"""
+    lines = """
+  %s = ((f32[8,128]{1,0}), f32[8,128]{1,0}) call-start(%x), async_execution_thread="sparsecore", to_apply=%called.1
+  ROOT %d = f32[8,128]{1,0} call-done(%s)
+"""
+    assert found(lines, inside) == [(ALL_REDUCE, 4096, 8, 1)]
+
+
 LOOP = """
 %body (y: f32[8,128]) -> f32[8,128] {
   %y = f32[8,128]{1,0} parameter(0)
@@ -183,16 +197,18 @@ def test_a_scan_tells_its_trips_by_its_condition():
 def test_a_collective_that_several_fusions_carry_on_is_one():
     groups = "channel_id=3, replica_groups=[2,4]<=[8], dimensions={0}"
     pieces = ""
-    for name in ("begun", "carried", "awaited"):
+    for name, chain in (("begun", 0), ("carried", 0), ("awaited", 0), ("other", 1)):
+        mark = f'{groups}, frontend_attributes={{chain_id="{chain}"}}'
         pieces += f"""
 %{name}.1 (y: f32[8,128]) -> f32[32,128] {{
   %y = f32[8,128]{{1,0}} parameter(0)
-  ROOT %g = f32[32,128]{{1,0}} all-gather(%y), {groups}
+  ROOT %g = f32[32,128]{{1,0}} all-gather(%y), {mark}
 }}
 """
     lines = """
   %a = f32[32,128]{1,0} fusion(%x), kind=kCustom, calls=%begun.1
   %b = f32[32,128]{1,0} fusion(%x), kind=kOutput, calls=%carried.1
-  ROOT %c = f32[32,128]{1,0} fusion(%x), kind=kCustom, calls=%awaited.1
+  %c = f32[32,128]{1,0} fusion(%x), kind=kCustom, calls=%awaited.1
+  ROOT %d = f32[32,128]{1,0} fusion(%x), kind=kCustom, calls=%other.1
 """
-    assert found(lines, pieces) == [(ALL_GATHER, 16384, 4, 1)]
+    assert found(lines, pieces) == [(ALL_GATHER, 16384, 4, 2)]
