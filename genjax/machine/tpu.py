@@ -100,6 +100,7 @@ def devices(place: Slice) -> Sequence[Any]:
         )
     except (jax.errors.JaxRuntimeError, RuntimeError, ValueError) as error:
         raise UserError(f"--rehearse={place}: libtpu says: {_first_line(error)}") from error
+    # another count would make every number of a device wrong
     if len(found.devices) != place.devices:
         raise UserError(
             f"--rehearse={place}: libtpu lays out {len(found.devices)} devices and {place.devices} were expected."
@@ -146,6 +147,7 @@ def _kept_nowhere() -> Iterator[None]:
 
 def _memory(found: Any, held: int) -> Memory:
     """XLA's own account of one device."""
+    # a donated argument's place is taken by an output
     outputs = found.output_size_in_bytes - found.alias_size_in_bytes
     # those that a program does not look at are not in XLA's account
     arguments = max(found.argument_size_in_bytes, held)

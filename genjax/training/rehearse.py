@@ -61,9 +61,11 @@ def rehearse(exp: Experiment, experiment: str, name: str) -> Any:
     Returns the `Rehearsal`, in the place of the run that `loop.run` would return.
     """
     place = chips.read(exp.rehearse)
+    # before anything asks JAX for a device
     tpu.prepare()
     devices = tpu.devices(place)
     exp = exp.resolved()
+    # all that follows is what a run does, on devices that are not here
     here = dataclasses.replace(exp, layout=moved(exp.layout, devices))
     check(here)
     source = _source(here, experiment, name)
@@ -72,9 +74,12 @@ def rehearse(exp: Experiment, experiment: str, name: str) -> Any:
     like = here.layout.like(algorithm.init, key, example_of(source))
     state, ways = _bytes(like), here.layout.ways()
     slices = min(place.count, ways)  # one device lies in one
+    held = state  # it lies there during evaluation and sampling too, and so does a set
+    if exp.resident:
+        held += sum(array.nbytes for array in jax.tree.leaves(dict(source.train)))
     programs = {}
     for title, lowered in _programs(here, source, algorithm, like):
-        programs[title] = tpu.measured(lowered, ways, slices, state)
+        programs[title] = tpu.measured(lowered, ways, slices, held)
     leaves = jax.tree.leaves(like.params)
     parameters = sum(leaf.size for leaf in leaves)
     found = Rehearsal(exp, place, ways, parameters, state, programs)
@@ -106,10 +111,13 @@ def _programs(
         batch = _numbers(batch)
     batches = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), batch)
     turns = algorithm.cycle or (algorithm.step,)
-    for step in dict.fromkeys(turns):
-        share = f" {turns.count(step)}/{len(turns)}" if len(turns) > 1 else ""
+    # as the loop compiles them: each step of a cycle once
+    for i, step in enumerate(dict.fromkeys(turns)):
         program = exp.layout.train(guarded(step), like)
-        yield f"train{share}", program.lower(key, like, resident, batches)
+        title = (
+            f"train {i + 1}, {turns.count(step)} of {len(turns)}" if len(turns) > 1 else "train"
+        )
+        yield title, program.lower(key, like, resident, batches)
     yield "evaluate", _applied(exp, algorithm.evaluate, key, like, _evaluated(exp, source))
     if algorithm.sample is not None:
         asked = _asked(exp, source, algorithm)
@@ -132,6 +140,7 @@ def _applied(exp: Experiment, fn: Callable, key: Any, like: Any, batch: Any) -> 
 def _evaluated(exp: Experiment, source: Source) -> dict[str, Any]:
     """A batch of evaluation."""
     held = source.valid if size(source.valid) else source.test
+    # nothing is known of the size of a set of which only the shapes were kept
     n = min(exp.evaluate_batch, size(held) or exp.evaluate_batch)
     batch = batch_like(source, _filled(exp, n))
     del batch["position"]  # training's own
@@ -182,6 +191,7 @@ def facts(found: Rehearsal) -> dict[str, Any]:
     place = found.place
     programs = {}
     for name, program in found.programs.items():
+        # what is known of every program, then what only the compiled ones tell
         entry = {
             "fits": not found.lacking(name),
             "lacking": found.lacking(name),
@@ -222,6 +232,7 @@ def table(found: Rehearsal, title: str) -> str:
     for label in dict.fromkeys(label for column in columns for label in column):
         cells = [column.get(label, "-") for column in columns]
         rows.append((label, *cells))
+    # a program that does not fit has fewer numbers: its cells are dashes
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [head]
     for row in rows:
@@ -306,12 +317,14 @@ def _advice(found: Rehearsal, name: str) -> str:
     exp = found.exp
     flags = []
     fsdp = getattr(exp.layout, "fsdp", 1)
+    # a state that takes little is not worth the messages
     heavy = found.state > STATE * tpu.capacity(found.place)
     if heavy and fsdp < found.place.devices:
         flags.append(
             f"shard the state, --layout='{Mesh(fsdp=min(4 * fsdp, found.place.devices))}'"
         )
     if name.startswith("train"):
+        # parts must divide the examples of a device
         each = exp.batch // found.working // exp.microbatches  # examples at a time
         if each % 2 == 0:
             flags.append(f"--microbatches={2 * exp.microbatches}")
