@@ -101,11 +101,13 @@ class Placed:
         Slices, which only a slow network joins, are laid along the first axis: UserError where they do not divide it.
         """
         devices = self.devices()
-        slices = {getattr(device, "slice_index", 0) for device in devices}
+        # of TPUs alone: GPUs have a number of that name too, and lie in one network
+        tpus = [device for device in devices if device.platform == "tpu"]
+        slices = {getattr(device, "slice_index", 0) for device in tpus}
         names, shape = tuple(sides), tuple(sides.values())
         # Auto: with make_mesh's default, Explicit axes, ordinary code fails under fsdp
         automatic = (AxisType.Auto,) * len(shape)
-        if len(slices) == 1:
+        if len(slices) <= 1:
             return jax.make_mesh(shape, names, automatic, devices=devices)
         first, *rest = shape
         if first % len(slices):
