@@ -198,8 +198,12 @@ def test_held_out_images_are_the_floor(folders, digits, tmp_path, command):
     save_png(tmp_path / "split" / "cover.png", digits["image"][0])
     _, out, _ = command(tmp_path / "split", folders / "b", "--metrics=(Kernel(),)")
     assert "A: " in out and "cover.png" in out  # it lies beside the splits
-    assert "floor: 50 held-out images of A, against the 40 others" in out
-    assert "40 images, and 50 apart" in out
+    # of more than the reference has no floor could be drawn from it
+    assert "floor: 40 held-out images of A, against the 40 others" in out
+    assert "40 images, and 40 apart" in out
+    flags = ("--metrics=(Kernel(),)", "--n=41")
+    code, _, err = command(tmp_path / "split", folders / "b", *flags)
+    assert code == 2 and "50 held-out ones against 40 others: use --n=40 or fewer" in err[-1]
 
 
 def test_other_metrics_and_features(folders):

@@ -10,7 +10,7 @@ with the sub-folders train and test, the training split is taken.
 
 Every number stands beside its 95 % interval and its floor: the same number with n real examples of A in the place of B,
 against the same reference. A distance means nothing without it, as its bias depends on n. Where A has a held-out split
-(test, else valid) the n come from there. Else n images of A, at most half of them, are held apart at random, and what
+(test, else valid) the n come from there, and are no more than the reference has. Else n images of A, at most half of them, are held apart at random, and what
 is left is the reference, for the value and for the floor. Frechet() compares with the whole reference, metrics of pairs
 and neighbours with the n real examples, and their floor is n of the reference against these. A value far below the
 floor means copies: B has images of the reference. How many images of B are in A, byte for byte, is told.
@@ -171,8 +171,12 @@ def _check_file(path: Path) -> None:
 
 def together(of_a: Count, of_b: Count, n: int | None) -> int:
     """How many images are compared: as many as B has and A can spare for the floor; UserError for more than that."""
-    spared = of_a.held or of_a.main // 2
-    state = f"{of_a.held} held-out ones" if of_a.held else f"half of its {of_a.main}"
+    spared = of_a.main // 2
+    state = f"half of its {of_a.main}"
+    if of_a.held:
+        # a floor may draw as many of the reference
+        spared = min(of_a.held, of_a.main)
+        state = f"{of_a.held} held-out ones against {of_a.main} others"
     if spared == 0:
         raise UserError(f"A has {of_a.main} image: at least 2 are needed, one of them apart.")
     if n is None:

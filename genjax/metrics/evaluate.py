@@ -424,9 +424,16 @@ def floors(
 ) -> dict[str, float]:
     """The floors at n = len(real): held-out examples, or as many of the training set, in the place of samples.
 
-    ValueError, with the metric's reason, where n or the extractor is not enough for it.
+    ValueError, with the metric's reason, where n or the extractor is not enough for it, and where the training set has
+    fewer than n.
     """
     n = len(real.features)
+    most = len(train.features)
+    if most < n:  # a floor at another n would be another number
+        raise ValueError(
+            f"a floor needs as many training as held-out examples, and there are {most} and {n}: "
+            f"measure {most} samples or fewer"
+        )
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(train.features))
     rows = np.sort(order[:n])  # in the order of the training set

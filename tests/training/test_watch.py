@@ -57,6 +57,12 @@ TRAIN, REAL = scene(0, label=np.arange(1200) % 4), scene(1)
 FLOOR = floors(ALL, TRAIN, REAL, "x")
 
 
+def test_a_floor_at_another_number_is_refused():
+    few = TRAIN.rows(slice(399))
+    with pytest.raises(ValueError, match="there are 399 and 400: measure 399 samples or fewer"):
+        floors((Kernel(),), few, REAL, "x")
+
+
 def values(samples: Seen) -> dict:
     return measured(ALL, TRAIN, REAL, samples, "x", FLOOR)
 
