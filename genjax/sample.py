@@ -10,11 +10,13 @@
     DIR/samples.npz    on request, and of data that are no images always: "samples" [n, ...] (images uint8, other data
                        in their own units; of several outputs "samples/<name>"), "index" [n], and each field that the
                        model was given by its name: "label" [n]
-    DIR/samples.json   the run, the step, the seed and what was asked for: another command for this DIR is refused
+    DIR/samples.json   the run, the step, the seed, what was asked for, and what the class is called: another command
+                       for this DIR is refused
 
     --out=DIR      a new or empty folder, or that of the same command: then only what is missing is drawn
     --n=64         samples; with --label=all of each class
-    --label=3      a class by its number or name; all: the classes in turn; by default as frequent as in the data
+    --label=3      a class by its name, or by its number where none is called so; all: the classes in turn; by default
+                   as frequent as in the data
     --seed=0       sample number i is a function of the seed, of i and of what the model is given
     --step=N       the checkpoint; by default the newest
     --batch=64     samples that are drawn at a time
@@ -42,6 +44,7 @@ import numpy as np
 
 from genjax import command, config, core
 from genjax.config import field
+from genjax.data.summary import plain
 from genjax.errors import UserError, at_least
 from genjax.fields import Image
 from genjax.machine.files import whole
@@ -70,13 +73,21 @@ class Options:
     grid: bool = field(True, "write grid.png", execution=True)
 
 
+@dataclasses.dataclass(frozen=True)
+class Typed(Options):
+    """The options as they are typed: of classes that are called 1 to 10, 1 is a name and not a number."""
+
+    label: str | None = field(None, "a class, or all; None = as frequent as in the data")
+
+
 class Written(NamedTuple):
-    """Where the samples are, how many, of which step, and how many of them were drawn just now."""
+    """Where the samples are, how many, of which step, how many of them were drawn just now, and their class in words."""
 
     folder: Path
     n: int
     step: int
     drawn: int
+    of: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,14 +185,14 @@ def write(run: str | Path, options: Options) -> Written:
         folder.mkdir(parents=True, exist_ok=True)
         with alone(folder):
             _sweep(folder)
-            _save_json(folder / PLAN, plan)
+            _save_json(folder / PLAN, plan | _called(opened, label))
             drawn = _draw(opened, given, store, options)
             _join(opened, given, store, folder, options)
     except OSError as error:
         raise UserError(
             f"cannot write {error.filename or folder} ({error.strerror}): free space, or choose another --out."
         ) from error
-    return Written(folder, len(given["index"]), opened.step, drawn)
+    return Written(folder, len(given["index"]), opened.step, drawn, _of(opened, label))
 
 
 def _check(options: Options) -> None:
@@ -257,6 +268,21 @@ def _plan(opened: Opened, options: Options, label: int | str | None) -> dict[str
         "n": options.n,
         "label": label,
     }
+
+
+def _called(opened: Opened, label: int | str | None) -> dict[str, str]:
+    """{"class": its name} for samples.json, {} where no one class was asked for."""
+    if not isinstance(label, int):
+        return {}
+    return {"class": opened.class_names[label]}
+
+
+def _of(opened: Opened, label: int | str | None) -> str:
+    """The class in words, with its number where that is not its name."""
+    for name in _called(opened, label).values():
+        number = "" if name == str(label) else f" (number {label})"
+        return f" of class {plain(name)}{number}"
+    return ""
 
 
 def _agree(folder: Path, plan: dict[str, Any]) -> None:
@@ -345,17 +371,17 @@ def _sweep(folder: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _act(run: str, options: Options) -> None:
+def _act(run: str, options: Typed) -> None:
     done = write(run, options)
     there = done.n - done.drawn
     print(
-        f"{done.n} samples of step {done.step} in {done.folder}: {done.drawn} drawn, {there} were there"
+        f"{done.n} samples{done.of} of step {done.step} in {done.folder}: {done.drawn} drawn, {there} were there"
     )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; the exit code."""
-    return command.main(_act, ("RUN",), Options(), __doc__ or "", argv)
+    return command.main(_act, ("RUN",), Typed(), __doc__ or "", argv)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,7 +77,8 @@ def stopped_after(monkeypatch, batches: int) -> None:
 def test_images_are_the_bytes_of_the_samples(runs, tmp_path, command):
     out = tmp_path / "made" / "here"
     told = command(runs["labelled"], f"--out={out}", "--n=5", "--label=3", "--npz")
-    assert told == (0, f"5 samples of step 2 in {out}: 5 drawn, 0 were there\n", "")
+    assert told == (0, f"5 samples of class 3 of step 2 in {out}: 5 drawn, 0 were there\n", "")
+    assert json.loads((out / "samples.json").read_text())["class"] == "3"
     opened = open_run(runs["labelled"])
     drawn = to_uint8(opened.sample(5, seed=0, label=3))
     names = sorted(path.name for path in (out / "images").iterdir())
@@ -143,6 +145,29 @@ def test_all_classes_in_turn_and_the_first_step(runs, tmp_path, monkeypatch):
         assert file["label"].tolist() == [*range(10)] * 2
         wanted = open_run(runs["labelled"], 1).sample(20, seed=0, label=file["label"])
         np.testing.assert_array_equal(file["samples"], to_uint8(wanted))
+
+
+def test_a_name_is_before_a_number(runs, tmp_path, command):
+    """Classes that are called 1 to 10 have in the order of their names the numbers 0, 9, 1, 2 …"""
+    run = tmp_path / "runs" / "vae" / "numbered"
+    shutil.copytree(runs["labelled"], run)
+    about = json.loads((run / "data.json").read_text())
+    names = sorted(map(str, range(1, 11)))
+    about["fields"]["label"]["names"] = names
+    (run / "data.json").write_text(json.dumps(about))
+    for typed, number, of in (
+        ("1", 0, "1 (number 0)"),
+        ("10", 1, "10 (number 1)"),
+        ("0", 0, "1 (number 0)"),
+    ):
+        out = tmp_path / typed
+        code, told, _ = command(run, f"--out={out}", "--n=1", f"--label={typed}")
+        assert code == 0 and f"1 samples of class {of} of step 2" in told
+        plan = json.loads((out / "samples.json").read_text())
+        assert (plan["label"], plan["class"]) == (number, names[number])
+    # in Python a number is one
+    out = sample.sample(run, 1, tmp_path / "python", label=1)
+    assert json.loads((out / "samples.json").read_text())["class"] == "10"
 
 
 def test_another_command_for_the_same_folder_is_refused(runs, tmp_path, command):
