@@ -81,7 +81,7 @@ class Typed(Options):
 
 
 class Written(NamedTuple):
-    """Where the samples are, how many, of which step, how many of them were drawn just now, and their class in words."""
+    """Where the samples are, how many, of which step, how many of them were drawn just now, and of which class."""
 
     folder: Path
     n: int

@@ -60,6 +60,8 @@ def folders(tmp_path_factory, digits):
         save_png(home / "b" / f"{i}.png", image[500 + i])
         tall = image[i].repeat(3, 0).repeat(2, 1).repeat(3, 2)  # [24, 16, 3]
         save_png(home / "colour" / f"{i}.png", tall)
+    for i in range(100):
+        save_png(home / "large" / f"{i}.png", image[i].repeat(2, 0).repeat(2, 1))
     (home / "empty").mkdir()
     (home / "points").mkdir()
     (home / "points" / "samples.json").write_text("{}")
@@ -116,7 +118,7 @@ def test_a_set_and_a_run_give_the_numbers_of_the_training(run, command, tmp_path
         assert value.floor == pytest.approx(known[name]["floor"], rel=1e-6)
 
 
-def test_a_run_is_the_folder_of_its_samples(run, command, tmp_path):
+def test_a_run_is_the_folder_of_its_samples(run, folders, command, tmp_path):
     out = sample.sample(run.log.directory, 60, tmp_path / "made")
     numbers = []
     for b in (run.log.directory, out, out / "images"):
@@ -127,6 +129,15 @@ def test_a_run_is_the_folder_of_its_samples(run, command, tmp_path):
         numbers.append((told["values"]["fd_pca8"]["value"], told["b"]["mark"]))
     for value, mark in numbers[1:]:  # grid.png is none of the samples
         assert value == pytest.approx(numbers[0][0], rel=1e-9) and mark == numbers[0][1]
+    # a reference of larger images changes nothing in that
+    numbers = []
+    for b in (run.log.directory, out, out / "images"):
+        command(folders / "large", b, ON_8, "--n=50", f"--json={file}")
+        told = json.loads(file.read_text())
+        numbers.append(told["b"]["mark"])
+        assert told["shape"] == [8, 8, 1]
+    # the first 50 of a run, any 50 of a folder
+    assert numbers[1] == numbers[2]
     told = command("Digits()", run.log.directory, ON_8, "--n=60", "--step=1")
     assert told[0] == 0 and "step 1" in told[1]
 
@@ -176,8 +187,9 @@ def test_other_sizes_are_brought_to_one_and_told(folders, command, tmp_path):
     code, out, _ = command(folders / "a", "Digits()", "--size=10", *flags)
     assert json.loads(file.read_text())["shape"] == [10, 10, 1]
     assert out.count("were brought from [8, 8, 1] to [10, 10, 1]") == 2
-    command(folders / "colour", folders / "a", "--metrics=(Kernel(),)", *flags)
+    _, out, _ = command(folders / "colour", folders / "a", "--metrics=(Kernel(),)", *flags)
     assert json.loads(file.read_text())["shape"] == [24, 16, 3]
+    assert "at 24x16x3" in out and "enlarged, which blurs: --size='8' brings the other" in out
     # a set's own format goes before the most usual of a folder
     command(folders / "colour", "Digits()", "--metrics=(Kernel(),)", *flags)
     assert json.loads(file.read_text())["shape"] == [8, 8, 3]
@@ -204,6 +216,14 @@ def test_held_out_images_are_the_floor(folders, digits, tmp_path, command):
     flags = ("--metrics=(Kernel(),)", "--n=41")
     code, _, err = command(tmp_path / "split", folders / "b", *flags)
     assert code == 2 and "50 held-out ones against 40 others: use --n=40 or fewer" in err[-1]
+
+
+def test_held_out_images_of_another_size_are_told(folders, digits, tmp_path, command):
+    for i in range(60):
+        save_png(tmp_path / "train" / f"{i}.png", digits["image"][i])
+        save_png(tmp_path / "test" / f"{i}.png", digits["image"][i].repeat(2, 0).repeat(2, 1))
+    _, out, _ = command(tmp_path, folders / "b", "--metrics=(Kernel(),)", "--size=8")
+    assert "A: 60 of 120 images that were looked at were brought from [16, 16, 1]" in out
 
 
 def test_other_metrics_and_features(folders):

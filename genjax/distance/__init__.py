@@ -5,20 +5,23 @@
     python -m genjax.distance 'FashionMNIST(path="~/data")' runs/vae/base-7422f6eb --n=5000 --json=distance.json
 
 A is the reference and B what is measured against it. Each is a folder of images with all that lie below it, a data set
-of genjax.data as a constructor call, or a run's directory, of which samples are drawn. Of what has splits, as a folder
-with the sub-folders train and test, the training split is taken.
+of genjax.data as a constructor call, or a run's directory, of which samples are drawn. A folder is read as
+`genjax.data.Folder` reads it: every image lies in the sub-folder of a class, or none does. Of what has splits, as a
+folder with the sub-folders train and test, the training split is taken.
 
 Every number stands beside its 95 % interval and its floor: the same number with n real examples of A in the place of B,
 against the same reference. A distance means nothing without it, as its bias depends on n. Where A has a held-out split
-(test, else valid) the n come from there, and are no more than the reference has. Else n images of A, at most half of them, are held apart at random, and what
-is left is the reference, for the value and for the floor. Frechet() compares with the whole reference, metrics of pairs
-and neighbours with the n real examples, and their floor is n of the reference against these. A value far below the
-floor means copies: B has images of the reference. How many images of B are in A, byte for byte, is told.
+(test, else valid) the n come from there, and are no more than the reference has. Else n images of A, at most half of
+them, are held apart at random, and what is left is the reference, for the value and for the floor. Frechet() compares
+with the whole reference, metrics of pairs and neighbours with the n real examples, and their floor is n of the
+reference against these. A Frechet distance far below the floor means copies: B has images of the reference. Other
+metrics compare with images that are not in it and do not see that: ask Memorisation(). How many images of B are in A,
+byte for byte, is told.
 
-Images are compared as bytes in one format: that of a data set or a run where there is one (A's before B's), else the
-most usual size in A, at most 256 pixels a side, in colour if either has colour. What had to be resized is told, as
-resizing changes distances: the short side is scaled, the centre is cut out. Names of files decide nothing but
-which images are held apart or taken.
+Images are compared as bytes in one format: that of a data set, a run or the folder of a run's samples where there is
+one (A's before B's), else the most usual size in A, at most 256 pixels a side, in colour if either has colour. What had
+to be resized is told, as resizing changes distances: the short side is scaled, the centre is cut out. Names of files
+decide nothing but which images are held apart or taken.
 
     --features='Components(64)'   what is compared: Components(k) of A's images, Pixels(), RandomNet(), Convolutional()
                    (trained on A's classes), Inception() (then it is FID and KID; needs its weights)
@@ -318,7 +321,8 @@ def _write(path: str, about: dict[str, Any]) -> None:
 def table(found: Measured) -> str:
     """The two sides, and a line for each number: name, value, interval, floor."""
     of_a, of_b = found.about["a"], found.about["b"]
-    rows = [("", "value", "95 % interval", "floor", "n")]
+    size_ = "x".join(map(str, found.about["shape"]))
+    rows = [(f"at {size_}", "value", "95 % interval", "floor", "n")]
     for name, value in found.values.items():
         interval = "unknown" if value.low is None else f"{value.low:.4g} to {value.high:.4g}"
         floor = "none" if value.floor is None else f"{value.floor:.4g}"

@@ -60,7 +60,7 @@ class Stored:
     name: str
     kind: str
     shape: Shape  # its own format, or that of most of its images
-    own: bool  # whether the format is its own, so that the other side is brought to it
+    own: bool  # of a set or of a run's samples: the other side is brought to it
     sizes: Counter  # of the images that were looked at, by shape
     of: Count
     source: Callable[[Shape], Source]
@@ -249,14 +249,16 @@ def _of_folder(letter: str, text: str, path: Path) -> Stored:
             raise UserError(f"{letter}: {text} holds samples that are no images.")
         path = inside
     root = path.resolve()
+    # as the run itself: the same samples are one number
+    made = root.name == "images" and (root.parent / "samples.json").is_file()
     try:
         found = scan(root, 0.0)  # no share of the names: all images are one split
     except UserError as error:
         raise _of_another_command(letter, error, root) from None
     train = found.splits["train"]
     test = found.splits["test"] or found.splits.get("valid", [])
-    names = sorted(name for name, _ in train)
-    sizes = _sizes(letter, root, names)
+    # the held-out ones too: they are brought to the same format
+    sizes = _sizes(letter, root, train) + _sizes(letter, root, test)
 
     def load(shape: Shape) -> Source:
         height, width, channels = shape
@@ -268,7 +270,7 @@ def _of_folder(letter: str, text: str, path: Path) -> Stored:
 
     of = Count(len(train), len(test))
     format_, where = usual(sizes), str(root)
-    return Stored(letter, text, "folder", format_, False, sizes, of, load, where, found.notes)
+    return Stored(letter, text, "folder", format_, made, sizes, of, load, where, found.notes)
 
 
 def _of_another_command(letter: str, error: UserError, root: Path | None = None) -> UserError:
@@ -286,8 +288,9 @@ def _skipping(root: Path) -> str:
     return f"\"Folder('{root}', skip_bad=True)\""
 
 
-def _sizes(letter: str, root: Path, names: list[str]) -> Counter:
-    """How many of the images are of which shape [H, W, C]; of a large folder some, evenly spaced by name."""
+def _sizes(letter: str, root: Path, split: list[tuple[str, int]]) -> Counter:
+    """How many of the images are of which shape [H, W, C]; of a large split some, evenly spaced by name."""
+    names = sorted(name for name, _ in split)
     spaced = np.linspace(0, len(names) - 1, min(len(names), LOOKED))
     found: Counter = Counter()
     for i in spaced.astype(int):
@@ -376,6 +379,13 @@ def changes(side: Side, shape: Shape) -> list[str]:
     done = []
     if any(found[:2] != shape[:2] for found in others):
         done.append("scaled by the short side and cut to the centre, which changes distances")
+    smaller = [found for found in others if found[0] < shape[0] or found[1] < shape[1]]
+    if smaller:
+        height, width, _ = min(smaller)
+        size = height if height == width else (height, width)
+        done.append(
+            f"enlarged, which blurs: --size='{size}' brings the other side to it instead"
+        )
     if any(found[2] != shape[2] for found in others):
         done.append("grey in three channels")
     more = f" and {len(others) - 1} other sizes" if len(others) > 1 else ""
