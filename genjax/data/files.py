@@ -1,5 +1,7 @@
 """What lies in a folder of images: which files are read, their classes and splits, and marks of what they hold.
 
+Every folder, and every file at the end of a link, is read once: another link to it is passed over and told.
+
 Sub-folders that are called as a split is (`split_of`) are the splits where one means train and another valid or test,
 or where all of them mean a split; else they are classes. Without a sub-folder for test, a hash of each file's name
 relative to the folder draws the test images from those for training, so that a draw stays when files are added; the
@@ -12,9 +14,9 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
@@ -73,6 +75,15 @@ class Scan(NamedTuple):
         return [name for found in self.splits.values() for name, _ in found]
 
 
+class Listed(NamedTuple):
+    """What lies in a folder, by names relative to it."""
+
+    names: list[str]  # of images
+    others: Counter  # how many other files there are of each suffix
+    again: list[tuple[str, str]]  # a name, and another that leads to the same folder or file
+    strange: list[str]  # pipes, sockets and devices that are called as images are
+
+
 class Status(NamedTuple):
     """What tells quickly that a file may be another."""
 
@@ -97,13 +108,15 @@ def scan(root: Path, test: float) -> Scan:
 
     test: the share of the images that the hash draws for test. UserError, in one line, for what is no data set.
     """
-    names, others = _listed(root)
+    listed = _listed(root)
+    names, others = listed.names, listed.others
     if not names:
         raise UserError(
             f"{root} holds no images ({', '.join(FORMATS)}){_kinds(others, '; its files are')}: "
             "name another by --data.path=FOLDER."
         )
-    folders = _split_folders(root, names)
+    folders = _split_folders(root, names, listed.again)
+    _check_apart(root, folders, listed.again)
     parts = _parts(names, folders)
     classes = _classes(root, parts, folders)
     # by the sorted names: the same numbers on every machine
@@ -120,52 +133,115 @@ def scan(root: Path, test: float) -> Scan:
         raise UserError(
             f"{root} has no image left for training: add images or lower --data.test={test}."
         )
-    notes = _notes(names, others, folders, splits, test)
+    notes = _notes(listed, folders, splits, test)
     class_names = () if "" in classes else tuple(label)  # "": images of no class
     return Scan(class_names, splits, notes)
 
 
-def _listed(root: Path) -> tuple[list[str], Counter]:
-    """(the names of all images relative to `root`, how many other files there are of each suffix)."""
-    names = []
-    others: Counter = Counter()
-    # folder -> where it and those above it really are
-    chain = {str(root): {os.path.realpath(root)}}
-    for folder, folders, files in os.walk(str(root), onerror=_refuse, followlinks=True):
-        passed = chain.pop(folder)
-        real = {}  # where links lead to
-        for name in folders:
-            path = os.path.join(folder, name)
-            real[name] = os.path.realpath(path)
-        shown = [name for name in folders if not name.startswith((".", "__"))]
-        # In place, which tells os.walk; a link to a folder above would lead round and round.
-        folders[:] = [name for name in shown if real[name] not in passed]
-        for name in folders:
-            path = os.path.join(folder, name)
-            chain[path] = passed | {real[name]}
-        inside = Path(folder).relative_to(root).as_posix()
-        above = "" if inside == "." else f"{inside}/"
-        for name in files:
-            suffix = os.path.splitext(name)[1].lower()
-            if name.startswith("."):  # some systems leave "._name.jpg" beside name.jpg
-                continue
-            if suffix in SUFFIXES:
-                names.append(above + name)
+def _listed(root: Path) -> Listed:
+    """What lies below `root`, each folder and each file at the end of a link once."""
+    found = Listed([], Counter(), [], [])
+    known: dict[str, str] = {}  # where a folder or a link's file really is -> its name
+    starts = [("", os.path.realpath(root))]
+    links = []  # to files
+    # what lies below `root` itself first: it keeps the name that it has there, whatever leads to it
+    while starts:
+        further = []
+        for name, entry in _walk(root, starts, known, found.again):
+            if not entry.is_symlink():
+                _sort(name, entry.is_file(follow_symlinks=False), found)
+            elif os.path.isdir(entry.path):
+                further.append((name, os.path.realpath(entry.path)))
             else:
-                others[suffix or name] += 1
-    return names, others
+                links.append((name, entry.path))
+        starts = sorted(further)
+    for name, path in sorted(links):
+        if not os.path.exists(path):  # who reads it will say so
+            _sort(name, True, found)
+            continue
+        real = os.path.realpath(path)
+        first = _known(real, known)
+        if first and _suffix(name) in SUFFIXES:
+            found.again.append((first, name))
+            continue
+        known[real] = name
+        _sort(name, os.path.isfile(path), found)
+    return found
 
 
-def _refuse(error: OSError) -> None:
+def _walk(
+    root: Path, starts: list[tuple[str, str]], known: dict[str, str], again: list
+) -> Iterator[tuple[str, os.DirEntry]]:
+    """(name relative to `root`, entry) of files and links in some folders and their sub-folders, but for hidden ones.
+
+    starts: (name, where it really is); a folder that is known goes into `again` and is not entered.
+    """
+    todo = starts[::-1]  # the first is taken first
+    while todo:
+        folder, real = todo.pop()
+        if real in known:
+            again.append((known[real], folder))
+            continue
+        known[real] = folder
+        for entry in _entries(root / folder):
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            # some systems leave "._name.jpg" beside name.jpg, others a folder of such
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                todo.append((name, os.path.join(real, entry.name)))
+            else:
+                yield name, entry
+
+
+def _entries(folder: Path) -> list[os.DirEntry]:
+    """What a folder holds; UserError where it cannot be listed."""
+    try:
+        return list(os.scandir(folder))
+    except OSError as error:
+        _refuse(error)
+
+
+def _known(real: str, known: dict[str, str]) -> str:
+    """The name by which a file is listed already, "" = none."""
+    if real in known:  # another link leads to it
+        return known[real]
+    folder, name = os.path.split(real)
+    if folder not in known or name.startswith(".") or _suffix(name) not in SUFFIXES:
+        return ""
+    return f"{known[folder]}/{name}".lstrip("/")
+
+
+def _sort(name: str, regular: bool, found: Listed) -> None:
+    """Puts a file where it belongs; whoever opens a pipe or a device may wait for ever."""
+    suffix = _suffix(name)
+    if suffix not in SUFFIXES:
+        found.others[suffix or name.rpartition("/")[2]] += 1
+    elif regular:
+        found.names.append(name)
+    else:
+        found.strange.append(name)
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _refuse(error: OSError) -> NoReturn:
     """Of a folder that cannot be listed: without its images the set would be another."""
     raise UserError(
         f"{error.filename} cannot be listed ({error.strerror}): make it readable, or move it elsewhere."
     ) from error
 
 
-def _split_folders(root: Path, names: list[str]) -> dict[str, str]:
+def _split_folders(
+    root: Path, names: list[str], again: list[tuple[str, str]]
+) -> dict[str, str]:
     """{sub-folder: split} where the sub-folders are splits; {} where they are classes or there are none."""
     tops = {name.partition("/")[0] for name in names if "/" in name}
+    # a test that is a link to what lies in train is meant as a split too
+    linked = {second.partition("/")[0] for _, second in again}
+    tops |= {top for top in linked if split_of(top) and (root / top).is_dir()}
     beside = any("/" not in name for name in names)
     meanings = {top: split_of(top) for top in sorted(tops) if split_of(top)}
     splits = sorted(set(meanings.values()))
@@ -186,6 +262,16 @@ def _split_folders(root: Path, names: list[str]) -> dict[str, str]:
                 f"{root} holds {' and '.join(same)}, which mean one split, {split}: put their images into one of them."
             )
     return meanings
+
+
+def _check_apart(root: Path, folders: dict[str, str], again: list[tuple[str, str]]) -> None:
+    """Raises UserError where the same images are in two splits, of which one says nothing of the other then."""
+    for first, second in again:
+        one, other = (folders.get(name.partition("/")[0]) for name in (first, second))
+        if one and other and one != other:
+            raise UserError(
+                f"{root}: {second} leads to {first}, so that {other} and {one} share images: remove the link."
+            )
 
 
 def _parts(names: list[str], folders: dict[str, str]) -> dict[str, list[str]]:
@@ -239,13 +325,13 @@ def _share(name: str) -> float:
 
 
 def _notes(
-    names: list[str],
-    others: Counter,
+    listed: Listed,
     folders: dict[str, str],
     splits: dict[str, list[tuple[str, int]]],
     test: float,
 ) -> tuple[str, ...]:
     """What the user may not expect of the folder."""
+    names, others, again, strange = listed
     notes = []
     if folders and "test" not in folders.values() and splits["test"]:
         n = len(splits["test"])
@@ -258,6 +344,14 @@ def _notes(
             shown = ", ".join(map(repr, beside[:_TOLD]))
             told = " and ".join(folders)
             notes.append(f"passed over {n} images beside {told}, for instance in {shown}")
+    if again:
+        first, second = min(again, key=lambda names: names[1])
+        notes.append(
+            f"passed over {len(again)} links to what is there already, for instance {second!r} to {first or '.'!r}"
+        )
+    if strange:
+        told = f"passed over {len(strange)} pipes or devices, for instance {min(strange)!r}"
+        notes.append(told)
     if others:
         n = sum(others.values())
         notes.append(f"passed over {n} files of other suffixes{_kinds(others, ':')}")

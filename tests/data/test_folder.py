@@ -605,3 +605,62 @@ def test_a_folder_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(UserError, match="dog cannot be listed .Permission denied."):
         scan(tmp_path / "pets", 0.1)
+
+
+def links(folder, *pairs):
+    """Links of names to places, relative to the folder."""
+    for name, place in pairs:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(folder / place)
+
+
+def test_what_links_lead_to_is_there_once(tmp_path):
+    """Folders that link to each other would be read as often as there are ways through them."""
+    names = [f"d{i}" for i in range(9)]
+    coloured(tmp_path / "own", per_class=1, classes=names)
+    for name in names:
+        others = [other for other in names if other != name]
+        links(tmp_path / "own", *((f"{name}/{other}", other) for other in others))
+    links(tmp_path / "own", ("d0/copy.png", "d3/0.png"), ("up", "."))
+    coloured(tmp_path / "else", per_class=2)
+    # in the order of names: of two ways to a folder the first
+    links(tmp_path / "own", ("x", "../else"), ("y", "../else/cat"))
+    found = scan(tmp_path / "own", 0.0)
+    ways = [*(f"{name}/0.png" for name in names), "x/cat/0.png", "x/cat/1.png"]
+    assert sorted(found.names()) == [*ways, "x/dog/0.png", "x/dog/1.png"]
+    (told,) = found.notes
+    assert (
+        told
+        == "passed over 75 links to what is there already, for instance 'd0/copy.png' to 'd3/0.png'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "told"),
+    [
+        ("test/cat", "train/cat", "test/cat leads to train/cat, so that test and train share"),
+        ("test", "train", "test leads to train, so"),
+        ("test/cat/7.png", "train/cat/0.png", "test/cat/7.png leads to train/cat/0.png"),
+    ],
+)
+def test_splits_that_links_join_are_one_line(tmp_path, name, place, told):
+    coloured(tmp_path / "train", per_class=1)
+    links(tmp_path, (name, place))
+    with pytest.raises(UserError, match=told):
+        scan(tmp_path, 0.0)
+
+
+def test_what_would_be_waited_for_is_passed_over(tmp_path):
+    coloured(tmp_path, per_class=1)
+    os.mkfifo(tmp_path / "cat" / "pipe.png")
+    (tmp_path / "cat" / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "cat" / "round.png").symlink_to("round.png")  # an image that cannot be read
+    found = scan(tmp_path, 0.0)
+    assert sorted(found.names()) == ["cat/0.png", "cat/round.png", "dog/0.png"]
+    assert found.notes == ("passed over 2 pipes or devices, for instance 'cat/pipe.png'",)
+
+
+def test_a_class_may_begin_with_underscores(tmp_path):
+    coloured(tmp_path, per_class=1, classes=("__cat__", "dog", "__MACOSX"))
+    assert scan(tmp_path, 0.0).class_names == ("__cat__", "dog")
