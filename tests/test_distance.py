@@ -96,6 +96,8 @@ def test_two_folders(folders, tmp_path, command):
     for name, value in told["values"].items():
         assert value["low"] < value["value"] < value["high"] and value["n"] == 50
         assert value["floor"] < value["value"] + 1.0 and f"{value['value']:.4g}" in out
+        assert value["floor_low"] < value["floor"] < value["floor_high"]
+        assert f"{value['floor_low']:.4g} to {value['floor_high']:.4g}" in out
         (line,) = [line for line in out.splitlines() if line.startswith(name)]
         assert line.endswith("50") and f"{value['floor']:.4g}" in line
     assert (told["n"], told["shape"], told["seed"]) == (50, [8, 8, 1], 0)

@@ -9,9 +9,9 @@ of genjax.data as a constructor call, or a run's directory, of which samples are
 `genjax.data.Folder` reads it: every image lies in the sub-folder of a class, or none does. Of what has splits, as a
 folder with the sub-folders train and test, the training split is taken.
 
-Every number stands beside its 95 % interval and its floor: the same number with n real examples of A in the place of B,
-against the same reference. A distance means nothing without it, as its bias depends on n. Where A has a held-out split
-(test, else valid) the n come from there, and are no more than the reference has. Else n images of A, at most half of
+Every number stands beside its 95 % interval and its floor, with an interval too: the same number with n real examples
+of A in the place of B, against the same reference. A distance means nothing without it, as its bias depends on n. Where
+A has a held-out split (test, else valid) the n come from there, and are no more than the reference has. Else n images of A, at most half of
 them, are held apart at random, and what is left is the reference, for the value and for the floor. Frechet() compares
 with the whole reference, metrics of pairs and neighbours with the n real examples, and their floor is n of the
 reference against these. A Frechet distance far below the floor means copies: B has images of the reference. Other
@@ -65,11 +65,12 @@ from genjax.metrics.evaluate import (
     Memorisation,
     PrecisionRecall,
     Value,
-    floors,
+    floor_intervals,
     measured,
     seen,
 )
 from genjax.metrics.features import Components
+from genjax.metrics.intervals import Interval
 
 # those that need no labels: of two folders nobody knows whether their classes are the same
 Metric = Frechet | Kernel | InceptionScore | PrecisionRecall | DensityCoverage | Memorisation
@@ -136,10 +137,12 @@ def measure(a: Any, b: Any, options: Options) -> Measured:
     reference, real = _apart(split, held, n, options.seed)
     samples = _taken(others, n, options.seed, TAKEN)
     parts = Parts(*(brought(part, shape) for part in (reference, real, samples)))
-    values = _values(parts, options)
+    values, floors = _values(parts, options)
     about = _about(left, right, parts, shape, options)
     notes = _notes(left, right, of_a, about, shape, options.seed)
-    numbers = {name: value._asdict() for name, value in values.items()}
+    numbers = {}
+    for name, value in values.items():
+        numbers[name] = value._asdict() | _ends(floors[name])
     about |= {"values": numbers, "notes": notes}
     if options.json is not None:
         _write(options.json, about)
@@ -241,17 +244,27 @@ def _rows(split: Split, rows: np.ndarray) -> Split:
     return {name: np.asarray(array[rows]) for name, array in split.items()}
 
 
-def _values(parts: Parts, options: Options) -> dict[str, Value]:
-    """The numbers with their floors; UserError, with the metric's reason, where they cannot be had."""
+def _values(parts: Parts, options: Options) -> tuple[dict[str, Value], dict[str, Interval]]:
+    """The numbers with their floors, and those floors; UserError, with the metric's reason, where they cannot be had."""
     # a classifier is trained once for a reference
     extract = options.features.fit(parts.reference, cache_root() / "features")
     on = options.features.name
     try:
         reference, real, samples = (seen(extract, part) for part in parts)
-        floor = floors(options.metrics, reference, real, on)
-        return measured(options.metrics, reference, real, samples, on, floor)
+        around = floor_intervals(options.metrics, reference, real, on)
+        floor = {name: float(interval.value) for name, interval in around.items()}
+        values = measured(options.metrics, reference, real, samples, on, floor)
+        return values, around
     except ValueError as error:
         raise UserError(f"--metrics, --features: {error}.") from error
+
+
+def _ends(floor: Interval) -> dict[str, float | None]:
+    """The ends of a floor's interval; None where it has none, or is a number that theory gives."""
+    low, high = float(floor.low), float(floor.high)
+    if not low < high:  # NaN too
+        return {"floor_low": None, "floor_high": None}
+    return {"floor_low": low, "floor_high": high}
 
 
 def _marks(split: Split) -> list[bytes]:
@@ -319,14 +332,17 @@ def _write(path: str, about: dict[str, Any]) -> None:
 
 
 def table(found: Measured) -> str:
-    """The two sides, and a line for each number: name, value, interval, floor."""
+    """The two sides, and a line for each number: name, value, interval, floor and its interval."""
     of_a, of_b = found.about["a"], found.about["b"]
     size_ = "x".join(map(str, found.about["shape"]))
-    rows = [(f"at {size_}", "value", "95 % interval", "floor", "n")]
+    rows = [(f"at {size_}", "value", "95 % interval", "floor", "its interval", "n")]
     for name, value in found.values.items():
         interval = "unknown" if value.low is None else f"{value.low:.4g} to {value.high:.4g}"
         floor = "none" if value.floor is None else f"{value.floor:.4g}"
-        rows.append((name, f"{value.value:.4g}", interval, floor, str(value.n)))
+        ends = found.about["values"][name]
+        low, high = ends["floor_low"], ends["floor_high"]
+        of_floor = "" if low is None else f"{low:.4g} to {high:.4g}"
+        rows.append((name, f"{value.value:.4g}", interval, floor, of_floor, str(value.n)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         f"A  {_named(of_a)}: {of_a['reference']} images, and {of_a['held']} apart",

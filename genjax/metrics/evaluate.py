@@ -159,7 +159,8 @@ class Kernel:
         (name,) = self.names(on)
         # training against held-out examples: what no model can be below
         value = kid(real.features, drawn.features)
-        return {name: Interval(value, np.nan, np.nan)}
+        around = intervals.kid_interval(real.features, drawn.features)
+        return {name: _moved(around, value)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -427,6 +428,18 @@ def floors(
     ValueError, with the metric's reason, where n or the extractor is not enough for it, and where the training set has
     fewer than n.
     """
+    found = floor_intervals(metrics, train, real, on, seed)
+    return {name: float(interval.value) for name, interval in found.items()}
+
+
+def floor_intervals(
+    metrics: Sequence[Metric],
+    train: Seen,
+    real: Seen,
+    on: str,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """`floors` with their 95 % intervals over the draw of what stands in the place of samples, NaN where not known."""
     n = len(real.features)
     most = len(train.features)
     if most < n:  # a floor at another n would be another number
@@ -440,9 +453,7 @@ def floors(
     drawn = train.rows(rows)
     found = {}
     for metric in metrics:
-        its = metric.floor(train, drawn, real, on)
-        for name, interval in its.items():
-            found[name] = float(interval.value)
+        found |= metric.floor(train, drawn, real, on)
     return found
 
 
