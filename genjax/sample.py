@@ -47,7 +47,7 @@ from genjax.config import field
 from genjax.data.summary import plain
 from genjax.errors import UserError, at_least
 from genjax.fields import Image
-from genjax.machine.files import whole
+from genjax.machine.files import place, whole
 from genjax.metrics.features import save_arrays
 from genjax.pictures.draw import save_png, to_uint8
 from genjax.training.opened import Opened, open_run
@@ -112,8 +112,15 @@ class Pictures:
 
         pictures = []
         for i in range(n):
-            with Pillow.open(self._path(i), formats=("PNG",)) as picture:
-                pixels = np.asarray(picture)
+            try:
+                with Pillow.open(self._path(i), formats=("PNG",)) as picture:
+                    pixels = np.asarray(picture)
+            except (
+                Exception
+            ) as error:  # on a corrupt file Pillow's readers raise almost anything
+                raise UserError(
+                    f"{self._path(i)} cannot be read ({error}): remove it, and run the same command again."
+                ) from error
             height, width = pixels.shape[:2]
             pictures.append(pixels.reshape(height, width, -1))  # grey has no channel there
         return {"samples": np.stack(pictures)}
@@ -173,7 +180,7 @@ def sample(run: str | Path, n: int, out: str | Path, **options: Any) -> Path:
 def write(run: str | Path, options: Options) -> Written:
     """Draws and writes what is missing of what the options ask for."""
     _check(options)
-    folder = Path(options.out).expanduser()
+    folder = place(options.out)
     # before the run is opened, which takes seconds
     _check_place(folder)
     opened = open_run(run, options.step)
@@ -207,16 +214,28 @@ def _check(options: Options) -> None:
 
 def _check_place(folder: Path) -> None:
     """Raises UserError for a place that is no folder, or one that holds anything but samples."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--out={folder} is a file: name a folder.")
-    if not folder.is_dir() or (folder / PLAN).exists():
+    try:
+        others = _others(folder)
+    except FileNotFoundError:
         return
-    ours = (LOCK, f".{PLAN}")  # of a command that was killed at its very beginning
-    others = sorted(each.name for each in folder.iterdir() if not each.name.startswith(ours))
-    if others:
+    except NotADirectoryError:
+        if not folder.is_file():  # but a folder above it: this is told when it is made
+            return
+        raise UserError(f"--out={folder} is a file: name a folder.") from None
+    except OSError as error:
+        raise UserError(
+            f"--out={folder} cannot be looked at ({error.strerror}): name another folder."
+        ) from error
+    if others and PLAN not in others:
         raise UserError(
             f"--out={folder} holds other files ({others[0]}): name a new or an empty folder."
         )
+
+
+def _others(folder: Path) -> list[str]:
+    """What lies in a folder, but for what is left of a command that was killed at its very beginning."""
+    ours = (LOCK, f".{PLAN}")
+    return sorted(each.name for each in folder.iterdir() if not each.name.startswith(ours))
 
 
 def _given(opened: Opened, options: Options) -> tuple[dict[str, Any], int | str | None]:
@@ -293,7 +312,7 @@ def _agree(folder: Path, plan: dict[str, Any]) -> None:
     try:
         before = json.loads(path.read_text())
         differs = [name for name in plan if before[name] != plan[name]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{path} cannot be read ({error}): remove {folder}, or choose another --out."
         ) from None
@@ -365,8 +384,8 @@ def _save_json(path: Path, plan: dict[str, Any]) -> None:
 
 def _sweep(folder: Path) -> None:
     """Removes what a kill has left of files that were being written; the lock says that nobody writes now."""
-    for place in (folder, folder / "images", folder / "parts"):
-        for path in place.glob(".*"):
+    for each in (folder, folder / "images", folder / "parts"):
+        for path in each.glob(".*"):
             if HALF.fullmatch(path.name):
                 path.unlink(missing_ok=True)
 

@@ -1,6 +1,8 @@
 """`python -m genjax.distance`: folders, data sets and runs side by side, with interval and floor."""
 
+import contextlib
 import json
+import os
 import shutil
 
 import pytest
@@ -63,6 +65,8 @@ def folders(tmp_path_factory, digits):
     for i in range(100):
         save_png(home / "large" / f"{i}.png", image[i].repeat(2, 0).repeat(2, 1))
     (home / "empty").mkdir()
+    (home / "deep").mkdir()
+    (home / "deep" / "config.json").write_text("[" * 200_000)
     (home / "points").mkdir()
     (home / "points" / "samples.json").write_text("{}")
     return home
@@ -241,6 +245,10 @@ def test_other_metrics_and_features(folders):
         ("a", "none", [], "B: {home}/none is not there"),
         ("a", "empty", [], "B: {home}/empty holds no images ("),
         ("a", "a/1.png", [], "is a file: name a folder"),
+        ("a", "deep", [], "deep holds no images ("),
+        ("a", "~nobody9/x", [], "write the whole path"),
+        ("a", "x" * 300, [], "is not there"),
+        ("a", "b", ["--json=/proc/d.json"], "--json=/proc/d.json cannot be written"),
         ("a", "points", [], "holds samples that are no images"),
         ("a", "Toy()", [], "B: Toy() holds Points"),
         ("Digit()", "a", [], "Did you mean Digits"),
@@ -279,7 +287,7 @@ def test_other_metrics_and_features(folders):
 )
 def test_mistakes_are_one_line(folders, command, a, b, flags, told):
     before = sorted(folders.rglob("*"))
-    named = [each if "(" in each else str(folders / each) for each in (a, b)]
+    named = [each if each[0] in "~" or "(" in each else str(folders / each) for each in (a, b)]
     flags = [flag.format(home=folders) for flag in flags]
     code, out, err = command(*named, *flags)
     assert (code, out) == (2, "")
@@ -296,6 +304,30 @@ def test_an_unreadable_image_is_named_with_a_way_out(folders, tmp_path, command)
     assert code == 2 and "cut.png cannot be read" in err[-1] and way in err[-1]
     asked = Folder(str(tmp_path / "a"), size=8, colour=False, skip_bad=True, test=0.0)
     assert distance(asked, folders / "b", **FEW)["fd_pca8"].n == 50
+
+
+def test_a_place_that_is_not_to_be_looked_at(folders, monkeypatch, command):
+    real = os.stat
+
+    def refuse(path, *args, **kwargs):
+        if str(path).endswith("secret"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    code, _, err = command(folders / "a", folders / "secret")
+    assert code == 2 and "secret cannot be looked at (Permission denied)" in err[-1]
+
+
+def test_numbers_are_printed_before_they_are_written(folders, tmp_path, monkeypatch, command):
+    @contextlib.contextmanager
+    def full(path):
+        raise OSError(28, "No space left on device")
+        yield
+
+    monkeypatch.setattr(package, "whole", full)
+    code, out, err = command(folders / "a", folders / "b", ON_8, f"--json={tmp_path / 'd'}")
+    assert code == 2 and "No space left" in err[-1] and "fd_pca8" in out
 
 
 def test_what_is_no_data_set():

@@ -241,6 +241,29 @@ def test_a_plan_that_cannot_be_read(runs, tmp_path, command):
     assert code == 2 and "samples.json cannot be read" in err
 
 
+def test_a_damaged_image_is_named(runs, tmp_path, command):
+    flags = (f"--out={tmp_path}", "--n=3")
+    command(runs["labelled"], *flags, "--no-grid")
+    broken = tmp_path / "images" / "00001.png"
+    for content in (b"no", broken.read_bytes()[:60]):
+        broken.write_bytes(content)
+        code, _, err = command(runs["labelled"], *flags)
+        assert code == 2 and "00001.png cannot be read" in err and "remove it" in err
+    broken.unlink()
+    assert command(runs["labelled"], *flags)[0] == 0
+
+
+def test_a_place_that_cannot_be_looked_at(runs, tmp_path, command, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    code, _, err = command(runs["points"], f"--out={tmp_path}")
+    assert code == 2 and "cannot be looked at (Permission denied)" in err
+    code, _, err = command(runs["points"], "--out=~nobody9/x")
+    assert code == 2 and "write the whole path" in err
+
+
 def test_help_names_every_flag(command):
     code, out, _ = command("--help")
     assert code == 0 and out.strip() == sample.__doc__.strip()

@@ -27,8 +27,9 @@ from genjax.data import cache, files
 from genjax.data.batches import prefetch
 from genjax.data.files import FORMATS, Scan, scan
 from genjax.data.source import Source, assemble, check_held
-from genjax.data.summary import of_classes
+from genjax.data.summary import of_classes, plain
 from genjax.errors import UserError
+from genjax.machine.files import place
 
 __all__ = ["Folder", "decode", "fit", "scan", "sides"]
 
@@ -138,7 +139,7 @@ class Folder:
                 "--data.path is not set: name a folder of images by --data.path=FOLDER."
             )
         # resolved: the same folder by another path has the same notes
-        return Path(self.path).expanduser().resolve()
+        return place(self.path).resolve()
 
     def _marked(self, mark: str) -> Folder:
         """The config with the mark of what lies in the folder; UserError where it is to be another."""
@@ -298,7 +299,7 @@ def _prepare(directory: Path, root: Path, found: Scan, cfg: Folder) -> cache.Pre
         total = len(found.names())
         # without the folder's name: the set may be found again for a folder that has moved
         told.write_text(
-            f"skipped {len(bad)} unreadable of {total} images, for instance {min(bad)}"
+            f"skipped {len(bad)} unreadable of {total} images, for instance {plain(min(bad))}"
         )
     if not told.exists():
         return prepared._replace(notes=())

@@ -11,12 +11,12 @@ folder with the sub-folders train and test, the training split is taken.
 
 Every number stands beside its 95 % interval and its floor, with an interval too: the same number with n real examples
 of A in the place of B, against the same reference. A distance means nothing without it, as its bias depends on n. Where
-A has a held-out split (test, else valid) the n come from there, and are no more than the reference has. Else n images of A, at most half of
-them, are held apart at random, and what is left is the reference, for the value and for the floor. Frechet() compares
-with the whole reference, metrics of pairs and neighbours with the n real examples, and their floor is n of the
-reference against these. A Frechet distance far below the floor means copies: B has images of the reference. Other
-metrics compare with images that are not in it and do not see that: ask Memorisation(). How many images of B are in A,
-byte for byte, is told.
+A has a held-out split (test, else valid) the n come from there, and are no more than the reference has. Else n images
+of A, at most half of them, are held apart at random, and what is left is the reference, for the value and for the
+floor. Frechet() compares with the whole reference, metrics of pairs and neighbours with the n real examples, and their
+floor is n of the reference against these. A Frechet distance far below the floor means copies: B has images of the
+reference. Other metrics compare with images that are not in it and do not see that: ask Memorisation(). How many images
+of B are in A, byte for byte, is told.
 
 Images are compared as bytes in one format: that of a data set, a run or the folder of a run's samples where there is
 one (A's before B's), else the most usual size in A, at most 256 pixels a side, in colour if either has colour. What had
@@ -42,6 +42,7 @@ import dataclasses
 import hashlib
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,7 +55,7 @@ from genjax.core import size
 from genjax.data.batches import order
 from genjax.distance.sides import Count, Shape, Side, Split, brought, changes, common, side
 from genjax.errors import UserError, at_least
-from genjax.machine.files import whole
+from genjax.machine.files import place, whole
 from genjax.machine.platform import cache_root
 from genjax.metrics.evaluate import (
     DensityCoverage,
@@ -119,11 +120,12 @@ def distance(a: Any, b: Any, **options: Any) -> dict[str, Value]:
     found = measure(a, b, chosen)
     for note in found.notes:
         print(note, file=sys.stderr)
+    _write(chosen, found)
     return found.values
 
 
 def measure(a: Any, b: Any, options: Options) -> Measured:
-    """The whole comparison; writes the JSON where one is asked for and prints nothing."""
+    """The whole comparison; writes and prints nothing."""
     _check(options)
     # by another seed: of one run as both the two draws must not be the same
     left = side("A", a, options.seed + 1, None)
@@ -144,8 +146,6 @@ def measure(a: Any, b: Any, options: Options) -> Measured:
     for name, value in values.items():
         numbers[name] = value._asdict() | _ends(floors[name])
     about |= {"values": numbers, "notes": notes}
-    if options.json is not None:
-        _write(options.json, about)
     return Measured(values, about, notes)
 
 
@@ -164,7 +164,7 @@ def _check(options: Options) -> None:
             "--metrics=() leaves nothing to measure: name one, e.g. '(Frechet(),)'."
         )
     if options.json is not None:
-        _check_file(Path(options.json).expanduser())
+        _check_file(place(options.json))
 
 
 def _check_file(path: Path) -> None:
@@ -173,6 +173,14 @@ def _check_file(path: Path) -> None:
         raise UserError(f"--json={path} is a folder: name a file in it.")
     if not path.parent.is_dir():
         raise UserError(f"--json={path}: there is no folder {path.parent}: make it first.")
+    try:
+        # by writing: a permission says nothing of a disk that is read-only
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"--json={path} cannot be written ({error.strerror}): choose another place."
+        ) from error
 
 
 def together(of_a: Count, of_b: Count, n: int | None) -> int:
@@ -245,7 +253,7 @@ def _rows(split: Split, rows: np.ndarray) -> Split:
 
 
 def _values(parts: Parts, options: Options) -> tuple[dict[str, Value], dict[str, Interval]]:
-    """The numbers with their floors, and those floors; UserError, with the metric's reason, where they cannot be had."""
+    """The numbers with their floors, and those; UserError, with the metric's reason, where they cannot be had."""
     # a classifier is trained once for a reference
     extract = options.features.fit(parts.reference, cache_root() / "features")
     on = options.features.name
@@ -318,10 +326,12 @@ def _notes(
     return notes
 
 
-def _write(path: str, about: dict[str, Any]) -> None:
-    """Writes the JSON whole; UserError where it cannot be."""
-    file = Path(path).expanduser()
-    text = json.dumps(about, indent=2) + "\n"
+def _write(options: Options, found: Measured) -> None:
+    """Writes the JSON whole where one is asked for; UserError where it cannot be."""
+    if options.json is None:
+        return
+    file = place(options.json)
+    text = json.dumps(found.about, indent=2) + "\n"
     try:
         with whole(file) as new:
             new.write_text(text)
@@ -362,9 +372,11 @@ def _named(of: dict[str, Any]) -> str:
 
 def _act(a: str, b: str, options: Options) -> None:
     found = measure(a, b, options)
+    # before the file: a disk that is full takes no numbers away
     print(table(found))
     for note in found.notes:
         print(note)
+    _write(options, found)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,7 @@ from genjax.data.batches import domains
 from genjax.data.folder import FORMATS, fit, scan
 from genjax.errors import UserError
 from genjax.fields import Image
+from genjax.machine.files import place
 from genjax.pictures.draw import to_uint8
 from genjax.training.opened import Opened, open_run
 
@@ -154,8 +156,8 @@ Side = Stored | Drawn
 def side(letter: str, what: Any, seed: int, step: int | None) -> Side:
     """A or B: a path, the text of a constructor call, or a config with load(); UserError for anything else."""
     text = str(what)
-    path = Path(text).expanduser()
-    there = not config.is_config(what) and path.is_dir()
+    path = place(text)
+    there = not config.is_config(what) and os.path.isdir(path)
     if there and _is_run(path):
         return _of_run(letter, text, path, seed, step)
     if step is not None:
@@ -166,17 +168,27 @@ def side(letter: str, what: Any, seed: int, step: int | None) -> Side:
         return _of_set(letter, what)
     if _is_call(text):
         return _of_set(letter, cli.read(letter, text, Set))
-    state = "is a file" if path.exists() else "is not there"
     raise UserError(
-        f"{letter}: {text} {state}: name a folder of images, a run's directory, or a data set such as 'Digits()'."
+        f"{letter}: {text} {_state(path)}: name a folder of images, a run's directory, or a data set, as 'Digits()'."
     )
+
+
+def _state(path: Path) -> str:
+    """What is where a folder was looked for."""
+    try:
+        path.stat()
+    except PermissionError as error:  # of a folder above
+        return f"cannot be looked at ({error.strerror})"
+    except OSError:
+        return "is not there"
+    return "is a file"
 
 
 def _is_run(path: Path) -> bool:
     """Whether a folder is a run's; other programs have a config.json too."""
     try:
         about = json.loads((path / "config.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     # as data: reading it as a config would import what the file names
     return isinstance(about, dict) and str(about.get("__type__", "")).endswith(":Experiment")
@@ -244,13 +256,13 @@ def _shown(source: Source, split: Any) -> Split:
 def _of_folder(letter: str, text: str, path: Path) -> Stored:
     inside = path / "images"
     # what genjax.sample wrote: beside the images lies a grid of them, which is none
-    if (path / "samples.json").is_file():
+    if os.path.isfile(path / "samples.json"):
         if not inside.is_dir():
             raise UserError(f"{letter}: {text} holds samples that are no images.")
         path = inside
     root = path.resolve()
     # as the run itself: the same samples are one number
-    made = root.name == "images" and (root.parent / "samples.json").is_file()
+    made = root.name == "images" and os.path.isfile(root.parent / "samples.json")
     try:
         found = scan(root, 0.0)  # no share of the names: all images are one split
     except UserError as error:

@@ -232,6 +232,14 @@ def test_an_unreadable_image_is_named_or_skipped(tmp_path, capsys, stream):
         )
 
 
+def test_a_name_that_is_no_text_is_told(tmp_path, capsys):
+    coloured(tmp_path, per_class=1)
+    name = os.fsdecode(b"caf\xe9.png")
+    (tmp_path / "cat" / name).write_text("no")
+    Folder(path=str(tmp_path), size=4, test=0.0, skip_bad=True).load()
+    assert "instance 'cat/caf\\udce9.png'" in capsys.readouterr().err
+
+
 def test_every_image_unreadable(tmp_path):
     (tmp_path / "a.png").write_text("no")
     with pytest.raises(
