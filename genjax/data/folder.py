@@ -36,6 +36,7 @@ __all__ = ["Folder", "decode", "fit", "scan", "sides"]
 Size = int | tuple[int, int]
 Prepare = Callable[[Path], cache.Prepared]
 _TRANSPARENT = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
+_DARK = 256 // 8  # values below are no more than 1/8 of the range
 _MUCH = 10**9  # bytes: to read more than that takes a while, which is told
 
 
@@ -212,6 +213,7 @@ def decode(path: Path, size: Size, colour: bool) -> np.ndarray:
     try:
         # whatever the suffix says: for an EPS, Pillow would start ghostscript
         with Image.open(path, formats=_readable()) as image:
+            _check_range(image)
             upright = ImageOps.exif_transpose(image)
             return fit(upright, size, colour)
     except Exception as error:  # on a corrupt file Pillow's readers raise almost anything
@@ -219,6 +221,13 @@ def decode(path: Path, size: Size, colour: bool) -> np.ndarray:
             f"{path} cannot be read as an image ({error}): "
             "mend or remove it, or skip all such files by --data.skip_bad=true."
         ) from error
+
+
+def _check_range(image: Any) -> None:
+    """Raises ValueError for whole numbers of 32 bits that are those of 8: taken for 16 they would be black."""
+    # of the formats here TIFF alone has them; a PGM of 16 bits is of this mode too
+    if image.format == "TIFF" and image.mode == "I" and 0 < image.getextrema()[1] <= 255:
+        raise ValueError("32-bit pixels of which none is above 255 have no known range")
 
 
 @functools.cache
@@ -254,9 +263,12 @@ def fit(image: Any, size: Size, colour: bool) -> np.ndarray:
 
 
 def _pairs(
-    root: Path, found: list[tuple[str, int]], cfg: Folder, bad: list[str]
+    root: Path, found: list[tuple[str, int]], cfg: Folder, bad: list[str], peaks: set[int]
 ) -> Iterator[tuple[np.ndarray, int]]:
-    """(image, label) of every readable file, decoded in threads; the names of the others go into `bad`."""
+    """(image, label) of every readable file, decoded in threads; the names of the others go into `bad`.
+
+    The largest value of each image goes into `peaks`.
+    """
 
     def attempt(item: tuple[str, int]) -> tuple[np.ndarray, int] | None:
         name, label = item
@@ -273,6 +285,7 @@ def _pairs(
     before = len(bad)  # of the splits that were read earlier
     for pair in prefetch(attempt, found, depth=4 * workers, workers=workers):
         if pair is not None:
+            peaks.add(int(pair[0].max()))
             yield pair
     if len(bad) - before == len(found):
         raise UserError(
@@ -286,21 +299,28 @@ def _prepare(directory: Path, root: Path, found: Scan, cfg: Folder) -> cache.Pre
     if cfg.stream and not directory.exists():
         print(f"preparing {root} for streaming in {directory} (once)", file=sys.stderr)
     bad: list[str] = []
+    peaks: set[int] = set()
     told = (
         directory / "skipped.txt"
     )  # beside the records: who finds them there still hears of it
     splits = {}  # functions: a split is decoded when the builder asks for it
     for split, names in found.splits.items():
         if names:
-            splits[split] = functools.partial(_pairs, root, names, cfg, bad)
+            splits[split] = functools.partial(_pairs, root, names, cfg, bad, peaks)
     shape = (*sides(cfg.size), 3 if cfg.colour else 1)
     prepared = builders.pictures(directory, shape, found.class_names, splits)
+    notes = []
     if bad:
         total = len(found.names())
         # without the folder's name: the set may be found again for a folder that has moved
-        told.write_text(
-            f"skipped {len(bad)} unreadable of {total} images, for instance {plain(min(bad))}"
+        name = plain(min(bad))
+        notes.append(f"skipped {len(bad)} unreadable of {total} images, for instance {name}")
+    if peaks and max(peaks) < _DARK:
+        notes.append(
+            "no pixel is above 1/8 of the range: stretch images of 10 or 12 bits that are stored as 16"
         )
+    if notes:
+        told.write_text("\n".join(notes))
     if not told.exists():
         return prepared._replace(notes=())
-    return prepared._replace(notes=(told.read_text(),))
+    return prepared._replace(notes=tuple(told.read_text().splitlines()))

@@ -365,6 +365,27 @@ def test_every_mode_of_image(tmp_path):
         decode(tmp_path / "float.tiff", 8, True)
 
 
+def test_numbers_of_no_known_range_are_refused(tmp_path):
+    grey = np.arange(64, dtype=np.int32).reshape(8, 8)
+    Image.fromarray(4 * grey).save(tmp_path / "eight.tif")  # 0 to 252
+    with pytest.raises(UserError, match="eight.tif .*none is above 255 have no known range"):
+        decode(tmp_path / "eight.tif", 8, False)
+    Image.fromarray(1000 * grey).save(tmp_path / "sixteen.tif")
+    assert decode(tmp_path / "sixteen.tif", 8, False).max() == round(63_000 / 257)
+    (tmp_path / "dark.pgm").write_bytes(b"P5 1 1 65535\n\x00\x09")  # its range is known
+    assert decode(tmp_path / "dark.pgm", 8, False).max() == 0
+
+
+@pytest.mark.parametrize(("largest", "told"), [(4095, True), (65535, False)])
+def test_a_set_in_the_dark_is_told(tmp_path, capsys, largest, told):
+    save(tmp_path / "0.png", np.full((8, 8), largest, np.uint16))
+    save(tmp_path / "1.png", np.zeros((8, 8), np.uint16))
+    for _ in range(2):  # built, then from the cache
+        capsys.readouterr()
+        source = Folder(path=str(tmp_path), size=8, colour=False, test=0.0).load()
+        assert any("no pixel is above 1/8" in note for note in source.notes) == told
+
+
 def test_the_exif_tag_turns_the_picture(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # shown turned by 90 degrees clockwise
