@@ -67,6 +67,7 @@ def folders(tmp_path_factory, digits):
     (home / "empty").mkdir()
     (home / "deep").mkdir()
     (home / "deep" / "config.json").write_text("[" * 200_000)
+    save_png(home / "tests" / "test" / "0.png", image[0])
     (home / "points").mkdir()
     (home / "points" / "samples.json").write_text("{}")
     return home
@@ -245,6 +246,12 @@ def test_other_metrics_and_features(folders):
         ("a", "none", [], "B: {home}/none is not there"),
         ("a", "empty", [], "B: {home}/empty holds no images ("),
         ("a", "a/1.png", [], "is a file: name a folder"),
+        (
+            "a",
+            "tests",
+            [],
+            "test and no train: add a sub-folder train, or name {home}/tests/test.",
+        ),
         ("a", "deep", [], "deep holds no images ("),
         ("a", "~nobody9/x", [], "write the whole path"),
         ("a", "x" * 300, [], "is not there"),

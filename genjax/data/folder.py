@@ -85,6 +85,7 @@ class Folder:
         sides(self.size)  # for its error: before a large folder is looked through
         root = self._root()
         if not root.is_dir():  # the cache may still have the set
+            self._check_streamed()
             return self._remembered(root)._read(root, None, self._nowhere)
         found = scan(root, self.test)
         check_held(self.path, found.splits, self.valid)
@@ -123,6 +124,14 @@ class Folder:
         """The set of `content`, prepared where the cache lacks it or has it of other bytes than `mark` says."""
         how = (self._request(), mark, prepare, self.valid, self.stream)
         return assemble(root.name, "folder", *how)
+
+    def _check_streamed(self) -> None:
+        """Raises UserError, where the folder is gone, for a set of which the cache has records alone."""
+        if self.stream:  # the names of files and classes are not among them
+            raise UserError(
+                f"there is no folder {self.path!r}, which a streamed set is read with: put it back, or name another by "
+                "--data.path=FOLDER."
+            )
 
     def _nowhere(self, directory: Path) -> NoReturn:
         """In place of preparing, where there is nothing to prepare from."""

@@ -291,6 +291,7 @@ def _of_another_command(letter: str, error: UserError, root: Path | None = None)
     if root is not None:  # of a folder there is no field to set, but it may be written as a set
         text = text.replace(" by --data.path=FOLDER", "")
         text = text.replace("--data.skip_bad=true", f"writing {_skipping(root)}")
+        text = text.replace(" the images by --data.path=", " ")
     text = text.replace("--data.", "").replace("--data=", "")
     return UserError(f"{letter}: {text}")
 

@@ -563,6 +563,14 @@ def test_without_the_folder_the_cache_serves(tmp_path, pets, built):
         dataclasses.replace(pets, size=5).load()  # it has no set of this size
 
 
+def test_a_streamed_set_needs_its_folder(tmp_path, pets):
+    streamed = dataclasses.replace(pets, stream=True)
+    streamed.load()
+    shutil.move(tmp_path / "pets", tmp_path / "away")
+    with pytest.raises(UserError, match="no folder .*, which a streamed set is read with: put"):
+        streamed.load()
+
+
 def test_the_last_set_that_was_read_from_a_folder_is_meant(tmp_path, pets):
     pets.load()
     save(tmp_path / "pets" / "cat" / "new.png", np.zeros((5, 5, 3), np.uint8))
