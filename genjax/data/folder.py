@@ -37,7 +37,7 @@ Size = int | tuple[int, int]
 Prepare = Callable[[Path], cache.Prepared]
 _TRANSPARENT = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
 _DARK = 256 // 8  # values below are no more than 1/8 of the range
-_MUCH = 10**9  # bytes: to read more than that takes a while, which is told
+_MUCH = 10**9  # bytes: more than that takes a while or much room, which is told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -317,6 +317,11 @@ def _prepare(directory: Path, root: Path, found: Scan, cfg: Folder) -> cache.Pre
         if names:
             splits[split] = functools.partial(_pairs, root, names, cfg, bad, peaks)
     shape = (*sides(cfg.size), 3 if cfg.colour else 1)
+    total = len(found.names()) * int(np.prod(shape))
+    if total > _MUCH:
+        # before the hours that it may take, and the disk that it may fill
+        about = f"{len(found.names())} images of {'x'.join(map(str, shape))} are {total / 1e9:.1f} GB"
+        print(about, file=sys.stderr, flush=True)
     prepared = builders.pictures(directory, shape, found.class_names, splits)
     notes = []
     if bad:

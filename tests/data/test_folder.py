@@ -386,6 +386,14 @@ def test_a_set_in_the_dark_is_told(tmp_path, capsys, largest, told):
         assert any("no pixel is above 1/8" in note for note in source.notes) == told
 
 
+def test_a_large_array_is_told_before_it_is_prepared(tmp_path, capsys, monkeypatch):
+    coloured(tmp_path, per_class=1)
+    monkeypatch.setattr(folder, "_MUCH", 2 * 8 * 8 * 3 - 1)
+    for told in (True, False):  # built, then from the cache
+        Folder(path=str(tmp_path), size=8, test=0.0).load()
+        assert ("2 images of 8x8x3 are 0.0 GB" in capsys.readouterr().err) == told
+
+
 def test_the_exif_tag_turns_the_picture(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # shown turned by 90 degrees clockwise
