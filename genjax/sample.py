@@ -22,6 +22,7 @@
     --batch=64     samples that are drawn at a time
     --npz          write samples.npz too
     --no-grid      leave grid.png out
+    --trust='("mine",)'   modules of your own that the run's config.json may name
 
 Every file is written whole. After an interrupt or a kill the same command goes on, and ends with the same bytes. What
 the run's config.json names is imported: name runs that you trust.
@@ -71,6 +72,9 @@ class Options:
     batch: int = field(64, "samples that are drawn at a time", execution=True)
     npz: bool = field(False, "write samples.npz too", execution=True)
     grid: bool = field(True, "write grid.png", execution=True)
+    trust: tuple[str, ...] = field(
+        (), "modules of your own that a run's config may name", execution=True
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +187,7 @@ def write(run: str | Path, options: Options) -> Written:
     folder = place(options.out)
     # before the run is opened, which takes seconds
     _check_place(folder)
-    opened = open_run(run, options.step)
+    opened = open_run(run, options.step, trust=options.trust)
     given, label = _given(opened, options)
     store = _store(opened, given, folder, options)
     plan = _plan(opened, options, label)

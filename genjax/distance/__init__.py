@@ -30,10 +30,11 @@ decide nothing but which images are held apart or taken.
     --size=64      height and width; --size='(48, 64)' where they differ
     --seed=0       of what is held apart, of what is taken of a larger B, and of a run's samples
     --step=N       the checkpoint of B, a run; by default the newest
+    --trust='("mine",)'   modules of your own that a run's config.json may name
     --json=FILE    the numbers with all that they depend on
 
 A Frechet distance needs more images than features, and at least 50. One run as A and as B is two draws, for A's has a
-seed of its own. What a run's config.json names is imported: name runs that you trust.
+seed of its own. Of what a run's config.json names only genjax's own modules are imported, and those of --trust.
 """
 
 from __future__ import annotations
@@ -91,6 +92,9 @@ class Options:
     size: int | tuple[int, int] | None = field(None, "height and width; None = A's or B's own")
     seed: int = field(0, "of what is held apart, of what is taken, of samples")
     step: int | None = field(None, "the checkpoint of B, a run; None = the newest")
+    trust: tuple[str, ...] = field(
+        (), "modules of your own that a run's config may name", execution=True
+    )
     json: str | None = field(None, "file for the numbers and all that they depend on")
 
 
@@ -128,8 +132,8 @@ def measure(a: Any, b: Any, options: Options) -> Measured:
     """The whole comparison; writes and prints nothing."""
     _check(options)
     # by another seed: of one run as both the two draws must not be the same
-    left = side("A", a, options.seed + 1, None)
-    right = side("B", b, options.seed, options.step)
+    left = side("A", a, options.seed + 1, None, options.trust)
+    right = side("B", b, options.seed, options.step, options.trust)
     shape = common(left, right, options.size)
     of_a, of_b = left.count(options.n), right.count(options.n)
     n = together(of_a, of_b, options.n)

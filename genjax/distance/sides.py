@@ -7,7 +7,7 @@ import dataclasses
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -153,13 +153,15 @@ class Drawn:
 Side = Stored | Drawn
 
 
-def side(letter: str, what: Any, seed: int, step: int | None) -> Side:
+def side(
+    letter: str, what: Any, seed: int, step: int | None, trust: Sequence[str] = ()
+) -> Side:
     """A or B: a path, the text of a constructor call, or a config with load(); UserError for anything else."""
     text = str(what)
     path = place(text)
     there = not config.is_config(what) and os.path.isdir(path)
     if there and _is_run(path):
-        return _of_run(letter, text, path, seed, step)
+        return _of_run(letter, text, path, seed, step, trust)
     if step is not None:
         raise UserError(f"--step={step} is a checkpoint of a run, and {letter} is none.")
     if there:
@@ -203,8 +205,10 @@ def _is_call(text: str) -> bool:
     return isinstance(tree.body, ast.Call)
 
 
-def _of_run(letter: str, text: str, path: Path, seed: int, step: int | None) -> Drawn:
-    opened = open_run(path, step)
+def _of_run(
+    letter: str, text: str, path: Path, seed: int, step: int | None, trust: Sequence[str]
+) -> Drawn:
+    opened = open_run(path, step, trust=trust)
     kind = next(iter(opened.fields.values()))
     _need_image(letter, text, kind)
     return Drawn(letter, text, opened, tuple(kind.shape), seed)

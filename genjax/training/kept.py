@@ -93,7 +93,7 @@ def kept(directory: Path) -> Source | None:
         names = about["domains"]
         name = about["name"]
         given = _given(directory / GIVEN)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{directory}: {ABOUT} or {GIVEN} is not as it was written ({error}): put back a copy, or remove both and "
             "run the experiment's command again where its data are."
