@@ -24,8 +24,8 @@
     --no-grid      leave grid.png out
     --trust='("mine",)'   modules of your own that the run's config.json may name
 
-Every file is written whole. After an interrupt or a kill the same command goes on, and ends with the same bytes. Of what
-the run's config.json names only genjax's own modules are imported, and those of --trust.
+Every file is written whole. After an interrupt or a kill the same command goes on, and ends with the same bytes. Of
+what the run's config.json names only genjax's own modules are imported, and those of --trust.
 """
 
 from __future__ import annotations
