@@ -93,6 +93,7 @@ def level(exp: Experiment) -> int:
 def _shorter(exp: Experiment, path: Path) -> list[tuple[str, int]]:
     """(directory, steps) of the runs beside `path` that differ in their steps alone, the longest first."""
     found = []
+    digests: dict[int, str] = {}  # by steps: a folder may hold thousands of runs
     for config in path.parent.glob("*/config.json"):
         try:
             steps = json.loads(config.read_text())["steps"]  # as data: nothing is imported
@@ -100,8 +101,9 @@ def _shorter(exp: Experiment, path: Path) -> list[tuple[str, int]]:
             continue
         if not isinstance(steps, int) or not 0 < steps < exp.steps:
             continue
-        its = digest(edit(exp, {"steps": steps}))
-        if config.parent.name.endswith(f"-{its}"):
+        if steps not in digests:
+            digests[steps] = digest(edit(exp, {"steps": steps}))
+        if config.parent.name.endswith(f"-{digests[steps]}"):
             found.append((str(config.parent), steps))
     return sorted(found, key=lambda pair: -pair[1])
 
