@@ -56,7 +56,7 @@ def experiment(size: str, runs: str) -> Experiment:
             "chunk": 10,
             "batch": 8,
             "evaluate_batch": 20,
-            "watch.samples": 20,
+            "watch.samples": 64,
             "algorithm.schedule": Times(2),
             "algorithm.net.depth": 1,
             "algorithm.net.width": 16,
