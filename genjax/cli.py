@@ -42,12 +42,16 @@ def main(
     where it lies (`training.run.Run`). origin: {"command", "question", "differences"}, what a report tells of where a
     run comes from.
     """
+    tokens = sys.argv[1:] if argv is None else argv
+    sys.exit(outcome(lambda: _main(experiments, run, doc, tokens)))
+
+
+def outcome(act: Callable[[], None]) -> int:
+    """act() and the exit code of its command, as the module says; what ended it is told in one line on stderr."""
     print_everything()  # before the first character, which may be one of a docstring
-    if argv is None:
-        argv = sys.argv[1:]
     code, message = 0, ""
     try:
-        _main(experiments, run, doc, argv)
+        act()
     except UserError as error:
         code, message = 2, f"error: {error}"
     except Preempted as error:
@@ -58,7 +62,7 @@ def main(
     if message:
         line = " ".join(message.splitlines())  # one line, as scripts expect it
         print(line, file=sys.stderr, flush=True)
-    sys.exit(code)
+    return code
 
 
 def read(path: str, text: str, hint: Any, current: Any = None) -> Any:

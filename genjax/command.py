@@ -7,7 +7,6 @@ The command line has words, and flags that are the fields of a config. A value i
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,25 +34,16 @@ def main(
 
     wanted: what each word stands for, ("RUN",); options: the config whose fields are the flags, at its defaults.
     """
-    _print_anything()
-    if argv is None:
-        argv = sys.argv[1:]
-    code, message = 0, ""
-    try:
-        words, chosen = read(argv, wanted, options)
+    tokens = sys.argv[1:] if argv is None else argv
+
+    def call() -> None:
+        words, chosen = read(tokens, wanted, options)
         if chosen is None:
             print(doc.strip())  # help is the module's own text
         else:
             act(*words, chosen)
-    except UserError as error:
-        code, message = 2, f"error: {error}"
-    except KeyboardInterrupt:
-        code, message = 130, "interrupted"
-    sys.stdout.flush()  # what was printed comes before the message
-    if message:
-        line = " ".join(message.splitlines())  # one line, as scripts expect it
-        print(line, file=sys.stderr, flush=True)
-    return code
+
+    return cli.outcome(call)
 
 
 def read(argv: Sequence[str], wanted: Sequence[str], options: Any) -> tuple[list[str], Any]:
@@ -97,13 +87,6 @@ def _set(options: Any, flag: str, tokens: list[str]) -> Any:
         text = tokens.pop(0)
     value = cli.read(path, text, hint, current)
     return config.edit(options, {path: value})
-
-
-def _print_anything() -> None:
-    """Lets a terminal without Unicode print names that it has no letters for, as \\xe9 and the like."""
-    # a notebook's streams have no such method, and need none
-    with contextlib.suppress(AttributeError):
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore
 
 
 def batches(n: int, batch: int) -> list[tuple[int, int]]:
