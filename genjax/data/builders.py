@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,6 +38,7 @@ FASHION_CLASSES = (
     "ankle boot",
 )
 Examples = Iterator[tuple[int, dict[str, Any]]]
+Rows = Callable[[], Iterator[dict[str, Any]]]  # what yields a split's examples, {field: array}
 Pairs = Callable[[], Iterator[tuple[np.ndarray, int]]]
 
 
@@ -147,6 +149,37 @@ class PictureFolder(tfds.core.GeneratorBasedBuilder):
             yield i, {"image": image, "label": label}
 
 
+class FieldRows(tfds.core.GeneratorBasedBuilder):
+    """Examples of any fields of `genjax.fields`; `splits` gives for each split a function that yields its rows."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def __init__(self, fields: dict[str, Any], splits: dict[str, Rows], **options: Any):
+        # before the parent's, which asks for `_info` at once
+        self.rows = fields, splits
+        super().__init__(**options)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {}
+        for name, kind in self.rows[0].items():
+            features[name] = tfds.features.Tensor(
+                shape=kind.shape, dtype=kind.dtype, encoding=tfds.features.Encoding.BYTES
+            )
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features), disable_shuffling=True
+        )
+
+    def _split_generators(self, dl: Any) -> dict[str, Examples]:
+        splits = self.rows[1].items()
+        return {split: self._generate_examples(rows) for split, rows in splits}
+
+    def _generate_examples(self, rows: Rows) -> Examples:
+        fields = self.rows[0].items()
+        for i, row in enumerate(rows()):
+            # to the field's type here: TFDS refuses a Python number where an array is due
+            yield i, {name: np.asarray(row[name], kind.dtype) for name, kind in fields}
+
+
 def decoded(example: dict[str, Any]) -> dict[str, np.ndarray]:
     """An example of our builders -> {"image": uint8 [H, W, C], "label": int32 []}."""
     return {"image": example["image"], "label": np.int32(example["label"])}
@@ -154,6 +187,20 @@ def decoded(example: dict[str, Any]) -> dict[str, np.ndarray]:
 
 def prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path | None = None) -> Prepared:
     """Writes the builder's files unless they are there; its splits as records."""
+    _write(builder, manual_dir)
+    features = builder.info.features
+    splits = {
+        split: Records(source, decoded) for split, source in builder.as_data_source().items()
+    }
+    names = tuple(features["label"].names)
+    fields = {
+        "image": Image(tuple(features["image"].shape)),
+        "label": Category(len(names), names),
+    }
+    return Prepared(splits, fields)
+
+
+def _write(builder: tfds.core.DatasetBuilder, manual_dir: Path | None = None) -> None:
     # our own log tells of progress; bars would break its lines
     tfds.disable_progress_bar()
     try:
@@ -167,16 +214,33 @@ def prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path | None = None) -
         if "write() failed" in str(error):
             raise OSError(errno.EIO, str(error).partition(";")[0]) from error
         raise
-    features = builder.info.features
-    splits = {
-        split: Records(source, decoded) for split, source in builder.as_data_source().items()
-    }
-    names = tuple(features["label"].names)
-    fields = {
-        "image": Image(tuple(features["image"].shape)),
-        "label": Category(len(names), names),
-    }
-    return Prepared(splits, fields)
+
+
+def rows(
+    directory: Path,
+    fields: dict[str, Any],
+    splits: dict[str, Rows],
+    notes: tuple[str, ...] = (),
+) -> Prepared:
+    """A set of any fields, prepared in `directory`: what is modelled is the first of `fields`.
+
+    splits: {"train", "valid" or "test": a function that yields {field: array} for each example}; one that would have no
+    example is left out. A function is called when its split is written, and not at all where `directory` has the set.
+    """
+    builder = FieldRows(fields, splits, data_dir=directory, file_format="array_record")
+    _write(builder)
+    written = builder.as_data_source()
+    read = functools.partial(_typed, fields=fields)
+    # every set has these two, though they may be empty
+    records = {"train": Records((), read), "test": Records((), read)}
+    for split, source in written.items():
+        records[split] = Records(source, read)
+    return Prepared(records, fields, notes)
+
+
+def _typed(example: dict[str, Any], fields: dict[str, Any]) -> dict[str, np.ndarray]:
+    """An example of `FieldRows` as the fields say; TFDS gives scalars as numbers."""
+    return {name: np.asarray(example[name], kind.dtype) for name, kind in fields.items()}
 
 
 def digits(directory: Path) -> Prepared:
