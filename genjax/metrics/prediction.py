@@ -1,0 +1,340 @@
+"""How good predictions are, each number with its interval over the draw of the examples.
+
+* Scores against yes-or-no truth: the area under the ROC curve, average precision, a threshold at a stated rate of false
+  alarms. The interval of the area is DeLong's (DeLong, DeLong & Clarke-Pearson 1988), and so is that of the difference
+  of two scores on the same examples.
+* Probabilities against classes: log loss, Brier score (1950), expected calibration error (Guo et al. 2017,
+  arXiv:1706.04599, eq. 3).
+* Masks against masks: intersection over union, pixel accuracy, the F score of boundaries. Pictures are what is drawn,
+  so intervals are over pictures and not over pixels, which are alike within a picture.
+
+Arrays are numpy's; errors are UserError, one line each.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from genjax.errors import UserError
+from genjax.metrics.intervals import Interval, bootstrap, share
+
+EPSILON = 1e-12  # the least probability whose logarithm is taken
+
+
+def _binary(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(scores of the positives [m], of the negatives [n]); UserError where one of the two is missing."""
+    scores = np.asarray(scores, np.float64)
+    truth = np.asarray(positive, bool)
+    if scores.ndim != 1 or scores.shape != truth.shape:
+        raise UserError(
+            f"scores {scores.shape} and truth {truth.shape} must be two lists of one length."
+        )
+    if not np.isfinite(scores).all():
+        raise UserError("a score is NaN or infinite: no ranking has a place for it.")
+    if truth.all() or not truth.any():
+        which = "positive" if truth.all() else "negative"
+        raise UserError(
+            f"all {len(truth)} examples are {which}: a ranking needs examples of both kinds."
+        )
+    return scores[truth], scores[~truth]
+
+
+def _below(scores: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """For each score the share of `among` that lies below it, ties counted by half."""
+    ordered = np.sort(among)
+    below = np.searchsorted(ordered, scores, "left")
+    not_above = np.searchsorted(ordered, scores, "right")
+    return 0.5 * (below + not_above) / len(among)
+
+
+def _components(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """DeLong's structural components: V10 [m] of the positives, V01 [n] of the negatives; the mean of each is AUROC."""
+    high, low = _binary(scores, positive)
+    of_positives = _below(high, low)
+    of_negatives = 1.0 - _below(low, high)
+    return of_positives, of_negatives
+
+
+def _normal(level: float) -> float:
+    """z with a share `level` of the standard normal within ±z."""
+    from scipy.stats import norm
+
+    return float(norm.ppf((1.0 + level) / 2.0))
+
+
+def auroc(scores: np.ndarray, positive: np.ndarray, level: float = 0.95) -> Interval:
+    """The chance that a positive example has a higher score than a negative one, of scores [N] and truth [N].
+
+    The interval is DeLong's on the scale of log(A / (1 - A)), which keeps it within [0, 1]. Where the two kinds are
+    apart without an exception, A = 0 or 1, the variance is 0 and says nothing: there it is Wilson's for a share of as
+    many examples as the smaller kind has.
+    """
+    v10, v01 = _components(scores, positive)
+    area = float(np.mean(v10))
+    smaller = min(len(v10), len(v01))
+    variance = _variance(v10, v01)
+    if variance == 0.0 or area in (0.0, 1.0):
+        _, low, high = share(area * smaller, smaller, level)
+        return Interval(area, low, high)
+    # d log(A / (1 - A)) = dA / (A (1 - A))
+    error = np.sqrt(variance) / (area * (1.0 - area))
+    middle = np.log(area / (1.0 - area))
+    half = _normal(level) * error
+    low, high = 1.0 / (1.0 + np.exp([half - middle, -half - middle]))
+    return Interval(area, float(low), float(high))
+
+
+def _variance(v10: np.ndarray, v01: np.ndarray) -> float:
+    """The variance of the means of components: S10 / m + S01 / n."""
+    if min(len(v10), len(v01)) < 2:
+        return 0.0  # of a single example nothing is known
+    return float(np.var(v10, ddof=1) / len(v10) + np.var(v01, ddof=1) / len(v01))
+
+
+def auroc_difference(
+    scores: np.ndarray, others: np.ndarray, positive: np.ndarray, level: float = 0.95
+) -> Interval:
+    """AUROC of `scores` less that of `others` [N] on the same examples, which makes the interval far narrower."""
+    a10, a01 = _components(scores, positive)
+    b10, b01 = _components(others, positive)
+    d10, d01 = a10 - b10, a01 - b01
+    value = float(np.mean(d10))
+    half = _normal(level) * np.sqrt(_variance(d10, d01))
+    return Interval(value, value - half, value + half)
+
+
+def _average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Sum of precision times the step in recall over all thresholds, equal scores being one threshold."""
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    hits = np.cumsum(truth[order])
+    # the last of each run of equal scores
+    last = np.append(ordered[1:] != ordered[:-1], True)
+    hits = hits[last]
+    called = np.flatnonzero(last) + 1
+    precision = hits / called
+    recall = hits / hits[-1]
+    steps = np.diff(recall, prepend=0.0)
+    return float(np.sum(steps * precision))
+
+
+def average_precision(
+    scores: np.ndarray, positive: np.ndarray, times: int = 1000, level: float = 0.95
+) -> Interval:
+    """The mean precision over recall, of scores [N] and truth [N]; of a random score the share of positives.
+
+    Percentile bootstrap within each kind, since the share of positives is a choice and not a draw.
+    """
+    high, low = _binary(scores, positive)
+    both = np.concatenate([high, low])
+    truth = np.arange(len(both)) < len(high)
+    rng = np.random.default_rng(0)
+    values = []
+    for _ in range(times):
+        of_high = rng.integers(0, len(high), len(high))
+        of_low = len(high) + rng.integers(0, len(low), len(low))
+        rows = np.concatenate([of_high, of_low])
+        values.append(_average_precision(both[rows], truth))
+    ends = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(_average_precision(both, truth), float(ends[0]), float(ends[1]))
+
+
+def threshold(normal: np.ndarray, false_alarms: float) -> float:
+    """The score above which a share of at most `false_alarms` of fresh normal examples is expected to lie.
+
+    From held-out normal scores [N]: the k-th smallest, k = ⌈(N + 1)(1 - α)⌉, whose expected rate is no more than α
+    whatever the scores' law (Vovk et al. 2005, conformal prediction). UserError where N is too few to promise it.
+    """
+    scores = np.sort(np.asarray(normal, np.float64))
+    n = len(scores)
+    if not 0.0 < false_alarms < 1.0:
+        raise UserError(f"a rate of false alarms lies between 0 and 1, got {false_alarms}.")
+    # rounded: 1 - α is no binary fraction, and a part in 10¹² too much is a rank too much
+    k = int(np.ceil(np.round((n + 1) * (1.0 - false_alarms), 9)))
+    if k > n:
+        fewest = int(np.ceil(np.round(1.0 / false_alarms, 9))) - 1
+        raise UserError(
+            f"{n} normal examples are too few for a rate of {false_alarms:g} false alarms: hold out {fewest} or more."
+        )
+    return float(scores[k - 1])
+
+
+def rate(scores: np.ndarray, above: float, level: float = 0.95) -> Interval:
+    """The share of scores [N] above a threshold: the hits of positives, the false alarms of negatives."""
+    hits = int(np.sum(np.asarray(scores) > above))
+    return share(hits, len(scores), level)
+
+
+def _probabilities(
+    probabilities: np.ndarray, label: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Checked [N, K] and [N]; UserError for rows that are no distribution and labels that are no class."""
+    p = np.asarray(probabilities, np.float64)
+    y = np.asarray(label).astype(np.int64)
+    if p.ndim != 2 or len(p) != len(y) or not len(y):
+        raise UserError(
+            f"probabilities {p.shape} and labels {y.shape}: expected [N, K] and [N] of at least one example."
+        )
+    sums = p.sum(1)
+    if not np.isfinite(p).all() or p.min() < 0.0 or np.abs(sums - 1.0).max() > 1e-3:
+        raise UserError(
+            "a row of probabilities is negative or does not sum to 1: give a softmax, not logits."
+        )
+    if y.min() < 0 or y.max() >= p.shape[1]:
+        raise UserError(
+            f"labels run from {y.min()} to {y.max()} and there are {p.shape[1]} probabilities."
+        )
+    return p, y
+
+
+def _mean(values: np.ndarray, level: float) -> Interval:
+    """The mean of values [N] with its percentile bootstrap; of one value it is not known."""
+    if len(values) < 2:
+        return Interval(float(np.mean(values)), np.nan, np.nan)
+    return bootstrap(lambda rows: float(np.mean(values[rows])), len(values), level=level)
+
+
+def log_loss(probabilities: np.ndarray, label: np.ndarray, level: float = 0.95) -> Interval:
+    """The mean of -log p(label) [nats], of probabilities [N, K]; one of 0 counts as 1e-12."""
+    p, y = _probabilities(probabilities, label)
+    of_label = p[np.arange(len(y)), y]
+    return _mean(-np.log(np.maximum(of_label, EPSILON)), level)
+
+
+def brier(probabilities: np.ndarray, label: np.ndarray, level: float = 0.95) -> Interval:
+    """The mean squared distance of probabilities [N, K] from the label's one-hot, summed over classes: 0 to 2."""
+    p, y = _probabilities(probabilities, label)
+    truth = np.eye(p.shape[1])[y]
+    return _mean(np.sum((p - truth) ** 2, 1), level)
+
+
+def calibration(
+    probabilities: np.ndarray, label: np.ndarray, bins: int = 15
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(mean confidence, accuracy, count) in `bins` equal bins of the largest probability: a reliability diagram.
+
+    Bin b holds confidences in (b / bins, (b + 1) / bins]; of an empty one the first two are 0.
+    """
+    p, y = _probabilities(probabilities, label)
+    confidence = p.max(1)
+    hit = p.argmax(1) == y
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    count = np.bincount(place, minlength=bins)
+    some = np.maximum(count, 1)  # no division by none
+    mean = np.bincount(place, confidence, bins) / some
+    accuracy = np.bincount(place, hit, bins) / some
+    return mean, accuracy, count
+
+
+def ece(
+    probabilities: np.ndarray, label: np.ndarray, bins: int = 15, level: float = 0.95
+) -> Interval:
+    """Expected calibration error: the mean over examples of |accuracy - confidence| of their bin.
+
+    Upwards biased: even of a perfectly calibrated model it is about the sum of the bins' standard errors.
+    """
+    p, y = _probabilities(probabilities, label)
+
+    def error(rows: np.ndarray) -> float:
+        confidence, accuracy, count = calibration(p[rows], y[rows], bins)
+        gaps = np.abs(accuracy - confidence)
+        return float(np.sum(count * gaps) / len(rows))
+
+    if len(y) < 2:
+        return Interval(error(np.arange(len(y))), np.nan, np.nan)
+    return bootstrap(error, len(y), level=level)
+
+
+def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts [N, K, K] of pixels of true class i taken for class j, of masks [N, ...]; UserError for other classes."""
+    truth, predicted = np.asarray(truth), np.asarray(predicted)
+    if truth.shape != predicted.shape:
+        raise UserError(
+            f"masks have the shape {truth.shape} and predictions {predicted.shape}: they must agree."
+        )
+    for what, array in (("a mask", truth), ("a prediction", predicted)):
+        if array.size and not 0 <= array.min() <= array.max() < classes:
+            raise UserError(
+                f"{what} has classes from {array.min()} to {array.max()}, expected 0 to {classes - 1}."
+            )
+    n = len(truth)
+    # one count for each picture and pair of classes
+    pair = truth.reshape(n, -1).astype(np.int64) * classes + predicted.reshape(n, -1)
+    place = np.arange(n)[:, None] * classes**2 + pair
+    counts = np.bincount(place.ravel(), minlength=n * classes**2)
+    return counts.reshape(n, classes, classes)
+
+
+def iou(counts: np.ndarray) -> np.ndarray:
+    """Intersection over union of each class, [K], of counts [K, K]; NaN for one that neither side has."""
+    hits = np.diagonal(counts).astype(np.float64)
+    union = counts.sum(0) + counts.sum(1) - hits
+    with np.errstate(invalid="ignore"):
+        return hits / union
+
+
+def mean_iou(counts: np.ndarray, level: float = 0.95) -> Interval:
+    """The mean over classes of the IoU of all pixels together, of counts [N, K, K]; interval over pictures."""
+
+    def score(rows: np.ndarray) -> float:
+        return float(np.nanmean(iou(counts[rows].sum(0))))
+
+    return _over_pictures(score, len(counts), level)
+
+
+def pixel_accuracy(counts: np.ndarray, level: float = 0.95) -> Interval:
+    """The share of pixels whose class is right, of counts [N, K, K]; interval over pictures."""
+    hits = np.trace(counts, axis1=1, axis2=2)  # [N]
+    pixels = counts.sum((1, 2))
+
+    def score(rows: np.ndarray) -> float:
+        return float(hits[rows].sum() / pixels[rows].sum())
+
+    return _over_pictures(score, len(counts), level)
+
+
+def _over_pictures(score, n: int, level: float) -> Interval:
+    if n < 2:
+        return Interval(score(np.arange(n)), np.nan, np.nan)
+    return bootstrap(score, n, level=level)
+
+
+def _edges(inside: np.ndarray) -> np.ndarray:
+    """The pixels of a region [H, W] that touch its outside; the picture's border is no edge."""
+    padded = np.pad(inside, 1, mode="edge")
+    neighbours = [padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]]
+    return inside & ~np.logical_and.reduce(neighbours)
+
+
+def boundary_f(
+    truth: np.ndarray, predicted: np.ndarray, classes: int, tolerance: float = 0.0075
+) -> np.ndarray:
+    """F score of the classes' boundaries of each picture, [N], of masks [N, H, W]; the mean over classes that it has.
+
+    A boundary pixel is a hit within `tolerance` of the diagonal, at least one pixel (Csurka et al. 2013, BMVC).
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    confusion(truth, predicted, classes)  # for its errors
+    truth, predicted = np.asarray(truth), np.asarray(predicted)
+    reach = max(1.0, tolerance * float(np.hypot(*truth.shape[1:])))  # [pixels]
+
+    def near(edge: np.ndarray, other: np.ndarray) -> float:
+        """The share of edge pixels within reach of the other edge."""
+        if not other.any():
+            return 0.0
+        return float(np.mean(distance_transform_edt(~other)[edge] <= reach))
+
+    found = []
+    for mask, guess in zip(truth, predicted, strict=True):
+        scores = []
+        for k in range(classes):
+            edge, other = _edges(mask == k), _edges(guess == k)
+            if not edge.any() and not other.any():
+                continue  # a class without a boundary on either side
+            precision = near(other, edge) if other.any() else 0.0
+            recall = near(edge, other) if edge.any() else 0.0
+            total = precision + recall
+            scores.append(2.0 * precision * recall / total if total else 0.0)
+        found.append(np.mean(scores) if scores else 1.0)  # nothing to find and nothing found
+    return np.array(found)
