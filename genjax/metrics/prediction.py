@@ -5,8 +5,6 @@
   of two scores on the same examples.
 * Probabilities against classes: log loss, Brier score (1950), expected calibration error (Guo et al. 2017,
   arXiv:1706.04599, eq. 3).
-* Masks against masks: intersection over union, pixel accuracy, the F score of boundaries. Pictures are what is drawn,
-  so intervals are over pictures and not over pixels, which are alike within a picture.
 
 Arrays are numpy's; errors are UserError, one line each.
 """
@@ -73,22 +71,31 @@ def auroc(scores: np.ndarray, positive: np.ndarray, level: float = 0.95) -> Inte
     area = float(np.mean(v10))
     smaller = min(len(v10), len(v01))
     variance = _variance(v10, v01)
-    if variance == 0.0 or area in (0.0, 1.0):
-        _, low, high = share(area * smaller, smaller, level)
-        return Interval(area, low, high)
+    certain = area in (0.0, 1.0)
+    if certain or variance == 0.0:
+        around = share(area * smaller, smaller, level)
+        return Interval(area, around.low, around.high)
     # d log(A / (1 - A)) = dA / (A (1 - A))
     error = np.sqrt(variance) / (area * (1.0 - area))
     middle = np.log(area / (1.0 - area))
     half = _normal(level) * error
-    low, high = 1.0 / (1.0 + np.exp([half - middle, -half - middle]))
-    return Interval(area, float(low), float(high))
+    low = _sigmoid(middle - half)
+    high = _sigmoid(middle + half)
+    return Interval(area, low, high)
+
+
+def _sigmoid(x: float) -> float:
+    return float(1.0 / (1.0 + np.exp(-x)))
 
 
 def _variance(v10: np.ndarray, v01: np.ndarray) -> float:
     """The variance of the means of components: S10 / m + S01 / n."""
-    if min(len(v10), len(v01)) < 2:
+    m, n = len(v10), len(v01)
+    if min(m, n) < 2:
         return 0.0  # of a single example nothing is known
-    return float(np.var(v10, ddof=1) / len(v10) + np.var(v01, ddof=1) / len(v01))
+    s10 = np.var(v10, ddof=1)
+    s01 = np.var(v01, ddof=1)
+    return float(s10 / m + s01 / n)
 
 
 def auroc_difference(
@@ -135,8 +142,10 @@ def average_precision(
         of_low = len(high) + rng.integers(0, len(low), len(low))
         rows = np.concatenate([of_high, of_low])
         values.append(_average_precision(both[rows], truth))
-    ends = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(_average_precision(both, truth), float(ends[0]), float(ends[1]))
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(values, ends)
+    value = _average_precision(both, truth)
+    return Interval(value, float(low), float(high))
 
 
 def threshold(normal: np.ndarray, false_alarms: float) -> float:
@@ -149,14 +158,19 @@ def threshold(normal: np.ndarray, false_alarms: float) -> float:
     n = len(scores)
     if not 0.0 < false_alarms < 1.0:
         raise UserError(f"a rate of false alarms lies between 0 and 1, got {false_alarms}.")
-    # rounded: 1 - α is no binary fraction, and a part in 10¹² too much is a rank too much
-    k = int(np.ceil(np.round((n + 1) * (1.0 - false_alarms), 9)))
+    k = _up((n + 1) * (1.0 - false_alarms))
     if k > n:
-        fewest = int(np.ceil(np.round(1.0 / false_alarms, 9))) - 1
+        fewest = _up(1.0 / false_alarms) - 1
         raise UserError(
             f"{n} normal examples are too few for a rate of {false_alarms:g} false alarms: hold out {fewest} or more."
         )
     return float(scores[k - 1])
+
+
+def _up(x: float) -> int:
+    """⌈x⌉, where 1 - α is no binary fraction: a part in 10¹² too much would be a rank too much."""
+    rounded = np.round(x, 9)
+    return int(np.ceil(rounded))
 
 
 def rate(scores: np.ndarray, above: float, level: float = 0.95) -> Interval:
@@ -175,8 +189,9 @@ def _probabilities(
         raise UserError(
             f"probabilities {p.shape} and labels {y.shape}: expected [N, K] and [N] of at least one example."
         )
-    sums = p.sum(1)
-    if not np.isfinite(p).all() or p.min() < 0.0 or np.abs(sums - 1.0).max() > 1e-3:
+    finite = np.isfinite(p).all()
+    gaps = np.abs(p.sum(1) - 1.0)
+    if not finite or p.min() < 0.0 or gaps.max() > 1e-3:
         raise UserError(
             "a row of probabilities is negative or does not sum to 1: give a softmax, not logits."
         )
@@ -243,98 +258,3 @@ def ece(
     if len(y) < 2:
         return Interval(error(np.arange(len(y))), np.nan, np.nan)
     return bootstrap(error, len(y), level=level)
-
-
-def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts [N, K, K] of pixels of true class i taken for class j, of masks [N, ...]; UserError for other classes."""
-    truth, predicted = np.asarray(truth), np.asarray(predicted)
-    if truth.shape != predicted.shape:
-        raise UserError(
-            f"masks have the shape {truth.shape} and predictions {predicted.shape}: they must agree."
-        )
-    for what, array in (("a mask", truth), ("a prediction", predicted)):
-        if array.size and not 0 <= array.min() <= array.max() < classes:
-            raise UserError(
-                f"{what} has classes from {array.min()} to {array.max()}, expected 0 to {classes - 1}."
-            )
-    n = len(truth)
-    # one count for each picture and pair of classes
-    pair = truth.reshape(n, -1).astype(np.int64) * classes + predicted.reshape(n, -1)
-    place = np.arange(n)[:, None] * classes**2 + pair
-    counts = np.bincount(place.ravel(), minlength=n * classes**2)
-    return counts.reshape(n, classes, classes)
-
-
-def iou(counts: np.ndarray) -> np.ndarray:
-    """Intersection over union of each class, [K], of counts [K, K]; NaN for one that neither side has."""
-    hits = np.diagonal(counts).astype(np.float64)
-    union = counts.sum(0) + counts.sum(1) - hits
-    with np.errstate(invalid="ignore"):
-        return hits / union
-
-
-def mean_iou(counts: np.ndarray, level: float = 0.95) -> Interval:
-    """The mean over classes of the IoU of all pixels together, of counts [N, K, K]; interval over pictures."""
-
-    def score(rows: np.ndarray) -> float:
-        return float(np.nanmean(iou(counts[rows].sum(0))))
-
-    return _over_pictures(score, len(counts), level)
-
-
-def pixel_accuracy(counts: np.ndarray, level: float = 0.95) -> Interval:
-    """The share of pixels whose class is right, of counts [N, K, K]; interval over pictures."""
-    hits = np.trace(counts, axis1=1, axis2=2)  # [N]
-    pixels = counts.sum((1, 2))
-
-    def score(rows: np.ndarray) -> float:
-        return float(hits[rows].sum() / pixels[rows].sum())
-
-    return _over_pictures(score, len(counts), level)
-
-
-def _over_pictures(score, n: int, level: float) -> Interval:
-    if n < 2:
-        return Interval(score(np.arange(n)), np.nan, np.nan)
-    return bootstrap(score, n, level=level)
-
-
-def _edges(inside: np.ndarray) -> np.ndarray:
-    """The pixels of a region [H, W] that touch its outside; the picture's border is no edge."""
-    padded = np.pad(inside, 1, mode="edge")
-    neighbours = [padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]]
-    return inside & ~np.logical_and.reduce(neighbours)
-
-
-def boundary_f(
-    truth: np.ndarray, predicted: np.ndarray, classes: int, tolerance: float = 0.0075
-) -> np.ndarray:
-    """F score of the classes' boundaries of each picture, [N], of masks [N, H, W]; the mean over classes that it has.
-
-    A boundary pixel is a hit within `tolerance` of the diagonal, at least one pixel (Csurka et al. 2013, BMVC).
-    """
-    from scipy.ndimage import distance_transform_edt
-
-    confusion(truth, predicted, classes)  # for its errors
-    truth, predicted = np.asarray(truth), np.asarray(predicted)
-    reach = max(1.0, tolerance * float(np.hypot(*truth.shape[1:])))  # [pixels]
-
-    def near(edge: np.ndarray, other: np.ndarray) -> float:
-        """The share of edge pixels within reach of the other edge."""
-        if not other.any():
-            return 0.0
-        return float(np.mean(distance_transform_edt(~other)[edge] <= reach))
-
-    found = []
-    for mask, guess in zip(truth, predicted, strict=True):
-        scores = []
-        for k in range(classes):
-            edge, other = _edges(mask == k), _edges(guess == k)
-            if not edge.any() and not other.any():
-                continue  # a class without a boundary on either side
-            precision = near(other, edge) if other.any() else 0.0
-            recall = near(edge, other) if edge.any() else 0.0
-            total = precision + recall
-            scores.append(2.0 * precision * recall / total if total else 0.0)
-        found.append(np.mean(scores) if scores else 1.0)  # nothing to find and nothing found
-    return np.array(found)

@@ -6,7 +6,7 @@ from scipy.stats import norm
 from sklearn import metrics
 
 from genjax.errors import UserError
-from genjax.metrics import prediction
+from genjax.metrics import masks, prediction
 
 
 def _scores(n=400, shift=1.0, seed=0):
@@ -102,14 +102,14 @@ def test_masks_agree_with_scikit_learn_and_an_absent_class_counts_for_nothing():
     rng = np.random.default_rng(4)
     truth = rng.integers(0, 3, (5, 8, 8))
     guess = np.where(rng.random(truth.shape) < 0.7, truth, rng.integers(0, 3, truth.shape))
-    counts = prediction.confusion(truth, guess, 4)  # class 3 is nowhere
+    counts = masks.confusion(truth, guess, 4)  # class 3 is nowhere
     whole = metrics.confusion_matrix(truth.ravel(), guess.ravel(), labels=range(4))
     np.testing.assert_array_equal(counts.sum(0), whole)
     jaccard = metrics.jaccard_score(truth.ravel(), guess.ravel(), average=None, labels=range(3))
-    np.testing.assert_allclose(prediction.iou(counts.sum(0))[:3], jaccard)
-    found = prediction.mean_iou(counts)
+    np.testing.assert_allclose(masks.iou(counts.sum(0))[:3], jaccard)
+    found = masks.mean_iou(counts)
     assert found.value == pytest.approx(jaccard.mean()) and found.low < found.value < found.high
-    accuracy = prediction.pixel_accuracy(counts)
+    accuracy = masks.pixel_accuracy(counts)
     assert accuracy.value == pytest.approx((truth == guess).mean())
 
 
@@ -119,9 +119,9 @@ def test_boundaries_forgive_what_lies_within_the_tolerance():
     guess = np.zeros_like(truth)
     guess[0, 10:30, 11:31] = 1  # a pixel aside
     guess[1, 10:30, 16:36] = 1  # six aside
-    scores = prediction.boundary_f(truth, guess, 2)
+    scores = masks.boundary_f(truth, guess, 2)
     assert scores[0] == 1.0 and 0.2 < scores[1] < 0.8 and scores[2] == 0.0
-    wide = prediction.boundary_f(truth, guess, 2, tolerance=0.2)
+    wide = masks.boundary_f(truth, guess, 2, tolerance=0.2)
     assert wide[1] == 1.0
 
 
@@ -135,8 +135,8 @@ def test_boundaries_forgive_what_lies_within_the_tolerance():
         (lambda: prediction.log_loss(np.ones((2, 3)), np.zeros(2)), "not logits"),
         (lambda: prediction.brier(np.eye(2), np.array([0, 2])), "from 0 to 2"),
         (lambda: prediction.threshold(np.ones(9), 1.0), "between 0 and 1"),
-        (lambda: prediction.confusion(np.ones((1, 2)), np.ones((1, 3)), 2), "must agree"),
-        (lambda: prediction.confusion(np.full((1, 2), 5), np.ones((1, 2)), 2), "from 5 to 5"),
+        (lambda: masks.confusion(np.ones((1, 2)), np.ones((1, 3)), 2), "must agree"),
+        (lambda: masks.confusion(np.full((1, 2), 5), np.ones((1, 2)), 2), "from 5 to 5"),
     ],
 )
 def test_what_cannot_be_measured_is_said_in_one_line(call, told):
