@@ -14,6 +14,16 @@ from genjax.errors import UserError
 from genjax.metrics.intervals import Interval, bootstrap
 
 
+def _check(what: str, mask: np.ndarray, classes: int) -> None:
+    if not mask.size:
+        return
+    least, greatest = mask.min(), mask.max()
+    if least < 0 or greatest >= classes:
+        raise UserError(
+            f"{what} has classes from {least} to {greatest}, expected 0 to {classes - 1}."
+        )
+
+
 def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Counts [N, K, K] of pixels of true class i taken for class j, of masks [N, ...]; UserError for other classes."""
     truth, predicted = np.asarray(truth), np.asarray(predicted)
@@ -21,16 +31,16 @@ def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndar
         raise UserError(
             f"masks have the shape {truth.shape} and predictions {predicted.shape}: they must agree."
         )
-    for what, array in (("a mask", truth), ("a prediction", predicted)):
-        if array.size and not 0 <= array.min() <= array.max() < classes:
-            raise UserError(
-                f"{what} has classes from {array.min()} to {array.max()}, expected 0 to {classes - 1}."
-            )
+    _check("a mask", truth, classes)
+    _check("a prediction", predicted, classes)
     n = len(truth)
-    # one count for each picture and pair of classes
-    pair = truth.reshape(n, -1).astype(np.int64) * classes + predicted.reshape(n, -1)
-    place = np.arange(n)[:, None] * classes**2 + pair
-    counts = np.bincount(place.ravel(), minlength=n * classes**2)
+    cells = classes**2  # of one picture
+    row = truth.reshape(n, -1).astype(np.int64)
+    column = predicted.reshape(n, -1)
+    pair = row * classes + column  # [N, pixels]
+    first = np.arange(n) * cells
+    place = first[:, None] + pair
+    counts = np.bincount(place.ravel(), minlength=n * cells)
     return counts.reshape(n, classes, classes)
 
 
@@ -75,9 +85,11 @@ def _over_pictures(score: Callable[[np.ndarray], float], n: int, level: float) -
 
 def _edges(inside: np.ndarray) -> np.ndarray:
     """The pixels of a region [H, W] that touch its outside; the picture's border is no edge."""
-    padded = np.pad(inside, 1, mode="edge")
-    neighbours = [padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]]
-    return inside & ~np.logical_and.reduce(neighbours)
+    from scipy.ndimage import binary_erosion
+
+    # by the four neighbours; what lies beyond the picture counts as inside
+    core = binary_erosion(inside, border_value=1)
+    return inside & ~core
 
 
 def boundary_f(
