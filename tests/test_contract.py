@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genjax import corruptions
 from genjax.ae.autoencoder import Autoencoder, BernoulliError
+from genjax.ae.restoration import BlindSpot, Restoration
 from genjax.conditions import Label, Picture
 from genjax.config import edit
 from genjax.core import guarded, labelled
@@ -34,6 +36,7 @@ from genjax.nets import (
     DiT,
     GatedMLP,
     Gelu,
+    PlainUNet,
     ResnetDiscriminator,
     StyleDiscriminator,
     StyleMapping,
@@ -56,6 +59,12 @@ ALGORITHMS = {
     "ae-linear": Autoencoder(latent=8, optimiser=Adam(1e-2, eps=1e-4)),
     "ae-conv": Autoencoder(
         latent=8, **CONV, error=BernoulliError(), ema=Decay(0.9), optimiser=TX
+    ),
+    "restoration-conv": Restoration(
+        (corruptions.Gaussian(0.2, 0.2), corruptions.Holes(1)),
+        PlainUNet((8,), 1),
+        teacher=BlindSpot(0.2),
+        optimiser=TX,
     ),
     "vae": VAE(
         latent=8,
@@ -272,9 +281,10 @@ def test_evaluate_is_per_example_and_sample_is_a_function_of_the_index(name, pla
     y = jax.jit(algorithm.sample)(
         jax.random.key(0), state, jax.tree.map(lambda v: v[3:], given)
     )
-    assert x.shape == (6, 8, 8, 1) and np.isfinite(x).all()
-    np.testing.assert_allclose(x[3:], y, rtol=1e-5, atol=1e-5)
-    assert np.abs(x[0] - x[1]).max() > 1e-6
+    for each, again in zip(jax.tree.leaves(x), jax.tree.leaves(y), strict=True):
+        assert each.shape == (6, 8, 8, 1) and np.isfinite(each).all()
+        np.testing.assert_allclose(each[3:], again, rtol=1e-5, atol=1e-5)
+        assert np.abs(each[0] - each[1]).max() > 1e-6
 
 
 @pytest.mark.parametrize(

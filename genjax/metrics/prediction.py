@@ -11,6 +11,8 @@ Arrays are numpy's; errors are UserError, one line each.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from genjax.errors import UserError
@@ -29,8 +31,9 @@ def _binary(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.nd
         )
     if not np.isfinite(scores).all():
         raise UserError("a score is NaN or infinite: no ranking has a place for it.")
-    if truth.all() or not truth.any():
-        which = "positive" if truth.all() else "negative"
+    positives = int(truth.sum())
+    if positives in (0, len(truth)):
+        which = "positive" if positives else "negative"
         raise UserError(
             f"all {len(truth)} examples are {which}: a ranking needs examples of both kinds."
         )
@@ -42,7 +45,9 @@ def _below(scores: np.ndarray, among: np.ndarray) -> np.ndarray:
     ordered = np.sort(among)
     below = np.searchsorted(ordered, scores, "left")
     not_above = np.searchsorted(ordered, scores, "right")
-    return 0.5 * (below + not_above) / len(among)
+    # the mean of the two counts: a tie is half a win
+    wins = 0.5 * (below + not_above)
+    return wins / len(among)
 
 
 def _components(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -76,8 +81,9 @@ def auroc(scores: np.ndarray, positive: np.ndarray, level: float = 0.95) -> Inte
         around = share(area * smaller, smaller, level)
         return Interval(area, around.low, around.high)
     # d log(A / (1 - A)) = dA / (A (1 - A))
-    error = np.sqrt(variance) / (area * (1.0 - area))
-    middle = np.log(area / (1.0 - area))
+    rest = 1.0 - area
+    error = np.sqrt(variance) / (area * rest)
+    middle = np.log(area / rest)
     half = _normal(level) * error
     low = _sigmoid(middle - half)
     high = _sigmoid(middle + half)
@@ -104,10 +110,15 @@ def auroc_difference(
     """AUROC of `scores` less that of `others` [N] on the same examples, which makes the interval far narrower."""
     a10, a01 = _components(scores, positive)
     b10, b01 = _components(others, positive)
-    d10, d01 = a10 - b10, a01 - b01
+    # example by example, so that what both find hard cancels
+    d10 = a10 - b10
+    d01 = a01 - b01
     value = float(np.mean(d10))
-    half = _normal(level) * np.sqrt(_variance(d10, d01))
-    return Interval(value, value - half, value + half)
+    error = np.sqrt(_variance(d10, d01))
+    half = _normal(level) * error
+    low = value - half
+    high = value + half
+    return Interval(value, low, high)
 
 
 def _average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
@@ -116,8 +127,10 @@ def _average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
     ordered = scores[order]
     hits = np.cumsum(truth[order])
     # the last of each run of equal scores
-    last = np.append(ordered[1:] != ordered[:-1], True)
+    changes = ordered[1:] != ordered[:-1]
+    last = np.append(changes, True)
     hits = hits[last]
+    # how many are called positive at this threshold
     called = np.flatnonzero(last) + 1
     precision = hits / called
     recall = hits / hits[-1]
@@ -137,11 +150,13 @@ def average_precision(
     truth = np.arange(len(both)) < len(high)
     rng = np.random.default_rng(0)
     values = []
+    m, n = len(high), len(low)
     for _ in range(times):
-        of_high = rng.integers(0, len(high), len(high))
-        of_low = len(high) + rng.integers(0, len(low), len(low))
+        of_high = rng.integers(0, m, m)
+        of_low = rng.integers(m, m + n, n)
         rows = np.concatenate([of_high, of_low])
-        values.append(_average_precision(both[rows], truth))
+        value = _average_precision(both[rows], truth)
+        values.append(value)
     ends = [(1 - level) / 2, (1 + level) / 2]
     low, high = np.quantile(values, ends)
     value = _average_precision(both, truth)
@@ -175,8 +190,9 @@ def _up(x: float) -> int:
 
 def rate(scores: np.ndarray, above: float, level: float = 0.95) -> Interval:
     """The share of scores [N] above a threshold: the hits of positives, the false alarms of negatives."""
-    hits = int(np.sum(np.asarray(scores) > above))
-    return share(hits, len(scores), level)
+    alarms = np.asarray(scores) > above
+    hits = int(np.sum(alarms))
+    return share(hits, len(alarms), level)
 
 
 def _probabilities(
@@ -204,23 +220,38 @@ def _probabilities(
 
 def _mean(values: np.ndarray, level: float) -> Interval:
     """The mean of values [N] with its percentile bootstrap; of one value it is not known."""
-    if len(values) < 2:
-        return Interval(float(np.mean(values)), np.nan, np.nan)
-    return bootstrap(lambda rows: float(np.mean(values[rows])), len(values), level=level)
+
+    def mean(rows: np.ndarray) -> float:
+        return float(np.mean(values[rows]))
+
+    return _bootstrapped(mean, len(values), level)
+
+
+def _bootstrapped(statistic: Callable[[np.ndarray], float], n: int, level: float) -> Interval:
+    """The statistic of n examples with its percentile bootstrap; of one example that is not known."""
+    if n < 2:
+        alone = np.arange(n)
+        return Interval(statistic(alone), np.nan, np.nan)
+    return bootstrap(statistic, n, level=level)
 
 
 def log_loss(probabilities: np.ndarray, label: np.ndarray, level: float = 0.95) -> Interval:
     """The mean of -log p(label) [nats], of probabilities [N, K]; one of 0 counts as 1e-12."""
     p, y = _probabilities(probabilities, label)
-    of_label = p[np.arange(len(y)), y]
-    return _mean(-np.log(np.maximum(of_label, EPSILON)), level)
+    rows = np.arange(len(y))
+    of_label = p[rows, y]
+    # no infinite loss for a single certain mistake
+    nats = -np.log(np.maximum(of_label, EPSILON))
+    return _mean(nats, level)
 
 
 def brier(probabilities: np.ndarray, label: np.ndarray, level: float = 0.95) -> Interval:
     """The mean squared distance of probabilities [N, K] from the label's one-hot, summed over classes: 0 to 2."""
     p, y = _probabilities(probabilities, label)
-    truth = np.eye(p.shape[1])[y]
-    return _mean(np.sum((p - truth) ** 2, 1), level)
+    one_hot = np.eye(p.shape[1])
+    truth = one_hot[y]
+    squares = np.square(p - truth)
+    return _mean(squares.sum(1), level)
 
 
 def calibration(
@@ -233,7 +264,9 @@ def calibration(
     p, y = _probabilities(probabilities, label)
     confidence = p.max(1)
     hit = p.argmax(1) == y
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    # the upper end of a bin belongs to it; the least confidence is above 0 anyway
+    number = np.ceil(confidence * bins).astype(int)
+    place = np.clip(number - 1, 0, bins - 1)
     count = np.bincount(place, minlength=bins)
     some = np.maximum(count, 1)  # no division by none
     mean = np.bincount(place, confidence, bins) / some
@@ -255,6 +288,4 @@ def ece(
         gaps = np.abs(accuracy - confidence)
         return float(np.sum(count * gaps) / len(rows))
 
-    if len(y) < 2:
-        return Interval(error(np.arange(len(y))), np.nan, np.nan)
-    return bootstrap(error, len(y), level=level)
+    return _bootstrapped(error, len(y), level)

@@ -1,7 +1,7 @@
 """Linen modules, called `net(x, cond, out)`: input, what is told (`conditions.Cond`) or None, output shape.
 
 Discriminators have out = (1,); some remember vectors in the collection "spectral".
-Denoisers (DiT, UNet, TimeMLP) are called `net(x, time, cond, out)` with clocks [B] or [B, k].
+Denoisers (DiT, UNet, PlainUNet, TimeMLP) are called `net(x, time, cond, out)` with clocks [B] or [B, k].
 """
 
 # Inception, a judge of samples and no part of a model, is not among them: `genjax.nets.inception`.
@@ -15,6 +15,7 @@ from genjax.nets.gan import (
     ResnetGenerator,
 )
 from genjax.nets.mlp import MLP, GatedMLP, TimeMLP
+from genjax.nets.plain import PlainUNet
 from genjax.nets.r3gan import R3Discriminator, R3Generator
 from genjax.nets.stylegan2 import StyleDiscriminator, StyleMapping, StyleSynthesis
 from genjax.nets.unet import UNet
@@ -30,6 +31,7 @@ __all__ = [
     "Gelu",
     "Identity",
     "Learned",
+    "PlainUNet",
     "R3Discriminator",
     "R3Generator",
     "Relu",

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from genjax.conditions import Cond
-from genjax.nets import MLP, DiT, GatedMLP, TimeMLP, UNet
+from genjax.nets import MLP, DiT, GatedMLP, PlainUNet, TimeMLP, UNet
 from genjax.nets.flops import Told
 
 SHAPE = (32, 32, 3)
@@ -34,8 +34,9 @@ def counted(net, shape, out, told, *clocks) -> float:
         (DiT(patch=4, width=192, depth=1, heads=3), TOLD, 0.03),
         (UNet((48, 64), blocks=1, patch=1, attention=(16,)), PLAIN, 0.03),
         (TimeMLP((256, 128, 128)), TOLD, 0.01),
+        (PlainUNet((48, 64), blocks=1, patch=1), PLAIN, 0.05),
     ],
-    ids=["dit", "dit with words", "unet", "mlp"],
+    ids=["dit", "dit with words", "unet", "mlp", "plain unet"],
 )
 def test_denoisers_cost_what_xla_counts(net, told, near):
     time = jnp.zeros((2, told.clocks))

@@ -1,0 +1,290 @@
+"""Restoration: from damaged examples to what they were, the denoising autoencoder without a narrow z (Vincent 2008).
+
+The best restorer in squared error is the mean of all clean examples that could lie behind what is seen, E[x | y]. For
+y = x + sigma eps that is a score (Tweedie's formula, Robbins 1956; Efron 2011):
+
+    E[x | y] = y + sigma² grad log p(y)                                                                        (1)
+
+so a denoiser is a model of the data, and it can be checked where p is known. Three teachers give it a target:
+
+* `Clean`: the example itself.
+* `Second`: another damage of the same example, of mean x (Noise2Noise, Lehtinen et al. 2018, arXiv:1803.04189): the
+  mean of noisy targets is the clean one.
+* `BlindSpot`: the damaged picture itself, where the net does not see it (Noise2Void, Krull et al. 2019,
+  arXiv:1811.10980): noise that is independent from pixel to pixel cannot be guessed from the neighbours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax.conditions import Cond
+from genjax.config import field
+from genjax.core import (
+    LOSS,
+    Algorithm,
+    Batch,
+    Parts,
+    Spec,
+    State,
+    averaged,
+    example_keys,
+    single,
+)
+from genjax.corruptions import Corruption, Damaged, Gaussian, damaged
+from genjax.ema import Decay
+from genjax.errors import UserError
+from genjax.fields import REAL, Image, need
+from genjax.nets.plain import PlainUNet
+from genjax.optim import Adam, Optimiser
+from genjax.pictures.draw import grid
+
+SIGHT = 0x51647  # the purpose of the keys of damage that stays the same at every sight
+
+
+class Lesson(NamedTuple):
+    """What a teacher makes of an example: the net's input, what it should say, and where that counts."""
+
+    x: jax.Array  # [B, ...]
+    target: jax.Array  # [B, ...]
+    weight: jax.Array | float  # [B, H, W, 1], of mean 1 over an example; 1 = everywhere
+
+
+Redraw = Callable[[], jax.Array]  # another damage of the same examples, [B, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Clean:
+    """The examples as they were."""
+
+    def check(self, x: Any) -> None:
+        """Every kind of data has them."""
+
+    def __call__(
+        self, keys: jax.Array, seen: jax.Array, clean: jax.Array, redraw: Redraw
+    ) -> Lesson:
+        return Lesson(seen, clean, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Second:
+    """Another damage of the same example: for damage whose mean is the example, as unclipped noise."""
+
+    def check(self, x: Any) -> None:
+        """Every kind of data can be damaged twice."""
+
+    def __call__(
+        self, keys: jax.Array, seen: jax.Array, clean: jax.Array, redraw: Redraw
+    ) -> Lesson:
+        return Lesson(seen, redraw(), 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class BlindSpot:
+    """The damaged picture at a share of its pixels, of which the net sees a neighbour in their place."""
+
+    share: float = field(0.02, "of the pixels that are hidden at a sight")
+    reach: int = field(2, "greatest distance of the neighbour, rows and columns [pixels]")
+
+    def check(self, x: Any) -> None:
+        """Raises UserError for what has no pixels, and for no hidden pixel."""
+        need("BlindSpot()", "modelled", x, Image)
+        if not 0 < self.share < 1 or self.reach < 1:
+            raise UserError(
+                f"BlindSpot(share={self.share:g}, reach={self.reach}) hides nothing, or all: use a share between 0 and "
+                "1, and a reach of at least 1."
+            )
+        least = 2 * self.reach + 1  # else a step turned round would leave the picture too
+        if min(x.shape[:2]) < least:
+            raise UserError(
+                f"BlindSpot(reach={self.reach}) needs pictures of {least} pixels a side, got {x.shape}: lower it."
+            )
+
+    def __call__(
+        self, keys: jax.Array, seen: jax.Array, clean: jax.Array, redraw: Redraw
+    ) -> Lesson:
+        swapped, hidden = jax.vmap(self._swap)(keys, seen)
+        return Lesson(swapped, seen, hidden / self.share)
+
+    def _swap(self, key: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """One picture [H, W, C] with hidden pixels replaced, and where: [H, W, 1], 1 = hidden."""
+        h, w, _ = x.shape
+        where_key, step_key = jax.random.split(key)
+        hidden = jax.random.bernoulli(where_key, self.share, (h, w, 1))
+        # 1 to (2 reach + 1)² - 1: every neighbour but the pixel itself, which is 0
+        side = 2 * self.reach + 1
+        neighbour = jax.random.randint(step_key, (h, w), 1, side * side)
+        middle = side * side // 2
+        place = (neighbour + middle) % (side * side)
+        down = place // side - self.reach
+        across = place % side - self.reach
+        row = jnp.arange(h)[:, None]
+        column = jnp.arange(w)[None, :]
+        others = x[row + _inward(row, down, h), column + _inward(column, across, w)]
+        return jnp.where(hidden, others, x), hidden.astype(x.dtype)
+
+
+def _inward(at: jax.Array, step: jax.Array, n: int) -> jax.Array:
+    """A step from each place within 0 ... n - 1, turned round where it would leave them."""
+    there = at + step
+    outside = (there < 0) | (there >= n)
+    return jnp.where(outside, -step, step)
+
+
+Teacher = Clean | Second | BlindSpot
+
+
+@dataclasses.dataclass(frozen=True)
+class Squared:
+    """Squares of the error: the best answer is the mean of what could be."""
+
+    def __call__(self, error: jax.Array) -> jax.Array:
+        return jnp.square(error)
+
+
+@dataclasses.dataclass(frozen=True)
+class Absolute:
+    """Absolute errors: the best answer is the median, sharper at edges."""
+
+    def __call__(self, error: jax.Array) -> jax.Array:
+        return jnp.abs(error)
+
+
+@dataclasses.dataclass(frozen=True)
+class Restoration:
+    """Config of the algorithm; called with a `Spec` it becomes one."""
+
+    corruption: tuple[Corruption, ...] = field((Gaussian(),), "the damage, one after the other")
+    net: nn.Module = field(PlainUNet(), "net(x, levels, told, shape) -> what is wrong with x")
+    blind: bool = field(False, "the net is told neither how much was done nor where")
+    teacher: Teacher = field(Clean(), "what the net is told to say")
+    once: bool = field(
+        False, "the same damage of an example at every sight, as of a set that was damaged once"
+    )
+    error: Squared | Absolute = field(Squared(), "what training minimises")
+    optimiser: Optimiser = field(Adam(), "of the net")
+    ema: Decay = field(Decay(0.0), "average of the weights that evaluation uses")
+
+    def __call__(self, spec: Spec) -> Algorithm:
+        return algorithm(self, spec)
+
+
+def damage(key: jax.Array, batch: Batch, cfg: Restoration, spec: Spec) -> Damaged:
+    """The batch as the net gets it, in unit values, from the examples' keys."""
+    keys = example_keys(key, batch["index"])
+    return damaged(cfg.corruption, keys, spec.unit(batch))
+
+
+def restore(params: dict, seen: Damaged, cfg: Restoration, spec: Spec) -> jax.Array:
+    """What is left [B, ...] -> what it was, in unit values: the net says what is to be taken away."""
+    x = spec.x.encode(seen.x)  # pictures about 0, of range 2
+    levels = seen.level
+    known = seen.known
+    if cfg.blind:
+        levels = jnp.zeros_like(levels)
+        known = None
+    told = None if known is None else Cond(maps=2.0 * known - 1.0)
+    wrong = cfg.net.apply({"params": params["net"]}, x, levels, told, spec.shape)
+    return spec.decode(x - wrong)
+
+
+def _mean(x: jax.Array) -> jax.Array:
+    """The mean of each example, [B]."""
+    flat = x.reshape(len(x), -1)
+    return jnp.mean(flat, -1)
+
+
+def loss(params: dict, key: jax.Array, batch: Batch, cfg: Restoration, spec: Spec) -> Parts:
+    """The training error against the teacher's target, [B]."""
+    sight = jax.random.key(SIGHT) if cfg.once else key
+    seen = damage(sight, batch, cfg, spec)
+
+    def redraw() -> jax.Array:
+        other = jax.random.fold_in(sight, 1)
+        return damage(other, batch, cfg, spec).x
+
+    keys = example_keys(jax.random.fold_in(key, 2), batch["index"])
+    lesson = cfg.teacher(keys, seen.x, spec.unit(batch), redraw)
+    restored = restore(params, seen._replace(x=lesson.x), cfg, spec)
+    error = cfg.error(restored - lesson.target)
+    return {"loss": _mean(lesson.weight * error)}
+
+
+def evaluate(params: dict, key: jax.Array, batch: Batch, cfg: Restoration, spec: Spec) -> Parts:
+    """Against the clean examples, each [B]: squared error, its ratio [dB] to the peak 1, and that of doing nothing."""
+    clean = spec.unit(batch)
+    seen = damage(key, batch, cfg, spec)
+    restored = restore(params, seen, cfg, spec)
+    mse = _mean(jnp.square(restored - clean))
+    nothing = _mean(jnp.square(seen.x - clean))
+    return {"loss": mse, "psnr": decibel(mse), "psnr_input": decibel(nothing)}
+
+
+def decibel(mse: jax.Array) -> jax.Array:
+    """-10 log10(mse): the signal-to-noise ratio of a peak of 1."""
+    return -10.0 / math.log(10.0) * jnp.log(mse)
+
+
+def sample(
+    params: dict, key: jax.Array, given: Batch, cfg: Restoration, spec: Spec
+) -> dict[str, jax.Array]:
+    """Held-out examples as the net gets them, and what it makes of them."""
+    seen = damage(key, given, cfg, spec)
+    return {"input": seen.x, "restored": restore(params, seen, cfg, spec)}
+
+
+def picture(samples: dict[str, Any], given: Batch, spec: Spec) -> np.ndarray:
+    """Input, output and truth of each example in a row, uint8 [H, W, C]; of other than pictures the output alone."""
+    if len(spec.shape) != 3:
+        return spec.x.picture(np.asarray(samples["restored"]))
+    truth = np.asarray(spec.unit(given))
+    columns = [np.asarray(samples["input"]), np.asarray(samples["restored"]), truth]
+    rows = np.stack(columns, 1)  # [B, 3, H, W, C]
+    return grid(np.clip(rows, 0.0, 1.0).reshape(-1, *spec.shape), 3)
+
+
+def algorithm(cfg: Restoration, spec: Spec) -> Algorithm:
+    """Binds the functions above to a config. Raises UserError for damage that the data cannot have."""
+    need("Restoration", spec.main, spec.x, *REAL)
+    if not cfg.corruption:
+        raise UserError(
+            "--algorithm.corruption=() leaves nothing to restore: name one, e.g. (Gaussian(),)."
+        )
+    for corruption in cfg.corruption:
+        corruption.check(spec.shape)
+    cfg.teacher.check(spec.x)
+
+    def init_params(key, batch):
+        seen = damage(key, batch, cfg, spec)
+        known = None if seen.known is None or cfg.blind else Cond(maps=seen.known)
+        x = spec.x.encode(seen.x)
+        return {"net": cfg.net.init(key, x, seen.level, known, spec.shape)["params"]}
+
+    def error_loss(params, key, batch, step):
+        return loss(params, key, batch, cfg, spec)
+
+    init, step = single(
+        init_params, error_loss, cfg.optimiser(spec.steps), cfg.ema, spec.microbatches
+    )
+
+    # what follows sees the averaged weights, where there are any
+    def measured(key: jax.Array, state: State, batch: Batch) -> Parts:
+        return evaluate(averaged(state), key, batch, cfg, spec)
+
+    def sampled(key: jax.Array, state: State, given: Batch) -> dict[str, jax.Array]:
+        return sample(averaged(state), key, given, cfg, spec)
+
+    def drawn(samples: Any, given: Batch) -> np.ndarray:
+        return picture(samples, given, spec)
+
+    return Algorithm(
+        init, step, measured, sampled, asks=(spec.main,), picture=drawn, criterion=LOSS
+    )
