@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from genjax.conditions import Label
 from experiments import (
     autoencoder,
     bits,

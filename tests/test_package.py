@@ -23,6 +23,7 @@ SOURCES = (
     "requirements.txt",
     "README.md",
     "LICENSE",
+    "LICENSES",
     "genjax",
     "experiments",
 )
