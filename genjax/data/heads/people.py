@@ -19,7 +19,7 @@ GROUPS = ("child", "young", "middle", "old")
 GROUP_YEARS = (1.0, 13.0, 35.0, 60.0, 90.0)
 _PERSON, _SHOT = 0, 1  # streams of bits
 _TRAITS = 12  # identity shapes that a person has at most
-_MOST = 0.8  # of an identity shape: beyond it faces are caricatures
+_MOST = 0.7  # of an identity shape: beyond it faces are caricatures
 
 
 class People(NamedTuple):
@@ -28,7 +28,7 @@ class People(NamedTuple):
     number: np.ndarray  # int [N]
     male: np.ndarray  # float32 [N]: 0 female, 1 male, between them a mixture
     ancestry: np.ndarray  # float32 [N, 3], sum 1: african, asian, caucasian
-    identity: np.ndarray  # float32 [N, 224]: weights of the shapes `model().identity`, 0 to 0.8
+    identity: np.ndarray  # float32 [N, 224]: weights of the shapes `model().identity`, 0 to 0.7
     skin: np.ndarray  # float32 [N, 3]
     iris: np.ndarray  # float32 [N, 3]
     hair: np.ndarray  # float32 [N, 3], before it greys
@@ -56,7 +56,10 @@ class Shots(NamedTuple):
     background: np.ndarray  # float32 [M, 3], sRGB in [0, 1]
 
 
-def draw_people(seed: int, numbers: Sequence[int] | np.ndarray) -> People:
+def draw_people(
+    seed: int,
+    numbers: Sequence[int] | np.ndarray,
+) -> People:
     """The people of these numbers, each a function of (seed, its number)."""
     numbers = np.asarray(numbers, np.int64)
     draws = _Draws(_uniform(seed, _PERSON, numbers, np.zeros_like(numbers), 128))
@@ -89,7 +92,11 @@ def draw_people(seed: int, numbers: Sequence[int] | np.ndarray) -> People:
     return People(numbers, *(np.asarray(part, np.float32) for part in found[1:]))
 
 
-def draw_shots(seed: int, people: People, shots: int | Sequence[int]) -> Shots:
+def draw_shots(
+    seed: int,
+    people: People,
+    shots: int | Sequence[int],
+) -> Shots:
     """Shots of every person, those of one after the other; `shots`: how many, or their numbers.
 
     All four age groups are alike in chance, and within a group all years.
@@ -111,7 +118,10 @@ def draw_shots(seed: int, people: People, shots: int | Sequence[int]) -> Shots:
     return Shots(person, *(np.asarray(part, np.float32) for part in parts))
 
 
-def plain_shots(people: People, years: float | np.ndarray = 25.0) -> Shots:
+def plain_shots(
+    people: People,
+    years: float | np.ndarray = 25.0,
+) -> Shots:
     """One shot of each person: from the front, at rest, in frontal light, before grey; to be changed by `_replace`."""
     n = len(people.number)
     zeros = np.zeros(n, np.float32)
@@ -128,42 +138,57 @@ def group(years: np.ndarray) -> np.ndarray:
     return np.searchsorted(inner, years, side="right").astype(np.int32)
 
 
-def grey(people: People, shots: Shots) -> np.ndarray:
+def grey(
+    people: People,
+    shots: Shots,
+) -> np.ndarray:
     """The grey share of the hair in each shot, float32 [M] in 0 to 1: a sigmoid of the years past the person's own."""
     past = shots.years - people.greying[shots.person]
     return (1 / (1 + np.exp(-past / 5.0))).astype(np.float32)
 
 
-def hair_colour(people: People, shots: Shots) -> np.ndarray:
+def hair_colour(
+    people: People,
+    shots: Shots,
+) -> np.ndarray:
     """The colour of the hair with its grey, [M, 3]."""
     share = grey(people, shots)[:, None]
-    return (1 - share) * people.hair[shots.person] + share * np.array([0.74, 0.74, 0.75])
+    own = people.hair[shots.person]
+    return (1 - share) * own + share * GREY
 
 
-def hair_length(people: People, shots: Shots) -> np.ndarray:
+def hair_length(
+    people: People,
+    shots: Shots,
+) -> np.ndarray:
     """How long the hair is, [M], 0 to 1: babies have none that hangs, nor have the bald."""
     grown = np.interp(shots.years, (1, 8), (0, 1))
     return people.long[shots.person] * grown * (_lost(people, shots) < 0.3)
 
 
-def _lost(people: People, shots: Shots) -> np.ndarray:
+def _lost(
+    people: People,
+    shots: Shots,
+) -> np.ndarray:
     """The share of the hair at the top that is gone, [M]."""
     return people.bald[shots.person] * np.interp(shots.years, (28, 65), (0, 1))
 
 
-def weights(people: People, shots: Shots) -> np.ndarray:
-    """The weight of each of the model's shapes in each shot, float32 [M, K]; those of hair for a head of size 1."""
+def weights(
+    people: People,
+    shots: Shots,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The weights of the model's shapes in each shot, [M, k] each: macro, identity, expression and hair."""
     row = shots.person
-    parts = [
-        macro(shots.years, people.male[row], people.ancestry[row]),
-        people.identity[row],
-        shots.expression,
-        _hair(people, shots),
-    ]
-    return np.concatenate(parts, 1).astype(np.float32)
+    ages = macro(shots.years, people.male[row], people.ancestry[row])
+    return ages, people.identity[row], shots.expression, _hair(people, shots)
 
 
-def macro(years: np.ndarray, male: np.ndarray, ancestry: np.ndarray) -> np.ndarray:
+def macro(
+    years: np.ndarray,
+    male: np.ndarray,
+    ancestry: np.ndarray,
+) -> np.ndarray:
     """Weights of the 32 shapes of age, sex and ancestry, [M, 32]: products of what is between two ages."""
     ages = len(shapes.KNOTS)
     place = np.interp(years, shapes.KNOTS, np.arange(ages))
@@ -175,7 +200,10 @@ def macro(years: np.ndarray, male: np.ndarray, ancestry: np.ndarray) -> np.ndarr
     return product.reshape(len(years), -1)
 
 
-def _hair(people: People, shots: Shots) -> np.ndarray:
+def _hair(
+    people: People,
+    shots: Shots,
+) -> np.ndarray:
     """Weights of the hair's shapes, [M, 5]: babies have little hair, and the old have less."""
     row = shots.person
     grown = np.interp(shots.years, (1, 8), (0, 1))
@@ -210,7 +238,11 @@ class _Draws:
 
 
 def _uniform(
-    seed: int, stream: int, people: np.ndarray, shots: np.ndarray, k: int
+    seed: int,
+    stream: int,
+    people: np.ndarray,
+    shots: np.ndarray,
+    k: int,
 ) -> np.ndarray:
     """Numbers in [0, 1) of each (person, shot), float64 [N, k]: a counter of their own in the stream of the seed."""
     rows = np.empty((len(people), k), np.uint64)
@@ -262,76 +294,83 @@ def _identity(draws: _Draws) -> np.ndarray:
     return found
 
 
-# sRGB from the lightest skin to the darkest
-SKINS = (
-    (0.96, 0.82, 0.75),
-    (0.93, 0.75, 0.65),
-    (0.88, 0.68, 0.54),
-    (0.78, 0.57, 0.42),
-    (0.64, 0.44, 0.31),
-    (0.47, 0.31, 0.22),
-    (0.31, 0.20, 0.15),
-)
+def rgb(*colours: str) -> np.ndarray:
+    """Colours of six hex digits, sRGB in [0, 1], [C, 3]."""
+    digits = [list(bytes.fromhex(colour)) for colour in colours]
+    return np.array(digits) / 255
+
+
+# from the lightest skin to the darkest
+SKINS = rgb("f5d1bf", "edbfa6", "e0ad8a", "c7916b", "a3704f", "784f38", "4f3326")
 # the mean place among them of each ancestry, whose spread is wide
-_PLACES = (4.6, 2.0, 1.1)
-HAIRS = (
-    (0.07, 0.06, 0.06),
-    (0.17, 0.11, 0.08),
-    (0.31, 0.20, 0.12),
-    (0.50, 0.34, 0.19),
-    (0.76, 0.60, 0.36),
-    (0.52, 0.22, 0.10),
+_PLACES = np.array([4.6, 2.0, 1.1])
+# black, dark brown, brown, light brown, fair, red; and how often each ancestry has them
+HAIRS = rgb("120f0f", "2b1c14", "4f331f", "805730", "c2995c", "85381a")
+_HAIR_ODDS = np.array(
+    [
+        [0.80, 0.17, 0.03, 0.0, 0.0, 0.0],
+        [0.62, 0.33, 0.05, 0.0, 0.0, 0.0],
+        [0.08, 0.22, 0.28, 0.2, 0.15, 0.07],
+    ]
 )
-_HAIR_ODDS = (
-    (0.8, 0.17, 0.03, 0, 0, 0),
-    (0.62, 0.33, 0.05, 0, 0, 0),
-    (0.08, 0.22, 0.28, 0.2, 0.15, 0.07),
-)
-IRISES = (
-    (0.20, 0.12, 0.07),
-    (0.34, 0.21, 0.10),
-    (0.45, 0.36, 0.18),
-    (0.34, 0.45, 0.30),
-    (0.33, 0.50, 0.68),
-    (0.48, 0.55, 0.60),
-)
-_IRIS_ODDS = (
-    (0.8, 0.18, 0.02, 0, 0, 0),
-    (0.6, 0.36, 0.04, 0, 0, 0),
-    (0.1, 0.25, 0.2, 0.12, 0.25, 0.08),
+GREY = rgb("bdbdbf")
+# dark brown, brown, hazel, green, blue, grey
+IRISES = rgb("331f12", "57361a", "735c2e", "57734d", "5480ad", "7a8c99")
+_IRIS_ODDS = np.array(
+    [
+        [0.8, 0.18, 0.02, 0.0, 0.0, 0.0],
+        [0.6, 0.36, 0.04, 0.0, 0.0, 0.0],
+        [0.1, 0.25, 0.20, 0.12, 0.25, 0.08],
+    ]
 )
 
 
-def _skin(draws: _Draws, ancestry: np.ndarray) -> np.ndarray:
+def _skin(
+    draws: _Draws,
+    ancestry: np.ndarray,
+) -> np.ndarray:
     """[N, 3]: a place on the line of skins about that of the ancestry, and a little redder or yellower."""
-    place = ancestry @ np.array(_PLACES) + 0.8 * draws.normal().clip(-2, 2)
-    line = np.array(SKINS)
-    colour = [np.interp(place, np.arange(len(line)), line[:, c]) for c in range(3)]
+    place = ancestry @ _PLACES + 0.8 * draws.normal().clip(-2, 2)
+    known = np.arange(len(SKINS))
+    colour = [np.interp(place, known, channel) for channel in SKINS.T]
     tint = 0.04 * (draws.next() - 0.5)
-    return np.stack([colour[0] + tint, colour[1], colour[2] - tint], 1).clip(0, 1)
+    redder = np.stack([tint, 0 * tint, -tint], 1)
+    return (np.stack(colour, 1) + redder).clip(0, 1)
 
 
-def _colours(draws: _Draws, ancestry: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _colours(
+    draws: _Draws,
+    ancestry: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
     """Natural colours of hair and irises, [N, 3] each: fair hair and fair eyes often come together."""
     fairness = draws.next()
-    hair = _picked(fairness, ancestry @ np.array(_HAIR_ODDS), HAIRS)
+    hair = _picked(fairness, ancestry @ _HAIR_ODDS, HAIRS)
     # half of the people draw their eyes anew
     again = draws.next()
     other = draws.next()
     chance = np.where(again < 0.5, fairness, other)
-    iris = _picked(chance, ancestry @ np.array(_IRIS_ODDS), IRISES)
+    iris = _picked(chance, ancestry @ _IRIS_ODDS, IRISES)
     shade = 0.85 + 0.3 * draws.take(2)
-    return (hair * shade[:, :1]).clip(0, 1), (iris * shade[:, 1:]).clip(0, 1)
+    hair = hair * shade[:, :1]
+    iris = iris * shade[:, 1:]
+    return hair.clip(0, 1), iris.clip(0, 1)
 
 
-def _picked(chance: np.ndarray, odds: np.ndarray, colours: Sequence) -> np.ndarray:
+def _picked(
+    chance: np.ndarray,
+    odds: np.ndarray,
+    colours: np.ndarray,
+) -> np.ndarray:
     """One of the colours by its odds [N, C], [N, 3]."""
     total = np.cumsum(odds, 1)
     which = (chance[:, None] >= total[:, :-1]).sum(1)
-    return np.array(colours)[which]
+    return colours[which]
 
 
-def _light(side: np.ndarray, height: np.ndarray) -> np.ndarray:
+def _light(
+    side: np.ndarray,
+    height: np.ndarray,
+) -> np.ndarray:
     """Unit vectors to the light [N, 3]: side -1 from the left to 1 from the right, height 0 level to 1 from above."""
     along = np.stack([1.1 * side, 0.1 + 0.7 * height, np.ones_like(side)], 1)
     return along / np.linalg.norm(along, axis=1, keepdims=True)

@@ -1,8 +1,8 @@
 """Triangles to pixels: which triangle is nearest at the middle of each cell of a grid, for many pictures at once.
 
 Most triangles of a head are smaller than a cell, so every triangle is asked for the few middles in the box around it;
-all these candidates of all pictures are arrays. One key a candidate, its depth above its number, makes the depth
-buffer one `np.maximum.at`.
+all these candidates of all pictures are arrays. A candidate's key has its depth in the high bits and its number in the
+low ones, so that the depth buffer is one `np.maximum.at`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import numpy as np
 # relative to a triangle: the middles on an edge that two triangles share belong to both, whatever the rounding
 EDGE = 1e-3
 LEVELS = 1 << 30  # of depth
+BITS = 32  # of a candidate's number
+HALF = np.float32(0.5)  # from a cell's corner to its middle
 
 
 class Hits(NamedTuple):
@@ -25,7 +27,7 @@ class Hits(NamedTuple):
 
 
 class _Boxes(NamedTuple):
-    """The cells whose middles lie in the box around each of P triangles that may be seen."""
+    """Of P triangles that may be seen: the cells whose middles lie in the box around them."""
 
     number: np.ndarray  # [P] int: picture * triangles + triangle
     left: np.ndarray  # [P] int
@@ -34,7 +36,26 @@ class _Boxes(NamedTuple):
     height: np.ndarray
 
 
-def rasterise(points: np.ndarray, triangles: np.ndarray, both: np.ndarray, side: int) -> Hits:
+class _Planes(NamedTuple):
+    """Of P triangles: one corner, and how the weights of the two others and the depth change from there; [P] each."""
+
+    x: np.ndarray
+    y: np.ndarray
+    depth: np.ndarray
+    x_second: np.ndarray  # of the second corner's weight along x
+    y_second: np.ndarray
+    x_third: np.ndarray
+    y_third: np.ndarray
+    depth_second: np.ndarray  # of the depth along the second corner's weight
+    depth_third: np.ndarray
+
+
+def rasterise(
+    points: np.ndarray,
+    triangles: np.ndarray,
+    both: np.ndarray,
+    side: int,
+) -> Hits:
     """The nearest triangles of n pictures of side x side cells.
 
     points: float32 [n, 3, V]: x to the right and y down in cells, and z towards the viewer; triangles [F, 3],
@@ -42,39 +63,45 @@ def rasterise(points: np.ndarray, triangles: np.ndarray, both: np.ndarray, side:
     """
     corners = np.take(points, triangles.T, axis=2)  # [n, 3, 3, F]: axis, then corner
     boxes = _boxes(corners, both, side)
-    planes = _planes(corners, boxes.number)  # [9, P]
-    count = boxes.width * boxes.height
-    total = int(count.sum())
-    which = np.repeat(np.arange(len(count)), count)  # [M], the triangle of each candidate
-    first = np.cumsum(count) - count
-    within = np.arange(total) - first[which]
-    row = within // boxes.width[which]
-    column = within - row * boxes.width[which] + boxes.left[which]
-    row += boxes.top[which]
+    planes = _planes(corners, boxes.number)
+    which, row, column = _candidates(boxes)
 
-    ax, ay, az, x1, y1, x2, y2, z1, z2 = planes
-    dx = column.astype(np.float32) + np.float32(0.5) - ax[which]
-    dy = row.astype(np.float32) + np.float32(0.5) - ay[which]
-    w1 = x1[which] * dx + y1[which] * dy
-    w2 = x2[which] * dx + y2[which] * dy
-    w0 = 1 - w1 - w2
-    inside = np.minimum(np.minimum(w0, w1), w2) >= -EDGE
-    kept = np.flatnonzero(inside)
-    which, w0, w1, w2 = which[kept], w0[kept], w1[kept], w2[kept]
-    depth = az[which] + z1[which] * w1 + z2[which] * w2
-    picture, triangle = np.divmod(boxes.number[which], len(triangles))
-    cell = (picture * side + row[kept]) * side + column[kept]
-    seen, won = _nearest(cell, depth, len(points) * side * side)
-    weights = np.stack([w0[won], w1[won], w2[won]])
-    return Hits(seen, triangle[won], weights)
+    own = _Planes(*(part[which] for part in planes))
+    dx = column.astype(np.float32) + HALF - own.x
+    dy = row.astype(np.float32) + HALF - own.y
+    second = own.x_second * dx + own.y_second * dy
+    third = own.x_third * dx + own.y_third * dy
+    first = 1 - second - third
+    least = np.minimum(np.minimum(first, second), third)
+    inside = np.flatnonzero(least >= -EDGE)
+
+    deeper = own.depth_second * second + own.depth_third * third
+    depth = (own.depth + deeper)[inside]
+    number = boxes.number[which[inside]]
+    picture = number // len(triangles)
+    place = picture * side + row[inside]
+    cell = place * side + column[inside]
+    seen, nearest = _nearest(cell, depth, len(points) * side * side)
+    kept = inside[nearest]
+    weights = np.stack([first[kept], second[kept], third[kept]])
+    return Hits(seen, number[nearest] % len(triangles), weights)
 
 
-def _boxes(corners: np.ndarray, both: np.ndarray, side: int) -> _Boxes:
-    """The boxes of the triangles that face the viewer and hold the middle of a cell in their box."""
-    x, y = corners[:, 0], corners[:, 1]  # [n, 3, F]
+def _boxes(
+    corners: np.ndarray,
+    both: np.ndarray,
+    side: int,
+) -> _Boxes:
+    """The boxes of the triangles that face the viewer and have the middle of a cell in their box."""
+    x = corners[:, 0]  # [n, 3, F]
+    y = corners[:, 1]
     left, width = _span(x, side)
     top, height = _span(y, side)
-    turn = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
+    x_second = x[:, 1] - x[:, 0]
+    y_second = y[:, 1] - y[:, 0]
+    x_third = x[:, 2] - x[:, 0]
+    y_third = y[:, 2] - y[:, 0]
+    turn = x_second * y_third - x_third * y_second
     # y runs down, so that what is counter-clockwise turns the other way
     seen = (turn < 0) | (both & (turn > 0))
     number = np.flatnonzero(seen & (width > 0) & (height > 0))
@@ -82,37 +109,70 @@ def _boxes(corners: np.ndarray, both: np.ndarray, side: int) -> _Boxes:
     return _Boxes(number, *parts)
 
 
-def _span(x: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+def _span(
+    x: np.ndarray,
+    side: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """(first cell, number of cells) whose middles lie between the corners' least and greatest x, [n, F] each."""
     least = np.minimum(np.minimum(x[:, 0], x[:, 1]), x[:, 2])
     most = np.maximum(np.maximum(x[:, 0], x[:, 1]), x[:, 2])
-    first = np.ceil(np.clip(least, 0, side) - np.float32(0.5)).astype(np.int32)
-    last = np.floor(np.clip(most, 0, side) - np.float32(0.5)).astype(np.int32)
-    first = np.maximum(first, 0)
-    return first, last - first + 1
+    first = np.ceil(np.clip(least, HALF, side) - HALF)
+    last = np.floor(np.clip(most, 0, side) - HALF)
+    count = last - first + 1
+    return first.astype(np.int32), count.astype(np.int32)
 
 
-def _planes(corners: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """For each triangle its first corner, the slopes of two weights in x and y, and of depth in the weights; [9, P]."""
+def _planes(
+    corners: np.ndarray,
+    number: np.ndarray,
+) -> _Planes:
     n, _, _, faces = corners.shape
     flat = np.moveaxis(corners, 0, 2).reshape(3, 3, n * faces)
-    (ax, bx, cx), (ay, by, cy), (az, bz, cz) = flat[:, :, number]
-    bx, cx, by, cy = bx - ax, cx - ax, by - ay, cy - ay
-    scale = 1 / (bx * cy - cx * by)
-    slopes = [cy * scale, -cx * scale, -by * scale, bx * scale]
-    return np.stack([ax, ay, az, *slopes, bz - az, cz - az])
+    a, b, c = np.moveaxis(flat[:, :, number], 1, 0)  # the corners, [3, P] each
+    second = b - a
+    third = c - a
+    scale = 1 / (second[0] * third[1] - third[0] * second[1])
+    return _Planes(
+        x=a[0],
+        y=a[1],
+        depth=a[2],
+        x_second=third[1] * scale,
+        y_second=-third[0] * scale,
+        x_third=-second[1] * scale,
+        y_third=second[0] * scale,
+        depth_second=second[2],
+        depth_third=third[2],
+    )
 
 
-def _nearest(cell: np.ndarray, depth: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
+def _candidates(boxes: _Boxes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(place in the boxes, row, column) of all cells of all boxes, [M] each."""
+    count = boxes.width * boxes.height
+    which = np.repeat(np.arange(len(count)), count)
+    first = np.cumsum(count) - count  # of each box
+    within = np.arange(len(which)) - first[which]
+    width = boxes.width[which]
+    row = within // width
+    column = within - row * width
+    return which, row + boxes.top[which], column + boxes.left[which]
+
+
+def _nearest(
+    cell: np.ndarray,
+    depth: np.ndarray,
+    cells: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """(cells that are seen, ascending; the candidate that is nearest in each)."""
     if not len(cell):
         return cell, cell
-    least, most = depth.min(), depth.max()
-    scale = (LEVELS - 1) / max(float(most - least), 1e-6)
-    level = ((depth - least) * scale).astype(np.int64)
-    # above 0, which stands for an empty cell
-    key = ((level + 1) << 32) | np.arange(len(cell))
+    least = depth.min()
+    spread = max(float(depth.max() - least), 1e-6)
+    level = ((depth - least) * (LEVELS / spread)).astype(np.int64)
+    # from 1 on: 0 is an empty cell
+    key = (level + 1) << BITS
+    key |= np.arange(len(cell))
     best = np.zeros(cells, np.int64)
     np.maximum.at(best, cell, key)
     seen = np.flatnonzero(best)
-    return seen, best[seen] & 0xFFFFFFFF
+    candidate = best[seen] & ((1 << BITS) - 1)
+    return seen, candidate

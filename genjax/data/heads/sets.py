@@ -115,7 +115,11 @@ def split_of(numbers: np.ndarray) -> np.ndarray:
     return np.where(digit == 1, 1, np.where(digit == 2, 2, 0))
 
 
-def examples(people: People, shots: Shots, size: int) -> dict[str, np.ndarray]:
+def examples(
+    people: People,
+    shots: Shots,
+    size: int,
+) -> dict[str, np.ndarray]:
     """The fields of `Heads`, [M, ...], of any people and shots."""
     image, parts, landmarks = render(people, shots, size)
     return {
@@ -130,7 +134,10 @@ def examples(people: People, shots: Shots, size: int) -> dict[str, np.ndarray]:
     }
 
 
-def attributes(people: People, shots: Shots) -> np.ndarray:
+def attributes(
+    people: People,
+    shots: Shots,
+) -> np.ndarray:
     """The answers to ATTRIBUTES, uint8 [M, 12] of 0 and 1."""
     row = shots.person
     place = {name: i for i, name in enumerate(shapes.model().expressions)}

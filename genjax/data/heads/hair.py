@@ -1,0 +1,127 @@
+"""Hair: a second skin over the scalp, and a curtain that hangs from it, both moved by shapes of their own.
+
+Below the hairline the second skin lies under the first: where they cross is a smooth line, triangles or not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from genjax.data.heads.mesh import Mesh, normals, sheet
+
+# lie on the scalp; stand off by a decimetre; hang over the forehead; go at the top; hang down
+HAIR_SHAPES = ("scalp", "volume", "fringe", "bald", "long")
+_SCALP, _VOLUME, _FRINGE, _BALD, _LONG = range(5)
+# the hairline from the neck around the ears to the forehead: its height y at z
+_LINE_Z = (-0.4, 0.1, 0.35, 0.5, 0.62, 0.8, 1.1, 1.45)
+_LINE_Y = (6.74, 6.74, 6.85, 7.15, 7.5, 7.8, 7.9, 7.92)
+# it is steep at the temples: the way to it is less than the height above it
+_SLOPE = (1.0, 1.0, 0.7, 0.45, 0.5, 0.8, 1.0, 1.0)
+_COLUMNS, _ROWS = 41, 6  # of the curtain
+
+
+def above_line(places: np.ndarray) -> np.ndarray:
+    """How far places [V, 3] of the unshaped head are above the hairline, [V], about in decimetres; negative below."""
+    x, y, z = places.T
+    line = np.interp(z, _LINE_Z, _LINE_Y)
+    # the corners of the forehead lie a little higher than its middle
+    corner = np.exp(-(((np.abs(x) - 0.42) / 0.16) ** 2))
+    line = line + 0.06 * corner * (z > 0.9)
+    return (y - line) * np.interp(z, _LINE_Z, _SLOPE)
+
+
+def with_hair(
+    mesh: Mesh,
+    grows: np.ndarray,
+    part: int,
+) -> Mesh:
+    """The mesh with hair as triangles of `part`, and five shapes more; grows [F]: the triangles that may have hair."""
+    none = np.zeros((len(HAIR_SHAPES), *mesh.base.shape), np.float32)
+    more = mesh._replace(shapes=np.concatenate([mesh.shapes, none]))
+    return _with_curtain(_with_scalp(more, grows, part), part)
+
+
+def _rooted(
+    mesh: Mesh,
+    roots: np.ndarray,
+    moves: np.ndarray,
+) -> np.ndarray:
+    """The shapes [K, R, 3] of hair that moves with its roots, and by `moves` [5, R, 3] besides."""
+    shapes = mesh.shapes[:, roots]  # a copy
+    shapes[-len(moves) :] = moves
+    return shapes
+
+
+def _with_scalp(
+    mesh: Mesh,
+    grows: np.ndarray,
+    part: int,
+) -> Mesh:
+    above = above_line(mesh.base)  # [V]
+    near = above > -0.3
+    high = mesh.base[:, 1] > 6.6  # not the throat
+    over = grows & (near & high)[mesh.triangles].all(1)
+    roots, faces = np.unique(mesh.triangles[over], return_inverse=True)
+    moves = _scalp_moves(mesh.base[roots], above[roots])
+    out = normals(mesh.base, mesh.triangles)[roots]
+    moves[[_SCALP, _VOLUME, _BALD]] *= out
+    triangles = len(mesh.base) + faces.reshape(-1, 3)
+    return mesh.grown(mesh.base[roots], _rooted(mesh, roots, moves), triangles, part)
+
+
+def _scalp_moves(
+    places: np.ndarray,
+    above: np.ndarray,
+) -> np.ndarray:
+    """[5, R, 3], of those that go outward the way along the normal."""
+    _, y, z = places.T
+    moves = np.zeros((len(HAIR_SHAPES), len(places), 3), np.float32)
+    cover = np.clip(above / 0.08, -1, 1)
+    moves[_SCALP] = 0.05 * cover[:, None]
+
+    thick = 1 - np.exp(-np.maximum(above, 0) / 0.2)
+    thick *= np.interp(y, (7.2, 8.2), (0.6, 1))  # more at the top
+    moves[_VOLUME] = thick[:, None]
+
+    edge = np.exp(-(((above - 0.05) / 0.1) ** 2))
+    edge *= np.interp(z, (0.6, 1), (0, 1))
+    moves[_FRINGE] = edge[:, None] * np.array([0.0, -0.3, 0.12])
+
+    top = np.interp(y, (7.75, 8.05), (0, 1))
+    top *= np.interp(z, (0, 0.5), (0, 1))
+    moves[_BALD] = -0.2 * top[:, None]
+    return moves
+
+
+def _with_curtain(
+    mesh: Mesh,
+    part: int,
+) -> Mesh:
+    """Of no length all vertices of the curtain lie at their roots, and its triangles are nothing."""
+    scalp = np.unique(mesh.triangles[mesh.part == part])
+    angle = np.pi + np.linspace(-2.0, 2.0, _COLUMNS)  # 0 is the face
+    ray = np.stack([np.sin(angle), 0 * angle, np.cos(angle)], 1)  # [columns, 3]
+    roots = scalp[_nearest(mesh.base[scalp], ray)]
+    share = np.linspace(0, 1, _ROWS)[:, None]  # of the way down, [rows, 1]
+    bulge = np.sin(np.pi * 0.8 * share)
+    fall = (0.06 + 0.16 * bulge)[..., None] * ray  # [rows, columns, 3]
+    fall[..., 1] = -1.9 * share
+    moves = np.zeros((len(HAIR_SHAPES), _ROWS * _COLUMNS, 3), np.float32)
+    moves[_LONG] = fall.reshape(-1, 3)
+    roots = np.tile(roots, _ROWS)
+    number = len(mesh.base) + np.arange(len(roots)).reshape(_ROWS, _COLUMNS)
+    shapes = _rooted(mesh, roots, moves)
+    return mesh.grown(mesh.base[roots], shapes, sheet(number, closed=False), part)
+
+
+def _nearest(
+    places: np.ndarray,
+    ray: np.ndarray,
+) -> np.ndarray:
+    """The place [R, 3] above the ears that lies best in each direction [columns, 3], [columns]."""
+    across = places - np.array([0.0, 0.0, 0.45])
+    across[:, 1] = 0
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    miss = 1 - ray @ across.T  # [columns, R]
+    off = np.abs(places[:, 1] - 7.55)
+    return (miss + 2 * off).argmin(1)
