@@ -10,16 +10,8 @@ Ages are the renderer's years: MakeHuman's four ages are 1, 10, 25 and 90 years,
 a mixture. Hair greys and goes by a rule of its own. Skin is smooth at any age: age is seen in shape and hair.
 """
 
-from genjax.data.heads.people import (
-    GROUPS,
-    People,
-    Shots,
-    draw_people,
-    draw_shots,
-    grey,
-    group,
-    plain_shots,
-)
+from genjax.data.heads.drawing import draw_people, draw_shots, plain_shots, toward
+from genjax.data.heads.people import GROUPS, People, Shots, grey, group
 from genjax.data.heads.rendering import Rendered, render
 from genjax.data.heads.sets import ATTRIBUTES, Heads, attributes, examples, split_of
 from genjax.data.heads.shapes import PARTS, Model, model
@@ -43,4 +35,5 @@ __all__ = [
     "plain_shots",
     "render",
     "split_of",
+    "toward",
 ]

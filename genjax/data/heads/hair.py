@@ -26,8 +26,9 @@ def above_line(places: np.ndarray) -> np.ndarray:
     line = np.interp(z, _LINE_Z, _LINE_Y)
     # the corners of the forehead lie a little higher than its middle
     corner = np.exp(-(((np.abs(x) - 0.42) / 0.16) ** 2))
-    line = line + 0.06 * corner * (z > 0.9)
-    return (y - line) * np.interp(z, _LINE_Z, _SLOPE)
+    line += 0.06 * np.where(z > 0.9, corner, 0)
+    slope = np.interp(z, _LINE_Z, _SLOPE)
+    return slope * (y - line)
 
 
 def with_hair(
@@ -59,14 +60,18 @@ def _with_scalp(
 ) -> Mesh:
     above = above_line(mesh.base)  # [V]
     near = above > -0.3
-    high = mesh.base[:, 1] > 6.6  # not the throat
-    over = grows & (near & high)[mesh.triangles].all(1)
+    near &= mesh.base[:, 1] > 6.6  # not the throat
+    over = grows & near[mesh.triangles].all(1)
     roots, faces = np.unique(mesh.triangles[over], return_inverse=True)
     moves = _scalp_moves(mesh.base[roots], above[roots])
     out = normals(mesh.base, mesh.triangles)[roots]
     moves[[_SCALP, _VOLUME, _BALD]] *= out
-    triangles = len(mesh.base) + faces.reshape(-1, 3)
-    return mesh.grown(mesh.base[roots], _rooted(mesh, roots, moves), triangles, part)
+    return mesh.grown(
+        mesh.base[roots],
+        _rooted(mesh, roots, moves),
+        len(mesh.base) + faces.reshape(-1, 3),
+        part,
+    )
 
 
 def _scalp_moves(
@@ -100,18 +105,28 @@ def _with_curtain(
     """Of no length all vertices of the curtain lie at their roots, and its triangles are nothing."""
     scalp = np.unique(mesh.triangles[mesh.part == part])
     angle = np.pi + np.linspace(-2.0, 2.0, _COLUMNS)  # 0 is the face
-    ray = np.stack([np.sin(angle), 0 * angle, np.cos(angle)], 1)  # [columns, 3]
-    roots = scalp[_nearest(mesh.base[scalp], ray)]
-    share = np.linspace(0, 1, _ROWS)[:, None]  # of the way down, [rows, 1]
+    level = np.zeros(_COLUMNS)
+    ray = np.stack([np.sin(angle), level, np.cos(angle)], 1)  # [columns, 3]
+    first = scalp[_nearest(mesh.base[scalp], ray)]
+    roots = np.tile(first, _ROWS)
+    moves = np.zeros((len(HAIR_SHAPES), len(roots), 3), np.float32)
+    moves[_LONG] = _fall(ray)
+    number = np.arange(len(roots)).reshape(_ROWS, _COLUMNS)
+    return mesh.grown(
+        mesh.base[roots],
+        _rooted(mesh, roots, moves),
+        sheet(len(mesh.base) + number, closed=False),
+        part,
+    )
+
+
+def _fall(ray: np.ndarray) -> np.ndarray:
+    """The way from the roots down the curtain, a little outward along the rays [columns, 3]; [rows * columns, 3]."""
+    share = np.linspace(0, 1, _ROWS)[:, None, None]  # of the way down
     bulge = np.sin(np.pi * 0.8 * share)
-    fall = (0.06 + 0.16 * bulge)[..., None] * ray  # [rows, columns, 3]
-    fall[..., 1] = -1.9 * share
-    moves = np.zeros((len(HAIR_SHAPES), _ROWS * _COLUMNS, 3), np.float32)
-    moves[_LONG] = fall.reshape(-1, 3)
-    roots = np.tile(roots, _ROWS)
-    number = len(mesh.base) + np.arange(len(roots)).reshape(_ROWS, _COLUMNS)
-    shapes = _rooted(mesh, roots, moves)
-    return mesh.grown(mesh.base[roots], shapes, sheet(number, closed=False), part)
+    out = (0.06 + 0.16 * bulge) * ray
+    down = share * np.array([0.0, -1.9, 0.0])
+    return (out + down).reshape(-1, 3)
 
 
 def _nearest(

@@ -65,26 +65,36 @@ def rasterise(
     boxes = _boxes(corners, both, side)
     planes = _planes(corners, boxes.number)
     which, row, column = _candidates(boxes)
-
     own = _Planes(*(part[which] for part in planes))
+    weights = _weights(own, row, column)  # [3, M]
+    inside = np.flatnonzero(weights.min(0) >= -EDGE)
+
+    _, second, third = weights
+    depth = own.depth + own.depth_second * second
+    depth += own.depth_third * third
+    number = boxes.number[which]
+    # the row of all pictures under each other
+    line = number // len(triangles) * side + row
+    cell = line * side + column
+    cells = len(points) * side * side
+    seen, nearest = _nearest(cell[inside], depth[inside], cells)
+    kept = inside[nearest]
+    triangle = number[kept] % len(triangles)
+    return Hits(seen, triangle, weights[:, kept])
+
+
+def _weights(
+    own: _Planes,
+    row: np.ndarray,
+    column: np.ndarray,
+) -> np.ndarray:
+    """The weights of the three corners in the middles of cells, [3, M]: all at least 0 inside a triangle."""
     dx = column.astype(np.float32) + HALF - own.x
     dy = row.astype(np.float32) + HALF - own.y
     second = own.x_second * dx + own.y_second * dy
     third = own.x_third * dx + own.y_third * dy
     first = 1 - second - third
-    least = np.minimum(np.minimum(first, second), third)
-    inside = np.flatnonzero(least >= -EDGE)
-
-    deeper = own.depth_second * second + own.depth_third * third
-    depth = (own.depth + deeper)[inside]
-    number = boxes.number[which[inside]]
-    picture = number // len(triangles)
-    place = picture * side + row[inside]
-    cell = place * side + column[inside]
-    seen, nearest = _nearest(cell, depth, len(points) * side * side)
-    kept = inside[nearest]
-    weights = np.stack([first[kept], second[kept], third[kept]])
-    return Hits(seen, number[nearest] % len(triangles), weights)
+    return np.stack([first, second, third])
 
 
 def _boxes(
@@ -93,18 +103,17 @@ def _boxes(
     side: int,
 ) -> _Boxes:
     """The boxes of the triangles that face the viewer and have the middle of a cell in their box."""
-    x = corners[:, 0]  # [n, 3, F]
-    y = corners[:, 1]
+    x, y, _ = np.swapaxes(corners, 0, 1)  # [n, 3, F] each
     left, width = _span(x, side)
     top, height = _span(y, side)
-    x_second = x[:, 1] - x[:, 0]
-    y_second = y[:, 1] - y[:, 0]
-    x_third = x[:, 2] - x[:, 0]
-    y_third = y[:, 2] - y[:, 0]
-    turn = x_second * y_third - x_third * y_second
+    ax, bx, cx = np.swapaxes(x, 0, 1)  # [n, F] each
+    ay, by, cy = np.swapaxes(y, 0, 1)
+    turn = (bx - ax) * (cy - ay)
+    turn -= (cx - ax) * (by - ay)
     # y runs down, so that what is counter-clockwise turns the other way
     seen = (turn < 0) | (both & (turn > 0))
-    number = np.flatnonzero(seen & (width > 0) & (height > 0))
+    seen &= (width > 0) & (height > 0)
+    number = np.flatnonzero(seen)
     parts = [part.reshape(-1)[number] for part in (left, top, width, height)]
     return _Boxes(number, *parts)
 
@@ -114,10 +123,14 @@ def _span(
     side: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(first cell, number of cells) whose middles lie between the corners' least and greatest x, [n, F] each."""
-    least = np.minimum(np.minimum(x[:, 0], x[:, 1]), x[:, 2])
-    most = np.maximum(np.maximum(x[:, 0], x[:, 1]), x[:, 2])
-    first = np.ceil(np.clip(least, HALF, side) - HALF)
-    last = np.floor(np.clip(most, 0, side) - HALF)
+    a, b, c = np.swapaxes(x, 0, 1)
+    least = np.minimum(np.minimum(a, b), c)
+    most = np.maximum(np.maximum(a, b), c)
+    # in the picture: what is beyond its edges has no cells
+    least = least.clip(HALF, side)
+    most = most.clip(0, side)
+    first = np.ceil(least - HALF)
+    last = np.floor(most - HALF)
     count = last - first + 1
     return first.astype(np.int32), count.astype(np.int32)
 
@@ -152,9 +165,11 @@ def _candidates(boxes: _Boxes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     first = np.cumsum(count) - count  # of each box
     within = np.arange(len(which)) - first[which]
     width = boxes.width[which]
-    row = within // width
-    column = within - row * width
-    return which, row + boxes.top[which], column + boxes.left[which]
+    down = within // width
+    across = within - down * width
+    row = boxes.top[which] + down
+    column = boxes.left[which] + across
+    return which, row, column
 
 
 def _nearest(

@@ -128,9 +128,10 @@ def _marks(
     ears = model.landmarks[[place["ear_l"], place["ear_r"]]]
     vertices = np.array([chin, model.crown, *ears])
     # the shapes have all x, then all y, then all z
-    columns = np.arange(3)[:, None] * model.base.shape[1] + vertices
-    moved = weight @ model.shapes[: weight.shape[1], columns.reshape(-1)]
-    return moved.reshape(-1, 3, len(vertices)) + model.base[:, vertices]
+    first = model.base.shape[1] * np.arange(3)
+    columns = first[:, None] + vertices
+    shapes = model.shapes[: weight.shape[1], columns]  # [k, 3, 4]
+    return model.base[:, vertices] + np.tensordot(weight, shapes, 1)
 
 
 def _height(marks: np.ndarray) -> np.ndarray:
@@ -172,10 +173,10 @@ def _normals(
         cross[:, k] = u[:, i] * v[:, j]
         cross[:, k] -= u[:, j] * v[:, i]
     n, _, faces = cross.shape
-    columns = np.ascontiguousarray(cross.reshape(3 * n, faces).T)
-    total = model.incidence @ columns  # [V, 3 n]
-    of_picture = np.swapaxes(total.reshape(-1, n, 3), 0, 1)
-    return np.ascontiguousarray(of_picture).reshape(-1, 3)
+    columns = cross.reshape(3 * n, faces).T
+    total = model.incidence @ np.ascontiguousarray(columns)  # [V, 3 n]
+    rows = total.reshape(-1, n, 3)
+    return np.swapaxes(rows, 0, 1).reshape(-1, 3)
 
 
 def _shaded(
@@ -243,7 +244,6 @@ def _parts(part: np.ndarray) -> np.ndarray:
     most = np.ones_like(found)
     for number in range(len(PARTS)):
         votes = sum((cell == number).astype(np.uint8) for cell in cells)
-        more = votes >= most
-        found[more] = number
-        most[more] = votes[more]
+        found[votes >= most] = number
+        most = np.maximum(most, votes)
     return found

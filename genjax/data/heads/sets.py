@@ -12,12 +12,11 @@ import numpy as np
 from genjax.config import field
 from genjax.data import cache
 from genjax.data.heads import shapes
+from genjax.data.heads.drawing import draw_people, draw_shots
 from genjax.data.heads.people import (
     GROUPS,
     People,
     Shots,
-    draw_people,
-    draw_shots,
     grey,
     group,
     hair_colour,
