@@ -26,7 +26,7 @@ from genjax.data.heads.shapes import (
 # how much of the lamp each part mirrors
 SHINE = np.full(len(PARTS), 0.07, np.float32)
 SHINE[[LIPS, MOUTH, HAIR]] = 0.1
-SHINE[[WHITE, IRIS, TEETH]] = 0.3
+SHINE[[WHITE, IRIS, TEETH]] = 0.2
 SHINE[LASHES] = 0.0
 
 

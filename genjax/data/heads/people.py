@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genjax.data.heads.shapes import KNOTS
+from genjax.data.heads.shapes import KNOTS, MACROS
 
 GROUPS = ("child", "young", "middle", "old")
 # years at which the groups begin, and the end of all
@@ -130,7 +130,8 @@ def macro(
     # the universal shape comes once, whatever the ancestry
     once = np.ones((len(years), 1))
     kind = np.concatenate([ancestry, once], 1)
-    return np.einsum("mk,ms,ma->mksa", kind, sex, age).reshape(len(years), -1)
+    product = np.einsum("mk,ms,ma->mksa", kind, sex, age)
+    return product.reshape(len(years), MACROS)
 
 
 def _hair(

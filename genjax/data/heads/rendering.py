@@ -51,11 +51,22 @@ def render(
         some = Shots(*(part[first : first + step] for part in shots))
         return _render(people, some, size)
 
-    firsts = range(0, max(len(shots.person), 1), step)  # no shots make one empty chunk
+    firsts = range(0, len(shots.person), step)
+    if not firsts:
+        return _none(size)
     with ThreadPoolExecutor(threads) as pool:
         chunks = list(pool.map(chunk, firsts))
     columns = zip(*chunks, strict=True)
     return Rendered(*(np.concatenate(column) for column in columns))
+
+
+def _none(size: int) -> Rendered:
+    """No pictures."""
+    return Rendered(
+        np.empty((0, size, size, 3), np.uint8),
+        np.empty((0, size, size), np.uint8),
+        np.empty((0, len(shapes.model().landmarks), 2), np.float32),
+    )
 
 
 def _render(

@@ -38,9 +38,10 @@ PARTS = (
     "teeth",
 )
 SKIN, FACE, LIPS, WHITE, HAIR, MOUTH, EARS, IRIS, LASHES, TEETH = range(1, len(PARTS))
-ANCESTRIES = ("african", "asian", "caucasian")
 # MakeHuman's four ages, baby, child, young and old, in its years
 KNOTS = (1.0, 10.0, 25.0, 90.0)
+# its shapes of three ancestries and of all, two sexes, four ages: one for each of them together
+MACROS = 32
 
 
 class Model(NamedTuple):
@@ -70,6 +71,9 @@ def model(path: Path = FILE) -> Model:
     base = file["V"]
     triangles = file["F"].astype(np.int64)
     part = file["part"].astype(np.int64) + 1  # 0 is the background
+    kept = _but_lower_lashes(base, triangles, part)
+    triangles = triangles[kept]
+    part = part[kept]
     part = _with_mouth(base, triangles, part)
     scalp = np.where(part == HAIR, SKIN, part)  # hair is added, and what is below it is skin
     cut = Mesh(base, file["shapes"].astype(np.float32), triangles, scalp)
@@ -118,6 +122,16 @@ def _planes(shapes: np.ndarray) -> np.ndarray:
     """[K, V, 3] as [K, 3 V]."""
     planes = np.swapaxes(shapes, 1, 2)
     return np.ascontiguousarray(planes).reshape(len(shapes), -1)
+
+
+def _but_lower_lashes(
+    base: np.ndarray,
+    triangles: np.ndarray,
+    part: np.ndarray,
+) -> np.ndarray:
+    """Which triangles are drawn, bool [F]: lower lashes as thick as they are here would look like paint."""
+    middle = base[triangles, 1].mean(1)
+    return (part != LASHES) | (middle > 7.28)
 
 
 def _with_mouth(
