@@ -1,11 +1,14 @@
-"""Whether splits are apart: no scene, person, object or place that has examples on both sides.
+"""Splits that are apart: no scene, person, object or place has examples on both sides.
 
 Pictures cut from one photograph, or drawn of one person, are not independent. Where such are in training and in test,
-the test measures memory. A set whose examples come in groups has the group's number as a field, and this looks at it.
+the test measures memory. A set whose examples come in groups is split by whole groups (`grouped`, `parted`), has the
+group's number as a field, and `apart` looks at what came of it.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -60,3 +63,56 @@ def _groups(arrays: Arrays, field: str) -> list[Any]:
     # [:] reads the column of a streamed set
     columns = [np.ravel(part[field][:]) for part in parts]
     return np.unique(np.concatenate(columns)).tolist()
+
+
+def grouped(keys: Mapping[str, Iterable[Hashable]]) -> dict[str, str]:
+    """{name: its group}, the group called by its first name: names that share a key are in one, and whoever shares with
+    those."""
+    group = {name: name for name in keys}
+    first: dict[Hashable, str] = {}
+
+    def root(name: str) -> str:
+        while group[name] != name:
+            name = group[name]
+        return name
+
+    for name in sorted(keys):
+        for key in keys[name]:
+            ends = root(first.setdefault(key, name)), root(name)
+            # the later of two joins the earlier
+            group[max(ends)] = min(ends)
+    return {name: root(name) for name in keys}
+
+
+def parted(
+    kinds: Mapping[str, str], groups: Mapping[str, str], valid: float, test: float
+) -> dict[str, str]:
+    """{name: "train", "valid" or "test"} by whole groups, with these shares of the groups of every kind.
+
+    kinds: {name: kind}; a group is of the kind of its first name. A hash of the groups' names draws: the same on every
+    machine. Every split has a group of each kind, but for kinds of fewer than three groups, which train.
+    """
+    members: dict[str, set[str]] = {}
+    for name in sorted(kinds):
+        group = groups[name]
+        members.setdefault(kinds[group], set()).add(group)
+    of_group = {}
+    for found in members.values():
+        drawn = sorted(found, key=_draw)
+        n = len(drawn)
+        few = n < 3
+        tested = 0 if few else max(1, round(test * n))
+        held = 0 if few else max(1, round(valid * n))
+        for i, group in enumerate(drawn):
+            of_group[group] = _side(i, tested, held)
+    return {name: of_group[groups[name]] for name in kinds}
+
+
+def _side(place: int, tested: int, held: int) -> str:
+    if place < tested:
+        return "test"
+    return "valid" if place < tested + held else "train"
+
+
+def _draw(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from genjax.data import Digits, Source
-from genjax.data.apart import apart, shared
+from genjax.data import Source
+from genjax.data.apart import apart, grouped, parted, shared
 from genjax.errors import UserError
 from genjax.fields import Category, Points, Tokens
 
@@ -53,5 +53,31 @@ def test_domains_are_looked_at_together():
 
 
 def test_a_field_that_is_not_there_is_one_line():
-    with pytest.raises(UserError, match="digits has no field 'scene': it has image, label"):
-        apart(Digits().load(), "scene")
+    with pytest.raises(UserError, match="places has no field 'scene': it has x, group"):
+        apart(made([0], [], []), "scene")
+
+
+def test_names_that_share_a_key_are_one_group():
+    keys = {"d": [4], "a": [1], "c": [2, 3], "b": [1, 2], "e": [], "f": [3, 4]}
+    groups = grouped(keys)
+    # a shares with b, b with c, c with f, f with d
+    assert groups == dict.fromkeys("dacbf", "a") | {"e": "e"}
+
+
+def test_groups_are_parted_whole_and_every_kind_is_in_every_split():
+    names = [f"{kind}{i}" for kind in "abc" for i in range(20)] + ["x0", "x1"]
+    kinds = {name: name[0] for name in names}
+    groups = {name: name for name in names} | {"a7": "a3", "b9": "a3"}
+    sides = parted(kinds, groups, 0.1, 0.2)
+    assert list(sides) == names and sides["a7"] == sides["b9"] == sides["a3"]
+    for kind in "abc":
+        found = [sides[name] for name in names if name[0] == kind]
+        assert found.count("test") in (3, 4, 5) and found.count("valid") in (1, 2, 3, 4)
+    # two groups are too few to be shared out
+    assert sides["x0"] == sides["x1"] == "train"
+    # names that are added to another kind move none of these
+    more = {**kinds, **{f"y{i}": "y" for i in range(9)}}
+    again = parted(
+        more, {**groups, **{name: name for name in more if name[0] == "y"}}, 0.1, 0.2
+    )
+    assert {name: again[name] for name in names} == sides
