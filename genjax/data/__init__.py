@@ -6,8 +6,10 @@ imported where it is needed, so a warm cache is read on machines that have none 
 
 from genjax.data.folder import Folder
 from genjax.data.photographs import Photographs
+from genjax.data.scenes import Scenes
 from genjax.data.source import Digits, FashionMNIST, Source, fingerprint, train_batches
 from genjax.data.stacked import StackedDigits
+from genjax.data.stamps import Stamps
 from genjax.data.stock import Stock
 from genjax.data.toy import Grid, Moons, Ring, Spiral, Toy
 
@@ -19,9 +21,11 @@ __all__ = [
     "Moons",
     "Photographs",
     "Ring",
+    "Scenes",
     "Source",
     "Spiral",
     "StackedDigits",
+    "Stamps",
     "Stock",
     "Toy",
     "fingerprint",

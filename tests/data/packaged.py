@@ -25,8 +25,14 @@ Comments: cropping,
 
 Copyright: Cy Gamma
 License: CC-BY 4.0
-{2}
-Comment: based on a photo by Dee, source at https://example.org/dee
+{2}.webp
+lost.webp
+Comment: based on a photo by Dee, source at https://example.org/{2}
+
+Copyright: Di Delta
+License: GPLv2+
+Files:
+{3}
 
 Copyright: Vincent
 License: Public Domain
@@ -85,30 +91,32 @@ def webp(image, **options):
 
 
 def write_scenes(folder):
-    """Two albums of a package: four hills and a painting, three seas, of which one is a hill again, and a drawing."""
+    """Two albums of a package: five hills and a painting, five seas, of which one is a hill again, and a drawing."""
     folder.mkdir(parents=True, exist_ok=True)
     root = "/gcompris/src/activities/hills/resource"
-    hills = {f"{root}/{name}.webp": webp(photograph(i)) for i, name in enumerate("abc")}
-    readme = README.format("a", "b", "c.webp\nlost.webp\nd.webp").encode()
-    more = {"d": photograph(7, 60, 72), "old": photograph(8), "unnamed": photograph(9)}
+    hills = {f"{root}/{name}.webp": webp(photograph(i)) for i, name in enumerate("abcd")}
+    readme = README.format("a", "b", "c", "d.webp\ne.webp").encode()
+    more = {"e": photograph(7, 60, 72), "old": photograph(8), "unnamed": photograph(9)}
     hills |= {f"{root}/{name}.webp": webp(image) for name, image in more.items()}
     hills |= {f"{root}/README": readme, f"{root}/a.svg": b"<svg/>"}
     (folder / "hills.rcc").write_bytes(resources(hills))
     root = "/gcompris/src/activities/waters/resource/images/seas"
-    seas = {f"{root}/sea{i}.webp": webp(photograph(10 + i)) for i in range(1, 3)}
+    seas = {f"{root}/sea{i}.webp": webp(photograph(10 + i)) for i in range(1, 5)}
     # the first hill, smaller and packed otherwise
     again = Image.fromarray(photograph(0)).resize((98, 76))
-    seas[f"{root}/sea3.webp"] = webp(np.asarray(again), quality=50)
+    seas[f"{root}/sea5.webp"] = webp(np.asarray(again), quality=50)
     seas[f"{root}/fish.webp"] = webp(photograph(20))
-    seas[f"{root}/README"] = README.format("sea1", "sea2", "sea3.webp\nfish.webp").encode()
+    seas[f"{root}/README"] = README.format(
+        "sea1", "sea2", "sea3", "sea4.webp\nsea5.webp\nfish.webp"
+    ).encode()
     (folder / "waters.rcc").write_bytes(resources(seas, version=2, packed=False))
 
 
 def lay_scenes(monkeypatch):
     """The tables of `genjax.data.scenes` for the package that `write_scenes` writes."""
     albums = (
-        scenes.Album("hills", "resource", "monuments", 4),
-        scenes.Album("waters/seas", "resource/images/seas", "sea", 3, r"sea\d"),
+        scenes.Album("hills", "resource", "monuments", 5),
+        scenes.Album("waters/seas", "resource/images/seas", "sea", 5, r"sea\d"),
     )
     monkeypatch.setattr(scenes, "ALBUMS", albums)
     package = dataclasses.replace(
