@@ -128,6 +128,10 @@ class Scenes:
         None, "from a training tile to the next [pixels]; None = `size`, as in valid and test"
     )
     halvings: int = field(1, "times that the photographs are halved first")
+    scales: int = field(
+        1,
+        "sizes of each scene that tiles are cut from, each half the one before: 3 = wholes too",
+    )
     path: str | None = field(
         None,
         "folder of the .rcc files; None = $GENJAX_DATA, then where Debian has them",
@@ -145,9 +149,10 @@ class Scenes:
         if self.stride is not None:
             at_least(1, data__stride=self.stride)
         at_least(0, data__halvings=self.halvings)
+        at_least(1, data__scales=self.scales)
         folder = PACKAGE.find(self.path)
         request = {"size": self.size, "stride": self.stride or self.size}
-        request |= {"halvings": self.halvings}
+        request |= {"halvings": self.halvings, "scales": self.scales}
         # without the package the cache's arrays are taken as they are
         mark = PACKAGE.mark(folder) if folder else None
         prepare = functools.partial(_prepare, cfg=self)
@@ -354,7 +359,7 @@ def _prepare(directory: Path, cfg: Scenes) -> cache.Prepared:
         # what is measured is measured once: tiles overlap in training alone
         stride = cfg.stride if cfg.stride and split == "train" else cfg.size
         own = [(i, scene) for i, scene in enumerate(scenes) if scene.split == split]
-        splits[split] = functools.partial(_rows, own, kinds, cfg.size, stride)
+        splits[split] = functools.partial(_rows, own, kinds, cfg, stride)
     return builders.rows(directory, fields, splits, _notes(scenes, cfg.size))
 
 
@@ -372,13 +377,14 @@ def _check_size(scenes: list[Photograph], size: int) -> None:
 
 
 def _rows(
-    scenes: list[tuple[int, Photograph]], kinds: tuple[str, ...], size: int, stride: int
+    scenes: list[tuple[int, Photograph]], kinds: tuple[str, ...], cfg: Scenes, stride: int
 ) -> Iterator[dict[str, Any]]:
-    """The tiles of some scenes, each with its number."""
+    """The tiles of some scenes, each with its number, at one scale after the other."""
     for number, scene in scenes:
         label = kinds.index(scene.kind)
-        for tile in tiles(scene.image, size, stride):
-            yield {"image": tile, "label": label, "scene": number}
+        for scale in range(cfg.scales):
+            for tile in tiles(halved(scene.image, scale), cfg.size, stride):
+                yield {"image": tile, "label": label, "scene": number}
 
 
 def tiles(image: np.ndarray, size: int, stride: int) -> Iterator[np.ndarray]:

@@ -83,6 +83,16 @@ def test_the_stride_is_that_of_training_tiles(package):
         np.testing.assert_array_equal(own["image"], other["image"])
 
 
+def test_scales_are_halves_of_each_other(package):
+    several = Scenes(size=16, scales=2, path=package).load()
+    number = several.train["scene"][0]
+    scene = scenes.photographs(package)[number]
+    own = several.train["image"][several.train["scene"] == number]
+    assert len(own) == 6 + 1  # of 52x40, and of 26x20
+    small = scenes.halved(scene.image, 1)
+    np.testing.assert_array_equal(own[-1], small[2:18, 5:21])
+
+
 def test_copies_are_on_one_side(package):
     """The first hill is among the seas too: smaller, packed otherwise, by another name and of no source."""
     sides = {scene.name: scene.split for scene in scenes.photographs(package)}
@@ -130,6 +140,7 @@ def test_what_is_missing_or_other_is_one_line(package, monkeypatch):
         ({"size": 0}, "--data.size=0 must be at least 1"),
         ({"stride": 0}, "--data.stride=0 must be at least 1"),
         ({"halvings": -1}, "--data.halvings=-1 must be at least 0"),
+        ({"scales": 0}, "--data.scales=0 must be at least 1"),
     ):
         cfg = Scenes(**{"size": 16, "path": package, **flags})
         assert told in refusal(cfg.load)
