@@ -89,8 +89,8 @@ PACKAGE = Package(
 )
 SPLITS = ("train", "valid", "test")
 VALID, TEST = 0.1, 0.1  # shares of the scenes of every kind
-# of 64 bits: pictures of which no more differ look alike. Of these scenes copies differ in 2, and others in 11 or more
-NEAR = 6
+# of 64 bits: pictures of which no more differ look alike. Of these scenes copies differ in 1, and others in 9 or more
+NEAR = 5
 _MOST = 1 << 25  # pixels of a photograph: a camera's
 _KEY = re.compile(r"(Copyright|Source|Licen[cs]e|Comments?|Files?)\s*:\s*(.*)")
 _FILE = re.compile(r"\S+\.(webp|svg|png|ogg|wav)")
@@ -165,12 +165,15 @@ def photographs(path: str | None = None, halvings: int = 1) -> list[Photograph]:
     Some seconds and some hundred MB. UserError for a package that is missing, of another version or broken.
     """
     found = _found(PACKAGE.find(path) or PACKAGE.missing(path))
-    images = {}
+    images, prints = {}, {}
     for name, one in found.items():
-        images[name] = halved(_decoded(one), halvings)
+        whole = _decoded(one)
+        # before it is halved: how often must not change the splits
+        prints[name] = looks(whole)
+        images[name] = halved(whole, halvings)
     kinds = {name: one.kind for name, one in found.items()}
     sources = {name: one.about.source for name, one in found.items()}
-    splits = parted(kinds, grouped(keys(images, sources)), VALID, TEST)
+    splits = parted(kinds, grouped(ties(prints, sources)), VALID, TEST)
     scenes = []
     for name, one in found.items():
         scenes.append(Photograph(name, images[name], one.about.licence, one.kind, splits[name]))
@@ -210,7 +213,7 @@ def parse(text: str) -> dict[str, Attribution]:
 
 def _attribution(lines: dict[str, list[str]]) -> Attribution:
     author, licence, source, changes = (
-        ", ".join(lines.get(key, [])) for key in ("Copy", "Lice", "Sour", "Comm")
+        " ".join(lines.get(key, [])) for key in ("Copy", "Lice", "Sour", "Comm")
     )
     # one way to write each: the READMEs have several
     licence = re.sub(r"^(CC-BY(-SA)?) ", r"\1-", licence)
@@ -315,19 +318,19 @@ def halved(image: np.ndarray, times: int) -> np.ndarray:
     return image
 
 
-def keys(images: dict[str, np.ndarray], sources: dict[str, str]) -> dict[str, list[Any]]:
-    """{name: what it shares with the scenes that belong to it}."""
-    keys: dict[str, list[Any]] = {}
-    prints = {name: looks(image) for name, image in images.items()}
-    for name in images:
+def ties(prints: dict[str, np.ndarray], sources: dict[str, str]) -> dict[str, list[Any]]:
+    """{name: what it shares with the scenes that belong to it}, by what `looks` says of each, and where it is from."""
+    found: dict[str, list[Any]] = {}
+    for name, own in prints.items():
         last = name.rpartition("/")[2].lower()
-        keys[name] = [("name", SAME.get(last, last))]
+        found[name] = [("name", SAME.get(last, last))]
         if sources[name]:
-            keys[name].append(("source", sources[name]))
+            found[name].append(("source", sources[name]))
         for other, marks in prints.items():
-            if np.count_nonzero(marks != prints[name]) <= NEAR:
-                keys[name].append(("looks", min(name, other), max(name, other)))
-    return keys
+            if np.count_nonzero(marks != own) <= NEAR:
+                # one key for the two of them
+                found[name].append(("looks", min(name, other), max(name, other)))
+    return found
 
 
 def looks(image: np.ndarray) -> np.ndarray:
@@ -335,8 +338,8 @@ def looks(image: np.ndarray) -> np.ndarray:
 
     Scaling, packing and small changes of colour leave most of them as they are.
     """
-    grey = image.mean(-1)
-    rows = [part.mean(0) for part in np.array_split(grey, 8)]
+    green = image[..., 1]  # most of what is seen as light and dark
+    rows = [part.mean(0) for part in np.array_split(green, 8)]
     cells = [part.mean(1) for part in np.array_split(np.stack(rows), 9, 1)]
     means = np.stack(cells, 1)  # [8, 9]
     return (means[:, 1:] > means[:, :-1]).ravel()

@@ -1,7 +1,6 @@
 """Cut-outs on scenes: the mask is where a thing is at least half opaque, and no thing or scene is in two splits."""
 
 import dataclasses
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from genjax.data import Stamps, scenes, source, stamps, summary
 from genjax.data.apart import apart, shared
 from genjax.errors import UserError
 from tests.data.packaged import COLOURS, lay_scenes, lay_stamps, write_scenes, write_stamps
-from tests.data.test_scenes import refusal
+from tests.data.test_scenes import installed, refusal
 
 
 @pytest.fixture
@@ -178,10 +177,8 @@ def _opaque(folder):
 
 
 @pytest.mark.all
-@pytest.mark.skipif(not os.environ.get("GENJAX_DATA"), reason="GENJAX_DATA names no packages")
-def test_the_packages_themselves():
-    if not stamps.PACKAGE.find(None) or not scenes.PACKAGE.find(None):
-        pytest.skip("tuxpaint-stamps-default or gcompris-qt-data is not there")
+def test_the_packages_themselves(monkeypatch):
+    installed(monkeypatch, scenes.PACKAGE, stamps.PACKAGE)
     found = stamps.cutouts()
     assert len(found) == 221 and all(len(thing.captions) > 5 for thing in found)
     loaded = Stamps(train=200, valid=50, test=50).load()
