@@ -1,9 +1,9 @@
 """Photographs in colour: tiles of the scenes that Debian's gcompris-qt-data carries, split by scene.
 
 Which are taken is said by `ALBUMS`: animals, monuments, fishes, the sea, wind and water power, tools and other things.
-Left out are photographs that show people (those of musicians; passers-by of a few pixels are in some of monuments),
-paintings, drawings, cut-outs, one photograph in grey, and what no README of the package names: of that nobody knows the
-licence.
+Left out are photographs that show people (those of musicians, and two of monuments; on others are passers-by, too small
+to be recognised), paintings, drawings, cut-outs, one photograph in grey, and what no README of the package names: of
+that nobody knows the licence.
 
 They are lossy WebP, whose colour has half the resolution, so they are halved first: means of 2x2 pixels in linear
 light, what a camera of fewer pixels would have seen. A sharper filter would ring at edges, and means of the stored
@@ -59,13 +59,21 @@ ALBUMS = (
     Album("categorization/monuments", f"{_IMAGES}/monuments", "monuments", 27),
     # what is called otherwise is a part of one
     Album("details", "resource/image", "monuments", 13, r".*_background"),
-    Album("explore_monuments", "resource", "monuments", 47),
+    Album("explore_monuments", "resource", "monuments", 45),
     # the others are cut-outs of fishes
     Album("clickgame", "resource", "sea", 6, r"sea\d"),
     Album("categorization/others", f"{_IMAGES}/others", "things", 17),
     Album("categorization/tools", f"{_IMAGES}/tools", "tools", 38),
 )
-GREY = frozenset({"explore_monuments/usa/castleClinton"})
+LEFT_OUT = frozenset(
+    {
+        # people in the foreground
+        "explore_monuments/india/gatewayofIndia",
+        "explore_monuments/india/mysorePalace",
+        # in grey
+        "explore_monuments/usa/castleClinton",
+    }
+)
 # one place or thing by several names, in small letters
 SAME = {
     "chateaudechenonceau": "chenonceau",
@@ -258,7 +266,7 @@ def _of_album(album: Album, resources: Resources) -> Iterator[tuple[str, _Found]
         if not photo or not re.fullmatch(album.pattern, below):
             continue
         name = f"{album.name}/{below.removesuffix('_background')}"
-        if about.licence and "painting" not in about.changes and name not in GREY:
+        if about.licence and "painting" not in about.changes and name not in LEFT_OUT:
             yield name, _Found(resources, inside, album.kind, about)
 
 

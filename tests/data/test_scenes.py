@@ -199,10 +199,10 @@ def installed(monkeypatch, *packages):
 def test_the_package_itself(monkeypatch):
     installed(monkeypatch, scenes.PACKAGE)
     found = scenes.photographs()
-    assert len(found) == 262 == len(scenes.attributions())
+    assert len(found) == 260 == len(scenes.attributions())
     pixels = sum(scene.image[..., 0].size for scene in found)
-    assert round(pixels / 1e6, 1) == 35.7
-    assert Counter(scene.split for scene in found) == {"train": 206, "valid": 27, "test": 29}
+    assert round(pixels / 1e6, 1) == 35.3
+    assert Counter(scene.split for scene in found) == {"train": 204, "valid": 27, "test": 29}
     loaded = Scenes().load()
     source.check(loaded)
     apart(loaded, "scene")
