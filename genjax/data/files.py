@@ -14,9 +14,9 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -74,6 +74,10 @@ class Scan(NamedTuple):
         """The files of all splits."""
         return [name for found in self.splits.values() for name, _ in found]
 
+    def parts(self) -> tuple[list[str], ...]:
+        """The files, as a set of one folder has them; see `marked.Found`."""
+        return (self.names(),)
+
 
 class Listed(NamedTuple):
     """What lies in a folder, by names relative to it."""
@@ -108,34 +112,58 @@ def scan(root: Path, test: float) -> Scan:
 
     test: the share of the images that the hash draws for test. UserError, in one line, for what is no data set.
     """
-    listed = _listed(root)
-    names, others = listed.names, listed.others
-    if not names:
-        raise UserError(
-            f"{root} holds no images ({', '.join(FORMATS)}){_kinds(others, '; its files are')}: "
-            "name another by --data.path=FOLDER."
-        )
-    folders = _split_folders(root, names, listed.again)
-    _check_apart(root, folders, listed.again)
-    parts = _parts(names, folders)
+    listed = listed_images(root)
+    folders, parts = split_up(root, listed)
     classes = _classes(root, parts, folders)
     # by the sorted names: the same numbers on every machine
     label = {name: i for i, name in enumerate(sorted(classes))}
-    splits: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
-    for split, found in parts.items():
-        drawn = 0.0 if "test" in parts or split == "valid" else test
-        # In the order of the hashes: the tail, which may be held out, is then a fair draw of all classes.
-        for share, name in sorted((_share(name), name) for name in found):
-            of_class = label[_class_of(name, folders)]
-            part = "test" if share < drawn else split
-            splits.setdefault(part, []).append((name, of_class))
+    splits: dict[str, list[tuple[str, int]]] = {}
+    for split, names in drawn(parts, test).items():
+        splits[split] = [(name, label[_class_of(name, folders)]) for name in names]
+    check_trained(root, splits, test)
+    notes = notes_of(listed, folders, splits, test)
+    class_names = () if "" in classes else tuple(label)  # "": images of no class
+    return Scan(class_names, splits, notes)
+
+
+def listed_images(root: Path) -> Listed:
+    """What lies below `root`; UserError where nothing of it is an image."""
+    listed = _listed(root)
+    if not listed.names:
+        raise UserError(
+            f"{root} holds no images ({', '.join(FORMATS)}){_kinds(listed.others, '; its files are')}: "
+            "name another by --data.path=FOLDER."
+        )
+    return listed
+
+
+def split_up(root: Path, listed: Listed) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """({sub-folder: split}, {split: names}); without sub-folders for splits all names are for training."""
+    folders = _split_folders(root, listed.names, listed.again)
+    _check_apart(root, folders, listed.again)
+    return folders, _parts(listed.names, folders)
+
+
+def drawn(parts: Mapping[str, Iterable[str]], test: float) -> dict[str, list[str]]:
+    """{split: names in the order of their hashes}; a share of those for training are the test where there is none.
+
+    The tail of a split, which may be held out, is then a fair draw of all classes.
+    """
+    splits: dict[str, list[str]] = {"train": [], "test": []}
+    for split, names in parts.items():
+        of_test = 0.0 if "test" in parts or split == "valid" else test
+        for share, name in sorted((_share(name), name) for name in names):
+            part = "test" if share < of_test else split
+            splits.setdefault(part, []).append(name)
+    return splits
+
+
+def check_trained(root: Path, splits: Mapping[str, Sequence[Any]], test: float) -> None:
+    """Raises UserError where nothing is left to train on."""
     if not splits["train"]:
         raise UserError(
             f"{root} has no image left for training: add images or lower --data.test={test}."
         )
-    notes = _notes(listed, folders, splits, test)
-    class_names = () if "" in classes else tuple(label)  # "": images of no class
-    return Scan(class_names, splits, notes)
 
 
 def _listed(root: Path) -> Listed:
@@ -324,11 +352,8 @@ def _share(name: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def _notes(
-    listed: Listed,
-    folders: dict[str, str],
-    splits: dict[str, list[tuple[str, int]]],
-    test: float,
+def notes_of(
+    listed: Listed, folders: dict[str, str], splits: Mapping[str, Sequence[Any]], test: float
 ) -> tuple[str, ...]:
     """What the user may not expect of the folder."""
     names, others, again, strange = listed
