@@ -4,7 +4,9 @@ Importing this package imports neither tensorflow_datasets nor grain, scikit-lea
 imported where it is needed, so a warm cache is read on machines that have none of them.
 """
 
+from genjax.data.domains import Domains, Unpaired
 from genjax.data.folder import Folder
+from genjax.data.pairs import Pairs
 from genjax.data.photographs import Photographs
 from genjax.data.scenes import Scenes
 from genjax.data.source import Digits, FashionMNIST, Source, fingerprint, train_batches
@@ -15,10 +17,12 @@ from genjax.data.toy import Grid, Moons, Ring, Spiral, Toy
 
 __all__ = [
     "Digits",
+    "Domains",
     "FashionMNIST",
     "Folder",
     "Grid",
     "Moons",
+    "Pairs",
     "Photographs",
     "Ring",
     "Scenes",
@@ -28,6 +32,7 @@ __all__ = [
     "Stamps",
     "Stock",
     "Toy",
+    "Unpaired",
     "fingerprint",
     "train_batches",
 ]

@@ -100,6 +100,11 @@ def domains(arrays: Arrays) -> tuple[str, ...]:
     return tuple(name for name, value in arrays.items() if isinstance(value, dict))
 
 
+def seed_of(seed: int, i: int) -> int:
+    """The seed of domain i: one of its own, for rows of two domains must never travel together."""
+    return seed + (i << 32)
+
+
 def rows_at(arrays: Arrays, seed: int, step: int, batch: int, part: slice) -> Batch:
     """The rows of one process's part of global batch `step`; each domain has an order, and epochs, of its own."""
     parts = domains(arrays)
@@ -109,9 +114,7 @@ def rows_at(arrays: Arrays, seed: int, step: int, batch: int, part: slice) -> Ba
     found = {}
     for i, name in enumerate(parts):
         n = size(arrays[name])
-        # another seed for each domain: rows of two domains must never travel together
-        own_seed = seed + (i << 32)
-        whole = indices(own_seed, step, n, batch)
+        whole = indices(seed_of(seed, i), step, n, batch)
         found[name] = take(arrays[name], whole[part])
     return {"index": found[parts[0]]["index"], **found}
 

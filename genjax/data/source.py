@@ -19,7 +19,7 @@ from genjax.config import field
 from genjax.core import Spec, size
 from genjax.data import cache
 from genjax.data.batches import Arrays, domains, placed, rows_at, share, steps_per_epoch
-from genjax.data.stream import Records, columns, stream
+from genjax.data.stream import Records, columns, stream, streams
 from genjax.errors import UserError
 from genjax.fields import check_split
 
@@ -36,7 +36,7 @@ class Source(NamedTuple):
 
     The first of `fields` is what is modelled. Unlabelled sets may have a field "label" of 0 classes, 0 everywhere.
     `valid` and `test` may be empty. When the set is streamed, `records` is the training split as random-access records
-    and the arrays of the splits are columns read on demand.
+    (of data with domains {domain: records}) and the arrays of the splits are columns read on demand.
     """
 
     name: str
@@ -45,10 +45,12 @@ class Source(NamedTuple):
     train: Arrays
     valid: Arrays
     test: Arrays
-    records: Records | None = None
+    records: Records | Mapping[str, Records] | None = None
     # samples [B, ...] -> uint8 [H, W, C]; None = as the field draws
     drawn: Callable[[Any], np.ndarray] | None = None
     notes: tuple[str, ...] = ()  # what was left out or decided on the way, for the user
+    # of data with domains: rows of equal number in `valid` and `test` belong together
+    aligned: bool = False
 
     @property
     def main(self) -> str:
@@ -133,9 +135,11 @@ def train_batches(
 
     UserError, at once, when the batch is larger than the set or does not divide over the processes.
     """
-    if source.records is not None:
-        return stream(source.records, seed, first_step, batch, process)
     arrays = source.train
+    if source.records is not None:
+        # one set of records, or those of each domain
+        read = streams if domains(arrays) else stream
+        return read(source.records, seed, first_step, batch, process)
     parts = [arrays[name] for name in domains(arrays)] or [arrays]
     smallest = min(map(size, parts))
     steps_per_epoch(smallest, batch)  # for its error
