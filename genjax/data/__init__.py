@@ -6,6 +6,7 @@ imported where it is needed, so a warm cache is read on machines that have none 
 
 from genjax.data.domains import Domains, Unpaired
 from genjax.data.folder import Folder
+from genjax.data.moving import MovingDigits
 from genjax.data.pairs import Pairs
 from genjax.data.photographs import Photographs
 from genjax.data.scenes import Scenes
@@ -22,6 +23,7 @@ __all__ = [
     "Folder",
     "Grid",
     "Moons",
+    "MovingDigits",
     "Pairs",
     "Photographs",
     "Ring",
