@@ -4,8 +4,10 @@ Importing this package imports neither tensorflow_datasets nor grain, scikit-lea
 imported where it is needed, so a warm cache is read on machines that have none of them.
 """
 
+from genjax.data.captions import Captions
 from genjax.data.domains import Domains, Unpaired
 from genjax.data.folder import Folder
+from genjax.data.masks import Masks
 from genjax.data.moving import MovingDigits
 from genjax.data.pairs import Pairs
 from genjax.data.photographs import Photographs
@@ -17,11 +19,13 @@ from genjax.data.stock import Stock
 from genjax.data.toy import Grid, Moons, Ring, Spiral, Toy
 
 __all__ = [
+    "Captions",
     "Digits",
     "Domains",
     "FashionMNIST",
     "Folder",
     "Grid",
+    "Masks",
     "Moons",
     "MovingDigits",
     "Pairs",

@@ -41,14 +41,18 @@ def decode(path: Path, size: Size, colour: bool) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """A Pillow image, upright, of any mode; Unreadable where it, or the block, meets what is no image."""
+def opened(path: Path, grey: bool = True) -> Iterator[Any]:
+    """A Pillow image, upright, of any mode; Unreadable where it, or the block, meets what is no image.
+
+    grey: pixels without colour are grey values; False = they may be numbers of classes.
+    """
     from PIL import Image, ImageOps
 
     try:
         # whatever the suffix says: for an EPS, Pillow would start ghostscript
         with Image.open(path, formats=_readable()) as image:
-            _check_range(image)
+            if grey:
+                _check_range(image)
             yield ImageOps.exif_transpose(image)
     except UserError:  # what the block refuses is an image
         raise

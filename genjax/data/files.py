@@ -49,6 +49,7 @@ FORMATS = {
     # last: nothing at its beginning says that a file is one
     "TGA": (".tga", ".icb", ".vda", ".vst"),
 }
+TEXT = ".txt"
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 _SPLIT = re.compile(
     r"((?P<train>train|training|trainval)|(?P<valid>val|valid|validation|dev)|(?P<test>test|testing|eval|evaluation))"
@@ -86,6 +87,7 @@ class Listed(NamedTuple):
     others: Counter  # how many other files there are of each suffix
     again: list[tuple[str, str]]  # a name, and another that leads to the same folder or file
     strange: list[str]  # pipes, sockets and devices that are called as images are
+    texts: list[str]  # names of text files, which are among the others too
 
 
 class Status(NamedTuple):
@@ -141,7 +143,7 @@ def split_up(root: Path, listed: Listed) -> tuple[dict[str, str], dict[str, list
     """({sub-folder: split}, {split: names}); without sub-folders for splits all names are for training."""
     folders = _split_folders(root, listed.names, listed.again)
     _check_apart(root, folders, listed.again)
-    return folders, _parts(listed.names, folders)
+    return folders, parts_of(listed.names, folders)
 
 
 def drawn(parts: Mapping[str, Iterable[str]], test: float) -> dict[str, list[str]]:
@@ -168,7 +170,7 @@ def check_trained(root: Path, splits: Mapping[str, Sequence[Any]], test: float) 
 
 def _listed(root: Path) -> Listed:
     """What lies below `root`, each folder and each file at the end of a link once."""
-    found = Listed([], Counter(), [], [])
+    found = Listed([], Counter(), [], [], [])
     known: dict[str, str] = {}  # where a folder or a link's file really is -> its name
     starts = [("", os.path.realpath(root))]
     links = []  # to files
@@ -243,6 +245,8 @@ def _known(real: str, known: dict[str, str]) -> str:
 def _sort(name: str, regular: bool, found: Listed) -> None:
     """Puts a file where it belongs; whoever opens a pipe or a device may wait for ever."""
     suffix = _suffix(name)
+    if suffix == TEXT and regular:
+        found.texts.append(name)
     if suffix not in SUFFIXES:
         found.others[suffix or name.rpartition("/")[2]] += 1
     elif regular:
@@ -302,7 +306,7 @@ def _check_apart(root: Path, folders: dict[str, str], again: list[tuple[str, str
             )
 
 
-def _parts(names: list[str], folders: dict[str, str]) -> dict[str, list[str]]:
+def parts_of(names: list[str], folders: dict[str, str]) -> dict[str, list[str]]:
     """{split: names} by the sub-folders; all are for training where there are none."""
     if not folders:
         return {"train": names}
@@ -356,7 +360,7 @@ def notes_of(
     listed: Listed, folders: dict[str, str], splits: Mapping[str, Sequence[Any]], test: float
 ) -> tuple[str, ...]:
     """What the user may not expect of the folder."""
-    names, others, again, strange = listed
+    names, others, again, strange, _ = listed
     notes = []
     if folders and "test" not in folders.values() and splits["test"]:
         n = len(splits["test"])

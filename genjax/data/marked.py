@@ -178,8 +178,10 @@ def rows(
             splits[split] = functools.partial(readable, *how)
     total = sum(map(len, found.splits.values()))
     _tell_size(total, fields)
+    fresh = not directory.exists()
     prepared = builders.rows(directory, fields, splits)
-    notes = [*skipped(bad, total), *tell()]
+    # of records that were there nothing has been read: who wrote them has kept the notes
+    notes = [*skipped(bad, total), *tell()] if fresh else []
     return prepared._replace(notes=kept(directory, notes))
 
 

@@ -173,7 +173,7 @@ def matched(at: marked.Home, test: float) -> Matched:
         with marked.flagged("path", flag):
             listed = files.listed_images(root)
             tops, parts = files.split_up(root, listed)
-        of_folders.append(_stems(root, tops, parts))
+        of_folders.append(stems_of(root, tops, parts))
         told.append((listed, tops))
     first, *others = of_folders
     for root, other in zip(at.roots[1:], others, strict=True):
@@ -190,7 +190,7 @@ def matched(at: marked.Home, test: float) -> Matched:
     return Matched(splits, tuple(notes))
 
 
-def _stems(
+def stems_of(
     root: Path, tops: Mapping[str, str], parts: Mapping[str, Sequence[str]]
 ) -> dict[str, dict[str, str]]:
     """{split: {name below its folder without suffix: name}} of a folder; UserError for two files of one name."""
@@ -221,19 +221,26 @@ def _check_partners(
             f"{first} has the splits {', '.join(sorted(one))} and {second} {', '.join(sorted(other))}: give both the "
             "same sub-folders."
         )
-    alone, lonely = [], []
-    for split, stems in one.items():
-        partners = other[split]
-        alone += [name for stem, name in stems.items() if stem not in partners]
-        lonely += [name for stem, name in partners.items() if stem not in stems]
+    alone, lonely = without(one, other), without(other, one)
     if alone or lonely:
         raise UserError(
-            f"{_some(alone)} of {first} have no partner in {second}, and {_some(lonely)} of {second} have none in "
+            f"{some(alone)} of {first} have no partner in {second}, and {some(lonely)} of {second} have none in "
             f"{first}: two files are a pair where their names are the same but for the suffix."
         )
 
 
-def _some(names: Sequence[str]) -> str:
+def without(
+    one: Mapping[str, Mapping[str, str]], other: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """The files {split: {stem: name}} whose stems the other has not got in that split."""
+    found = []
+    for split, stems in one.items():
+        partners = other.get(split, {})
+        found += [name for stem, name in stems.items() if stem not in partners]
+    return found
+
+
+def some(names: Sequence[str]) -> str:
     """How many names, and the first of them: 5 files (a.png, b.png, c.png, …)."""
     if not names:
         return "0 files"
