@@ -63,7 +63,7 @@ class Domains:
         records = _records(sources, fields)
         for name, source in sources.items():
             notes += [f"{name}: {note}" for note in source.notes]
-        both = f"{first.name} and {second.name}"
+        both = " and ".join(dict.fromkeys((first.name, second.name)))
         more = {"drawn": first.drawn, "records": records, "notes": tuple(notes)}
         return Source(both, fields, **splits, **more)
 

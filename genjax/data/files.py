@@ -99,9 +99,14 @@ class Status(NamedTuple):
     changed: int  # ns
 
 
-def split_of(name: str) -> str:
-    """The split that a folder's name means: train, Training_Set, VAL, valid-data, dev, test2017 …; "" = none."""
-    word = re.sub(r"[\W_]", "", name.casefold())
+def split_of(name: str, domain: str = "") -> str:
+    """The split that a folder's name means: train, Training_Set, VAL, valid-data, dev, test2017 …; "" = none.
+
+    domain: how the names end that mean one: of A trainA and testA, and not trainB.
+    """
+    if not name.endswith(domain):
+        return ""
+    word = re.sub(r"[\W_]", "", name.removesuffix(domain).casefold())
     found = _SPLIT.fullmatch(word)
     if not found:
         return ""
@@ -109,13 +114,16 @@ def split_of(name: str) -> str:
     return next(split for split, matched in meanings.items() if matched)
 
 
-def scan(root: Path, test: float) -> Scan:
+def scan(root: Path, test: float, domain: str = "") -> Scan:
     """Finds the images under `root`, their classes and splits; hidden files and other suffixes are passed over.
 
-    test: the share of the images that the hash draws for test. UserError, in one line, for what is no data set.
+    test: the share of the images that the hash draws for test. domain: see `split_of`, other images are passed over.
+    UserError, in one line, for what is no data set.
     """
     listed = listed_images(root)
-    folders, parts = split_up(root, listed)
+    if domain:
+        listed = _of_domain(root, listed, domain)
+    folders, parts = split_up(root, listed, domain)
     classes = _classes(root, parts, folders)
     # by the sorted names: the same numbers on every machine
     label = {name: i for i, name in enumerate(sorted(classes))}
@@ -139,9 +147,22 @@ def listed_images(root: Path) -> Listed:
     return listed
 
 
-def split_up(root: Path, listed: Listed) -> tuple[dict[str, str], dict[str, list[str]]]:
+def _of_domain(root: Path, listed: Listed, domain: str) -> Listed:
+    """The images in folders that mean a split of the domain; UserError where there is none."""
+    names = [name for name in listed.names if split_of(name.partition("/")[0], domain)]
+    if not names:
+        raise UserError(
+            f"{root} has no images of --data.domain={domain}: they are looked for in sub-folders such as "
+            f"train{domain} and test{domain}."
+        )
+    return listed._replace(names=names)
+
+
+def split_up(
+    root: Path, listed: Listed, domain: str = ""
+) -> tuple[dict[str, str], dict[str, list[str]]]:
     """({sub-folder: split}, {split: names}); without sub-folders for splits all names are for training."""
-    folders = _split_folders(root, listed.names, listed.again)
+    folders = _split_folders(root, listed.names, listed.again, domain)
     _check_apart(root, folders, listed.again)
     return folders, parts_of(listed.names, folders)
 
@@ -267,15 +288,15 @@ def _refuse(error: OSError) -> NoReturn:
 
 
 def _split_folders(
-    root: Path, names: list[str], again: list[tuple[str, str]]
+    root: Path, names: list[str], again: list[tuple[str, str]], domain: str
 ) -> dict[str, str]:
     """{sub-folder: split} where the sub-folders are splits; {} where they are classes or there are none."""
     tops = {name.partition("/")[0] for name in names if "/" in name}
     # a test that is a link to what lies in train is meant as a split too
     linked = {second.partition("/")[0] for _, second in again}
-    tops |= {top for top in linked if split_of(top) and (root / top).is_dir()}
+    tops |= {top for top in linked if split_of(top, domain) and (root / top).is_dir()}
     beside = any("/" not in name for name in names)
-    meanings = {top: split_of(top) for top in sorted(tops) if split_of(top)}
+    meanings = {top: split_of(top, domain) for top in sorted(tops) if split_of(top, domain)}
     splits = sorted(set(meanings.values()))
     # else a class of trains, among cars and ships, would be a split
     alone = bool(meanings) and len(meanings) == len(tops) and not beside

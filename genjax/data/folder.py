@@ -55,6 +55,11 @@ class Folder:
         "read through grain instead of an array cache: for sets beyond memory",
         execution=True,
     )
+    domain: str = field(
+        "",
+        "how the names of the splits' sub-folders end: A reads trainA and testA; '' = all is read",
+        added=True,
+    )
 
     def resolved(self) -> Folder:
         """The config with `content` as the folder has it; without the folder as the cache remembers it.
@@ -83,12 +88,14 @@ class Folder:
             "test": self.test,
             "skip_bad": self.skip_bad,
         }
+        if self.domain:  # as an option it is younger than the sets of the cache
+            request["domain"] = self.domain
         return marked.home("folder", request, path=self.path)
 
     def _found(self) -> Scan:
         """What lies in the folder."""
         (root,) = self._home().roots
-        found = scan(root, self.test)
+        found = scan(root, self.test, self.domain)
         if self.stream and found.class_names:
             # in their place, as nobody reads the labels of a streamed set for this
             return found._replace(notes=(*found.notes, _counted(found)))

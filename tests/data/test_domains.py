@@ -156,6 +156,32 @@ def test_cycle_gan_of_tfds(tmp_path):
     assert "it has trainA, trainB, testA, testB: set --data.b.test" in told(wrong)
 
 
+def test_cycle_gan_in_one_folder(tmp_path):
+    """As it is published: trainA, trainB, testA, testB."""
+    for top, n in (("trainA", 4), ("trainB", 3), ("testA", 2), ("testB", 1)):
+        for i in range(n):
+            picture(tmp_path / "set" / top / f"{i}.png", 50 + i + 100 * top.endswith("B"))
+    folders = [Folder(str(tmp_path / "set"), size=4, domain=domain) for domain in "AB"]
+    found = Domains(*folders).load()
+    sizes = {
+        split: [len(its["image"]) for its in parts.values()]
+        for split, parts in found.splits().items()
+    }
+    assert sizes == {"train": [4, 3], "valid": [0, 0], "test": [2, 1]} and not found.notes
+    assert found.name == "set"
+    assert (
+        found.classes == 0
+        and found.train["a"]["image"].max() < 100 <= found.train["b"]["image"].min()
+    )
+    marks = {config.digest(folder.resolved()) for folder in folders}
+    assert len(marks) == 2 and config.digest(Folder(domain="")) == config.digest(Folder())
+    lost = dataclasses.replace(folders[0], domain="C")
+    assert (
+        "no images of --data.a.domain=C: they are looked for in sub-folders such as trainC"
+        in told(Domains(lost, folders[1]))
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Made:
     """Pictures of one size, with labels of so many classes."""
