@@ -16,7 +16,8 @@ from genjax.errors import UserError, above, at_least, at_most, below
 Transformation = optax.GradientTransformation
 
 # How the names of parameters end that are no kernels, whatever their shape: norms and biases, and what is learned in
-# the place of an input, as embeddings, positions and the constants that generators start from.
+# the place of an input, as embeddings, positions and the constants that generators start from. What is decayed hangs on
+# it, and no digest does: a name that joins or leaves needs a field that says so, as `nets.dit.Learned.decayed` does.
 SPARED = ("scale", "bias", "embedding", "places", "basis", "constant")
 
 

@@ -11,9 +11,21 @@ import numpy as np
 import optax
 import pytest
 
+from genjax.conditions import Cond
 from genjax.config import digest, edit
 from genjax.errors import UserError
-from genjax.nets import DiT, UNet
+from genjax.nets import (
+    MLP,
+    ConvDecoder,
+    ConvEncoder,
+    DiT,
+    Learned,
+    R3Discriminator,
+    R3Generator,
+    StyleDiscriminator,
+    StyleSynthesis,
+    UNet,
+)
 from genjax.optim import (
     SGD,
     Adam,
@@ -23,6 +35,7 @@ from genjax.optim import (
     Optimiser,
     RMSProp,
     StableDecay,
+    kernels,
 )
 from genjax.vae.vae import VAE
 
@@ -106,6 +119,59 @@ def test_decay_of_kernels_only_spares_norms_biases_and_embeddings():
         for name, value in left.items():
             decays = name in kernels or not kernels_only
             np.testing.assert_allclose(value, 1 - 0.1 * 0.2 if decays else 1.0, rtol=1e-6)
+
+
+X, OUT, TIME = jnp.ones((2, 8, 8, 1)), (8, 8, 1), jnp.ones(2)
+TOLD = Cond(vector=jnp.ones((2, 4)), tokens=jnp.ones((2, 3, 5)))
+SMALL = {"patch": 4, "width": 16, "depth": 1, "heads": 2}
+LEARNED = DiT(**SMALL, positions=Learned())
+EVERY = {  # nets that have all kinds of parameters among them, with what they are called with
+    LEARNED: (X, TIME, TOLD, OUT),
+    UNet((4,), blocks=1, patch=4, attention=()): (X, TIME, None, OUT),
+    MLP((4,)): (X, None, (4,)),
+    ConvEncoder(): (X, None, (4,)),
+    ConvDecoder(): (jnp.ones((2, 3)), None, OUT),
+    R3Generator((4, 8)): (jnp.ones((2, 3)), None, OUT),
+    R3Discriminator((4, 8)): (X, None, (1,)),
+    StyleSynthesis((4,)): (jnp.ones((2, 2, 3)), None, OUT),
+    StyleDiscriminator((4,)): (X, None, (1,)),
+}
+
+
+def parts_of(net, *args):
+    """(the parameters' shapes, {path: whether it is a kernel})."""
+    shapes = jax.eval_shape(lambda: net.init(jax.random.key(0), *args))["params"]
+    told, _ = jax.tree_util.tree_flatten_with_path(kernels(shapes))
+    named = {jax.tree_util.keystr(path, simple=True, separator="."): is_ for path, is_ in told}
+    return shapes, named
+
+
+def test_of_every_net_the_kernels_alone_are_kernels():
+    ends = set()
+    for net, args in EVERY.items():
+        _, found = parts_of(net, *args)
+        for path, is_kernel in found.items():
+            name = path.split(".")[-1]
+            assert is_kernel == (name == "kernel"), (net, path)
+            ends.add(name)
+    # what a matrix is by its shape, and is spared by its name alone, is among them
+    assert ends > {"kernel", "bias", "places", "basis", "constant"}
+    # and of parts that the nets above have as vectors: of layers that are stacked
+    for name in ("bias", "scale", "q_scale", "embedding"):
+        assert kernels({name: jnp.ones((3, 5))}) == {name: False}
+
+
+def test_learned_positions_are_spared_and_those_of_before_are_what_they_were():
+    before = dataclasses.replace(LEARNED, positions=Learned(decayed=True))
+    assert digest(LEARNED) != digest(before)
+    for net, name, left in ((LEARNED, "places", 1.0), (before, "positions", 1 - 0.1 * 0.2)):
+        shapes, _ = parts_of(net, X, TIME, None, OUT)
+        params = {"net": {name: jnp.ones(shapes[name].shape)}}
+        for cfg in (Adam(0.1), SGD(0.1)):
+            tx = dataclasses.replace(cfg, weight_decay=0.2, kernels_only=True)(10)
+            zeros = jax.tree.map(jnp.zeros_like, params)
+            updates, _ = tx.update(zeros, tx.init(params), params)
+            np.testing.assert_allclose(1 + updates["net"][name], left, rtol=1e-6)
 
 
 def test_the_state_of_old_checkpoints_and_their_digest_are_as_they_were():

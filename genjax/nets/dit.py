@@ -83,10 +83,16 @@ class Learned:
     """A learned vector for each patch, added to the tokens: for one image size only."""
 
     std: float = field(0.02, "standard deviation at the start")
+    decayed: bool = field(
+        False,
+        "an optimiser's kernels_only takes them for a kernel, as before there was this field",
+    )
 
     def embedding(self, net: nn.Module, h: int, w: int, width: int) -> jax.Array | float:
         """[h * w, width], a parameter of `net`."""
-        return net.param("positions", nn.initializers.normal(self.std), (h * w, width))
+        # optimisers know what is no kernel by such names (optim.SPARED)
+        name = "positions" if self.decayed else "places"
+        return net.param(name, nn.initializers.normal(self.std), (h * w, width))
 
     def turn(self, h: int, w: int, size: int) -> None:
         """Nothing turns."""

@@ -7,8 +7,9 @@ metrics and results are not touched. A directory that is up to date is left alon
 
 What it knows of: releases up to 0.1, whose digests hashed module paths (fields `conditional`, `given`,
 `evaluate_every`, an `ema` of AE and VAE that was a number, and classes that have other names now); `steps` and `clip`
-where they meant other things than the length of a run and the norm of a gradient; and folders of images, whose path was
-a part of the digest: such a run is migrated where its folder is.
+where they meant other things than the length of a run and the norm of a gradient; learned positions, which weight decay
+of kernels took for one; and folders of images, whose path was a part of the digest: such a run is migrated where its
+folder is.
 """
 
 from __future__ import annotations
@@ -87,6 +88,9 @@ def _renamed(name: str, found: dict[str, Any]) -> dict[str, Any]:
         condition.append({"__type__": "genjax.conditions:Picture", "through": through})
     if condition:
         found["condition"] = condition
+    # its parameter had the name of one that weight decay of kernels does not spare
+    if name == "Learned":
+        found.setdefault("decayed", True)
     if name in ("VAE", "Autoencoder") and isinstance(found.get("ema"), float):
         found["ema"] = {"__type__": "genjax.ema:Decay", "decay": found["ema"]}
     return found

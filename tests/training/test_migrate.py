@@ -80,6 +80,15 @@ def test_a_name_that_meant_two_things_is_told_apart():
         assert once == {"__type__": name, field: 3} and modern(once, classes) == once
 
 
+def test_positions_that_were_decayed_stay_so():
+    classes = known_classes()
+    old = {"__type__": "genjax.nets.dit:Learned", "std": 0.1}
+    now = modern(old, classes)
+    assert now == {**old, "decayed": True} and modern(now, classes) == now
+    new = {**old, "decayed": False}
+    assert modern(new, classes) == new
+
+
 def test_a_folder_without_runs_and_a_config_that_cannot_be_read(tmp_path, capsys):
     assert main([]) == 2 and main([str(tmp_path)]) == 2
     broken = tmp_path / "vae" / "base-12345678"
