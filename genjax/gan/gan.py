@@ -235,11 +235,12 @@ def everywhere(batch: Batch, axis: str | None) -> int:
 def in_groups(batch: Batch, disc: nn.Module, n: int) -> Batch:
     """A batch in the order in which `divided` cuts it into n parts that hold whole groups of neighbours.
 
-    `disc` couples as many neighbours as its field `group` says (StyleGAN2's minibatch deviation), if it has one. They
-    stay together, so that D gives each example what it gives it in the whole batch; noise goes by the example's
+    `disc` couples as many neighbours as its attribute `coupled` says (StyleGAN2's minibatch deviation), if it has one.
+    They stay together, so that D gives each example what it gives it in the whole batch; noise goes by the example's
     number and not by its place.
     """
-    group = getattr(disc, "group", 0)
+    # not by the name of the field, which in other nets means groups of channels
+    group = getattr(disc, "coupled", 0)
     if n == 1 or group < 2:
         return batch
     examples = len(batch["index"])

@@ -294,7 +294,7 @@ class StyleDiscriminator(nn.Module):
     A label is embedded and projected on the last features (Miyato & Koyama 2018, arXiv:1802.05637, eq. 3). With
     `group`, examples are no longer judged one by one: `group` neighbours in the batch see each other's spread, so D(x)
     depends on the batch, and layouts agree only where the group divides what each device has. `gan.in_groups` keeps the
-    neighbours together in microbatches; it goes by the name of the field.
+    neighbours together in microbatches.
     """
 
     widths: tuple[int, ...] = field(
@@ -304,6 +304,11 @@ class StyleDiscriminator(nn.Module):
         0,
         "examples whose minibatch standard deviation is a feature, 0 = none; it couples examples",
     )
+
+    @property
+    def coupled(self) -> int:
+        """How many neighbours in a batch are judged together, 0 = each alone."""
+        return self.group
 
     @nn.compact
     def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:

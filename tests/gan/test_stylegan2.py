@@ -23,7 +23,7 @@ from genjax.gan.gan import GAN, in_groups
 from genjax.gan.penalties import R1
 from genjax.gan.stylegan2 import StyleGAN2
 from genjax.machine.parallel import Jit, Pmap
-from genjax.nets import MLP
+from genjax.nets import MLP, R3Discriminator
 from genjax.nets.stylegan2 import (
     EqualDense,
     StyleDiscriminator,
@@ -471,6 +471,10 @@ class Coupled(nn.Module):
 
     group: int = 2
 
+    @property
+    def coupled(self):
+        return self.group
+
     @nn.compact
     def __call__(self, x, cond, out):
         h = nn.Dense(5)(x.reshape(len(x), -1))
@@ -513,7 +517,8 @@ def test_parts_hold_whole_groups():
     parts = [part["index"].tolist() for part in divided(ordered, 4)]
     assert parts == [[3 * i + j for i in (k, k + 4) for j in range(3)] for k in range(4)]
     np.testing.assert_array_equal(ordered["image"][:, 0], ordered["index"])
-    for disc in (StyleDiscriminator((4,)), MLP()):
+    # groups of channels couple no examples
+    for disc in (StyleDiscriminator((4,)), MLP(), R3Discriminator((4,), group=7)):
         assert in_groups(batch, disc, 4) is batch
     assert in_groups(batch, StyleDiscriminator((4,), 3), 1) is batch
 
