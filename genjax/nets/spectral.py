@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 SQUARINGS = 6
 POWER = 2**SQUARINGS  # power iterations of a step
+LEAST = 1e-12  # of sigma: a kernel of zeros stays one, and its gradient is finite
 EXACT = jax.lax.Precision.HIGHEST  # squares of squares: what products round away would add up
 
 
@@ -49,7 +50,10 @@ def ahead(w: jax.Array, u: jax.Array) -> jax.Array:
 
 
 def normalised(net: nn.Module, kernel: jax.Array, name: str = "u") -> jax.Array:
-    """kernel / sigma as a part of `net`; u and v are constants for the gradient (ibid., sec. 2.1, eq. 12)."""
+    """kernel / sigma as a part of `net`; u and v are constants for the gradient (ibid., sec. 2.1, eq. 12).
+
+    A kernel whose sigma is below `LEAST` is divided by that.
+    """
     w = kernel.reshape(-1, kernel.shape[-1])  # [kh kw in, out]
     fixed = jax.lax.stop_gradient(w)
 
@@ -65,7 +69,7 @@ def normalised(net: nn.Module, kernel: jax.Array, name: str = "u") -> jax.Array:
         memory.value = u
     u, v = iterate(fixed, u)
     sigma = v @ w @ u  # its gradient by w is the outer product of v and u
-    return kernel / sigma
+    return kernel / jnp.maximum(sigma, LEAST)
 
 
 class SpectralDense(nn.Module):

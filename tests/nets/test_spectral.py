@@ -41,3 +41,18 @@ def test_the_memory_is_one_vector_which_only_a_mutable_call_moves():
     np.testing.assert_allclose(y, again, rtol=1e-5)  # what was kept is what is used
     sigma = np.linalg.norm(params["kernel"], 2)
     np.testing.assert_allclose(y, x @ params["kernel"] / sigma, rtol=1e-4, atol=1e-6)
+
+
+def test_a_kernel_of_zeros_stays_one_and_has_a_finite_gradient():
+    net, x = SpectralDense(3), jnp.ones((2, 4))
+    made = jax.jit(net.init)(jax.random.key(0), x)
+    nothing = jax.tree.map(jnp.zeros_like, made["params"])
+
+    def total(params):
+        y, _ = net.apply({**made, "params": params}, x, mutable=["spectral"])
+        return jnp.sum(jnp.square(y - 1.0)), y
+
+    grads, y = jax.jit(jax.grad(total, has_aux=True))(nothing)
+    np.testing.assert_array_equal(y, 0.0)
+    # along the gradient there is a way out of it
+    assert np.isfinite(grads["kernel"]).all() and np.all(grads["kernel"] < 0)
