@@ -201,12 +201,13 @@ class PrecisionRecall:
         return {f"precision_{on}": UP, f"recall_{on}": UP}
 
     def __call__(self, train: Seen, real: Seen, samples: Seen, on: str) -> dict[str, Interval]:
-        n = len(samples.features)
+        drawn = len(samples.features)
+        known = len(real.features)
         # both from balls around examples to their k-th neighbour
         precision, recall = manifold.precision_recall(real.features, samples.features, self.k)
-        # shares of the n that were asked about: binomial intervals
-        near = intervals.share(precision * n, n)
-        reached = intervals.share(recall * n, n)
+        # binomial intervals of those that were asked about: samples here, real examples there
+        near = intervals.share(precision * drawn, drawn)
+        reached = intervals.share(recall * known, known)
         return dict(zip(self.names(on), (near, reached), strict=True))
 
     def floor(self, train: Seen, drawn: Seen, real: Seen, on: str) -> dict[str, Interval]:

@@ -5,9 +5,10 @@ import functools
 import numpy as np
 import pytest
 
-from genjax.metrics.evaluate import distance
+from genjax.metrics.evaluate import PrecisionRecall, Seen, distance
 from genjax.metrics.features import Components
 from genjax.metrics.frechet import Moments, frechet, merge, moments
+from genjax.metrics.intervals import share
 from genjax.metrics.judges import Neighbours, Svm
 
 
@@ -120,3 +121,15 @@ def test_precision_and_recall_of_sets_with_a_known_overlap():
     assert all(0.8 < value <= 1.0 for value in precision_recall(a, b, 3))
     with pytest.raises(ValueError, match="needs more than 3 points"):
         radii(line[:3], 3)
+
+
+def test_each_share_has_the_interval_of_those_that_were_asked_about():
+    def points(features):
+        n = len(features)
+        return Seen(np.zeros((n, 1, 1, 1)), np.zeros(n, np.int32), features, None)
+
+    # 40 real examples on a line, and 30 samples, of which 10 are far away
+    line = np.arange(40.0)[:, None]
+    real, samples = points(line), points(np.concatenate([line[:20], line[:10] + 1000.0]))
+    found = PrecisionRecall(1)(real, real, samples, "x")
+    assert list(found.values()) == [share(20, 30), share(21, 40)]
