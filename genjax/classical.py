@@ -296,6 +296,7 @@ class KernelDensity:
 
     def fit(self, x: np.ndarray, label: np.ndarray) -> Fitted:
         """Of x [N, D] and label [N]."""
+        at_least(2, "KernelDensity: ", folds=self.folds)
         x = np.asarray(x, np.float64)
         return by_class(self._one, x, label)
 

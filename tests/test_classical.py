@@ -163,6 +163,8 @@ def test_kernels_are_the_mean_of_normals_and_the_bandwidth_is_cross_validated():
     grid = KernelDensity((0.001, 0.3, 30.0)).fit(RNG.standard_normal((3000, 1)), np.zeros(3000))
     near, far = grid.log_prob(np.array([[0.0], [6.0]]), np.zeros(2))
     assert near == pytest.approx(-0.95, abs=0.2) and far < -12.0
+    with pytest.raises(UserError, match="KernelDensity: folds=1 must be at least 2"):
+        KernelDensity(folds=1).fit(x, np.zeros(4))
 
 
 @pytest.mark.parametrize(
