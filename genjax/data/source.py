@@ -22,6 +22,7 @@ from genjax.data.batches import Arrays, domains, placed, rows_at, share, steps_p
 from genjax.data.stream import Records, columns, stream, streams
 from genjax.errors import UserError
 from genjax.fields import check_split
+from genjax.machine.files import typed
 
 FASHION_FILES = tuple(
     f"{part}-{kind}-ubyte.gz"
@@ -282,7 +283,7 @@ class FashionMNIST:
         folder = find_fashion(self.path)
         request = {}
         if self.path:
-            absolute = Path(self.path).expanduser().resolve()
+            absolute = typed(self.path).resolve()
             request = {"path": str(absolute)}
         mark = None  # without files the cache's arrays are taken as they are
         if folder:
@@ -317,7 +318,7 @@ def find_fashion(path: str | None) -> Path | None:
     """The folder that holds the four files: `path` alone if given, else $GENJAX_DATA, else Debian's; None if none."""
     named = os.environ.get("GENJAX_DATA")
     usual = [Path(named), Path(named) / "fashion-mnist", DEBIAN] if named else [DEBIAN]
-    folders = [Path(path).expanduser()] if path else usual
+    folders = [typed(path)] if path else usual
     for folder in folders:
         if len(_present(folder)) == len(FASHION_FILES):
             return folder
@@ -331,7 +332,7 @@ def missing_fashion(path: str | None) -> Path:
     )
     there = set()
     if path:
-        present = _present(Path(path).expanduser())
+        present = _present(typed(path))
         there = {file.name.removesuffix(".gz") for file in present}
     lacking = [name for name in FASHION_FILES if name.removesuffix(".gz") not in there]
     raise UserError(

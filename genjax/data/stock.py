@@ -20,6 +20,7 @@ from genjax.data.source import Source, assemble
 from genjax.data.stream import Records
 from genjax.errors import UserError, nearest
 from genjax.fields import Category, Image
+from genjax.machine.files import typed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +75,7 @@ class Stock:
 
 def data_dir(given: str | None) -> Path:
     """The directory in which TFDS keeps its sets."""
-    return Path(
-        given or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    ).expanduser()
+    return typed(given or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
 
 
 def find(name: str, root: Path) -> Path | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from genjax.data import Digits, FashionMNIST, Folder, Photographs, Stock, Toy, f
 from genjax.errors import UserError, at_least
 from genjax.fields import Image
 from genjax.findings.contenders import Contender, Outcome, TrainingSet, labels
+from genjax.machine.files import typed
 from genjax.machine.parallel import Jit
 from genjax.pictures.draw import grid, save_png
 from genjax.training.basis import basis
@@ -75,7 +75,7 @@ def compare(cfg: Comparison, name: str, origin: Mapping[str, Any]) -> None:
         cfg = dataclasses.replace(cfg, data=fill())
     source = cfg.data.load()
     check(cfg, source)
-    features = Path(cfg.runs).expanduser() / "features"
+    features = typed(cfg.runs) / "features"
     measure = cfg.watch.start(source.train, source.test, features, Jit())
     label = labels(cfg.count(source), source)  # [n]
     rows, strips, folders = {}, [], []
@@ -102,7 +102,7 @@ def compare(cfg: Comparison, name: str, origin: Mapping[str, Any]) -> None:
         rows[entry.name] = (values, made)
         strips.append(made.images[first[:10]])
         folders.append(log.directory)
-    page = report.write(folders, Path(cfg.runs).expanduser() / "compare" / f"{name}.html")
+    page = report.write(folders, typed(cfg.runs) / "compare" / f"{name}.html")
     strip = np.concatenate(strips)  # a contender a row, ten samples each
     save_png(page.with_suffix(".png"), grid(strip, 10))
     text = table(rows)

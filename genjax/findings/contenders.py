@@ -10,7 +10,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +22,7 @@ from genjax.data.batches import chosen
 from genjax.findings.likelihood import Bits, Iwae, Ode
 from genjax.findings.samples import mean_and_error, some
 from genjax.machine import platform
+from genjax.machine.files import typed
 from genjax.pictures.draw import to_uint8
 from genjax.training import loop
 from genjax.training.experiment import Every, Experiment
@@ -211,7 +211,7 @@ def directory(name: str, contender: Any, cfg: Any) -> Log:
     """The run directory of a contender that is no run."""
     alone = Alone(contender, cfg.data, cfg.seed)
     # the config is in the name: another contender of this name has another folder
-    folder = Path(cfg.runs).expanduser() / "compare" / f"{name}-{digest(alone)}"
+    folder = typed(cfg.runs) / "compare" / f"{name}-{digest(alone)}"
     log = Log(folder, 0, 1)
     config = log.directory / "config.json"
     config.write_text(to_json(alone))

@@ -18,6 +18,11 @@ def place(path: str | Path) -> Path:
         raise UserError(f"{path}: {error}: write the whole path.") from None
 
 
+def typed(path: str | Path) -> Path:
+    """A path as it is typed, for messages, with the home directory in the place of `~`; UserError as of `place`."""
+    return place(path) if str(path).startswith("~") else Path(path)
+
+
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to: it becomes `path` where the block ends well, and is removed where it does not.

@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from genjax.machine.files import typed
+
 _YNN = "--xla_cpu_experimental_ynn_fusion_type="
 
 
@@ -110,7 +112,7 @@ def cache_root() -> Path:
     """Where data and compiled code are kept between runs: $GENJAX_CACHE, else ~/.cache/genjax."""
     named = os.environ.get("GENJAX_CACHE")
     if named:
-        return Path(named).expanduser()
+        return typed(named)
     return Path.home() / ".cache" / "genjax"
 
 

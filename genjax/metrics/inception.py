@@ -26,6 +26,7 @@ from flax import traverse_util
 
 from genjax.config import field
 from genjax.errors import UserError
+from genjax.machine.files import typed
 from genjax.machine.parallel import Jit, Layout
 from genjax.metrics.features import (
     STRANGE,
@@ -130,7 +131,7 @@ def shapes() -> dict[str, Any]:
 
 def load(weights: str | Path) -> Any:
     """The weights in a file that `convert` wrote, a tree; UserError says how to get one."""
-    path = Path(weights).expanduser()
+    path = typed(weights)
     if not path.is_file():
         raise UserError(
             f"there are no Inception weights {path}: download {URL} and run `{COMMAND} {FILE} {path}`."

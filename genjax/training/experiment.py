@@ -11,7 +11,7 @@ from genjax.config import diff, digest, edit, field, identity, is_config, lookup
 from genjax.core import Algorithm, Spec
 from genjax.data import Digits, FashionMNIST, Folder, Photographs, Stock, Toy
 from genjax.errors import UserError, at_least
-from genjax.machine.files import place
+from genjax.machine.files import typed
 from genjax.machine.hosts import Hosts
 from genjax.machine.parallel import Jit, Layout, check_batch
 from genjax.training.begin import Start
@@ -139,10 +139,7 @@ def cadences(exp: Experiment) -> tuple[int, ...]:
 
 def home(exp: Experiment) -> Path:
     """The folder of the run directories."""
-    where = Path(exp.runs)
-    return (
-        place(where) if exp.runs.startswith("~") else where
-    )  # else as it is typed, for messages
+    return typed(exp.runs)
 
 
 def directory(exp: Experiment, experiment: str, name: str) -> Path:
