@@ -21,7 +21,7 @@ import pytest
 
 from experiments.vae import EXPERIMENTS
 from genjax import cli
-from genjax.config import edit, field
+from genjax.config import edit, field, from_json
 from genjax.errors import Preempted, UserError
 from genjax.nets import MLP
 from genjax.training import loop, trackers
@@ -218,11 +218,11 @@ def test_a_tracker_of_ones_own_hears_it_all(tracked):
 
 
 def test_a_run_that_starts_from_nothing_is_another_one(tmp_path):
-    first = trackers._identity(tmp_path, 0)
-    assert trackers._identity(tmp_path, 2) == first
-    assert trackers._identity(tmp_path, 0) != first
+    first = trackers.tracking._identity(tmp_path, 0)
+    assert trackers.tracking._identity(tmp_path, 2) == first
+    assert trackers.tracking._identity(tmp_path, 0) != first
     (tmp_path / "track.json").write_text("{")  # torn
-    assert trackers._identity(tmp_path, 2) != first
+    assert trackers.tracking._identity(tmp_path, 2) != first
 
 
 # --- what is not there -----------------------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ def test_a_package_that_is_missing_is_told_before_anything_is_written(
     tracker, tmp_path, monkeypatch, capsys
 ):
     name = type(tracker).__name__
-    monkeypatch.setattr(trackers.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(trackers.about.importlib.util, "find_spec", lambda name: None)
     argv = [f"--runs={tmp_path / 'runs'}", f"--track=({name}(),)"]
     with pytest.raises(SystemExit) as end:
         cli.main({"base": SMALL}, functools.partial(loop.run, "vae"), "A test.", argv)
@@ -255,10 +255,15 @@ def test_a_folder_of_its_name_is_no_package(tmp_path, monkeypatch):
     (tmp_path / "nowhere_installed").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UserError, match="needs nowhere_installed: pip install"):
-        trackers._installed("X", "nowhere_installed>=1,<2")
+        trackers.about.installed("X", "nowhere_installed>=1,<2")
     (tmp_path / "nowhere_installed" / "__init__.py").write_text("raise AssertionError")
-    trackers.importlib.invalidate_caches()
-    trackers._installed("X", "nowhere_installed>=1,<2")  # found, and not imported
+    trackers.about.importlib.invalidate_caches()
+    trackers.about.installed("X", "nowhere_installed>=1,<2")  # found, and not imported
+
+
+def test_configs_of_before_name_trackers_where_they_were():
+    told = '{"__type__": "genjax.training.trackers:WandB", "project": "mine"}'
+    assert from_json(told) == WandB("mine")
 
 
 def test_what_is_no_tracker_is_refused():
@@ -267,13 +272,13 @@ def test_what_is_no_tracker_is_refused():
 
 
 def test_no_library_is_imported_before_it_is_used():
-    tree = ast.parse(Path(trackers.__file__).read_text())
     named = set()
-    for node in tree.body:
-        if isinstance(node, ast.Import):
-            named |= {alias.name.split(".")[0] for alias in node.names}
-        if isinstance(node, ast.ImportFrom):
-            named.add(node.module.split(".")[0])
+    for path in Path(trackers.__file__).parent.glob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import):
+                named |= {alias.name.split(".")[0] for alias in node.names}
+            if isinstance(node, ast.ImportFrom):
+                named.add(node.module.split(".")[0])
     assert "numpy" in named and not named & {"tensorboard", "wandb", "mlflow", "PIL"}
 
 
@@ -341,8 +346,8 @@ def test_only_the_first_process_tracks(begin, tmp_path, monkeypatch):
 @pytest.fixture
 def stuck(monkeypatch):
     """(a tracker that hangs until it is let go, what lets it go)."""
-    monkeypatch.setattr(trackers, "BEHIND", 5)
-    monkeypatch.setattr(trackers, "WAIT", 0.05)
+    monkeypatch.setattr(trackers.aside, "BEHIND", 5)
+    monkeypatch.setattr(trackers.aside, "WAIT", 0.05)
     free = threading.Event()
 
     def hang(*_):
