@@ -241,6 +241,13 @@ def test_what_was_run_stands_on_the_page(tmp_path):
     assert "Not recorded" not in found.text
 
 
+def test_the_share_of_the_peak_is_told_where_it_was_measured(tmp_path):
+    assert "Share of peak" not in single(full(tmp_path / "gan" / "a-0123abcd")).text
+    speed = [{"step": i, "steps/s": 1.0, "mfu": 0.1 * i} for i in (1, 4, 3)]
+    found = single(full(tmp_path / "gan" / "b-0123abcd", **{"speed.jsonl": speed}))
+    assert "Share of peak30 % (median)" in found.text
+
+
 def test_numbers_stand_beside_intervals_real_data_and_published_ones(tmp_path):
     found = single(full(tmp_path / "gan" / "digits-0123abcd"))
     assert found.row("fd_pca64") == [

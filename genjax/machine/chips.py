@@ -1,8 +1,11 @@
-"""Facts about TPUs, and their slices by name: "v5e:16x16", "v5p-256", "2x v6e:8x8". Neither JAX nor libtpu is needed.
+"""Facts about TPUs, and their slices by name: "v5e:16x16", "v5p-256", "2x v6e:8x8"; peaks of GPUs. It needs no JAX.
 
 The figures of a chip are those of its page under https://docs.cloud.google.com/tpu/docs (v4, v5e, v5p, v6e, tpu7x; read
 in 2026). Its network is told there as the bytes that pass all its links in both directions; of v4 it is 6 links of
 50 GB/s each way (Jouppi et al. 2023, arXiv:2304.01433).
+
+The peaks of GPUs are those of NVIDIA's data sheets (H200, H100, A100, L40S, L4, A10, HGX B200, GH200) and white papers
+(Ada for the RTX 4090, GA102 for the RTX 3090), without sparsity: half of what they print where they count it in.
 """
 
 from __future__ import annotations
@@ -54,6 +57,60 @@ ALIASES = {
     "v7x": "tpu7x",
     "trillium": "v6e",
     "ironwood": "tpu7x",
+}
+
+
+class Rates(NamedTuple):
+    """The peaks of one device as JAX sees it, without sparsity [1/s]."""
+
+    half: float  # bfloat16 and float16, with sums in float32
+    rounded: float  # float32 as it is multiplied by default: as TF32 on GPU, as bfloat16 on TPU
+    exact: float  # float32 at the highest precision: on TPU six products in bfloat16
+
+    def of(self, dtype: str, exact: bool) -> float | None:
+        """The peak for a type; None where none is known."""
+        if dtype in ("bfloat16", "float16"):
+            return self.half
+        if dtype != "float32":
+            return None
+        return self.exact if exact else self.rounded
+
+
+def _tpu(chip: Chip) -> Rates:
+    """Of a device, which may be half a chip."""
+    peak = chip.flops / chip.devices
+    return Rates(peak, peak, peak / 6)
+
+
+_HOPPER = Rates(989.4e12, 494.7e12, 66.9e12)
+_NVL = Rates(835.5e12, 417.5e12, 60e12)
+_A100 = Rates(312e12, 156e12, 19.5e12)
+# by what JAX calls a device; of a part of one (MIG), and of what is not here, no peak is known
+RATES = {
+    "TPU v4": _tpu(V4),
+    "TPU v5 lite": _tpu(V5E),
+    "TPU v5e": _tpu(V5E),
+    "TPU v5": _tpu(V5P),
+    "TPU v5p": _tpu(V5P),
+    "TPU v6 lite": _tpu(V6E),
+    "TPU v6e": _tpu(V6E),
+    "TPU7x": _tpu(TPU7X),
+    "NVIDIA B200": Rates(2250e12, 1100e12, 75e12),
+    "NVIDIA GH200 480GB": _HOPPER,
+    "NVIDIA H200": _HOPPER,
+    "NVIDIA H200 NVL": _NVL,
+    "NVIDIA H100 80GB HBM3": _HOPPER,
+    "NVIDIA H100 NVL": _NVL,
+    "NVIDIA H100 PCIe": Rates(756.5e12, 378e12, 51.2e12),
+    "NVIDIA A100-SXM4-80GB": _A100,
+    "NVIDIA A100-SXM4-40GB": _A100,
+    "NVIDIA A100 80GB PCIe": _A100,
+    "NVIDIA A100-PCIE-40GB": _A100,
+    "NVIDIA L40S": Rates(362e12, 183e12, 91.6e12),
+    "NVIDIA L4": Rates(121e12, 60e12, 30.3e12),
+    "NVIDIA A10": Rates(125e12, 62.5e12, 31.2e12),
+    "NVIDIA GeForce RTX 4090": Rates(165.2e12, 82.6e12, 82.6e12),
+    "NVIDIA GeForce RTX 3090": Rates(71e12, 35.6e12, 35.6e12),
 }
 
 # of the pages above, which agree with MaxText's accelerator_to_spec_map.py

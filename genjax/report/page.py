@@ -336,34 +336,49 @@ def rank(metric: str) -> tuple[bool, bool]:
 
 def speed(facts: Facts) -> Html | None:
     """Rates, times and memory, with the course of the rate."""
-    points = []
-    for line in facts.speed:
-        rate = number(line.get("steps/s"))
-        if rate is not None:
-            points.append((line["step"], rate))
+    points = _numbers(facts, "steps/s")
     memory = _memory(facts)
     if not points and memory is None:
         return None
     steps = None
     examples = None
     if points:
-        rates = sorted(rate for _, rate in points)
-        # `statistics.median` would average two speeds that never were
-        middle = rates[len(rates) // 2]  # the median: a pause of the machine does not move it
+        middle = _middle(points)
         steps = f"{digits(middle)} a second (median)"
         batch = number(facts.config.get("batch"))
         if batch:
             examples = f"{digits(middle * batch)} a second"
+    shares = _numbers(facts, "mfu")
+    # only where the peak of the machine is known
+    share = f"{100 * _middle(shares):.3g} % (median)" if shares else None
     training = None
     if facts.seconds:
         training = f"{duration(facts.seconds)}, with its evaluations"
     pairs = (
         ("Steps", steps),
         ("Examples", examples),
+        ("Share of peak", share),
         ("Training", training),
         ("Peak memory", memory),
     )
     return join([terms(pairs, "terms"), _course(points)])
+
+
+def _numbers(facts: Facts, name: str) -> list[tuple[int, float]]:
+    """(step, number) of the lines of speed.jsonl that have it."""
+    points = []
+    for line in facts.speed:
+        found = number(line.get(name))
+        if found is not None:
+            points.append((line["step"], found))
+    return points
+
+
+def _middle(points: list[tuple[int, float]]) -> float:
+    """The median, which a pause of the machine does not move."""
+    numbers = sorted(found for _, found in points)
+    # `statistics.median` would average two speeds that never were
+    return numbers[len(numbers) // 2]
 
 
 def _course(points: list[tuple[int, float]]) -> Html | None:

@@ -42,14 +42,16 @@ class Log:
         stream: TextIO | None = None,
         begun: float | None = None,
         writes: bool = True,
+        ideal: float | None = None,
     ):
         """Opens the logs of a run that starts after step `first_step` (0 = a new run), with `batch` examples a step.
 
         Lines of later steps and a torn last line are removed: they were written after the checkpoint that the run
         resumes from, and will be written again. So log the scalars of a step before you save it. Progress goes to
         `stream` (None = stderr). `begun`: when the work began by time.perf_counter, which goodput counts from (None =
-        now). `writes`: False for a run that is only looked at: no file is touched, and nothing is told. Raises
-        UserError if the directory cannot be written.
+        now). `writes`: False for a run that is only looked at: no file is touched, and nothing is told. `ideal`:
+        seconds of a step with all devices at their peak, by which the share of the peak is told (None = not known, and
+        not told). Raises UserError if the directory cannot be written.
         """
         self.directory = Path(directory)
         self.total_steps = total_steps  # of the whole run, also when it is resumed
@@ -61,6 +63,7 @@ class Log:
         self._writes = writes and jax.process_index() == 0
         self._bar = None  # where the stream is a terminal
         self._basis: Mapping[str, Any] | None = None  # of the results of now, see `measuring`
+        self._ideal = ideal
         self._start = time.perf_counter() if begun is None else begun
         # (step, time) that the speed of the next interval is measured from.
         self._mark = (first_step, time.perf_counter())
@@ -144,7 +147,6 @@ class Log:
             # at the speed of this interval, evaluations not counted
             left = _duration((self.total_steps - step) / speed)
             extra = [f"{_si(examples)} examples/s"]
-            line += f" | {_si(speed)} steps/s {extra[0]} | {left} left"
             measured = {
                 "steps/s": speed,
                 "examples/s": examples,
@@ -152,6 +154,10 @@ class Log:
                 "seconds": round(elapsed, 3),
                 "goodput": goodput,
             }
+            if self._ideal is not None:
+                measured["mfu"] = speed * self._ideal
+                extra.append(f"{100 * measured['mfu']:.3g} % of peak")
+            line += f" | {_si(speed)} steps/s {' '.join(extra)} | {left} left"
             self._append("speed.jsonl", {"step": step, **measured})
             self.tracking.scalars(step, measured, "speed")
         self._stepped = True

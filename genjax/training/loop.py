@@ -38,7 +38,7 @@ from genjax.training.preempt import alone, stop_requests
 from genjax.training.pulse import Pulse
 from genjax.training.rehearse import rehearse
 from genjax.training.run import IN_FLIGHT, Run
-from genjax.training.task import bind, check_data, example_of
+from genjax.training.task import bind, check_data, example_of, fastest, unreached
 from genjax.training.trackers import Tracking
 from genjax.training.warm import warmed
 from genjax.training.watch import told
@@ -71,7 +71,10 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
     step = int(state.step)
     # before config.json is written anew
     before = settings(path / "config.json", exp.algorithm) if restored else {}
-    log = Log(path, exp.steps, exp.batch, step, begun=begun)
+    ideal = None
+    if step < exp.steps:  # a finished run has no speed
+        ideal = fastest(exp, source, algorithm, state)
+    log = Log(path, exp.steps, exp.batch, step, begun=begun, ideal=ideal)
     log.open(to_json(exp), finished=step >= exp.steps)
     if step < exp.steps and meta.get(
         "best"
@@ -85,6 +88,9 @@ def start(exp: Experiment, experiment: str, name: str) -> tuple[Run, Checkpoints
         keep(path, source, held if size(held) else source.train, algorithm.asks)
     log.note(f"run directory {directory(exp, experiment, name)}{resumed}")
     log.note(summary(source))
+    told_of_rate = unreached(exp)
+    if told_of_rate and step < exp.steps:
+        log.note(told_of_rate)
     if before:
         sets = ", ".join(f"{path}={value}" for path, value in before.items())
         log.note(f"measured with {sets}, unlike what was measured of this run before")

@@ -8,11 +8,13 @@ import jax
 import numpy as np
 
 from genjax.config import walk
-from genjax.core import Algorithm, Spec, size
+from genjax.core import Algorithm, Spec, State, size
 from genjax.data import Source
 from genjax.data.batches import domains, steps_per_epoch, take
 from genjax.data.source import check as check_source
 from genjax.errors import UserError
+from genjax.machine import chips
+from genjax.machine.arithmetic import arithmetic, seconds
 from genjax.training.experiment import Experiment
 from genjax.views import seen_fields, viewed
 
@@ -76,6 +78,20 @@ def _check_optimisers(exp: Experiment) -> None:
             )
 
 
+def unreached(exp: Experiment) -> str | None:
+    """What is to be told of an optimiser whose warm-up is longer than the run; None of others."""
+    optimiser = getattr(exp.algorithm, "optimiser", None)
+    warmup = getattr(optimiser, "warmup", 0)
+    # no mistake: every try of a few steps is cut off in the warm-up
+    if not isinstance(warmup, int) or warmup <= exp.steps:
+        return None
+    reached = 100 * exp.steps / warmup
+    return (
+        f"the warm-up is longer than the run: the learning rate gets to {reached:.2g} % of its peak "
+        f"(--algorithm.optimiser.warmup={warmup}, --steps={exp.steps})"
+    )
+
+
 def batch_like(source: Source, n: int) -> dict[str, Any]:
     """Shapes and types of a training batch of n."""
     number = jax.ShapeDtypeStruct((n,), np.uint32)
@@ -91,6 +107,32 @@ def batch_like(source: Source, n: int) -> dict[str, Any]:
         return {"position": number, **rows(source.train)}
     parts = {name: rows(source.train[name]) for name in names}
     return {"position": number, "index": number, **parts}
+
+
+def fastest(
+    exp: Experiment, source: Source, algorithm: Algorithm, state: State
+) -> float | None:
+    """Seconds that a step would take with all devices at their peak; None where that is not known, as on a CPU.
+
+    Of steps that are taken in turn it is the mean.
+    """
+    first = exp.layout.devices()[0]
+    rates = chips.RATES.get(first.device_kind)
+    if rates is None:
+        return None
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state)
+    key = jax.eval_shape(lambda: jax.random.key(exp.seed))
+    # the whole batch at once, whatever the layout: together the devices do what one would
+    batch = batch_like(source, exp.batch)
+    turns = algorithm.cycle or (algorithm.step,)
+    total = 0.0
+    for step in dict.fromkeys(turns):
+        work = arithmetic(step, key, like, batch)
+        its = seconds(work, rates)
+        if its is None:  # numbers of a type without a peak
+            return None
+        total += turns.count(step) * its
+    return total / len(turns) / exp.layout.ways()
 
 
 def example_of(source: Source) -> dict[str, Any]:

@@ -112,6 +112,20 @@ def test_plain_lines_tell_speed_and_time_left(tmp_path, monkeypatch):
     ]
 
 
+def test_the_share_of_the_peak_is_told_by_the_least_time_of_a_step(tmp_path, monkeypatch):
+    clock = iter([0.0, 0.0, 10.0, 12.0])
+    monkeypatch.setattr(
+        "genjax.training.log.time", SimpleNamespace(perf_counter=lambda: next(clock))
+    )
+    log = Log(tmp_path, 401, batch=100, stream=io.StringIO(), ideal=0.00125)
+    log.advance(1)
+    log.scalars(201, {"loss": 1.0})
+    (line,) = log.stream.getvalue().splitlines()
+    assert line.endswith("| 100 steps/s 10.0k examples/s 12.5 % of peak | 2s left")
+    (speed,) = lines(tmp_path / "speed.jsonl")
+    assert speed["mfu"] == pytest.approx(0.125)
+
+
 def test_a_terminal_gets_a_bar(tmp_path):
     stream = io.StringIO()
     stream.isatty = lambda: True
