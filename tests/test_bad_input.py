@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genjax.conditions import Label
 from experiments import (
     autoencoder,
     bits,

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from genjax import conditions
-from genjax.conditions import Label
 from genjax.conditions import Cond, Label, Picture, Traits, Words, blank, told
 from genjax.config import edit, field
 from genjax.core import Algorithm, Spec, labelled, single

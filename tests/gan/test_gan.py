@@ -10,7 +10,6 @@ import numpy as np
 import optax
 import pytest
 
-from genjax.conditions import Label
 from genjax.conditions import Cond, Label
 from genjax.config import edit
 from genjax.core import descend, divided, labelled

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.conditions import Label
 from genjax.conditions import Cond, Label
 from genjax.config import edit
 from genjax.core import divided, example_keys, labelled
