@@ -10,6 +10,11 @@ from genjax.data.folder import Folder
 from genjax.data.masks import Masks
 from genjax.data.moving import MovingDigits
 from genjax.data.pairs import Pairs
+from genjax.data.emoji import Emoji
+from genjax.data.folder import Folder
+from genjax.data.forms import Paired, Single, Unpaired
+from genjax.data.icons import Icons
+from genjax.data.maps import Maps
 from genjax.data.photographs import Photographs
 from genjax.data.scenes import Scenes
 from genjax.data.source import Digits, FashionMNIST, Source, fingerprint, train_batches
@@ -32,6 +37,17 @@ __all__ = [
     "Photographs",
     "Ring",
     "Scenes",
+    "Emoji",
+    "FashionMNIST",
+    "Folder",
+    "Grid",
+    "Icons",
+    "Maps",
+    "Moons",
+    "Paired",
+    "Photographs",
+    "Ring",
+    "Single",
     "Source",
     "Spiral",
     "StackedDigits",
