@@ -6,15 +6,15 @@ imported where it is needed, so a warm cache is read on machines that have none 
 
 from genjax.data.captions import Captions
 from genjax.data.domains import Domains, Unpaired
+from genjax.data.emoji import Emoji
 from genjax.data.folder import Folder
+from genjax.data.forms import Paired, Single
+from genjax.data.heads import Heads
+from genjax.data.icons import Icons
+from genjax.data.maps import Maps
 from genjax.data.masks import Masks
 from genjax.data.moving import MovingDigits
 from genjax.data.pairs import Pairs
-from genjax.data.emoji import Emoji
-from genjax.data.folder import Folder
-from genjax.data.forms import Paired, Single, Unpaired
-from genjax.data.icons import Icons
-from genjax.data.maps import Maps
 from genjax.data.photographs import Photographs
 from genjax.data.scenes import Scenes
 from genjax.data.source import Digits, FashionMNIST, Source, fingerprint, train_batches
@@ -23,30 +23,49 @@ from genjax.data.stamps import Stamps
 from genjax.data.stock import Stock
 from genjax.data.toy import Grid, Moons, Ring, Spiral, Toy
 
+# those that the command line builds by name; one of a user's own is as good
+Known = (
+    Captions
+    | Digits
+    | Domains
+    | Emoji
+    | FashionMNIST
+    | Folder
+    | Heads
+    | Icons
+    | Maps
+    | Masks
+    | MovingDigits
+    | Pairs
+    | Photographs
+    | Scenes
+    | StackedDigits
+    | Stamps
+    | Stock
+    | Toy
+    | Unpaired
+)
+
 __all__ = [
     "Captions",
     "Digits",
     "Domains",
-    "FashionMNIST",
-    "Folder",
-    "Grid",
-    "Masks",
-    "Moons",
-    "MovingDigits",
-    "Pairs",
-    "Photographs",
-    "Ring",
-    "Scenes",
     "Emoji",
     "FashionMNIST",
     "Folder",
     "Grid",
+    "Heads",
     "Icons",
+    "Known",
     "Maps",
+    "Masks",
     "Moons",
+    "MovingDigits",
     "Paired",
+    "Pairs",
     "Photographs",
     "Ring",
+    "Scenes",
     "Single",
     "Source",
     "Spiral",

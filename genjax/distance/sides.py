@@ -16,14 +16,9 @@ import numpy as np
 from genjax import cli, command, config
 from genjax.core import size
 from genjax.data import (
-    Digits,
-    FashionMNIST,
     Folder,
-    Photographs,
+    Known,
     Source,
-    StackedDigits,
-    Stock,
-    Toy,
 )
 from genjax.data.batches import domains
 from genjax.data.folder import FORMATS, fit, scan
@@ -33,7 +28,6 @@ from genjax.machine.files import place
 from genjax.pictures.draw import to_uint8
 from genjax.training.opened import Opened, open_run
 
-Set = Digits | FashionMNIST | Folder | Photographs | StackedDigits | Stock | Toy
 Shape = tuple[int, ...]  # [H, W, C]
 Split = dict[str, Any]  # "image" [N, H, W, C], "label" [N]; arrays, or columns read on demand
 
@@ -169,7 +163,7 @@ def side(
     if config.is_config(what):
         return _of_set(letter, what)
     if _is_call(text):
-        return _of_set(letter, cli.read(letter, text, Set))
+        return _of_set(letter, cli.read(letter, text, Known))
     raise UserError(
         f"{letter}: {text} {_state(path)}: name a folder of images, a run's directory, or a data set, as 'Digits()'."
     )

@@ -12,7 +12,7 @@ import numpy as np
 from genjax import report
 from genjax.config import field
 from genjax.core import size
-from genjax.data import Digits, FashionMNIST, Folder, Photographs, Stock, Toy, fingerprint
+from genjax.data import Digits, Known, fingerprint
 from genjax.errors import UserError, at_least
 from genjax.fields import Image
 from genjax.findings.contenders import Contender, Outcome, TrainingSet, labels
@@ -35,9 +35,7 @@ class Entry:
 class Comparison:
     """The whole comparison."""
 
-    data: Digits | FashionMNIST | Folder | Photographs | Stock | Toy | Any = field(
-        Digits(), "the data set, images with labels"
-    )
+    data: Known | Any = field(Digits(), "the data set, images with labels")
     contenders: tuple[Entry, ...] = field((), "who takes part")
     seconds: float = field(35.0, "of training for each that is trained, by their rates")
     watch: Watch = field(Watch(), "metrics, features, number of samples")
