@@ -25,7 +25,9 @@ def _binary(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.nd
     """(scores of the positives [m], of the negatives [n]); UserError where one of the two is missing."""
     scores = np.asarray(scores, np.float64)
     truth = np.asarray(positive, bool)
-    if scores.ndim != 1 or scores.shape != truth.shape:
+    a_list = scores.ndim == 1
+    same_length = scores.shape == truth.shape
+    if not (a_list and same_length):
         raise UserError(
             f"scores {scores.shape} and truth {truth.shape} must be two lists of one length."
         )
@@ -54,7 +56,9 @@ def _components(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, n
     """DeLong's structural components: V10 [m] of the positives, V01 [n] of the negatives; the mean of each is AUROC."""
     high, low = _binary(scores, positive)
     of_positives = _below(high, low)
-    of_negatives = 1.0 - _below(low, high)
+    # a negative wins where positives lie above it
+    beaten = _below(low, high)
+    of_negatives = 1.0 - beaten
     return of_positives, of_negatives
 
 
@@ -62,7 +66,8 @@ def _normal(level: float) -> float:
     """z with a share `level` of the standard normal within ±z."""
     from scipy.stats import norm
 
-    return float(norm.ppf((1.0 + level) / 2.0))
+    upper = (1.0 + level) / 2.0
+    return float(norm.ppf(upper))
 
 
 def auroc(scores: np.ndarray, positive: np.ndarray, level: float = 0.95) -> Interval:
@@ -91,7 +96,8 @@ def auroc(scores: np.ndarray, positive: np.ndarray, level: float = 0.95) -> Inte
 
 
 def _sigmoid(x: float) -> float:
-    return float(1.0 / (1.0 + np.exp(-x)))
+    odds = np.exp(x)
+    return float(odds / (1.0 + odds))
 
 
 def _variance(v10: np.ndarray, v01: np.ndarray) -> float:
@@ -135,7 +141,8 @@ def _average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
     precision = hits / called
     recall = hits / hits[-1]
     steps = np.diff(recall, prepend=0.0)
-    return float(np.sum(steps * precision))
+    total = np.sum(steps * precision)
+    return float(total)
 
 
 def average_precision(
@@ -147,7 +154,8 @@ def average_precision(
     """
     high, low = _binary(scores, positive)
     both = np.concatenate([high, low])
-    truth = np.arange(len(both)) < len(high)
+    places = np.arange(len(both))
+    truth = places < len(high)
     rng = np.random.default_rng(0)
     values = []
     m, n = len(high), len(low)
@@ -201,7 +209,8 @@ def _probabilities(
     """Checked [N, K] and [N]; UserError for rows that are no distribution and labels that are no class."""
     p = np.asarray(probabilities, np.float64)
     y = np.asarray(label).astype(np.int64)
-    if p.ndim != 2 or len(p) != len(y) or not len(y):
+    a_table = p.ndim == 2
+    if not a_table or not len(y) or len(p) != len(y):
         raise UserError(
             f"probabilities {p.shape} and labels {y.shape}: expected [N, K] and [N] of at least one example."
         )
@@ -211,9 +220,11 @@ def _probabilities(
         raise UserError(
             "a row of probabilities is negative or does not sum to 1: give a softmax, not logits."
         )
-    if y.min() < 0 or y.max() >= p.shape[1]:
+    least, greatest = y.min(), y.max()
+    classes = p.shape[1]
+    if least < 0 or greatest >= classes:
         raise UserError(
-            f"labels run from {y.min()} to {y.max()} and there are {p.shape[1]} probabilities."
+            f"labels run from {least} to {greatest} and there are {classes} probabilities."
         )
     return p, y
 
@@ -263,15 +274,16 @@ def calibration(
     """
     p, y = _probabilities(probabilities, label)
     confidence = p.max(1)
-    hit = p.argmax(1) == y
+    taken_for = p.argmax(1)
+    hit = taken_for == y
     # the upper end of a bin belongs to it; the least confidence is above 0 anyway
     number = np.ceil(confidence * bins).astype(int)
     place = np.clip(number - 1, 0, bins - 1)
     count = np.bincount(place, minlength=bins)
     some = np.maximum(count, 1)  # no division by none
-    mean = np.bincount(place, confidence, bins) / some
-    accuracy = np.bincount(place, hit, bins) / some
-    return mean, accuracy, count
+    total = np.bincount(place, confidence, bins)
+    hits = np.bincount(place, hit, bins)
+    return total / some, hits / some, count
 
 
 def ece(
@@ -286,6 +298,8 @@ def ece(
     def error(rows: np.ndarray) -> float:
         confidence, accuracy, count = calibration(p[rows], y[rows], bins)
         gaps = np.abs(accuracy - confidence)
-        return float(np.sum(count * gaps) / len(rows))
+        # of all examples: an empty bin weighs nothing
+        total = np.sum(count * gaps)
+        return float(total / len(rows))
 
     return _bootstrapped(error, len(y), level)
