@@ -52,6 +52,8 @@ class Source(NamedTuple):
     notes: tuple[str, ...] = ()  # what was left out or decided on the way, for the user
     # of data with domains: rows of equal number in `valid` and `test` belong together
     aligned: bool = False
+    # of codes: what they were divided by; None of data that are none
+    scale: float | None = None
 
     @property
     def main(self) -> str:

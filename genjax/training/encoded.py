@@ -7,18 +7,23 @@ its digest. The first is trained, or resumed, or only restored, in a run directo
 from __future__ import annotations
 
 import dataclasses
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from genjax.config import field
+from genjax.config import edit, field
 from genjax.core import size
 from genjax.data.source import Source
 from genjax.errors import UserError
 from genjax.fields import Points
-from genjax.training.experiment import Experiment
+from genjax.training.experiment import Experiment, directory
 from genjax.training.loop import run
+from genjax.training.opened import open_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +74,17 @@ class Encoded:
         kind = Points(tuple(codes.shape[1:]))
         # the codes come first, for the first field is what is modelled
         fields = {self.name: kind, **_without(this.source.fields, this.spec.main)}
-        drawn = None
-        if this.algorithm.decode is not None:
-            drawn = _Decoded(this, scale)
-        return Source(f"{this.source.name}_codes", fields, **splits, drawn=drawn)
+        drawn = _drawing(this, scale)
+        name = f"{this.source.name}_codes"
+        return Source(name, fields, **splits, drawn=drawn, scale=scale)
+
+    def drawing(self, source: Source, runs: Path) -> Callable[[Any], np.ndarray]:
+        """How an opened run on these codes draws samples [B, ...]: as in its training, where the first run is at hand.
+
+        source: what the opened run has kept; runs: the folder of its directories, where the first run is looked for
+        before the folder that it was trained in.
+        """
+        return _Found(self, source, runs)
 
     def _encoded(self, this: Any, split: dict[str, Any]) -> dict[str, Any]:
         """A split with the codes in place of what they are of."""
@@ -100,6 +112,11 @@ def _one(this: Any) -> dict[str, Any]:
     return {"index": np.zeros(1, np.uint32), **first}
 
 
+def _drawing(this: Any, scale: float) -> _Decoded | None:
+    """How codes are drawn by the run that made them; None of a model without a way back."""
+    return None if this.algorithm.decode is None else _Decoded(this, scale)
+
+
 class _Decoded:
     """codes [B, ...] -> the picture of what they decode to, uint8 [H, W, C]."""
 
@@ -114,3 +131,44 @@ class _Decoded:
         z = np.asarray(codes, np.float32) * self.scale  # as the model gave them
         x = self.decode(key, self.this.state, z)  # [B, *shape]
         return self.this.source.picture(np.asarray(x))
+
+
+class _Found:
+    """As `_Decoded`, by the first run as it lies on disk; without it codes are drawn as points."""
+
+    def __init__(self, data: Encoded, source: Source, runs: Path):
+        self.data = data
+        self.source = source
+        self.runs = runs
+
+    def __call__(self, codes: Any) -> np.ndarray:
+        draw = self.source.fields[self.source.main].picture
+        return (self.decoded or draw)(codes)
+
+    @functools.cached_property
+    def decoded(self) -> _Decoded | None:
+        """Opened at the first picture, as most who open a run want numbers; None where it cannot be."""
+        try:
+            return self._opened()
+        except UserError as error:
+            print(
+                f"note: pictures are of codes, not of what they decode to: {error}",
+                file=sys.stderr,
+            )
+            return None
+
+    def _opened(self) -> _Decoded | None:
+        if self.source.scale is None:
+            raise UserError(
+                "this run is of an earlier release, which did not keep their scale."
+            )
+        inner = self.data.experiment
+        missing = None
+        for folder in (str(self.runs), inner.runs):
+            # its runs are no part of its digest
+            there = edit(inner, {"runs": folder})
+            place = directory(there, self.data.of, self.data.ablation)
+            if place.is_dir():
+                return _drawing(open_run(place).run, self.source.scale)
+            missing = missing or place
+        raise UserError(f"the run that encoded is not at hand: put it back to {missing}.")

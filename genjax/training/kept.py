@@ -55,6 +55,8 @@ def keep(directory: Path, source: Source, held: Mapping[str, Any], asks: Sequenc
         "types": {name: str(first[name].dtype) for name in source.fields},
         "domains": names,
     }
+    if source.scale is not None:
+        stored["scale"] = source.scale
     # last: who finds it finds the other file too
     try:
         with whole(about) as new:
@@ -92,6 +94,8 @@ def kept(directory: Path) -> Source | None:
         types = about["types"]
         names = about["domains"]
         name = about["name"]
+        scale = about.get("scale")
+        scale = None if scale is None else float(scale)
         given = _given(directory / GIVEN)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
@@ -102,7 +106,7 @@ def kept(directory: Path) -> Source | None:
     for field, kind in kinds.items():
         zeros[field] = np.zeros((1, *kind.shape), types[field])
     train = dict.fromkeys(names, zeros) or zeros
-    return Source(name, kinds, train, {}, given)
+    return Source(name, kinds, train, {}, given, scale=scale)
 
 
 def _given(path: Path) -> dict[str, Any]:

@@ -296,7 +296,11 @@ def _source(directory: Path, exp: Experiment) -> Source:
     """The data set as far as it was kept; the whole one of a run that has kept nothing."""
     source = kept(directory)
     if source is not None:
-        return source
+        # data that are made by another run draw as that run does
+        drawing = getattr(exp.data, "drawing", None)
+        if drawing is None:
+            return source
+        return source._replace(drawn=drawing(source, directory.parents[1]))
     try:
         return exp.data.load()
     except UserError as error:

@@ -19,6 +19,7 @@ from genjax.data.batches import batch_at
 from genjax.data.source import Source, check, spec_of
 from genjax.diffusion import named, schedules
 from genjax.errors import UserError
+from genjax.fields import Points
 from genjax.machine.parallel import Jit, Mesh, Pmap
 from genjax.nets import MLP, Gelu, TimeMLP
 from genjax.optim import Adam
@@ -194,6 +195,40 @@ def test_a_run_on_the_codes_of_another(tmp_path, capsys):
     assert digest(other) != digest(exp)  # the digest holds that of the run that encodes
     assert digest(edit(exp, {"data.experiment.every.log": 7})) == digest(exp)
     assert inner.name.startswith("inner-")
+    # opened it draws as in its training, wherever the two lie together; without the first run it draws codes
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for folder in ("latent", "autoencoder"):
+        (tmp_path / folder).rename(moved / folder)
+    (place,) = (moved / "latent").iterdir()
+    capsys.readouterr()
+    samples = this.sample(4)
+    opened = open_run(place)
+    np.testing.assert_allclose(opened.sample(4), samples, atol=1e-5)
+    np.testing.assert_array_equal(opened.picture(samples), this.source.picture(samples))
+    assert not capsys.readouterr().err
+    (moved / "autoencoder").rename(moved / "elsewhere")
+    scattered = this.source.fields["code"].picture(samples)
+    np.testing.assert_array_equal(open_run(place).picture(samples), scattered)
+    told = capsys.readouterr().err
+    assert "pictures are of codes, not of what they decode to" in told
+    assert f"put it back to {moved / 'autoencoder' / inner.name}" in told
+
+
+def test_codes_are_points_where_nothing_can_decode_them(tmp_path, capsys):
+    data = latent_flow(str(tmp_path)).data
+    codes = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    source = Source("codes", {"code": Points((4,))}, {"code": codes}, {}, {})
+    for scale, why in (
+        (None, "of an earlier release"),
+        (2.0, "is not at hand: put it back to"),
+    ):
+        drawn = data.drawing(source._replace(scale=scale), tmp_path)
+        for _ in range(2):
+            np.testing.assert_array_equal(drawn(codes), Points((4,)).picture(codes))
+        # told once
+        (told,) = capsys.readouterr().err.splitlines()
+        assert why in told
 
 
 @dataclasses.dataclass(frozen=True)

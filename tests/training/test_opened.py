@@ -10,9 +10,10 @@ import pytest
 from genjax.ae.autoencoder import Autoencoder
 from genjax.conditions import Label
 from genjax.config import edit
-from genjax.data import Digits
+from genjax.data import Digits, Source
 from genjax.data.batches import chosen
 from genjax.errors import UserError
+from genjax.fields import Points
 from genjax.machine.checksum import crc32
 from genjax.metrics.evaluate import Frechet
 from genjax.metrics.features import Pixels
@@ -198,6 +199,20 @@ def test_what_is_kept_of_several_fields_is_of_the_same_examples(tmp_path, monkey
     rows = chosen(100, 360)
     np.testing.assert_array_equal(found["image"], test["image"][rows])
     np.testing.assert_array_equal(found["label"], test["label"][rows])
+
+
+def test_the_scale_of_codes_is_kept(tmp_path):
+    codes = {"code": np.zeros((3, 2), np.float32)}
+    source = Source("codes", {"code": Points((2,))}, codes, {}, {})
+    for name, scale in (("scaled", 1.5), ("plain", None)):
+        folder = tmp_path / name
+        folder.mkdir()
+        keep(folder, source._replace(scale=scale), {}, ())
+        assert kept(folder).scale == scale
+    about = tmp_path / "scaled" / "data.json"
+    about.write_text(about.read_text().replace("1.5", '"wide"'))
+    with pytest.raises(UserError, match="data.json .* is not as it was written"):
+        kept(tmp_path / "scaled")
 
 
 def test_wrong_values_are_one_line(opened):
