@@ -99,11 +99,13 @@ class Unpaired:
             for split, arrays in paired.splits().items():
                 # a set need not have every split
                 splits[split][name] = renamed(arrays) if arrays else _rows({}, fields)
-            half = {to: Picked(array, rows) for to, array in splits["train"][name].items()}
             if paired.records is not None:
                 records[name] = Records(Picked(paired.records, rows), renamed)
-                half = columns(records[name], fields)
-            splits["train"][name] = half
+                splits["train"][name] = columns(records[name], fields)
+                continue
+            for to, array in splits["train"][name].items():
+                # a copy: half of a memory map is no memory map, and what is beyond memory is streamed
+                splits["train"][name][to] = array[rows]
         notes = (*paired.notes, "examples of equal number in valid and test are pairs")
         more = {"records": records or None, "notes": notes, "aligned": True}
         return Source(paired.name, fields, **splits, **more)
@@ -128,28 +130,16 @@ class Unpaired:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Picked:
-    """Some rows of an array, or of records, read on demand: no copy of a memory map is made."""
+    """Some of the records, as a source of records."""
 
-    array: Any
+    records: Records
     rows: np.ndarray  # [n] int64
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self.rows), *self.array.shape[1:])
-
-    @property
-    def dtype(self) -> Any:
-        return self.array.dtype
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, key: Any) -> Any:
-        return self.array[self.rows[key]]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """All rows in memory, for who asks for the whole."""
-        return np.asarray(self.array[self.rows], dtype)
+    def __getitem__(self, i: int) -> dict[str, np.ndarray]:
+        return self.records[self.rows[i]]
 
 
 @dataclasses.dataclass(frozen=True)
