@@ -64,6 +64,9 @@ def read(of: Package, folder: Path) -> Pack:
 def _pack(icons: dict, chars: dict, metadata: dict, info: dict, npm: dict) -> Pack:
     drawn = {}
     for name, icon in icons["icons"].items():
+        # what a later version has dropped or renamed, and keeps for those who use it
+        if icon.get("hidden"):
+            continue
         drawn[name] = Icon(str(icon["body"]), _box(icons, icon))
     codes = {plain_code(code): name for code, name in chars.items() if name in drawn}
     groups = {}

@@ -58,8 +58,8 @@ OCCUPATIONS = ("none", *OCCUPATION_CODES.values())
 
 # One code point in the place of others; ranges with a dash
 _SAME_PERSON = {
-    "1f9d1": "1f468 1f469 1f471 1f9d4",  # adults, blond and bearded too
-    "1f9d2": "1f466 1f467",
+    # adults, blond, bearded, frowning and pouting too; some vendors draw children as small adults
+    "1f9d1": "1f468 1f469 1f471 1f9d4 1f64d 1f64e 1f9d2 1f466 1f467",
     "1f9d3": "1f474 1f475",
     "1fac5": "1f934 1f478",
     "1f483": "1f57a",
@@ -81,7 +81,7 @@ FAMILIES = {
     "arrows": "2194-2199 21a9 21aa 27a1 2934 2935 2b05-2b07 1f519-1f51d",
     "books": "1f4d5 1f4d7-1f4d9",
     "zodiac": "2648-2653",
-    "letters": "1f170 1f171 1f17e 1f17f 1f18e 1f191-1f19a",
+    "letters": "1f170 1f171 1f17e 1f17f 1f18e 1f191-1f19a 1f1e6-1f1ff 2139 24c2",
     "ideographs": "1f201-1f251 3297 3299",
     "inputs": "1f520-1f524",
     "cat faces": "1f431 1f638-1f640",
@@ -97,6 +97,15 @@ FAMILIES = {
     "thumbs": "1f44d 1f44e",
     "fists": "1f91b 1f91c",
     "hands to a side": "1faf1 1faf2 1faf7 1faf8",
+    "grins": "1f600 1f601 1f603 1f604 1f606",
+    "smiles": "263a 1f60a 1f60c 1f642 1f643",
+    "still faces": "1f610 1f611 1f615 1f61f 1f636 1f641 1f928 2639",
+    "tired faces": "1f629 1f62b",
+    "clouds": "2601 26c5 26c8 1f324-1f329",
+    "bubbles": "1f4ac 1f4ad 1f5e8 1f5ef",
+    "folders": "1f4c1 1f4c2",
+    "envelopes": "2709 1f4e7-1f4e9",
+    "pages": "1f4c3 1f4c4",
 }
 # flags that are drawn alike, by the letters of their countries
 _SAME_FLAG = {"au": "hm", "io": "dg", "es": "ea", "fr": "cp mf", "no": "sj bv", "us": "um"}
@@ -175,7 +184,7 @@ def design(code: str) -> str:
         if part not in TONE_CODES and part not in _VARIANT and part != _JOINER:
             parts.append(part)
     parts = [_PERSON_OF.get(part, part) for part in parts]
-    if len(parts) > 1 and set(parts) <= {"1f9d1", "1f9d2"}:  # parents and children
+    if len(parts) > 1 and set(parts) == {"1f9d1"}:  # parents and children
         return _FAMILY
     if parts[-1] == _KEYCAP or parts == [_TEN]:
         return "keycaps"

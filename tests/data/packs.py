@@ -103,9 +103,11 @@ def named(folder: Path, codes=CODES) -> Path:
     return folder
 
 
-def phosphor(folder: Path, names, lacking=()) -> Path:
-    """Icons in six weights, but for those that are lacking."""
+def phosphor(folder: Path, names, lacking=(), hidden=()) -> Path:
+    """Icons in six weights, but for those that are lacking; a hidden one is of an older version."""
     full = [name + weight for name in names for weight in WEIGHTS]
     icons = {name: {"body": body("ph", name)} for name in full if name not in lacking}
+    for name in hidden:
+        icons[name]["hidden"] = True
     files = iconify("ph", "1.2.2", icons, {}, metadata={"suffixes": {}})
     return archive(folder / "iconify-json-ph-1.2.2.tgz", files)

@@ -11,7 +11,6 @@ from tests.data.packs import CODES, WORDS, named
 
 ONE_DESIGN = {
     "tones, genders, hair": "1f9d1 1f468 1f469-1f3ff 1f468-200d-1f9b0 1f471-1f3fb-200d-2640",
-    "children": "1f9d2 1f466 1f467-1f3fd",
     "runners, to the right too": "1f3c3 1f3c3-1f3fb-200d-2642 1f3c3-200d-2640-200d-27a1",
     "firefighters": "1f9d1-200d-1f692 1f469-1f3fd-200d-1f692",
     "hand in hand": "1f46b 1f46d-1f3fb 1f9d1-1f3fb-200d-1f91d-200d-1f9d1-1f3ff",
@@ -22,6 +21,7 @@ ONE_DESIGN = {
     "keycaps": "31-20e3 23-20e3 1f51f",
     "hearts": "2764 1f5a4 1fa77",
     "cats": "1f431 1f63a",
+    "faces that smile": "1f60a 263a",
     "flags that look alike": "1f1eb-1f1f7 1f1f2-1f1eb",
     "a black cat": "1f408 1f408-200d-2b1b",
 }
