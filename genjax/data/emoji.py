@@ -16,7 +16,15 @@ import numpy as np
 
 from genjax.config import field
 from genjax.data import cache, iconify, signs, vector
-from genjax.data.forms import Drawings, Paired, Single, Thing, Unpaired, check_styles
+from genjax.data.forms import (
+    VERSION,
+    Drawings,
+    Paired,
+    Single,
+    Thing,
+    Unpaired,
+    check_styles,
+)
 from genjax.data.packages import Package
 from genjax.data.signs import GENDERS, OCCUPATIONS, TONES, Sign
 from genjax.data.source import Source, assemble
@@ -122,6 +130,7 @@ class Emoji:
         return {
             "styles": self.styles,
             "form": type(self.form.stored()).__name__,
+            "version": VERSION,
             "size": self.size,
             "tones": self.tones,
             "languages": self.languages,

@@ -18,6 +18,9 @@ from genjax.data.source import Source
 from genjax.errors import UserError, nearest
 from genjax.fields import Category, Image
 
+# of the drawing and of the designs: a new number makes the cache draw again
+VERSION = 1
+
 
 class Thing(NamedTuple):
     """What is drawn: its name, the key of its split, and its own fields."""

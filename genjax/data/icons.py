@@ -12,7 +12,15 @@ import numpy as np
 from genjax.config import field
 from genjax.data import cache, iconify, vector
 from genjax.data.emoji import mark
-from genjax.data.forms import Drawings, Paired, Single, Thing, Unpaired, check_styles
+from genjax.data.forms import (
+    VERSION,
+    Drawings,
+    Paired,
+    Single,
+    Thing,
+    Unpaired,
+    check_styles,
+)
 from genjax.data.source import Source, assemble
 from genjax.errors import at_least
 from genjax.fields import Category, Image
@@ -69,6 +77,7 @@ class Icons:
         request = {
             "styles": self.styles,
             "form": type(self.form.stored()).__name__,
+            "version": VERSION,
             "size": self.size,
         }
         how = (request, mark([(PHOSPHOR, PHOSPHOR.find(self.path))]), prepare, 0, self.stream)

@@ -127,6 +127,7 @@ class Maps:
             "size": self.size,
             "stride": self.stride,
             "least": self.least,
+            "regions": REGIONS,
         }
         return assemble("maps", "maps", request, mark, prepare, 0, self.stream)
 
