@@ -77,9 +77,8 @@ class Unpaired:
     """
 
     pairs: Pairs | Any = field(None, "the data; any config whose sets have both fields")
-    of: tuple[str, str] = field(
-        ("input", "image"), "the fields that the two domains are of, called there as the second"
-    )
+    of: tuple[str, str] = field(("input", "image"), "the fields that the two domains are of")
+    called: str = field("image", "the name of that field in both domains")
     names: tuple[str, str] = field(NAMES, "what the domains are called")
 
     def resolved(self) -> Unpaired:
@@ -95,7 +94,7 @@ class Unpaired:
         splits: dict[str, Arrays] = {"train": {}, "valid": {}, "test": {}}
         records = {}
         for name, of, rows in zip(self.names, self.of, halves, strict=True):
-            renamed = Renamed({**{to: to for to in fields}, self.of[1]: of})
+            renamed = Renamed({**{to: to for to in fields}, self.called: of})
             for split, arrays in paired.splits().items():
                 # a set need not have every split
                 splits[split][name] = renamed(arrays) if arrays else _rows({}, fields)
@@ -125,7 +124,11 @@ class Unpaired:
                 "kind: of pictures of one size and number of channels."
             )
         beside = {name: each for name, each in paired.fields.items() if name not in self.of}
-        return {self.of[1]: wanted, **beside}
+        if self.called in beside:
+            raise UserError(
+                f"--data.called={self.called} is another field of {paired.name}: choose a name that it has not."
+            )
+        return {self.called: wanted, **beside}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

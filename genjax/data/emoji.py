@@ -22,7 +22,6 @@ from genjax.data.forms import (
     Paired,
     Single,
     Thing,
-    Unpaired,
     check_styles,
 )
 from genjax.data.packages import Package
@@ -31,7 +30,7 @@ from genjax.data.source import Source, assemble
 from genjax.errors import UserError, at_least
 from genjax.fields import Category, Image, Tokens
 
-__all__ = ["Emoji", "Paired", "Single", "Unpaired"]
+__all__ = ["Emoji", "Paired", "Single"]
 
 GROUPS = (
     "Activities",
@@ -65,7 +64,7 @@ VENDORS = {
 
 @dataclasses.dataclass(frozen=True)
 class Emoji:
-    """Signs as vendors draw them, one by one, in pairs or as unpaired domains, with captions in four languages.
+    """Signs as vendors draw them, one by one or in pairs, with captions in four languages.
 
     Fields beside the pictures: `label` (the group of the sign), `sign`, `design`, `gender`, `tone`, `occupation`, and
     `caption_en` … as bytes of UTF-8 (`genjax.data.signs.text` reads them). A sign is in the set where all vendors that
@@ -75,7 +74,7 @@ class Emoji:
     styles: tuple[str, ...] = field(
         ("noto",), f"vendors: of {', '.join(VENDORS)}; the first of pairs is modelled"
     )
-    form: Single | Paired | Unpaired = field(Single(), "what an example is")
+    form: Single | Paired = field(Single(), "what an example is")
     size: int = field(32, "side of a picture [pixels]")
     tones: bool = field(False, "skin tones too, not only the yellow signs")
     languages: tuple[str, ...] = field(
@@ -109,7 +108,7 @@ class Emoji:
             from genjax.data import builders
 
             drawings, notes = self._drawings()
-            form = self.form.stored()
+            form = self.form
             splits = {
                 split: functools.partial(form.rows, drawings, things)
                 for split, things in drawings.splits().items()
@@ -117,8 +116,7 @@ class Emoji:
             return builders.rows(directory, form.fields(drawings), splits, notes)
 
         how = (self._request(), mark(found), prepare, 0, self.stream)
-        source = assemble(f"emoji of {', '.join(self.styles)}", "emoji", *how)
-        return self.form.formed(source, self.styles)
+        return assemble(f"emoji of {', '.join(self.styles)}", "emoji", *how)
 
     def signs(self) -> tuple[Sign, ...]:
         """What the set knows of its signs, in the order of the field `sign`; UserError as `load` raises it."""
@@ -129,7 +127,7 @@ class Emoji:
         """What changes the arrays."""
         return {
             "styles": self.styles,
-            "form": type(self.form.stored()).__name__,
+            "form": type(self.form).__name__,
             "version": VERSION,
             "size": self.size,
             "tones": self.tones,

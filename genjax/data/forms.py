@@ -1,4 +1,4 @@
-"""Drawings of the same things by several hands, in the forms that systems need: one by one, in pairs, or unpaired.
+"""Drawings of the same things by several hands, in the forms that systems need: one by one, or in pairs.
 
 A form is a value: it says which fields an example has, and makes the examples of things and of a function that draws
 them.
@@ -12,9 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genjax.data.batches import Arrays
 from genjax.data.signs import side
-from genjax.data.source import Source
 from genjax.errors import UserError, nearest
 from genjax.fields import Category, Image
 
@@ -54,10 +52,6 @@ class Drawings(NamedTuple):
 class Single:
     """Every drawing is an example: `image`, who has drawn it, and what it shows."""
 
-    def stored(self) -> Single:
-        """The form in which the cache has the set."""
-        return self
-
     def fields(self, drawings: Drawings) -> dict[str, Any]:
         """The kinds of an example's fields."""
         hands = Category(len(drawings.styles), drawings.styles)
@@ -70,18 +64,10 @@ class Single:
                 image = drawings.draw(style, thing)
                 yield {"image": image, drawings.style: k, **thing.values}
 
-    def formed(self, source: Source, styles: tuple[str, ...]) -> Source:
-        """The set as it was stored."""
-        return source
-
 
 @dataclasses.dataclass(frozen=True)
 class Paired:
     """A thing is an example: a field for each hand, called as the hand is; the first of them is what is modelled."""
-
-    def stored(self) -> Paired:
-        """The form in which the cache has the set."""
-        return self
 
     def fields(self, drawings: Drawings) -> dict[str, Any]:
         """The kinds of an example's fields."""
@@ -92,41 +78,6 @@ class Paired:
         for thing in things:
             drawn = {style: drawings.draw(style, thing) for style in drawings.styles}
             yield {**drawn, **thing.values}
-
-    def formed(self, source: Source, styles: tuple[str, ...]) -> Source:
-        """The set as it was stored."""
-        return source
-
-
-@dataclasses.dataclass(frozen=True)
-class Unpaired:
-    """A domain for each hand, called as the hand is, of the field `image`; rows are drawn from each by itself.
-
-    Both have the same things in the same order, so that row i of one is the truth for row i of the other: training
-    never sees them together, and a translation can be scored.
-    """
-
-    def stored(self) -> Paired:
-        """The form in which the cache has the set: its arrays are the pairs' own."""
-        return Paired()
-
-    def formed(self, source: Source, styles: tuple[str, ...]) -> Source:
-        """Pairs taken apart; UserError where they are streamed, which sets with domains are not."""
-        if source.records is not None:
-            raise UserError(
-                "--data.stream=true: domains are not streamed: read them from memory by --data.stream=false."
-            )
-        kinds = dict(source.fields)
-        image = [kinds.pop(style) for style in styles][0]
-        splits = [_domains(arrays, styles) for arrays in source.splits().values()]
-        train, valid, test = splits
-        fields = {"image": image, **kinds}
-        return source._replace(fields=fields, train=train, valid=valid, test=test)
-
-
-def _domains(arrays: Arrays, styles: tuple[str, ...]) -> Arrays:
-    common = {name: array for name, array in arrays.items() if name not in styles}
-    return {style: {"image": arrays[style], **common} for style in styles}
 
 
 def check_styles(styles: Sequence[str], known: Sequence[str]) -> None:

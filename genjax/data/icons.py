@@ -18,7 +18,6 @@ from genjax.data.forms import (
     Paired,
     Single,
     Thing,
-    Unpaired,
     check_styles,
 )
 from genjax.data.source import Source, assemble
@@ -40,7 +39,7 @@ _WHITE = (255, 255, 255)
 
 @dataclasses.dataclass(frozen=True)
 class Icons:
-    """Icons, black on white, each in up to six weights: one by one, in pairs or as unpaired domains.
+    """Icons, black on white, each in up to six weights: one by one or in pairs.
 
     Fields beside the pictures: `label` (the weight, where an example is one drawing), `sign` (the icon) and `design`.
     The split is by the first word of the name, which near copies share: all of arrow-up, arrow-down … are on one side.
@@ -49,7 +48,7 @@ class Icons:
     styles: tuple[str, ...] = field(
         tuple(WEIGHTS), f"weights: of {', '.join(WEIGHTS)}; the first of pairs is modelled"
     )
-    form: Single | Paired | Unpaired = field(Single(), "what an example is")
+    form: Single | Paired = field(Single(), "what an example is")
     size: int = field(32, "side of a picture [pixels]")
     # execution: a set that has moved is the same set
     path: str | None = field(
@@ -67,7 +66,7 @@ class Icons:
             from genjax.data import builders
 
             drawings, notes = self._drawings()
-            form = self.form.stored()
+            form = self.form
             splits = {
                 split: functools.partial(form.rows, drawings, things)
                 for split, things in drawings.splits().items()
@@ -76,13 +75,12 @@ class Icons:
 
         request = {
             "styles": self.styles,
-            "form": type(self.form.stored()).__name__,
+            "form": type(self.form).__name__,
             "version": VERSION,
             "size": self.size,
         }
         how = (request, mark([(PHOSPHOR, PHOSPHOR.find(self.path))]), prepare, 0, self.stream)
-        source = assemble(f"icons, {', '.join(self.styles)}", "icons", *how)
-        return self.form.formed(source, self.styles)
+        return assemble(f"icons, {', '.join(self.styles)}", "icons", *how)
 
     def _drawings(self) -> tuple[Drawings, tuple[str, ...]]:
         """The icons that have all weights, with what draws them, and where they are from."""

@@ -129,16 +129,20 @@ def test_pairs_show_the_same_sign_and_are_the_same_cached_and_streamed(folder):
 
 
 def test_unpaired_domains_are_the_pairs_taken_apart(folder):
-    pairs = emoji(folder, styles=BOTH, form=Paired()).load()
-    apart = emoji(folder, styles=BOTH, form=Unpaired()).load()
+    pairs = emoji(folder, styles=BOTH, form=Paired())
+    apart = Unpaired(pairs, of=BOTH, names=BOTH).load()
     source.check(apart)
     assert domains(apart.train) == BOTH and apart.main == "image"
     assert isinstance(apart.fields["image"], fields.Image)
+    whole = pairs.load().test
     for style in BOTH:
-        np.testing.assert_array_equal(apart.test[style]["image"], pairs.test[style])
-        np.testing.assert_array_equal(apart.test[style]["sign"], pairs.test["sign"])
-    with pytest.raises(UserError, match="--data.stream=true: domains are not streamed"):
-        emoji(folder, styles=BOTH, form=Unpaired(), stream=True).load()
+        np.testing.assert_array_equal(apart.test[style]["image"], whole[style])
+        np.testing.assert_array_equal(apart.test[style]["sign"], whole["sign"])
+    # no sign is in both domains of the training split
+    seen = [set(apart.train[style]["sign"].tolist()) for style in BOTH]
+    assert all(seen) and not set.intersection(*seen)
+    with pytest.raises(UserError, match="--data.called=sign is another field"):
+        Unpaired(pairs, of=BOTH, names=BOTH, called="sign").load()
 
 
 def test_without_tones_without_names_and_by_one_vendor(folder):
