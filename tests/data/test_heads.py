@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 from genjax.data import source
+from genjax.data.apart import apart
 from genjax.data.heads import (
     ATTRIBUTES,
     GROUPS,
@@ -327,6 +328,7 @@ def test_the_set_is_the_same_cached_and_streamed_and_has_nobody_twice():
     streamed = Heads(size=8, people=13, shots=2, stream=True).load()
     for found in (kept, streamed):
         source.check(found)
+        apart(found, "person")
         assert found.classes == 4 and found.class_names == GROUPS and found.main == "image"
     for split, arrays in kept.splits().items():
         other = streamed.splits()[split]

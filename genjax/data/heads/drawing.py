@@ -103,8 +103,16 @@ def draw_shots(
     tint = draws.take(3) - 0.5
     background = (grey + 0.12 * tint).clip(0, 1)
     expression = _expression(draws)
-    parts = years, expression, yaw, pitch, light, background
-    return Shots(person, *_floats(parts))
+    found = Shots(
+        person=person,
+        years=years,
+        expression=expression,
+        yaw=yaw,
+        pitch=pitch,
+        light=light,
+        background=background,
+    )
+    return Shots(person, *_floats(found[1:]))
 
 
 def plain_shots(
@@ -186,7 +194,8 @@ class _Draws:
         """[N], standard normal within 2.2, by Box and Muller."""
         u, v = self.take(2).T
         radius = np.sqrt(-2 * np.log(1 - u))
-        return (radius * np.cos(2 * np.pi * v)).clip(-2.2, 2.2)
+        angle = 2 * np.pi * v
+        return (radius * np.cos(angle)).clip(-2.2, 2.2)
 
 
 def _years(draws: _Draws) -> np.ndarray:
@@ -194,7 +203,9 @@ def _years(draws: _Draws) -> np.ndarray:
     number = draws.whole(len(GROUPS))
     edges = np.array(GROUP_YEARS)
     first = edges[number]
-    return first + (edges[number + 1] - first) * draws.between(0, 1)
+    last = edges[number + 1]
+    share = draws.between(0, 1)
+    return first + (last - first) * share
 
 
 def _ancestry(draws: _Draws) -> np.ndarray:

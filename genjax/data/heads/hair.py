@@ -25,7 +25,8 @@ def above_line(places: np.ndarray) -> np.ndarray:
     x, y, z = places.T
     line = np.interp(z, _LINE_Z, _LINE_Y)
     # the corners of the forehead lie a little higher than its middle
-    corner = np.exp(-(((np.abs(x) - 0.42) / 0.16) ** 2))
+    aside = (np.abs(x) - 0.42) / 0.16
+    corner = np.exp(-(aside**2))
     line += 0.06 * np.where(z > 0.9, corner, 0)
     slope = np.interp(z, _LINE_Z, _SLOPE)
     return slope * (y - line)
@@ -84,13 +85,16 @@ def _scalp_moves(
     cover = np.clip(above / 0.08, -1, 1)
     moves[_SCALP] = 0.05 * cover[:, None]
 
-    thick = 1 - np.exp(-np.maximum(above, 0) / 0.2)
+    depth = np.maximum(above, 0)
+    thick = 1 - np.exp(-depth / 0.2)
     thick *= np.interp(y, (7.2, 8.2), (0.6, 1))  # more at the top
     moves[_VOLUME] = thick[:, None]
 
-    edge = np.exp(-(((above - 0.05) / 0.1) ** 2))
+    past = (above - 0.05) / 0.1
+    edge = np.exp(-(past**2))
     edge *= np.interp(z, (0.6, 1), (0, 1))
-    moves[_FRINGE] = edge[:, None] * np.array([0.0, -0.3, 0.12])
+    down = np.array([0.0, -0.3, 0.12])
+    moves[_FRINGE] = edge[:, None] * down
 
     top = np.interp(y, (7.75, 8.05), (0, 1))
     top *= np.interp(z, (0, 0.5), (0, 1))
@@ -122,7 +126,8 @@ def _with_curtain(
 
 def _fall(ray: np.ndarray) -> np.ndarray:
     """The way from the roots down the curtain, a little outward along the rays [columns, 3]; [rows * columns, 3]."""
-    share = np.linspace(0, 1, _ROWS)[:, None, None]  # of the way down
+    share = np.linspace(0, 1, _ROWS)  # of the way down
+    share = share[:, None, None]
     bulge = np.sin(np.pi * 0.8 * share)
     out = (0.06 + 0.16 * bulge) * ray
     down = share * np.array([0.0, -1.9, 0.0])

@@ -49,8 +49,9 @@ def normals(
     triangles: np.ndarray,
 ) -> np.ndarray:
     """Unit normals of the vertices, [V, 3]: means over the triangles that meet there, by their areas."""
-    a, b, c = (base[triangles[:, k]] for k in range(3))
-    total = incidence(triangles, len(base)) @ np.cross(b - a, c - a)
+    a, b, c = base[triangles.T]
+    cross = np.cross(b - a, c - a)
+    total = incidence(triangles, len(base)) @ cross
     length = np.linalg.norm(total, axis=1, keepdims=True)
     return total / np.maximum(length, 1e-9)
 
@@ -68,7 +69,9 @@ def inward(
 
 def border(triangles: np.ndarray) -> np.ndarray:
     """The directed edges that belong to one triangle alone, int [E, 2]."""
-    edges = np.concatenate([triangles[:, [k, (k + 1) % 3]] for k in range(3)])
+    following = np.roll(triangles, -1, axis=1)
+    edges = np.stack([triangles, following], 2).reshape(-1, 2)
+    # whichever way it is gone along
     ordered = np.sort(edges, axis=1)
     _, which, count = np.unique(ordered, axis=0, return_inverse=True, return_counts=True)
     alone = count[which.reshape(-1)] == 1
@@ -94,10 +97,13 @@ def sheet(
     """
     if closed:
         number = np.concatenate([number, number[:, :1]], 1)
-    a = number[:-1, :-1].reshape(-1)
-    b = number[:-1, 1:].reshape(-1)
-    c = number[1:, :-1].reshape(-1)
-    d = number[1:, 1:].reshape(-1)
-    upper = np.stack([a, c, b], 1)
-    lower = np.stack([b, c, d], 1)
-    return np.concatenate([upper, lower])
+    left = number[:, :-1]
+    right = number[:, 1:]
+    # the corners of each cell of the grid: above, then below
+    a = left[:-1]
+    b = right[:-1]
+    c = left[1:]
+    d = right[1:]
+    upper = np.stack([a, c, b], -1)
+    lower = np.stack([b, c, d], -1)
+    return np.concatenate([upper, lower]).reshape(-1, 3)

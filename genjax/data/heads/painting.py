@@ -178,19 +178,26 @@ def strands(place: np.ndarray) -> np.ndarray:
     """Lighter and darker strands of hair, a factor [M] about 1."""
     x, y, z = place
     # strands fall, and are nowhere quite straight
-    across = 31 * x + 4 * y + 3 * np.sin(9 * z)
-    along = 27 * z - 3 * y + 3 * np.sin(8 * x)
-    fine = 67 * x - 41 * z + 4 * np.sin(5 * y)
-    return 1 + 0.05 * (np.sin(across) + np.sin(along) + np.sin(fine))
+    phases = (
+        31 * x + 4 * y + 3 * np.sin(9 * z),
+        27 * z - 3 * y + 3 * np.sin(8 * x),
+        67 * x - 41 * z + 4 * np.sin(5 * y),
+    )
+    waves = [np.sin(phase) for phase in phases]
+    return 1 + 0.05 * sum(waves)
 
 
 def in_mouth(place: np.ndarray) -> np.ndarray:
     """Little light comes in where the throat is, a factor [M]."""
-    return 0.25 + 0.75 * smooth(0.9, 1.5, place[2])
+    _, _, z = place
+    near = smooth(0.9, 1.5, z)
+    return 0.25 + 0.75 * near
 
 
 def pupil(place: np.ndarray) -> np.ndarray:
     """Dark in the middle of the iris, a factor [M]."""
     x, y, _ = place
-    distance = np.hypot(np.abs(x) - 0.305, y - 7.284)
-    return 0.15 + 0.85 * smooth(0.018, 0.03, distance)
+    aside = np.abs(x) - 0.305
+    distance = np.hypot(aside, y - 7.284)
+    outside = smooth(0.018, 0.03, distance)
+    return 0.15 + 0.85 * outside

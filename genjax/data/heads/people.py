@@ -106,14 +106,25 @@ def _lost(
     return people.bald[shots.person] * late
 
 
-def weights(
-    people: People,
-    shots: Shots,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The weights of the model's shapes in each shot, [M, k] each: macro, identity, expression and hair."""
+class Weights(NamedTuple):
+    """Of the model's shapes in each of M shots, by kind and in their order; all but the first are for a grown head."""
+
+    macro: np.ndarray  # [M, 32]
+    identity: np.ndarray  # [M, 224]
+    expression: np.ndarray  # [M, 52]
+    hair: np.ndarray  # [M, 5]
+
+
+def weights(people: People, shots: Shots) -> Weights:
+    """The weights of the shapes that make these people in these shots."""
     row = shots.person
-    ages = macro(shots.years, people.male[row], people.ancestry[row])
-    return ages, people.identity[row], shots.expression, _hair(people, shots)
+    male = people.male[row]
+    return Weights(
+        macro=macro(shots.years, male, people.ancestry[row]),
+        identity=people.identity[row],
+        expression=shots.expression,
+        hair=_hair(people, shots),
+    )
 
 
 def macro(

@@ -23,8 +23,6 @@ SAMPLES = 2  # cells along each side of a pixel
 FRAME = 1.28  # side of a picture; from chin to crown it is 1
 GROWN = 2.2  # from chin to crown of a grown head [decimetres]
 _CHUNK = 1 << 16  # cells at a time: what a core has in its cache
-# the cells of a pixel
-_CELLS = tuple((i, j) for i in range(SAMPLES) for j in range(SAMPLES))
 _VIEWER = np.array([0.0, 0.0, 1.0], np.float32)
 
 
@@ -106,13 +104,14 @@ def placed(
     Identity, expression and hair are made for a grown head: a smaller one has as much less of them. The frame is that
     of the face at rest: it stays where it is while the face moves.
     """
-    macro, identity, expression, hair = weights(people, shots)
-    plain = _marks(model, macro)
+    weight = weights(people, shots)
+    plain = _marks(model, weight.macro)
     much = _height(plain)[:, None] / GROWN
-    at_rest = np.concatenate([macro, much * identity], 1)
+    at_rest = np.concatenate([weight.macro, much * weight.identity], 1)
     marks = _marks(model, at_rest)
-    weight = np.concatenate([at_rest, much * expression, much * hair], 1)
-    vertices = weight.astype(np.float32) @ model.shapes
+    moved = [much * weight.expression, much * weight.hair]
+    everything = np.concatenate([at_rest, *moved], 1)
+    vertices = everything.astype(np.float32) @ model.shapes
     points = vertices.reshape(-1, *model.base.shape) + model.base
     points -= _middle(marks)[:, :, None]
     turned = turns(shots.yaw, shots.pitch) @ points
@@ -160,13 +159,22 @@ def turns(
     one = np.ones_like(yaw)
     cos = np.cos(yaw)
     sin = np.sin(yaw)
-    about_y = np.array([[cos, zero, sin], [zero, one, zero], [-sin, zero, cos]])
+    about_y = [
+        [cos, zero, sin],
+        [zero, one, zero],
+        [-sin, zero, cos],
+    ]
     cos = np.cos(pitch)
     sin = np.sin(pitch)
-    about_x = np.array([[one, zero, zero], [zero, cos, sin], [zero, -sin, cos]])
-    first = np.moveaxis(about_y, 2, 0)
-    then = np.moveaxis(about_x, 2, 0)
-    return (then @ first).astype(np.float32)
+    about_x = [
+        [one, zero, zero],
+        [zero, cos, sin],
+        [zero, -sin, cos],
+    ]
+    first = np.moveaxis(np.array(about_y), 2, 0)
+    then = np.moveaxis(np.array(about_x), 2, 0)
+    product = then @ first
+    return product.astype(np.float32)
 
 
 def _normals(
@@ -184,10 +192,12 @@ def _normals(
         cross[:, k] = u[:, i] * v[:, j]
         cross[:, k] -= u[:, j] * v[:, i]
     n, _, faces = cross.shape
-    columns = cross.reshape(3 * n, faces).T
-    total = model.incidence @ np.ascontiguousarray(columns)  # [V, 3 n]
-    rows = total.reshape(-1, n, 3)
-    return np.swapaxes(rows, 0, 1).reshape(-1, 3)
+    rows = cross.reshape(3 * n, faces)
+    columns = np.ascontiguousarray(rows.T)
+    total = model.incidence @ columns  # [V, 3 n]
+    vectors = total.reshape(-1, n, 3)
+    of_picture = np.swapaxes(vectors, 0, 1)
+    return of_picture.reshape(-1, 3)
 
 
 def _shaded(
@@ -218,8 +228,14 @@ def _shaded(
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     """[M, 3] of length 1."""
-    squares = np.einsum("ij,ij->i", vectors, vectors)
-    return vectors / np.sqrt(np.maximum(squares, 1e-12))[:, None]
+    squares = _dot(vectors, vectors)
+    length = np.sqrt(np.maximum(squares, 1e-12))
+    return vectors / length[:, None]
+
+
+def _dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Products of the vectors [M, 3] in pairs, [M]."""
+    return np.einsum("ij,ij->i", one, other)
 
 
 def _lit(
@@ -229,32 +245,41 @@ def _lit(
     light: np.ndarray,
 ) -> np.ndarray:
     """Lambert's law, led a little around the edge of the shade as by skin, and Blinn's highlight; [M, 3]."""
-    facing = np.einsum("ij,ij->i", normal, light)
+    facing = _dot(normal, light)
     lamp = np.maximum(facing + 0.25, 0) / 1.25
     sky = 0.5 + 0.5 * normal[:, 1]
     half = _unit(light + _VIEWER)
-    mirrored = np.einsum("ij,ij->i", normal, half)
-    gloss = np.maximum(mirrored, 0) ** 24
+    mirrored = np.maximum(_dot(normal, half), 0)
+    gloss = shine * mirrored**24
     # what turns away from the viewer lies in nooks and is darker
     edge = 0.75 + 0.25 * np.minimum(2.5 * normal[:, 2], 1)
-    bright = edge * (0.3 + 0.14 * sky + 0.68 * lamp)
-    return colour * bright[:, None] + (shine * gloss)[:, None]
+    bright = 0.3 + 0.14 * sky + 0.68 * lamp
+    diffuse = colour * (edge * bright)[:, None]
+    return diffuse + gloss[:, None]
 
 
 def _image(colour: np.ndarray) -> np.ndarray:
     """Means over the cells of each pixel, [n, side, side, 3] -> uint8 [n, S, S, 3]."""
-    total = sum(colour[:, i::SAMPLES, j::SAMPLES] for i, j in _CELLS)
-    mean = total / len(_CELLS)
+    total = sum(_of_pixels(colour))
+    mean = total / SAMPLES**2
     return np.rint(255 * mean).astype(np.uint8)
+
+
+def _of_pixels(cells: np.ndarray) -> list[np.ndarray]:
+    """The first cells of all pixels, the second ones and so on: [n, side, side, …] -> [n, S, S, …] each."""
+    rows = [cells[:, i::SAMPLES] for i in range(SAMPLES)]
+    return [row[:, :, j::SAMPLES] for row in rows for j in range(SAMPLES)]
 
 
 def _parts(part: np.ndarray) -> np.ndarray:
     """What most cells of each pixel show, uint8 [n, S, S]; of two with as many the later in PARTS, the finer."""
-    cells = [part[:, i::SAMPLES, j::SAMPLES] for i, j in _CELLS]
+    cells = _of_pixels(part)
     found = np.zeros_like(cells[0])
     most = np.ones_like(found)
     for number in range(len(PARTS)):
-        votes = sum((cell == number).astype(np.uint8) for cell in cells)
+        votes = np.zeros_like(found)
+        for cell in cells:
+            votes += cell == number
         found[votes >= most] = number
         most = np.maximum(most, votes)
     return found

@@ -44,6 +44,15 @@ KNOTS = (1.0, 10.0, 25.0, 90.0)
 MACROS = 32
 
 
+# least and greatest x, y, z
+_MOUTH_BOX = np.array(
+    [
+        [-0.36, 6.32, 0.40],
+        [0.36, 6.95, 1.53],
+    ]
+)
+
+
 class Model(NamedTuple):
     """The head, ready to be shaped; K shapes, V vertices, F triangles."""
 
@@ -140,9 +149,9 @@ def _with_mouth(
     part: np.ndarray,
 ) -> np.ndarray:
     """The parts, with the skin inside the mouth told from that outside: of what is in its box the largest piece."""
-    x, y, z = base[triangles].mean(1).T  # the triangles' middles
-    box = (np.abs(x) < 0.36) & (np.abs(y - 6.635) < 0.315) & (np.abs(z - 0.965) < 0.565)
-    boxed = np.flatnonzero(box & (part == SKIN))
+    middle = base[triangles].mean(1)  # of the triangles
+    box = (middle > _MOUTH_BOX[0]) & (middle < _MOUTH_BOX[1])
+    boxed = np.flatnonzero(box.all(1) & (part == SKIN))
     a, b, c = triangles[boxed].T
     starts = np.concatenate([a, b])
     ends = np.concatenate([b, c])
@@ -150,9 +159,10 @@ def _with_mouth(
     graph = sparse.coo_array((ones, (starts, ends)), (len(base), len(base)))
     _, piece = csgraph.connected_components(graph, directed=False)
     # the smaller pieces are bits of the neck
-    largest = np.bincount(piece[a]).argmax()
+    own = piece[a]
+    largest = np.bincount(own).argmax()
     found = part.copy()
-    found[boxed[piece[a] == largest]] = MOUTH
+    found[boxed[own == largest]] = MOUTH
     return found
 
 
@@ -183,14 +193,17 @@ def _with_skirt(mesh: Mesh) -> Mesh:
     first = first - 0.02 * (round_ @ out)
     third = third - np.array([0.0, 3.0, 0.0])
     base = np.concatenate([first, second, third])
-    shapes = np.stack([np.concatenate(rings(shape)) for shape in mesh.shapes])
-    number = vertices + np.arange(len(base)).reshape(3, len(line))
-    return mesh.grown(base, shapes, sheet(number, closed=True), SKIN)
+    moved = [np.concatenate(rings(shape)) for shape in mesh.shapes]
+    number = np.arange(len(base)).reshape(3, len(line))
+    triangles = sheet(vertices + number, closed=True)
+    return mesh.grown(base, np.stack(moved), triangles, SKIN)
 
 
 def _round(n: int) -> np.ndarray:
     """Takes n numbers around a ring to smooth ones, [n, n]."""
     place = np.arange(n)
-    steps = (place[:, None] - place + n // 2) % n - n // 2
+    half = n // 2
+    apart = place[:, None] - place
+    steps = (apart + half) % n - half  # the shorter way round
     mean = np.exp(-0.5 * (steps / 2.0) ** 2)
     return mean / mean.sum(1, keepdims=True)
