@@ -14,6 +14,7 @@ import numpy as np
 
 from genjax.conditions import Cond
 from genjax.errors import UserError, at_least, below
+from genjax.nets import attention
 
 FEATURES = 128  # sines and cosines of a clock
 xavier = nn.initializers.xavier_uniform()  # of the transformers' kernels (arXiv:2212.09748)
@@ -247,17 +248,27 @@ class Attention(nn.Module):
             a.reshape(b, n, self.heads, size)
             for a in Parts(3, d, self.dtype, name="qkv")(x.reshape(b * n, d))
         )  # each [B, N, heads, D / heads]
-        if self.qk_norm:
-            q = _rms(q) * self.param("q_scale", nn.initializers.ones, (size,))
-            k = _rms(k) * self.param("k_scale", nn.initializers.ones, (size,))
-        if turn is not None:
-            q = rotate(q, *turn)
-            k = rotate(k, *turn)
-        # no implementation is named: XLA's, which has forward derivatives (cuDNN's has none) and any head size
-        q = q.astype(self.dtype)  # norm and rotation are in float32
-        k = k.astype(self.dtype)
-        h = _attend(q, k, v)
+        h = attention.attend(q, k, v, self._prepared(size, turn))
         return rowwise(dense(d, name="out"), h.reshape(b, n, d))
+
+    def _prepared(
+        self, size: int, turn: tuple[jax.Array, jax.Array] | None
+    ) -> attention.Prepare:
+        """Norms and rotations of queries and keys."""
+        # parameters are made here: what attends may run in a loop
+        scales = None
+        if self.qk_norm:
+            ones = nn.initializers.ones
+            scales = [self.param(name, ones, (size,)) for name in ("q_scale", "k_scale")]
+
+        def prepare(*pair: jax.Array) -> list[jax.Array]:
+            if scales is not None:
+                pair = [_rms(x) * scale for x, scale in zip(pair, scales, strict=True)]
+            if turn is not None:
+                pair = [rotate(x, *turn) for x in pair]
+            return [x.astype(self.dtype) for x in pair]  # norm and rotation are in float32
+
+        return prepare
 
 
 class CrossAttention(nn.Module):
@@ -282,18 +293,9 @@ class CrossAttention(nn.Module):
         q = q.reshape(b, n, self.heads, size)
         k = k.reshape(b, length, self.heads, size)
         v = v.reshape(b, length, self.heads, size)
-        h = _attend(q, k, v)  # [B, N, heads, D / heads]
+        h = attention.attend(q, k, v)  # [B, N, heads, D / heads]
         last = nn.Dense(d, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="out")
         return rowwise(last, h.reshape(b, n, d))
-
-
-def _attend(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-    """softmax(q k' / sqrt(size)) v of [B, N, heads, size], in the type of v."""
-    if v.dtype != jnp.float16:
-        return jax.nn.dot_product_attention(q, k, v)
-    # of float16 JAX asks for a kind of product that only GPUs have, and fails when compiled for others
-    wide = [x.astype(jnp.float32) for x in (q, k, v)]
-    return jax.nn.dot_product_attention(*wide).astype(v.dtype)
 
 
 def _rms(x: jax.Array) -> jax.Array:
