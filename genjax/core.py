@@ -17,6 +17,7 @@ import optax
 from flax import struct
 
 from genjax.fields import Category
+from genjax.machine.lent import at_once, lent
 
 # The data's fields by name, e.g. "image" [B, H, W, C] and "label" [B], and "index" [B] uint32: the example's number in
 # its split; in training also "position" [B] uint32: its place in the global batch. Of data with domains each domain is
@@ -176,7 +177,12 @@ def descend(
     Returns (params, opt, metrics). The only line that knows of devices is the `pmean`. Metrics are the loss's parts,
     "loss" and "grad_norm". `microbatches`: see `accumulated`.
     """
-    grad = jax.value_and_grad(loss, has_aux=True)
+
+    def borrowing(params: Any, *rest: Any) -> Any:
+        return loss(lent(params), *rest)
+
+    # of the weights as they lie: the optimiser works on parts too
+    grad = jax.value_and_grad(borrowing, has_aux=True)
 
     def of_part(part: Batch) -> Any:
         return grad(params, part, *args)
@@ -237,7 +243,8 @@ def norm(tree: Any) -> jax.Array:
 
 def averaged(state: State) -> dict[str, Any]:
     """The parameters to evaluate and sample with: the averaged ones where there are any."""
-    return {**state.params, **state.ema}
+    weights = {**state.params, **state.ema}
+    return at_once(weights)
 
 
 def single(

@@ -24,6 +24,7 @@ from jax.sharding import PartitionSpec as P
 
 from genjax.config import field
 from genjax.errors import UserError
+from genjax.machine.lent import PARTS
 
 
 def chunked(step: Callable) -> Callable:
@@ -255,7 +256,7 @@ class Mesh(Placed):
     # -1, so that one config fits machines of any size
     data: int = field(-1, "devices along the data axis, -1 = all that fsdp leaves")
     fsdp: int = field(1, "devices among which the state is sharded")
-    min_shard: int = field(4096, "smaller leaves stay replicated [elements]")
+    min_shard: int = field(2**14, "smaller leaves stay replicated [elements]")
 
     def _mesh(self) -> jax.sharding.Mesh:
         n = len(self.devices())
@@ -266,23 +267,30 @@ class Mesh(Placed):
             raise UserError(
                 f"--layout=Mesh(data={self.data}, fsdp={self.fsdp}) does not fill {n} devices: make the product {n}."
             )
-        return self.mesh_of({"data": data, "fsdp": self.fsdp})
+        return self.mesh_of({"data": data, PARTS: self.fsdp})
+
+    def _within(self, fn: Callable) -> Callable:
+        """fn, traced with this mesh around it: what lends weights finds it there."""
+        mesh = self._mesh().abstract_mesh
+
+        @functools.wraps(fn)  # programs have its name
+        def run(*args: Any) -> Any:
+            with jax.sharding.use_abstract_mesh(mesh):
+                return fn(*args)
+
+        return run
 
     def _spec(self, leaf: Any) -> P:
-        """Shards a leaf's longest divisible axis."""
-        # an axis that fsdp does not divide would need padding
-        axes = []
-        for i, side in enumerate(leaf.shape):
-            if side % self.fsdp == 0:
-                axes.append(i)
+        """Shards a leaf's first divisible axis."""
         small = leaf.size < self.min_shard  # gathering it would cost more than it saves
-        if self.fsdp == 1 or small or not axes:
+        if self.fsdp == 1 or small:
             return P()
-        # the longest leaves the largest parts to work on
-        longest = max(axes, key=lambda i: leaf.shape[i])
-        spec: list[str | None] = [None] * leaf.ndim
-        spec[longest] = "fsdp"
-        return P(*spec)
+        for i, side in enumerate(leaf.shape):
+            # the first: parts lie one behind the other in memory, and layers that are cut in several, as queries, keys
+            # and values are, are cut along the last; an axis that fsdp does not divide would need padding
+            if side % self.fsdp == 0:
+                return P(*(None,) * i, PARTS)
+        return P()
 
     def ways(self) -> int:
         return self._mesh().size
@@ -310,21 +318,21 @@ class Mesh(Placed):
         state = jax.tree.map(lambda leaf: leaf.sharding, like)
         replicated = NamedSharding(mesh, P())
         # [K, B, ...]: examples are split among all devices, whatever axis they lie on
-        batches = NamedSharding(mesh, P(None, ("data", "fsdp")))
+        batches = NamedSharding(mesh, P(None, ("data", PARTS)))
         return jax.jit(
-            chunked(step),
+            self._within(chunked(step)),
             donate_argnums=1,
             in_shardings=(replicated, state, replicated, batches),
             out_shardings=(state, replicated),
         )
 
     def apply(self, fn: Callable) -> Callable:
-        return jax.jit(fn, out_shardings=NamedSharding(self._mesh(), P()))
+        return jax.jit(self._within(fn), out_shardings=NamedSharding(self._mesh(), P()))
 
     def put(self, tree: Any, dim: int | None = 0) -> Any:
         if dim == 1 and jax.process_count() == 1:  # as in `Jit`
             return tree
-        both = ("data", "fsdp")
+        both = ("data", PARTS)
         parts = {
             None: P(),
             0: P(both),

@@ -224,8 +224,8 @@ class DiT(nn.Module):
             # named, so that remat does not rename the parameters
             return {"parent": None} if i is None else {"name": f"{kind}_{i}"}
 
-        # a block's activations are most of the memory of training
-        block = nn.remat(Block) if self.remat else Block
+        # a block's activations are most of the memory of training; a loop computes its whole turn again
+        block = nn.remat(Block) if self.remat and i is not None else Block
         shape = (self.heads, self.mlp_ratio, self.qk_norm, dtype, self.dropout)
         return {
             "modulation": nn.Dense(6 * self.width, kernel_init=zeros, **place("modulation")),
@@ -266,6 +266,9 @@ class DiT(nn.Module):
                 bound[kind] = functools.partial(modules[kind].apply, {"params": own[kind]})
             return layer(bound, tokens, number), None
 
+        if self.remat:
+            # XLA cannot merge what two loops compute, so nothing is needed to keep it from that
+            turn_of = jax.checkpoint(turn_of, prevent_cse=False)
         numbers = jnp.arange(self.depth)
         tokens, _ = jax.lax.scan(turn_of, tokens, (numbers, stacked))
         return tokens
