@@ -39,7 +39,8 @@ def package(name: str, version: str) -> Package:
     """The npm package of a set, which is found as the file that `npm pack` makes."""
     # a digit after the name: the names of some sets begin with those of others
     files = (f"iconify-json-{name}-[0-9]*.tgz",)
-    return Package(f"iconify-json-{name}", files, f"`npm pack @iconify-json/{name}`", version)
+    get = f"`npm pack @iconify-json/{name}@{version}`"
+    return Package(f"iconify-json-{name}", files, get, version)
 
 
 def read(of: Package, folder: Path) -> Pack:
