@@ -80,7 +80,9 @@ class Emoji:
     languages: tuple[str, ...] = field(
         signs.LANGUAGES, "of the captions; () = none, and signs without a name too"
     )
-    length: int = field(128, "bytes of a caption, padded with zeros")
+    length: int | None = field(
+        None, "bytes of a caption, padded with zeros; None = the longest, to a multiple of 32"
+    )
     background: tuple[int, int, int] = field(
         (255, 255, 255), "colour behind the sign, 0 to 255"
     )
@@ -138,7 +140,9 @@ class Emoji:
 
     def _check(self) -> None:
         check_styles(self.styles, tuple(VENDORS))
-        at_least(1, data__size=self.size, data__length=self.length)
+        at_least(1, data__size=self.size)
+        if self.length is not None:
+            at_least(1, data__length=self.length)
         signs.names_package(self.languages)  # for its error
         if not all(0 <= value <= 255 for value in self.background):
             raise UserError(
@@ -200,8 +204,10 @@ class Emoji:
             "tone": Category(len(TONES), TONES),
             "occupation": Category(len(OCCUPATIONS), OCCUPATIONS),
         }
+        # of all languages: one net reads them all; rounded, so that sets of other vendors have the same
+        length = self.length or 32 * -(-signs.longest(table) // 32)
         for language in self.languages:
-            about[f"caption_{language}"] = Tokens(self.length, 256)
+            about[f"caption_{language}"] = Tokens(length, 256)
         things = []
         for sign in table:
             values = self._values(sign, about)
@@ -230,7 +236,8 @@ class Emoji:
             name: about[name].names.index(word) for name, word in words.items()
         }
         for language, caption in sign.names.items():
-            values[f"caption_{language}"] = signs.tokens(caption, self.length)
+            name = f"caption_{language}"
+            values[name] = signs.tokens(caption, about[name].length)
         return values
 
     def _drawn(self, icon: iconify.Icon, least: float) -> np.ndarray:
@@ -247,9 +254,12 @@ class Emoji:
         """Where the set is from, under which licence, and what was left out."""
         notes = [pack.about for pack in packs.values()]
         if self.languages:
-            notes.append(
-                f"names of Unicode CLDR in {', '.join(self.languages)}, Unicode-DFS-2016"
-            )
+            told = f"names of Unicode CLDR in {', '.join(self.languages)}, Unicode-DFS-2016"
+            # drawings may be newer than the names
+            drawn = dataclasses.replace(self, languages=())._table(packs)
+            unnamed = len(drawn) - len(table)
+            left = f", {unnamed} signs without one left out" if unnamed else ""
+            notes.append(told + left)
         designs = {sign.design for sign in table}
         notes.append(f"{len(table)} signs of {len(designs)} designs, split by design")
         return tuple(notes)

@@ -184,8 +184,10 @@ def test_what_is_missing_is_said_in_one_line(tmp_path, folder, monkeypatch):
     half = r"unicode-cldr-core in .* lacks annotations/ar.xml: get it again.*\(version 41 was"
     with pytest.raises(UserError, match=half):
         emoji(tmp_path).load()
-    # a language that is not asked for may be missing
-    assert emoji(tmp_path, languages=("en",)).load().train["image"].size
+    # a language that is not asked for may be missing, and a name is
+    (tmp_path / "annotationsDerived" / "en.xml").write_text("<ldml/>")
+    english = emoji(tmp_path, languages=("en",)).load()
+    assert "CLDR in en, Unicode-DFS-2016, 3 signs without one left out" in summary(english)
     packs.vendor(tmp_path, "noto", "1.3.0")
     with pytest.raises(UserError, match=r"noto-1.2.9.tgz and .*noto-1.3.0.tgz: leave one"):
         emoji(tmp_path, languages=()).load()
