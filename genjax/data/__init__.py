@@ -7,6 +7,7 @@ imported where it is needed, so a warm cache is read on machines that have none 
 from genjax.data.captions import Captions
 from genjax.data.domains import Domains, Unpaired
 from genjax.data.emoji import Emoji
+from genjax.data.blank import Blank
 from genjax.data.folder import Folder
 from genjax.data.forms import Paired, Single
 from genjax.data.heads import Heads
@@ -48,6 +49,7 @@ Known = (
 
 __all__ = [
     "Captions",
+    "Blank",
     "Digits",
     "Domains",
     "Emoji",

@@ -176,3 +176,9 @@ def _first_line(error: Exception) -> str:
 def capacity(place: Slice) -> int:
     """The memory of one device [byte], as it is published."""
     return int(place.chip.hbm * GIB / place.chip.devices)
+
+
+def lacking(place: Slice, memory: Memory) -> int:
+    """Bytes by which a program does not fit into a device, 0 where it does."""
+    there = memory.limit or capacity(place)
+    return max(memory.needed - there, 0)

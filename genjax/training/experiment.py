@@ -10,6 +10,7 @@ from typing import Any
 from genjax.config import diff, digest, edit, field, identity, is_config, lookup
 from genjax.core import Algorithm, Spec
 from genjax.data import Known
+from genjax.data import Blank, Digits, FashionMNIST, Folder, Photographs, Stock, Toy
 from genjax.errors import UserError, at_least
 from genjax.machine.files import typed
 from genjax.machine.hosts import Hosts
@@ -59,6 +60,9 @@ class Experiment:
 
     # Any: a data set of one's own is as good as these
     data: Known | Any = field(None, "the data set; any config with load()")
+    data: Blank | Digits | FashionMNIST | Folder | Photographs | Stock | Toy | Any = field(
+        None, "the data set; any config with load()"
+    )
     # any config that a Spec turns into an Algorithm
     algorithm: Callable[[Spec], Algorithm] = field(None, "the model with its training rule")
     # a part of the digest: schedules depend on it
@@ -100,6 +104,11 @@ class Experiment:
     )
     runs: str = field("runs", "folder of the run directories", execution=True)
     rehearse: str = field("", "compile for this TPU slice and stop: v5e:16x16", execution=True)
+    fit: float = field(
+        0.0,
+        "with --rehearse: look for the largest batch that fits, begin no try after so many [minutes]",
+        execution=True,
+    )
     start: Start | None = field(
         None, "a run whose weights this one begins with: RUN or RUN@STEP", added=True
     )
@@ -153,7 +162,7 @@ def check(exp: Experiment) -> None:
     at_least(1, **{name: getattr(exp, name) for name in positive})
     at_least(1, every__log=exp.every.log, every__save=exp.every.save)
     at_least(0, every__evaluate=exp.every.evaluate, every__sample=exp.every.sample)
-    at_least(0, seed=exp.seed, watchdog=exp.watchdog)
+    at_least(0, seed=exp.seed, watchdog=exp.watchdog, fit=exp.fit)
     # jax.random.key would drop the upper half without a word
     if exp.seed >= 2**32:
         raise UserError(
@@ -162,6 +171,10 @@ def check(exp: Experiment) -> None:
     if not callable(getattr(exp.data, "load", None)) or not callable(exp.algorithm):
         raise UserError(
             "--data and --algorithm must be configs: --data='Digits()', --algorithm='VAE()' for instance."
+        )
+    if exp.fit and not exp.rehearse:
+        raise UserError(
+            f"--fit={exp.fit:g} looks for a batch by rehearsals: add --rehearse=v5e:16x16."
         )
     digest(exp)  # complains of two classes of one name
     check_trackers(exp.track)

@@ -31,6 +31,7 @@ from genjax.machine import hosts, platform
 from genjax.training.basis import changed, code, settings
 from genjax.training.checkpoint import Checkpoints, Reader
 from genjax.training.experiment import Experiment, cadences, check, directory, home
+from genjax.training.fit import fitted
 from genjax.training.kept import keep
 from genjax.training.log import Log, make_directory
 from genjax.training.longer import STABLE, keep_best, level, prolonged
@@ -456,7 +457,8 @@ def run(
     method check(exp, source), called before training, which raises UserError for what it cannot do.
     """
     if exp.rehearse:
-        return rehearse(exp, experiment, name)  # it computes nothing and writes nothing
+        # neither computes or writes anything
+        return (fitted if exp.fit else rehearse)(exp, experiment, name)
     exp.hosts.join()  # before JAX looks for devices
     exp = exp.resolved()
     check(exp)  # before anything is written

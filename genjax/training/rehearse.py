@@ -10,7 +10,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
@@ -49,8 +49,22 @@ class Rehearsal:
 
     def lacking(self, name: str) -> int:
         """Bytes by which a program does not fit into a device, 0 where it does."""
-        memory = self.programs[name].memory
-        return max(memory.needed - (memory.limit or tpu.capacity(self.place)), 0)
+        return tpu.lacking(self.place, self.programs[name].memory)
+
+
+class Prepared(NamedTuple):
+    """What is needed to compile an experiment's programs for a slice."""
+
+    place: Slice
+    asked: Experiment  # as it would be run
+    here: Experiment  # the same, laid on the devices of the slice
+    source: Source
+    working: int  # devices that the layout uses
+    slices: int  # that they lie in
+
+    def measured(self, lowered: Any, held: int) -> Measured:
+        """Compiles one program, see `tpu.measured`."""
+        return tpu.measured(lowered, self.working, self.slices, held)
 
 
 def rehearse(exp: Experiment, experiment: str, name: str) -> Any:
@@ -60,6 +74,23 @@ def rehearse(exp: Experiment, experiment: str, name: str) -> Any:
     slice that there is not, without libtpu, and for what an ordinary run refuses too: a batch that does not divide.
     Returns the `Rehearsal`, in the place of the run that `loop.run` would return.
     """
+    ready = prepared(exp, experiment, name)
+    algorithm, like, held = modelled(ready, ready.here)
+    programs = {}
+    for title, lowered in _programs(ready.here, ready.source, algorithm, like):
+        programs[title] = ready.measured(lowered, held)
+    leaves = jax.tree.leaves(like.params)
+    parameters = sum(leaf.size for leaf in leaves)
+    found = Rehearsal(
+        ready.asked, ready.place, ready.working, parameters, _bytes(like), programs
+    )
+    print(table(found, f"{experiment} {name}"))
+    print(json.dumps(facts(found)), flush=True)
+    return found
+
+
+def prepared(exp: Experiment, experiment: str, name: str) -> Prepared:
+    """The slice of `exp.rehearse`, its devices and the data's shapes; UserError as `rehearse`."""
     place = chips.read(exp.rehearse)
     # before anything asks JAX for a device
     tpu.prepare()
@@ -69,23 +100,21 @@ def rehearse(exp: Experiment, experiment: str, name: str) -> Any:
     here = dataclasses.replace(exp, layout=moved(exp.layout, devices))
     check(here)
     source = _source(here, experiment, name)
-    spec, algorithm = bind(here, source)
+    working = here.layout.ways()
+    # one device lies in one slice
+    return Prepared(place, exp, here, source, working, min(place.count, working))
+
+
+def modelled(ready: Prepared, exp: Experiment) -> tuple[Algorithm, Any, int]:
+    """(algorithm, structs of its state, bytes that lie on a device in every program) of `here`, or an edit of it."""
+    _, algorithm = bind(exp, ready.source)
     key = jax.random.key(exp.seed)
-    like = here.layout.like(algorithm.init, key, example_of(source))
-    state, ways = _bytes(like), here.layout.ways()
-    slices = min(place.count, ways)  # one device lies in one
-    held = state  # it lies there during evaluation and sampling too, and so does a set
+    like = exp.layout.like(algorithm.init, key, example_of(ready.source))
+    held = _bytes(like)  # it lies there during evaluation and sampling too, and so does a set
     if exp.resident:
-        held += sum(array.nbytes for array in jax.tree.leaves(dict(source.train)))
-    programs = {}
-    for title, lowered in _programs(here, source, algorithm, like):
-        programs[title] = tpu.measured(lowered, ways, slices, held)
-    leaves = jax.tree.leaves(like.params)
-    parameters = sum(leaf.size for leaf in leaves)
-    found = Rehearsal(exp, place, ways, parameters, state, programs)
-    print(table(found, f"{experiment} {name}"))
-    print(json.dumps(facts(found)), flush=True)
-    return found
+        arrays = jax.tree.leaves(dict(ready.source.train))
+        held += sum(array.nbytes for array in arrays)
+    return algorithm, like, held
 
 
 def _source(exp: Experiment, experiment: str, name: str) -> Source:
@@ -99,10 +128,10 @@ def _source(exp: Experiment, experiment: str, name: str) -> Source:
     return source
 
 
-def _programs(
+def steps(
     exp: Experiment, source: Source, algorithm: Algorithm, like: Any
 ) -> Iterator[tuple[str, Any]]:
-    """(name, lowered) of every program that a run compiles: one for each turn of the training, evaluation, sampling."""
+    """(name, lowered) of the training step, or of each turn where several take turns, as the loop compiles them."""
     key = jax.eval_shape(lambda: jax.random.key(0))  # a struct lies nowhere yet
     batch = batch_like(source, exp.batch)
     resident = {}
@@ -111,13 +140,21 @@ def _programs(
         batch = _numbers(batch)
     batches = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), batch)
     turns = algorithm.cycle or (algorithm.step,)
-    # as the loop compiles them: each step of a cycle once
+    # each step of a cycle once
     for i, step in enumerate(dict.fromkeys(turns)):
         program = exp.layout.train(guarded(step), like)
         title = (
             f"train {i + 1}, {turns.count(step)} of {len(turns)}" if len(turns) > 1 else "train"
         )
         yield title, program.lower(key, like, resident, batches)
+
+
+def _programs(
+    exp: Experiment, source: Source, algorithm: Algorithm, like: Any
+) -> Iterator[tuple[str, Any]]:
+    """(name, lowered) of every program that a run compiles: the training steps, evaluation, sampling."""
+    yield from steps(exp, source, algorithm, like)
+    key = jax.eval_shape(lambda: jax.random.key(0))
     yield "evaluate", _applied(exp, algorithm.evaluate, key, like, _evaluated(exp, source))
     if algorithm.sample is not None:
         asked = _asked(exp, source, algorithm)
@@ -225,7 +262,7 @@ def table(found: Rehearsal, title: str) -> str:
     chips_there = "1 chip" if place.chips == 1 else f"{place.chips} chips"
     head = (
         f"{title} on {place}: {chips_there}, --layout={found.exp.layout}, batch {found.exp.batch}; "
-        f"{found.parameters:,} parameters, {_size(found.state)} of state a {each}"
+        f"{found.parameters:,} parameters, {memory_text(found.state)} of state a {each}"
     )
     rows = [("", *found.programs)]
     columns = [_column(found, name) for name in found.programs]
@@ -248,22 +285,22 @@ def _column(found: Rehearsal, name: str) -> dict[str, str]:
     hbm = memory.limit or tpu.capacity(found.place)
     lacking = found.lacking(name)
     cells = {
-        "memory": f"{_size(memory.needed)} of {_size(hbm)}",
-        "fits": f"no, by {_size(lacking)}" if lacking else "yes",
+        "memory": f"{memory_text(memory.needed)} of {memory_text(hbm)}",
+        "fits": f"no, by {memory_text(lacking)}" if lacking else "yes",
     }
     times = found.times(name)
     if program.work is not None and times is not None:
         cells |= {
-            "arguments": _size(memory.arguments),
-            "temporaries": _size(memory.temporaries),
+            "arguments": memory_text(memory.arguments),
+            "temporaries": memory_text(memory.temporaries),
             "arithmetic (XLA's count)": _count(program.work.flops, "FLOP"),
-            "memory traffic (XLA's count)": _size(program.work.traffic),
-            "messages sent": _size(program.work.inside + program.work.outside),
-            "roofline": f"{_time(times.step)}, by {times.by}",
-            "  compute, memory, network": ", ".join(map(_time, times)),
+            "memory traffic (XLA's count)": memory_text(program.work.traffic),
+            "messages sent": memory_text(program.work.inside + program.work.outside),
+            "roofline": f"{time_text(times.step)}, by {times.by}",
+            "  compute, memory, network": ", ".join(map(time_text, times)),
             "share of peak": f"{100 * times.share:.1f} %",
         }
-    cells["compiled in"] = _time(program.seconds)
+    cells["compiled in"] = time_text(program.seconds)
     # last, as each column has others
     for name in dict.fromkeys(map(_named, program.collectives)):
         cells[name] = _told(program, name)
@@ -279,7 +316,7 @@ def _told(program: Measured, name: str) -> str:
     of_kind = [one for one in program.collectives if _named(one) == name]
     times = sum(one.times for one in of_kind)
     total = sum(one.times * one.size for one in of_kind)
-    return f"{times} x, {_size(total)}"
+    return f"{times} x, {memory_text(total)}"
 
 
 def _notes(found: Rehearsal) -> list[str]:
@@ -328,15 +365,17 @@ def _advice(found: Rehearsal, name: str) -> str:
         each = exp.batch // found.working // exp.microbatches  # examples at a time
         if each % 2 == 0:
             flags.append(f"--microbatches={2 * exp.microbatches}")
-        if _setting(exp, "algorithm.net.remat") is False:
+        if setting(exp, "algorithm.net.remat") is False:
             flags.append("--algorithm.net.remat=true")
-        flags.append(f"a smaller --batch than {exp.batch}, or more chips")
+        flags.append(
+            f"a smaller --batch than {exp.batch} (--fit=10 looks for it), or more chips"
+        )
     else:
         flags.append(f"a smaller --evaluate_batch than {exp.evaluate_batch}")
     return "; ".join(flags)
 
 
-def _setting(exp: Experiment, path: str) -> Any:
+def setting(exp: Experiment, path: str) -> Any:
     """The value of a field, None where there is none."""
     try:
         return lookup(exp, path)[1]
@@ -344,7 +383,7 @@ def _setting(exp: Experiment, path: str) -> Any:
         return None
 
 
-def _size(n: float) -> str:
+def memory_text(n: float) -> str:
     """Bytes for people: 1.50 GiB."""
     for unit, width in (("GiB", 2**30), ("MiB", 2**20)):
         if n >= width:
@@ -360,7 +399,7 @@ def _count(n: float, unit: str) -> str:
     return f"{n:.0f} {unit}"
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     """A time for people: 1.5 ms."""
     for unit, width in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= width:

@@ -14,18 +14,29 @@ from experiments.vae import EXPERIMENTS
 from genjax import cli
 from genjax.config import digest, edit
 from genjax.core import State, guarded
+from genjax.data import Blank
 from genjax.errors import UserError
+from genjax.fields import Image, Points
 from genjax.machine import chips, tpu
 from genjax.machine.hlo import ALL_REDUCE, Collective
 from genjax.machine.parallel import Jit, Mesh, Pmap, moved
 from genjax.machine.roofline import Work
 from genjax.machine.tpu import Measured, Memory
 from genjax.nets import MLP
-from genjax.training import loop
+from genjax.training import fit, loop
 from genjax.training.experiment import directory
+from genjax.training.fit import Try, fitted
 from genjax.training.kept import keep
-from genjax.training.rehearse import Rehearsal, _programs, _source, facts, rehearse, table
-from genjax.training.task import bind, example_of
+from genjax.training.rehearse import (
+    Prepared,
+    Rehearsal,
+    _programs,
+    _source,
+    facts,
+    rehearse,
+    table,
+)
+from genjax.training.task import bind, check_data, example_of
 
 SMALL = {"algorithm.enc": MLP((8,)), "algorithm.dec": MLP((8,)), "algorithm.latent": 2}
 EXP = edit(EXPERIMENTS["digits"], {**SMALL, "batch": 16, "finish": ()})
@@ -213,3 +224,81 @@ def test_the_programs_are_those_of_a_run_a_set_on_the_device_included():
     key, state, resident, batches = programs["train"].args_info[0]
     assert resident["image"].shape == source.train["image"].shape
     assert sorted(batches) == ["index", "position"] and batches["index"].shape == (1, 16)
+
+
+def ready():
+    """What a search for a batch is given; nothing of it is compiled."""
+    exp = edit(EXP, {"batch": 64, "rehearse": "v5e:4x4", "fit": 1.0})
+    return Prepared(chips.read("v5e:4x4"), exp, exp, None, 16, 1)
+
+
+@pytest.mark.parametrize(
+    "most, batches",
+    [
+        (300, [64, 128, 256, 512]),
+        (20, [64, 32, 16]),
+        (10, [64, 32, 16]),  # an example a device: there is no smaller
+    ],
+)
+def test_a_batch_is_doubled_while_it_fits_or_halved_until_it_does(most, batches, monkeypatch):
+    def made_up(ready, batch, flags):
+        lacking = max(batch - most, 0) * GIB
+        return Try(batch, flags, Measured(Memory(batch * GIB), 1.0), lacking)
+
+    monkeypatch.setattr(fit, "tried", made_up)
+    tries = list(fit.climbed(ready(), {}, lambda: True))
+    assert [one.batch for one in tries] == batches
+    best = [one.batch for one in fit.largest(tries)]
+    assert best == [batch for batch in batches if batch <= most][-1:]
+    assert not list(fit.climbed(ready(), {}, lambda: False))  # no time is left
+
+
+def test_the_table_of_a_search_names_the_largest_and_what_costs_time_only_where_it_brings_more():
+    def one(batch, remat, lacking=0):
+        flags = {fit.REMAT: remat}
+        return Try(batch, flags, Measured(Memory(batch * GIB), 1.0), lacking * GIB)
+
+    tries = [
+        one(64, False),
+        one(128, False, 4),
+        one(64, True),
+        one(128, True),
+        one(256, True, 9),
+    ]
+    told = fit.table(ready(), tries, "recipes dit")
+    assert "--batch=128 --algorithm.net.remat=false  128.00 GiB, lacks 4.00 GiB" in told
+    assert told.endswith(
+        "largest that was found to fit: --batch=64 --algorithm.net.remat=false\n"
+        "largest that was found to fit: --batch=128 --algorithm.net.remat=true"
+    )
+    found = json.loads(json.dumps(fit.facts(ready(), tries)))
+    assert [row["fits"] for row in found["tried"]] == [True, False, True, True, False]
+    assert found["largest"][1] == {"batch": 128, "flags": {fit.REMAT: True}}
+    # as large without
+    assert len(fit.largest([one(64, False), one(64, True)])) == 1
+    assert "none of these fits" in fit.table(ready(), [one(64, False, 1)], "")
+
+
+def test_a_search_without_a_rehearsal_ends_with_one_line(tmp_path, capsys):
+    code, out, err = asked(tmp_path, ["--fit=10"], capsys)
+    assert code == 2 and out == "" and err.count("\n") == 1 and "add --rehearse=" in err
+    assert not list(tmp_path.iterdir())
+
+
+@needs_libtpu
+def test_a_small_search():
+    exp = edit(EXP, {"rehearse": "v5e:2x2", "layout": Mesh(), "batch": 8, "fit": 0.001})
+    (one,) = fitted(exp, "vae", "base")  # the time is over when the first is done
+    assert one.batch == 8 and one.flags == {} and not one.lacking
+
+
+def test_a_blank_set_has_the_shapes_of_one_that_is_not_here():
+    blank = Blank(Points((32, 32, 4)), classes=1000, n=2**40)
+    source = blank.load()
+    assert source.train["image"].shape == (2**40, 32, 32, 4) and source.classes == 1000
+    assert source.train["image"].strides == (0, 0, 0, 0)  # it takes no memory
+    exp = edit(EXP, {"data": Blank(Image((8, 8, 1)), 10, n=64)})
+    check_data(exp, exp.data.load())
+    for wrong in (Blank(n=0), Blank(classes=-1)):
+        with pytest.raises(UserError, match="--data.*must be at least"):
+            wrong.load()
