@@ -15,12 +15,7 @@ from genjax.conditions import Cond
 from genjax.config import field
 from genjax.errors import UserError
 from genjax.nets.blocks import beside, depth_to_space, join, join_maps, space_to_depth
-
-
-def _norm(width: int) -> nn.GroupNorm:
-    # the groups must divide the channels, of which a thin net may have fewer than 8
-    groups = math.gcd(8, width)
-    return nn.GroupNorm(groups)
+from genjax.nets.norm import GroupNorm
 
 
 class Residual(nn.Module):
@@ -29,9 +24,9 @@ class Residual(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         width = x.shape[-1]
-        h = nn.silu(_norm(width)(x))
+        h = nn.silu(GroupNorm()(x))
         h = nn.Conv(width, (3, 3))(h)
-        h = nn.silu(_norm(width)(h))
+        h = nn.silu(GroupNorm()(h))
         # zeros: a block starts as the identity
         last = nn.Conv(width, (3, 3), kernel_init=nn.initializers.zeros)
         return x + last(h)
@@ -80,7 +75,7 @@ class ConvEncoder(nn.Module):
             x = nn.Conv(width, (3, 3))(x)
             for _ in range(self.blocks):
                 x = Residual()(x)
-        x = nn.silu(_norm(x.shape[-1])(x))
+        x = nn.silu(GroupNorm()(x))
         flat = join(x, None)  # [B, h w width]
         y = linear + nn.Dense(size, kernel_init=start)(flat)
         return y.reshape(-1, *out)
@@ -118,7 +113,7 @@ class ConvDecoder(nn.Module):
                 narrower = self.widths[level - 1]
                 x = nn.Conv(4 * narrower, (1, 1))(x)
                 x = depth_to_space(x, 2)  # [B, 2 h, 2 w, narrower]
-        x = nn.silu(_norm(x.shape[-1])(x))
+        x = nn.silu(GroupNorm()(x))
         channels = self.patch**2 * out[2]
         patches = nn.Conv(channels, (3, 3), kernel_init=start)(x)
         return linear + depth_to_space(patches, self.patch)

@@ -8,8 +8,6 @@ depth-to-space where they have transposed convolutions.
 
 from __future__ import annotations
 
-import math
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -18,6 +16,7 @@ from genjax.conditions import Cond
 from genjax.config import field
 from genjax.errors import UserError
 from genjax.nets.blocks import beside, depth_to_space, join, space_to_depth, vector
+from genjax.nets.norm import GroupNorm
 from genjax.nets.spectral import SpectralConv, SpectralDense
 
 normal = nn.initializers.normal(0.02)  # of every kernel, DCGAN sec. 3
@@ -44,12 +43,6 @@ def projection(net: str, h: jax.Array, cond: Cond | None, score, embed) -> jax.A
     unconditional = score(h)  # [B, 1]
     agreement = embed(y) * h  # [B, D]
     return unconditional + jnp.sum(agreement, -1, keepdims=True)
-
-
-def _norm(x: jax.Array) -> jax.Array:
-    # the groups must divide the channels, of which a thin net may have fewer than 8
-    groups = math.gcd(8, x.shape[-1])
-    return nn.GroupNorm(groups)(x)
 
 
 def _doubled(x: jax.Array) -> jax.Array:
@@ -80,7 +73,7 @@ class DcganGenerator(nn.Module):
         narrower = self.widths[-2::-1]
         # every layer ends in the width of the next, the last in pixels: one doubling for each level
         for width in (*narrower, out[2]):
-            x = nn.relu(_norm(x))
+            x = nn.relu(GroupNorm()(x))
             x = nn.Conv(4 * width, (3, 3), kernel_init=normal)(x)
             x = depth_to_space(x, 2)  # [B, 2 H, 2 W, width]
         return jnp.tanh(x)
@@ -105,7 +98,7 @@ class DcganDiscriminator(nn.Module):
             if (
                 self.norm and level
             ):  # the first layer without: with it samples oscillate (sec. 3)
-                x = _norm(x)
+                x = GroupNorm()(x)
             x = _lrelu(x)
         x = join(x, None)  # [B, D]
         # made in this order: parameters are named by it
@@ -130,14 +123,14 @@ class ResnetGenerator(nn.Module):
         x = nn.Dense(h * w * widest)(told)
         x = x.reshape(-1, h, w, widest)
         for width in reversed(self.widths):
-            up = _doubled(nn.relu(_norm(x)))
+            up = _doubled(nn.relu(GroupNorm()(x)))
             up = nn.Conv(width, (3, 3))(up)
-            up = nn.relu(_norm(up))
+            up = nn.relu(GroupNorm()(up))
             # the 1x1 convolution of the skip runs before it is doubled: a quarter of the work
             skip = nn.Conv(width, (1, 1))(x)
             up = nn.Conv(width, (3, 3))(up)
             x = _doubled(skip) + up
-        x = nn.relu(_norm(x))
+        x = nn.relu(GroupNorm()(x))
         pixels = nn.Conv(out[2], (3, 3))(x)  # [B, H, W, C]
         return jnp.tanh(pixels)
 

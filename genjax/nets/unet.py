@@ -38,15 +38,9 @@ from genjax.nets.blocks import (
     vector,
 )
 from genjax.nets.flops import NOTHING, Told
+from genjax.nets.norm import GroupNorm
 
 zeros = nn.initializers.zeros
-
-
-def _norm(x: jax.Array, dtype: Any) -> jax.Array:
-    """Group norm, statistics in float32 (arXiv:1803.08494); a submodule of the caller."""
-    # the groups must divide the channels, of which a thin net may have fewer than 8
-    groups = math.gcd(8, x.shape[-1])
-    return nn.GroupNorm(groups, dtype=dtype)(x)
 
 
 class Residual(nn.Module):
@@ -61,11 +55,11 @@ class Residual(nn.Module):
     def __call__(
         self, x: jax.Array, condition: jax.Array, keys: jax.Array | None = None
     ) -> jax.Array:
-        h = nn.silu(_norm(x, self.dtype))
+        h = nn.silu(GroupNorm(self.dtype)(x))
         h = nn.Conv(self.width, (3, 3), dtype=self.dtype)(h)
         film = nn.Dense(2 * self.width, dtype=self.dtype, name="film")(condition)
-        scale, shift = jnp.split(film[:, None, None], 2, -1)  # [B, 1, 1, width] each
-        h = nn.silu(_norm(h, self.dtype) * (1 + scale) + shift)
+        scale, shift = jnp.split(film, 2, -1)  # [B, width] each
+        h = nn.silu(GroupNorm(self.dtype)(h, scale, shift))
         h = dropout(h, self.dropout, keys)
         # zeros: a block starts as its skip
         h = nn.Conv(self.width, (3, 3), dtype=self.dtype, kernel_init=zeros)(h)
@@ -76,7 +70,7 @@ class Residual(nn.Module):
 
     def attend(self, x: jax.Array) -> jax.Array:
         """x + attention(norm(x)) over the H * W pixels."""
-        tokens = _norm(x, self.dtype)
+        tokens = GroupNorm(self.dtype)(x)
         tokens = tokens.reshape(x.shape[0], -1, x.shape[-1])  # [B, H W, C]
         attention = Attention(self.heads, dtype=self.dtype, name="attention")
         return x + attention(tokens).reshape(x.shape)
@@ -145,7 +139,7 @@ class UNet(nn.Module):
                 wide = 4 * self.widths[level - 1]
                 x = nn.Conv(wide, (1, 1), dtype=dtype, name=f"up_{level}")(x)
                 x = depth_to_space(x, 2)  # [B, 2 h, 2 w, wide / 4]
-        x = nn.silu(_norm(x, jnp.float32))  # the end in float32, whatever the dtype
+        x = nn.silu(GroupNorm()(x))  # the end in float32, whatever the dtype
         channels = self.patch**2 * out[2]
         x = nn.Conv(channels, (3, 3), kernel_init=zeros, name="last")(x)
         return depth_to_space(x, self.patch)
