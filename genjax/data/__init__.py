@@ -4,10 +4,10 @@ Importing this package imports neither tensorflow_datasets nor grain, scikit-lea
 imported where it is needed, so a warm cache is read on machines that have none of them.
 """
 
+from genjax.data.blank import Blank
 from genjax.data.captions import Captions
 from genjax.data.domains import Domains, Unpaired
 from genjax.data.emoji import Emoji
-from genjax.data.blank import Blank
 from genjax.data.folder import Folder
 from genjax.data.forms import Paired, Single
 from genjax.data.heads import Heads
@@ -26,7 +26,8 @@ from genjax.data.toy import Grid, Moons, Ring, Spiral, Toy
 
 # those that the command line builds by name; one of a user's own is as good
 Known = (
-    Captions
+    Blank
+    | Captions
     | Digits
     | Domains
     | Emoji

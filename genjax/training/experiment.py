@@ -10,7 +10,6 @@ from typing import Any
 from genjax.config import diff, digest, edit, field, identity, is_config, lookup
 from genjax.core import Algorithm, Spec
 from genjax.data import Known
-from genjax.data import Blank, Digits, FashionMNIST, Folder, Photographs, Stock, Toy
 from genjax.errors import UserError, at_least
 from genjax.machine.files import typed
 from genjax.machine.hosts import Hosts
@@ -60,9 +59,6 @@ class Experiment:
 
     # Any: a data set of one's own is as good as these
     data: Known | Any = field(None, "the data set; any config with load()")
-    data: Blank | Digits | FashionMNIST | Folder | Photographs | Stock | Toy | Any = field(
-        None, "the data set; any config with load()"
-    )
     # any config that a Spec turns into an Algorithm
     algorithm: Callable[[Spec], Algorithm] = field(None, "the model with its training rule")
     # a part of the digest: schedules depend on it
