@@ -36,13 +36,17 @@ class Seen(NamedTuple):
     label: np.ndarray  # [N] int32; of samples the class asked for
     features: np.ndarray  # [N, D]
     logits: np.ndarray | None  # [N, K]
+    answers: np.ndarray | None = None  # [N, A], of an extractor that reads attributes
 
     def rows(self, which: np.ndarray | slice) -> Seen:
         """The examples at these places."""
         logits = self.logits
         if logits is not None:  # not every extractor is a classifier
             logits = logits[which]
-        return Seen(self.image[which], self.label[which], self.features[which], logits)
+        answers = self.answers
+        if answers is not None:
+            answers = answers[which]
+        return Seen(self.image[which], self.label[which], self.features[which], logits, answers)
 
 
 class Value(NamedTuple):
@@ -59,8 +63,8 @@ def seen(extract: Callable[[Any], Any], split: dict[str, Any]) -> Seen:
     """Examples {"image", "label"} with what an extractor makes of them."""
     image = np.asarray(split["image"])
     label = np.asarray(split["label"])
-    features, logits = extract(image)
-    return Seen(image, label, features, logits)
+    features, logits, *more = extract(image)  # a pair, of extractors that read no attributes
+    return Seen(image, label, features, logits, *more)
 
 
 def named(classifier: Classifier) -> str:

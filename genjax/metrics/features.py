@@ -1,8 +1,9 @@
 """Feature extractors: images become rows of numbers, in which samples and data are compared.
 
 An extractor is a config value with a `name` and `fit(train, folder=None, layout=Jit())`, which gives a function
-images [N, H, W, C], uint8 or float in [0, 1] -> `Extracted`. `train` is a split {"image", "label"}; what was fitted at
-some cost is kept in `folder` and read back from there. A Fréchet distance d² on features f,
+images [N, H, W, C], uint8 or float in [0, 1] -> `Extracted`. `train` is a split with "image", "label" and what other
+fields the data have; what was fitted at some cost is kept in `folder` and read back from there. A Fréchet distance d²
+on features f,
 
     d²(f(x), f(y)) = |m_x - m_y|² + tr(C_x + C_y - 2 (C_x C_y)^(1/2)),
 
@@ -47,10 +48,14 @@ STRANGE = (  # what numpy and zipfile raise at a damaged .npz, depending on wher
 
 
 class Extracted(NamedTuple):
-    """Features [N, D], float32, and the logits [N, K] of an extractor that is a classifier."""
+    """Features [N, D], float32, and the logits [N, K] of an extractor that is a classifier.
+
+    One that reads many attributes gives the probabilities of a yes, [N, A], too.
+    """
 
     features: Any  # np.ndarray; within a compiled function jax.Array
     logits: Any = None
+    answers: Any = None
 
 
 # what `fit` gives

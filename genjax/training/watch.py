@@ -124,7 +124,7 @@ class Watch:
         self, train: dict, held: dict, folder: str | Path, layout: Any, main: str = "image"
     ) -> Measure:
         """Fits the extractor, finds the floors; UserError for a metric that cannot be had at this number of samples."""
-        # metrics know images and labels and nothing else
+        # metrics know images and labels; what else there is, an extractor may learn to read
         train = _shown(train, main)
         held = _shown(held, main)
         extract = self.extractor.fit(train, folder, layout)
@@ -134,7 +134,7 @@ class Watch:
         rows = chosen(n, size(held))
         part = held  # as it is: a mapped file is not copied
         if n != size(held):
-            part = {name: array[rows] for name, array in held.items()}
+            part = {name: held[name][rows] for name in ("image", "label")}
         # once: features of real data serve every measurement
         whole = seen(extract, train)
         real = seen(extract, part)
@@ -174,11 +174,11 @@ class Watch:
 
 
 def _shown(split: dict, main: str) -> dict:
-    """A split as metrics see it: the images, and labels where it has any."""
+    """A split as extractors see it: the images, labels where it has any, and what else is known of them."""
     label = split.get("label")
     if label is None:  # one class: what asks for labels is refused by `check`
         label = np.zeros(size(split), np.int32)
-    return {"image": split[main], "label": label}
+    return {**split, "image": split[main], "label": label}
 
 
 def told(values: dict[str, Value]) -> str:
