@@ -13,12 +13,15 @@ from genjax import report
 from genjax.config import field
 from genjax.core import size
 from genjax.data import Digits, Known, fingerprint
+from genjax.data.batches import chosen
 from genjax.errors import UserError, at_least
 from genjax.fields import Image
 from genjax.findings.contenders import Contender, Outcome, TrainingSet, labels
 from genjax.machine.files import typed
 from genjax.machine.parallel import Jit
-from genjax.pictures.draw import grid, save_png
+from genjax.metrics.evaluate import Value
+from genjax.metrics.nearest import beside
+from genjax.pictures.draw import captioned, grid, save_png
 from genjax.training.basis import basis
 from genjax.training.watch import Watch, told
 
@@ -40,6 +43,10 @@ class Comparison:
     seconds: float = field(35.0, "of training for each that is trained, by their rates")
     watch: Watch = field(Watch(), "metrics, features, number of samples")
     likelihood: int = field(100, "test images whose log p is found, 0 = none")
+    nearest: int = field(
+        0, "samples shown over the training image nearest to each, 0 = none", execution=True
+    )
+    only: tuple[str, ...] = field((), "names of who takes part, () = all", execution=True)
     seed: int = field(0, "of everything")
     runs: str = field("runs", "folder of the run directories", execution=True)
 
@@ -50,7 +57,7 @@ class Comparison:
 
 def check(cfg: Comparison, source: Any) -> None:
     """Raises UserError for what cannot be compared."""
-    at_least(0, likelihood=cfg.likelihood, seed=cfg.seed)
+    at_least(0, likelihood=cfg.likelihood, seed=cfg.seed, nearest=cfg.nearest)
     if cfg.seconds <= 0:
         raise UserError(f"--seconds={cfg.seconds} must be above 0.")
     if not cfg.contenders or not cfg.watch.metrics:
@@ -63,6 +70,12 @@ def check(cfg: Comparison, source: Any) -> None:
             f"compare is of images with labels, and {source.name} has none: use --data='Digits()'."
         )
     cfg.watch.check_count(size(source.test))
+    names = [entry.name for entry in cfg.contenders]
+    for name in cfg.only:
+        if name not in names:
+            raise UserError(
+                f"--only: no contender is called {name!r}, they are {', '.join(names)}."
+            )
 
 
 def compare(cfg: Comparison, name: str, origin: Mapping[str, Any]) -> None:
@@ -80,10 +93,13 @@ def compare(cfg: Comparison, name: str, origin: Mapping[str, Any]) -> None:
     first = in_turn(label, source.classes)
     # what the command line changed is of the comparison, not of its contenders
     origin = {**origin, "differences": {}}
-    for entry in cfg.contenders:
+    taking_part = [entry for entry in cfg.contenders if not cfg.only or entry.name in cfg.only]
+    for entry in taking_part:
         made = entry.of(entry.name, cfg, source, origin)
         log = made.log
         values = measure(made.images, label)
+        if not made.asked:
+            values = unasked(values, cfg.watch)
         metrics = {key: value._asdict() for key, value in values.items()}
         # its run's own metrics, if it has any, are of other samples
         what = (cfg.watch, cfg.likelihood)
@@ -94,6 +110,9 @@ def compare(cfg: Comparison, name: str, origin: Mapping[str, Any]) -> None:
                 log.result("likelihood", made.bits)
             picture = grid(made.images[first], source.classes)  # a class a column
             log.picture("samples", picture)
+            if cfg.nearest:
+                shown = made.images[chosen(cfg.nearest, len(made.images))]
+                log.picture("nearest", beside(shown, source.train[source.main]))
         log.note(f"{entry.name}: {told(values)}")
         # at once: a comparison that is cut off leaves the reports of those that are through
         report.write([log.directory])
@@ -102,13 +121,24 @@ def compare(cfg: Comparison, name: str, origin: Mapping[str, Any]) -> None:
         folders.append(log.directory)
     page = report.write(folders, typed(cfg.runs) / "compare" / f"{name}.html")
     strip = np.concatenate(strips)  # a contender a row, ten samples each
-    save_png(page.with_suffix(".png"), grid(strip, 10))
+    named = captioned(grid(strip, 10), list(rows))
+    save_png(page.with_suffix(".png"), named)
     text = table(rows)
     markdown = page.with_suffix(".md")
     markdown.write_text(text)
     print(text)
     seconds = time.perf_counter() - begin
     print(f"{page} and a report for each; {seconds:.0f} s in all")
+
+
+def unasked(values: Mapping[str, Value], watch: Watch) -> dict[str, Value]:
+    """The metrics of samples of no class that was asked for: without those that compare it with what is read."""
+    left = dict(values)
+    for metric in watch.metrics:
+        if getattr(metric, "labelled", False):
+            for name in metric.names(watch.extractor.name):
+                left.pop(name, None)
+    return left
 
 
 def in_turn(label: np.ndarray, classes: int, each: int = 6) -> np.ndarray:
@@ -130,19 +160,32 @@ COSTS = {
 
 def table(rows: Mapping[str, tuple[dict, Outcome]]) -> str:
     """Markdown: a row a contender, the floors of real examples first."""
-    first, _ = next(iter(rows.values()))
-    measured = list(first.values())  # floors and numbers are the data's: alike for all
-    head = ["", *first, "bits/dim", *COSTS]
+    measured: dict[str, Value] = {}
+    more: dict[str, float] = {}
+    for values, made in rows.values():
+        # whoever has a number: floor and count are the data's, alike for all
+        new = {key: value for key, value in values.items() if key not in measured}
+        measured |= new
+        more |= made.more or {}
+    head = ["", *measured, *more, "bits/dim", *COSTS]
     rule = ["---"] * len(head)
-    n = measured[0].n
-    floor = ["" if value.floor is None else f"{value.floor:.3f}" for value in measured]
-    blanks = [""] * (1 + len(COSTS))  # real examples have neither bits nor costs
+    n = next(iter(measured.values())).n
+    floor = [_cell(value.floor) for value in measured.values()]
+    # real examples have neither bits nor costs, nor codes
+    blanks = [""] * (len(more) + 1 + len(COSTS))
     lines = [head, rule, [f"{n} real examples", *floor, *blanks]]
     for name, (values, made) in rows.items():
-        metrics = [f"{value.value:.3f}" for value in values.values()]
-        lines.append([name, *metrics, _bits(made), *_costs(made)])
+        its = {key: value.value for key, value in values.items()}
+        metrics = [_cell(its.get(key)) for key in measured]
+        found = made.more or {}
+        beyond = [_cell(found.get(key)) for key in more]
+        lines.append([name, *metrics, *beyond, _bits(made), *_costs(made)])
     text = [f"| {' | '.join(line)} |" for line in lines]
     return "\n".join(text) + "\n"
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _bits(made: Outcome) -> str:

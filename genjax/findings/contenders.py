@@ -40,19 +40,25 @@ class Outcome(NamedTuple):
     )  # bits_per_dim, standard_error, n; None where p(x) is not to be had
     log: Log
     step: int = 0  # of the weights; of what has none 0
+    asked: bool = True  # whether samples are of the classes that were asked for
+    more: Mapping[str, float] | None = (
+        None  # what else was measured, by the names of the table's columns
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Own:
     """The model's own samples."""
 
+    def asked(self, this: Run) -> bool:
+        """Whether samples are of a class that is asked for."""
+        return "label" in this.algorithm.asks
+
     def __call__(self, this: Run, labels: np.ndarray) -> Callable[[], np.ndarray]:
-        asked = {}
-        if "label" in this.algorithm.asks:
-            asked = {"label": labels}
+        given = {"label": labels} if self.asked(this) else {}
 
         def draw() -> np.ndarray:
-            return this.sample(len(labels), **asked)
+            return this.sample(len(labels), **given)
 
         return draw
 
@@ -62,6 +68,10 @@ class OfCodes:
     """An autoencoder's samples: decoded draws from a density of its codes, fitted afterwards."""
 
     density: Density = field(Mixture(4, 64), "of the codes of the training set")
+
+    def asked(self, this: Run) -> bool:
+        """Whatever the model: each class has a density of its own."""
+        return True
 
     def __call__(self, this: Run, labels: np.ndarray) -> Callable[[], np.ndarray]:
         train, decode = this.source.train, this.algorithm.decode
@@ -92,6 +102,9 @@ class Trained:
     )
     draw: Own | OfCodes = field(Own(), "where samples come from")
     bits: Iwae | Ode | None = field(None, "how p(x) is found, where it can be")
+    more: tuple[Callable[[Run], Any], ...] = field(
+        (), "findings whose numbers {name: number} stand beside the metrics", added=True
+    )
 
     def __call__(self, name: str, cfg: Any, source: Any, origin: Mapping[str, Any]) -> Outcome:
         # whole hundreds, by a fixed rate and no clock: the same run on every machine
@@ -102,6 +115,10 @@ class Trained:
         changes = {"data": cfg.data, "steps": steps, "seed": cfg.seed, "runs": cfg.runs}
         changes |= {"finish": (), "every": every}
         exp = edit(self.exp, changes)
+        for finding in self.more:  # before training, not after minutes of it
+            check = getattr(finding, "check", None)
+            if check is not None:
+                check(exp, source)
         this = loop.run("compare", exp, name, origin)
         asked = labels(cfg.count(source), source)
         draw = self.draw(this, asked)
@@ -119,7 +136,11 @@ class Trained:
             n = min(cfg.likelihood, size(source.test))
             finding = Bits(self.bits, n, min(n, 100))
             bits = this.find(finding)
-        return Outcome(to_uint8(images), cost, bits, this.log, int(this.state.step))
+        more: dict[str, float] = {}
+        for finding in self.more:
+            more |= this.find(finding)
+        made = Outcome(to_uint8(images), cost, bits, this.log, int(this.state.step))
+        return made._replace(asked=self.draw.asked(this), more=more)
 
 
 @dataclasses.dataclass(frozen=True)
