@@ -16,6 +16,7 @@ from genjax.config import field
 from genjax.errors import UserError
 from genjax.nets.blocks import beside, depth_to_space, join, join_maps, space_to_depth
 from genjax.nets.norm import GroupNorm
+from genjax.nets.thin import Conv
 
 
 class Residual(nn.Module):
@@ -72,7 +73,7 @@ class ConvEncoder(nn.Module):
         for level, width in enumerate(self.widths):
             if level:  # half the size; the first level has the patches' own
                 x = space_to_depth(x, 2)
-            x = nn.Conv(width, (3, 3))(x)
+            x = Conv(width)(x)
             for _ in range(self.blocks):
                 x = Residual()(x)
         x = nn.silu(GroupNorm()(x))
@@ -115,5 +116,5 @@ class ConvDecoder(nn.Module):
                 x = depth_to_space(x, 2)  # [B, 2 h, 2 w, narrower]
         x = nn.silu(GroupNorm()(x))
         channels = self.patch**2 * out[2]
-        patches = nn.Conv(channels, (3, 3), kernel_init=start)(x)
+        patches = Conv(channels, start)(x)
         return linear + depth_to_space(patches, self.patch)

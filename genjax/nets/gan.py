@@ -18,6 +18,7 @@ from genjax.errors import UserError
 from genjax.nets.blocks import beside, depth_to_space, join, space_to_depth, vector
 from genjax.nets.norm import GroupNorm
 from genjax.nets.spectral import SpectralConv, SpectralDense
+from genjax.nets.thin import Conv
 
 normal = nn.initializers.normal(0.02)  # of every kernel, DCGAN sec. 3
 
@@ -74,7 +75,7 @@ class DcganGenerator(nn.Module):
         # every layer ends in the width of the next, the last in pixels: one doubling for each level
         for width in (*narrower, out[2]):
             x = nn.relu(GroupNorm()(x))
-            x = nn.Conv(4 * width, (3, 3), kernel_init=normal)(x)
+            x = Conv(4 * width, normal)(x)
             x = depth_to_space(x, 2)  # [B, 2 H, 2 W, width]
         return jnp.tanh(x)
 
@@ -94,7 +95,7 @@ class DcganDiscriminator(nn.Module):
         x = beside(x, cond)
         for level, width in enumerate(self.widths):
             folded = space_to_depth(x, 2)  # [B, H / 2, W / 2, 4 C]
-            x = nn.Conv(width, (3, 3), kernel_init=normal)(folded)
+            x = Conv(width, normal)(folded)
             if (
                 self.norm and level
             ):  # the first layer without: with it samples oscillate (sec. 3)
@@ -131,7 +132,7 @@ class ResnetGenerator(nn.Module):
             up = nn.Conv(width, (3, 3))(up)
             x = _doubled(skip) + up
         x = nn.relu(GroupNorm()(x))
-        pixels = nn.Conv(out[2], (3, 3))(x)  # [B, H, W, C]
+        pixels = Conv(out[2])(x)  # [B, H, W, C]
         return jnp.tanh(pixels)
 
 

@@ -39,6 +39,7 @@ from genjax.nets.blocks import (
 )
 from genjax.nets.flops import NOTHING, Told
 from genjax.nets.norm import GroupNorm
+from genjax.nets.thin import Conv
 
 zeros = nn.initializers.zeros
 
@@ -121,7 +122,7 @@ class UNet(nn.Module):
             return self.block(x, condition, width, name, folded(keys, next(numbers)))
 
         patches = space_to_depth(beside(x, cond), self.patch)  # [B, h, w, patch² C]
-        x = nn.Conv(self.widths[0], (3, 3), dtype=dtype, name="patches")(patches)
+        x = Conv(self.widths[0], dtype=dtype, name="patches")(patches)
         skips = []  # of every block on the way down, taken from the end on the way up
         for level, width in enumerate(self.widths):
             if level:  # half the size, nothing thrown away
@@ -141,7 +142,7 @@ class UNet(nn.Module):
                 x = depth_to_space(x, 2)  # [B, 2 h, 2 w, wide / 4]
         x = nn.silu(GroupNorm()(x))  # the end in float32, whatever the dtype
         channels = self.patch**2 * out[2]
-        x = nn.Conv(channels, (3, 3), kernel_init=zeros, name="last")(x)
+        x = Conv(channels, zeros, name="last")(x)
         return depth_to_space(x, self.patch)
 
     def block(
