@@ -9,7 +9,7 @@ export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 # Of `make gpu` and its like, which install nothing: they take the Python that is there, with its JAX for CUDA.
 RESULTS ?= runs/gpu
 
-.PHONY: help setup demo test test-all types lint numbers docs bench gpu gpu-train gpu-quick chaos clean
+.PHONY: help setup demo test test-all types lint numbers docs bench bench-peers gpu gpu-train gpu-quick chaos clean
 
 help:
 	@echo "make demo    compare the families on scikit-learn's digits: one table, one page, in a few minutes"
@@ -19,7 +19,7 @@ help:
 	@echo "make types   pyright, basic, on the contract, configs, training and metrics"
 	@echo "make numbers figures of the Markdown against their entries in experiments/results"
 	@echo "make docs    the pages of docs/ with the reference, as site/index.html; a broken link is an error"
-	@echo "make bench   speed beside PyTorch (installs it)"
+	@echo "make bench   speed beside PyTorch (installs it); bench-peers: beside two public repositories"
 	@echo "make gpu     one GPU: contract, resume, speed beside PyTorch, XLA's flags, 8 minutes; PYTHON=python3 as it is"
 	@echo "make gpu-train  a flow trained for three minutes, StyleGAN2's steps; gpu-quick: does all of it run, on a CPU"
 	@echo "make chaos   runs killed, starved and damaged 50 times must end in the same bits, about 12 minutes"
@@ -72,6 +72,12 @@ bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks
 
+# Where they cannot be installed the rows are left out, with the reason.
+bench-peers: setup
+	test -x $(VENV)-peers/bin/python || $(PYTHON) -m venv $(VENV)-peers
+	-$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
+	$(BIN)/python -m benchmarks.peers --peer-python $(VENV)-peers/bin/python
+
 gpu:
 	$(PYTHON) -m benchmarks.gpu --results $(RESULTS)
 
@@ -85,4 +91,4 @@ chaos: setup
 	$(BIN)/python -m tests.chaos
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache build site
+	rm -rf $(VENV) $(VENV)-peers .pytest_cache .ruff_cache build site

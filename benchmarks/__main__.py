@@ -47,6 +47,7 @@ PARTS = {
     "r3gan": Part(gan, "r3gan", ("train",)),  # its draws are shown by `benchmarks.gan` alone
     "unet": Part(diffusion, "unet"),
     "dit": Part(diffusion, "dit"),
+    "dit-196": Part(diffusion, "dit-196"),
 }
 HEAD = (
     "",

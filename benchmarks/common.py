@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -216,14 +216,16 @@ def measure(
     multiple: int,
     optional: tuple[str, ...] = (),
     profiled: int = 0,
+    pythons: Mapping[str, str] | None = None,
 ) -> Workers:
     """Workers by the names of their commands, (module of benchmarks, *arguments), with their rates.
 
     One of the `optional` may be absent: it is left out, with the reason, where it cannot start or take a step.
-    `profiled`: so many times `multiple` steps more are taken under a profiler at the end.
+    `profiled`: so many times `multiple` steps more are taken under a profiler at the end; `pythons`: the Python of a
+    side, where it is not this one.
     """
     with ExitStack() as stack:
-        workers = _started(commands, stack, optional)
+        workers = _started(commands, stack, optional, pythons or {})
         every_side = list(workers.values())
         ran = alternate(every_side, seconds, rounds, multiple, optional)
         # after all turns: a profiler leaves its side slower
@@ -236,11 +238,13 @@ def _started(
     commands: Commands,
     stack: ExitStack,
     optional: tuple[str, ...],
+    pythons: Mapping[str, str],
 ) -> Workers:
     workers = {}
     for side, (module, *args) in commands.items():
+        more = {"python": pythons[side]} if side in pythons else {}
         try:
-            workers[side] = Worker(side, f"benchmarks.{module}", *args)
+            workers[side] = Worker(side, f"benchmarks.{module}", *args, **more)
         except Failed as failed:
             if side not in optional:
                 raise

@@ -33,6 +33,8 @@ JOBS = {"train": "training step", "sample": "sampling"}
 TITLES = {  # (net, job) -> its name in the one table of `python -m benchmarks`
     ("dit", "train"): ("DiT", "flow training step"),
     ("dit", "sample"): ("DiT", "sampling"),
+    ("dit-196", "train"): ("DiT of 196 tokens", "flow training step"),
+    ("dit-196", "sample"): ("DiT of 196 tokens", "sampling"),
     ("unet", "train"): ("U-Net", "diffusion training step"),
     ("unet", "sample"): ("U-Net", "sampling"),
 }

@@ -27,7 +27,7 @@ from genjax.nets import DiT, UNet
 from genjax.optim import Adam
 
 SPEC = side_genjax.spec((SIDE, SIDE, CHANNELS), CLASSES)
-FAMILIES = {"dit": DiT, "unet": UNet}
+FAMILIES = {"dit": DiT, "dit-196": DiT, "unet": UNet}
 NOISE = 0.1  # added to all weights before the check: layers that start at zero would hide what is before them
 
 

@@ -34,7 +34,11 @@ from benchmarks.tasks.diffusion import (
     Unet,
 )
 
-CHOICES = {"dit": ("channels first",), "unet": tuple(LAYOUTS)}  # a DiT has tokens, not maps
+CHOICES = {
+    "dit": ("channels first",),
+    "dit-196": ("channels first",),
+    "unet": tuple(LAYOUTS),
+}  # a DiT has tokens, not maps
 Turn = tuple[Tensor, Tensor]
 
 
@@ -286,7 +290,7 @@ class UNet(nn.Module):
         return F.pixel_shuffle(pixels, self.patch)
 
 
-FAMILIES = {"dit": DiT, "unet": UNet}
+FAMILIES = {"dit": DiT, "dit-196": DiT, "unet": UNet}
 
 
 # --- training and sampling --------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ class Failed(Exception):
 class Worker:
     """The parent's end: `python -m module *args` in a process of its own."""
 
-    def __init__(self, name: str, module: str, *args: str):
+    def __init__(self, name: str, module: str, *args: str, python: str = sys.executable):
         """Starts the worker and waits until it is ready; raises `Failed` if it does not get that far."""
         self.name = name
         self.rates: list[float] = []  # of its blocks, a round each [steps/s]
@@ -48,7 +48,7 @@ class Worker:
             "TORCHINDUCTOR_CACHE_DIR": self._compiled.name,
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *args],
+            [python, "-m", module, *args],
             env=os.environ | no_cache,
             text=True,
             stdin=subprocess.PIPE,

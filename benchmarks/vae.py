@@ -37,7 +37,12 @@ from benchmarks.common import (
 from benchmarks.tasks import CHECKED, TOLERANCE
 from benchmarks.tasks.vae import DRAWN, NETS
 
-TITLES = {"published": "MLP VAE", "plain": "MLP VAE, plain", "conv": "conv VAE"}
+TITLES = {
+    "published": "MLP VAE",
+    "plain": "MLP VAE, plain",
+    "one layer": "MLP VAE, one layer",
+    "conv": "conv VAE",
+}
 JOBS = {"train": "training step", "sample": "sampling"}
 CHUNKS = {"one by one": "1", "10 in a scan": "10"}  # steps in a dispatch
 DEFAULTS = "PyTorch eager, defaults"  # what one writes without measuring

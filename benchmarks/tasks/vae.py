@@ -27,5 +27,6 @@ class Net(NamedTuple):
 NETS = {
     "published": Net(40, 100, (300, 300), gated=True),  # `python -m experiments.vae`
     "plain": Net(32, 128, (512, 256)),
+    "one layer": Net(40, 100, (512,)),  # pythae's, where its user names no net
     "conv": Net(32, 64, widths=(32, 64)),  # the nets of `python -m experiments.vae conv`
 }

@@ -17,13 +17,22 @@ LAYERS = (  # from the lowest; a module imports from layers below its own, never
     {"turns"},
     {"common"},
     {"side_torch", "side_genjax"},  # what the families of a side share
-    {"vae_torch", "diffusion_torch", "gan_torch"},  # the workers
+    {"vae_torch", "diffusion_torch", "gan_torch", "peers_torch"},  # the workers
     {"vae_genjax", "diffusion_genjax", "gan_genjax", "overhead_genjax", "components_genjax"},
     {"growth_genjax"},
     {"gpu.row", "gpu.speed_torch"},
     {"gpu.contract_genjax", "gpu.speed_genjax", "gpu.train_genjax"},
     {"gpu.resume_genjax", "gpu.flags_genjax"},
-    {"vae", "diffusion", "gan", "growth", "health", "overhead", "components"},  # the commands
+    {
+        "vae",
+        "diffusion",
+        "gan",
+        "peers",
+        "growth",
+        "health",
+        "overhead",
+        "components",
+    },  # the commands
     {"__main__", "gpu.__main__"},  # all of them in one table
 )
 HEIGHT = {module: height for height, layer in enumerate(LAYERS) for module in layer}
