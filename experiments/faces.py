@@ -2,7 +2,7 @@
 
     python -m experiments.faces               BASE: rendered faces of 32x32, five minutes of two cores for each family
     python -m experiments.faces --only='("vae",)'   one of them; the others' rows come with the next run of all
-    python -m experiments.faces tiny          does it run? seconds, pictures of nothing
+    python -m experiments.faces tiny          does it run? pictures of nothing, in minutes
     python -m experiments.faces large         64x64 and an hour for each, where a GPU is at hand. NOT RUN
 
 All faces are rendered (`Heads`), with people that nobody was trained on for testing, so everything that is said of them
@@ -84,11 +84,11 @@ def families(steer: Steering) -> tuple[Entry, ...]:
         return Entry(name, Trained(exp, rate, draw, more=more))
 
     return (
-        entry("autoencoder", _AE, 64, 15.0, Codes(), OfCodes(Mixture(4, 64))),
-        entry("vae", _VAE, 64, 12.0, Codes()),
-        entry("r3gan", _R3GAN, 64, 6.0, Latents()),
-        entry("stylegan2", _STYLEGAN2, 32, 6.0, Styles()),
-        entry("flow", edit(named.FLOW, _FLOW), 64, 3.0, Noise()),
+        entry("autoencoder", _AE, 64, 9.5, Codes(), OfCodes(Mixture(4, 64))),
+        entry("vae", _VAE, 64, 9.0, Codes()),
+        entry("r3gan", _R3GAN, 64, 4.6, Latents()),
+        entry("stylegan2", _STYLEGAN2, 32, 3.0, Styles()),
+        entry("flow", edit(named.FLOW, _FLOW), 64, 2.8, Noise()),
     )
 
 
