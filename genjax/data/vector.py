@@ -7,6 +7,7 @@ everywhere.
 from __future__ import annotations
 
 import io
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ from genjax.errors import UserError
 
 _SEEN = 8  # alpha, of 255, from which a pixel is a part of the figure
 _COARSE = 72  # pixels of the picture in which the figure is looked for
+# what may name a file, whatever its element or prefix is called: <feImage> and <x:image> do too
+_OUTSIDE = re.compile(r"<image|href\s*=\s*(?![\"']#)")
 
 
 class Box(NamedTuple):
@@ -27,10 +30,12 @@ class Box(NamedTuple):
 
 def svg(body: str, box: Box) -> str:
     """The elements `body` as a document that shows `box`; UserError for elements that would read a file."""
-    # of what a picture can name, files of this machine too, none is needed
-    if "<image" in body:
+    # of what a picture can name, files of this machine too, none is needed but its own elements
+    found = _OUTSIDE.search(body)
+    if found:
+        shown = ascii(body[found.start() :][:40])
         raise UserError(
-            "an SVG holds <image>, which may read any file of this machine: it is not drawn."
+            f"an SVG holds {shown}, which may read any file of this machine: it is not drawn."
         )
     spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     shown = f"{box.left:g} {box.top:g} {box.side:g} {box.side:g}"
@@ -38,7 +43,10 @@ def svg(body: str, box: Box) -> str:
 
 
 def draw(text: str, size: int) -> np.ndarray:
-    """An SVG of a square as pixels, uint8 [size, size, 4] with alpha; UserError where resvg-py is not installed."""
+    """An SVG of a square as pixels, uint8 [size, size, 4] with alpha.
+
+    UserError where resvg-py is not installed, and for what it cannot read.
+    """
     try:
         import resvg_py
     except ImportError as error:
@@ -47,9 +55,14 @@ def draw(text: str, size: int) -> np.ndarray:
         ) from error
     from PIL import Image
 
-    drawn = resvg_py.svg_to_bytes(
-        svg_string=text, width=size, height=size, skip_system_fonts=True
-    )
+    try:
+        drawn = resvg_py.svg_to_bytes(
+            svg_string=text, width=size, height=size, skip_system_fonts=True
+        )
+    except ValueError as error:
+        raise UserError(
+            f"an SVG cannot be drawn ({error}): get the package that holds it again."
+        ) from error
     with Image.open(io.BytesIO(bytes(drawn)), formats=("PNG",)) as image:
         return np.asarray(image.convert("RGBA"))
 

@@ -264,9 +264,23 @@ def test_icons_in_all_weights_and_in_pairs(folder):
     assert "Ph 1.2.2, MIT" in pairs.notes and summary(pairs)
 
 
-def test_a_picture_that_would_read_a_file_is_not_drawn():
-    with pytest.raises(UserError, match="<image>"):
-        vector.svg('<image href="/etc/passwd"/>', vector.Box(0, 0, 16))
+@pytest.mark.parametrize(
+    "body",
+    [
+        '<image href="/etc/passwd"/>',
+        '<filter id="f"><feImage xlink:href="/etc/passwd"/></filter>',
+        '<x:image xmlns:x="http://www.w3.org/2000/svg" y:href = \'file:///etc/passwd\'/>',
+        '<feImage href="&#47;etc/passwd"/>',
+    ],
+)
+def test_a_picture_that_would_read_a_file_is_not_drawn(body):
+    with pytest.raises(UserError, match="may read any file of this machine"):
+        vector.svg(body, vector.Box(0, 0, 16))
+
+
+def test_elements_of_the_picture_itself_may_be_named():
+    body = '<g id="a"/><use xlink:href="#a"/><use href=\'#a\'/>'
+    assert body in vector.svg(body, vector.Box(0, 0, 16))
 
 
 @needs_resvg
@@ -282,3 +296,5 @@ def test_what_resvg_draws(monkeypatch):
     # a dot stays a dot
     assert vector.close_up(body, box, 0.5).side == 8
     assert vector.close_up("<g/>", box, 0.1) == box
+    with pytest.raises(UserError, match=r"an SVG cannot be drawn \(.+\): get the package"):
+        vector.draw(vector.svg("<path", box), 32)
