@@ -47,7 +47,9 @@ class Masks:
     )
     # None: what a pixel is should be somebody's decision
     other: int | None = field(
-        None, "the class of pixels that have none, such as a 255 for void; None = refused"
+        None,
+        "the class of pixels that have none, such as a 255 for void; None = they are refused, and in a mask of two "
+        "classes that has no 1 a 255 is 1",
     )
     # by name and not by place: images that are added leave the others where they were
     test: float = field(
@@ -185,6 +187,8 @@ class Masks:
             known = np.arange(n)
         values, where, counts = np.unique(stored, return_inverse=True, return_counts=True)
         white = not self.colours and n == 2 and _WHITE in values and 1 not in values
+        # who says what pixels without a class are means 255 by it: it is void in all masks, or in none
+        white = white and self.other is None
         if white:
             values = np.where(values == _WHITE, 1, values)
         same = values[:, None] == known  # [values, classes]

@@ -130,6 +130,16 @@ def test_black_and_white_masks_are_understood(three, tmp_path):
     assert "0.png has 1 pixels of 255, and the classes are 0 to 1" in told(cfg)
 
 
+def test_void_is_void_in_masks_that_lack_the_second_class_too(tmp_path):
+    both, alone = np.array([[0, 1], [255, 0]], np.uint8), np.array([[0, 0], [255, 0]], np.uint8)
+    for name, mask in (("1", both), ("2", alone)):
+        save(tmp_path / "image" / f"{name}.png", np.zeros((2, 2, 3), np.uint8))
+        save(tmp_path / "mask" / f"{name}.png", mask)
+    cfg = Masks(str(tmp_path / "image"), str(tmp_path / "mask"), size=2, other=0, test=0.0)
+    found = cfg.load().train["mask"]
+    assert sorted(found.sum((1, 2)).tolist()) == [0, 1]
+
+
 def test_pixels_of_no_class_are_told_or_given_one(three, tmp_path):
     cfg, known = three
     mask = np.asarray(Image.open(tmp_path / "mask" / "3.png")).copy()
