@@ -293,8 +293,15 @@ def records(
 ) -> Prepared:
     """The set as records to stream; their files stay in a directory of their own, one for each fingerprint."""
     directory = _records_place(name, request, mark)
-    with _explained(name, directory):
-        prepared = prepare(directory)
+    fresh = not directory.exists()
+    try:
+        with _explained(name, directory):
+            prepared = prepare(directory)
+    except BaseException:
+        # an interruption too: a part of a set takes room, and who finds it takes it for one that was prepared
+        if fresh:
+            shutil.rmtree(directory, ignore_errors=True)
+        raise
     _tell(prepared.notes)
     return prepared
 

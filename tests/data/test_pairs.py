@@ -161,6 +161,13 @@ def test_what_no_size_brings_together_is_refused(tmp_path):
     assert re.search(r"2\.png is 33x16 and \S+b/2\.png is 20x8, width by height", told(cfg))
 
 
+def test_what_could_not_be_streamed_leaves_nothing(tmp_path, cache_dir):
+    cfg = dataclasses.replace(two(tmp_path, map(str, range(4))), stream=True)
+    (tmp_path / "b" / "2.png").write_text("no picture")
+    assert "b/2.png cannot be read as an image" in told(cfg)
+    assert not list(cache_dir.glob("*"))
+
+
 def test_unreadable_pairs_are_left_out_as_a_whole(tmp_path, capsys):
     cfg = two(tmp_path, map(str, range(4)))
     (tmp_path / "b" / "2.png").write_text("no picture")
