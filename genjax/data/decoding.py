@@ -63,6 +63,14 @@ def opened(path: Path, grey: bool = True) -> Iterator[Any]:
         ) from error
 
 
+def turned(path: Path) -> bool:
+    """Whether a tag of its EXIF turns or mirrors an image when it is `opened`; of an image that can be."""
+    from PIL import ExifTags, Image
+
+    with Image.open(path, formats=_readable()) as image:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+
+
 def _check_range(image: Any) -> None:
     """Raises ValueError for whole numbers of 32 bits that are those of 8: taken for 16 they would be black."""
     # of the formats here TIFF alone has them; a PGM of 16 bits is of this mode too

@@ -14,8 +14,8 @@ import numpy as np
 
 from genjax.config import field
 from genjax.data import cache, marked
-from genjax.data.decoding import Size, fit, opened, sides
-from genjax.data.pairs import Matched, matched
+from genjax.data.decoding import Size, fit, opened, sides, turned
+from genjax.data.pairs import Matched, matched, turned_alone
 from genjax.data.source import Source
 from genjax.data.summary import MOST, plain
 from genjax.errors import UserError
@@ -122,16 +122,20 @@ class Masks:
             "image": Image((height, width, 3 if self.colour else 1)),
             "mask": Mask((height, width), self._classes()),
         }
-        seen: list[tuple[bool, np.ndarray]] = []  # lists can be added to by several threads
+        # lists can be added to by several threads
+        seen: list[tuple[bool, np.ndarray]] = []
+        alone: list[str] = []
 
         def read(names: tuple[str, ...]) -> dict[str, np.ndarray]:
             picture, mask = (root / name for root, name in zip(at.roots, names, strict=True))
             image, numbers, white = self._both(picture, mask)
+            if turned(picture) != turned(mask):
+                alone.append(names[0])
             seen.append((white, np.bincount(numbers.ravel(), minlength=self._classes())))
             return {"image": image, "mask": numbers}
 
         def tell() -> list[str]:
-            return self._notes(seen)
+            return [*turned_alone(alone), *self._notes(seen)]
 
         return marked.rows(directory, at, found, fields, read, self.skip_bad, tell)
 
@@ -146,9 +150,10 @@ class Masks:
         with opened(mask, grey=False) as opened_mask:
             if opened_mask.size != size:
                 width, height = opened_mask.size
+                upright = " once turned by its EXIF tag" if turned(picture) else ""
                 raise UserError(
-                    f"{mask} is {width}x{height} and its picture {size[0]}x{size[1]}, width by height: make them of "
-                    "one size, or leave both out."
+                    f"{mask} is {width}x{height} and its picture {size[0]}x{size[1]}{upright}, width by height: make "
+                    "them of one size, or leave both out."
                 )
             stored = self._stored(mask, opened_mask)
         numbers, white = self._numbers(mask, stored)

@@ -15,7 +15,7 @@ import numpy as np
 
 from genjax.config import field
 from genjax.data import cache, files, marked
-from genjax.data.decoding import Size, fit, opened, sides
+from genjax.data.decoding import Size, fit, opened, sides, turned
 from genjax.data.source import Source
 from genjax.data.summary import plain
 from genjax.errors import UserError
@@ -117,11 +117,19 @@ class Pairs:
             "input": Image((height, width, 3 if self.colour_input else 1)),
         }
 
+        alone: list[str] = []  # lists can be added to by several threads
+
         def read(names: tuple[str, ...]) -> dict[str, np.ndarray]:
             paths = [root / name for root, name in zip(at.roots, names, strict=True)]
-            return self._halves(*paths) if self.side_by_side else self._both(*paths)
+            row = self._halves(*paths) if self.side_by_side else self._both(*paths)
+            if len({turned(path) for path in paths}) > 1:
+                alone.append(names[0])
+            return row
 
-        return marked.rows(directory, at, found, fields, read, self.skip_bad)
+        def tell() -> list[str]:
+            return turned_alone(alone)
+
+        return marked.rows(directory, at, found, fields, read, self.skip_bad, tell)
 
     def _both(self, first: Path, second: Path) -> dict[str, np.ndarray]:
         """A pair of two files."""
@@ -238,6 +246,15 @@ def without(
         partners = other.get(split, {})
         found += [name for stem, name in stems.items() if stem not in partners]
     return found
+
+
+def turned_alone(names: Sequence[str]) -> list[str]:
+    """The note of examples of whose two files one alone has a tag of EXIF that turns it: either way may be meant."""
+    if not names:
+        return []
+    return [
+        f"of {some(names)} one of the two is turned by its EXIF tag and the other is not: look whether they agree"
+    ]
 
 
 def some(names: Sequence[str]) -> str:

@@ -130,6 +130,35 @@ def test_black_and_white_masks_are_understood(three, tmp_path):
     assert "0.png has 1 pixels of 255, and the classes are 0 to 1" in told(cfg)
 
 
+def test_a_picture_that_is_turned_without_its_mask_is_told(tmp_path):
+    for i in range(5):
+        save(tmp_path / "image" / f"{i}.png", random_picture(4, 6))
+        save(tmp_path / "mask" / f"{i}.png", np.zeros((4, 6), np.uint8))
+    cfg = Masks(str(tmp_path / "image"), str(tmp_path / "mask"), size=4, test=0.0)
+    assert "EXIF" not in " ".join(cfg.load().notes)
+    turn(tmp_path / "image" / "1.png", 3)  # upside down
+    assert cfg.load().notes[0] == (
+        "of 1 files (1.png) one of the two is turned by its EXIF tag and the other is not: look whether they agree"
+    )
+    turn(tmp_path / "mask" / "1.png", 3)
+    assert "EXIF" not in " ".join(cfg.load().notes)
+    turn(tmp_path / "image" / "1.png", 6)  # to its side
+    assert "its picture 4x6 once turned by its EXIF tag, width by height" in told(cfg)
+
+
+def random_picture(height, width):
+    return RNG.integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def turn(path, orientation):
+    """Gives a file the EXIF tag that turns it."""
+    with Image.open(path) as image:
+        image.load()
+        tags = image.getexif()
+    tags[0x112] = orientation
+    image.save(path, exif=tags)
+
+
 def test_void_is_void_in_masks_that_lack_the_second_class_too(tmp_path):
     both, alone = np.array([[0, 1], [255, 0]], np.uint8), np.array([[0, 0], [255, 0]], np.uint8)
     for name, mask in (("1", both), ("2", alone)):

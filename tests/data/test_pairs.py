@@ -161,6 +161,15 @@ def test_what_no_size_brings_together_is_refused(tmp_path):
     assert re.search(r"2\.png is 33x16 and \S+b/2\.png is 20x8, width by height", told(cfg))
 
 
+def test_one_half_that_is_turned_by_its_tag_is_told(tmp_path):
+    cfg = two(tmp_path, map(str, range(3)))
+    assert cfg.load().notes == ()
+    tags = Image.Exif()
+    tags[0x112] = 3  # upside down
+    Image.fromarray(random()).save(tmp_path / "b" / "2.png", exif=tags)
+    assert re.search(r"of 1 files \(2\.png\) one of the two is turned", cfg.load().notes[0])
+
+
 def test_what_could_not_be_streamed_leaves_nothing(tmp_path, cache_dir):
     cfg = dataclasses.replace(two(tmp_path, map(str, range(4))), stream=True)
     (tmp_path / "b" / "2.png").write_text("no picture")
