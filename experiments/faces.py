@@ -3,7 +3,7 @@
     python -m experiments.faces               BASE: rendered faces of 32x32, five minutes of two cores for each family
     python -m experiments.faces --only='("vae",)'   one of them; the others' rows come with the next run of all
     python -m experiments.faces tiny          does it run? pictures of nothing, in minutes
-    python -m experiments.faces large         64x64 and an hour for each, where a GPU is at hand. NOT RUN
+    python -m experiments.faces large         64x64, twenty times the steps, where a GPU is at hand. NOT RUN
 
 All faces are rendered (`Heads`), with people that nobody was trained on for testing, so everything that is said of them
 is known. One net, the reader, learns from the training people to read age group, attributes, years and pose of a
@@ -87,7 +87,7 @@ def families(steer: Steering) -> tuple[Entry, ...]:
         entry("autoencoder", _AE, 64, 9.5, Codes(), OfCodes(Mixture(4, 64))),
         entry("vae", _VAE, 64, 9.0, Codes()),
         entry("r3gan", _R3GAN, 64, 4.6, Latents()),
-        entry("stylegan2", _STYLEGAN2, 32, 3.0, Styles()),
+        entry("stylegan2", _STYLEGAN2, 32, 4.6, Styles()),
         entry("flow", edit(named.FLOW, _FLOW), 64, 2.8, Noise()),
     )
 
