@@ -51,6 +51,10 @@ def fitted(exp: Experiment, experiment: str, name: str) -> list[Try]:
     for flags in choices:
         tries += climbed(ready, flags, lambda: time.monotonic() < ends)
     print(table(ready, tries, f"{experiment} {name}"))
+    if time.monotonic() >= ends:
+        print(
+            f"--fit={exp.fit:g} minutes were over: a larger batch may fit, or one that was not tried"
+        )
     print(json.dumps(facts(ready, tries)), flush=True)
     return tries
 
