@@ -184,8 +184,9 @@ def matched(at: marked.Home, test: float) -> Matched:
         of_folders.append(stems_of(root, tops, parts))
         told.append((listed, tops))
     first, *others = of_folders
+    linked = sum(len(listed.again) for listed, _ in told)
     for root, other in zip(at.roots[1:], others, strict=True):
-        _check_partners(at.roots[0], first, root, other)
+        _check_partners(at.roots[0], first, root, other, linked)
     splits = {}
     for split, stems in files.drawn(first, test).items():
         # the test split that was drawn has its files among those for training
@@ -222,8 +223,12 @@ def _check_partners(
     one: Mapping[str, Mapping[str, str]],
     second: Path,
     other: Mapping[str, Mapping[str, str]],
+    linked: int,
 ) -> None:
-    """Raises UserError where the folders differ in their splits, or a file of one has no partner in the other."""
+    """Raises UserError where the folders differ in their splits, or a file of one has no partner in the other.
+
+    linked: how many links were passed over, which look like the files that are missing.
+    """
     if set(one) != set(other):
         raise UserError(
             f"{first} has the splits {', '.join(sorted(one))} and {second} {', '.join(sorted(other))}: give both the "
@@ -231,9 +236,12 @@ def _check_partners(
         )
     alone, lonely = without(one, other), without(other, one)
     if alone or lonely:
+        over = (
+            f" ({linked} links to a file that is there already count as none)" if linked else ""
+        )
         raise UserError(
             f"{some(alone)} of {first} have no partner in {second}, and {some(lonely)} of {second} have none in "
-            f"{first}: two files are a pair where their names are the same but for the suffix."
+            f"{first}: two files are a pair where their names are the same but for the suffix{over}."
         )
 
 

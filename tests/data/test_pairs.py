@@ -161,6 +161,14 @@ def test_what_no_size_brings_together_is_refused(tmp_path):
     assert re.search(r"2\.png is 33x16 and \S+b/2\.png is 20x8, width by height", told(cfg))
 
 
+def test_links_in_the_place_of_partners_are_told(tmp_path):
+    cfg = two(tmp_path, ["1", "2"])
+    assert "count as none" not in told(dataclasses.replace(two(tmp_path / "c", ["1"]), a=cfg.a))
+    (tmp_path / "b" / "2.png").unlink()
+    (tmp_path / "b" / "2.png").symlink_to("1.png")  # one target of two inputs
+    assert "(1 links to a file that is there already count as none)" in told(cfg)
+
+
 def test_one_half_that_is_turned_by_its_tag_is_told(tmp_path):
     cfg = two(tmp_path, map(str, range(3)))
     assert cfg.load().notes == ()
