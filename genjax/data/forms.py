@@ -41,11 +41,12 @@ class Drawings(NamedTuple):
     draw: Callable[[str, Thing], np.ndarray]  # (style, thing) -> uint8 [H, W, C]
 
     def splits(self) -> dict[str, list[Thing]]:
-        """The things of each split, by the hash of their designs."""
+        """The things of each split that has some, by the hash of their designs."""
         found: dict[str, list[Thing]] = {"train": [], "valid": [], "test": []}
         for thing in self.things:
             found[side(thing.design)].append(thing)
-        return found
+        # a split without examples cannot be written
+        return {split: things for split, things in found.items() if things}
 
 
 @dataclasses.dataclass(frozen=True)

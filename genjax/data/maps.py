@@ -119,6 +119,8 @@ class Maps:
                     "--data.size or --data.least smaller."
                 )
             for split, tiles in found.items():
+                if not tiles:  # large ones, or wholly of land, need not be in all regions
+                    continue
                 splits[split] = functools.partial(self._rows, world, tiles)
             return builders.rows(directory, self._kinds(), splits, (world.about,))
 

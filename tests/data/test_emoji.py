@@ -264,6 +264,14 @@ def test_icons_in_all_weights_and_in_pairs(folder):
     assert "Ph 1.2.2, MIT" in pairs.notes and summary(pairs)
 
 
+def test_few_signs_need_not_be_in_every_split(tmp_path):
+    packs.vendor(tmp_path, "noto", "1.2.9", codes=("1f415", "1f431"))
+    found = emoji(tmp_path, languages=()).load()
+    source.check(found)
+    sizes = [len(arrays["image"]) for arrays in found.splits().values()]
+    assert sum(sizes) == 2 and 0 in sizes
+
+
 @pytest.mark.parametrize(
     "body",
     [

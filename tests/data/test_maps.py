@@ -181,6 +181,13 @@ def test_a_world_that_is_too_large_is_not_decoded(tmp_path, monkeypatch):
     assert limit == Pillow.MAX_IMAGE_PIXELS
 
 
+def test_tiles_too_large_for_a_region_leave_its_split_empty(folder):
+    found = tiles(folder, size=32, stride=16).load()
+    source.check(found)
+    sizes = {split: len(arrays["satellite"]) for split, arrays in found.splits().items()}
+    assert sizes["valid"] == 0 < min(sizes["train"], sizes["test"])
+
+
 def test_other_mistakes(folder):
     for changes, told in (
         ({"fields": ("satelite",)}, "no field 'satelite', .* Did you mean satellite"),
