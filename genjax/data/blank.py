@@ -9,7 +9,7 @@ import numpy as np
 
 from genjax.config import field
 from genjax.data.source import Source
-from genjax.errors import at_least
+from genjax.errors import UserError, at_least
 from genjax.fields import Category, Image, Points
 
 
@@ -25,6 +25,10 @@ class Blank:
         """{"image": [N, *shape], "label": int32 [N]}, which take no memory; UserError for sizes that cannot be."""
         at_least(1, data__n=self.n)
         at_least(0, data__classes=self.classes)
+        if not hasattr(self.kind, "dtype"):
+            raise UserError(
+                f"--data.kind={self.kind!r} is no kind of an example: name one, such as 'Image((32, 32, 3))'."
+            )
         fields = {"image": self.kind, "label": Category(self.classes)}
 
         def split(n: int) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ import numpy as np
 from genjax.config import field
 from genjax.data.batches import Arrays
 from genjax.data.source import Digits, Source, hold_out
-from genjax.errors import UserError, at_least
+from genjax.errors import UserError, at_least, at_most
 from genjax.fields import Attributes, Film, Points, Tokens
 
 # Places are whole sixteenths of a pixel: all weights and sums of `films` are exact in floating point, and a film has
@@ -69,6 +69,9 @@ class MovingDigits:
         at_least(1, data__frames=self.frames, data__digits=self.digits, data__zoom=self.zoom)
         at_least(1, data__train=self.train, data__test=self.test)
         at_least(0, data__seed=self.seed, data__speed=self.speed)
+        # above, numpy rounds a seed, and several draw the same
+        at_most(2**63 - 1, data__seed=self.seed)
+        at_most(2**32, data__speed=self.speed)  # that draws of 64 bits have room
         side = 8 * self.zoom
         if self.size < side:
             raise UserError(

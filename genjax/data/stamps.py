@@ -25,7 +25,7 @@ from genjax.data import cache, scenes
 from genjax.data.apart import grouped, parted
 from genjax.data.packages import Package
 from genjax.data.source import Source, assemble
-from genjax.errors import UserError, at_least
+from genjax.errors import UserError, at_least, at_most
 from genjax.fields import Category, Image, Mask, Tokens
 
 
@@ -122,6 +122,8 @@ class Stamps:
         at_least(8, data__size=self.size)  # below that nothing is to be seen of three things
         at_least(1, data__train=self.train, data__valid=self.valid, data__test=self.test)
         at_least(0, data__seed=self.seed)
+        # above, numpy rounds a seed, and several draw the same
+        at_most(2**63 - 1, data__seed=self.seed)
         request = {"size": self.size, "seed": self.seed}
         request |= {"train": self.train, "valid": self.valid, "test": self.test}
         folders = PACKAGE.find(self.path), scenes.PACKAGE.find(self.scenes)

@@ -366,6 +366,7 @@ def test_attributes_are_what_was_drawn(crowd):
         (Heads(people=2), "--data.people=2"),
         (Heads(shots=0), "--data.shots=0"),
         (Heads(seed=-1), "--data.seed=-1"),
+        (Heads(seed=2**63), f"--data.seed={2**63} must be at most"),
     ],
 )
 def test_sizes_are_checked(cfg, message, cache_dir):

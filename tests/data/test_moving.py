@@ -132,6 +132,8 @@ def test_digits_fill_the_picture():
         (MovingDigits(frames=0), "--data.frames=0"),
         (MovingDigits(digits=0), "--data.digits=0"),
         (MovingDigits(speed=-1.0), "--data.speed=-1.0"),
+        (MovingDigits(speed=1e30), "--data.speed=1e[+]30 must be at most"),
+        (MovingDigits(seed=2**63), f"--data.seed={2**63} must be at most"),
         (MovingDigits(train=5, valid=5), "--data.valid=5"),
     ],
 )

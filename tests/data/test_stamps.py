@@ -176,6 +176,11 @@ def _opaque(folder):
     return path.read_bytes()
 
 
+def test_a_seed_that_numpy_would_round_is_refused():
+    with pytest.raises(UserError, match=f"--data.seed={2**63} must be at most"):
+        Stamps(seed=2**63).load()
+
+
 @pytest.mark.all
 def test_the_packages_themselves(monkeypatch):
     installed(monkeypatch, scenes.PACKAGE, stamps.PACKAGE)

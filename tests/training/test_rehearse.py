@@ -302,3 +302,5 @@ def test_a_blank_set_has_the_shapes_of_one_that_is_not_here():
     for wrong in (Blank(n=0), Blank(classes=-1)):
         with pytest.raises(UserError, match="--data.*must be at least"):
             wrong.load()
+    with pytest.raises(UserError, match="--data.kind=3 is no kind of an example"):
+        Blank(3).load()

@@ -24,7 +24,7 @@ from genjax.data.heads.people import (
 )
 from genjax.data.heads.rendering import VERSION, render
 from genjax.data.source import Source, assemble
-from genjax.errors import at_least
+from genjax.errors import at_least, at_most
 from genjax.fields import Attributes, Category, Image, Mask, Points
 
 ATTRIBUTES = (
@@ -67,6 +67,8 @@ class Heads:
         at_least(3, data__people=self.people)  # one for each split
         at_least(1, data__shots=self.shots)
         at_least(0, data__seed=self.seed)
+        # above, numpy rounds a seed, and several draw the same
+        at_most(2**63 - 1, data__seed=self.seed)
         request = {"size": self.size, "people": self.people, "shots": self.shots}
         # another renderer makes other bytes of the same numbers
         request |= {"seed": self.seed, "renderer": VERSION}
