@@ -181,7 +181,9 @@ def rows(
     fresh = not directory.exists()
     prepared = builders.rows(directory, fields, splits)
     # of records that were there nothing has been read: who wrote them has kept the notes
-    notes = [*skipped(bad, total), *tell()] if fresh else []
+    # each file once: a picture with several captions is as many examples
+    images = len(set(found.parts()[0]))
+    notes = [*skipped(sorted(set(bad)), images), *tell()] if fresh else []
     return prepared._replace(notes=kept(directory, notes))
 
 

@@ -225,3 +225,10 @@ def test_sizes_are_checked(root):
     assert "--data.length=0" in told(dataclasses.replace(cfg, length=0))
     assert "--data.path is not set" in told(Captions())
     assert config.from_json(config.to_json(cfg)) == cfg
+
+
+def test_a_picture_with_several_captions_is_left_out_once(root):
+    cfg = written(root, {"1": "a\nb\nc", "2": "d\ne"})
+    (root / "1.png").write_text("no picture")
+    found = dataclasses.replace(cfg, skip_bad=True).load()
+    assert found.notes[0] == "skipped 1 unreadable of 2 images, for instance 1.png"
