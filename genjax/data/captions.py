@@ -19,7 +19,7 @@ import numpy as np
 from genjax.config import field
 from genjax.data import cache, files, marked
 from genjax.data.decoding import Size, decode, sides
-from genjax.data.pairs import some, stems_of, without
+from genjax.data.pairs import over, some, stems_of, without
 from genjax.data.source import Source
 from genjax.data.summary import plain
 from genjax.errors import UserError, at_least
@@ -225,7 +225,7 @@ def _of_texts(root: Path, listed: files.Listed, test: float) -> Captioned:
     tops, parts = files.split_up(root, listed)
     stems = stems_of(root, tops, parts)
     texts = stems_of(root, tops, files.parts_of(listed.texts, tops))
-    _check_all(root, without(stems, texts), without(texts, stems))
+    _check_all(root, without(stems, texts), without(texts, stems), len(listed.again))
     beside = {}  # {picture: its text}
     for split, of_split in stems.items():
         beside |= {name: texts[split][stem] for stem, name in of_split.items()}
@@ -239,12 +239,12 @@ def _of_texts(root: Path, listed: files.Listed, test: float) -> Captioned:
     return Captioned(splits, list(beside.values()), {}, notes)
 
 
-def _check_all(root: Path, bare: list[str], lonely: list[str]) -> None:
+def _check_all(root: Path, bare: list[str], lonely: list[str], linked: int) -> None:
     """Raises UserError for pictures without a caption, and for captions without a picture."""
     if bare or lonely:
         raise UserError(
             f"{root}: of the pictures {some(bare)} have no caption, and of the captions {some(lonely)} have no "
-            "picture: write or remove those."
+            f"picture: write or remove those{over(linked)}."
         )
 
 
@@ -256,7 +256,8 @@ def _of_table(root: Path, table: str, listed: files.Listed, test: float) -> Capt
     if not split_of:
         tops, parts = files.split_up(root, listed)
     pictures = {name for names in parts.values() for name in names}
-    _check_all(root, sorted(pictures - set(lines)), sorted(set(lines) - pictures))
+    bare, lonely = sorted(pictures - set(lines)), sorted(set(lines) - pictures)
+    _check_all(root, bare, lonely, len(listed.again))
     if split_of:  # the table knows better than the folders
         parts = {}
         for name in sorted(pictures):

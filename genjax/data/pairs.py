@@ -236,12 +236,9 @@ def _check_partners(
         )
     alone, lonely = without(one, other), without(other, one)
     if alone or lonely:
-        over = (
-            f" ({linked} links to a file that is there already count as none)" if linked else ""
-        )
         raise UserError(
             f"{some(alone)} of {first} have no partner in {second}, and {some(lonely)} of {second} have none in "
-            f"{first}: two files are a pair where their names are the same but for the suffix{over}."
+            f"{first}: two files are a pair where their names are the same but for the suffix{over(linked)}."
         )
 
 
@@ -254,6 +251,11 @@ def without(
         partners = other.get(split, {})
         found += [name for stem, name in stems.items() if stem not in partners]
     return found
+
+
+def over(linked: int) -> str:
+    """What a message of missing files adds where links were passed over, which look like them."""
+    return f" ({linked} links to a file that is there already count as none)" if linked else ""
 
 
 def turned_alone(names: Sequence[str]) -> list[str]:

@@ -232,3 +232,14 @@ def test_a_picture_with_several_captions_is_left_out_once(root):
     (root / "1.png").write_text("no picture")
     found = dataclasses.replace(cfg, skip_bad=True).load()
     assert found.notes[0] == "skipped 1 unreadable of 2 images, for instance 1.png"
+
+
+def test_a_link_in_the_place_of_a_picture_is_told(root):
+    cfg = written(root, {"1": "a", "2": "b"})
+    (root / "2.png").unlink()
+    (root / "2.png").symlink_to("1.png")
+    assert "write or remove those (1 links to a file that is there already count" in told(cfg)
+    (root / "1.txt").unlink()
+    (root / "2.txt").unlink()
+    (root / "captions.csv").write_text("file,caption\n1.png,a\n2.png,b\n")
+    assert "(1 links to a file that is there already count" in told(cfg)
