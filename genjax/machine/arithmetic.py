@@ -1,8 +1,9 @@
 """The arithmetic of a function: its matrix products and convolutions, counted in its trace before it is compiled.
 
-Two operations for each multiplication with its addition, as in `genjax.nets.flops`; all else is left out. The body of a
-loop counts as often as it runs, of a branch the largest, of a convolution only the taps that meet the image, and what
-is computed again, as `remat` does, counts again.
+Two operations for each multiplication with its addition, as in `genjax.nets.flops`; all else is left out. The body of
+a loop counts as often as it runs, of a branch the largest, of what differs by platform the one that accelerators run
+(a peak is known of these alone), of a convolution only the taps that meet the image, and what is computed again, as
+`remat` does, counts again.
 
 XLA's own count of a compiled program would not do: it has the body of a loop once, and on GPU it lacks the products
 that are left to a library (jax#22249).
@@ -81,7 +82,7 @@ def _one(equation: Any, used: Sequence[bool]) -> Work:
         times = equation.params["length"]
         return Counter({numbers: times * operations for numbers, operations in turn.items()})
     if name == "cond":
-        branches = [_of(branch, used) for branch in _inside(equation)]
+        branches = [_of(branch, used) for branch in _branches(equation)]
         return max(branches, key=Counter.total)
     total: Work = Counter()
     for inside in _inside(equation):
@@ -89,6 +90,15 @@ def _one(equation: Any, used: Sequence[bool]) -> Work:
         same = len(inside.outvars) == len(used) and name != "while"
         total.update(_of(inside, used if same else ()))
     return total
+
+
+def _branches(equation: Any) -> list[Any]:
+    """What a branch may run; of `platform_dependent` the default alone, where it has one."""
+    branches = list(_inside(equation))
+    platforms = equation.params.get("branches_platforms") or ()
+    # a default is of no platform by name; without one there may be several
+    default = [i for i, names in enumerate(platforms) if names is None]
+    return [branches[i] for i in default] or branches
 
 
 def _inside(equation: Any) -> Iterator[Any]:

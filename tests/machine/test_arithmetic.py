@@ -10,7 +10,7 @@ import pytest
 from genjax.machine import chips
 from genjax.machine.arithmetic import Numbers, arithmetic, seconds
 from genjax.machine.chips import RATES, Rates
-from genjax.nets import DiT, TimeMLP
+from genjax.nets import DiT, TimeMLP, attention
 
 F32, EXACT, BF16 = (
     Numbers("float32", False),
@@ -149,3 +149,16 @@ def test_a_device_has_its_published_peak():
     for name, rates in RATES.items():
         assert 1e13 < rates.exact <= rates.rounded <= rates.half < 1e16, name
     assert "cpu" not in RATES
+
+
+def test_of_attention_it_counts_what_accelerators_run_in_its_own_numbers(monkeypatch):
+    # on a CPU this batch is taken in turns, whose scores are computed again, in float32
+    monkeypatch.setattr(attention, "CACHED", 64)
+    x = struct(4, 32, 2, 8, dtype="bfloat16")
+    found = []
+    for fn in (attention.attend, attention.whole):
+        gradient = jax.grad(lambda *pair, fn=fn: jnp.sum(fn(*pair) ** 2), (0, 1, 2))
+        both = arithmetic(fn, x, x, x), arithmetic(gradient, x, x, x)
+        found.append(both)
+    ours, definition = found
+    assert ours == definition
