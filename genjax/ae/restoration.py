@@ -47,6 +47,7 @@ from genjax.nets.plain import PlainUNet
 from genjax.optim import Adam, Optimiser
 from genjax.pictures.draw import grid
 
+LEAST = 1e-10  # the least squared error that is told in decibels: 100 dB
 SIGHT = 0x51647  # the purpose of the keys of damage that stays the same at every sight
 
 
@@ -229,8 +230,10 @@ def evaluate(params: dict, key: jax.Array, batch: Batch, cfg: Restoration, spec:
 
 
 def decibel(mse: jax.Array) -> jax.Array:
-    """-10 log10(mse): the signal-to-noise ratio of a peak of 1."""
-    return -10.0 / math.log(10.0) * jnp.log(mse)
+    """-10 log10(mse): the signal-to-noise ratio of a peak of 1, at most 100 dB."""
+    # drawn damage may leave an example as it was, and one infinity would be the mean of all
+    told = jnp.maximum(mse, LEAST)
+    return -10.0 / math.log(10.0) * jnp.log(told)
 
 
 def sample(

@@ -189,3 +189,8 @@ def test_what_cannot_be_restored_is_said_in_one_line(cfg, kind, told):
     with pytest.raises(UserError, match=told) as error:
         cfg(labelled(kind, 0, 1))
     assert "\n" not in str(error.value)
+
+
+def test_an_example_that_damage_left_as_it_was_makes_no_mean_infinite():
+    told = r.decibel(jnp.array([0.0, 1e-3]))
+    np.testing.assert_allclose(told, [100.0, 30.0], rtol=1e-5)
