@@ -120,6 +120,8 @@ def auroc_difference(
     d10 = a10 - b10
     d01 = a01 - b01
     value = float(np.mean(d10))
+    if min(len(d10), len(d01)) < 2:
+        return Interval(value, np.nan, np.nan)  # a width of 0 would be certainty
     error = np.sqrt(_variance(d10, d01))
     half = _normal(level) * error
     low = value - half

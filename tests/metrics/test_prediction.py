@@ -143,3 +143,9 @@ def test_what_cannot_be_measured_is_said_in_one_line(call, told):
     with pytest.raises(UserError, match=told) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_of_one_positive_example_the_difference_of_areas_has_no_interval():
+    found = prediction.auroc_difference([0.9, 0.1, 0.2], [0.1, 0.5, 0.0], [1, 0, 0])
+    assert found.value == pytest.approx(0.5)
+    assert np.isnan([found.low, found.high]).all()
