@@ -147,3 +147,14 @@ def test_what_cannot_be_done_is_said_in_one_line(corruption, told):
     with pytest.raises(UserError, match=told) as error:
         corruption.check((16, 16, 1))
     assert "\n" not in str(error.value)
+
+
+def test_there_is_no_light_below_black_where_other_noise_came_before():
+    below = Poisson()(KEYS, GREY - 1.0)
+    np.testing.assert_array_equal(below.x, 0.0)
+
+
+def test_every_product_of_jpeg_is_exact_on_accelerators_too():
+    trace = jax.make_jaxpr(jpeg)(jnp.zeros((8, 8, 3)), 50.0)
+    products = [e.params["precision"] for e in trace.eqns if e.primitive.name == "dot_general"]
+    assert products and all(p == (jax.lax.Precision.HIGHEST,) * 2 for p in products)

@@ -101,7 +101,8 @@ class Poisson:
 
         def count(key: jax.Array, example: jax.Array, amount: jax.Array) -> jax.Array:
             peak = 1.0 / amount**2  # photons at white
-            expected = peak * example
+            # other noise before may have left less than no light
+            expected = jnp.maximum(peak * example, 0.0)
             photons = jax.random.poisson(key, expected)
             return photons / peak
 

@@ -10,6 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 SIDE = 8
+EXACT = (
+    jax.lax.Precision.HIGHEST
+)  # accelerators would lose the bits that decide what is rounded to what
 # T.81, tables K.1 and K.2: steps of the coefficients at quality 50
 LUMINANCE = np.array(
     [
@@ -70,13 +73,12 @@ def _rounded(channel: jax.Array, steps: jax.Array) -> jax.Array:
     h, w = channel.shape
     basis = cosines()
     blocks = channel.reshape(h // SIDE, SIDE, w // SIDE, SIDE)
-    exact = jax.lax.Precision.HIGHEST
     # y_uv = sum_ij C_ui C_vj x_ij
-    y = jnp.einsum("ui,aibj,vj->aubv", basis, blocks, basis, precision=exact)
+    y = jnp.einsum("ui,aibj,vj->aubv", basis, blocks, basis, precision=EXACT)
     table = steps[None, :, None, :]
     steps_taken = jnp.floor(jnp.abs(y) / table + 0.5)  # halves go away from 0, as in libjpeg
     y = jnp.sign(y) * steps_taken * table
-    x = jnp.einsum("ui,aubv,vj->aibj", basis, y, basis, precision=exact)
+    x = jnp.einsum("ui,aubv,vj->aibj", basis, y, basis, precision=EXACT)
     return x.reshape(h, w)
 
 
@@ -87,7 +89,7 @@ def jpeg(x: jax.Array, quality: jax.Array) -> jax.Array:
     whole = jnp.pad(_byte(255.0 * x), sticking_out, mode="edge")
     colour = channels == 3
     middle = TO_BYTES[:channels]
-    parts = whole @ TO_LUMA.T if colour else whole
+    parts = _mixed(whole, TO_LUMA) if colour else whole
     parts = _byte(parts + middle) - 128.0  # coefficients are of what is about 0
     tables = [_tables(quality, LUMINANCE)]
     if colour:
@@ -96,9 +98,14 @@ def jpeg(x: jax.Array, quality: jax.Array) -> jax.Array:
     # bytes again, before they become red, green and blue
     back = _byte(jnp.stack(kept, -1) + 128.0)
     if colour:
-        back = (back - middle) @ TO_RGB.T
+        back = _mixed(back - middle, TO_RGB)
     pixels = _byte(back) / 255.0
     return pixels[:h, :w]
+
+
+def _mixed(x: jax.Array, matrix: np.ndarray) -> jax.Array:
+    """Other channels [H, W, 3] of each pixel."""
+    return jnp.matmul(x, matrix.T, precision=EXACT)
 
 
 def _byte(x: jax.Array) -> jax.Array:
