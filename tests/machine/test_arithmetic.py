@@ -154,7 +154,7 @@ def test_a_device_has_its_published_peak():
 def test_of_attention_it_counts_what_accelerators_run_in_its_own_numbers(monkeypatch):
     # on a CPU this batch is taken in turns, whose scores are computed again, in float32
     monkeypatch.setattr(attention, "CACHED", 64)
-    x = struct(4, 32, 2, 8, dtype="bfloat16")
+    x = struct(64, 32, 2, 8, dtype="bfloat16")
     found = []
     for fn in (attention.attend, attention.whole):
         gradient = jax.grad(lambda *pair, fn=fn: jnp.sum(fn(*pair) ** 2), (0, 1, 2))
