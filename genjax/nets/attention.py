@@ -111,15 +111,18 @@ def _products(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     k = _by_heads(k, groups)
     v = _by_heads(v, groups)
     parts = [_softmax_product(q[i], k[i], v[i]) for i in range(groups)]
-    h = jnp.stack(parts).reshape(b, heads, n, d)
-    return h.transpose(0, 2, 1, 3)
+    h = jnp.stack(parts).reshape(groups, b, -1, n, d)
+    h = h.transpose(1, 3, 0, 2, 4)
+    return h.reshape(b, n, heads, d)
 
 
 def _by_heads(x: jax.Array, groups: int) -> jax.Array:
     """[b, N, heads, d] -> [groups, b heads / groups, N, d] float32."""
-    _, n, _, d = x.shape
+    b, n, heads, d = x.shape
     x = x.astype(jnp.float32)
-    x = x.transpose(0, 2, 1, 3)
+    # each group has heads of every example: examples of one device alone would have to be sent about
+    x = x.reshape(b, n, groups, heads // groups, d)
+    x = x.transpose(2, 0, 3, 1, 4)
     return x.reshape(groups, -1, n, d)
 
 

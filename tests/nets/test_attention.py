@@ -83,3 +83,19 @@ def test_a_batch_that_fits_is_the_definition_itself(monkeypatch):
     monkeypatch.setattr(attention, "CACHED", B * HEADS * N * L)
     given = arrays()
     np.testing.assert_array_equal(in_turns(*given), whole(*given))
+
+
+def test_turns_send_no_example_from_device_to_device():
+    devices = jax.device_count()
+    automatic = (jax.sharding.AxisType.Auto,)
+    mesh = jax.make_mesh((devices,), ("data",), automatic)
+    split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    x = jax.ShapeDtypeStruct((4 * devices, N, HEADS, SIZE), "float32", sharding=split)
+
+    def gradients(*given):
+        return jax.grad(lambda *a: jnp.sum(in_turns(*a) ** 2), (0, 1, 2))(*given)
+
+    text = jax.jit(gradients, out_shardings=split).lower(x, x, x).compile().as_text()
+    assert devices > 1 and "while" in text  # there are turns
+    sent = [kind for kind in ("all-", "collective-", "reduce-scatter") if kind in text]
+    assert not sent
