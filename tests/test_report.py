@@ -1082,9 +1082,9 @@ def test_a_usual_report_takes_less_than_half_a_second(tmp_path):
     folder = full(tmp_path / "r", **{"metrics.jsonl": metrics})
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()  # its own work, whatever else the machine does
         written = report.write([folder])
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 0.5 and written.stat().st_size < 300_000
     assert len(Page(written.read_text()).all("polyline")) >= page.CHARTS
 

@@ -50,6 +50,7 @@ class Album(NamedTuple):
 
 
 _IMAGES = "resource/images"
+VERSION = 1  # of what is made of the packages: a new number makes their caches be built again
 ALBUMS = (
     Album("erase", "resource", "animals", 33),
     Album("explore_farm_animals", "resource/animals", "animals", 9),
@@ -159,7 +160,7 @@ class Scenes:
         at_least(0, data__halvings=self.halvings)
         at_least(1, data__scales=self.scales)
         folder = PACKAGE.find(self.path)
-        request = {"size": self.size, "stride": self.stride or self.size}
+        request = {"version": VERSION, "size": self.size, "stride": self.stride or self.size}
         request |= {"halvings": self.halvings, "scales": self.scales}
         # without the package the cache's arrays are taken as they are
         mark = PACKAGE.mark(folder) if folder else None

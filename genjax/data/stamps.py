@@ -24,6 +24,7 @@ from genjax.config import field
 from genjax.data import cache, scenes
 from genjax.data.apart import grouped, parted
 from genjax.data.packages import Package
+from genjax.data.scenes import VERSION
 from genjax.data.source import Source, assemble
 from genjax.errors import UserError, at_least, at_most
 from genjax.fields import Category, Image, Mask, Tokens
@@ -124,7 +125,7 @@ class Stamps:
         at_least(0, data__seed=self.seed)
         # above, numpy rounds a seed, and several draw the same
         at_most(2**63 - 1, data__seed=self.seed)
-        request = {"size": self.size, "seed": self.seed}
+        request = {"version": VERSION, "size": self.size, "seed": self.seed}
         request |= {"train": self.train, "valid": self.valid, "test": self.test}
         folders = PACKAGE.find(self.path), scenes.PACKAGE.find(self.scenes)
         mark = None

@@ -18,7 +18,14 @@ LAYERS = (  # from the lowest; a module imports from layers below its own, never
     {"common"},
     {"side_torch", "side_genjax"},  # what the families of a side share
     {"vae_torch", "diffusion_torch", "gan_torch", "peers_torch"},  # the workers
-    {"vae_genjax", "diffusion_genjax", "gan_genjax", "overhead_genjax", "components_genjax"},
+    {
+        "vae_genjax",
+        "diffusion_genjax",
+        "gan_genjax",
+        "heads_genjax",
+        "overhead_genjax",
+        "components_genjax",
+    },
     {"growth_genjax"},
     {"gpu.row", "gpu.speed_torch"},
     {"gpu.contract_genjax", "gpu.speed_genjax", "gpu.train_genjax"},

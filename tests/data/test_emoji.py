@@ -277,7 +277,7 @@ def test_few_signs_need_not_be_in_every_split(tmp_path):
     [
         '<image href="/etc/passwd"/>',
         '<filter id="f"><feImage xlink:href="/etc/passwd"/></filter>',
-        '<x:image xmlns:x="http://www.w3.org/2000/svg" y:href = \'file:///etc/passwd\'/>',
+        "<x:image xmlns:x=\"http://www.w3.org/2000/svg\" y:href = 'file:///etc/passwd'/>",
         '<feImage href="&#47;etc/passwd"/>',
     ],
 )

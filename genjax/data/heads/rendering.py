@@ -1,7 +1,7 @@
 """Pictures of people, with what is true of every pixel: pure functions of arrays.
 
 A head is shaped, turned and drawn without perspective; one distant lamp and a sky light it. A picture takes a few
-milliseconds of one core: `benchmarks/heads.py`.
+milliseconds of one core: `benchmarks/heads_genjax.py`.
 """
 
 from __future__ import annotations

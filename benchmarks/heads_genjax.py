@@ -1,6 +1,6 @@
 """How many pictures of heads are rendered a second, on one core.
 
-    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m benchmarks.heads
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m benchmarks.heads_genjax
 
 The variables keep numpy's products of matrices to one thread. Counts the processor's time, so that others on the
 machine disturb little: the best and the middle of five rounds.
