@@ -61,7 +61,7 @@ ALGORITHMS = {
         latent=8, **CONV, error=BernoulliError(), ema=Decay(0.9), optimiser=TX
     ),
     "restoration-conv": Restoration(
-        (corruptions.Gaussian(0.2, 0.2), corruptions.Holes(1)),
+        (corruptions.Gaussian(0.2, 0.2), corruptions.Poisson(0.1, 0.2)),
         PlainUNet((8,), 1),
         teacher=BlindSpot(0.2),
         optimiser=TX,

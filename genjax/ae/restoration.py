@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -62,12 +62,23 @@ class Lesson(NamedTuple):
 Redraw = Callable[[], jax.Array]  # another damage of the same examples, [B, ...]
 
 
+def _check_mean(teacher: str, corruptions: Sequence[Corruption]) -> None:
+    """Raises UserError for damage that moves the mean: what is learned from it would be the damaged mean."""
+    for corruption in corruptions:
+        if not getattr(corruption, "unbiased", False):
+            name = type(corruption).__name__
+            raise UserError(
+                f"{teacher} learns from damage whose mean is the example, as Gaussian() and Poisson(), and {name}() is "
+                "none: use --algorithm.teacher='Clean()'."
+            )
+
+
 @dataclasses.dataclass(frozen=True)
 class Clean:
     """The examples as they were."""
 
-    def check(self, x: Any) -> None:
-        """Every kind of data has them."""
+    def check(self, x: Any, corruptions: Sequence[Corruption]) -> None:
+        """Every kind of data has them, whatever the damage."""
 
     def __call__(
         self, keys: jax.Array, seen: jax.Array, clean: jax.Array, redraw: Redraw
@@ -79,8 +90,9 @@ class Clean:
 class Second:
     """Another damage of the same example: for damage whose mean is the example, as unclipped noise."""
 
-    def check(self, x: Any) -> None:
-        """Every kind of data can be damaged twice."""
+    def check(self, x: Any, corruptions: Sequence[Corruption]) -> None:
+        """Raises UserError for damage whose mean is not the example."""
+        _check_mean("Second()", corruptions)
 
     def __call__(
         self, keys: jax.Array, seen: jax.Array, clean: jax.Array, redraw: Redraw
@@ -95,8 +107,9 @@ class BlindSpot:
     share: float = field(0.02, "of the pixels that are hidden at a sight")
     reach: int = field(2, "greatest distance of the neighbour, rows and columns [pixels]")
 
-    def check(self, x: Any) -> None:
-        """Raises UserError for what has no pixels, and for no hidden pixel."""
+    def check(self, x: Any, corruptions: Sequence[Corruption]) -> None:
+        """Raises UserError for what has no pixels, no hidden pixel, and damage whose mean is not the example."""
+        _check_mean("BlindSpot()", corruptions)
         need("BlindSpot()", "modelled", x, Image)
         if not 0 < self.share < 1 or self.reach < 1:
             raise UserError(
@@ -263,7 +276,7 @@ def algorithm(cfg: Restoration, spec: Spec) -> Algorithm:
         )
     for corruption in cfg.corruption:
         corruption.check(spec.shape)
-    cfg.teacher.check(spec.x)
+    cfg.teacher.check(spec.x, cfg.corruption)
 
     def init_params(key, batch):
         seen = damage(key, batch, cfg, spec)

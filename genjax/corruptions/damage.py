@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +66,8 @@ def _of_level(
 class Gaussian:
     """Adds N(0, sigma²), sigma drawn for each example; its level is sigma, in the field's own units."""
 
+    unbiased: ClassVar[bool] = True  # its mean is the example
+
     low: float = field(0.0, "least sigma, of pixels in [0, 1]: 25/255 is 0.098")
     high: float = field(0.2, "greatest sigma; the same as low = fixed")
 
@@ -86,6 +88,8 @@ class Gaussian:
 @dataclasses.dataclass(frozen=True)
 class Poisson:
     """Counts photons: y = n / peak with n ~ Poisson(peak x); its level is peak^-1/2, the deviation at white."""
+
+    unbiased: ClassVar[bool] = True  # its mean is the example
 
     low: float = field(0.03, "least deviation at white; 0.03 = about 1,100 photons")
     high: float = field(0.2, "greatest deviation at white; 0.2 = 25 photons")

@@ -31,8 +31,7 @@ def _binary(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.nd
         raise UserError(
             f"scores {scores.shape} and truth {truth.shape} must be two lists of one length."
         )
-    if not np.isfinite(scores).all():
-        raise UserError("a score is NaN or infinite: no ranking has a place for it.")
+    _finite(scores)
     positives = int(truth.sum())
     if positives in (0, len(truth)):
         which = "positive" if positives else "negative"
@@ -40,6 +39,14 @@ def _binary(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.nd
             f"all {len(truth)} examples are {which}: a ranking needs examples of both kinds."
         )
     return scores[truth], scores[~truth]
+
+
+def _finite(scores: np.ndarray) -> np.ndarray:
+    """Scores [N] as float64; UserError where one is no number."""
+    scores = np.asarray(scores, np.float64)
+    if not np.isfinite(scores).all():
+        raise UserError("a score is NaN or infinite: no ranking has a place for it.")
+    return scores
 
 
 def _below(scores: np.ndarray, among: np.ndarray) -> np.ndarray:
@@ -179,7 +186,7 @@ def threshold(normal: np.ndarray, false_alarms: float) -> float:
     From held-out normal scores [N]: the k-th smallest, k = ⌈(N + 1)(1 - α)⌉, whose expected rate is no more than α
     whatever the scores' law (Vovk et al. 2005, conformal prediction). UserError where N is too few to promise it.
     """
-    scores = np.sort(np.asarray(normal, np.float64))
+    scores = np.sort(_finite(normal))
     n = len(scores)
     if not 0.0 < false_alarms < 1.0:
         raise UserError(f"a rate of false alarms lies between 0 and 1, got {false_alarms}.")
@@ -200,7 +207,7 @@ def _up(x: float) -> int:
 
 def rate(scores: np.ndarray, above: float, level: float = 0.95) -> Interval:
     """The share of scores [N] above a threshold: the hits of positives, the false alarms of negatives."""
-    alarms = np.asarray(scores) > above
+    alarms = _finite(scores) > above
     hits = int(np.sum(alarms))
     return share(hits, len(alarms), level)
 
@@ -293,7 +300,8 @@ def ece(
 ) -> Interval:
     """Expected calibration error: the mean over examples of |accuracy - confidence| of their bin.
 
-    Upwards biased: even of a perfectly calibrated model it is about the sum of the bins' standard errors.
+    Upwards biased: even of a perfectly calibrated model it is about the sum of the bins' standard errors. The bootstrap
+    has that bias twice, so its ends are reflected about the estimate (Efron & Tibshirani 1993, sec. 10.6), cut at 0.
     """
     p, y = _probabilities(probabilities, label)
 
@@ -304,4 +312,6 @@ def ece(
         total = np.sum(count * gaps)
         return float(total / len(rows))
 
-    return _bootstrapped(error, len(y), level)
+    value, low, high = _bootstrapped(error, len(y), level)
+    reflected = np.maximum([2.0 * value - high, 2.0 * value - low], 0.0)
+    return Interval(value, float(reflected[0]), float(reflected[1]))

@@ -8,7 +8,7 @@ import pytest
 from genjax.ae import restoration as r
 from genjax.ae.tiles import tiled, tiles
 from genjax.core import example_keys, guarded, labelled
-from genjax.corruptions import Coarse, Gaussian, Lost
+from genjax.corruptions import Coarse, Gaussian, Lost, Pixels
 from genjax.data.toy import Ring, draw
 from genjax.errors import UserError
 from genjax.fields import Image, Points, Tokens
@@ -181,6 +181,16 @@ def test_a_net_without_bias_is_homogeneous():
         (r.Restoration(), Tokens(8, 4), "takes Image"),
         (r.Restoration((Lost(Coarse(3)),)), Image((8, 8, 1)), "blocks of 3"),
         (r.Restoration(teacher=r.BlindSpot()), Points((2,)), "takes a? ?Image"),
+        (
+            r.Restoration((Pixels(),), teacher=r.BlindSpot()),
+            Image((8, 8, 1)),
+            "Pixels.. is none",
+        ),
+        (
+            r.Restoration((Gaussian(), Pixels()), teacher=r.Second()),
+            Image((8, 8, 1)),
+            "the mean|whose mean",
+        ),
         (r.Restoration(teacher=r.BlindSpot(0.0)), Image((8, 8, 1)), "hides nothing"),
         (r.Restoration((Gaussian(0.2, 0.1),)), Image((8, 8, 1)), "got 0.2 and 0.1"),
     ],

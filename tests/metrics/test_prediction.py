@@ -135,6 +135,7 @@ def test_boundaries_forgive_what_lies_within_the_tolerance():
         (lambda: prediction.log_loss(np.ones((2, 3)), np.zeros(2)), "not logits"),
         (lambda: prediction.brier(np.eye(2), np.array([0, 2])), "from 0 to 2"),
         (lambda: prediction.threshold(np.ones(9), 1.0), "between 0 and 1"),
+        (lambda: prediction.threshold(np.full(99, np.nan), 0.1), "NaN"),
         (lambda: masks.confusion(np.ones((1, 2)), np.ones((1, 3)), 2), "must agree"),
         (lambda: masks.confusion(np.full((1, 2), 5), np.ones((1, 2)), 2), "from 5 to 5"),
     ],
