@@ -5,8 +5,8 @@ in 2026). Its network is told there as the bytes that pass all its links in both
 50 GB/s each way (Jouppi et al. 2023, arXiv:2304.01433).
 
 The peaks of GPUs are those of NVIDIA's data sheets (H200, H100, A100, L40S, L4, A10, HGX B200, GH200) and white papers
-(Ada for the RTX 4090, GA102 for the RTX 3090), without sparsity: half of what they print where they count it in. They are
-recalled and partly compared with tables of others; the sheets themselves were not opened.
+(Ada for the RTX 4090, GA102 for the RTX 3090), without sparsity: half of what they print where they count it in. They
+are recalled and partly compared with tables of others; the sheets themselves were not opened.
 """
 
 from __future__ import annotations
