@@ -19,6 +19,7 @@ from genjax.core import Algorithm, Batch, Spec, example_keys
 from genjax.errors import UserError, at_least
 from genjax.fields import Film, Image, Mask, Points, Series, need, to_float
 
+LUMA = (0.299, 0.587, 0.114)  # of red, green, blue: BT.601
 SALT = 0x5EED  # a purpose of its own for the keys: the algorithm's noise must not be that of its views
 
 
@@ -171,6 +172,39 @@ class Crop:
 
 
 @dataclasses.dataclass(frozen=True)
+class Luma:
+    """Colour pictures in grey, one channel: the luma of ITU-R BT.601, in whole steps where the colours have them."""
+
+    of: str = field("image", "name of the field")
+
+    def check(self, fields: dict[str, Any]) -> None:
+        """Raises UserError for a field that is no picture, and for one without colour."""
+        need("the view Luma()", self.of, fields.get(self.of), Image)
+        shape = fields[self.of].shape
+        if shape[-1] != 3:
+            raise UserError(
+                f"--view=Luma() takes pictures of 3 channels, and {self.of!r} is {shape}: leave it out."
+            )
+
+    def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
+        height, width, _ = fields[self.of].shape
+        return _like(fields, self.of, (height, width, 1))
+
+    def __call__(self, keys: jax.Array, batch: Batch) -> Batch:
+        return self.still(batch)
+
+    def still(self, batch: Batch) -> Batch:
+        if self.of not in batch:  # sampling may be given less than training
+            return batch
+        stored = batch[self.of]
+        colours = to_float(stored)  # bytes in [0, 1]
+        grey = jnp.sum(colours * jnp.array(LUMA), -1)  # a product of matrices would round
+        if jnp.issubdtype(stored.dtype, jnp.integer):
+            grey = jnp.round(255.0 * grey).astype(stored.dtype)
+        return _changed(batch, self.of, grey[..., None])
+
+
+@dataclasses.dataclass(frozen=True)
 class Noise:
     """Adds Gaussian noise, in the field's own units; pictures are cut to [0, 1] after it."""
 
@@ -292,7 +326,7 @@ class Frames:
         return batch
 
 
-View = Flip | Shift | Crop | Noise | Erase | Frames | Own
+View = Flip | Shift | Crop | Luma | Noise | Erase | Frames | Own
 
 
 def seen_fields(views: Sequence[Any], fields: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import PIL.Image
 import pytest
 
 from genjax import conditions
@@ -27,7 +28,7 @@ from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
 from genjax.training.watch import Watch
 from genjax.vae.vae import VAE
-from genjax.views import Crop, Erase, Flip, Frames, Noise, Shift, seen_fields, viewed
+from genjax.views import Crop, Erase, Flip, Frames, Luma, Noise, Shift, seen_fields, viewed
 
 FIELDS = {
     "image": Image((8, 8, 1)),
@@ -241,6 +242,21 @@ def test_views_do_the_same_to_all_that_they_name():
     assert all(4 <= (x == 0).sum() <= 9 for x in np.asarray(erased["image"]))
 
 
+def test_luma_is_that_of_pillow_and_the_same_at_every_sight():
+    colours = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    grey = Luma()(KEYS, {"image": colours})["image"]
+    assert grey.shape == (3, 8, 8, 1) and grey.dtype == np.uint8
+    expected = [np.asarray(PIL.Image.fromarray(x).convert("L")) for x in colours]
+    difference = np.asarray(grey)[..., 0].astype(int) - expected
+    assert (
+        abs(difference).max() <= 1 and (difference == 0).mean() > 0.9
+    )  # Pillow's are integers
+    halves = Luma().still({"image": colours / np.float32(255)})["image"]  # bytes or not
+    np.testing.assert_allclose(255 * np.asarray(halves), grey, atol=0.51)
+    assert seen_fields((Luma(),), {"image": Image((8, 8, 3))})["image"].shape == (8, 8, 1)
+    assert Luma().still({}) == {}
+
+
 def test_frames_are_different_shots_of_one_example():
     shots = {"point": np.arange(12.0).reshape(3, 4, 1), "index": BATCH["index"]}
     chosen = np.asarray(Frames(2, ("point",))(KEYS, shots)["point"])[..., 0]
@@ -272,6 +288,7 @@ VIEWS = {
     "a large crop": (Crop(9), r"does not fit pictures of 8x8: use 1 to 8"),
     "noise on labels": (Noise(0.1, "label"), "the field 'label' is a Category"),
     "frames of a picture": (Frames(2), "takes Film or Points or Series"),
+    "luma of grey": (Luma(), r"takes pictures of 3 channels, and 'image' is \(8, 8, 1\)"),
     "no shift": (Shift(0), "must be at least 1"),
 }
 
