@@ -389,6 +389,16 @@ def viewed(algorithm: Algorithm, views: Sequence[Any], spec: Spec) -> Algorithm:
 
         return run
 
+    def drawing(picture: Any) -> Any:
+        if picture is None:
+            return None
+
+        def run(samples, given):
+            # truth beside an output is what the model saw: of its shape, in its colours
+            return picture(samples, still(given))
+
+        return run
+
     def init(key, batch):
         # the shapes that the nets will see
         return algorithm.init(key, still(batch))
@@ -404,4 +414,5 @@ def viewed(algorithm: Algorithm, views: Sequence[Any], spec: Spec) -> Algorithm:
         evaluate=looking(algorithm.evaluate),
         sample=looking(algorithm.sample),
         encode=looking(algorithm.encode),
+        picture=drawing(algorithm.picture),
     )
