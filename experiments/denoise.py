@@ -17,11 +17,14 @@ from __future__ import annotations
 import functools
 
 from genjax import cli, nets
+from genjax.ae.figures import Figures
+from genjax.ae.floors import Median, NonLocalMeans, Stabilised, TotalVariation, Wavelets
 from genjax.ae.restoration import BlindSpot, Restoration, Second
 from genjax.config import edit
 from genjax.corruptions import Blur, Gaussian, Jpeg, Poisson, SaltPepper
 from genjax.data import Digits, Photographs, Scenes
 from genjax.ema import Decay
+from genjax.findings.restoring import Restoring
 from genjax.optim import Adam, CosineDecay
 from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
@@ -31,6 +34,10 @@ from genjax.views import Flip, Luma
 NET = nets.PlainUNet((32, 64), blocks=2, patch=2)
 TX = Adam(1e-3, warmup=200, decay=CosineDecay())
 NOISE = Gaussian(0.0, 55 / 255)
+# measured at the three strengths that are usual, on pictures sixteen times as large
+USUAL = tuple(Gaussian(sigma / 255, sigma / 255) for sigma in (15, 25, 50))
+FLOORS = (NonLocalMeans(), TotalVariation(), Wavelets())
+MEASURE = Restoring(Scenes(256), damages=USUAL, floors=FLOORS, figures=Figures())
 
 BASE = Experiment(
     data=Scenes(64),
@@ -40,14 +47,18 @@ BASE = Experiment(
     view=(Luma(), Flip()),
     every=Every(log=100, evaluate=1000, sample=2000, save=1000),
     samples=12,
+    finish=(MEASURE,),
 )
 
-_COLOUR = {"view": (Flip(),)}
+_COLOUR = {"view": (Flip(),), "finish.Restoring.crops": 20}
 # one noisy picture of each, the same at every sight: all that was ever measured of a scene
 _BLINDSPOT = {"algorithm.teacher": BlindSpot(), "algorithm.once": True}
 _UNET = nets.UNet((32, 64), blocks=1, patch=2, attention=())
 _DIT = nets.DiT(patch=4, width=128, depth=6, heads=4)
+# no package is needed for these
+_PLAIN = {"finish": (Restoring(),)}
 _DIGITS = {
+    **_PLAIN,
     "data": Digits(),
     "view": (),
     "algorithm.net": nets.PlainUNet((16, 32), blocks=1),
@@ -56,9 +67,10 @@ _DIGITS = {
 }
 
 
-def damaged(corruption) -> Experiment:
-    """BASE with other damage."""
-    return edit(BASE, {"algorithm.corruption": (corruption,)})
+def damaged(corruption, *floors) -> Experiment:
+    """BASE with other damage, beside what floors there are for it."""
+    measure = Restoring(Scenes(256), floors=floors)
+    return edit(BASE, {"algorithm.corruption": (corruption,), "finish": (measure,)})
 
 
 EXPERIMENTS = {
@@ -67,15 +79,16 @@ EXPERIMENTS = {
     "blind": edit(BASE, {"algorithm.blind": True}),
     "second": edit(BASE, {"algorithm.teacher": Second()}),
     "blindspot": edit(BASE, _BLINDSPOT),
-    "poisson": damaged(Poisson()),
-    "saltpepper": damaged(SaltPepper(0.0, 0.5)),
+    "poisson": damaged(Poisson(), Stabilised(NonLocalMeans())),
+    "saltpepper": damaged(SaltPepper(0.0, 0.5), Median()),
     "jpeg": damaged(Jpeg()),
     "blur": damaged(Blur()),
     "conv": edit(BASE, {"algorithm.net": nets.PlainUNet((64,), blocks=4, patch=2)}),
     "unet": edit(BASE, {"algorithm.net": _UNET}),
-    "dit": edit(BASE, {"algorithm.net": _DIT}),
+    # its tokens are used to pictures of the size that it was trained on
+    "dit": edit(BASE, {"algorithm.net": _DIT, "finish.Restoring.data": None}),
     "digits": edit(BASE, _DIGITS),
-    "photographs": edit(BASE, {**_COLOUR, "data": Photographs()}),
+    "photographs": edit(BASE, {**_COLOUR, **_PLAIN, "data": Photographs(64)}),
 }
 
 if __name__ == "__main__":

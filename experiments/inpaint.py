@@ -15,11 +15,14 @@ from __future__ import annotations
 import functools
 
 from genjax import cli, nets
+from genjax.ae.floors import Bicubic, Biharmonic, MeanFill, Nearest
 from genjax.ae.restoration import Restoration
 from genjax.config import edit
 from genjax.corruptions import Coarse, Holes, Lost, Pixels
 from genjax.data import Digits, Photographs, Scenes
 from genjax.ema import Decay
+from genjax.findings.restoring import Restoring
+from genjax.metrics.classifier import Convolutional
 from genjax.optim import Adam, CosineDecay
 from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
@@ -28,6 +31,9 @@ from genjax.views import Flip
 # three levels: what fills a hole must come from its border
 NET = nets.PlainUNet((32, 64, 96), blocks=1, patch=2)
 TX = Adam(1e-3, warmup=200, decay=CosineDecay())
+# what is right in a hole is not one picture: a net that knows the scenes' kinds says how far features are, too
+JUDGE = Convolutional(steps=1500, flips=True)
+MEASURE = Restoring(crops=200, floors=(Biharmonic(), Nearest(), MeanFill()), judge=JUDGE)
 
 BASE = Experiment(
     data=Scenes(64),
@@ -37,9 +43,17 @@ BASE = Experiment(
     view=(Flip(),),
     every=Every(log=100, evaluate=1000, sample=2000, save=1000),
     samples=12,
+    finish=(MEASURE,),
 )
 
+# no package is needed for these
+_PLAIN = {"finish": (Restoring(floors=(Nearest(), MeanFill())),)}
+_SUPER = {
+    "algorithm.corruption": (Lost(Coarse(4)),),
+    "finish": (Restoring(Scenes(256), floors=(Bicubic(4),)),),
+}
 _DIGITS = {
+    **_PLAIN,
     "data": Digits(),
     "view": (),
     "algorithm.net": nets.PlainUNet((16, 32), blocks=1),
@@ -51,9 +65,9 @@ EXPERIMENTS = {
     "base": BASE,
     "blind": edit(BASE, {"algorithm.blind": True}),
     "pixels": edit(BASE, {"algorithm.corruption": (Pixels(),)}),
-    "super": edit(BASE, {"algorithm.corruption": (Lost(Coarse(4)),)}),
+    "super": edit(BASE, _SUPER),
     "digits": edit(BASE, _DIGITS),
-    "photographs": edit(BASE, {"data": Photographs()}),
+    "photographs": edit(BASE, {**_PLAIN, "data": Photographs(64)}),
 }
 
 if __name__ == "__main__":

@@ -1,0 +1,105 @@
+"""Restorers that were never trained: their settings, and BM3D's figures.
+
+    python -m benchmarks.floors_genjax search     settings on held-out scenes (valid): 20 minutes of a core
+    python -m benchmarks.floors_genjax bm3d       genjax/ae/bm3d.json, on the test scenes: 20 minutes of a core
+
+The first needs scikit-image and PyWavelets, the second the package bm3d, whose licence is for non-commercial use; both
+the scenes of `genjax.data.Scenes`. All are given floats that nobody has clipped, and the deviation of their noise.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from typing import Any
+
+from genjax.ae.figures import FILE, marks
+from genjax.ae.floors import BM3D, NonLocalMeans, TotalVariation, Wavelets
+from genjax.corruptions import Gaussian
+from genjax.data import Scenes
+from genjax.data.source import Source
+from genjax.findings.restored import Crops, Made, Seen, crops, spoilt, worked
+from genjax.findings.restoring import levelled
+from genjax.machine.files import whole
+from genjax.views import Luma
+
+SIGMAS = (15, 25, 50)  # of 255
+GREY, COLOUR, SEARCHED = 64, 20, 8  # pictures at most
+# what is measured, with the views that it is seen through
+KINDS = (("grey", (Luma(),), GREY), ("colour", (), COLOUR))
+TRIED = (
+    *(NonLocalMeans(h=h, patch=patch) for patch in (5, 7) for h in (0.5, 0.6, 0.7, 0.8)),
+    *(TotalVariation(weight) for weight in (0.6, 0.75, 0.9, 1.05, 1.2)),
+    *(Wavelets(wavelet) for wavelet in ("db1", "db2", "db4", "sym4", "sym8")),
+    *(Wavelets(wavelet, universal=True) for wavelet in ("db2", "sym4")),
+)
+
+
+def noisy(source: Source, most: int, views: Sequence[Any]) -> Iterator[tuple[int, Crops, Seen]]:
+    """(sigma of 255, pictures, what is seen of them) for each strength."""
+    held = crops(source, views, most)
+    for sigma in SIGMAS:
+        yield sigma, held, spoilt((noise(sigma),), held)
+
+
+def noise(sigma: int) -> Gaussian:
+    return Gaussian(sigma / 255, sigma / 255)
+
+
+def search() -> None:
+    """Prints the mean PSNR of every setting on pictures of the valid split."""
+    source = Scenes(256).load()
+    # nothing is chosen by looking at test pictures
+    source = source._replace(test=source.valid)
+    for name, views, _ in KINDS:
+        for sigma, held, seen in noisy(source, SEARCHED, views):
+            for floor in TRIED:
+                made = worked(levelled(floor), seen, held.image)
+                mean = made.psnr.mean()
+                print(
+                    f"{name} {sigma} {floor}: {mean:.3f} {made.seconds:.2f} s/Mpixel",
+                    flush=True,
+                )
+
+
+def bm3d() -> None:
+    """Measures BM3D on the test pictures and writes the file, anew after every strength."""
+    source = Scenes(256).load()
+    packages = ("bm3d", "bm4d", "jax", "numpy")
+    versions = {package: metadata.version(package) for package in packages}
+    sets = []
+    content = {"method": "BM3D", "profile": BM3D().profile, "versions": versions, "sets": sets}
+    for name, views, most in KINDS:
+        for sigma, held, seen in noisy(source, most, views):
+            made = worked(levelled(BM3D()), seen, held.image)
+            sets.append({"data": "Scenes(256)", "kind": name, **kept(sigma, held, seen, made)})
+            n, mean = len(made.psnr), made.psnr.mean()
+            print(f"{name} {sigma} {n}: {mean:.3f} dB {made.seconds:.1f} s/Mpixel", flush=True)
+            with whole(FILE) as new:
+                new.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def kept(sigma: int, held: Crops, seen: Seen, made: Made) -> dict[str, Any]:
+    """What `Figures` reads."""
+    known = marks(held.image, seen.x)
+    return {
+        "damage": repr(noise(sigma)),
+        "seconds per megapixel": round(made.seconds, 1),
+        "crc32": known.crc32,
+        "input": rounded(known.input),
+        "psnr": rounded(made.psnr),
+        "ssim": rounded(made.ssim),
+    }
+
+
+def rounded(values: Sequence[float]) -> list[float]:
+    """To what is looked at: half a thousandth of a decibel is less than rounding in float32 leaves."""
+    return [round(float(value), 5) for value in values]
+
+
+JOBS = {"search": search, "bm3d": bm3d}
+
+if __name__ == "__main__":
+    JOBS[sys.argv[1]]()

@@ -1,0 +1,307 @@
+"""What a restorer is measured against: methods that were never trained, each a config value.
+
+A floor is called with one damaged picture [H, W, C], float in [0, 1] and beyond; how much was done to it, in the
+damage's own unit (of noise its standard deviation); and which pixels are as they were, [H, W, 1] or None. It gives a
+picture of the same shape. `check(shape)` says before a training whether it can: scikit-image and bm3d are no part of
+genjax.
+
+* `NonLocalMeans` (Buades et al. 2005, 10.1109/CVPR.2005.38), `TotalVariation` (Rudin et al. 1992; Chambolle 2004,
+  10.1023/B:JMIV.0000011325.36760.1e), `Wavelets` (BayesShrink, Chang et al. 2000, 10.1109/83.862633; VisuShrink, Donoho
+  & Johnstone 1994), `BM3D` (Dabov et al. 2007, 10.1109/TIP.2007.901238): white noise of known deviation.
+* `Stabilised`: any of these for photons (Anscombe 1948). `Median`: pixels that are black or white.
+* `Biharmonic` (Damelin & Hoang 2018, 10.1155/2018/3950312), `Nearest`, `MeanFill`: pixels that are lost.
+* `Bicubic` (Keys 1981, 10.1109/TASSP.1981.1163711): means of blocks.
+
+Their settings are the best of a small search on held-out scenes: `python -m benchmarks.floors_genjax search`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from types import ModuleType
+
+import numpy as np
+
+from genjax.config import Own, field
+from genjax.errors import UserError, above, at_least
+
+Picture = np.ndarray  # [H, W, C], float
+
+
+def _package(name: str, how: str) -> ModuleType:
+    """A module that is no part of genjax; UserError says how to get it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(f"{name} is not there ({error}): {how}.") from error
+
+
+def _skimage() -> ModuleType:
+    return _package("skimage.restoration", "pip install 'deepgenjax[floors]'")
+
+
+def _bm3d() -> ModuleType:
+    return _package("bm3d", "pip install bm3d, whose licence is for non-commercial use")
+
+
+def _need_known(name: str, known: Picture | None) -> Picture:
+    """Which pixels are known, bool [H, W]; UserError where nothing says it."""
+    if known is None:
+        raise UserError(
+            f"{name} fills pixels that are lost, and this damage does not say which: leave it out of the floors."
+        )
+    return known[..., 0] > 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class NonLocalMeans:
+    """Means over pixels whose neighbourhoods look alike, the noise's part in their distance taken off."""
+
+    # 0.5 to 0.9 were tried, at 15, 25 and 50 of 255
+    h: float = field(0.6, "how unlike a neighbourhood may be [deviations of the noise]")
+    patch: int = field(5, "side of a neighbourhood [pixels]")
+    distance: int = field(11, "how far away is looked [pixels]")
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises UserError for a missing package, and for settings that mean nothing."""
+        _skimage()
+        above(0, "NonLocalMeans: ", h=self.h)
+        at_least(1, "NonLocalMeans: ", patch=self.patch, distance=self.distance)
+
+    def __call__(self, seen: Picture, level: float, known: Picture | None) -> Picture:
+        smooth = _skimage().denoise_nl_means(
+            seen,
+            patch_size=self.patch,
+            patch_distance=self.distance,
+            h=self.h * level,
+            sigma=level,
+            channel_axis=-1,
+        )
+        return smooth.reshape(seen.shape)  # of one channel it has dropped the axis
+
+
+@dataclasses.dataclass(frozen=True)
+class TotalVariation:
+    """The picture of least |x - y|² / 2 + weight TV(x)."""
+
+    # 0.6 to 1.2 were tried, at 15, 25 and 50 of 255
+    weight: float = field(0.9, "of the total variation [deviations of the noise]")
+    steps: int = field(200, "iterations at most")
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises UserError for a missing package, and for settings that mean nothing."""
+        _skimage()
+        above(0, "TotalVariation: ", weight=self.weight)
+        at_least(1, "TotalVariation: ", steps=self.steps)
+
+    def __call__(self, seen: Picture, level: float, known: Picture | None) -> Picture:
+        weight = self.weight * level
+        return _skimage().denoise_tv_chambolle(
+            seen, weight, max_num_iter=self.steps, channel_axis=-1
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Wavelets:
+    """Small coefficients of wavelets go; the mean over shifts of the grid, as its place means nothing."""
+
+    # db1 to db4 and sym4 to sym8 were tried
+    wavelet: str = field("sym4", "as PyWavelets calls it")
+    universal: bool = field(
+        False,
+        "one threshold sigma sqrt(2 ln n) (VisuShrink), not one for each band (BayesShrink)",
+    )
+    shifts: int = field(4, "places of the grid along a side, which are averaged")
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises UserError for missing packages, and for a wavelet that nobody knows."""
+        _skimage()
+        pywt = _package("pywt", "pip install 'deepgenjax[floors]'")
+        at_least(1, "Wavelets: ", shifts=self.shifts)
+        if self.wavelet not in pywt.wavelist(kind="discrete"):
+            raise UserError(f"Wavelets: no wavelet is called {self.wavelet!r}: sym4 is one.")
+
+    def __call__(self, seen: Picture, level: float, known: Picture | None) -> Picture:
+        total = np.zeros(seen.shape)
+        for rows in range(self.shifts):
+            for columns in range(self.shifts):
+                moved = np.roll(seen, (rows, columns), (0, 1))
+                smooth = self._shrunk(moved, level)
+                total += np.roll(smooth, (-rows, -columns), (0, 1))
+        return total / self.shifts**2
+
+    def _shrunk(self, seen: Picture, level: float) -> Picture:
+        method = "VisuShrink" if self.universal else "BayesShrink"
+        return _skimage().denoise_wavelet(
+            seen,
+            sigma=level,
+            wavelet=self.wavelet,
+            method=method,
+            # light and colour apart: noise is alike in both, pictures are not
+            convert2ycbcr=seen.shape[-1] == 3,
+            channel_axis=-1,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class BM3D:
+    """Alike patches stacked and filtered together: the best method that learns nothing, at some seconds a picture."""
+
+    # high, with more overlap, was tried and is no better
+    profile: str = field("np", "as the package calls it: that of the paper")
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises UserError for a missing package."""
+        _bm3d()
+
+    def __call__(self, seen: Picture, level: float, known: Picture | None) -> Picture:
+        bm3d = _bm3d()
+        exact = np.asarray(seen, np.float64)
+        if seen.shape[-1] == 3:
+            return bm3d.bm3d_rgb(exact, level, profile=self.profile)
+        return bm3d.bm3d(exact[..., 0], level, profile=self.profile)[..., None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stabilised:
+    """A floor for white noise, for photons: of the root of what is seen, whose noise is the same everywhere."""
+
+    by: NonLocalMeans | TotalVariation | Wavelets | BM3D | Own = field(
+        NonLocalMeans(), "the floor"
+    )
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises UserError as the floor does."""
+        self.by.check(shape)
+
+    def __call__(self, seen: Picture, level: float, known: Picture | None) -> Picture:
+        """level: of `Poisson`, peak^-1/2."""
+        share = level**2  # of one photon
+        # Anscombe's root of n + 3/8, in units of pixels: its noise is level / 2
+        root = np.sqrt(np.maximum(seen + 0.375 * share, 0.0))
+        smooth = self.by(root, 0.5 * level, known)
+        # the inverse for many photons, which has no bias
+        return smooth**2 - 0.125 * share
+
+
+@dataclasses.dataclass(frozen=True)
+class Median:
+    """Pixels that are black or white become the median of the others around; a window without others grows."""
+
+    side: int = field(3, "least side of the window [pixels]")
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises UserError for a window without a middle."""
+        if self.side < 3 or self.side % 2 == 0:
+            raise UserError(f"Median(side={self.side}): use an odd side of 3 or more.")
+
+    def __call__(self, seen: Picture, level: float, known: Picture | None) -> Picture:
+        dark = np.all(seen <= 0.0, -1)
+        bright = np.all(seen >= 1.0, -1)
+        spoilt = dark | bright
+        out = np.array(seen)
+        for row, column in np.argwhere(spoilt):
+            out[row, column] = self._around(seen, ~spoilt, row, column)
+        return out
+
+    def _around(self, seen: Picture, good: Picture, row: int, column: int) -> np.ndarray:
+        """The median [C] of the good pixels around one; the pixel itself where the picture has none."""
+        reach = self.side // 2
+        while reach < max(good.shape):
+            rows = slice(max(row - reach, 0), row + reach + 1)
+            columns = slice(max(column - reach, 0), column + reach + 1)
+            inside = good[rows, columns]
+            if inside.any():
+                return np.median(seen[rows, columns][inside], 0)
+            reach += 1
+        return seen[row, column]
+
+
+@dataclasses.dataclass(frozen=True)
+class Biharmonic:
+    """What bends least between the pixels that are known: Δ² x = 0 in the hole."""
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises UserError for a missing package."""
+        _skimage()
+
+    def __call__(self, seen: Picture, level: float, known: Picture | None) -> Picture:
+        lost = ~_need_known("Biharmonic()", known)
+        if not lost.any():
+            return seen
+        exact = np.asarray(seen, np.float64)
+        return _skimage().inpaint_biharmonic(exact, lost, channel_axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Nearest:
+    """A lost pixel becomes the nearest that is known."""
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Nothing can be wrong."""
+
+    def __call__(self, seen: Picture, level: float, known: Picture | None) -> Picture:
+        from scipy.ndimage import distance_transform_edt
+
+        lost = ~_need_known("Nearest()", known)
+        _, (rows, columns) = distance_transform_edt(lost, return_indices=True)
+        return seen[rows, columns]
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanFill:
+    """A lost pixel becomes the mean of all that are known."""
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Nothing can be wrong."""
+
+    def __call__(self, seen: Picture, level: float, known: Picture | None) -> Picture:
+        there = _need_known("MeanFill()", known)
+        if not there.any():  # nothing is known of it
+            return seen
+        mean = seen[there].mean(0)  # [C]
+        return np.where(there[..., None], seen, mean)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bicubic:
+    """Means of blocks, scaled up again: a cubic between them along each side."""
+
+    factor: int = field(4, "side of a block [pixels], as `Coarse` has it")
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises UserError for blocks that do not fit."""
+        at_least(1, "Bicubic: ", factor=self.factor)
+        height, width, _ = shape
+        if height % self.factor or width % self.factor:
+            raise UserError(
+                f"Bicubic(factor={self.factor}): pictures of {height}x{width} have no whole blocks of that side."
+            )
+
+    def __call__(self, seen: Picture, level: float, known: Picture | None) -> Picture:
+        from PIL import Image
+
+        height, width, _ = seen.shape
+        blocks = seen[:: self.factor, :: self.factor]  # all pixels of a block are equal
+        planes = []
+        for plane in np.moveaxis(blocks, -1, 0):
+            small = Image.fromarray(np.asarray(plane, np.float32))  # floats: nothing is rounded
+            large = small.resize((width, height), Image.Resampling.BICUBIC)
+            planes.append(np.asarray(large))
+        return np.stack(planes, -1)
+
+
+Floor = (
+    NonLocalMeans
+    | TotalVariation
+    | Wavelets
+    | BM3D
+    | Stabilised
+    | Median
+    | Biharmonic
+    | Nearest
+    | MeanFill
+    | Bicubic
+    | Own
+)
