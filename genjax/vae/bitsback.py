@@ -34,9 +34,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.config import field
-from genjax.core import Spec
+from genjax.core import Batch, Spec
 from genjax.errors import UserError, at_least, at_most
-from genjax.fields import Image
+from genjax.fields import Image, need
 from genjax.vae import vae
 
 WHOLE = 1 << 24  # of constriction's tables: a probability is a whole number over it
@@ -46,7 +46,9 @@ WORD = 32  # bits of a word of the stack
 class Nets(NamedTuple):
     """A latent variable model as functions of one example, and its sizes; the same numbers at every call."""
 
-    posterior: Callable[[np.ndarray], tuple[Any, Any]]  # x [D] -> mean, deviation [K] of q(z | x)
+    posterior: Callable[
+        [np.ndarray], tuple[Any, Any]
+    ]  # x [D] -> mean, deviation [K] of q(z | x)
     likelihood: Callable[[np.ndarray], Any]  # z [K] -> p(x_d = level | z), [D, levels]
     latent: int  # K
     levels: int  # values of x are whole numbers below it
@@ -343,7 +345,7 @@ def fingerprint(nets: Nets, buckets: Buckets) -> int:
 # A VAE as such a model.
 
 
-def check(cfg: Any, spec: Spec) -> None:
+def check(cfg: Any) -> None:
     """Raises UserError for an algorithm whose bits cannot be coded so."""
     if not isinstance(cfg, vae.VAE):
         raise UserError(
@@ -358,13 +360,21 @@ def check(cfg: Any, spec: Spec) -> None:
         raise UserError(
             "--algorithm.condition: what the nets are told would have to be sent too: train without."
         )
-    if not isinstance(spec.x, Image):
-        raise UserError(f"bits are of images, and {spec.main} is a {type(spec.x).__name__}.")
 
 
 def levels(cfg: Any) -> int:
     """The values that a pixel can have: 2 where it is black or white."""
     return getattr(cfg.likelihood, "levels", 2)
+
+
+def observed(key: jax.Array, batch: Batch, cfg: Any, spec: Spec) -> tuple[jax.Array, jax.Array]:
+    """What `vae.elbo` observes of the data under a key, [B, *shape], and the key of its noise: binary images are drawn.
+
+    So the images that are coded are those that the bound is of.
+    """
+    of_pixels, noise = jax.random.split(key)
+    grey = spec.unit(batch)
+    return cfg.likelihood.observe(of_pixels, grey, batch["index"]), noise
 
 
 def probabilities(likelihood: Any, out: jax.Array, levels: int) -> jax.Array:
@@ -383,7 +393,8 @@ def probabilities(likelihood: Any, out: jax.Array, levels: int) -> jax.Array:
 
 def of_vae(params: dict, cfg: Any, spec: Spec, compiled: Callable) -> Nets:
     """The nets of a VAE; `compiled` is JAX's jit. UserError for a VAE whose bits cannot be coded so."""
-    check(cfg, spec)
+    check(cfg)
+    need("A file of pictures", spec.main, spec.x, Image)
     n = levels(cfg)
 
     def posterior(params: dict, x: jax.Array) -> tuple[jax.Array, jax.Array]:
