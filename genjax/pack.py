@@ -27,24 +27,26 @@ import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import jax
 import numpy as np
 
-from genjax import command
+from genjax import command, config
 from genjax.config import field
 from genjax.data.decoding import Unreadable, opened
 from genjax.errors import UserError, at_least, at_most, nearest
 from genjax.machine.files import place, whole
 from genjax.training.opened import Opened, open_run
 from genjax.vae import bitsback, packed
-from genjax.vae.bitsback import Buckets, Nets
+from genjax.vae.bitsback import Array, Buckets, Nets, Packed
+from genjax.vae.packed import Chunk
 
 # Pillow's names for pictures of one channel and of three, with no bits beside them
 MODES = {1: ("1", "L"), 3: ("RGB",)}
+Shape = tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Packer(NamedTuple):
 
     nets: Nets
     weights: bytes
-    shape: tuple[int, ...]  # of a picture
+    shape: Shape  # of a picture
 
 
 class Done(NamedTuple):
@@ -81,22 +83,25 @@ def encode(run: str | Path, source: str | Path, **options: Any) -> Done:
 
     UserError for a run that cannot pack, pictures that are not as its own, and files that cannot be read or written.
     """
-    return _encode(str(run), str(source), Options(**options))
+    chosen = config.build("", Options, options)
+    return _encode(str(run), str(source), chosen)
 
 
 def decode(run: str | Path, source: str | Path, **options: Any) -> Done:
     """Unpacks what `encode` wrote into a .npy file; UserError for a file that is not whole or not of this model."""
-    return _decode(str(run), str(source), Options(**options))
+    chosen = config.build("", Options, options)
+    return _decode(str(run), str(source), chosen)
 
 
 def _encode(run: str, source: str, options: Options) -> Done:
-    out = _checked(options)
-    packer = _packer(run, options)
-    pixels = _pictures(place(source), packer.shape)
-    levels = _levels(source, pixels, packer.nets.levels)
+    out = _checked(options)  # what costs nothing first
+    model = _packer(run, options)
     buckets = Buckets(options.bits)
-    with _written(out) as partial, partial.open("wb") as file:
-        for part in _packed(packer, levels, buckets, options):
+    nets = model.nets._replace(buckets=buckets)
+    pixels = _pictures(place(source), model.shape)
+    levels = _levels(source, pixels, nets.levels)
+    with _written(out) as file:
+        for part in _packed(model._replace(nets=nets), levels, options):
             file.write(part)
         size = file.tell()
     return Done(out, len(pixels), pixels.size, size)
@@ -108,18 +113,41 @@ def _decode(run: str, source: str, options: Options) -> Done:
     # before the run is opened, which takes seconds
     head = packed.read_head(source, data)
     chunks = packed.read_chunks(source, data, head)
-    packer = _packer(run, options)
-    packed.check_reader(source, head, packer.weights, packer.nets)
+    model = _packer(run, options)
+    buckets = Buckets(head.bits)
+    nets = model.nets._replace(buckets=buckets)
+    packed.check_reader(source, head, model.weights, nets)
+    levels = _unpacked(source, chunks, nets)
+    pixels = _pixels(levels, head.levels)
+    shaped = pixels.reshape(-1, *head.shape)
+    with _written(out) as file:
+        np.save(file, shaped, allow_pickle=False)
+    # of the packed file, not of the array
+    size = len(data)
+    return Done(out, head.count, pixels.size, size)
+
+
+def _unpacked(source: str, chunks: Sequence[Chunk], nets: Nets) -> Array:
+    """The examples of all chunks, levels [N, D]."""
     parts = []
-    told = _Teller(head.count)
-    for which, chunk in enumerate(chunks, 1):
-        levels = packed.unpacked(source, chunk, which, head, packer.nets)
-        parts.append(_pixels(levels, head.levels))
-        told(which * head.chunk)
-    pixels = np.concatenate(parts)
-    with _written(out) as partial, partial.open("wb") as file:
-        np.save(file, pixels, allow_pickle=False)
-    return Done(out, len(pixels), pixels.size, len(data))
+    total = len(chunks)
+    told = time.monotonic()
+    for i, chunk in enumerate(chunks, 1):
+        which = f"{source}, chunk {i} of {total},"
+        part = packed.unpacked(which, chunk, nets)
+        parts.append(part)
+        told = _tell(i, total, "chunks", told)
+    return np.concatenate(parts)
+
+
+def _tell(done: int, n: int, what: str, told: float) -> float:
+    """Says on stderr how far it is, if nothing was said for long; when something was last said."""
+    now = time.monotonic()
+    silent = now - told
+    if silent < command.PATIENCE or done >= n:
+        return told
+    print(f"{done} of {n} {what}", file=sys.stderr, flush=True)
+    return now
 
 
 # The run, and what is asked of it.
@@ -140,12 +168,13 @@ def _checked(options: Options) -> Path:
 
 
 def _packer(run: str, options: Options) -> Packer:
-    opened_run = open_run(run, options.step, trust=options.trust)
-    return packer(opened_run)
+    model = open_run(run, options.step, trust=options.trust)
+    return packer(model)
 
 
 def packer(model: Opened) -> Packer:
     """The packer of a run that is open; UserError where its bits cannot be coded."""
+    # the averaged weights where there are any, as for samples
     params = model.params
     cfg = model.config.algorithm
     spec = model.run.spec
@@ -154,37 +183,38 @@ def packer(model: Opened) -> Packer:
     return Packer(nets, name, spec.shape)
 
 
-def _packed(
-    packer: Packer, levels: np.ndarray, buckets: Buckets, options: Options
-) -> Iterator[bytes]:
+def _packed(model: Packer, levels: Array, options: Options) -> Iterator[bytes]:
     """The bytes of a file, chunk by chunk."""
+    # one stack a chunk: a damaged one takes no other along
+    nets = model.nets
     n = len(levels)
-    arithmetic = bitsback.fingerprint(packer.nets, buckets)
+    arithmetic = bitsback.fingerprint(nets)
     head = packed.Head(
-        buckets.bits,
-        packer.nets.levels,
-        packer.weights,
+        nets.buckets.bits,
+        nets.levels,
+        model.weights,
         arithmetic,
         n,
         options.chunk,
-        packer.shape,
+        model.shape,
     )
     yield packed.head_bytes(head)
-    told = _Teller(n)
+    # while a chunk is written the next is not yet packed: memory is that of one
+    told = time.monotonic()
     done = 0
     for part in packed.chunks_of(levels, options.chunk):
-        made = bitsback.encode(part, packer.nets, buckets)
+        made = bitsback.encode(part, nets)
         if options.verify:
-            _verify(part, made, packer.nets, buckets)
+            _verify(part, made, nets)
         yield packed.chunk_bytes(part, made)
         done += len(part)
-        told(done)
+        told = _tell(done, n, "pictures", told)
 
 
-def _verify(part: np.ndarray, made: Any, nets: Nets, buckets: Buckets) -> None:
+def _verify(part: Array, made: Packed, nets: Nets) -> None:
     """Raises UserError where a chunk does not come back: a file that cannot be read must not be kept."""
     try:
-        back = bitsback.decode(made.words, made.borrowed, len(part), nets, buckets)
+        back = bitsback.decode(made.words, made.borrowed, len(part), nets)
         same = np.array_equal(back, part)
     except bitsback.Mismatch:
         same = False
@@ -208,19 +238,19 @@ def _bytes(path: Path) -> bytes:
 
 
 @contextlib.contextmanager
-def _written(out: Path) -> Iterator[Path]:
-    """A name to write to, which becomes `out` where the block ends well; UserError where it cannot be written."""
+def _written(out: Path) -> Iterator[IO[bytes]]:
+    """A file that becomes `out` where the block ends well; UserError where it cannot be written."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with whole(out) as partial:
-            yield partial
+        with whole(out) as partial, partial.open("wb") as file:
+            yield file
     except OSError as error:
         raise UserError(
             f"cannot write {out} ({error.strerror}): free space, or choose another --out."
         ) from error
 
 
-def _pictures(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _pictures(path: Path, shape: Shape) -> Array:
     """The pictures of a .npy file or a folder, uint8 [N, *shape]; UserError for any others."""
     read = _folder if path.is_dir() else _array
     pixels = read(path, shape)
@@ -229,7 +259,7 @@ def _pictures(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     return pixels
 
 
-def _array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _array(path: Path, shape: Shape) -> Array:
     """The pictures of a .npy file."""
     try:
         pixels = np.load(path, allow_pickle=False)  # a pickle could run code
@@ -242,6 +272,7 @@ def _array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         raise UserError(f"{path} holds {kind}: only bytes, uint8, are packed without loss.")
     if pixels.ndim == 3 and shape[-1] == 1:  # grey, without the axis of its channel
         pixels = pixels[..., None]
+    # no resizing: it would not come back
     if pixels.shape[1:] != shape:
         raise UserError(
             f"{path} has shape {list(pixels.shape)}, and this model packs pictures of {list(shape)}."
@@ -249,36 +280,48 @@ def _array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     return pixels
 
 
-def _folder(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _folder(path: Path, shape: Shape) -> Array:
     """The pictures of a folder, by their names."""
-    names = sorted(each for each in path.iterdir() if each.is_file())
-    found = [_picture(each, shape) for each in names if not each.name.startswith(".")]
-    return np.array(found, np.uint8).reshape(-1, *shape)
+    found = []
+    for each in sorted(path.iterdir()):
+        # what systems leave in folders, as .DS_Store
+        hidden = each.name.startswith(".")
+        if each.is_file() and not hidden:
+            picture = _picture(each, shape)
+            found.append(picture)
+    pixels = np.array(found, np.uint8)
+    return pixels.reshape(-1, *shape)
 
 
-def _picture(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _picture(path: Path, shape: Shape) -> Array:
     """One picture as it is: nothing is resized or turned to grey, for that would be a loss."""
     height, width, channels = shape
-    wanted = f"{height}x{width} pixels in mode {MODES.get(channels, ('…',))[-1]}"
+    modes = MODES.get(channels, ())
     try:
         with opened(path) as image:
-            if image.mode not in MODES.get(channels, ()) or image.size != (width, height):
-                has = f"{image.height}x{image.width} in mode {image.mode}"
-                raise UserError(f"{path} has {has}, and this model packs {wanted}.")
-            pixels = np.asarray(image.convert(MODES[channels][-1]))
+            has = f"{image.height}x{image.width} in mode {image.mode}"
+            fits = image.size == (width, height) and image.mode in modes
+            if fits:
+                pixels = np.asarray(image.convert(modes[-1]))
     except Unreadable:
         raise UserError(
             f"{path} cannot be read as a picture: take it out of the folder."
         ) from None
+    if not fits:
+        wanted = " or ".join(modes)
+        raise UserError(
+            f"{path} is {has}, and this model packs {height}x{width} in mode {wanted}."
+        )
     return pixels.reshape(shape)
 
 
 # Grey values and levels.
 
 
-def _levels(what: str, pixels: np.ndarray, levels: int) -> np.ndarray:
+def _levels(what: str, pixels: Array, levels: int) -> Array:
     """Bytes as levels below `levels`; UserError for a grey value that none of them is."""
-    found = np.rint(pixels / 255.0 * (levels - 1)).astype(np.int32)
+    exact = pixels * (levels - 1) / 255.0
+    found = np.rint(exact).astype(np.int32)
     lost = _pixels(found, levels) != pixels
     if lost.any():
         value = pixels[lost][0]
@@ -289,29 +332,16 @@ def _levels(what: str, pixels: np.ndarray, levels: int) -> np.ndarray:
     return found
 
 
-def _pixels(found: np.ndarray, levels: int) -> np.ndarray:
+def _pixels(found: Array, levels: int) -> Array:
     """The bytes that levels stand for."""
-    return np.rint(found * 255.0 / (levels - 1)).astype(np.uint8)
+    exact = found * 255.0 / (levels - 1)
+    return np.rint(exact).astype(np.uint8)
 
 
 # The command line.
 
 
-@dataclasses.dataclass
-class _Teller:
-    """Says on stderr how far it is, now and then."""
-
-    n: int
-    last: float = dataclasses.field(default_factory=time.monotonic)
-
-    def __call__(self, done: int) -> None:
-        now = time.monotonic()
-        if now - self.last > command.PATIENCE and done < self.n:
-            self.last = now
-            print(f"{done} of {self.n} pictures", file=sys.stderr, flush=True)
-
-
-ACTIONS: dict[str, Callable[[str, str, Options], Done]] = {"encode": _encode, "decode": _decode}
+ACTIONS = {"encode": _encode, "decode": _decode}
 
 
 def _act(action: str, run: str, source: str, options: Options) -> None:

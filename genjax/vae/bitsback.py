@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from genjax.config import field
 from genjax.core import Batch, Spec
@@ -41,17 +42,7 @@ from genjax.vae import vae
 
 WHOLE = 1 << 24  # of constriction's tables: a probability is a whole number over it
 WORD = 32  # bits of a word of the stack
-
-
-class Nets(NamedTuple):
-    """A latent variable model as functions of one example, and its sizes; the same numbers at every call."""
-
-    posterior: Callable[
-        [np.ndarray], tuple[Any, Any]
-    ]  # x [D] -> mean, deviation [K] of q(z | x)
-    likelihood: Callable[[np.ndarray], Any]  # z [K] -> p(x_d = level | z), [D, levels]
-    latent: int  # K
-    levels: int  # values of x are whole numbers below it
+Array = np.ndarray
 
 
 class Cost(NamedTuple):
@@ -66,9 +57,9 @@ class Cost(NamedTuple):
 class Packed(NamedTuple):
     """Examples as a stack of bits."""
 
-    words: np.ndarray  # uint32 [M], the bottom first
+    words: Array  # uint32 [M], the bottom first
     borrowed: int  # of them say nothing: the first example's z was taken from them
-    costs: np.ndarray  # [N, 4], the rows of `Cost`
+    costs: Array  # [N, 4], the rows of `Cost`
 
 
 class Mismatch(Exception):
@@ -82,12 +73,16 @@ class Mismatch(Exception):
 class Buckets:
     """2^bits intervals of the line, each with the same mass under N(0, 1)."""
 
-    bits: int = field(12, "log2 of the buckets of each latent dimension")
+    bits: int = field(16, "log2 of the buckets of each latent dimension")
     fair: bool = field(True, "code numbers of buckets with a number added that both sides draw")
 
     def __post_init__(self):
         at_least(2, "Buckets: ", bits=self.bits)
         at_most(20, "Buckets: ", bits=self.bits)
+
+    @property
+    def n(self) -> int:
+        return 1 << self.bits
 
     @property
     def coarse(self) -> int:
@@ -96,34 +91,47 @@ class Buckets:
 
     @property
     def fine(self) -> int:
+        """Bits of its place among those of the same coarse part."""
         return self.bits - self.coarse
 
-    def edge(self, number: np.ndarray) -> np.ndarray:
+    def edge(self, number: Array) -> Array:
         """The lower end of a bucket; that of number 2^bits is infinity."""
-        from scipy.special import ndtri
+        return ndtri(number / self.n)
 
-        return ndtri(np.asarray(number) / 2.0**self.bits)
+    def middle(self, number: Array) -> Array:
+        """The z that a bucket stands for: half of its mass lies on each side."""
+        return self.edge(number + 0.5)
 
-    def added(self, example: int, latent: int) -> np.ndarray:
+    def added(self, example: int, latent: int) -> Array:
         """What is added to the numbers of the buckets of an example, [K] below 2^bits."""
         if not self.fair:
             return np.zeros(latent, np.int64)
         # a counter of its own for each example: a decoder comes from behind
-        generator = np.random.Philox(key=1, counter=[0, example, 0, 0])
+        counter = [0, example, 0, 0]
+        generator = np.random.Philox(key=1, counter=counter)
         raw = generator.random_raw(latent)
-        return (raw >> np.uint64(64 - self.bits)).astype(np.int64)
-
-    def middle(self, number: np.ndarray) -> np.ndarray:
-        """The z that a bucket stands for: half of its mass lies on each side."""
-        return self.edge(np.asarray(number) + 0.5)
+        unneeded = np.uint64(64 - self.bits)
+        highest = raw >> unneeded
+        return highest.astype(np.int64)
 
 
-def masses(mean: np.ndarray, deviation: np.ndarray, edges: np.ndarray) -> np.ndarray:
+class Nets(NamedTuple):
+    """A latent variable model as functions of one example, and its sizes; the same numbers at every call."""
+
+    posterior: Callable  # x [D] -> mean, deviation [K] of q(z | x)
+    likelihood: Callable  # z [K] -> p(x_d = level | z), [D, levels]
+    latent: int  # K
+    levels: int  # values of x are whole numbers below it
+    buckets: Buckets = Buckets()
+
+
+def masses(mean: Array, deviation: Array, edges: Array) -> Array:
     """The mass of N(mean, deviation²) [K] between edges [K or 1, n + 1], [K, n]."""
-    from scipy.special import ndtr
-
-    scaled = (edges - mean[:, None]) / deviation[:, None]
-    low, high = scaled[:, :-1], scaled[:, 1:]
+    centre = mean[:, None]
+    scale = deviation[:, None]
+    scaled = (edges - centre) / scale
+    low = scaled[:, :-1]
+    high = scaled[:, 1:]
     # right of the mean both are near 1: their mirror images have all digits
     mirrored = low > 0
     upper = np.where(mirrored, -low, high)
@@ -134,34 +142,36 @@ def masses(mean: np.ndarray, deviation: np.ndarray, edges: np.ndarray) -> np.nda
 # Whole numbers.
 
 
-def counts(p: np.ndarray) -> np.ndarray:
+def counts(p: Array) -> Array:
     """Rows of probabilities [N, n] as whole numbers that sum to 2^24 - n, float64: the coder adds one to each.
 
     A row without any mass, a place far from the posterior, becomes uniform. UserError for what is no probability.
     """
     p = np.asarray(p, np.float64)
-    n = p.shape[1]
+    rows, n = p.shape
     total = p.sum(1, keepdims=True)
-    if not np.isfinite(total).all() or p.min() < 0:
+    numbers = np.isfinite(total).all()
+    if not numbers or p.min() < 0:
         raise UserError(
             "the model gives probabilities that are no numbers: its training has diverged."
         )
     empty = total == 0
-    share = np.where(empty, 1.0 / n, p / np.where(empty, 1.0, total))
+    divisor = np.where(empty, 1.0, total)
+    share = np.where(empty, 1.0 / n, p / divisor)
     free = WHOLE - n
     found = np.floor(share * free)
     # what rounding down has left goes where it matters least
     left = free - found.sum(1)
-    rows = np.arange(len(found))
-    found[rows, found.argmax(1)] += left
+    likeliest = found.argmax(1)
+    found[np.arange(rows), likeliest] += left
     return found
 
 
-def ideal(tables: np.ndarray, symbols: np.ndarray) -> float:
+def ideal(tables: Array, symbols: Array) -> float:
     """Bits of symbols [N] by tables [N, n] of `counts`: -sum log2 ((count + 1) / 2^24)."""
     rows = np.arange(len(tables))
     chosen = tables[rows, symbols] + 1.0
-    bits = math.log2(WHOLE) - np.log2(chosen)
+    bits = np.log2(WHOLE / chosen)
     return float(bits.sum())
 
 
@@ -179,7 +189,7 @@ def library() -> Any:
     return constriction.stream
 
 
-def stack(words: np.ndarray) -> Any:
+def stack(words: Array) -> Any:
     """A coder with these words on it, uint32 [M] with the bottom first; the last must not be 0."""
     return library().stack.AnsCoder(words)
 
@@ -190,113 +200,131 @@ def length(coder: Any) -> float:
     return WORD * words + math.log2(state)
 
 
-def _put(coder: Any, symbols: np.ndarray, tables: np.ndarray) -> None:
-    table = library().model.Categorical(perfect=False)
-    coder.encode_reverse(symbols.astype(np.int32), table, tables)
+def push(coder: Any, symbols: Array, tables: Array) -> None:
+    """Puts symbols [N] on a stack by their tables [N, n]."""
+    by_table = library().model.Categorical(perfect=False)
+    coder.encode_reverse(symbols.astype(np.int32), by_table, tables)
 
 
-def _taken(coder: Any, tables: np.ndarray) -> np.ndarray:
-    table = library().model.Categorical(perfect=False)
-    return coder.decode(table, tables)
+def pop(coder: Any, tables: Array) -> Array:
+    """Takes symbols [N] off a stack, the inverse of `push`; of bits that nobody has put there, it draws them."""
+    by_table = library().model.Categorical(perfect=False)
+    return coder.decode(by_table, tables)
 
 
-def _uniform(bits: int) -> Any:
+def _uniform(buckets: Buckets) -> Any:
     # a power of two: each number has exactly the same probability
-    return library().model.Uniform(1 << bits)
+    return library().model.Uniform(buckets.n)
 
 
-class _Coarse(NamedTuple):
+class _Posterior(NamedTuple):
     """q(z | x) of one example: the table of the coarse parts is there, that of the fine ones hangs on them."""
 
-    mean: np.ndarray  # [K]
-    deviation: np.ndarray  # [K]
-    table: np.ndarray  # [K, 2^coarse]
+    mean: Array  # [K]
+    deviation: Array  # [K]
+    table: Array  # [K, 2^coarse]
 
 
-def _posterior(nets: Nets, x: np.ndarray, buckets: Buckets) -> _Coarse:
-    found = nets.posterior(x)
-    mean, deviation = (np.asarray(each, np.float64) for each in found)
-    number = np.arange((1 << buckets.coarse) + 1) << buckets.fine
-    edges = buckets.edge(number)
-    table = counts(masses(mean, deviation, edges[None]))
-    return _Coarse(mean, deviation, table)
+def _posterior(nets: Nets, x: Array) -> _Posterior:
+    mean, deviation = nets.posterior(x)
+    mean = np.asarray(mean, np.float64)
+    deviation = np.asarray(deviation, np.float64)
+    buckets = nets.buckets
+    part = np.arange((1 << buckets.coarse) + 1)
+    edges = buckets.edge(part << buckets.fine)
+    mass = masses(mean, deviation, edges[None])
+    return _Posterior(mean, deviation, counts(mass))
 
 
-def _within(q: _Coarse, coarse: np.ndarray, buckets: Buckets) -> np.ndarray:
+def _within(q: _Posterior, coarse: Array, buckets: Buckets) -> Array:
     """The table of the fine parts, given the coarse ones [K]: [K, 2^fine]."""
-    first = coarse[:, None] << buckets.fine
-    number = first + np.arange((1 << buckets.fine) + 1)  # [K, 2^fine + 1]
+    first = coarse << buckets.fine
+    place = np.arange((1 << buckets.fine) + 1)
+    number = first[:, None] + place  # [K, 2^fine + 1]
     edges = buckets.edge(number)
-    return counts(masses(q.mean, q.deviation, edges))
+    mass = masses(q.mean, q.deviation, edges)
+    return counts(mass)
 
 
-def _take_latent(coder: Any, q: _Coarse, buckets: Buckets) -> tuple[np.ndarray, float]:
+def _take_latent(coder: Any, q: _Posterior, buckets: Buckets) -> tuple[Array, float]:
     """(numbers of buckets [K] taken from the stack by q, the bits that came back)."""
-    coarse = _taken(coder, q.table)
+    coarse = pop(coder, q.table)
     table = _within(q, coarse, buckets)
-    fine = _taken(coder, table)
+    fine = pop(coder, table)
+    number = (coarse << buckets.fine) + fine
     back = ideal(q.table, coarse) + ideal(table, fine)
-    return (coarse << buckets.fine) + fine, back
+    return number, back
 
 
-def _put_latent(coder: Any, number: np.ndarray, q: _Coarse, buckets: Buckets) -> None:
+def _put_latent(coder: Any, number: Array, q: _Posterior, buckets: Buckets) -> None:
     """The inverse of `_take_latent`: the stack is what it was before."""
     coarse = number >> buckets.fine
-    fine = number & ((1 << buckets.fine) - 1)
+    first = coarse << buckets.fine
+    table = _within(q, coarse, buckets)
     # last in, first out
-    _put(coder, fine, _within(q, coarse, buckets))
-    _put(coder, coarse, q.table)
+    push(coder, number - first, table)
+    push(coder, coarse, q.table)
 
 
-def _likelihood(nets: Nets, number: np.ndarray, buckets: Buckets) -> np.ndarray:
+def _likelihood(nets: Nets, number: Array) -> Array:
     """The tables of x [D, levels] for the buckets of z."""
-    z = buckets.middle(number)
-    return counts(nets.likelihood(z.astype(np.float32)))
+    z = nets.buckets.middle(number)
+    p = nets.likelihood(z.astype(np.float32))
+    return counts(p)
 
 
 # One example, and many.
 
 
-def put(
-    coder: Any, x: np.ndarray, example: int, nets: Nets, buckets: Buckets
-) -> tuple[Cost, int]:
+def put(coder: Any, x: Array, example: int, nets: Nets) -> tuple[Cost, int]:
     """Puts one example [D] on a stack; (its bits, words on the stack when it was lowest). example: its number there."""
+    buckets = nets.buckets
     before = length(coder)
-    q = _posterior(nets, x, buckets)
+
+    q = _posterior(nets, x)
     number, back = _take_latent(coder, q, buckets)
     lowest = coder.num_words()
-    table = _likelihood(nets, number, buckets)
-    _put(coder, x, table)
+
+    table = _likelihood(nets, number)
+    push(coder, x, table)
+
     added = buckets.added(example, nets.latent)
-    sent = (number + added) % (1 << buckets.bits)
-    coder.encode_reverse(sent.astype(np.int32), _uniform(buckets.bits))
+    sent = (number + added) % buckets.n
+    coder.encode_reverse(sent.astype(np.int32), _uniform(buckets))
+
+    given = ideal(table, x)
     prior = float(nets.latent * buckets.bits)
     grown = length(coder) - before
-    return Cost(ideal(table, x), prior, back, grown), lowest
+    return Cost(given, prior, back, grown), lowest
 
 
-def take(coder: Any, example: int, nets: Nets, buckets: Buckets) -> np.ndarray:
+def take(coder: Any, example: int, nets: Nets) -> Array:
     """Takes one example off a stack, int32 [D]: the inverse of `put`, step by step backwards."""
-    sent = coder.decode(_uniform(buckets.bits), nets.latent)
+    buckets = nets.buckets
+    sent = coder.decode(_uniform(buckets), nets.latent)
     added = buckets.added(example, nets.latent)
-    number = (sent - added) % (1 << buckets.bits)
-    table = _likelihood(nets, number, buckets)
-    x = _taken(coder, table)
-    q = _posterior(nets, x, buckets)
+    number = (sent - added) % buckets.n
+
+    table = _likelihood(nets, number)
+    x = pop(coder, table)
+
+    q = _posterior(nets, x)
     _put_latent(coder, number, q, buckets)
     return x
 
 
-def borrowed(n: int) -> np.ndarray:
+def borrowed(n: int) -> Array:
     """n words that say nothing, uint32, the bottom first: whatever n is, the top ones are the same."""
     # the raw stream of a numpy bit generator never changes (NEP 19)
-    raw = np.random.Philox(key=0).random_raw(n)
-    words = (raw >> np.uint64(WORD)).astype(np.uint32)
+    generator = np.random.Philox(key=0)
+    raw = generator.random_raw(n)
+    upper = raw >> np.uint64(WORD)
     # a stack does not keep a 0 on its top
-    return (words | np.uint32(1))[::-1]
+    odd = upper.astype(np.uint32) | np.uint32(1)
+    return odd[::-1]
 
 
-def encode(examples: np.ndarray, nets: Nets, buckets: Buckets) -> Packed:
+def encode(examples: Array, nets: Nets) -> Packed:
     """Whole numbers [N, D] below `levels` as one stack."""
     # at most two words of 24 bits a latent are taken for one example
     reserve = 2 * nets.latent + 4
@@ -305,7 +333,7 @@ def encode(examples: np.ndarray, nets: Nets, buckets: Buckets) -> Packed:
         costs = []
         lowest = reserve
         for i, x in enumerate(examples):
-            cost, low = put(coder, x, i, nets, buckets)
+            cost, low = put(coder, x, i, nets)
             costs.append(cost)
             lowest = min(lowest, low)
         # the coder's state, two words, may only be empty at the very bottom
@@ -314,30 +342,35 @@ def encode(examples: np.ndarray, nets: Nets, buckets: Buckets) -> Packed:
         reserve *= 2
     # words that nothing was taken from need not be kept
     untouched = lowest - 2
-    words = coder.get_compressed()[untouched:]
-    return Packed(words, reserve - untouched, np.array(costs).reshape(-1, 4))
+    words = coder.get_compressed()
+    rows = np.array(costs).reshape(-1, 4)
+    return Packed(words[untouched:], reserve - untouched, rows)
 
 
-def decode(words: np.ndarray, lent: int, n: int, nets: Nets, buckets: Buckets) -> np.ndarray:
+def decode(words: Array, lent: int, n: int, nets: Nets) -> Array:
     """The n examples of a stack, int32 [n, D]; Mismatch where it does not end in the `lent` borrowed words."""
     coder = stack(words)
+    found = []
     # the last that was put on it comes first
-    found = [take(coder, i, nets, buckets) for i in reversed(range(n))]
+    for i in reversed(range(n)):
+        x = take(coder, i, nets)
+        found.append(x)
     left = coder.get_compressed()
     if not np.array_equal(left, borrowed(lent)):
         raise Mismatch("the stack does not end in what was borrowed")
     return np.stack(found[::-1])
 
 
-def fingerprint(nets: Nets, buckets: Buckets) -> int:
-    """The CRC-32 of the nets' tables at a fixed z and of the posterior of what they give there.
+def fingerprint(nets: Nets) -> int:
+    """The CRC-32 of the nets' tables at a fixed z, and of the posterior of what is likeliest there.
 
     Two machines whose nets round differently differ here, as good as always.
     """
-    number = (np.arange(nets.latent) * 37 + 11) % (1 << buckets.bits)
-    table = _likelihood(nets, number, buckets)
+    # numbers all over the line, the same for everybody
+    number = Buckets(nets.buckets.bits).added(0, nets.latent)
+    table = _likelihood(nets, number)
     likeliest = table.argmax(1)
-    q = _posterior(nets, likeliest, buckets)
+    q = _posterior(nets, likeliest)
     crc = zlib.crc32(table.tobytes())
     return zlib.crc32(q.table.tobytes(), crc)
 
@@ -347,7 +380,7 @@ def fingerprint(nets: Nets, buckets: Buckets) -> int:
 
 def check(cfg: Any) -> None:
     """Raises UserError for an algorithm whose bits cannot be coded so."""
-    if not isinstance(cfg, vae.VAE):
+    if not hasattr(cfg, "likelihood"):
         raise UserError(
             f"bits back is for a VAE, and this is {type(cfg).__name__}: train one by experiments.lossless."
         )
@@ -367,28 +400,31 @@ def levels(cfg: Any) -> int:
     return getattr(cfg.likelihood, "levels", 2)
 
 
-def observed(key: jax.Array, batch: Batch, cfg: Any, spec: Spec) -> tuple[jax.Array, jax.Array]:
-    """What `vae.elbo` observes of the data under a key, [B, *shape], and the key of its noise: binary images are drawn.
+def observed(key: jax.Array, batch: Batch, cfg: Any, spec: Spec) -> tuple:
+    """(what `vae.elbo` observes of the data under a key, [B, *shape]; the key of its noise): binary images are drawn.
 
     So the images that are coded are those that the bound is of.
     """
     of_pixels, noise = jax.random.split(key)
     grey = spec.unit(batch)
-    return cfg.likelihood.observe(of_pixels, grey, batch["index"]), noise
+    x = cfg.likelihood.observe(of_pixels, grey, batch["index"])
+    return x, noise
 
 
 def probabilities(likelihood: Any, out: jax.Array, levels: int) -> jax.Array:
     """p(x_d = level | z) of every value, [D, levels], from the decoder's output [1, *space, outputs times channels]."""
     # a likelihood finds its parameters side by side in the last axis
-    parts = jnp.split(out, likelihood.outputs, -1)
-    own = jnp.stack(parts, -1)
-    own = own.reshape(-1, likelihood.outputs)  # [D, outputs]
-    values = jnp.arange(levels) / (levels - 1)
+    parameters = likelihood.outputs
+    parts = jnp.split(out, parameters, -1)
+    beside = jnp.stack(parts, -1)
+    own = beside.reshape(-1, parameters)  # [D, outputs]
     # every value with every level is an example of one pixel to `log_prob`
     repeated = jnp.repeat(own, levels, 0)  # [D levels, outputs]
+    values = jnp.arange(levels) / (levels - 1)
     x = jnp.tile(values, len(own))
     log_p = likelihood.log_prob(repeated, x[:, None])
-    return jnp.exp(log_p).reshape(-1, levels)
+    p = jnp.exp(log_p)
+    return p.reshape(-1, levels)
 
 
 def of_vae(params: dict, cfg: Any, spec: Spec, compiled: Callable) -> Nets:
@@ -397,21 +433,25 @@ def of_vae(params: dict, cfg: Any, spec: Spec, compiled: Callable) -> Nets:
     need("A file of pictures", spec.main, spec.x, Image)
     n = levels(cfg)
 
-    def posterior(params: dict, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        one = x.astype(jnp.float32).reshape(1, *spec.shape)
-        mu, log_var = vae.encode(params, one / (n - 1), None, cfg)
-        return mu[0], jnp.exp(0.5 * log_var[0])
+    def posterior(params, level):
+        unit = level.astype(jnp.float32) / (n - 1)
+        x = unit.reshape(1, *spec.shape)
+        mu, log_var = vae.encode(params, x, None, cfg)
+        deviation = jnp.exp(0.5 * log_var)
+        return mu[0], deviation[0]
 
-    def likelihood(params: dict, z: jax.Array) -> jax.Array:
+    def likelihood(params, z):
         out = vae.decode(params, z[None], None, cfg, spec)
         return probabilities(cfg.likelihood, out, n)
 
     # one program each, for one example: the same numbers whatever is coded beside it
     of_x = compiled(posterior)
     of_z = compiled(likelihood)
-    return Nets(
-        lambda x: of_x(params, np.asarray(x, np.int32)),
-        lambda z: of_z(params, z),
-        cfg.latent,
-        n,
-    )
+
+    def of_level(x):
+        return of_x(params, x.astype(np.int32))
+
+    def of_latent(z):
+        return of_z(params, z)
+
+    return Nets(of_level, of_latent, cfg.latent, n)

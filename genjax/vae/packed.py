@@ -12,6 +12,7 @@ A chunk is a stack of its own, which costs some borrowed words, and can be decod
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ import numpy as np
 from genjax.config import identity
 from genjax.errors import UserError
 from genjax.vae import bitsback
-from genjax.vae.bitsback import Buckets, Mismatch, Nets, Packed
+from genjax.vae.bitsback import Array, Mismatch, Nets, Packed
 
 # the first byte is no text, and a transfer as text changes the line ends
 MAGIC = b"\x89GJXPK\r\n"
@@ -50,18 +51,21 @@ class Chunk(NamedTuple):
 
     n: int
     borrowed: int
-    words: np.ndarray  # uint32
+    words: Array  # uint32
     pixels: int
 
 
 def weights(params: Any, cfg: Any) -> bytes:
     """8 bytes that name a model: of its config, and of every number of its nets."""
-    whole = hashlib.sha256(identity(cfg).encode())
+    # weights alone are not the model: limits of scales are in the config
+    text = identity(cfg)
+    whole = hashlib.sha256(text.encode())
     flat, _ = jax.tree_util.tree_flatten_with_path(params)
     for path, leaf in flat:
         name = jax.tree_util.keystr(path)
         values = np.asarray(leaf)
-        whole.update(f"{name} {values.dtype} {values.shape}".encode())
+        kind = f"{name} {values.dtype} {values.shape}"
+        whole.update(kind.encode())
         whole.update(values.tobytes())
     return whole.digest()[:8]
 
@@ -71,34 +75,42 @@ def weights(params: Any, cfg: Any) -> bytes:
 
 def head_bytes(head: Head) -> bytes:
     """The head of a file."""
-    numbers = (head.bits, head.levels, head.weights, head.arithmetic, head.count, head.chunk)
-    data = HEAD.pack(MAGIC, VERSION, *numbers, *head.shape)
-    return data + CRC.pack(zlib.crc32(data))
+    *numbers, shape = head  # in the order of HEAD
+    data = HEAD.pack(MAGIC, VERSION, *numbers, *shape)
+    crc = zlib.crc32(data)
+    return data + CRC.pack(crc)
 
 
-def chunk_bytes(examples: np.ndarray, packed: Packed) -> bytes:
+def chunk_bytes(examples: Array, packed: Packed) -> bytes:
     """One chunk of levels [n, ...] and the stack that they became."""
-    words = packed.words.astype("<u4").tobytes()
-    sums = zlib.crc32(words), pixel_crc(examples)
-    about = CHUNK.pack(len(examples), packed.borrowed, len(packed.words), *sums)
+    stack = packed.words.astype("<u4")
+    words = stack.tobytes()
+    n = len(examples)
+    pixels = pixel_crc(examples)
+    crc = zlib.crc32(words)
+    about = CHUNK.pack(n, packed.borrowed, len(stack), crc, pixels)
     return about + words
 
 
-def pixel_crc(examples: np.ndarray) -> int:
+def pixel_crc(examples: Array) -> int:
     """The CRC-32 of levels, two bytes each whatever their type."""
-    return zlib.crc32(np.asarray(examples).astype("<u2").tobytes())
+    wide = examples.astype("<u2")
+    return zlib.crc32(wide.tobytes())
 
 
-def chunks_of(examples: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """`size` examples at a time, flat: [n, D]."""
-    flat = examples.reshape(len(examples), -1)
-    for first in range(0, len(flat), size):
-        yield flat[first : first + size].astype(np.int32)
+def chunks_of(examples: Array, size: int) -> Iterator[Array]:
+    """`size` examples at a time, flat: int32 [n, D]."""
+    n = len(examples)
+    flat = examples.reshape(n, -1).astype(np.int32)
+    for first in range(0, n, size):
+        last = first + size
+        yield flat[first:last]
 
 
 def read_head(what: str, data: bytes) -> Head:
     """The head of a file `what`; UserError for a file that is no such one, cut short or damaged there."""
-    if data[: len(MAGIC)] != MAGIC[: len(data)] or not data:
+    begins = data[: len(MAGIC)]
+    if begins != MAGIC:
         raise UserError(
             f"{what} was not written by genjax.pack encode, as its first bytes say: name such a file."
         )
@@ -111,51 +123,63 @@ def read_head(what: str, data: bytes) -> Head:
     (crc,) = CRC.unpack(data[HEAD.size : size])
     if zlib.crc32(about) != crc:
         raise UserError(f"{what} is damaged in its head: take another copy.")
-    _, version, bits, levels, name, arithmetic, count, chunk, *shape = HEAD.unpack(about)
+    _, version, *numbers = HEAD.unpack(about)
     if version != VERSION:
         raise UserError(
             f"{what} is of version {version} of the format, and this code reads {VERSION}: use the code that wrote it."
         )
-    return Head(bits, levels, name, arithmetic, count, chunk, tuple(shape))
+    *numbers, height, width, channels = numbers
+    return Head(*numbers, (height, width, channels))
 
 
 def read_chunks(what: str, data: bytes, head: Head) -> list[Chunk]:
     """All chunks of a file; UserError, before any is decoded, for the first that is cut short or damaged."""
-    total = -(-head.count // head.chunk)  # rounded up
-    at = HEAD.size + CRC.size
+    total = math.ceil(head.count / head.chunk)
+    rest = data[HEAD.size + CRC.size :]
+    left = head.count
     found: list[Chunk] = []
-    while len(found) < total:
-        which = f"chunk {len(found) + 1} of {total}"
-        about = data[at : at + CHUNK.size]
-        if len(about) < CHUNK.size:
-            raise UserError(f"{what} is cut short before {which}: take a whole copy.")
-        n, borrowed, size, crc, pixels = CHUNK.unpack(about)
-        at += CHUNK.size
-        words = data[at : at + 4 * size]
-        if len(words) < 4 * size:
-            raise UserError(
-                f"{what} is cut short within {which} ({len(words)} of {4 * size} bytes): take a whole copy."
-            )
-        # what says how many examples there are is in no other CRC
-        expected = min(head.chunk, head.count - len(found) * head.chunk)
-        if zlib.crc32(words) != crc or n != expected or not size or not words[-4:].strip(b"\0"):
-            raise UserError(f"{what} is damaged in {which}: take another copy.")
-        at += 4 * size
-        stack = np.frombuffer(words, "<u4").astype(np.uint32)
-        found.append(Chunk(n, borrowed, stack, pixels))
-    if at != len(data):
-        raise UserError(f"{what} has {len(data) - at} bytes too many: take another copy.")
+    # all of them before any is decoded, which takes minutes
+    while left:
+        which = f"{what}, chunk {len(found) + 1} of {total},"
+        n = min(head.chunk, left)
+        chunk, rest = _read_chunk(which, rest, n)
+        found.append(chunk)
+        left -= n
+    if rest:
+        raise UserError(f"{what} has {len(rest)} bytes too many: take another copy.")
     return found
+
+
+def _read_chunk(which: str, data: bytes, n: int) -> tuple[Chunk, bytes]:
+    """The chunk of n examples that some bytes begin with, and the bytes after it."""
+    about = data[: CHUNK.size]
+    if len(about) < CHUNK.size:
+        raise UserError(f"{which} is not there, the file is cut short: take a whole copy.")
+    told, borrowed, length, crc, pixels = CHUNK.unpack(about)
+    size = 4 * length
+    end = CHUNK.size + size
+    words = data[CHUNK.size : end]
+    if len(words) < size:
+        raise UserError(
+            f"{which} is cut short ({len(words)} of {size} bytes): take a whole copy."
+        )
+    stack = np.frombuffer(words, "<u4")
+    # what says how many examples there are is in no other CRC; a stack does not end in a 0
+    whole = told == n and length > 0 and stack[-1] > 0
+    if zlib.crc32(words) != crc or not whole:
+        raise UserError(f"{which} is damaged: take another copy.")
+    chunk = Chunk(n, borrowed, stack.astype(np.uint32), pixels)
+    return chunk, data[end:]
 
 
 def check_reader(what: str, head: Head, name: bytes, nets: Nets) -> None:
     """Raises UserError where a file is of another model, or of a machine that computes otherwise."""
-    if head.weights != name or head.levels != nets.levels:
+    if head.weights != name:
         raise UserError(
             f"{what} was packed by a model with weights {head.weights.hex()}, and this one has {name.hex()}: name the "
             "run, and the step, that packed it."
         )
-    here = bitsback.fingerprint(nets, Buckets(head.bits))
+    here = bitsback.fingerprint(nets)
     if here != head.arithmetic:
         raise UserError(
             f"{what} was packed where the nets round otherwise ({head.arithmetic:08x}, here {here:08x}): unpack it on "
@@ -163,16 +187,16 @@ def check_reader(what: str, head: Head, name: bytes, nets: Nets) -> None:
         )
 
 
-def unpacked(what: str, chunk: Chunk, which: int, head: Head, nets: Nets) -> np.ndarray:
-    """The examples of a chunk, levels [n, *shape]; UserError where they are not those that were packed."""
+def unpacked(which: str, chunk: Chunk, nets: Nets) -> Array:
+    """The examples of a chunk, levels [n, D]; UserError where they are not those that were packed."""
+    # with other numbers the first wrong symbol spoils all that come after it
     try:
-        x = bitsback.decode(chunk.words, chunk.borrowed, chunk.n, nets, Buckets(head.bits))
-        intact = pixel_crc(x) == chunk.pixels
+        x = bitsback.decode(chunk.words, chunk.borrowed, chunk.n, nets)
     except Mismatch:
-        intact = False
-    if not intact:
+        x = None
+    if x is None or pixel_crc(x) != chunk.pixels:
         raise UserError(
-            f"{what}: the pictures of chunk {which} come out otherwise than they were packed, as the nets round "
-            "otherwise here: unpack it where it was packed."
+            f"{which} comes out otherwise than it was packed, as the nets round otherwise here: unpack it where it was "
+            "packed."
         )
-    return x.reshape(chunk.n, *head.shape)
+    return x
