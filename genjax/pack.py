@@ -320,7 +320,9 @@ def _picture(path: Path, shape: Shape) -> Array:
 
 def _levels(what: str, pixels: Array, levels: int) -> Array:
     """Bytes as levels below `levels`; UserError for a grey value that none of them is."""
-    exact = pixels * (levels - 1) / 255.0
+    # bytes would overflow
+    wide = pixels.astype(np.float64)
+    exact = wide * (levels - 1) / 255.0
     found = np.rint(exact).astype(np.int32)
     lost = _pixels(found, levels) != pixels
     if lost.any():

@@ -1,5 +1,8 @@
 """Bits back against what is known: -log p(x) with the exact posterior, -ELBO with another, and nothing is lost."""
 
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -43,12 +46,12 @@ def line(width: float) -> Nets:
 
 @pytest.fixture(scope="module")
 def drawn() -> np.ndarray:
-    """500 examples of the model, [N, 4]."""
-    y = np.random.default_rng(0).normal(0, np.sqrt(1 + S**2), (500, LATENT))
+    """300 examples of the model, [N, 4]."""
+    y = np.random.default_rng(0).normal(0, np.sqrt(1 + S**2), (300, LATENT))
     return (np.searchsorted(EDGES, y) - 1).astype(np.int32)
 
 
-@pytest.mark.parametrize("bits", [6, 12, 16])
+@pytest.mark.parametrize("bits", [6, 16])
 def test_with_the_exact_posterior_the_bits_are_those_of_log_p(drawn, bits):
     nets = line(1.0)._replace(buckets=Buckets(bits))
     made = bitsback.encode(drawn, nets)
@@ -249,6 +252,16 @@ def test_pictures_come_back_to_the_bit_and_cost_what_they_should(
     # three heads, three borrowings
     bits = 8 * file.stat().st_size / (25 * 64)
     assert bits < trained.log.result("packing")["bits_per_dim"] + 1.0
+
+
+@pytest.mark.slow
+def test_another_process_unpacks_it(trained, pictures, tmp_path):
+    source, file = pictures
+    out = tmp_path / "back.npy"
+    arguments = ["decode", str(trained.log.directory), str(file), f"--out={out}"]
+    # the passes that XLA leaves out in tests are left out there too: nets must round alike
+    subprocess.run([sys.executable, "-m", "genjax.pack", *arguments], check=True, timeout=300)
+    assert crc32(out) == crc32(source)
 
 
 def test_a_folder_of_pictures_is_packed_as_it_is(trained, pictures, tmp_path, command):
