@@ -356,7 +356,7 @@ def decode(words: Array, lent: int, n: int, nets: Nets) -> Array:
         x = take(coder, i, nets)
         found.append(x)
     left = coder.get_compressed()
-    if not np.array_equal(left, borrowed(lent)):
+    if len(left) != lent or not np.array_equal(left, borrowed(lent)):
         raise Mismatch("the stack does not end in what was borrowed")
     return np.stack(found[::-1])
 

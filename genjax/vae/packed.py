@@ -129,7 +129,11 @@ def read_head(what: str, data: bytes) -> Head:
             f"{what} is of version {version} of the format, and this code reads {VERSION}: use the code that wrote it."
         )
     *numbers, height, width, channels = numbers
-    return Head(*numbers, (height, width, channels))
+    head = Head(*numbers, (height, width, channels))
+    # a checksum can be made up: nothing may be divided by 0
+    if not head.count or not head.chunk:
+        raise UserError(f"{what} holds no pictures: take another copy.")
+    return head
 
 
 def read_chunks(what: str, data: bytes, head: Head) -> list[Chunk]:
