@@ -3,7 +3,7 @@
     python -m experiments.compress               one net for all rates
     python -m experiments.compress factorised    no hyperprior
     python -m experiments.compress scale         no means out of the neighbours: a hyperprior alone
-    python -m experiments.compress fixed_0.004   a net for one lambda; fixed_0.0016, fixed_0.012, fixed_0.05
+    python -m experiments.compress fixed_0.009   a net for one lambda; fixed_0.0008, fixed_0.0027, fixed_0.03
     python -m experiments.compress photographs   the two photographs of scikit-learn, where there are no scenes
 
 Then for files: python -m genjax.compress encode runs/compress/base-… photo.png
@@ -29,7 +29,7 @@ BASE = Experiment(
     algorithm=Compression(
         optimiser=Adam(1e-3, warmup=100, decay=CosineDecay(0.02), clip=1.0),
     ),
-    steps=8000,
+    steps=5000,
     batch=4,
     view=(Flip(),),
     evaluate_batch=16,
@@ -39,7 +39,7 @@ BASE = Experiment(
 
 
 def fixed(weight: float) -> Experiment:
-    """A net for one lambda, with a third of the steps."""
+    """A net for one lambda, with fewer steps."""
     one = {"low": weight, "high": weight, "knots": 1, "shown": (0.0,)}
     settings = {f"algorithm.{name}": value for name, value in one.items()}
     return edit(BASE, {**settings, "steps": 2000})
@@ -49,10 +49,10 @@ EXPERIMENTS = {
     "base": BASE,
     "factorised": edit(BASE, {"algorithm.prior": Factorised()}),
     "scale": edit(BASE, {"algorithm.prior": Hyper(context=False)}),
-    "fixed_0.0016": fixed(0.0016),
-    "fixed_0.004": fixed(0.004),
-    "fixed_0.012": fixed(0.012),
-    "fixed_0.05": fixed(0.05),
+    "fixed_0.0008": fixed(0.0008),
+    "fixed_0.0027": fixed(0.0027),
+    "fixed_0.009": fixed(0.009),
+    "fixed_0.03": fixed(0.03),
     # crops of 128 do not fit the halved ones
     "photographs": edit(BASE, {"data": Photographs(96, halvings=0), "steps": 2000}),
 }

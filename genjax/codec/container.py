@@ -59,7 +59,7 @@ def pack(packed: Packed) -> bytes:
 
 
 def unpack(content: bytes, name: str) -> Packed:
-    """What the bytes of a file hold; UserError, of one line with the file's name, for what is none of ours or broken."""
+    """What the bytes of a file hold; UserError, with the name, for what is none of ours or broken."""
     if content[:3] != MAGIC:
         raise UserError(
             f"{name} is no file of this codec: it begins with {content[:3]!r} and not {MAGIC!r}."

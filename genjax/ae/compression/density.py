@@ -22,6 +22,7 @@ LEAST = 1e-9  # the least mass: 30 bits
 START = 0.5  # about the reach of a learned density before it is trained: most numbers are 0
 WIDTHS = (1, 3, 3, 3, 1)  # of its four layers (arXiv:1802.01436, sec. 6.1)
 BIT = math.log(2.0)  # in nats
+SMALLEST, LARGEST = 0.04, 256.0  # deviations that numbers are coded with [steps]
 
 
 @dataclasses.dataclass(frozen=True)

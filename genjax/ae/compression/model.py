@@ -51,8 +51,8 @@ class Compression:
     latent: int = field(320, "numbers for a block of 16x16 pixels")
     width: int = field(128, "channels of the transforms' nets")
     blocks: int = field(3, "residual blocks of each transform")
-    low: float = field(0.0016, "lambda of rate 0")
-    high: float = field(0.05, "lambda of rate 1; the same as `low`: a net for one rate")
+    low: float = field(0.0008, "lambda of rate 0")
+    high: float = field(0.03, "lambda of rate 1; the same as `low`: a net for one rate")
     knots: int = field(8, "rates between which the nets are told a rate; 1 for one rate")
     shown: tuple[float, ...] = field(
         (0.0, 0.5, 1.0), "rates that evaluation measures and pictures show", execution=True

@@ -23,13 +23,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.ae.compression.density import Learned, Logistic, Normal
-from genjax.ae.compression.transforms import Told, leaky, zeros
+from genjax.ae.compression.coding import FactorisedCoder, HyperCoder
+from genjax.ae.compression.density import LARGEST, SMALLEST, Learned, Logistic, Normal
+from genjax.ae.compression.transforms import ABOVE, Told, chessboard, leaky, zeros
 from genjax.config import field
 from genjax.nets.blocks import depth_to_space, space_to_depth
-
-SMALLEST, LARGEST = 0.04, 256.0  # deviations that numbers are coded with [steps]
-ABOVE = 2  # pixels of y for one of z, a side
 
 
 class Coded(NamedTuple):
@@ -55,14 +53,6 @@ def rounded(x: jax.Array) -> jax.Array:
 def total(x: jax.Array) -> jax.Array:
     """The sum over each example, [B]."""
     return x.reshape(len(x), -1).sum(-1)
-
-
-def chessboard(height: int, width: int) -> np.ndarray:
-    """1 on the dark fields, which are coded first, [H, W, 1]."""
-    rows = np.arange(height)[:, None]
-    columns = np.arange(width)[None]
-    dark = (rows + columns) % 2 == 0
-    return dark[..., None].astype(np.float32)
 
 
 def maps(x: jax.Array) -> jax.Array:
@@ -135,6 +125,14 @@ class Factorised:
         """The shapes of what `Noise` holds beside y [H, W, latent]."""
         return Noise(y, (0, 0, 0))
 
+    def hidden(self, params: dict, y: jax.Array, rate: jax.Array) -> jax.Array:
+        """What is coded before y, [B, h, w, any], not rounded: nothing."""
+        return y[..., :0]
+
+    def coder(self, params: dict, levels: np.ndarray, rate: float) -> FactorisedCoder:
+        """What makes y whole numbers in a file; levels: the logarithm of `fine` at the rate, [latent]."""
+        return FactorisedCoder(params["density"], levels)
+
     def __call__(
         self,
         params: dict,
@@ -194,6 +192,16 @@ class Hyper:
     def noise(self, y: tuple[int, ...]) -> Noise:
         """As `Factorised.noise`."""
         return Noise(y, (y[0] // ABOVE, y[1] // ABOVE, self.size))
+
+    def hidden(self, params: dict, y: jax.Array, rate: jax.Array) -> jax.Array:
+        """As `Factorised.hidden`: z."""
+        knots = params["hyper_analysis"]["Told_0"]["table"].shape[0]
+        net = HyperAnalysis(self.size, self.width, knots)
+        return net.apply({"params": params["hyper_analysis"]}, y, rate)
+
+    def coder(self, params: dict, levels: np.ndarray, rate: float) -> HyperCoder:
+        """As `Factorised.coder`."""
+        return HyperCoder(params, levels, rate, self.density)
 
     def __call__(
         self,

@@ -20,6 +20,7 @@ from genjax.nets.blocks import depth_to_space, space_to_depth
 
 # sides of the blocks of the codec that training begins with, and of those that the net sees [pixels]
 BLOCK, FOLD = 16, 8
+ABOVE = 2  # numbers y for one of z, a side
 LEAK = 0.125  # a power of two: products with it are exact
 zeros = nn.initializers.zeros
 
@@ -27,6 +28,14 @@ zeros = nn.initializers.zeros
 def leaky(x: jax.Array) -> jax.Array:
     """max(x, LEAK x)."""
     return jnp.maximum(x, LEAK * x)
+
+
+def chessboard(height: int, width: int) -> np.ndarray:
+    """1 on the dark fields, which are coded first, [H, W, 1]."""
+    rows = np.arange(height)[:, None]
+    columns = np.arange(width)[None]
+    dark = (rows + columns) % 2 == 0
+    return dark[..., None].astype(np.float32)
 
 
 class Told(nn.Module):
