@@ -19,7 +19,7 @@ LAYERS = (  # a room knows those above it in this list, and itself; rooms of one
     ("core",),
     ("conditions", "views"),
     ("nets", "data"),
-    ("metrics", "classical", "report"),
+    ("metrics", "classical", "report", "codec"),
     ("sweep",),
     ("cli",),
     FAMILIES,
@@ -27,6 +27,7 @@ LAYERS = (  # a room knows those above it in this list, and itself; rooms of one
     ("findings",),
     ("command",),
     ("distance", "pack", "sample"),
+    ("distance", "sample", "compress"),
 )
 HEIGHT = {room: height for height, row in enumerate(LAYERS) for room in row}
 FILES = sorted(HOUSE.rglob("*.py"))

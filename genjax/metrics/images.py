@@ -19,6 +19,10 @@ CHUNK = 256  # images in float64 at a time
 SIGMA = 1.5
 C1 = 0.01**2  # of eq. 13: they keep the quotient finite where an image is black or flat
 C2 = 0.03**2
+WINDOW = 11  # side of the Gaussian [pixels]
+# of the five sizes, the largest first; the least side that the window fits in after four halvings
+POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+SIDE = WINDOW * 2 ** (len(POWERS) - 1)
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
@@ -82,13 +86,13 @@ def _band(size: int, window: int) -> np.ndarray:
     return band
 
 
-def _structure(
+def _compared(
     x: np.ndarray,  # [N, H, W, C] in [0, 1]
     y: np.ndarray,  # [N, H, W, C] in [0, 1]
     rows: np.ndarray,  # [h, H], a band
     columns: np.ndarray,  # [w, W], a band
-) -> np.ndarray:
-    """SSIM of a chunk, [N]."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """The two factors of eq. 13 in every window, [N, h, w, C]: of the means, and of the variances."""
 
     def smooth(v: np.ndarray) -> np.ndarray:  # the Gaussian is separable: one product a side
         return np.einsum("ih,nhwc,jw->nijc", rows, v, columns, optimize=True)
@@ -99,15 +103,15 @@ def _structure(
     sxx = smooth(x * x) - mx * mx
     syy = smooth(y * y) - my * my
     sxy = smooth(x * y) - mx * my
-    # eq. 13, the factor of the means and that of the variances above and below the line
-    means_above = 2 * mx * my + C1
-    means_below = mx**2 + my**2 + C1
-    variances_above = 2 * sxy + C2
-    variances_below = sxx + syy + C2
-    above = means_above * variances_above
-    below = means_below * variances_below
-    index = above / below  # [N, h, w, C]
-    return index.mean((1, 2, 3))
+    means = (2 * mx * my + C1) / (mx**2 + my**2 + C1)
+    variances = (2 * sxy + C2) / (sxx + syy + C2)
+    return means, variances
+
+
+def _structure(x: np.ndarray, y: np.ndarray, rows: np.ndarray, columns: np.ndarray):
+    """SSIM of a chunk, [N]."""
+    means, variances = _compared(x, y, rows, columns)
+    return (means * variances).mean((1, 2, 3))
 
 
 def ssim(a: np.ndarray, b: np.ndarray, window: int = 11) -> np.ndarray:
@@ -127,3 +131,42 @@ def ssim(a: np.ndarray, b: np.ndarray, window: int = 11) -> np.ndarray:
     columns = _band(width, window)
     measure = functools.partial(_structure, rows=rows, columns=columns)
     return _each(measure, a, b)
+
+
+def ms_ssim(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Structural similarity at five sizes (Wang et al. 2003, 10.1109/ACSSC.2003.1292216), [N], at most 1.
+
+    The variances' factor of every size, each half the one before by means of 2x2, and the means' factor of the last, to
+    the powers of the paper. Channels are measured apart and averaged. ValueError for sides below 176.
+    """
+    sides = np.shape(a)[1:3]
+    if min(sides) < SIDE:
+        size = "x".join(map(str, sides))
+        raise ValueError(f"MS-SSIM halves pictures four times: {size} is smaller than {SIDE}")
+    return _each(_scales, a, b)
+
+
+def _scales(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """MS-SSIM of a chunk, [N]."""
+    found = np.ones((len(x), x.shape[-1]))
+    for scale, power in enumerate(POWERS):
+        height, width = x.shape[1:3]
+        bands = _band(height, WINDOW), _band(width, WINDOW)
+        means, variances = _compared(x, y, *bands)
+        last = scale == len(POWERS) - 1
+        index = means * variances if last else variances
+        # a channel may be the other's negative, and a negative number has no such power
+        mean = np.maximum(index.mean((1, 2)), 0.0)
+        found *= mean**power
+        x = _halved(x)
+        y = _halved(y)
+    return found.mean(-1)
+
+
+def _halved(x: np.ndarray) -> np.ndarray:
+    """Means of 2x2 pixels; an odd last row or column has no pair."""
+    height = x.shape[1] // 2
+    width = x.shape[2] // 2
+    even = x[:, : 2 * height, : 2 * width]
+    parts = even.reshape(len(x), height, 2, width, 2, -1)
+    return parts.mean((2, 4))

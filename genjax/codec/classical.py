@@ -1,0 +1,103 @@
+"""The codecs of every day through Pillow, each at its best settings: to compare with."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from typing import Any
+
+import numpy as np
+
+from genjax.config import field
+from genjax.errors import UserError
+
+
+def _saved(image: np.ndarray, kind: str, **settings: Any) -> bytes:
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, kind, **settings)
+    return content.getvalue()
+
+
+def decode(content: bytes, kind: str) -> np.ndarray:
+    """Bytes of a format of Pillow's -> uint8 [H, W, 3]."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content), formats=(kind,)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _check(kind: str, name: str) -> None:
+    """Raises UserError where Pillow was built without a format."""
+    from PIL import features
+
+    if not features.check(name):
+        raise UserError(
+            f"this Pillow has no {kind}: install a build that has, pip install -U pillow."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Jpeg:
+    """JPEG with the Huffman codes of the picture; the smaller one of progressive and sequential."""
+
+    sampling: int = field(0, "of colours: 0 = 4:4:4, 2 = 4:2:0")
+    qualities: tuple[int, ...] = field((5, 10, 20, 30, 45, 60, 75, 85, 92), "settings")
+
+    name = "JPEG"
+    kind = "JPEG"
+
+    def check(self) -> None:
+        """Raises UserError where Pillow has no such format."""
+        _check("JPEG", "jpg")
+
+    def encode(self, image: np.ndarray, quality: int) -> bytes:
+        """uint8 [H, W, 3] -> bytes."""
+        settings = {"quality": quality, "optimize": True, "subsampling": self.sampling}
+        plain = _saved(image, self.kind, **settings)
+        # the same pixels in another order
+        progressive = _saved(image, self.kind, progressive=True, **settings)
+        return min(plain, progressive, key=len)
+
+
+@dataclasses.dataclass(frozen=True)
+class WebP:
+    """Lossy WebP at its slowest method."""
+
+    qualities: tuple[int, ...] = field((1, 10, 25, 45, 65, 80, 90, 95), "settings")
+
+    name = "WebP"
+    kind = "WEBP"
+
+    def check(self) -> None:
+        """As `Jpeg.check`."""
+        _check("WebP", "webp")
+
+    def encode(self, image: np.ndarray, quality: int) -> bytes:
+        """As `Jpeg.encode`."""
+        return _saved(image, self.kind, quality=quality, method=6)
+
+
+@dataclasses.dataclass(frozen=True)
+class Avif:
+    """AVIF with its colours at full or half resolution."""
+
+    sampling: str = field("4:4:4", "of colours: 4:4:4 or 4:2:0")
+    qualities: tuple[int, ...] = field((20, 35, 50, 60, 70, 80, 88), "settings")
+    speed: int = field(4, "0 = slowest, 10 = fastest")
+
+    name = "AVIF"
+    kind = "AVIF"
+
+    def check(self) -> None:
+        """As `Jpeg.check`."""
+        _check("AVIF", "avif")
+
+    def encode(self, image: np.ndarray, quality: int) -> bytes:
+        """As `Jpeg.encode`."""
+        settings = {"quality": quality, "speed": self.speed, "subsampling": self.sampling}
+        return _saved(image, self.kind, **settings)
+
+
+Classical = Jpeg | WebP | Avif
