@@ -19,6 +19,7 @@ from genjax.ae.compression.priors import Factorised, Hyper
 from genjax.config import edit
 from genjax.data import Photographs
 from genjax.data.scenes import Scenes
+from genjax.findings.coding import Coding
 from genjax.optim import Adam, CosineDecay
 from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
@@ -34,7 +35,8 @@ BASE = Experiment(
     view=(Flip(),),
     evaluate_batch=16,
     samples=8,
-    every=Every(log=100, evaluate=1000, sample=2000, save=500),
+    every=Every(log=100, evaluate=1000, sample=2500, save=500),
+    finish=(Coding(),),
 )
 
 

@@ -1,0 +1,363 @@
+"""The learned codec: densities against known entropies, whole-number nets against the nets, files against damage."""
+
+import dataclasses
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from PIL import Image as Pillow
+
+import genjax
+from experiments.compress import BASE
+from genjax import compress
+from genjax.ae.compression import files
+from genjax.ae.compression.coding import HyperCoder, deviations, learned_tables, scale_table
+from genjax.ae.compression.density import (
+    Learned,
+    Logistic,
+    Normal,
+    learned_cumulative,
+    quantile,
+)
+from genjax.ae.compression.files import Codec
+from genjax.ae.compression.model import Compression, coded, finest, init_params
+from genjax.ae.compression.priors import Factorised, Hyper
+from genjax.ae.compression.transforms import Cosines, Told, between
+from genjax.codec import exact
+from genjax.codec.container import pack, unpack
+from genjax.codec.stream import Reader, Writer, read, written
+from genjax.codec.tables import TOTAL, table
+from genjax.config import edit
+from genjax.core import labelled
+from genjax.data import Photographs
+from genjax.errors import UserError
+from genjax.fields import Image
+from genjax.optim import Adam
+from genjax.training.loop import run
+
+SMALL = Compression(
+    prior=Hyper(size=4, width=8),
+    latent=48,
+    width=8,
+    blocks=1,
+    knots=3,
+    optimiser=Adam(1e-3),
+)
+
+
+def bits_of(shares):
+    shares = shares[shares > 0]
+    return float(-(shares * np.log2(shares)).sum())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of a few steps, its codec, and a picture that no side of which divides."""
+    exp = edit(
+        BASE,
+        {
+            "data": Photographs(64, train=64, test=4),
+            "algorithm": SMALL,
+            "view": (),
+            "steps": 3,
+            "every.evaluate": 3,
+            "every.sample": 0,
+            "evaluate_batch": 4,
+            "samples": 4,
+            "finish": (),
+            "runs": str(tmp_path_factory.mktemp("runs")),
+        },
+    )
+    done = run("compress", exp, "small")
+    folder = done.log.directory
+    opened = genjax.open(folder)
+    codec = Codec(SMALL, opened.params, 3, compiled=jax.jit)
+    rows, columns = np.mgrid[0:100, 0:71]
+    waves = np.sin(rows / 9.0) + np.cos(columns / 5.0)
+    image = np.stack([waves, -waves, 0.5 * waves], -1) * 50 + 128
+    return folder, opened, codec, image.astype(np.uint8)
+
+
+@pytest.mark.parametrize("density", [Normal(), Logistic()])
+@pytest.mark.parametrize("deviation", [0.3, 4.0])
+def test_masses_of_all_whole_numbers_sum_to_one(density, deviation):
+    v = jnp.arange(-60.0, 61.0) - 0.3
+    bits = np.asarray(density.bits(v, deviation), np.float64)
+    assert np.sum(2.0**-bits) == pytest.approx(1.0, abs=1e-5)
+    below = density.cumulative(np.array([0.2, -0.8]), deviation)
+    assert bits[60] == pytest.approx(-np.log2(below[0] - below[1]), rel=1e-4)
+
+
+def test_bits_with_noise_are_those_of_rounded_numbers():
+    rng = np.random.default_rng(0)
+    y = 3.0 * rng.standard_normal(40_000)
+    noisy = y + rng.uniform(-0.5, 0.5, y.size)
+    of_noise = float(Normal().bits(jnp.asarray(noisy), 3.0).mean())
+    of_rounded = float(Normal().bits(jnp.rint(y), 3.0).mean())
+    assert of_noise == pytest.approx(of_rounded, abs=0.01)
+    # a Gaussian's entropy in steps of 1
+    assert of_rounded == pytest.approx(np.log2(3.0 * np.sqrt(2 * np.pi * np.e)), abs=0.02)
+
+
+def test_a_learned_density_finds_the_entropy_of_a_laplace_source_and_its_file_too():
+    rng = np.random.default_rng(1)
+    values = rng.laplace(1.0, 2.0, (20_000, 1))
+    net = Learned(1)
+    weights = net.init(jax.random.key(0), jnp.zeros((1, 1)))
+    tx = optax.adam(0.02)
+
+    def loss(weights, x):
+        return net.apply(weights, x, method="bits").mean()
+
+    @jax.jit
+    def step(weights, state, x):
+        value, slope = jax.value_and_grad(loss)(weights, x)
+        moved, state = tx.update(slope, state)
+        return optax.apply_updates(weights, moved), state, value
+
+    state = tx.init(weights)
+    for _ in range(300):
+        rows = rng.integers(0, len(values), 2000)
+        noisy = values[rows] + rng.uniform(-0.5, 0.5, (2000, 1))
+        weights, state, _ = step(weights, state, jnp.asarray(noisy, jnp.float32))
+
+    edges = np.arange(-60, 62) - 0.5 - 1.0
+    below = np.where(edges < 0, 0.5 * np.exp(edges / 2), 1 - 0.5 * np.exp(-edges / 2))
+    entropy = bits_of(np.diff(below))
+    whole = np.rint(values)
+    found = float(net.apply(weights, jnp.asarray(whole), method="bits").mean())
+    assert entropy - 0.03 < found < entropy + 0.06
+
+    density = jax.tree.map(np.asarray, weights["params"])
+    middle = quantile(learned_cumulative(density), 0.5, 1)
+    assert middle[0] == pytest.approx(1.0, abs=0.3)  # the median
+    tables = learned_tables(density, np.ones(1))
+    writer = Writer()
+    writer.code(whole[:, 0], np.zeros(len(whole), int), tables)
+    real = 8.0 * sum(map(len, writer.parts())) / len(whole)
+    assert real == pytest.approx(found, rel=0.01)
+
+
+def test_learned_logits_rise_and_are_the_same_in_numpy():
+    net = Learned(3)
+    weights = net.init(jax.random.key(2), jnp.zeros((1, 3)))
+    x = np.linspace(-5, 5, 41)[:, None] * np.ones(3)
+    logits = np.asarray(net.apply(weights, jnp.asarray(x)))
+    assert (np.diff(logits, axis=0) > 0).all()
+    below = learned_cumulative(weights["params"])(x.T)
+    np.testing.assert_allclose(below.T, 1 / (1 + np.exp(-logits)), atol=1e-5)
+
+
+def test_tables_hold_every_share_and_numbers_beyond_them_come_back():
+    tables = [scale_table(Normal(), deviation) for deviation in deviations()]
+    for each in tables:
+        assert each.counts.sum() == TOTAL and each.counts.min() >= 1
+    rng = np.random.default_rng(3)
+    which = rng.integers(0, len(tables), 5000)
+    values = np.rint(deviations()[which] * rng.standard_normal(5000))
+    values[::500] = 10.0**6 * np.where(np.arange(10) % 2, 1, -1)
+    writer = Writer()
+    writer.code(values, which, tables)
+    reader = Reader(*writer.parts())
+    again = reader.code(np.zeros(5000), which, tables)
+    assert np.array_equal(again, values) and reader.crc == writer.crc
+    assert read(written([0, -1, 1, 63, -64, 64, 10**9, -(10**9)])) == [
+        0, -1, 1, 63, -64, 64, 10**9, -(10**9),
+    ]  # fmt: skip
+
+
+def test_a_table_of_a_gaussian_costs_its_entropy():
+    values = np.rint(2.0 * np.random.default_rng(4).standard_normal(50_000))
+    own = table(lambda edges: Normal().cumulative(edges, 2.0), -30, 30)
+    writer = Writer()
+    writer.code(values, np.zeros(len(values), int), [own])
+    entropy = np.log2(2.0 * np.sqrt(2 * np.pi * np.e))
+    assert writer.bits / len(values) == pytest.approx(entropy, abs=0.02)
+    real = 8 * len(writer.parts()[1])
+    assert real == pytest.approx(writer.bits, rel=1e-3)
+
+
+def test_whole_number_nets_do_not_depend_on_the_order_of_sums():
+    rng = np.random.default_rng(5)
+    x = exact.whole(rng.standard_normal((6, 5, 40)))
+    kernel = rng.standard_normal((3, 3, 40, 7))
+    params = {"kernel": kernel, "bias": rng.standard_normal(7)}
+    order = rng.permutation(40)
+    turned = {**params, "kernel": kernel[:, :, order]}
+    found = exact.conv(x, params)
+    assert np.array_equal(found, exact.conv(x[..., order], turned))
+    plain = jax.lax.conv_general_dilated(
+        x[None] / exact.FINE,
+        kernel,
+        (1, 1),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    np.testing.assert_allclose(found / exact.FINE, plain[0] + params["bias"], atol=0.02)
+    with pytest.raises(UserError, match="too large"):
+        exact.conv(x * 2.0**30, params)
+
+
+def test_rates_between_knots_are_told_in_straight_lines():
+    table = np.random.default_rng(6).standard_normal((5, 3)).astype(np.float32)
+    rates = [0.0, 0.1, 0.5, 0.9, 1.0]
+    net = Told(3, 5)
+    told = net.apply({"params": {"table": table}}, jnp.array(rates))
+    exactly = [exact.between(table, rate) for rate in rates]
+    np.testing.assert_allclose(told, exactly, atol=1e-6)
+    assert between(jnp.array([0.3]), 1).tolist() == [[1.0 - 0.0]]
+
+
+def test_training_begins_with_the_cosine_transform():
+    x = np.random.default_rng(7).random((1, 32, 32, 3)).astype(np.float32)
+    whole = Cosines(16, 3, 768)
+    np.testing.assert_allclose(whole.backward(whole.forward(x)), x, atol=1e-5)
+    basis, _ = Cosines(16, 3, 48).basis()
+    np.testing.assert_allclose(basis.T @ basis, np.eye(48), atol=1e-12)
+    # where the loss of fine rounding is least: its derivative is 0
+    step = 1.0 / finest(0.01)
+    slope = 0.01 * 255**2 * step / 6 - 3 / (step * np.log(2))
+    assert slope == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("prior", [SMALL.prior, Hyper(4, 8, context=False), Factorised()])
+def test_real_bytes_are_what_the_model_says(prior, trained):
+    cfg = dataclasses.replace(SMALL, prior=prior)
+    image = trained[3][:64, :64]
+    x = jnp.asarray(image[None] / np.float32(255))
+    params = init_params(jax.random.key(0), x, cfg)
+    # as if it were trained: no map is constant
+    rng = np.random.default_rng(8)
+    params = jax.tree.map(lambda a: a + 0.02 * rng.standard_normal(a.shape), params)
+    codec = Codec(cfg, params, 3, compiled=jax.jit)
+    found = codec.encode(image, 1.0)
+    whole = jax.jit(lambda params, x, rate: coded(params, x, rate, None, cfg))
+    made, code = whole(params, x, jnp.ones(1))
+    estimate = float((code.bits + code.side)[0])
+    real = 8 * len(found.content)
+    overhead = 8 * 50  # bits of the head, and of the end of the coder
+    assert 0.98 * estimate < real < 1.02 * estimate + overhead
+    back = codec.decode(found.content) / 255.0
+    assert np.abs(back - np.clip(made[0], 0, 1)).mean() < 0.005
+
+
+def test_a_file_comes_back_and_a_larger_rate_loses_less(trained):
+    _, _, codec, image = trained
+    errors = []
+    for rate in (0.0, 1.0):
+        found = codec.encode(image, rate)
+        back = codec.decode(found.content)
+        assert back.shape == image.shape and back.dtype == np.uint8
+        errors.append(np.square(back / 255.0 - image / 255.0).mean())
+    assert errors[1] < errors[0]
+
+
+def test_tile_by_tile_is_the_whole(trained, monkeypatch):
+    _, _, codec, _ = trained
+    image = np.random.default_rng(9).integers(0, 256, (160, 128, 3)).astype(np.uint8)
+    whole, _ = codec._numbers(image, 0.5)
+    pixels = codec.render(whole, 0.5)
+    monkeypatch.setattr(files, "TILE", 4)
+    parts, _ = codec._numbers(image, 0.5)
+    np.testing.assert_allclose(parts, whole, atol=1e-4)
+    assert np.abs(codec.render(whole, 0.5).astype(int) - pixels).max() <= 1
+
+
+def test_a_file_that_is_cut_changed_or_of_others_is_refused(trained):
+    _, opened, codec, image = trained
+    content = codec.encode(image, 0.3).content
+    for end in (3, 20, 27, len(content) // 2, len(content) - 1):
+        with pytest.raises(UserError, match="f.gxc is cut short"):
+            codec.decode(content[:end], "f.gxc")
+    for place in range(12, len(content), 37):
+        broken = bytearray(content)
+        broken[place] ^= 16
+        with pytest.raises(UserError, match="damaged|cut short"):
+            codec.decode(bytes(broken), "f.gxc")
+    for head, told in ((b"PNG", "no file of this codec"), (b"GXC\x09", "of format 9")):
+        with pytest.raises(UserError, match=told):
+            codec.decode(head + content[len(head) :])
+    other = jax.tree.map(lambda x: x + 1e-6, opened.params)
+    with pytest.raises(UserError, match="written with other weights"):
+        Codec(SMALL, other, 3).decode(content)
+    packed = unpack(content, "f")
+    for change, told in (
+        ({"tables": 1}, "tables that come out otherwise"),
+        ({"numbers": 1}, "other numbers"),
+    ):
+        with pytest.raises(UserError, match=told):
+            codec.decode(pack(dataclasses.replace(packed, **change)))
+
+
+def test_settings_that_cannot_be_are_refused():
+    spec = labelled(Image((64, 64, 3)))
+    for change, told in (
+        ({"latent": 1000}, "a block has 768"),
+        ({"knots": 1}, "tells the nets no rate"),
+        ({"high": 1e-5}, "high=1e-05 must be at least"),
+        ({"shown": ()}, "rates from 0 to 1"),
+    ):
+        with pytest.raises(UserError, match=told):
+            edit(SMALL, change)(spec)
+    with pytest.raises(UserError, match="divisible by 32"):
+        SMALL(labelled(Image((28, 28, 1))))
+
+
+def test_the_commands_write_files_and_refuse_what_they_cannot(trained, tmp_path, capsys):
+    folder, _, codec, image = trained
+    source = tmp_path / "photo.png"
+    Pillow.fromarray(image).save(source)
+    out = tmp_path / "out"
+    assert compress.main(["encode", str(folder), str(source), f"--out={out}", "--rate=1"]) == 0
+    assert compress.main(["decode", str(folder), str(out / "photo.gxc")]) == 0
+    back = np.asarray(Pillow.open(out / "photo.png"))
+    assert np.array_equal(back, codec.decode((out / "photo.gxc").read_bytes()))
+    capsys.readouterr()
+
+    Pillow.fromarray(image[..., 0]).save(tmp_path / "grey.png")
+    (tmp_path / "text.png").write_text("no picture")
+    told = {
+        "encode RUN grey.png": "is in grey and the codec is of colour",
+        "encode RUN text.png": "cannot be read as PNG",
+        "encode RUN none.png": "is no file",
+        "decode RUN photo.png": "no file of this codec",
+        "encode RUN photo.png --rate=2": "rate=2.0 must be at most 1",
+        "press RUN photo.png": "neither encode nor decode",
+        "encode RUN": "expected encode|decode RUN FILE",
+    }
+    for words, message in told.items():
+        argv = [word.replace("RUN", str(folder)) for word in words.split()]
+        argv = [str(tmp_path / word) if word.endswith(".png") else word for word in argv]
+        before = sorted(tmp_path.rglob("*"))
+        assert compress.main(argv) == 2, words
+        error = capsys.readouterr().err
+        assert message in error.replace("\n", " ") and len(error.splitlines()) == 1, error
+        assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_another_process_decodes_the_same_numbers(trained, tmp_path):
+    folder, _, codec, image = trained
+    path = tmp_path / "a.gxc"
+    path.write_bytes(codec.encode(image, 0.7).content)
+    words = ["-m", "genjax.compress", "decode", str(folder), str(path)]
+    subprocess.run([sys.executable, *words], check=True, capture_output=True)
+    back = np.asarray(Pillow.open(tmp_path / "a.png"))
+    assert np.abs(back.astype(int) - codec.decode(path.read_bytes())).max() <= 1
+
+
+def test_a_hyper_coder_says_what_the_nets_say(trained):
+    _, opened, _, _ = trained
+    params = jax.tree.map(np.asarray, opened.params)
+    levels = exact.between(params["gains"]["table"], 0.5)
+    coder = HyperCoder(params["prior"], levels, 0.5, SMALL.prior.density)
+    z = np.rint(np.random.default_rng(10).standard_normal((2, 2, 4)) * 3)
+    _, moments = coder._told(z)
+    net = SMALL.prior.nets(48, 3)["hyper_synthesis"]
+    weights = {"params": params["prior"]["hyper_synthesis"]}
+    _, plain = net.apply(weights, jnp.asarray(z[None], jnp.float32), jnp.array([0.5]))
+    np.testing.assert_allclose(moments / exact.FINE, plain[0], atol=0.01)
