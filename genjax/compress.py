@@ -51,7 +51,11 @@ class Options:
     )
 
 
-def encode(run: str, sources: Sequence[str], options: Options) -> list[Path]:
+def encode(
+    run: str,
+    sources: Sequence[str],
+    options: Options,
+) -> list[Path]:
     """Writes a file for each picture; returns where. UserError before anything is written of a picture."""
     at_least(0, rate=options.rate)
     at_most(1, rate=options.rate)
@@ -72,7 +76,11 @@ def encode(run: str, sources: Sequence[str], options: Options) -> list[Path]:
     return written
 
 
-def decode(run: str, sources: Sequence[str], options: Options) -> list[Path]:
+def decode(
+    run: str,
+    sources: Sequence[str],
+    options: Options,
+) -> list[Path]:
     """Writes a picture for each file; returns where. UserError as of `encode`."""
     codec = opened(run, options)
     written = []
@@ -137,7 +145,11 @@ def read(path: Path) -> bytes:
         ) from None
 
 
-def beside(path: Path, out: str, ending: str) -> Path:
+def beside(
+    path: Path,
+    out: str,
+    ending: str,
+) -> Path:
     """Where what is made of a file goes; UserError where that is the file itself."""
     folder = place(out) if out else path.parent
     target = folder / (path.stem + ending)

@@ -15,6 +15,8 @@ STORED = Path(__file__).parent / "digests.json"
 EXPERIMENTS = (
     "autoencoder", "bits", "compare", "diffusion", "edit", "faces", "gan", "gan_game", "lossless", "onestep",
     "samplers", "stacked", "stylegan2", "toy2d", "vae",
+    "autoencoder", "bits", "compare", "compress", "diffusion", "edit", "faces", "gan", "gan_game", "onestep", "samplers",
+    "stacked", "stylegan2", "toy2d", "vae",
 )  # fmt: skip
 
 

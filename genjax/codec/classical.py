@@ -11,6 +11,9 @@ import numpy as np
 from genjax.config import field
 from genjax.errors import UserError
 
+# JPEG's colours at full resolution, at half of it in one direction, and in both, by Pillow's numbers
+SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
+
 
 def _saved(image: np.ndarray, kind: str, **settings: Any) -> bytes:
     from PIL import Image
@@ -48,6 +51,11 @@ class Jpeg:
     name = "JPEG"
     kind = "JPEG"
 
+    @property
+    def label(self) -> str:
+        """Its name with its setting."""
+        return f"JPEG {SAMPLINGS[self.sampling]}"
+
     def check(self) -> None:
         """Raises UserError where Pillow has no such format."""
         _check("JPEG", "jpg")
@@ -69,6 +77,7 @@ class WebP:
 
     name = "WebP"
     kind = "WEBP"
+    label = "WebP"
 
     def check(self) -> None:
         """As `Jpeg.check`."""
@@ -89,6 +98,11 @@ class Avif:
 
     name = "AVIF"
     kind = "AVIF"
+
+    @property
+    def label(self) -> str:
+        """As `Jpeg.label`."""
+        return f"AVIF {self.sampling}"
 
     def check(self) -> None:
         """As `Jpeg.check`."""

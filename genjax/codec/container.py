@@ -112,7 +112,11 @@ def _sizes(content: bytes) -> tuple[list[int], int]:
     return found, place
 
 
-def _check_length(name: str, got: int, wanted: int) -> None:
+def _check_length(
+    name: str,
+    got: int,
+    wanted: int,
+) -> None:
     """Raises UserError for a file that is shorter or longer than its head says."""
     if got < wanted:
         raise UserError(f"{name} is cut short: it has {got} of {wanted} bytes: get it again.")

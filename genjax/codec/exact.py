@@ -68,8 +68,20 @@ def unfolded(x: np.ndarray, patch: int) -> np.ndarray:
     """[H, W, patch² C] -> [patch H, patch W, C], as `genjax.nets.blocks.depth_to_space`."""
     height, width, channels = x.shape
     inside = channels // (patch * patch)
-    parts = x.reshape(height, width, patch, patch, inside)
-    rows = parts.transpose(0, 2, 1, 3, 4)
+    parts = x.reshape(
+        height,
+        width,
+        patch,
+        patch,
+        inside,
+    )
+    rows = parts.transpose(
+        0,
+        2,
+        1,
+        3,
+        4,
+    )
     return rows.reshape(height * patch, width * patch, inside)
 
 

@@ -30,7 +30,11 @@ class Table(NamedTuple):
         return float(-np.log2(shares).sum())
 
 
-def table(cumulative: Callable[[np.ndarray], np.ndarray], first: int, last: int) -> Table:
+def table(
+    cumulative: Callable[[np.ndarray], np.ndarray],
+    first: int,
+    last: int,
+) -> Table:
     """The table of the values first, …, last: each has the share between half a step before and after it."""
     first = max(first, -WIDEST)
     last = min(last, WIDEST)

@@ -33,19 +33,27 @@ class Point(NamedTuple):
 
     size: int  # of the file [bytes]
     psnr: float  # of red, green and blue [dB]
-    similarity: float  # MS-SSIM
+    similarity: float  # MS-SSIM as -10 log10(1 - s) [dB]
     encode: float  # [s]
-    decode: float
-    made: np.ndarray
+    decode: float  # [s]
+    made: np.ndarray  # uint8 [H, W, 3]
 
 
-class Shown(NamedTuple):
-    """A codec under its name: encode(picture, setting) -> bytes, decode(bytes) -> picture."""
+class Tried(NamedTuple):
+    """A codec: encode(picture, setting) -> bytes, decode(bytes) -> picture."""
 
-    name: str
+    name: str  # of those of one name the better counts
+    label: str
+    settings: Sequence[Any]
     encode: Callable[[np.ndarray, Any], bytes]
     decode: Callable[[bytes], np.ndarray]
-    settings: Sequence[Any]
+
+
+class Measured(NamedTuple):
+    """What a codec did with every scene."""
+
+    codec: Tried
+    scenes: list[list[Point]]  # by scene, then by setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +61,7 @@ class Coding:
     """Rate and distortion of whole held-out scenes; BD-rates with intervals over the scenes; pictures."""
 
     least: tuple[int, int] = field((512, 768), "sides that a scene has at least [pixels]")
+    # no choice hangs on either of the two splits
     splits: tuple[str, ...] = field(("valid", "test"), "held-out scenes that are taken")
     most: int = field(12, "scenes at most")
     rates: tuple[float, ...] = field((0.0, 0.2, 0.4, 0.6, 0.8, 1.0), "of the learned codec")
@@ -61,13 +70,15 @@ class Coding:
         "codecs beside it; of those of one name the better counts",
     )
     against: str = field("JPEG", "the codec that the others are measured by")
-    crop: int = field(128, "side of the details that are shown [pixels]")
+    shown: int = field(4, "scenes of which a detail is shown")
+    crop: int = field(128, "side of a detail [pixels]")
 
     def check(self, exp: Experiment, source: Any) -> None:
         """Raises UserError for codecs that are not there, and for pictures of other channels."""
-        if source.shape[-1] != 3:
+        channels = source.shape[-1]
+        if channels != 3:
             raise UserError(
-                f"Coding compares colour pictures and {source.name} has {source.shape[-1]} channels: use --finish='()'."
+                f"Coding compares colour pictures and {source.name} has {channels} channels: use --finish='()'."
             )
         for each in self.others:
             each.check()
@@ -76,202 +87,253 @@ class Coding:
             raise UserError(
                 f"--finish.Coding.against={self.against} is none of the codecs: {', '.join(names)}."
             )
+        # before the training, and not after it
+        held_out(self)
 
     def __call__(self, this: Run) -> None:
         scenes = held_out(self)
-        codecs = [*ours(this, self.rates), *classical(self.others)]
-        found = [[points(codec, scene) for codec in codecs] for scene in scenes]
-        names = [codec.name for codec in codecs]
-        for name in dict.fromkeys(names):
+        codecs = [ours(this, self.rates)]
+        codecs += [classical(each) for each in self.others]
+        found = []
+        for codec in codecs:
+            of_scenes = [points(codec, scene) for scene in scenes]
+            found.append(Measured(codec, of_scenes))
+        # a name once, in order
+        names = dict.fromkeys(codec.name for codec in codecs)
+        for name in names:
             if name != self.against:
-                self._compare(this, name, names, found, scenes)
-        for name in dict.fromkeys(names):
-            self._times(this, name, names, found, scenes)
-        show(this, "rate-distortion", plot(names, found, scenes))
-        show(this, "details", self._details(names, found, scenes))
+                self.compare(this, name, found, scenes)
+            times(this, name, found, scenes)
+        show(this, "rate-distortion", plot(found, scenes))
+        show(this, "details", self.details(found, scenes))
 
-    def _compare(
-        self, this: Run, name: str, names: list[str], found: list, scenes: list[np.ndarray]
+    def compare(
+        self,
+        this: Run,
+        name: str,
+        found: list[Measured],
+        scenes: list[np.ndarray],
     ) -> None:
-        """BD-rates of a codec: the mean over the scenes, and its interval."""
+        """BD-rates of a codec in per cent: the mean over the scenes, and its interval."""
         entry: dict[str, Any] = {"n": len(scenes)}
         for measure in ("psnr", "similarity"):
             values = []
-            for own, scene in zip(found, scenes, strict=True):
-                sides = [
-                    curves(side, names, own, scene, measure) for side in (name, self.against)
-                ]
-                values.append(bd_rate(*sides))
+            for place, scene in enumerate(scenes):
+                own = curves(name, found, place, scene, measure)
+                other = curves(self.against, found, place, scene, measure)
+                values.append(100.0 * bd_rate(own, other))
             rates = np.array(values)
-            interval = bootstrap(lambda rows, rates=rates: rates[rows].mean(), len(rates))
-            told = f"{100 * interval.value:.1f} % [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+            def mean(rows: np.ndarray, rates: np.ndarray = rates) -> float:
+                return float(rates[rows].mean())
+
+            value, low, high = bootstrap(mean, len(rates))
             this.log.note(
-                f"{name} against {self.against}, {measure}: {told} of the bits, {len(scenes)} scenes"
+                f"{name} against {self.against} at equal {measure}: {value:+.1f} % of the bits [{low:+.1f}, "
+                f"{high:+.1f}], {len(rates)} scenes"
             )
-            entry[measure] = 100.0 * interval.value
-            entry |= {
-                f"{measure}_low": 100.0 * interval.low,
-                f"{measure}_high": 100.0 * interval.high,
-            }
+            entry[measure] = value
+            entry[f"{measure}_low"] = low
+            entry[f"{measure}_high"] = high
         this.log.result(f"coding {name}", entry)
 
-    def _times(
-        self, this: Run, name: str, names: list[str], found: list, scenes: list[np.ndarray]
-    ) -> None:
-        """Seconds that a codec needs for a megapixel, over all scenes and settings."""
-        own = [place for place, other in enumerate(names) if other == name]
-        mega = sum(scene[..., 0].size for scene in scenes) / 1e6
-        runs = [point for scene in found for place in own for point in scene[place]]
-        each = mega * len(runs) / len(scenes)
-        encode = sum(point.encode for point in runs) / each
-        back = sum(point.decode for point in runs) / each
-        this.log.note(
-            f"{name}: encodes a megapixel in {encode:.2f} s, decodes it in {back:.2f} s"
-        )
-        seconds = {"encode_seconds": encode, "decode_seconds": back}
-        this.log.result(f"coding times {name}", seconds)
-
-    def _details(self, names: list[str], found: list, scenes: list[np.ndarray]) -> np.ndarray:
-        """Of some scenes a detail: the picture, the other codec's, ours, at about the same bytes."""
-        rows, told = [], []
-        for own, scene in list(zip(found, scenes, strict=True))[:4]:
-            mine = own[names.index(OURS)][1]
-            other = nearest(self.against, names, own, mine.size)
+    def details(self, found: list[Measured], scenes: list[np.ndarray]) -> np.ndarray:
+        """Of some scenes a detail: the picture, the other codec's at as many bytes, ours; uint8 [H, W, 3]."""
+        mine, *rest = found
+        others = [each.codec for each in rest if each.codec.name == self.against]
+        tiles, told = [], []
+        for scene, own in list(zip(scenes, mine.scenes, strict=True))[: self.shown]:
+            # of a low rate, where codecs differ most
+            chosen = own[min(1, len(own) - 1)]
+            other = matched(others, scene, chosen.size)
             part = detail(scene, self.crop)
-            tiles = [scene[part], other.made[part], mine.made[part]]
-            rows += [np.repeat(np.repeat(tile, 2, 0), 2, 1) for tile in tiles]
+            for picture in (scene, other.made, chosen.made):
+                tiles.append(picture[part])
             told.append(
-                f"{other.size} B {other.psnr:.1f} dB | {mine.size} B {mine.psnr:.1f} dB"
+                f"{self.against} {other.size} B, {other.psnr:.1f} dB; ours {chosen.size} B, {chosen.psnr:.1f} dB"
             )
-        picture = grid(np.stack(rows), 3)
-        even = picture.shape[0] // len(told) * len(told)
-        return captioned(picture[:even], told)
+        picture = grid(np.stack(tiles), 3, pad=0, zoom=2)
+        return captioned(picture, told)
 
 
 def held_out(cfg: Coding) -> list[np.ndarray]:
     """Whole scenes that no training has seen, in either orientation; UserError where there are too few."""
+    low, high = sorted(cfg.least)
     found = []
     for scene in photographs():
-        sides = sorted(scene.image.shape[:2])
-        large = sides[0] >= min(cfg.least) and sides[1] >= max(cfg.least)
-        if scene.split in cfg.splits and large:
+        short, long = sorted(scene.image.shape[:2])
+        large = short >= low and long >= high
+        if large and scene.split in cfg.splits:
             found.append(scene.image)
-    if len(found) < 2:
+    if len(found) < 2:  # an interval needs two
         raise UserError(
             f"--finish.Coding.least={cfg.least}: {len(found)} held-out scenes are that large: lower it."
         )
     return found[: cfg.most]
 
 
-def ours(this: Run, rates: Sequence[float]) -> list[Shown]:
+def ours(this: Run, rates: Sequence[float]) -> Tried:
     """The run's codec."""
-    codec = Codec(
-        this.exp.algorithm, averaged(this.state), this.spec.shape[-1], compiled=jax.jit
-    )
+    cfg = this.exp.algorithm
+    channels = this.spec.shape[-1]
+    codec = Codec(cfg, averaged(this.state), channels, compiled=jax.jit)
     # a net for one rate has no others
-    settings = rates if this.exp.algorithm.knots > 1 else rates[:1]
+    settings = rates if cfg.knots > 1 else rates[:1]
 
     def encode(image: np.ndarray, rate: float) -> bytes:
         return codec.encode(image, rate).content
 
-    return [Shown(OURS, encode, codec.decode, settings)]
+    return Tried(
+        OURS,
+        OURS,
+        settings,
+        encode,
+        codec.decode,
+    )
 
 
-def classical(others: Sequence[Classical]) -> list[Shown]:
-    """The other codecs."""
-    found = []
-    for each in others:
+def classical(codec: Classical) -> Tried:
+    """One of the other codecs."""
 
-        def back(content: bytes, kind: str = each.kind) -> np.ndarray:
-            return decode(content, kind)
+    def back(content: bytes) -> np.ndarray:
+        return decode(content, codec.kind)
 
-        found.append(Shown(each.name, each.encode, back, each.qualities))
-    return found
+    return Tried(
+        codec.name,
+        codec.label,
+        codec.qualities,
+        codec.encode,
+        back,
+    )
 
 
-def points(codec: Shown, image: np.ndarray) -> list[Point]:
+def points(codec: Tried, image: np.ndarray) -> list[Point]:
     """A picture by every setting of a codec."""
     # programs are compiled for the first picture of a size: that is no part of the time
-    codec.decode(codec.encode(image, codec.settings[0]))
-    found = []
-    for setting in codec.settings:
-        begun = time.perf_counter()
-        content = codec.encode(image, setting)
-        between = time.perf_counter()
-        made = codec.decode(content)
-        ended = time.perf_counter()
-        pair = image[None], made[None]
-        decibels = float(psnr(*pair)[0])
-        similarity = float(ms_ssim(*pair)[0])
-        found.append(
-            Point(len(content), decibels, similarity, between - begun, ended - between, made)
-        )
-    return found
+    first = codec.encode(image, codec.settings[0])
+    codec.decode(first)
+    return [point(codec, image, setting) for setting in codec.settings]
+
+
+def point(codec: Tried, image: np.ndarray, setting: Any) -> Point:
+    """A picture by one setting of a codec."""
+    begun = time.perf_counter()
+    content = codec.encode(image, setting)
+    between = time.perf_counter()
+    made = codec.decode(content)
+    ended = time.perf_counter()
+    decibels = psnr(image[None], made[None])[0]
+    similarity = ms_ssim(image[None], made[None])[0]
+    # its values lie close to 1, where only a logarithm tells them apart
+    spread = -10.0 * np.log10(1.0 - similarity)
+    return Point(
+        size=len(content),
+        psnr=float(decibels),
+        similarity=float(spread),
+        encode=between - begun,
+        decode=ended - between,
+        made=made,
+    )
+
+
+def curve(row: list[Point], scene: np.ndarray, measure: str) -> Curve:
+    """Bits a pixel and quality of every setting on one scene."""
+    area = scene[..., 0].size
+    rate = [8.0 * each.size / area for each in row]
+    quality = [getattr(each, measure) for each in row]
+    return Curve(np.array(rate), np.array(quality))
 
 
 def curves(
     name: str,
-    names: Sequence[str],
-    found: Sequence[Sequence[Point]],
+    found: list[Measured],
+    place: int,  # of the scene
     scene: np.ndarray,
     measure: str,
 ) -> list[Curve]:
-    """The curves of all codecs of one name on one scene; MS-SSIM in decibels, -10 log10(1 - s)."""
+    """The curves of all codecs of one name on one scene."""
     chosen = []
-    for other, own in zip(names, found, strict=True):
-        if other != name:
-            continue
-        quality = np.array([getattr(point, measure) for point in own])
-        if measure == "similarity":
-            quality = -10.0 * np.log10(1.0 - quality)
-        rate = np.array([8.0 * point.size for point in own]) / scene[..., 0].size
-        chosen.append(Curve(rate, quality))
+    for each in found:
+        if each.codec.name == name:
+            own = curve(each.scenes[place], scene, measure)
+            chosen.append(own)
     return chosen
 
 
-def nearest(
-    name: str, names: Sequence[str], found: Sequence[Sequence[Point]], size: int
-) -> Point:
-    """The best picture of a codec's at about as many bytes, at least so many if it can."""
-    own = [
-        point for other, row in zip(names, found, strict=True) if other == name for point in row
-    ]
-    enough = [point for point in own if point.size >= size]
-    return min(enough or own, key=lambda point: abs(point.size - size))
+def times(
+    this: Run,
+    name: str,
+    found: list[Measured],
+    scenes: list[np.ndarray],
+) -> None:
+    """Seconds that a codec needs for a megapixel, over all scenes and settings."""
+    encode = back = mega = 0.0
+    for each in found:
+        if each.codec.name != name:
+            continue
+        for scene, row in zip(scenes, each.scenes, strict=True):
+            size = scene[..., 0].size / 1e6
+            mega += size * len(row)
+            encode += sum(own.encode for own in row)
+            back += sum(own.decode for own in row)
+    encode /= mega
+    back /= mega
+    this.log.note(f"{name}: encodes a megapixel in {encode:.2f} s, decodes it in {back:.2f} s")
+    seconds = {"encode_seconds": encode, "decode_seconds": back}
+    this.log.result(f"coding times {name}", seconds)
+
+
+def matched(codecs: Sequence[Tried], image: np.ndarray, size: int) -> Point:
+    """The best picture of some codecs at about as many bytes, at least so many if their settings go so far."""
+    found = []
+    for codec in codecs:
+        low, high = 1, 95  # qualities of Pillow's
+        while low < high:
+            middle = (low + high) // 2
+            enough = len(codec.encode(image, middle)) >= size
+            if enough:
+                high = middle
+            else:
+                low = middle + 1
+        found.append(point(codec, image, low))
+    return max(found, key=_quality)
+
+
+def _quality(found: Point) -> float:
+    return found.psnr
 
 
 def detail(scene: np.ndarray, side: int) -> tuple[slice, slice]:
     """Where a scene has most structure, of squares from a grid."""
     light = scene.mean(-1)
-    best, place = -1.0, (0, 0)
-    for y in range(0, scene.shape[0] - side + 1, side):
-        for x in range(0, scene.shape[1] - side + 1, side):
-            spread = float(light[y : y + side, x : x + side].std())
+    height, width = light.shape
+    best, place = -1.0, (slice(0, side), slice(0, side))
+    for top in range(0, height - side + 1, side):
+        for left in range(0, width - side + 1, side):
+            part = slice(top, top + side), slice(left, left + side)
+            spread = float(light[part].std())
             if spread > best:
-                best, place = spread, (y, x)
-    y, x = place
-    return slice(y, y + side), slice(x, x + side)
+                best, place = spread, part
+    return place
 
 
-def plot(names: Sequence[str], found: list, scenes: list[np.ndarray]) -> np.ndarray:
+def plot(found: list[Measured], scenes: list[np.ndarray]) -> np.ndarray:
     """Means over the scenes of bits a pixel and quality, setting by setting, uint8 [H, W, 3]."""
     figure, axes = canvas(1000, 440, 1, 2)
-    for axis, measure in zip(axes[0], ("psnr", "similarity"), strict=True):
-        seen: list[str] = []
-        for place, name in enumerate(names):
-            whole = [
-                curves("", [""], [own[place]], scene, measure)[0]
-                for own, scene in zip(found, scenes, strict=True)
-            ]
-            rate = np.mean([curve.rate for curve in whole], 0)
-            quality = np.mean([curve.quality for curve in whole], 0)
-            again = seen.count(name)  # 4:2:0 after 4:4:4
-            label = name if not again else f"{name}, 4:2:0"
-            axis.plot(rate, quality, ".-", label=label, linewidth=1 + (name == OURS))
-            seen.append(name)
-        axis.set_xlim(0, 1.5)
+    measures = {"psnr": "PSNR [dB]", "similarity": "MS-SSIM [dB]"}
+    for axis, (measure, title) in zip(axes[0], measures.items(), strict=True):
+        for each in found:
+            own = []
+            for scene, row in zip(scenes, each.scenes, strict=True):
+                own.append(curve(row, scene, measure))
+            # [2, settings]: a setting is about as good in all scenes
+            rate, quality = np.mean(own, 0)
+            wide = 2.0 if each.codec.name == OURS else 1.0
+            label = each.codec.label
+            axis.plot(rate, quality, ".-", label=label, linewidth=wide)
+        axis.set_xlim(0.0, 1.5)  # beyond it nothing is lost that is seen
         axis.set_xlabel("bits a pixel")
-        axis.set_ylabel("PSNR [dB]" if measure == "psnr" else "MS-SSIM [dB]")
+        axis.set_ylabel(title)
         axis.grid(alpha=0.3)
     axes[0, 0].legend(fontsize=8)
     return pixels(figure)

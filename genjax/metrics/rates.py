@@ -25,46 +25,61 @@ def frontier(curve: Curve) -> Curve:
     """The settings that no other beats in both, by rising quality."""
     rate = np.asarray(curve.rate, np.float64)
     quality = np.asarray(curve.quality, np.float64)
+    # of two at one rate the better comes first
     order = np.lexsort((-quality, rate))
-    best = np.maximum.accumulate(quality[order])
-    # only where the quality is above that of all cheaper ones
+    rising = quality[order]
+    best = np.maximum.accumulate(rising)
     before = np.concatenate([[-np.inf], best[:-1]])
-    kept = order[quality[order] > before]
+    # only where the quality is above that of all cheaper ones
+    kept = order[rising > before]
     return Curve(rate[kept], quality[kept])
 
 
-def levels(curves: Sequence[Curve], quality: np.ndarray) -> np.ndarray:
-    """The least logarithm of the rate of several curves at each quality; infinite where none reaches it."""
+def level(curve: Curve, quality: np.ndarray) -> np.ndarray:
+    """The logarithm of the rate at each quality; infinite where the curve does not reach it."""
     from scipy.interpolate import PchipInterpolator
 
-    found = np.full(np.shape(quality), np.inf)
-    for curve in curves:
-        own = frontier(curve)
-        if len(own.rate) < 2:  # a point is no curve
-            continue
-        at = PchipInterpolator(own.quality, np.log(own.rate), extrapolate=False)
-        here = np.nan_to_num(at(quality), nan=np.inf)
-        found = np.minimum(found, here)
-    return found
+    own = frontier(curve)
+    logarithm = np.log(own.rate)
+    if len(logarithm) == 1:  # a codec of one setting is known there alone
+        there = quality == own.quality
+        return np.where(there, logarithm, np.inf)
+    between = PchipInterpolator(own.quality, logarithm, extrapolate=False)
+    found = between(quality)
+    return np.nan_to_num(found, nan=np.inf)
+
+
+def levels(curves: Sequence[Curve], quality: np.ndarray) -> np.ndarray:
+    """The least logarithm of the rate of several curves at each quality."""
+    each = [level(curve, quality) for curve in curves]
+    return np.min(each, 0)
 
 
 def bd_rate(curves: Sequence[Curve], against: Sequence[Curve]) -> float:
     """The mean relative difference of rates at equal quality, -0.3 = 30 % fewer bits; NaN without common qualities.
 
-    Each side is several curves, of which the best counts at each quality.
+    Each side is several curves, of which the best counts at each quality. Of a codec of one setting it is the
+    difference at that one's quality.
     """
-    low = max(_ends(curves)[0], _ends(against)[0])
-    high = min(_ends(curves)[1], _ends(against)[1])
-    if not low < high:
+    first = _ends(curves)
+    second = _ends(against)
+    low = max(first[0], second[0])
+    high = min(first[1], second[1])
+    if low > high:
         return float("nan")
     quality = np.linspace(low, high, PLACES)
-    difference = levels(curves, quality) - levels(against, quality)
+    ours = levels(curves, quality)
+    theirs = levels(against, quality)
     # between the curves of one side there may be a gap
-    common = np.isfinite(difference)
-    return float(np.expm1(difference[common].mean()))
+    common = np.isfinite(ours) & np.isfinite(theirs)
+    if not common.any():
+        return float("nan")
+    difference = ours[common] - theirs[common]
+    return float(np.expm1(difference.mean()))
 
 
 def _ends(curves: Sequence[Curve]) -> tuple[float, float]:
     """(least, greatest) quality of several curves."""
-    qualities = np.concatenate([np.asarray(each.quality) for each in curves])
+    each = [np.asarray(curve.quality) for curve in curves]
+    qualities = np.concatenate(each)
     return float(qualities.min()), float(qualities.max())

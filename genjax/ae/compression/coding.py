@@ -38,7 +38,12 @@ class FactorisedCoder:
         self._tables = learned_tables(density, self._fine)
         self.mark = checksum(self._tables, exact.whole(self._fine))
 
-    def code(self, port: Port, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def code(
+        self,
+        port: Port,
+        y: np.ndarray,
+        z: np.ndarray,
+    ) -> np.ndarray:
         """Writes or reads; returns y as the decoder sees it, [h, w, latent]."""
         which = np.broadcast_to(np.arange(y.shape[-1]), y.shape)
         steps = np.rint(y * self._fine)
@@ -67,7 +72,12 @@ class HyperCoder:
         marks = self._unit, self._back, self._levels
         self.mark = checksum([*self._tables, *self._side], *marks)
 
-    def code(self, port: Port, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def code(
+        self,
+        port: Port,
+        y: np.ndarray,
+        z: np.ndarray,
+    ) -> np.ndarray:
         """As `FactorisedCoder.code`."""
         channel = np.broadcast_to(np.arange(z.shape[-1]), z.shape)
         side = port.code(np.rint(z), channel, self._side)
@@ -144,7 +154,11 @@ def learned_tables(density: dict[str, Any], fine: np.ndarray) -> list[Table]:
         rows = {name: value[channel : channel + 1] for name, value in density.items()}
         own = learned_cumulative(rows)
 
-        def cumulative(edges: np.ndarray, own: Any = own, steps: float = steps) -> np.ndarray:
+        def cumulative(
+            edges: np.ndarray,
+            own: Any = own,
+            steps: float = steps,
+        ) -> np.ndarray:
             return own(edges[None] / steps)[0]
 
         first = int(np.floor(low[channel]))

@@ -101,7 +101,13 @@ class Learned(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Logits of the shares below x, [..., channels]."""
         rows = x.reshape(-1, self.channels).T[:, None]  # [channels, 1, rows]
-        found = logits(rows, self.matrices, self.biases, self.bends, jnp)
+        found = logits(
+            rows,
+            self.matrices,
+            self.biases,
+            self.bends,
+            jnp,
+        )
         return found[:, 0].T.reshape(x.shape)
 
     def bits(self, x: jax.Array, width: jax.Array | float = 1.0) -> jax.Array:
@@ -116,8 +122,18 @@ class Learned(nn.Module):
         return -jnp.log(jnp.maximum(mass, LEAST)) / BIT
 
 
-def _within_half(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
-    return jax.random.uniform(key, shape, dtype, -0.5, 0.5)
+def _within_half(
+    key: jax.Array,
+    shape: tuple[int, ...],
+    dtype: Any = jnp.float32,
+) -> jax.Array:
+    return jax.random.uniform(
+        key,
+        shape,
+        dtype,
+        -0.5,
+        0.5,
+    )
 
 
 def logits(

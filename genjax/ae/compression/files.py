@@ -55,14 +55,32 @@ class Codec:
         self.params = jax.tree.map(np.asarray, params)
         self.digest = digest(self.params)
 
-        def to_numbers(weights: Any, folded: jax.Array, rate: jax.Array) -> jax.Array:
+        def to_numbers(
+            weights: Any,
+            folded: jax.Array,
+            rate: jax.Array,
+        ) -> jax.Array:
             return analyse(weights, depth_to_space(folded, BLOCK), rate, cfg)
 
-        def to_pixels(weights: Any, y: jax.Array, rate: jax.Array) -> jax.Array:
-            made = synthesise(weights, y, rate, cfg, channels)
+        def to_pixels(
+            weights: Any,
+            y: jax.Array,
+            rate: jax.Array,
+        ) -> jax.Array:
+            made = synthesise(
+                weights,
+                y,
+                rate,
+                cfg,
+                channels,
+            )
             return space_to_depth(made, BLOCK)
 
-        def to_side(weights: Any, y: jax.Array, rate: jax.Array) -> jax.Array:
+        def to_side(
+            weights: Any,
+            y: jax.Array,
+            rate: jax.Array,
+        ) -> jax.Array:
             return cfg.prior.hidden(weights["prior"], y, rate)
 
         self._to_numbers = compiled(to_numbers)
@@ -118,7 +136,13 @@ class Codec:
             return np.asarray(self._to_pixels(self.params, jnp.asarray(part), told))
 
         numbers = y.astype(np.float32)
-        folded = tiled(net, numbers, unit=1, reach=self.reach, side=TILE)
+        folded = tiled(
+            net,
+            numbers,
+            unit=1,
+            reach=self.reach,
+            side=TILE,
+        )
         unit = np.clip(depth_to_space(folded[None], BLOCK)[0], 0.0, 1.0)
         return np.floor(unit * 255.0 + 0.5).astype(np.uint8)
 
@@ -134,7 +158,13 @@ class Codec:
         def net(part: np.ndarray) -> np.ndarray:
             return np.asarray(self._to_numbers(self.params, jnp.asarray(part), told))
 
-        y = tiled(net, folded, unit=1, reach=self.reach, side=TILE)
+        y = tiled(
+            net,
+            folded,
+            unit=1,
+            reach=self.reach,
+            side=TILE,
+        )
         z = self._to_side(self.params, jnp.asarray(y[None]), told)
         return y.astype(np.float64), np.asarray(z, np.float64)[0]
 

@@ -99,7 +99,11 @@ def finest(weights: Any) -> Any:
     return PEAK * (weights * (math.log(2.0) / 18.0)) ** 0.5
 
 
-def init_params(key: jax.Array, x: jax.Array, cfg: Compression) -> dict[str, Any]:
+def init_params(
+    key: jax.Array,
+    x: jax.Array,
+    cfg: Compression,
+) -> dict[str, Any]:
     """Parameters by network, for pictures [B, H, W, C]."""
     keys = jax.random.split(key, 4)
     rate = jnp.zeros(len(x))
@@ -113,12 +117,22 @@ def init_params(key: jax.Array, x: jax.Array, cfg: Compression) -> dict[str, Any
     return found
 
 
-def fineness(params: dict, rate: jax.Array, cfg: Compression, channels: int) -> jax.Array:
+def fineness(
+    params: dict,
+    rate: jax.Array,
+    cfg: Compression,
+    channels: int,
+) -> jax.Array:
     """Steps of the rounding in a unit of each number, [B, latent]."""
     return jnp.exp(cfg.gains(channels).apply({"params": params["gains"]}, rate))
 
 
-def analyse(params: dict, x: jax.Array, rate: jax.Array, cfg: Compression) -> jax.Array:
+def analyse(
+    params: dict,
+    x: jax.Array,
+    rate: jax.Array,
+    cfg: Compression,
+) -> jax.Array:
     """Numbers y [B, H / 16, W / 16, latent] of pictures in [0, 1]."""
     return cfg.analysis().apply({"params": params["analysis"]}, x - 0.5, rate)
 
@@ -138,11 +152,27 @@ def coded(
     y = analyse(params, x, rate, cfg)
     channels = x.shape[-1]
     fine = fineness(params, rate, cfg, channels)
-    found = cfg.prior(params["prior"], y, fine, rate, noise)
-    return synthesise(params, found.seen, rate, cfg, channels), found
+    found = cfg.prior(
+        params["prior"],
+        y,
+        fine,
+        rate,
+        noise,
+    )
+    return synthesise(
+        params,
+        found.seen,
+        rate,
+        cfg,
+        channels,
+    ), found
 
 
-def drawn(keys: jax.Array, shape: tuple[int, ...], cfg: Compression) -> Noise:
+def drawn(
+    keys: jax.Array,
+    shape: tuple[int, ...],
+    cfg: Compression,
+) -> Noise:
     """Noise for pictures [H, W, C], example by example."""
     latent = (shape[0] // BLOCK, shape[1] // BLOCK, cfg.latent)
 
@@ -158,18 +188,35 @@ def _uniform(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return jax.random.uniform(key, shape, minval=-0.5, maxval=0.5)
 
 
-def loss(params: dict, key: jax.Array, batch: Batch, cfg: Compression, spec: Spec) -> Parts:
+def loss(
+    params: dict,
+    key: jax.Array,
+    batch: Batch,
+    cfg: Compression,
+    spec: Spec,
+) -> Parts:
     """Bits a pixel + lambda times the error, and both apart, [B]."""
     x = spec.unit(batch)
     keys = example_keys(key, batch["index"])
     rate_keys, noise_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     rate = jax.vmap(jax.random.uniform)(rate_keys)
     noise = drawn(noise_keys, spec.shape, cfg)
-    made, found = coded(params, x, rate, noise, cfg)
+    made, found = coded(
+        params,
+        x,
+        rate,
+        noise,
+        cfg,
+    )
     return measured(x, made, found, weight(rate, cfg))
 
 
-def measured(x: jax.Array, made: jax.Array, found: Coded, weights: jax.Array | float) -> Parts:
+def measured(
+    x: jax.Array,
+    made: jax.Array,
+    found: Coded,
+    weights: jax.Array | float,
+) -> Parts:
     """The loss and its parts, [B]: bits a pixel of y and z together and of z, mean squared error."""
     pixels = x.shape[1] * x.shape[2]
     bpp = (found.bits + found.side) / pixels
@@ -178,14 +225,25 @@ def measured(x: jax.Array, made: jax.Array, found: Coded, weights: jax.Array | f
     return {"loss": whole, "bpp": bpp, "bpp_side": found.side / pixels, "mse": mse}
 
 
-def evaluate(params: dict, batch: Batch, cfg: Compression, spec: Spec) -> Parts:
+def evaluate(
+    params: dict,
+    batch: Batch,
+    cfg: Compression,
+    spec: Spec,
+) -> Parts:
     """At each rate shown: the loss, bits a pixel as the model says, and the error [dB]; "loss" is their mean."""
     x = spec.unit(batch)
     found = {}
     losses = []
     for at in cfg.shown:
         rate = jnp.full(len(x), at)
-        made, code = coded(params, x, rate, None, cfg)
+        made, code = coded(
+            params,
+            x,
+            rate,
+            None,
+            cfg,
+        )
         parts = measured(x, jnp.clip(made, 0.0, 1.0), code, weight(at, cfg))
         losses.append(parts["loss"])
         found[f"bpp_{at:g}"] = parts["bpp"]
@@ -194,17 +252,32 @@ def evaluate(params: dict, batch: Batch, cfg: Compression, spec: Spec) -> Parts:
     return {"loss": sum(losses) / len(losses), **found}
 
 
-def sample(params: dict, given: Batch, cfg: Compression, spec: Spec) -> dict[str, jax.Array]:
+def sample(
+    params: dict,
+    given: Batch,
+    cfg: Compression,
+    spec: Spec,
+) -> dict[str, jax.Array]:
     """Held-out pictures at each of the rates shown."""
     x = spec.unit(given)
     made = {}
     for at in cfg.shown:
         rate = jnp.full(len(x), at)
-        made[f"{at:g}"], _ = coded(params, x, rate, None, cfg)
+        made[f"{at:g}"], _ = coded(
+            params,
+            x,
+            rate,
+            None,
+            cfg,
+        )
     return made
 
 
-def picture(samples: dict[str, Any], given: Batch, spec: Spec) -> np.ndarray:
+def picture(
+    samples: dict[str, Any],
+    given: Batch,
+    spec: Spec,
+) -> np.ndarray:
     """Of each example a row, the picture itself last, uint8 [H, W, C]."""
     truth = np.asarray(spec.unit(given))
     columns = [np.asarray(x) for x in samples.values()] + [truth]
@@ -245,18 +318,37 @@ def algorithm(cfg: Compression, spec: Spec) -> Algorithm:
     def init_nets(key, batch):
         return init_params(key, spec.unit(batch), cfg)
 
-    def rate_loss(params, key, batch, step):
-        return loss(params, key, batch, cfg, spec)
+    def rate_loss(
+        params,
+        key,
+        batch,
+        step,
+    ):
+        return loss(
+            params,
+            key,
+            batch,
+            cfg,
+            spec,
+        )
 
     init, step = single(
         init_nets, rate_loss, cfg.optimiser(spec.steps), cfg.ema, spec.microbatches
     )
 
     # what follows sees the averaged weights, where there are any
-    def held_out(key: jax.Array, state: State, batch: Batch) -> Parts:
+    def held_out(
+        key: jax.Array,
+        state: State,
+        batch: Batch,
+    ) -> Parts:
         return evaluate(averaged(state), batch, cfg, spec)
 
-    def sampled(key: jax.Array, state: State, given: Batch) -> dict[str, jax.Array]:
+    def sampled(
+        key: jax.Array,
+        state: State,
+        given: Batch,
+    ) -> dict[str, jax.Array]:
         return sample(averaged(state), given, cfg, spec)
 
     def shown(samples: Any, given: Batch) -> np.ndarray:

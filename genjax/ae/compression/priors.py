@@ -117,7 +117,12 @@ class Context(nn.Module):
 class Factorised:
     """A density for each channel, the same at every place."""
 
-    def init(self, key: jax.Array, y: jax.Array, knots: int) -> dict:
+    def init(
+        self,
+        key: jax.Array,
+        y: jax.Array,
+        knots: int,
+    ) -> dict:
         density = Learned(y.shape[-1])
         return {"density": density.init(key, y)["params"]}
 
@@ -125,11 +130,21 @@ class Factorised:
         """The shapes of what `Noise` holds beside y [H, W, latent]."""
         return Noise(y, (0, 0, 0))
 
-    def hidden(self, params: dict, y: jax.Array, rate: jax.Array) -> jax.Array:
+    def hidden(
+        self,
+        params: dict,
+        y: jax.Array,
+        rate: jax.Array,
+    ) -> jax.Array:
         """What is coded before y, [B, h, w, any], not rounded: nothing."""
         return y[..., :0]
 
-    def coder(self, params: dict, levels: np.ndarray, rate: float) -> FactorisedCoder:
+    def coder(
+        self,
+        params: dict,
+        levels: np.ndarray,
+        rate: float,
+    ) -> FactorisedCoder:
         """What makes y whole numbers in a file; levels: the logarithm of `fine` at the rate, [latent]."""
         return FactorisedCoder(params["density"], levels)
 
@@ -172,7 +187,12 @@ class Hyper:
             found["context"] = Context(latent, self.width)
         return found
 
-    def init(self, key: jax.Array, y: jax.Array, knots: int) -> dict:
+    def init(
+        self,
+        key: jax.Array,
+        y: jax.Array,
+        knots: int,
+    ) -> dict:
         nets = self.nets(y.shape[-1], knots)
         rate = jnp.zeros(len(y))
         keys = jax.random.split(key, 4)
@@ -193,13 +213,23 @@ class Hyper:
         """As `Factorised.noise`."""
         return Noise(y, (y[0] // ABOVE, y[1] // ABOVE, self.size))
 
-    def hidden(self, params: dict, y: jax.Array, rate: jax.Array) -> jax.Array:
+    def hidden(
+        self,
+        params: dict,
+        y: jax.Array,
+        rate: jax.Array,
+    ) -> jax.Array:
         """As `Factorised.hidden`: z."""
         knots = params["hyper_analysis"]["Told_0"]["table"].shape[0]
         net = HyperAnalysis(self.size, self.width, knots)
         return net.apply({"params": params["hyper_analysis"]}, y, rate)
 
-    def coder(self, params: dict, levels: np.ndarray, rate: float) -> HyperCoder:
+    def coder(
+        self,
+        params: dict,
+        levels: np.ndarray,
+        rate: float,
+    ) -> HyperCoder:
         """As `Factorised.coder`."""
         return HyperCoder(params, levels, rate, self.density)
 
