@@ -186,6 +186,12 @@ class Restoration:
     error: Squared | Absolute = field(Squared(), "what training minimises")
     optimiser: Optimiser = field(Adam(), "of the net")
     ema: Decay = field(Decay(0.0), "average of the weights that evaluation uses")
+    keep: bool = field(
+        False, "pixels that are told to be as they were stay so: of holes and marks", added=True
+    )
+    amount: bool = field(
+        True, "a net that is not blind is told how much was done, not only where", added=True
+    )
 
     def __call__(self, spec: Spec) -> Algorithm:
         return algorithm(self, spec)
@@ -205,9 +211,19 @@ def restore(params: dict, seen: Damaged, cfg: Restoration, spec: Spec) -> jax.Ar
     if cfg.blind:
         levels = jnp.zeros_like(levels)
         known = None
+    elif not cfg.amount:
+        levels = jnp.ones_like(levels)
     told = None if known is None else Cond(maps=2.0 * known - 1.0)
     wrong = cfg.net.apply({"params": params["net"]}, x, levels, told, spec.shape)
-    return spec.decode(x - wrong)
+    restored = spec.decode(x - wrong)
+    if not cfg.keep:
+        return restored
+    if known is None:
+        raise UserError(
+            "--algorithm.keep=True keeps what the net is told to be as it was, and it is told of no pixel: use it with "
+            "damage that tells where, as Holes() or Marks(), and --algorithm.blind=False."
+        )
+    return known * seen.x + (1.0 - known) * restored
 
 
 def _mean(x: jax.Array) -> jax.Array:

@@ -13,7 +13,9 @@ from genjax.corruptions.damage import (
     SaltPepper,
     damaged,
 )
+from genjax.corruptions.marks import Marks
 from genjax.corruptions.projections import Coarse, Grey, Hole, Projection
+from genjax.corruptions.stencils import Letters, Logos, unseen
 
 __all__ = [
     "Blur",
@@ -25,10 +27,14 @@ __all__ = [
     "Hole",
     "Holes",
     "Jpeg",
+    "Letters",
+    "Logos",
     "Lost",
+    "Marks",
     "Pixels",
     "Poisson",
     "Projection",
     "SaltPepper",
     "damaged",
+    "unseen",
 ]

@@ -2,7 +2,8 @@
 
 Convolutions and rectifiers alone, as in DnCNN's successors (FFDNet, Zhang et al. 2018, arXiv:1710.04026: pixels folded
 into channels, the noise level as a map beside them; DRUNet, Zhang et al. 2021, arXiv:2008.13751: residual blocks on
-several levels, no bias and no norm). What a norm would take from the whole picture is what makes tiles visible.
+several levels, no bias and no norm). What a norm would take from the whole picture is what makes tiles visible. A bias
+is for damage that is not of the picture's own scale: a mark is white whatever lies under it.
 """
 
 from __future__ import annotations
@@ -31,12 +32,14 @@ from genjax.nets.flops import NOTHING, Told
 class _Block(nn.Module):
     """x + conv(relu(conv(x)))."""
 
+    bias: bool
+
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         width = x.shape[-1]
-        h = nn.relu(nn.Conv(width, (3, 3), use_bias=False)(x))
+        h = nn.relu(nn.Conv(width, (3, 3), use_bias=self.bias)(x))
         # zeros: a block starts as its skip
-        last = nn.Conv(width, (3, 3), use_bias=False, kernel_init=nn.initializers.zeros)
+        last = nn.Conv(width, (3, 3), use_bias=self.bias, kernel_init=nn.initializers.zeros)
         return x + last(h)
 
 
@@ -52,6 +55,11 @@ class PlainUNet(nn.Module):
     )
     blocks: int = field(2, "residual blocks a level, down and up")
     patch: int = field(2, "side of the patch folded into channels first [pixels]")
+    bias: bool = field(
+        False,
+        "convolutions have one: it knows black from grey, and is not homogeneous",
+        added=True,
+    )
 
     @nn.compact
     def __call__(
@@ -60,14 +68,14 @@ class PlainUNet(nn.Module):
         self._check(x.shape[1:], out)
         x = jnp.concatenate([beside(x, cond), _maps(x, time, cond)], -1)
         x = space_to_depth(x, self.patch)
-        x = nn.Conv(self.widths[0], (3, 3), use_bias=False, name="patches")(x)
+        x = nn.Conv(self.widths[0], (3, 3), use_bias=self.bias, name="patches")(x)
         skips = []
         for level, width in enumerate(self.widths):
             if level:  # half the size, nothing thrown away
                 x = space_to_depth(x, 2)
                 x = nn.Conv(width, (1, 1), use_bias=False, name=f"down_{level}")(x)
             for i in range(self.blocks):
-                x = _Block(name=f"down_{level}_{i}")(x)
+                x = _Block(self.bias, name=f"down_{level}_{i}")(x)
             skips.append(x)
         for level in reversed(range(len(self.widths))):
             if level < len(self.widths) - 1:  # the lowest level has no way up into it
@@ -76,7 +84,7 @@ class PlainUNet(nn.Module):
                 )
                 x = depth_to_space(x, 2) + skips[level]
             for i in range(self.blocks):
-                x = _Block(name=f"up_{level}_{i}")(x)
+                x = _Block(self.bias, name=f"up_{level}_{i}")(x)
         channels = self.patch**2 * out[2]
         last = nn.Conv(
             channels, (3, 3), use_bias=False, kernel_init=nn.initializers.zeros, name="last"
