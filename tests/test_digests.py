@@ -17,6 +17,8 @@ EXPERIMENTS = (
     "samplers", "stacked", "stylegan2", "toy2d", "vae",
     "autoencoder", "bits", "compare", "compress", "diffusion", "edit", "faces", "gan", "gan_game", "onestep", "samplers",
     "stacked", "stylegan2", "toy2d", "vae",
+    "autoencoder", "bits", "compare", "diffusion", "edit", "faces", "gan", "gan_game", "marks", "onestep",
+    "samplers", "stacked", "stylegan2", "toy2d", "vae",
 )  # fmt: skip
 
 

@@ -218,11 +218,6 @@ def restore(params: dict, seen: Damaged, cfg: Restoration, spec: Spec) -> jax.Ar
     restored = spec.decode(x - wrong)
     if not cfg.keep:
         return restored
-    if known is None:
-        raise UserError(
-            "--algorithm.keep=True keeps what the net is told to be as it was, and it is told of no pixel: use it with "
-            "damage that tells where, as Holes() or Marks(), and --algorithm.blind=False."
-        )
     return known * seen.x + (1.0 - known) * restored
 
 
@@ -283,6 +278,22 @@ def picture(samples: dict[str, Any], given: Batch, spec: Spec) -> np.ndarray:
     return grid(np.clip(rows, 0.0, 1.0).reshape(-1, *spec.shape), 3)
 
 
+def _check_where(cfg: Restoration, spec: Spec) -> None:
+    """Raises UserError where the net is not told which pixels are as they were."""
+
+    def left(key: jax.Array) -> Any:
+        one = jnp.zeros((1, *spec.shape))
+        keys = key[None]
+        return damaged(cfg.corruption, keys, one).known
+
+    known = jax.eval_shape(left, jax.random.key(0))
+    if cfg.blind or known is None:
+        raise UserError(
+            "--algorithm.keep=True keeps what the net is told to be as it was, and it is told of no pixel: use it with "
+            "damage that tells where, as Holes() or Marks(), and --algorithm.blind=False."
+        )
+
+
 def algorithm(cfg: Restoration, spec: Spec) -> Algorithm:
     """Binds the functions above to a config. Raises UserError for damage that the data cannot have."""
     need("Restoration", spec.main, spec.x, *REAL)
@@ -293,6 +304,8 @@ def algorithm(cfg: Restoration, spec: Spec) -> Algorithm:
     for corruption in cfg.corruption:
         corruption.check(spec.shape)
     cfg.teacher.check(spec.x, cfg.corruption)
+    if cfg.keep:
+        _check_where(cfg, spec)
 
     def init_params(key, batch):
         seen = damage(key, batch, cfg, spec)

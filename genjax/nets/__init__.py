@@ -1,7 +1,7 @@
 """Linen modules, called `net(x, cond, out)`: input, what is told (`conditions.Cond`) or None, output shape.
 
 Discriminators have out = (1,); some remember vectors in the collection "spectral".
-Denoisers (DiT, UNet, PlainUNet, TimeMLP) are called `net(x, time, cond, out)` with clocks [B] or [B, k].
+Denoisers (DiT, UNet, PlainUNet, Unveil, TimeMLP) are called `net(x, time, cond, out)` with clocks [B] or [B, k].
 """
 
 # Inception, a judge of samples and no part of a model, is not among them: `genjax.nets.inception`.
@@ -19,6 +19,7 @@ from genjax.nets.plain import PlainUNet
 from genjax.nets.r3gan import R3Discriminator, R3Generator
 from genjax.nets.stylegan2 import StyleDiscriminator, StyleMapping, StyleSynthesis
 from genjax.nets.unet import UNet
+from genjax.nets.veil import Unveil
 
 __all__ = [
     "MLP",
@@ -45,4 +46,5 @@ __all__ = [
     "Tanh",
     "TimeMLP",
     "UNet",
+    "Unveil",
 ]

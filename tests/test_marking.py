@@ -1,0 +1,180 @@
+"""Taking marks off: eq. 1 of the veil, what is kept, and the numbers of the finding against their definitions."""
+
+import json
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax.ae import restoration as r
+from genjax.config import edit
+from genjax.core import labelled
+from genjax.corruptions import Damaged, Gaussian, Letters, Marks, Pixels, stencils
+from genjax.corruptions.marks import Mark, laid
+from genjax.data import Photographs
+from genjax.errors import UserError
+from genjax.fields import Image
+from genjax.findings import marking
+from genjax.nets.plain import PlainUNet
+from genjax.nets.veil import MOST, RARE, Unveil
+from genjax.training.experiment import Every, Experiment
+from genjax.training.loop import run
+
+KEY = jax.random.key(0)
+SPEC = labelled(Image((16, 16, 3)), 0, 1)
+NET = PlainUNet((4,), blocks=1, bias=True)
+UNSEEN = (Letters(("STIX",), ("demo",)),)
+TINY = Experiment(
+    data=Photographs(32, train=16, test=6, valid=4),
+    algorithm=r.Restoration((Marks(side=32, count=4),), Unveil(NET), blind=True),
+    steps=2,
+    batch=4,
+    every=Every(1, 2, 0, 2),
+    finish=(marking.Marking(UNSEEN, images=6, shown=3),),
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of two steps with its finding."""
+    exp = edit(TINY, {"runs": str(tmp_path_factory.mktemp("runs"))})
+    return run("marks", exp, "tiny")
+
+
+class Known(nn.Module):
+    """Maps of a mark that is known: its coverage, opacity .6 and a colour; nothing is left to say."""
+
+    @nn.compact
+    def __call__(self, x, time, cond, out):
+        covered = jnp.where(cond.maps > 0, RARE + 50.0, -50.0)
+        share = 0.6 / MOST
+        opaque = jnp.full_like(covered, np.log(share / (1 - share)))
+        colour = jnp.broadcast_to(jnp.array([1.0, -0.5, 0.2]), x.shape)
+        return jnp.concatenate([covered, opaque, colour, jnp.zeros_like(x)], -1)
+
+
+def test_a_veil_is_taken_off_exactly_where_it_is_known():
+    x = jax.random.uniform(KEY, (2, 16, 16, 3))
+    coverage = jnp.zeros((2, 16, 16, 1)).at[:, 4:9, 3:12].set(1.0)
+    colour = (jnp.array([[1.0, -0.5, 0.2]]) + 1) / 2  # unit values of what the net says
+    mark = Mark(coverage, jnp.full(2, 0.6), jnp.repeat(colour, 2, 0))
+    # told the coverage in the place of what is known
+    seen = Damaged(laid(x, mark), jnp.ones((2, 1)), coverage)
+    cfg = r.Restoration((Marks(side=16),), Unveil(Known()))
+    restored = r.restore({"net": {}}, seen, cfg, SPEC)
+    np.testing.assert_allclose(restored, x, atol=1e-5)
+
+
+def _given(cfg, level=1.0):
+    """(params of a net that says something, two pictures of which the left half is known)."""
+    known = jnp.zeros((2, 16, 16, 1)).at[:, :, :8].set(1.0)
+    x = jax.random.uniform(KEY, (2, 16, 16, 3))
+    seen = Damaged(x, jnp.full((2, 1), level), known)
+    batch = {"image": x, "label": jnp.zeros(2, jnp.int32), "index": jnp.arange(2)}
+    params = cfg(SPEC).init(KEY, batch).params
+    noisy = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(KEY, p.shape), params)
+    return noisy, seen
+
+
+def test_what_is_told_to_be_known_is_kept_to_the_bit():
+    cfg = r.Restoration((Pixels(),), NET, keep=True)
+    params, seen = _given(cfg)
+    restored = np.asarray(r.restore(params, seen, cfg, SPEC))
+    np.testing.assert_array_equal(restored[:, :, :8], seen.x[:, :, :8])
+    free = np.asarray(r.restore(params, seen, edit(cfg, {"keep": False}), SPEC))
+    np.testing.assert_allclose(restored[:, :, 8:], free[:, :, 8:], atol=1e-6)
+    assert np.abs(free - restored).max() > 1e-3
+    for blind in (edit(cfg, {"blind": True}), edit(cfg, {"corruption": (Gaussian(),)})):
+        with pytest.raises(UserError, match="told of no pixel") as error:
+            blind(SPEC)
+        assert "\n" not in str(error.value)
+
+
+def test_where_and_how_much_are_told_apart():
+    cfg = r.Restoration((Pixels(),), NET)
+    params, little = _given(cfg, 0.1)
+    _, much = _given(cfg, 0.9)
+    answers = [r.restore(params, seen, cfg, SPEC) for seen in (little, much)]
+    assert jnp.abs(answers[0] - answers[1]).max() > 1e-4
+    cfg = edit(cfg, {"amount": False})
+    answers = [r.restore(params, seen, cfg, SPEC) for seen in (little, much)]
+    np.testing.assert_array_equal(*answers)
+    elsewhere = little._replace(known=1.0 - little.known)
+    assert jnp.abs(r.restore(params, elsewhere, cfg, SPEC) - answers[0]).max() > 1e-4
+
+
+def test_squares_and_overlaps_are_of_the_pixels_that_they_name():
+    rng = np.random.default_rng(0)
+    clean, answer, seen = rng.random((3, 4, 12, 12, 3))
+    known = (rng.random((4, 12, 12, 1)) > 0.2).astype(np.float32)
+    arrays = {"clean": clean, "known": known, "restored": answer, "seen": seen}
+    found = marking.quality(answer, arrays)
+    for i in range(4):
+        inside = known[i, ..., 0] == 0
+        for name, where in (("inside", inside), ("outside", ~inside)):
+            expected = np.mean((answer[i][where] - clean[i][where]) ** 2)
+            assert found[name][i] == pytest.approx(expected)
+        changed = np.abs(answer[i] - seen[i]).max(-1) > 0.6
+        expected = (changed & inside).sum() / (changed | inside).sum()
+        assert marking.overlap(arrays, 0.6)[i] == pytest.approx(expected)
+    np.testing.assert_allclose(marking.decibels([0.0, 1e-4]), [100.0, 40.0])
+
+
+def test_inpainting_sees_nothing_of_what_is_marked():
+    pytest.importorskip("skimage")
+    y, x = np.mgrid[0:16, 0:16] / 16
+    plane = np.stack([x, y, 0.5 * (x + y)], -1)[None]
+    known = np.ones((1, 16, 16, 1))
+    known[0, 5:9, 4:11] = 0
+    spoilt = np.where(known == 1, plane, 0.9)
+    np.testing.assert_allclose(marking.biharmonic(spoilt, known), plane, atol=1e-5)
+
+
+def test_intervals_are_over_scenes_and_none_is_told_of_one():
+    values = np.arange(6.0)
+    one = marking._over_groups([values], np.zeros(6, int))
+    assert one.value == 2.5 and one.low is None
+    two = marking._over_groups([values, values + 1], np.array([0, 0, 0, 1, 1, 1]))
+    # of two scenes a draw has either or both
+    assert (two.low, two.value, two.high) == (1.5, 3.0, 4.5) and two.n == 12
+
+
+def test_a_run_measures_all_who_remove_marks(trained):
+    entry = json.loads((trained.log.directory / "results.json").read_text())["marking"]
+    value = {name: each["value"] for name, each in entry.items()}
+    assert value["nothing_outside"] == pytest.approx(100)
+    assert value["told_all_inside"] > 48 > value["biharmonic_inside"] > value["nothing_inside"]
+    gain = value["net_inside"] - value["biharmonic_inside"]
+    assert value["gain"] == pytest.approx(gain)
+    assert value["gain"] == pytest.approx(value["gain_letters"])
+    assert 0 <= value["overlap"] <= 1 and entry["bound"]["value"] in marking.BOUNDS
+    for each in entry.values():
+        assert each["low"] is None or each["low"] <= each["value"] <= each["high"]
+    pictures = {path.name for path in (trained.log.directory / "samples").iterdir()}
+    assert "marks-letters.png" in pictures
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"algorithm.corruption": (Gaussian(),)}, "how marks are removed"),
+        ({"finish.Marking.banks": (Letters(),)}, "dejavu sans"),
+        ({"finish.Marking.banks": ()}, "is empty"),
+        ({"finish.Marking.images": 0}, "images=0"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_in_one_line(change, told):
+    exp = edit(TINY, change)
+    with pytest.raises(UserError, match=told) as error:
+        exp.finish[0].check(exp, exp.data.load())
+    assert "\n" not in str(error.value)
+
+
+def test_the_test_of_the_experiment_is_unseen():
+    from experiments import marks
+
+    for exp in marks.EXPERIMENTS.values():
+        (own,) = exp.algorithm.corruption
+        assert stencils.shared(own.banks, exp.finish[0].banks) == []
