@@ -1,11 +1,11 @@
 """Are marks of unknown place taken off photographs at least as well as by inpainting that is told where they are?
 
-    python -m experiments.marks             BASE: blind, text and logos on scenes of 96x96; 15 minutes of two cores
+    python -m experiments.marks             BASE: blind, text and logos on scenes of 96x96; not trained yet
     python -m experiments.marks told        the net is told where the mark is, and all else stays as it was
     python -m experiments.marks letters     trained on text alone, tested on both
     python -m experiments.marks logos       trained on logos alone
     python -m experiments.marks absolute    absolute errors instead of their squares
-    python -m experiments.marks plain       the net says what to take away itself, without eq. 1 of genjax.nets.veil
+    python -m experiments.marks unveil      the net says where, how opaque and in which colour: genjax.nets.veil
     python -m experiments.marks photographs two photographs that need no package
     python -m experiments.marks tiny        does it run? seconds
 
@@ -36,7 +36,7 @@ from genjax.views import Flip
 
 SIDE = 96
 # What a row costs: these three, and the batch
-MAPS = PlainUNet((32, 64), blocks=2, patch=2, bias=True)
+NET = PlainUNet((32, 64), blocks=2, patch=2, bias=True)
 STEPS, BATCH = 2000, 12
 TX = Adam(1e-3, clip=1.0, warmup=100, decay=CosineDecay())
 
@@ -44,7 +44,7 @@ BASE = Experiment(
     data=Scenes(SIDE, stride=SIDE // 2),
     algorithm=Restoration(
         corruption=(Marks(side=SIDE),),
-        net=Unveil(MAPS),
+        net=NET,
         blind=True,
         optimiser=TX,
         ema=Decay(0.995),
@@ -73,7 +73,7 @@ EXPERIMENTS = {
     "letters": edit(BASE, {_BANKS: (Letters(),)}),
     "logos": edit(BASE, {_BANKS: (Logos(),)}),
     "absolute": edit(BASE, {"algorithm.error": Absolute()}),
-    "plain": edit(BASE, {"algorithm.net": MAPS}),
+    "unveil": edit(BASE, {"algorithm.net": Unveil(NET)}),
     "photographs": edit(BASE, {"data": _TWO}),
     "tiny": edit(BASE, _TINY),
 }

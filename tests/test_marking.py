@@ -67,6 +67,14 @@ def test_a_veil_is_taken_off_exactly_where_it_is_known():
     np.testing.assert_allclose(restored, x, atol=1e-5)
 
 
+def test_where_nothing_is_covered_nothing_is_taken_away():
+    x = jax.random.uniform(KEY, (2, 16, 16, 3))
+    seen = Damaged(x, jnp.ones((2, 1)), jnp.zeros((2, 16, 16, 1)))
+    cfg = r.Restoration((Marks(side=16),), Unveil(Known()))
+    restored = r.restore({"net": {}}, seen, cfg, SPEC)
+    np.testing.assert_allclose(restored, x, atol=1e-6)
+
+
 def _given(cfg, level=1.0):
     """(params of a net that says something, two pictures of which the left half is known)."""
     known = jnp.zeros((2, 16, 16, 1)).at[:, :, :8].set(1.0)

@@ -23,6 +23,7 @@ from genjax.nets.plain import PlainUNet
 
 RARE = 4.0  # logits: at first a pixel is covered by e^-4, 2 %
 MOST = 0.9  # v stays below: eq. 1 has a pole at 1
+SOME = 1e-4  # of every pixel in the means: where nothing is covered at all they are those of the picture
 
 
 class Unveil(nn.Module):
@@ -66,6 +67,7 @@ class Unveil(nn.Module):
 def _mean(maps: jax.Array, weight: jax.Array) -> jax.Array:
     """Of maps [B, H, W, K] over a picture's pixels by their weights [B, H, W, 1], [B, 1, 1, K]."""
     places = (1, 2)
+    weight = weight + SOME
     total = jnp.sum(weight * maps, places, keepdims=True)
     weights = jnp.sum(weight, places, keepdims=True)
     return total / weights
