@@ -26,8 +26,7 @@ LAYERS = (  # a room knows those above it in this list, and itself; rooms of one
     ("training",),
     ("findings",),
     ("command",),
-    ("distance", "pack", "sample"),
-    ("distance", "sample", "compress"),
+    ("compress", "distance", "pack", "sample"),
 )
 HEIGHT = {room: height for height, row in enumerate(LAYERS) for room in row}
 FILES = sorted(HOUSE.rglob("*.py"))
