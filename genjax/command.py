@@ -32,7 +32,8 @@ def main(
 ) -> int:
     """Calls act(*words, options) as the arguments say and returns the exit code; --help prints `doc`.
 
-    wanted: what each word stands for, ("RUN",); options: the config whose fields are the flags, at its defaults.
+    wanted: what each word stands for, ("RUN",), or ("RUN", "FILE...") where the last may be several; options: the
+    config whose fields are the flags, at its defaults.
     """
     tokens = sys.argv[1:] if argv is None else argv
 
@@ -58,7 +59,9 @@ def read(argv: Sequence[str], wanted: Sequence[str], options: Any) -> tuple[list
             options = _set(options, token.lstrip("-"), tokens)
         else:
             words.append(token)
-    if len(words) != len(wanted):
+    # the last may stand for several: FILE...
+    several = wanted[-1].endswith("...") and len(words) > len(wanted)
+    if len(words) != len(wanted) and not several:
         got = " ".join(words) or "nothing"
         raise UserError(
             f"expected {' '.join(wanted)}, got {got}: values are given as --flag=value, see --help."

@@ -27,6 +27,7 @@ LAYERS = (  # a room knows those above it in this list, and itself; rooms of one
     ("findings",),
     ("command",),
     ("compress", "distance", "pack", "sample"),
+    ("distance", "sample", "restore"),
 )
 HEIGHT = {room: height for height, row in enumerate(LAYERS) for room in row}
 FILES = sorted(HOUSE.rglob("*.py"))

@@ -186,7 +186,8 @@ class Restoring:
         rows[TRUTH] = held.image[places]
         tiles = np.concatenate(list(rows.values()))
         picture = grid(tiles, len(places))
-        show(this, f"restored {title}", captioned(picture, list(rows)))
+        name = title.replace(" ", "-")  # of a file
+        show(this, f"restored-{name}", captioned(picture, list(rows)))
 
 
 def _shape(exp: Experiment, source: Any) -> tuple[int, ...]:
