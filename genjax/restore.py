@@ -92,7 +92,8 @@ def write(run: str | Path, files: Sequence[str | Path], options: Options) -> lis
     for target, x in zip(targets, pictures, strict=True):
         # what is lost is black, as it was in training
         seen = x if known is None else x * known
-        save_png(target, to_uint8(method(seen, level, known)))
+        found = method(seen, level, known)
+        save_png(target, to_uint8(found))
     return targets
 
 
@@ -205,7 +206,9 @@ def _level(
     if cfg.blind or np.all(drawn.level == always):
         return always
     if known is not None:
-        return np.full(len(always), 1.0 - known.mean())
+        share = 1.0 - known.mean()
+        return np.full(len(always), share)
+    # else the model would be told something wrong
     name = type(cfg.corruption[0]).__name__
     low, high = drawn.level.min(), drawn.level.max()
     raise UserError(

@@ -82,7 +82,8 @@ def crops(source: Any, views: Sequence[Any], most: int, group: str = "") -> Crop
     groups = rows
     if group in test:
         groups = np.asarray(test[group][rows])
-    return Crops(unit, rows.astype(np.uint32), groups)
+    index = rows.astype(np.uint32)
+    return Crops(unit, index, groups)
 
 
 def spoilt(damage: Sequence[Corruption], of: Crops) -> Seen:
@@ -110,7 +111,8 @@ def window(shape: tuple[int, ...]) -> int:
 
 def measured(images: np.ndarray, clean: np.ndarray, known: np.ndarray | None) -> Made:
     """Pictures [N, H, W, C] against the clean ones."""
-    square = np.square(np.float64(images) - clean)
+    difference = np.float64(images) - clean
+    square = np.square(difference)
     mean = square.mean((1, 2, 3))
     side = window(clean.shape[1:])
     alike = ssim(images, clean, side)
@@ -123,11 +125,13 @@ def measured(images: np.ndarray, clean: np.ndarray, known: np.ndarray | None) ->
 def of_lost(square: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Decibels of squared errors [N, H, W, C] where pixels are lost, [N]."""
     gone = 1.0 - known  # [N, H, W, 1]
-    total = np.sum(square * gone, (1, 2, 3))
+    of_gone = square * gone
+    total = np.sum(of_gone, (1, 2, 3))
     pixels = np.sum(gone, (1, 2, 3))
     values = pixels * square.shape[-1]
     # a drawn hole may be of no pixel
-    return decibels(total / np.maximum(values, 1.0))
+    least = np.maximum(values, 1.0)
+    return decibels(total / least)
 
 
 def worked(method: Method, seen: Seen, clean: np.ndarray) -> Made:
@@ -135,9 +139,13 @@ def worked(method: Method, seen: Seen, clean: np.ndarray) -> Made:
     made = []
     start = time.perf_counter()
     for i, x in enumerate(seen.x):
-        known = None if seen.known is None else seen.known[i]
-        restored = method(x, seen.level[i], known)
-        made.append(np.clip(restored, 0.0, 1.0))
+        known = None
+        if seen.known is not None:
+            known = seen.known[i]
+        level = seen.level[i]
+        restored = method(x, level, known)
+        cut = np.clip(restored, 0.0, 1.0)
+        made.append(cut)
     seconds = time.perf_counter() - start
     images = np.stack(made).astype(np.float32)
     megapixels = clean[..., 0].size / 1e6
@@ -152,8 +160,10 @@ def over_groups(values: np.ndarray, groups: np.ndarray) -> Interval:
     def mean(drawn: np.ndarray) -> float:
         rows = [of_group[i] for i in drawn]
         rows = np.concatenate(rows)
-        return float(np.mean(values[rows]))
+        chosen = values[rows]
+        return float(np.mean(chosen))
 
     if len(of_group) < 2:
-        return Interval(float(np.mean(values)), np.nan, np.nan)
+        whole = float(np.mean(values))
+        return Interval(whole, np.nan, np.nan)
     return bootstrap(mean, len(of_group))

@@ -100,10 +100,12 @@ class Restoring:
             found = self._found(this, methods, damage, held, seen)
             found = {name: judge(made) for name, made in found.items()}
             level = seen.level[:, 0].mean()
-            title = f"{type(damage[0]).__name__} {level:.3f}"
+            kind = type(damage[0]).__name__
+            title = f"{kind} {level:.3f}"
             _tell(this, title, found, held)
             self._show(this, title, found, held)
-            columns[f"psnr {title}"] = float(found[NET].psnr.mean())
+            psnr = found[NET].psnr
+            columns[f"psnr {title}"] = float(psnr.mean())
         return columns
 
     def _damages(self, exp: Experiment) -> list[Damage]:
@@ -158,7 +160,9 @@ class Restoring:
         # the views may take all colour away
         train = {name: np.asarray(x) for name, x in source.train.items()}
         train = still(this.exp.view, train)
-        extract = self.judge.fit(train, home(this.exp) / "features")
+        # beside the runs: one judge of a data set serves them all
+        folder = home(this.exp) / "features"
+        extract = self.judge.fit(train, folder)
         clean = np.float64(extract(held.image).features)
         # two pictures drawn from these are that far apart: twice the variance
         another = 2.0 * clean.var(0).sum()
@@ -167,9 +171,10 @@ class Restoring:
             if made.images is None:
                 return made
             shown = np.clip(made.images, 0.0, 1.0)
-            difference = extract(shown).features - clean
-            apart = np.square(difference).sum(-1) / another
-            return made._replace(apart=apart)
+            features = extract(shown).features
+            difference = features - clean
+            square = np.square(difference).sum(-1)
+            return made._replace(apart=square / another)
 
         return judged
 
@@ -184,7 +189,8 @@ class Restoring:
             if made.images is not None:
                 rows[name] = made.images[places]
         rows[TRUTH] = held.image[places]
-        tiles = np.concatenate(list(rows.values()))
+        of_all = list(rows.values())
+        tiles = np.concatenate(of_all)
         picture = grid(tiles, len(places))
         name = title.replace(" ", "-")  # of a file
         show(this, f"restored-{name}", captioned(picture, list(rows)))
