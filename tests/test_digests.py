@@ -16,8 +16,6 @@ EXPERIMENTS = (
     "autoencoder", "bits", "compare", "compress", "denoise", "diffusion", "edit", "faces",
     "gan", "gan_game", "inpaint", "lossless", "marks", "onestep", "samplers", "stacked",
     "stylegan2", "toy2d", "vae",
-    "autoencoder", "bits", "compare", "denoise", "diffusion", "edit", "faces", "gan", "gan_game", "inpaint", "onestep",
-    "samplers", "stacked", "stylegan2", "toy2d", "vae",
 )  # fmt: skip
 
 
