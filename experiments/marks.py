@@ -5,7 +5,7 @@
     python -m experiments.marks letters     trained on text alone, tested on both
     python -m experiments.marks logos       trained on logos alone
     python -m experiments.marks absolute    absolute errors instead of their squares
-    python -m experiments.marks unveil      the net says where, how opaque and in which colour: genjax.nets.veil
+    python -m experiments.marks plain       the net says what to take away itself, without eq. 1 of genjax.nets.veil
     python -m experiments.marks photographs two photographs that need no package
     python -m experiments.marks tiny        does it run? seconds
 
@@ -44,7 +44,7 @@ BASE = Experiment(
     data=Scenes(SIDE, stride=SIDE // 2),
     algorithm=Restoration(
         corruption=(Marks(side=SIDE),),
-        net=NET,
+        net=Unveil(NET),
         blind=True,
         optimiser=TX,
         ema=Decay(0.995),
@@ -73,7 +73,7 @@ EXPERIMENTS = {
     "letters": edit(BASE, {_BANKS: (Letters(),)}),
     "logos": edit(BASE, {_BANKS: (Logos(),)}),
     "absolute": edit(BASE, {"algorithm.error": Absolute()}),
-    "unveil": edit(BASE, {"algorithm.net": Unveil(NET)}),
+    "plain": edit(BASE, {"algorithm.net": NET}),
     "photographs": edit(BASE, {"data": _TWO}),
     "tiny": edit(BASE, _TINY),
 }

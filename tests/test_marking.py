@@ -48,7 +48,7 @@ class Known(nn.Module):
 
     @nn.compact
     def __call__(self, x, time, cond, out):
-        covered = jnp.where(cond.maps > 0, RARE + 50.0, -50.0)
+        covered = jnp.where(cond.maps > 0, RARE + 50.0, -500.0)
         share = 0.6 / MOST
         opaque = jnp.full_like(covered, np.log(share / (1 - share)))
         colour = jnp.broadcast_to(jnp.array([1.0, -0.5, 0.2]), x.shape)
@@ -67,7 +67,7 @@ def test_a_veil_is_taken_off_exactly_where_it_is_known():
     np.testing.assert_allclose(restored, x, atol=1e-5)
 
 
-def test_where_nothing_is_covered_nothing_is_taken_away():
+def test_where_nothing_is_covered_nothing_is_taken_away_and_nothing_is_0_by_0():
     x = jax.random.uniform(KEY, (2, 16, 16, 3))
     seen = Damaged(x, jnp.ones((2, 1)), jnp.zeros((2, 16, 16, 1)))
     cfg = r.Restoration((Marks(side=16),), Unveil(Known()))
