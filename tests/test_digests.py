@@ -16,6 +16,8 @@ EXPERIMENTS = (
     "autoencoder", "bits", "compare", "compress", "denoise", "diffusion", "edit", "faces",
     "gan", "gan_game", "inpaint", "lossless", "marks", "onestep", "samplers", "stacked",
     "stylegan2", "toy2d", "vae",
+    "autoencoder", "bits", "compare", "compress", "diffusion", "edit", "faces", "gan", "gan_game", "onestep",
+    "samplers", "stacked", "stylegan2", "toy2d", "vae",
 )  # fmt: skip
 
 

@@ -42,12 +42,16 @@ def conv(x: np.ndarray, params: dict[str, Any]) -> np.ndarray:
     UserError where a sum might be too large to be exact.
     """
     kernel = whole(params["kernel"], HEAVY)  # [kh, kw, C, D]
-    bias = whole(params["bias"], FINE * HEAVY) if "bias" in params else np.zeros(1)
+    bias = np.zeros(1)
+    if "bias" in params:
+        bias = whole(params["bias"], FINE * HEAVY)
     height, width, inputs = x.shape
     side = kernel.shape[0]
-    # no sum is larger than that of all sizes
-    reach = np.abs(kernel).sum((0, 1, 2)).max() * max(np.abs(x).max(initial=0.0), 1.0)
-    if reach + np.abs(bias).max() >= MOST:
+    # no sum, nor any part of it, is larger than that of all sizes
+    largest = np.abs(x).max(initial=1.0)
+    heaviest = np.abs(kernel).sum((0, 1, 2)).max()
+    reach = largest * heaviest + np.abs(bias).max()
+    if reach >= MOST:
         raise UserError(
             "the weights of this run are too large for whole numbers: its training has gone astray, use another."
         )
@@ -59,9 +63,11 @@ def conv(x: np.ndarray, params: dict[str, Any]) -> np.ndarray:
         for column in range(side):
             bottom, right = row + height, column + width
             seen = padded[row:bottom, column:right]
-            total += seen.reshape(-1, inputs) @ kernel[row, column]
+            flat = seen.reshape(-1, inputs)
+            total += flat @ kernel[row, column]
     total += bias
-    return coarser(total, HEAVY).reshape(height, width, -1)
+    made = coarser(total, HEAVY)
+    return made.reshape(height, width, -1)
 
 
 def unfolded(x: np.ndarray, patch: int) -> np.ndarray:

@@ -47,7 +47,8 @@ class FactorisedCoder:
         """Writes or reads; returns y as the decoder sees it, [h, w, latent]."""
         which = np.broadcast_to(np.arange(y.shape[-1]), y.shape)
         steps = np.rint(y * self._fine)
-        return port.code(steps, which, self._tables) / self._fine
+        seen = port.code(steps, which, self._tables)
+        return seen / self._fine
 
 
 class HyperCoder:
@@ -63,12 +64,14 @@ class HyperCoder:
         self._params = params
         self._rate = rate
         self._fine = np.exp(levels)
+        # exp may differ in its last digit between machines: what is rounded of it is in the checksum
         self._unit = exact.whole(self._fine)
         self._back = exact.whole(1.0 / self._fine, BACK)
         self._levels = exact.whole(levels)
         self._tables = [scale_table(density, each) for each in deviations()]
-        side = params["density"]["bias_0"].shape[0]
-        self._side = learned_tables(params["density"], np.ones(side))
+        # z is not scaled: a step is a unit
+        channels = len(params["density"]["bias_0"])
+        self._side = learned_tables(params["density"], np.ones(channels))
         marks = self._unit, self._back, self._levels
         self.mark = checksum([*self._tables, *self._side], *marks)
 
@@ -82,32 +85,41 @@ class HyperCoder:
         channel = np.broadcast_to(np.arange(z.shape[-1]), z.shape)
         side = port.code(np.rint(z), channel, self._side)
         features, moments = self._told(side)
-        everywhere = np.ones(y.shape[:2], bool)
+        height, width = y.shape[:2]
+        unit = self._fine * MEANS  # parts of a step
         if "context" not in self._params:
-            return self._part(port, y, moments, everywhere) / (self._fine * MEANS)
-        dark = chessboard(*y.shape[:2])[..., 0] > 0
+            everywhere = np.ones((height, width), bool)
+            seen = self._part(port, y, moments, everywhere)
+            return seen / unit
+        dark = chessboard(height, width)[..., 0] > 0
         first = self._part(port, y, moments, dark)
+        # the light fields are coded knowing the dark ones
         more = self._around(first, features)
         second = self._part(port, y, moments + more, ~dark)
-        return (first + second) / (self._fine * MEANS)
+        return (first + second) / unit
 
     def _told(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`HyperSynthesis`, in whole numbers."""
         params = self._params["hyper_synthesis"]
-        told = exact.whole(exact.between(params["told"]["table"], self._rate))
-        h = exact.conv(exact.whole(z), params["first"]) + told
-        h = exact.conv(exact.leaky(h), params["up"])
+        row = exact.between(params["told"]["table"], self._rate)
+        told = exact.whole(row)
+        h = exact.conv(exact.whole(z), params["first"])
+        h = exact.leaky(h + told)
+        h = exact.conv(h, params["up"])
         h = exact.leaky(exact.unfolded(h, ABOVE))
-        h = exact.leaky(exact.conv(h, params["second"]))
-        return h, exact.conv(h, params["last"])
+        h = exact.conv(h, params["second"])
+        features = exact.leaky(h)
+        return features, exact.conv(features, params["last"])
 
     def _around(self, seen: np.ndarray, features: np.ndarray) -> np.ndarray:
         """`Context`, in whole numbers; seen: parts of a step."""
         params = self._params["context"]
+        # from parts of a step to parts of a unit, as activations are
         units = exact.coarser(seen * self._back, MEANS * BACK / FINE)
         around = exact.conv(units, params["around"])
         here = exact.conv(features, params["here"])
-        return exact.conv(exact.leaky(around + here), params["last"])
+        h = exact.leaky(around + here)
+        return exact.conv(h, params["last"])
 
     def _part(
         self, port: Port, y: np.ndarray, moments: np.ndarray, where: np.ndarray
@@ -115,8 +127,10 @@ class HyperCoder:
         """Codes the numbers at some places; the whole map as it is seen, in parts of a step, 0 elsewhere."""
         means, levels = np.split(moments[where], 2, -1)  # [n, latent]
         means = exact.coarser(means * self._unit, FINE * FINE / MEANS)
+        # a product of units is a sum of logarithms
         which = np.searchsorted(borders(), levels + self._levels)
-        off = np.rint(y[where] * self._fine - means / MEANS)
+        steps = y[where] * self._fine
+        off = np.rint(steps - means / MEANS)
         found = port.code(off, which, self._tables)
         seen = np.zeros(y.shape)
         seen[where] = found * MEANS + means
@@ -131,12 +145,14 @@ def deviations() -> np.ndarray:
 def borders() -> np.ndarray:
     """Between which logarithms a table is taken, whole parts, [SCALES - 1]."""
     levels = np.log(deviations())
-    return exact.whole((levels[1:] + levels[:-1]) / 2)
+    middle = (levels[1:] + levels[:-1]) / 2
+    return exact.whole(middle)
 
 
 def scale_table(density: Normal | Logistic, deviation: float) -> Table:
     """The table of a density about 0."""
-    last = int(np.ceil(REACH * deviation)) + 1
+    reach = np.ceil(REACH * deviation)
+    last = int(reach) + 1
 
     def cumulative(edges: np.ndarray) -> np.ndarray:
         return density.cumulative(edges, deviation)
@@ -151,6 +167,7 @@ def learned_tables(density: dict[str, Any], fine: np.ndarray) -> list[Table]:
     high = quantile(whole, 1.0 - TAIL, len(fine)) * fine
     found = []
     for channel, steps in enumerate(fine):
+        # a density's parameters are rows of their own
         rows = {name: value[channel : channel + 1] for name, value in density.items()}
         own = learned_cumulative(rows)
 
@@ -159,7 +176,8 @@ def learned_tables(density: dict[str, Any], fine: np.ndarray) -> list[Table]:
             own: Any = own,
             steps: float = steps,
         ) -> np.ndarray:
-            return own(edges[None] / steps)[0]
+            units = edges / steps
+            return own(units[None])[0]
 
         first = int(np.floor(low[channel]))
         last = int(np.ceil(high[channel]))

@@ -72,9 +72,11 @@ class HyperAnalysis(nn.Module):
         # numbers of blocks with and without structure are of other sizes by far
         close = jnp.sign(y) * jnp.log1p(jnp.abs(y))
         h = nn.Conv(self.width, (3, 3))(close)
-        h = leaky(h + maps(Told(self.width, self.knots)(rate)))
+        told = Told(self.width, self.knots)(rate)
+        h = leaky(h + maps(told))
         h = space_to_depth(h, ABOVE)
-        h = leaky(nn.Conv(self.width, (1, 1))(h))
+        h = nn.Conv(self.width, (1, 1))(h)
+        h = leaky(h)
         return nn.Conv(self.size, (3, 3))(h)
 
 
@@ -95,8 +97,11 @@ class HyperSynthesis(nn.Module):
         h = leaky(h + maps(told))
         h = nn.Conv(ABOVE * ABOVE * self.width, (1, 1), name="up")(h)
         h = leaky(depth_to_space(h, ABOVE))
-        h = leaky(nn.Conv(self.width, (3, 3), name="second")(h))
-        return h, nn.Conv(2 * self.latent, (1, 1), kernel_init=zeros, name="last")(h)
+        h = nn.Conv(self.width, (3, 3), name="second")(h)
+        h = leaky(h)
+        # zeros: all numbers begin with the mean 0 and the deviation 1
+        last = nn.Conv(2 * self.latent, (1, 1), kernel_init=zeros, name="last")
+        return h, last(h)
 
 
 class Context(nn.Module):
@@ -110,7 +115,9 @@ class Context(nn.Module):
         around = nn.Conv(self.width, (3, 3), name="around")(dark)
         here = nn.Conv(self.width, (1, 1), use_bias=False, name="here")(features)
         h = leaky(around + here)
-        return nn.Conv(2 * self.latent, (1, 1), kernel_init=zeros, name="last")(h)
+        # zeros: a hyperprior alone, to begin with
+        last = nn.Conv(2 * self.latent, (1, 1), kernel_init=zeros, name="last")
+        return last(h)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,8 +203,9 @@ class Hyper:
         nets = self.nets(y.shape[-1], knots)
         rate = jnp.zeros(len(y))
         keys = jax.random.split(key, 4)
-        z = jnp.zeros((len(y), y.shape[1] // ABOVE, y.shape[2] // ABOVE, self.size))
-        features = jnp.zeros((*y.shape[:3], self.width))
+        batch, height, width, _ = y.shape
+        z = jnp.zeros((batch, height // ABOVE, width // ABOVE, self.size))
+        features = jnp.zeros((batch, height, width, self.width))
         given = {
             "hyper_analysis": (y, rate),
             "hyper_synthesis": (z, rate),
@@ -242,7 +250,8 @@ class Hyper:
         noise: Noise | None,
     ) -> Coded:
         """As `Factorised`."""
-        nets = self.nets(y.shape[-1], params["hyper_synthesis"]["told"]["table"].shape[0])
+        knots = len(params["hyper_synthesis"]["told"]["table"])
+        nets = self.nets(y.shape[-1], knots)
 
         def apply(name: str, *x: jax.Array, **more: Any) -> Any:
             return nets[name].apply({"params": params[name]}, *x, **more)
@@ -255,8 +264,10 @@ class Hyper:
         if self.context:
             mean, _ = in_steps(moments, unit)
             dark = chessboard(*y.shape[1:3])
-            seen = (rounded(steps - mean) + mean) * dark
-            more = apply("context", seen / unit, features)
+            # the dark fields as the decoder has them, before it has the others
+            seen = rounded(steps - mean) + mean
+            first = seen * dark / unit
+            more = apply("context", first, features)
             moments = moments + more * (1.0 - dark)
         mean, deviation = in_steps(moments, unit)
         off = steps - mean

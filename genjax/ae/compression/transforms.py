@@ -22,6 +22,8 @@ from genjax.nets.blocks import depth_to_space, space_to_depth
 BLOCK, FOLD = 16, 8
 ABOVE = 2  # numbers y for one of z, a side
 LEAK = 0.125  # a power of two: products with it are exact
+# deviations of photographs within [-1/2, 1/2], about: of a pixel, their fall with frequency, the share of colours
+LIGHT, FALL, COLOUR = 0.21, -1.3, 0.35
 zeros = nn.initializers.zeros
 
 
@@ -32,9 +34,11 @@ def leaky(x: jax.Array) -> jax.Array:
 
 def chessboard(height: int, width: int) -> np.ndarray:
     """1 on the dark fields, which are coded first, [H, W, 1]."""
-    rows = np.arange(height)[:, None]
-    columns = np.arange(width)[None]
-    dark = (rows + columns) % 2 == 0
+    rows = np.arange(height)
+    columns = np.arange(width)
+    # a step to any neighbour changes the colour
+    sums = rows[:, None] + columns
+    dark = sums % 2 == 0
     return dark[..., None].astype(np.float32)
 
 
@@ -88,14 +92,24 @@ class Analysis(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, rate: jax.Array) -> jax.Array:
         channels = x.shape[-1]
-        large = Cosines(BLOCK, channels, self.latent).forward(x)
-        small = Cosines(FOLD, channels, FOLD * FOLD * channels).forward(x)
+        # what the codec would be without a net
+        cosines = Cosines(BLOCK, channels, self.latent)
+        large = cosines.forward(x)
+        # what the net sees: nothing is left out
+        all_ = FOLD * FOLD * channels
+        folded = Cosines(FOLD, channels, all_)
+        small = folded.forward(x)
         h = nn.Conv(self.width, (3, 3))(small)
         h = _scaled(h, Told(self.width, self.knots)(rate))
         for _ in range(self.blocks):
             h = Block()(h)
         h = space_to_depth(leaky(h), BLOCK // FOLD)
-        mixed = nn.Dense(self.latent, use_bias=False, kernel_init=zeros)(large)
+        mixed = nn.Dense(
+            self.latent,
+            use_bias=False,
+            kernel_init=zeros,
+        )(large)
+        # zeros: both are learned from nothing
         rest = nn.Conv(self.latent, (1, 1), kernel_init=zeros)(h)
         return large + mixed + rest
 
@@ -118,10 +132,17 @@ class Synthesis(nn.Module):
         h = _scaled(h, Told(self.width, self.knots)(rate))
         for _ in range(self.blocks):
             h = Block()(h)
-        mixed = y + nn.Dense(latent, use_bias=False, kernel_init=zeros)(y)
+        mixed = nn.Dense(
+            latent,
+            use_bias=False,
+            kernel_init=zeros,
+        )(y)
         rest = nn.Conv(small, (3, 3), kernel_init=zeros)(leaky(h))
-        whole = Cosines(BLOCK, self.channels, latent).backward(mixed)
-        return whole + Cosines(FOLD, self.channels, small).backward(rest)
+        # the codec without a net, and what the net adds
+        large = Cosines(BLOCK, self.channels, latent)
+        folded = Cosines(FOLD, self.channels, small)
+        whole = large.backward(y + mixed)
+        return whole + folded.backward(rest)
 
 
 def cosine(n: int) -> np.ndarray:
@@ -143,14 +164,16 @@ class Cosines(NamedTuple):
     def forward(self, x: jax.Array) -> jax.Array:
         """Pictures [B, H, W, C] -> [B, H / side, W / side, size]."""
         basis, deviation = self.basis()
-        scaled = basis / deviation
-        return space_to_depth(x, self.side) @ jnp.asarray(scaled, jnp.float32)
+        scaled = jnp.asarray(basis / deviation, jnp.float32)
+        blocks = space_to_depth(x, self.side)
+        return blocks @ scaled
 
     def backward(self, y: jax.Array) -> jax.Array:
         """The inverse of `forward`, as far as numbers were kept."""
         basis, deviation = self.basis()
-        scaled = basis * deviation
-        return depth_to_space(y @ jnp.asarray(scaled.T, jnp.float32), self.side)
+        scaled = jnp.asarray(basis * deviation, jnp.float32)
+        blocks = y @ scaled.T  # the transpose is the inverse: the columns are orthonormal
+        return depth_to_space(blocks, self.side)
 
     def basis(self) -> tuple[np.ndarray, np.ndarray]:
         """(orthonormal columns [pixels of a block, size], about the deviation of each number [size]).
@@ -160,11 +183,16 @@ class Cosines(NamedTuple):
         waves = cosine(self.side)
         colours = cosine(self.channels)  # of three: light, red against blue, green against both
         columns = np.einsum("ip,jq,kc->ijkpqc", waves, waves, colours)
-        places = np.arange(self.side)
-        radius = np.hypot(places[:, None], places) * (BLOCK / self.side)
-        light = np.where(np.arange(self.channels), 0.35, 1.0)
-        # of pixels within [-1/2, 1/2]
-        deviation = 0.21 * self.side * (1.0 + radius[..., None]) ** -1.3 * light
-        strongest = np.argsort(-deviation.ravel(), kind="stable")[: self.size]
-        whole = columns.reshape(deviation.size, -1)
-        return whole[strongest].T, deviation.ravel()[strongest]
+        # frequencies as blocks of 16 have them, so that both sizes share one law
+        places = np.arange(self.side) * (BLOCK / self.side)
+        radius = np.hypot(places[:, None], places)
+        falling = (1.0 + radius[..., None]) ** FALL
+        colour = np.arange(self.channels) > 0
+        share = np.where(colour, COLOUR, 1.0)
+        deviation = LIGHT * self.side * falling * share
+        flat = deviation.ravel()
+        # stable: equal ones stay in their order on every machine
+        order = np.argsort(-flat, kind="stable")
+        strongest = order[: self.size]
+        whole = columns.reshape(flat.size, -1)
+        return whole[strongest].T, flat[strongest]
