@@ -224,7 +224,14 @@ def test_training_begins_with_the_cosine_transform():
     assert slope == pytest.approx(0.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("prior", [SMALL.prior, Hyper(4, 8, context=False), Factorised()])
+@pytest.mark.parametrize(
+    "prior",
+    [
+        SMALL.prior,
+        Factorised(),
+        pytest.param(Hyper(4, 8, context=False), marks=pytest.mark.all),
+    ],
+)
 def test_real_bytes_are_what_the_model_says(prior, trained):
     cfg = dataclasses.replace(SMALL, prior=prior)
     image = trained[3][:64, :64]
