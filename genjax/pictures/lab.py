@@ -29,6 +29,7 @@ BEND = 6.0 / 29.0  # f where its line meets its root
 STEEP = 3.0 * BEND**2  # the line's slope is 1 over this
 FLAT = 4.0 / 29.0  # the line at 0
 SLACK = 2e-5  # of unit values: rounding puts colours on the gamut's border outside it
+Ends = tuple[jax.Array, jax.Array]  # of an interval, each [..., 1]
 HALVINGS = 16  # of the interval in which the greatest chroma lies: a part in 65,536
 
 
@@ -140,14 +141,20 @@ def painted(light: jax.Array, ab: jax.Array) -> jax.Array:
         inside = in_gamut(at(share))
         return inside[..., None]
 
-    # halving comes near 1 and never to it
-    whole = fits(high)
-    for _ in range(HALVINGS):
+    def halve(_: jax.Array, ends: Ends) -> Ends:
+        low, high = ends
         middle = 0.5 * (low + high)
         inside = fits(middle)
-        low = jnp.where(inside, middle, low)
-        high = jnp.where(inside, high, middle)
-    share = jnp.where(whole, 1.0, low)
+        return (
+            jnp.where(inside, middle, low),
+            jnp.where(inside, high, middle),
+        )
+
+    # halving comes near 1 and never to it
+    whole = fits(high)
+    # a loop of XLA's: written out, it would be compiled sixteen times
+    most, _ = jax.lax.fori_loop(0, HALVINGS, halve, (low, high))
+    share = jnp.where(whole, 1.0, most)
     return from_lab(at(share))
 
 
