@@ -17,6 +17,7 @@ EXPERIMENTS = (
     "gan", "gan_game", "inpaint", "lossless", "marks", "onestep", "samplers", "stacked",
     "stylegan2", "toy2d", "vae",
     "autoencoder", "bits", "compare", "compress", "diffusion", "edit", "faces", "gan", "gan_game", "onestep",
+    "autoencoder", "bits", "colourise", "compare", "diffusion", "edit", "faces", "gan", "gan_game", "onestep",
     "samplers", "stacked", "stylegan2", "toy2d", "vae",
 )  # fmt: skip
 
