@@ -1,6 +1,7 @@
 """Restorers that were never trained: their settings, and BM3D's figures.
 
     python -m benchmarks.floors_genjax search     settings, on three grey pictures of held-out scenes: minutes
+    python -m benchmarks.floors_genjax search     settings on held-out scenes (valid): 20 minutes of a core
     python -m benchmarks.floors_genjax bm3d       genjax/ae/bm3d.json, on the test scenes: an hour of a core; it goes
                                                   on where it was stopped
 
@@ -30,6 +31,7 @@ from genjax.views import Luma
 
 SIGMAS = (15, 25, 50)  # of 255
 PICTURES, SEARCHED, MIDDLE = 20, 3, 25  # pictures at most, and the strength of the search
+PICTURES, SEARCHED = 20, 4  # at most
 # of each picture
 KEPT = ("crc32", "input", "psnr", "ssim", "seconds per megapixel")
 # what is measured, with the views that it is seen through

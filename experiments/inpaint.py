@@ -50,7 +50,7 @@ BASE = Experiment(
 _PLAIN = {"finish": (Restoring(floors=(Nearest(), MeanFill())),)}
 _SUPER = {
     "algorithm.corruption": (Lost(Coarse(4)),),
-    "finish": (Restoring(Scenes(256), floors=(Bicubic(4),)),),
+    "finish": (Restoring(Scenes(256), 20, floors=(Bicubic(4),)),),
 }
 _DIGITS = {
     **_PLAIN,

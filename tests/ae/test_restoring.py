@@ -66,7 +66,9 @@ def test_the_table_is_of_larger_pictures_with_noise_as_it_was_asked_for(runs):
         assert table["input"]["net_above"] == pytest.approx(above)
         assert table["input"]["low"] <= above <= table["input"]["high"]
         assert table["net"]["n"] == 6
-        picture = Image.open(log.directory / "samples" / f"restored-{title.replace(' ', '-')}.png")
+        picture = Image.open(
+            log.directory / "samples" / f"restored-{title.replace(' ', '-')}.png"
+        )
         assert picture.height >= 3 * 24  # input, net, truth
 
 
@@ -185,7 +187,7 @@ def pictures(tmp_path):
 
 @pytest.fixture
 def command(runs, pictures, capsys):
-    """command(run, *arguments) -> (exit code, the folder, stdout, stderr); $ in an argument is the folder of pictures."""
+    """command(run, *arguments) -> (exit code, the folder, stdout, stderr); $ stands for the folder of pictures."""
 
     def call(run, *arguments):
         out = pictures / "out"
@@ -258,7 +260,9 @@ def test_a_net_that_sees_a_picture_whole_is_given_multiples_of_its_own(runs):
     spec = this.spec
     batch = {spec.main: np.zeros((1, 16, 16, 1), np.uint8), "index": np.zeros(1, np.uint32)}
     state = cfg(spec).init(this.key(3), batch)
-    other = type(this)(edit(this.exp, {"algorithm": cfg}), this.source, spec, None, None, state, {})
+    other = type(this)(
+        edit(this.exp, {"algorithm": cfg}), this.source, spec, None, None, state, {}
+    )
     found = restorer(other, 8)(np.full((17, 20, 1), 0.5), np.array([0.1]), None)
     np.testing.assert_allclose(found, 0.5)  # its last layer starts at zero
 
