@@ -40,6 +40,7 @@ TRIED = (
     *(NonLocalMeans(h=h) for h in (0.4, 0.5, 0.6, 0.7, 0.8)),
     *(NonLocalMeans(h=h, patch=7) for h in (0.5, 0.6, 0.7)),
     *(TotalVariation(weight) for weight in (0.6, 0.75, 0.9, 1.05, 1.2)),
+    *(TotalVariation(weight) for weight in (0.6, 0.75, 0.9, 1.0, 1.05)),
     *(Wavelets(wavelet) for wavelet in ("db1", "db2", "sym4", "sym8")),
     Wavelets(universal=True),
 )

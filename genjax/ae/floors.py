@@ -12,7 +12,8 @@ genjax.
 * `Biharmonic` (Damelin & Hoang 2018, 10.1155/2018/3950312), `Nearest`, `MeanFill`: pixels that are lost.
 * `Bicubic` (Keys 1981, 10.1109/TASSP.1981.1163711): means of blocks.
 
-Their settings are the best of a small search on held-out scenes: `python -m benchmarks.floors_genjax search`.
+Their settings are the best of a small search on three grey pictures of held-out scenes, with noise of 25/255: `python
+-m benchmarks.floors_genjax search`.
 """
 
 from __future__ import annotations
@@ -58,9 +59,9 @@ def _need_known(name: str, known: Picture | None) -> Picture:
 class NonLocalMeans:
     """Means over pixels whose neighbourhoods look alike, the noise's part in their distance taken off."""
 
-    # 0.5 to 0.9 were tried, at 15, 25 and 50 of 255
+    # with neighbourhoods of 5 0.4 to 0.8 were tried, with 7 0.5 to 0.7
     h: float = field(0.6, "how unlike a neighbourhood may be [deviations of the noise]")
-    patch: int = field(5, "side of a neighbourhood [pixels]")
+    patch: int = field(7, "side of a neighbourhood [pixels]")
     distance: int = field(11, "how far away is looked [pixels]")
 
     def check(self, shape: tuple[int, ...]) -> None:
@@ -85,9 +86,9 @@ class NonLocalMeans:
 class TotalVariation:
     """The picture of least |x - y|² / 2 + weight TV(x)."""
 
-    # 0.6 to 1.2 were tried, at 15, 25 and 50 of 255
-    weight: float = field(0.9, "of the total variation [deviations of the noise]")
-    steps: int = field(200, "iterations at most")
+    # 0.6 to 1.05 were tried
+    weight: float = field(1.0, "of the total variation [deviations of the noise]")
+    steps: int = field(200, "iterations")
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raises UserError for a missing package, and for settings that mean nothing."""
@@ -98,7 +99,11 @@ class TotalVariation:
     def __call__(self, seen: Picture, level: float, known: Picture | None) -> Picture:
         weight = self.weight * level
         return _skimage().denoise_tv_chambolle(
-            seen, weight, max_num_iter=self.steps, channel_axis=-1
+            seen,
+            weight,
+            eps=0.0,  # its own measure of having arrived stops it far too soon
+            max_num_iter=self.steps,
+            channel_axis=-1,
         )
 
 
@@ -106,19 +111,20 @@ class TotalVariation:
 class Wavelets:
     """Small coefficients of wavelets go; the mean over shifts of the grid, as its place means nothing."""
 
-    # db1 to db4 and sym4 to sym8 were tried
-    wavelet: str = field("sym4", "as PyWavelets calls it")
+    # db1, db2, sym4 and sym8 were tried: with shifts they are nearly alike
+    wavelet: str = field("db1", "as PyWavelets calls it; db1 is Haar's")
     universal: bool = field(
         False,
         "one threshold sigma sqrt(2 ln n) (VisuShrink), not one for each band (BayesShrink)",
     )
+    levels: int = field(5, "of halving at most")
     shifts: int = field(4, "places of the grid along a side, which are averaged")
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raises UserError for missing packages, and for a wavelet that nobody knows."""
         _skimage()
         pywt = _package("pywt", "pip install 'deepgenjax[floors]'")
-        at_least(1, "Wavelets: ", shifts=self.shifts)
+        at_least(1, "Wavelets: ", levels=self.levels, shifts=self.shifts)
         if self.wavelet not in pywt.wavelist(kind="discrete"):
             raise UserError(f"Wavelets: no wavelet is called {self.wavelet!r}: sym4 is one.")
 
@@ -132,12 +138,17 @@ class Wavelets:
         return total / self.shifts**2
 
     def _shrunk(self, seen: Picture, level: float) -> Picture:
+        import pywt
+
         method = "VisuShrink" if self.universal else "BayesShrink"
+        # skimage would leave the three lowest out, and the noise in them
+        most = pywt.dwtn_max_level(seen.shape[:2], self.wavelet)
         return _skimage().denoise_wavelet(
             seen,
             sigma=level,
             wavelet=self.wavelet,
             method=method,
+            wavelet_levels=max(1, min(self.levels, most)),
             # light and colour apart: noise is alike in both, pictures are not
             convert2ycbcr=seen.shape[-1] == 3,
             channel_axis=-1,
@@ -148,7 +159,7 @@ class Wavelets:
 class BM3D:
     """Alike patches stacked and filtered together: the best method that learns nothing, at some seconds a picture."""
 
-    # high, with more overlap, was tried and is no better
+    # high, with more overlap, was tried on two of the pictures: 0.1 to 0.7 dB less
     profile: str = field("np", "as the package calls it: that of the paper")
 
     def check(self, shape: tuple[int, ...]) -> None:

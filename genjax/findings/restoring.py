@@ -14,8 +14,9 @@ import numpy as np
 
 from genjax.ae.figures import Figures
 from genjax.ae.floors import Floor
-from genjax.config import Own, field, suffix
+from genjax.config import field, suffix
 from genjax.corruptions import Corruption
+from genjax.data import Known
 from genjax.errors import UserError, at_least
 from genjax.findings.restored import (
     Crops,
@@ -50,7 +51,7 @@ class Restoring:
     Gives {"psnr Gaussian 0.098": …}, which a comparison shows beside its metrics.
     """
 
-    data: Own | None = field(
+    data: Known | Any = field(
         None,
         "whose test pictures; None = the run's own. They may be larger than those trained on",
     )
