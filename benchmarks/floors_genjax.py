@@ -1,7 +1,6 @@
 """Restorers that were never trained: their settings, and BM3D's figures.
 
     python -m benchmarks.floors_genjax search     settings, on three grey pictures of held-out scenes: minutes
-    python -m benchmarks.floors_genjax search     settings on held-out scenes (valid): 20 minutes of a core
     python -m benchmarks.floors_genjax bm3d       genjax/ae/bm3d.json, on the test scenes: an hour of a core; it goes
                                                   on where it was stopped
 
@@ -31,7 +30,6 @@ from genjax.views import Luma
 
 SIGMAS = (15, 25, 50)  # of 255
 PICTURES, SEARCHED, MIDDLE = 20, 3, 25  # pictures at most, and the strength of the search
-PICTURES, SEARCHED = 20, 4  # at most
 # of each picture
 KEPT = ("crc32", "input", "psnr", "ssim", "seconds per megapixel")
 # what is measured, with the views that it is seen through
@@ -39,7 +37,6 @@ KINDS = (("grey", (Luma(),), PICTURES), ("colour", (), PICTURES))
 TRIED = (
     *(NonLocalMeans(h=h) for h in (0.4, 0.5, 0.6, 0.7, 0.8)),
     *(NonLocalMeans(h=h, patch=7) for h in (0.5, 0.6, 0.7)),
-    *(TotalVariation(weight) for weight in (0.6, 0.75, 0.9, 1.05, 1.2)),
     *(TotalVariation(weight) for weight in (0.6, 0.75, 0.9, 1.0, 1.05)),
     *(Wavelets(wavelet) for wavelet in ("db1", "db2", "sym4", "sym8")),
     Wavelets(universal=True),

@@ -13,12 +13,9 @@ from genjax.sweep import Sweep
 
 STORED = Path(__file__).parent / "digests.json"
 EXPERIMENTS = (
-    "autoencoder", "bits", "compare", "compress", "denoise", "diffusion", "edit", "faces",
-    "gan", "gan_game", "inpaint", "lossless", "marks", "onestep", "samplers", "stacked",
-    "stylegan2", "toy2d", "vae",
-    "autoencoder", "bits", "compare", "compress", "diffusion", "edit", "faces", "gan", "gan_game", "onestep",
-    "autoencoder", "bits", "colourise", "compare", "diffusion", "edit", "faces", "gan", "gan_game", "onestep",
-    "samplers", "stacked", "stylegan2", "toy2d", "vae",
+    "autoencoder", "bits", "colourise", "compare", "compress", "denoise", "diffusion", "edit",
+    "faces", "gan", "gan_game", "inpaint", "lossless", "marks", "onestep", "samplers",
+    "stacked", "stylegan2", "toy2d", "vae",
 )  # fmt: skip
 
 

@@ -26,8 +26,7 @@ LAYERS = (  # a room knows those above it in this list, and itself; rooms of one
     ("training",),
     ("findings",),
     ("command",),
-    ("compress", "distance", "pack", "sample"),
-    ("distance", "sample", "restore"),
+    ("compress", "distance", "pack", "restore", "sample"),
 )
 HEIGHT = {room: height for height, row in enumerate(LAYERS) for room in row}
 FILES = sorted(HOUSE.rglob("*.py"))
