@@ -29,11 +29,12 @@ from genjax.machine.files import whole
 from genjax.views import Luma
 
 SIGMAS = (15, 25, 50)  # of 255
-PICTURES, SEARCHED, MIDDLE = 20, 3, 25  # pictures at most, and the strength of the search
+GREY, COLOUR, SEARCHED = 64, 20, 3  # pictures at most
+MIDDLE = 25  # the strength of the search
 # of each picture
 KEPT = ("crc32", "input", "psnr", "ssim", "seconds per megapixel")
 # what is measured, with the views that it is seen through
-KINDS = (("grey", (Luma(),), PICTURES), ("colour", (), PICTURES))
+KINDS = (("grey", (Luma(),), GREY), ("colour", (), COLOUR))
 TRIED = (
     *(NonLocalMeans(h=h) for h in (0.4, 0.5, 0.6, 0.7, 0.8)),
     *(NonLocalMeans(h=h, patch=7) for h in (0.5, 0.6, 0.7)),

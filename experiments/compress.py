@@ -30,7 +30,7 @@ BASE = Experiment(
     algorithm=Compression(
         optimiser=Adam(1e-3, warmup=100, decay=CosineDecay(0.02), clip=1.0),
     ),
-    steps=5000,
+    steps=7000,
     batch=4,
     view=(Flip(),),
     evaluate_batch=16,

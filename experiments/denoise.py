@@ -39,7 +39,7 @@ NOISE = Gaussian(0.0, 55 / 255)
 # measured at the three strengths that are usual, on pictures sixteen times as large
 USUAL = tuple(Gaussian(sigma / 255, sigma / 255) for sigma in (15, 25, 50))
 FLOORS = (NonLocalMeans(), TotalVariation(), Wavelets())
-MEASURE = Restoring(Scenes(256), 20, damages=USUAL, floors=FLOORS, figures=Figures())
+MEASURE = Restoring(Scenes(256), damages=USUAL, floors=FLOORS, figures=Figures())
 
 BASE = Experiment(
     data=Scenes(48, stride=24),
@@ -55,7 +55,6 @@ BASE = Experiment(
 _COLOUR = {"view": (Flip(),), "finish.Restoring.crops": 20}
 # of noisy targets the mean is the picture, and no median need be
 _SECOND = {"algorithm.teacher": Second(), "algorithm.error": Squared()}
-_COLOUR = {"view": (Flip(),)}
 # one noisy picture of each, the same at every sight: all that was ever measured of a scene
 _BLINDSPOT = {**_SECOND, "algorithm.teacher": BlindSpot(), "algorithm.once": True}
 _UNET = nets.UNet((32, 64), blocks=1, patch=2, attention=())

@@ -19,7 +19,6 @@ Their settings are the best of a small search on three grey pictures of held-out
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from types import ModuleType
 
 import numpy as np
@@ -30,20 +29,34 @@ from genjax.errors import UserError, above, at_least
 Picture = np.ndarray  # [H, W, C], float
 
 
-def _package(name: str, how: str) -> ModuleType:
-    """A module that is no part of genjax; UserError says how to get it."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise UserError(f"{name} is not there ({error}): {how}.") from error
+def _missing(name: str, how: str, error: ImportError) -> UserError:
+    """What is said of a package that is no part of genjax."""
+    return UserError(f"{name} is not there ({error}): {how}.")
 
 
 def _skimage() -> ModuleType:
-    return _package("skimage.restoration", "pip install 'deepgenjax[floors]'")
+    try:
+        from skimage import restoration
+    except ImportError as error:
+        raise _missing("scikit-image", "pip install 'deepgenjax[floors]'", error) from error
+    return restoration
+
+
+def _pywt() -> ModuleType:
+    try:
+        import pywt
+    except ImportError as error:
+        raise _missing("PyWavelets", "pip install 'deepgenjax[floors]'", error) from error
+    return pywt
 
 
 def _bm3d() -> ModuleType:
-    return _package("bm3d", "pip install bm3d, whose licence is for non-commercial use")
+    try:
+        import bm3d
+    except ImportError as error:
+        how = "pip install bm3d, whose licence is for non-commercial use"
+        raise _missing("bm3d", how, error) from error
+    return bm3d
 
 
 def _need_known(name: str, known: Picture | None) -> Picture:
@@ -123,7 +136,7 @@ class Wavelets:
     def check(self, shape: tuple[int, ...]) -> None:
         """Raises UserError for missing packages, and for a wavelet that nobody knows."""
         _skimage()
-        pywt = _package("pywt", "pip install 'deepgenjax[floors]'")
+        pywt = _pywt()
         at_least(1, "Wavelets: ", levels=self.levels, shifts=self.shifts)
         if self.wavelet not in pywt.wavelist(kind="discrete"):
             raise UserError(f"Wavelets: no wavelet is called {self.wavelet!r}: sym4 is one.")
