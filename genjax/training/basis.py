@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from genjax.config import fields, is_config, to_json
-from genjax.report.text import differing
+from genjax.report.text import differing, kind
 
 Basis = dict[str, Any]  # hash, step, settings {path: text}, code {class: hash}
 PYTHON = "python"  # among the classes of `code`: the syntax tree is written differently by each release
@@ -59,8 +59,29 @@ def settings(config: Path, algorithm: Any) -> dict[str, str]:
     except (OSError, ValueError, KeyError, TypeError):  # none there, or no run's
         return {}
     here = json.loads(to_json(algorithm))
-    both = [{"algorithm": before}, {"algorithm": here}]
+    both = [{"algorithm": _filled(before, here, algorithm)}, {"algorithm": here}]
     return {path: texts[1] for path, texts in differing(both)}
+
+
+def _filled(before: Any, here: Any, cfg: Any) -> Any:
+    """The JSON of a config, as data, with fields that its class had not yet, where they are at their defaults here.
+
+    here: the JSON of `cfg`. A field that was added does at its default what was done without it.
+    """
+    if isinstance(cfg, tuple) and isinstance(before, list) and len(before) == len(cfg):
+        parts = zip(before, here, cfg, strict=True)
+        return [_filled(*part) for part in parts]
+    if not (is_config(cfg) and isinstance(before, dict)) or kind(before) != kind(here):
+        return before
+    found = dict(before)
+    for f in fields(type(cfg)):
+        value = getattr(cfg, f.name)
+        added = f.metadata.get("added", False) and repr(value) == repr(f.default)
+        if f.name in before:
+            found[f.name] = _filled(before[f.name], here[f.name], value)
+        elif added:
+            found[f.name] = here[f.name]
+    return found
 
 
 def code(cfg: Any) -> dict[str, str]:

@@ -7,11 +7,14 @@ import json
 import pytest
 
 from experiments import results
-from genjax.config import edit, field
+from genjax.ae.restoration import Restoration
+from genjax.config import edit, field, to_json
+from genjax.corruptions import Gaussian, Holes
 from genjax.data import Digits
 from genjax.errors import UserError
 from genjax.metrics.evaluate import Frechet, PrecisionRecall
 from genjax.metrics.features import Pixels, RandomNet
+from genjax.nets import PlainUNet
 from genjax.report import facts
 from genjax.training import basis
 from genjax.training import loop as train
@@ -67,6 +70,23 @@ def test_other_sampling_is_measured_again_and_the_config_stays(finished, capsys)
     again = run(folder, published=(OWN,))
     assert again.log.result("metrics")["fd_pixels"]["value"] == own
     assert told not in (home / "report.html").read_text()
+
+
+def test_a_field_that_was_added_is_no_other_setting(tmp_path):
+    cfg = Restoration((Gaussian(), Holes()), PlainUNet())
+    before = json.loads(to_json(cfg))
+    del before["keep"], before["net"]["bias"]
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"algorithm": before}))
+    assert basis.settings(path, cfg) == {}
+    other = edit(cfg, {"keep": True, "net.bias": True})
+    assert basis.settings(path, other) == {
+        "algorithm.keep": "True",
+        "algorithm.net.bias": "True",
+    }
+    del before["net"]["blocks"]  # never added: a file that lacks it is another's
+    path.write_text(json.dumps({"algorithm": before}))
+    assert list(basis.settings(path, cfg)) == ["algorithm.net.blocks"]
 
 
 def test_what_is_known_is_read_and_what_was_asked_otherwise_is_not(finished):
