@@ -5,12 +5,14 @@
 
     --out=DIR      a folder for what is written; by default each file lies beside its source
     --rate=0.5     0 = the smallest files, 1 = the largest
+    --replace      write over files that exist; without it they are left as they are, and nothing is written
     --step=N       the checkpoint; by default the newest
     --trust='("mine",)'   modules of your own that the run's config.json may name
 
-PNG, JPEG and WebP are read, in colour or in grey as the run's data were. A file is decoded by the run that encoded it,
-on any machine: what decides about its symbols is computed in whole numbers. Every file is written whole; what exists
-already is replaced. Flags are given as --flag=value.
+Pictures are read as data sets are: turned as their EXIF tag says, laid over white where they are transparent, the upper
+8 of 16 bits; in colour or in grey as the run's data were. A file is decoded by the run that encoded it. What decides
+about its symbols is computed in whole numbers from tables that have a checksum: a machine on which these come out
+otherwise says so. Every file is written whole. Flags are given as --flag=value.
 """
 
 from __future__ import annotations
@@ -19,24 +21,26 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
-from genjax import cli, command
+from genjax import command
 from genjax.ae.compression.files import Codec
 from genjax.ae.compression.model import Compression
+from genjax.codec.container import MOST
 from genjax.config import field
+from genjax.data.decoding import Unreadable, fit
+from genjax.data.decoding import opened as image_of
 from genjax.errors import UserError, at_least, at_most
 from genjax.machine.files import place, whole
 from genjax.pictures.draw import save_png
 from genjax.training.opened import open_run
 
-FORMATS = ("PNG", "JPEG", "WEBP")  # for some others Pillow starts programs
-MODES = {1: "L", 3: "RGB"}  # Pillow's names of channels
+# of Pillow: what has no colour
+GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F")
 ENDING = ".gxc"
-MOST = 1 << 26  # pixels of a picture
-VERBS = ("encode", "decode")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Options:
 
     out: str = field("", "a folder; empty = beside each source")
     rate: float = field(0.5, "0 = the smallest files, 1 = the largest")
+    replace: bool = field(False, "write over files that exist")
     step: int | None = field(None, "the checkpoint; None = the newest")
     trust: tuple[str, ...] = field(
         (), "modules of your own that a run's config may name", execution=True
@@ -59,20 +64,19 @@ def encode(
     """Writes a file for each picture; returns where. UserError before anything is written of a picture."""
     at_least(0, rate=options.rate)
     at_most(1, rate=options.rate)
+    # before the run is opened, which takes seconds
+    written = targets(sources, ENDING, options)
     codec = opened(run, options)
-    written = []
-    for source in sources:
+    for source, target in zip(sources, written, strict=True):
         path = place(source)
         image = picture(path, codec.channels)
         found = codec.encode(image, options.rate)
-        target = beside(path, options.out, ENDING)
         save(target, found.content)
         height, width = image.shape[:2]
         bits = 8.0 * len(found.content) / (height * width)
         print(
             f"{target}: {len(found.content)} bytes, {bits:.3f} bits a pixel, {width}x{height}"
         )
-        written.append(target)
     return written
 
 
@@ -82,16 +86,14 @@ def decode(
     options: Options,
 ) -> list[Path]:
     """Writes a picture for each file; returns where. UserError as of `encode`."""
+    written = targets(sources, ".png", options)
     codec = opened(run, options)
-    written = []
-    for source in sources:
+    for source, target in zip(sources, written, strict=True):
         path = place(source)
         content = read(path)
         image = codec.decode(content, str(path))
-        target = beside(path, options.out, ".png")
         save_png(target, image)
         print(f"{target}: {image.shape[1]}x{image.shape[0]}")
-        written.append(target)
     return written
 
 
@@ -109,21 +111,20 @@ def opened(run: str, options: Options) -> Codec:
 
 def picture(path: Path, channels: int) -> np.ndarray:
     """A picture, uint8 [H, W, channels]; UserError for what is none, too large, or of other colours."""
-    from PIL import Image
-
     if not path.is_file():
         raise UserError(f"{path} is no file: name a PNG, JPEG or WebP picture.")
+    pixels = None
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with image_of(path) as image:
             width, height = image.size
-            grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
+            grey = image.mode in GREY
             if width * height <= MOST:
-                pixels = np.asarray(image.convert(MODES[channels]))
-    except Exception as error:  # on a corrupt file Pillow's readers raise almost anything
+                pixels = fit(image, (height, width), colour=channels == 3)
+    except Unreadable as error:  # on a corrupt file Pillow's readers raise almost anything
         raise UserError(
-            f"{path} cannot be read as PNG, JPEG or WebP ({type(error).__name__}): name a picture."
+            f"{path} cannot be read as an image ({error.__cause__}): name a PNG, JPEG or WebP picture."
         ) from None
-    if width * height > MOST:
+    if pixels is None:
         raise UserError(
             f"{path} has {width}x{height} pixels: cut it into parts of at most {MOST}."
         )
@@ -132,7 +133,7 @@ def picture(path: Path, channels: int) -> np.ndarray:
         raise UserError(
             f"{path} is in {own} and the codec is of {other} pictures: convert it first, or train one on such data."
         )
-    return pixels.reshape(height, width, channels)
+    return pixels
 
 
 def read(path: Path) -> bytes:
@@ -145,19 +146,28 @@ def read(path: Path) -> bytes:
         ) from None
 
 
-def beside(
-    path: Path,
-    out: str,
+def targets(
+    sources: Sequence[str],
     ending: str,
-) -> Path:
-    """Where what is made of a file goes; UserError where that is the file itself."""
-    folder = place(out) if out else path.parent
-    target = folder / (path.stem + ending)
-    if target == path:
-        raise UserError(
-            f"{path} would be replaced by what is made of it: name a folder by --out."
-        )
-    return target
+    options: Options,
+) -> list[Path]:
+    """Where what is made of each file goes; UserError for two at one place, and for what would be written over."""
+    found: list[Path] = []
+    for source in sources:
+        path = place(source)
+        folder = place(options.out) if options.out else path.parent
+        target = folder / (path.stem + ending)
+        if target in found:
+            raise UserError(
+                f"two of the files would become {target}: name a folder for each by --out."
+            )
+        # of the file itself too: photo.gxc beside photo.png must not become the photograph's end
+        if target.exists() and (target == path or not options.replace):
+            raise UserError(
+                f"{target} exists and would be written over: name a folder by --out, or say --replace."
+            )
+        found.append(target)
+    return found
 
 
 def save(path: Path, content: bytes) -> None:
@@ -172,24 +182,18 @@ def save(path: Path, content: bytes) -> None:
         ) from None
 
 
+def _act(verb: str, run: str, *rest: Any) -> None:
+    *sources, options = rest
+    if verb not in ("encode", "decode"):
+        raise UserError(f"{verb!r} is neither encode nor decode: see --help.")
+    act = encode if verb == "encode" else decode
+    act(run, sources, options)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; the exit code."""
-    tokens = list(sys.argv[1:] if argv is None else argv)
-    files = sum(not token.startswith("-") for token in tokens) - 2
-    wanted = ["encode|decode", "RUN", *["FILE"] * max(files, 1)]
-
-    def call() -> None:
-        words, options = command.read(tokens, wanted, Options())
-        if options is None:
-            print((__doc__ or "").strip())
-            return
-        verb, run, *sources = words
-        if verb not in VERBS:
-            raise UserError(f"{verb!r} is neither encode nor decode: see --help.")
-        act = encode if verb == "encode" else decode
-        act(run, sources, options)
-
-    return cli.outcome(call)
+    wanted = ("encode|decode", "RUN", "FILE...")
+    return command.main(_act, wanted, Options(), __doc__ or "", argv)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ _HEAD = struct.Struct("<3sB8sIIBB")
 _END = struct.Struct("<I")
 FINEST = 255  # the byte of rate 1
 NUMBERS = 4  # height, width, lengths of the two chunks
+MOST = 1 << 26  # pixels of a picture: a head that tells of more would take all memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,12 +74,20 @@ def unpack(content: bytes, name: str) -> Packed:
         raise UserError(
             f"{name} is of format {number}, and this genjax reads format {FORMAT}: use the genjax that wrote it."
         )
-    sizes, start = _sizes(content)
+    try:
+        sizes, start = _sizes(content)
+    except ValueError as error:
+        raise UserError(f"{name} is damaged: its head has {error}: get it again.") from None
     if len(sizes) < NUMBERS:
         raise UserError(
             f"{name} is cut short: it ends within its head, at {len(content)} bytes: get it again."
         )
     height, width, beyond, coded = sizes
+    # a checksum can be made up
+    if min(height, width) < 1 or height * width > MOST or min(beyond, coded) < 0:
+        raise UserError(
+            f"{name} is damaged: its head tells of {height}x{width} pixels in {beyond} and {coded} bytes: get it again."
+        )
     middle = start + beyond
     end = middle + coded
     _check_length(name, len(content), end + _END.size)

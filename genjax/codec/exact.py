@@ -51,7 +51,8 @@ def conv(x: np.ndarray, params: dict[str, Any]) -> np.ndarray:
     largest = np.abs(x).max(initial=1.0)
     heaviest = np.abs(kernel).sum((0, 1, 2)).max()
     reach = largest * heaviest + np.abs(bias).max()
-    if reach >= MOST:
+    # so written that it holds for what is no number too
+    if not reach < MOST:
         raise UserError(
             "the weights of this run are too large for whole numbers: its training has gone astray, use another."
         )

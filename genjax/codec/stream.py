@@ -15,6 +15,9 @@ import numpy as np
 from genjax.codec.tables import TOTAL, Table
 from genjax.errors import UserError
 
+LONGEST = 9  # bytes of a number: int64 holds it
+FURTHEST = 128 ** (LONGEST - 1)
+
 
 class Port(Protocol):
     """Where numbers go, or come from."""
@@ -24,7 +27,7 @@ class Port(Protocol):
     ) -> np.ndarray: ...
 
 
-def _constriction() -> Any:
+def library() -> Any:
     """The range coder; UserError where it is not installed."""
     try:
         import constriction
@@ -37,7 +40,7 @@ def _constriction() -> Any:
 
 def _model(of: Table) -> Any:
     """A table as the range coder takes it: its shares are whole parts of a power of two, which floats hold."""
-    return _constriction().stream.model.Categorical(of.counts / TOTAL, perfect=False)
+    return library().stream.model.Categorical(of.counts / TOTAL, perfect=False)
 
 
 def groups(which: np.ndarray, n: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -54,7 +57,7 @@ class Writer:
     """Takes numbers in turn; `bytes` is what they have become."""
 
     def __init__(self) -> None:
-        self._coder = _constriction().stream.queue.RangeEncoder()
+        self._coder = library().stream.queue.RangeEncoder()
         self._beyond: list[int] = []
         self.crc = 0
         self.bits = 0.0  # what an ideal coder would need for the symbols
@@ -85,8 +88,9 @@ class Reader:
     """Gives the numbers back in turn."""
 
     def __init__(self, beyond: bytes, coded: bytes) -> None:
+        """ValueError for bytes that are no whole words, and for a number that no file has."""
         words = np.frombuffer(coded, "<u4").astype(np.uint32)
-        self._coder = _constriction().stream.queue.RangeDecoder(words)
+        self._coder = library().stream.queue.RangeDecoder(words)
         self._beyond = iter(read(beyond))
         self.crc = 0
 
@@ -120,10 +124,13 @@ def written(numbers: Sequence[int]) -> bytes:
 
 
 def read(content: bytes) -> list[int]:
-    """The inverse of `written`."""
+    """The inverse of `written`; ValueError for a number of more than LONGEST bytes."""
     found = []
     number, scale = 0, 1
     for byte in content:
+        # without an end to it a number would be made of a whole file, in quadratic time
+        if scale > FURTHEST:
+            raise ValueError(f"a number of more than {LONGEST} bytes")
         number += byte % 128 * scale
         scale *= 128
         if byte < 128:

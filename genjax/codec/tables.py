@@ -35,9 +35,13 @@ def table(
     first: int,
     last: int,
 ) -> Table:
-    """The table of the values first, …, last: each has the share between half a step before and after it."""
-    first = max(first, -WIDEST)
-    last = min(last, WIDEST)
+    """The table of the values first, …, last: each has the share between half a step before and after it.
+
+    Values further than WIDEST from 0 have no symbol of their own.
+    """
+    first = min(max(first, -WIDEST), WIDEST)
+    # one value at least, also of a density that lies beyond
+    last = max(min(last, WIDEST), first)
     edges = np.arange(first, last + 2) - 0.5
     below = np.clip(cumulative(edges), 0.0, 1.0)
     below = np.maximum.accumulate(below)

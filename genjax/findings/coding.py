@@ -11,13 +11,15 @@ import jax
 import numpy as np
 
 from genjax.ae.compression.files import Codec
+from genjax.ae.compression.model import Compression
 from genjax.codec.classical import Avif, Classical, Jpeg, WebP, decode
+from genjax.codec.stream import library
 from genjax.config import field
 from genjax.core import averaged
 from genjax.data.scenes import photographs
-from genjax.errors import UserError
+from genjax.errors import UserError, at_least
 from genjax.findings.samples import show
-from genjax.metrics.images import ms_ssim, psnr
+from genjax.metrics.images import SIDE, ms_ssim, psnr
 from genjax.metrics.intervals import bootstrap
 from genjax.metrics.rates import Curve, bd_rate
 from genjax.pictures.draw import captioned, grid
@@ -66,7 +68,15 @@ class Coding:
     most: int = field(12, "scenes at most")
     rates: tuple[float, ...] = field((0.0, 0.2, 0.4, 0.6, 0.8, 1.0), "of the learned codec")
     others: tuple[Classical, ...] = field(
-        (Jpeg(0), Jpeg(2), WebP(), Avif("4:4:4"), Avif("4:2:0")),
+        (
+            Jpeg(0),
+            Jpeg(2),
+            WebP(),
+            Avif("4:4:4"),
+            Avif("4:2:0"),
+            Avif("4:4:4", "psnr"),
+            Avif("4:2:0", "psnr"),
+        ),
         "codecs beside it; of those of one name the better counts",
     )
     against: str = field("JPEG", "the codec that the others are measured by")
@@ -80,6 +90,21 @@ class Coding:
             raise UserError(
                 f"Coding compares colour pictures and {source.name} has {channels} channels: use --finish='()'."
             )
+        if not isinstance(exp.algorithm, Compression):
+            name = type(exp.algorithm).__name__
+            raise UserError(
+                f"Coding measures a codec and {name} is none: use a run of experiments.compress."
+            )
+        # all before the training, and not after it
+        library()
+        at_least(1, finish__Coding__most=self.most, finish__Coding__shown=self.shown)
+        at_least(1, finish__Coding__crop=self.crop)
+        low = min(self.least)
+        at_least(max(SIDE, self.crop), finish__Coding__least=low)
+        if not self.rates or not all(0.0 <= rate <= 1.0 for rate in self.rates):
+            raise UserError(
+                "--finish.Coding.rates must name rates from 0 to 1, e.g. (0.0, 0.5, 1.0)."
+            )
         for each in self.others:
             each.check()
         names = [each.name for each in self.others]
@@ -87,7 +112,6 @@ class Coding:
             raise UserError(
                 f"--finish.Coding.against={self.against} is none of the codecs: {', '.join(names)}."
             )
-        # before the training, and not after it
         held_out(self)
 
     def __call__(self, this: Run) -> None:
@@ -114,7 +138,7 @@ class Coding:
         found: list[Measured],
         scenes: list[np.ndarray],
     ) -> None:
-        """BD-rates of a codec in per cent: the mean over the scenes, and its interval."""
+        """BD-rates of a codec in per cent: the mean over the scenes that both reach a quality of, and its interval."""
         entry: dict[str, Any] = {"n": len(scenes)}
         for measure in ("psnr", "similarity"):
             values = []
@@ -122,7 +146,13 @@ class Coding:
                 own = curves(name, found, place, scene, measure)
                 other = curves(self.against, found, place, scene, measure)
                 values.append(100.0 * bd_rate(own, other))
+            # how many scenes are left is told: they may be easier ones
             rates = np.array(values)
+            rates = rates[np.isfinite(rates)]
+            entry[f"{measure}_n"] = len(rates)
+            if len(rates) < 2:
+                this.log.note(f"{name} and {self.against} reach no common {measure}")
+                continue
 
             def mean(rows: np.ndarray, rates: np.ndarray = rates) -> float:
                 return float(rates[rows].mean())
@@ -130,7 +160,7 @@ class Coding:
             value, low, high = bootstrap(mean, len(rates))
             this.log.note(
                 f"{name} against {self.against} at equal {measure}: {value:+.1f} % of the bits [{low:+.1f}, "
-                f"{high:+.1f}], {len(rates)} scenes"
+                f"{high:+.1f}], {len(rates)} of {len(scenes)} scenes"
             )
             entry[measure] = value
             entry[f"{measure}_low"] = low

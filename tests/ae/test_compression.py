@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -28,14 +29,17 @@ from genjax.ae.compression.model import Compression, coded, finest, init_params
 from genjax.ae.compression.priors import Factorised, Hyper
 from genjax.ae.compression.transforms import Cosines, Told, between
 from genjax.codec import exact
-from genjax.codec.container import pack, unpack
+from genjax.codec.classical import Avif, Jpeg, WebP
+from genjax.codec.container import MOST, Packed, pack, unpack
 from genjax.codec.stream import Reader, Writer, read, written
 from genjax.codec.tables import TOTAL, table
 from genjax.config import edit
 from genjax.core import labelled
 from genjax.data import Photographs
+from genjax.data.scenes import Photograph
 from genjax.errors import UserError
 from genjax.fields import Image
+from genjax.findings import coding
 from genjax.optim import Adam
 from genjax.training.loop import run
 
@@ -300,6 +304,67 @@ def test_a_file_that_is_cut_changed_or_of_others_is_refused(trained):
             codec.decode(pack(dataclasses.replace(packed, **change)))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"height": 1 << 31, "width": 1 << 31},
+        {"height": MOST + 1, "width": 1},
+        {"height": 0},
+        {"width": -3},
+    ],
+)
+def test_a_head_that_tells_of_no_picture_takes_no_memory(change):
+    made_up = Packed(bytes(8), 0, 0, 255, 32, 32, 3, b"", b"")
+    content = pack(dataclasses.replace(made_up, **change))
+    with pytest.raises(UserError, match="f is damaged: its head tells of"):
+        unpack(content, "f")
+
+
+def test_a_number_that_never_ends_is_refused_at_once():
+    endless = b"\xff" * 1_000_000
+    with pytest.raises(ValueError, match="more than 9 bytes"):
+        read(endless)
+    head = pack(Packed(bytes(8), 0, 0, 255, 32, 32, 3, b"", b""))[:22]
+    with pytest.raises(UserError, match="f is damaged: its head has a number"):
+        unpack(head + endless + b"\0", "f")
+
+
+def test_a_file_made_up_with_right_checksums_is_refused_in_one_line(trained):
+    _, _, codec, image = trained
+    packed = unpack(codec.encode(image, 0.3).content, "f")
+    for change, told in (
+        ({"channels": 1}, "tells of 1 channels"),
+        ({"coded": packed.coded + b"x"}, "its bits are none of a picture"),
+        ({"beyond": b"\xff" * 100}, "its bits are none of a picture"),
+        ({"coded": b""}, "damaged|other numbers"),
+    ):
+        with pytest.raises(UserError, match=told):
+            codec.decode(pack(dataclasses.replace(packed, **change)), "f")
+
+
+def test_one_pixel_comes_back_as_one(trained):
+    _, _, codec, image = trained
+    back = codec.decode(codec.encode(image[:1, :1], 1.0).content)
+    assert back.shape == (1, 1, 3)
+
+
+def test_weights_and_pixels_that_are_no_numbers_are_refused(trained):
+    _, _, codec, image = trained
+    with pytest.raises(UserError, match="gone astray"):
+        exact.conv(np.ones((2, 2, 1)), {"kernel": np.full((1, 1, 1, 1), np.nan)})
+    with pytest.raises(UserError, match="pixels that are no numbers"):
+        codec.render(np.full((2, 2, SMALL.latent), np.nan), 0.5)
+
+
+def test_a_density_far_out_has_a_table_too():
+    own = table(lambda edges: Normal().cumulative(edges - 1e5, 1.0), 99_990, 100_010)
+    assert own.values >= 1 and own.counts.sum() == TOTAL
+    writer = Writer()
+    writer.code(np.array([1e5, 7.0]), np.zeros(2, int), [own])
+    again = Reader(*writer.parts()).code(np.zeros(2), np.zeros(2, int), [own])
+    assert again.tolist() == [1e5, 7.0]
+
+
 def test_settings_that_cannot_be_are_refused():
     spec = labelled(Image((64, 64, 3)))
     for change, told in (
@@ -329,9 +394,9 @@ def test_the_commands_write_files_and_refuse_what_they_cannot(trained, tmp_path,
     (tmp_path / "text.png").write_text("no picture")
     told = {
         "encode RUN grey.png": "is in grey and the codec is of colour",
-        "encode RUN text.png": "cannot be read as PNG",
+        "encode RUN text.png": "cannot be read as an image",
         "encode RUN none.png": "is no file",
-        "decode RUN photo.png": "no file of this codec",
+        "decode RUN photo.png --out=unused": "no file of this codec",
         "encode RUN photo.png --rate=2": "rate=2.0 must be at most 1",
         "press RUN photo.png": "neither encode nor decode",
         "encode RUN": "expected encode|decode RUN FILE",
@@ -346,6 +411,50 @@ def test_the_commands_write_files_and_refuse_what_they_cannot(trained, tmp_path,
         assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_the_commands_write_over_nothing(trained, tmp_path, capsys):
+    folder, _, _, image = trained
+    run = str(folder)
+    photo = tmp_path / "photo.png"
+    Pillow.fromarray(image).save(photo)
+    Pillow.fromarray(image).save(tmp_path / "photo.webp")
+    before = photo.read_bytes()
+    # a flag's value may stand apart
+    assert compress.main(["encode", run, str(photo), "--out", str(tmp_path)]) == 0
+    coded_file = str(tmp_path / "photo.gxc")
+    capsys.readouterr()
+    for argv, told in (
+        (["decode", run, coded_file], "photo.png exists and would be written over"),
+        (["encode", run, str(photo)], "photo.gxc exists and would be written over"),
+        (
+            ["encode", run, str(photo), str(tmp_path / "photo.webp"), f"--out={tmp_path}/o"],
+            "two of the files would become",
+        ),
+    ):
+        assert compress.main(argv) == 2
+        error = capsys.readouterr().err
+        assert told in error and error.count("\n") == 1
+    assert photo.read_bytes() == before and not (tmp_path / "o").exists()
+    assert compress.main(["decode", run, coded_file, "--replace"]) == 0
+    assert photo.read_bytes() != before
+
+
+def test_pictures_are_read_as_data_sets_are(tmp_path):
+    clear = np.zeros((2, 3, 4), np.uint8)  # black beneath, and nothing of it is seen
+    Pillow.fromarray(clear).save(tmp_path / "clear.png")
+    assert (compress.picture(tmp_path / "clear.png", 3) == 255).all()
+    deep = np.array([[0, 257, 65535]], np.uint16)
+    Pillow.fromarray(deep).save(tmp_path / "deep.png")
+    assert compress.picture(tmp_path / "deep.png", 1)[..., 0].tolist() == [[0, 1, 255]]
+    exif = Pillow.Exif()
+    exif[0x0112] = 6  # a quarter to the right
+    plain = np.full((8, 16, 3), 90, np.uint8)
+    Pillow.fromarray(plain).save(tmp_path / "turned.jpg", exif=exif)
+    assert compress.picture(tmp_path / "turned.jpg", 3).shape == (16, 8, 3)
+    exactly = np.random.default_rng(11).integers(0, 256, (17, 5, 3)).astype(np.uint8)
+    Pillow.fromarray(exactly).save(tmp_path / "exact.png")
+    assert np.array_equal(compress.picture(tmp_path / "exact.png", 3), exactly)
+
+
 @pytest.mark.slow
 def test_another_process_decodes_the_same_numbers(trained, tmp_path):
     folder, _, codec, image = trained
@@ -355,6 +464,99 @@ def test_another_process_decodes_the_same_numbers(trained, tmp_path):
     subprocess.run([sys.executable, *words], check=True, capture_output=True)
     back = np.asarray(Pillow.open(tmp_path / "a.png"))
     assert np.abs(back.astype(int) - codec.decode(path.read_bytes())).max() <= 1
+
+
+def made_up(name, sizes, decibels):
+    """What a codec did with scenes of 10x10 pixels: of each the sizes of its files and their quality [dB]."""
+    codec = coding.Tried(name, name, (), None, None)
+    scenes = []
+    for row in decibels:
+        pairs = zip(sizes, row, strict=True)
+        scenes.append([coding.Point(size, db, db, 0.0, 0.0, None) for size, db in pairs])
+    return coding.Measured(codec, scenes)
+
+
+class Heard:
+    """A run's log that keeps what it is told."""
+
+    def __init__(self):
+        self.notes, self.results = [], {}
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def result(self, name, values):
+        self.results[name] = values
+
+
+def test_scenes_of_no_common_quality_are_left_out_and_counted():
+    usual = [30.0, 35.0, 40.0]
+    found = [
+        made_up("learned", (5, 10, 20), [usual, usual, [50.0, 60.0, 70.0]]),
+        made_up("JPEG", (10, 20, 40), [usual, usual, usual]),
+    ]
+    this = SimpleNamespace(log=Heard())
+    scenes = [np.zeros((10, 10, 3))] * 3
+    coding.Coding().compare(this, "learned", found, scenes)
+    entry = this.log.results["coding learned"]
+    assert entry["psnr"] == pytest.approx(-50.0) and entry["psnr_n"] == 2 and entry["n"] == 3
+    assert "2 of 3 scenes" in this.log.notes[0]
+    found[0] = made_up("learned", (5, 10, 20), [[50.0, 60.0, 70.0]] * 3)
+    coding.Coding().compare(this, "learned", found, scenes)
+    assert "reach no common psnr" in this.log.notes[-2]
+
+
+def test_the_finding_measures_whole_scenes_by_their_files(trained, monkeypatch):
+    _, opened, codec, _ = trained
+    rows, columns = np.mgrid[0:180, 0:192]
+    waves = np.sin(rows / 5.0) * np.cos(columns / 7.0)
+    image = (np.stack([waves, -waves, waves], -1) * 90 + 128).astype(np.uint8)
+    own = [
+        Photograph(str(i), image[:, ::step], "", "", "test") for i, step in ((0, 1), (1, -1))
+    ]
+    monkeypatch.setattr(coding, "photographs", lambda: own)
+    shown = {}
+    monkeypatch.setattr(
+        coding, "show", lambda run, name, picture: shown.update({name: picture})
+    )
+    this = SimpleNamespace(
+        exp=SimpleNamespace(algorithm=SMALL),
+        spec=opened.run.spec,
+        state=opened.run.state,
+        log=Heard(),
+    )
+    cfg = coding.Coding(
+        least=(176, 192),
+        rates=(0.0, 1.0),
+        others=(Jpeg(0, (5, 50, 95)), Jpeg(2, (5, 50, 95)), WebP((1, 95))),
+        crop=64,
+        shown=2,
+    )
+    cfg.check(SimpleNamespace(algorithm=SMALL), this.spec)
+    cfg(this)
+    assert set(this.log.results) >= {"coding learned", "coding WebP", "coding times JPEG"}
+    assert shown["details"].shape[0] == 2 * 2 * 64 and "rate-distortion" in shown
+    size = coding.point(coding.ours(this, (0.5,)), image, 0.5).size
+    assert size == len(codec.encode(image, 0.5).content)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"least": (100, 768)}, "least=100 must be at least 176"),
+        ({"crop": 600}, "least=512 must be at least 600"),
+        ({"rates": (0.0, 2.0)}, "rates from 0 to 1"),
+        ({"against": "PNG"}, "is none of the codecs"),
+        ({"others": (Avif(tune="beauty"),), "against": "AVIF"}, "has no AVIF 4:4:4 beauty"),
+    ],
+)
+def test_what_the_finding_cannot_measure_is_told_before_training(change, told, monkeypatch):
+    monkeypatch.setattr(coding, "photographs", list)
+    source = SimpleNamespace(shape=(64, 64, 3), name="photographs")
+    with pytest.raises(UserError, match=told):
+        dataclasses.replace(coding.Coding(), **change).check(
+            SimpleNamespace(algorithm=SMALL), source
+        )
 
 
 def test_a_hyper_coder_says_what_the_nets_say(trained):

@@ -72,7 +72,8 @@ class HyperCoder:
         # z is not scaled: a step is a unit
         channels = len(params["density"]["bias_0"])
         self._side = learned_tables(params["density"], np.ones(channels))
-        marks = self._unit, self._back, self._levels
+        # which table a number has hangs on a logarithm, as these do
+        marks = self._unit, self._back, self._levels, borders()
         self.mark = checksum([*self._tables, *self._side], *marks)
 
     def code(

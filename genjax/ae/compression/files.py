@@ -124,6 +124,10 @@ class Codec:
                 f"{name} was written with other weights ({packed.weights.hex()}) than these ({self.digest.hex()}): "
                 "decode it with the run that encoded it."
             )
+        if packed.channels != self.channels:
+            raise UserError(
+                f"{name} is damaged: it tells of {packed.channels} channels, and these weights have {self.channels}."
+            )
         y = self._read(packed, name)
         made = self.render(y, packed.rate / FINEST)
         return made[: packed.height, : packed.width]
@@ -143,7 +147,13 @@ class Codec:
             reach=self.reach,
             side=TILE,
         )
-        unit = np.clip(depth_to_space(folded[None], BLOCK)[0], 0.0, 1.0)
+        whole = depth_to_space(folded[None], BLOCK)[0]
+        # as bytes they would be a picture like any other
+        if not np.isfinite(whole).all():
+            raise UserError(
+                "the net makes pixels that are no numbers: its training has diverged, use another run."
+            )
+        unit = np.clip(whole, 0.0, 1.0)
         return np.floor(unit * 255.0 + 0.5).astype(np.uint8)
 
     def _numbers(self, image: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
@@ -182,8 +192,8 @@ class Codec:
         like = jax.eval_shape(
             self._to_side, self.params, jnp.zeros((1, *y.shape)), jnp.zeros(1)
         )
-        reader = Reader(packed.beyond, packed.coded)
         try:
+            reader = Reader(packed.beyond, packed.coded)
             seen = coder.code(reader, y, np.zeros(like.shape[1:]))
         except (
             AssertionError,
