@@ -22,9 +22,14 @@ class Curve(NamedTuple):
 
 
 def frontier(curve: Curve) -> Curve:
-    """The settings that no other beats in both, by rising quality."""
+    """The settings that no other beats in both, by rising quality; without those that lose nothing.
+
+    Theirs is an infinite number of decibels, to which nothing can be interpolated.
+    """
     rate = np.asarray(curve.rate, np.float64)
     quality = np.asarray(curve.quality, np.float64)
+    finite = np.isfinite(quality)
+    rate, quality = rate[finite], quality[finite]
     # of two at one rate the better comes first
     order = np.lexsort((-quality, rate))
     rising = quality[order]
@@ -41,9 +46,9 @@ def level(curve: Curve, quality: np.ndarray) -> np.ndarray:
 
     own = frontier(curve)
     logarithm = np.log(own.rate)
-    if len(logarithm) == 1:  # a codec of one setting is known there alone
-        there = quality == own.quality
-        return np.where(there, logarithm, np.inf)
+    if len(logarithm) < 2:  # a codec of one setting is known there alone
+        there = np.isin(quality, own.quality)
+        return np.where(there, logarithm.sum(), np.inf)
     between = PchipInterpolator(own.quality, logarithm, extrapolate=False)
     found = between(quality)
     return np.nan_to_num(found, nan=np.inf)
@@ -79,7 +84,9 @@ def bd_rate(curves: Sequence[Curve], against: Sequence[Curve]) -> float:
 
 
 def _ends(curves: Sequence[Curve]) -> tuple[float, float]:
-    """(least, greatest) quality of several curves."""
-    each = [np.asarray(curve.quality) for curve in curves]
+    """(least, greatest) quality of several curves; of none the least is above the greatest."""
+    each = [frontier(curve).quality for curve in curves]
     qualities = np.concatenate(each)
-    return float(qualities.min()), float(qualities.max())
+    low = qualities.min(initial=np.inf)
+    high = qualities.max(initial=-np.inf)
+    return float(low), float(high)

@@ -36,6 +36,15 @@ def test_the_best_of_several_curves_counts():
     assert np.array_equal(frontier(beaten).rate, RATE)
 
 
+def test_a_setting_that_loses_nothing_has_no_place_on_the_curve():
+    whole = Curve(RATE, QUALITY)
+    exact = Curve(np.append(0.7 * RATE, 2.0), np.append(QUALITY, np.inf))
+    assert bd_rate([exact], [whole]) == pytest.approx(-0.3, abs=1e-12)
+    assert np.isnan(bd_rate([Curve(RATE[:1], np.array([np.inf]))], [whole]))
+    # one setting is compared at its own quality
+    assert bd_rate([Curve(np.array([0.1]), np.array([31.0]))], [whole]) == pytest.approx(-0.5)
+
+
 def test_ms_ssim_is_its_definition():
     rng = np.random.default_rng(0)
     a = rng.random((192, 200))
