@@ -89,12 +89,25 @@ def write(run: str | Path, files: Sequence[str | Path], options: Options) -> lis
     known = _known(options, told, files, pictures)
     level = _level(options, cfg, drawn, known)
     method = restorer(model.run, options.tile)
-    for target, x in zip(targets, pictures, strict=True):
+    made = []
+    for file, x in zip(files, pictures, strict=True):
         # what is lost is black, as it was in training
         seen = x if known is None else x * known
         found = method(seen, level, known)
-        save_png(target, to_uint8(found))
+        made.append(_bytes(found, file))
+    # only now: one that is too small for the net is told by the net
+    for target, picture in zip(targets, made, strict=True):
+        save_png(target, picture)
     return targets
+
+
+def _bytes(x: np.ndarray, file: str | Path) -> np.ndarray:
+    """A restored picture as bytes; UserError for what is no number, which would be black."""
+    if not np.isfinite(x).all():
+        raise UserError(
+            f"{file} becomes pixels that are no numbers: the training of this run has diverged, use another."
+        )
+    return to_uint8(x)
 
 
 def _folder(options: Options) -> Path:

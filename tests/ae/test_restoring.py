@@ -222,6 +222,8 @@ def test_a_hole_is_told_by_a_mask(command):
         ("noise", "$/grey.png --level=0.1 --tile=0", "tile=0 must be at least 1"),
         ("noise", "$/colour.png --level=0.1", "in colour and this model restores grey"),
         ("noise", "$/tiny.png --level=0.1", "smaller than the net's unit"),
+        # nor is the first, where another is wrong
+        ("noise", "$/grey.png $/tiny.png --level=0.1", "smaller than the net's unit"),
         ("noise", "$/text.png --level=0.1", "cannot be read as an image"),
         ("noise", "$/gone.png --level=0.1", "is no file"),
         ("noise", "$/grey.png $/grey.png --level=0.1", "2 of the pictures are called grey"),
@@ -237,6 +239,11 @@ def test_bad_input_is_one_line_and_nothing_is_written(command, run, arguments, s
     assert len(error.strip().splitlines()) == 1
     with pytest.raises(UserError, match=said):
         raise UserError(error.strip())
+
+
+def test_pixels_that_are_no_numbers_are_not_drawn_black():
+    with pytest.raises(UserError, match="a.png becomes pixels that are no numbers"):
+        restore._bytes(np.array([0.5, np.nan]), "a.png")
 
 
 def test_a_grey_picture_is_not_taken_for_colour(pictures):
