@@ -94,7 +94,7 @@ def decode(run: str | Path, source: str | Path, **options: Any) -> Done:
 
 
 def _encode(run: str, source: str, options: Options) -> Done:
-    out = _checked(options)  # what costs nothing first
+    out = _checked(options, source)  # what costs nothing first
     model = _packer(run, options)
     buckets = Buckets(options.bits)
     nets = model.nets._replace(buckets=buckets)
@@ -108,7 +108,7 @@ def _encode(run: str, source: str, options: Options) -> Done:
 
 
 def _decode(run: str, source: str, options: Options) -> Done:
-    out = _checked(options)
+    out = _checked(options, source)
     data = _bytes(place(source))
     # before the run is opened, which takes seconds
     head = packed.read_head(source, data)
@@ -116,7 +116,7 @@ def _decode(run: str, source: str, options: Options) -> Done:
     model = _packer(run, options)
     buckets = Buckets(head.bits)
     nets = model.nets._replace(buckets=buckets)
-    packed.check_reader(source, head, model.weights, nets)
+    packed.check_reader(source, head, model.weights, model.shape, nets)
     levels = _unpacked(source, chunks, nets)
     pixels = _pixels(levels, head.levels)
     shaped = pixels.reshape(-1, *head.shape)
@@ -153,8 +153,8 @@ def _tell(done: int, n: int, what: str, told: float) -> float:
 # The run, and what is asked of it.
 
 
-def _checked(options: Options) -> Path:
-    """Where to write; UserError for options that are wrong whatever the run is."""
+def _checked(options: Options, source: str) -> Path:
+    """Where to write; UserError for options that are wrong whatever the run is, and for the source itself."""
     at_least(1, chunk=options.chunk)
     at_least(2, bits=options.bits)
     at_most(20, bits=options.bits)
@@ -163,6 +163,10 @@ def _checked(options: Options) -> Path:
     out = place(options.out)
     if out.is_dir():
         raise UserError(f"--out={out} is a folder: name a file.")
+    given = place(source)
+    # by links and other spellings too: what is read must not be what is lost
+    if out.exists() and given.exists() and out.samefile(given):
+        raise UserError(f"--out={out} is what is read: name another file.")
     bitsback.library()  # before the run is opened, which takes seconds
     return out
 
@@ -262,14 +266,16 @@ def _pictures(path: Path, shape: Shape) -> Array:
 def _array(path: Path, shape: Shape) -> Array:
     """The pictures of a .npy file."""
     try:
-        pixels = np.load(path, allow_pickle=False)  # a pickle could run code
-    except (OSError, ValueError, EOFError) as error:
+        # not np.load, which opens other formats too; as a map, a head that tells of more than there is takes no memory
+        pixels = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, OverflowError, MemoryError) as error:
         raise UserError(
             f"{path} cannot be read as a .npy file ({error}): write one by numpy.save, or name a folder of pictures."
         ) from None
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
-        kind = getattr(pixels, "dtype", type(pixels).__name__)
-        raise UserError(f"{path} holds {kind}: only bytes, uint8, are packed without loss.")
+    if pixels.dtype != np.uint8:
+        raise UserError(
+            f"{path} holds {pixels.dtype}: only bytes, uint8, are packed without loss."
+        )
     if pixels.ndim == 3 and shape[-1] == 1:  # grey, without the axis of its channel
         pixels = pixels[..., None]
     # no resizing: it would not come back

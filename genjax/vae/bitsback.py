@@ -42,6 +42,7 @@ from genjax.vae import vae
 
 WHOLE = 1 << 24  # of constriction's tables: a probability is a whole number over it
 WORD = 32  # bits of a word of the stack
+STATE = 2  # words of the coder's state, which stay on a stack
 Array = np.ndarray
 
 
@@ -336,12 +337,12 @@ def encode(examples: Array, nets: Nets) -> Packed:
             cost, low = put(coder, x, i, nets)
             costs.append(cost)
             lowest = min(lowest, low)
-        # the coder's state, two words, may only be empty at the very bottom
-        if lowest > 2:
+        # the coder's state may only be empty at the very bottom
+        if lowest > STATE:
             break
         reserve *= 2
     # words that nothing was taken from need not be kept
-    untouched = lowest - 2
+    untouched = lowest - STATE
     words = coder.get_compressed()
     rows = np.array(costs).reshape(-1, 4)
     return Packed(words[untouched:], reserve - untouched, rows)
@@ -353,6 +354,9 @@ def decode(words: Array, lent: int, n: int, nets: Nets) -> Array:
     found = []
     # the last that was put on it comes first
     for i in reversed(range(n)):
+        # an encoder leaves so many below every example: a file that tells of more would be decoded for ever
+        if coder.num_words() < STATE:
+            raise Mismatch("the stack is empty before its first example")
         x = take(coder, i, nets)
         found.append(x)
     left = coder.get_compressed()

@@ -139,7 +139,8 @@ def read_head(what: str, data: bytes) -> Head:
 def read_chunks(what: str, data: bytes, head: Head) -> list[Chunk]:
     """All chunks of a file; UserError, before any is decoded, for the first that is cut short or damaged."""
     total = math.ceil(head.count / head.chunk)
-    rest = data[HEAD.size + CRC.size :]
+    # a view: what is left of a file of many chunks is copied by none of them
+    rest = memoryview(data)[HEAD.size + CRC.size :]
     left = head.count
     found: list[Chunk] = []
     # all of them before any is decoded, which takes minutes
@@ -154,7 +155,7 @@ def read_chunks(what: str, data: bytes, head: Head) -> list[Chunk]:
     return found
 
 
-def _read_chunk(which: str, data: bytes, n: int) -> tuple[Chunk, bytes]:
+def _read_chunk(which: str, data: memoryview, n: int) -> tuple[Chunk, memoryview]:
     """The chunk of n examples that some bytes begin with, and the bytes after it."""
     about = data[: CHUNK.size]
     if len(about) < CHUNK.size:
@@ -176,12 +177,24 @@ def _read_chunk(which: str, data: bytes, n: int) -> tuple[Chunk, bytes]:
     return chunk, data[end:]
 
 
-def check_reader(what: str, head: Head, name: bytes, nets: Nets) -> None:
-    """Raises UserError where a file is of another model, or of a machine that computes otherwise."""
+def check_reader(
+    what: str,
+    head: Head,
+    name: bytes,
+    shape: tuple[int, ...],
+    nets: Nets,
+) -> None:
+    """Raises UserError where a file is of another model, or of a machine that computes otherwise; shape: of one."""
     if head.weights != name:
         raise UserError(
             f"{what} was packed by a model with weights {head.weights.hex()}, and this one has {name.hex()}: name the "
             "run, and the step, that packed it."
+        )
+    # both hang on the weights, but a head can be made up
+    if head.levels != nets.levels or head.shape != tuple(shape):
+        raise UserError(
+            f"{what} is damaged: it tells of {head.levels} levels and pictures of {list(head.shape)}, its model has "
+            f"{nets.levels} and {list(shape)}: take another copy."
         )
     here = bitsback.fingerprint(nets)
     if here != head.arithmetic:

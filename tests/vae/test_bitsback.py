@@ -331,18 +331,61 @@ def test_a_machine_that_rounds_otherwise_is_told(trained, pictures):
     data = pictures[1].read_bytes()
     head = packed.read_head("f", data)
     nets = packing.nets(trained)._replace(buckets=Buckets(head.bits))
-    packed.check_reader("f", head, head.weights, nets)
+    packed.check_reader("f", head, head.weights, head.shape, nets)
 
     def rounds(x):
         mean, deviation = nets.posterior(x)
         return np.nextafter(mean, np.float32(9)), deviation
 
     with pytest.raises(UserError, match="round otherwise"):
-        packed.check_reader("f", head, head.weights, nets._replace(posterior=rounds))
+        packed.check_reader(
+            "f", head, head.weights, head.shape, nets._replace(posterior=rounds)
+        )
     # and if the fingerprint had not seen it, the pixels' checksum or the borrowed words do
     chunk = packed.read_chunks("f", data, head)[0]
     with pytest.raises(UserError, match="comes out otherwise"):
         packed.unpacked("f", chunk, nets._replace(posterior=lambda x: nets.posterior(x * 0)))
+
+
+def test_a_chunk_that_tells_of_more_than_it_holds_ends(drawn):
+    made = bitsback.encode(drawn[:3], line(1.0))
+    # a head may tell of four thousand million examples
+    with pytest.raises(bitsback.Mismatch, match="empty before"):
+        bitsback.decode(made.words, made.borrowed, 1 << 32, line(1.0))
+
+
+def test_a_head_made_up_with_a_right_checksum_is_refused(trained, pictures):
+    head = packed.read_head("f", pictures[1].read_bytes())
+    of = packing.nets(trained)._replace(buckets=Buckets(head.bits))
+    for change in ({"levels": 1}, {"shape": (1 << 31, 1 << 31, 1)}):
+        made_up = packed.read_head("f", packed.head_bytes(head._replace(**change)))
+        with pytest.raises(UserError, match="is damaged: it tells of"):
+            packed.check_reader("f", made_up, head.weights, trained.spec.shape, of)
+
+
+def test_arrays_made_up_are_told_in_one_line(tmp_path):
+    path = tmp_path / "x.npy"
+    for begins in (b"PK\x03\x04 no archive", b"\x93NUMPY\x01\x00", b""):
+        path.write_bytes(begins)
+        with pytest.raises(UserError, match="cannot be read as a .npy file"):
+            pack._array(path, (8, 8, 1))
+    # more than there is, and than there is memory for
+    with path.open("wb") as file:
+        head = {"descr": "|u1", "fortran_order": False, "shape": (1 << 44, 8, 8, 1)}
+        np.lib.format.write_array_header_1_0(file, head)
+    with pytest.raises(UserError, match="cannot be read as a .npy file"):
+        pack._array(path, (8, 8, 1))
+
+
+@pytest.mark.parametrize("verb", ["encode", "decode"])
+def test_what_is_read_is_not_written_over(tmp_path, command, verb):
+    path = tmp_path / "only.npy"
+    path.write_bytes(b"the only copy")
+    (tmp_path / "link").symlink_to(path)
+    for out in (path, tmp_path / "link"):
+        code, _, said = command(verb, tmp_path / "run", path, f"--out={out}")
+        assert code == 2 and "is what is read" in said
+    assert path.read_bytes() == b"the only copy"
 
 
 @pytest.mark.parametrize(
