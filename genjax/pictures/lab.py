@@ -24,6 +24,8 @@ TO_XYZ = (
     (0.212671, 0.715160, 0.072169),
     (0.019334, 0.119193, 0.950227),
 )
+# the same digits, so that there and back is where it was; once, in float64: no program has to invert it
+FROM_XYZ = np.linalg.inv(TO_XYZ)
 WHITE = (0.95047, 1.0, 1.08883)
 BEND = 6.0 / 29.0  # f where its line meets its root
 STEEP = 3.0 * BEND**2  # the line's slope is 1 over this
@@ -98,9 +100,7 @@ def _unclipped(lab: jax.Array) -> jax.Array:
     f = jnp.stack([fx, fy, fz], -1)
     line = STEEP * (f - FLAT)
     part = _bent(f, line, BEND, _cube)
-    # the same six digits, so that there and back is where it was
-    matrix = jnp.array(TO_XYZ)
-    back = jnp.linalg.inv(matrix)
+    back = jnp.array(FROM_XYZ, jnp.float32)
     xyz = part * jnp.array(WHITE)
     light = _mixed(xyz, back)
     return stored(light)
