@@ -93,6 +93,10 @@ def write(run: str | Path, files: Sequence[str | Path], options: Options) -> lis
     for file, x in zip(files, pictures, strict=True):
         # what is lost is black, as it was in training
         seen = x if known is None else x * known
+    for target, x in zip(targets, pictures, strict=True):
+        seen = x
+        if known is not None and _blackens(drawn):
+            seen = x * known
         found = method(seen, level, known)
         made.append(_bytes(found, file))
     # only now: one that is too small for the net is told by the net
@@ -174,6 +178,22 @@ def _drawn(cfg: Restoration, spec: Spec) -> Damaged:
     return damaged(cfg.corruption, keys, grey)
 
 
+def _blackens(drawn: Damaged) -> bool:
+    """Whether pixels that are lost were black in training; under a mark they are not, the picture shines through."""
+    lost = 1.0 - drawn.known
+    left = lost * drawn.x
+    return not np.any(left)
+
+
+def _of_share(drawn: Damaged) -> bool:
+    """Whether the model's level is the share of the pixels that are lost: of marks it is their opacity."""
+    share = 1.0 - np.mean(drawn.known, (1, 2, 3))
+    off = np.abs(drawn.level - share[:, None])
+    # pixels that are lost one by one are as many as was drawn on the average alone
+    pixels = drawn.known[0].size
+    return bool(off.mean() * np.sqrt(pixels) < 1.0)
+
+
 def _known(
     options: Options,
     told: bool,
@@ -215,10 +235,11 @@ def _level(
                 "genjax.findings.restorer.restorer."
             )
         return np.array([options.level])
-    # a blind model hears nothing of it
-    if cfg.blind or np.all(drawn.level == always):
+    # a blind model hears nothing of it, and some are told where alone
+    deaf = cfg.blind or not cfg.amount
+    if deaf or np.all(drawn.level == always):
         return always
-    if known is not None:
+    if known is not None and _of_share(drawn):
         share = 1.0 - known.mean()
         return np.full(len(always), share)
     # else the model would be told something wrong
