@@ -281,13 +281,14 @@ def picture(samples: dict[str, Any], given: Batch, spec: Spec) -> np.ndarray:
 def _check_where(cfg: Restoration, spec: Spec) -> None:
     """Raises UserError where the net is not told which pixels are as they were."""
 
-    def left(key: jax.Array) -> Any:
+    def left(key: jax.Array) -> list[Any]:
         one = jnp.zeros((1, *spec.shape))
         keys = key[None]
-        return damaged(cfg.corruption, keys, one).known
+        return [corruption(keys, one).known for corruption in cfg.corruption]
 
+    # of each: noise beside a hole is everywhere, and would be kept
     known = jax.eval_shape(left, jax.random.key(0))
-    if cfg.blind or known is None:
+    if cfg.blind or None in known:
         raise UserError(
             "--algorithm.keep=True keeps what the net is told to be as it was, and it is told of no pixel: use it with "
             "damage that tells where, as Holes() or Marks(), and --algorithm.blind=False."
