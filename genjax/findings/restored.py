@@ -123,15 +123,15 @@ def measured(images: np.ndarray, clean: np.ndarray, known: np.ndarray | None) ->
 
 
 def of_lost(square: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Decibels of squared errors [N, H, W, C] where pixels are lost, [N]."""
+    """Decibels of squared errors [N, H, W, C] where pixels are lost, [N]; NaN of a picture that has lost none."""
     gone = 1.0 - known  # [N, H, W, 1]
     of_gone = square * gone
     total = np.sum(of_gone, (1, 2, 3))
     pixels = np.sum(gone, (1, 2, 3))
     values = pixels * square.shape[-1]
-    # a drawn hole may be of no pixel
-    least = np.maximum(values, 1.0)
-    return decibels(total / least)
+    # a drawn hole may be of no pixel, and 100 dB for it would be in the mean of all
+    some = np.where(values > 0, values, np.nan)
+    return decibels(total / some)
 
 
 def worked(method: Method, seen: Seen, clean: np.ndarray) -> Made:

@@ -103,6 +103,9 @@ class Restoring:
             level = seen.level[:, 0].mean()
             kind = type(damage[0]).__name__
             title = f"{kind} {level:.3f}"
+            # two of one kind and level, as means of 2x2 and of 4x4, have a row each
+            if f"psnr {title}" in columns:
+                title += f" {len(columns)}"
             _tell(this, title, found, held)
             self._show(this, title, found, held)
             psnr = found[NET].psnr
@@ -259,8 +262,8 @@ def _row(made: Made) -> dict[str, float]:
     }
     row = {}
     for name, values in several.items():
-        if values is not None:
-            row[name] = float(np.mean(values))
+        if values is not None and not np.all(np.isnan(values)):
+            row[name] = float(np.nanmean(values))
     if made.seconds is not None:
         row["s/Mpixel"] = made.seconds
     return row

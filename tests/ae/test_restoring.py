@@ -2,6 +2,7 @@
 
 import sys
 
+import flax.linen as nn
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,14 +13,14 @@ from genjax.ae.figures import Figures
 from genjax.ae.floors import Bicubic, MeanFill, Nearest, TotalVariation
 from genjax.ae.restoration import Restoration
 from genjax.config import edit
-from genjax.corruptions import Coarse, Gaussian, Holes, Lost
+from genjax.corruptions import Coarse, Damaged, Gaussian, Holes, Lost
 from genjax.data import Digits, Photographs, Toy
 from genjax.errors import UserError
-from genjax.findings import restored
+from genjax.findings import restored, restoring
 from genjax.findings.restorer import restorer
 from genjax.findings.restoring import Restoring
 from genjax.metrics.features import Pixels
-from genjax.nets import MLP, UNet
+from genjax.nets import MLP
 from genjax.nets.plain import PlainUNet
 from genjax.optim import Adam
 from genjax.training import loop
@@ -117,7 +118,7 @@ def test_errors_of_lost_pixels_and_of_all():
     found = restored.measured(clean + 0.1 * (1 - known), clean, known)
     assert found.lost[0] == pytest.approx(20.0, abs=1e-4)
     assert found.psnr[0] == pytest.approx(20.0 + 10 * np.log10(12), abs=1e-4)
-    whole = restored.measured(clean, clean, np.ones_like(known))
+    whole = restored.measured(clean, clean, known)
     assert whole.psnr[0] == whole.lost[0] == 100.0
     assert restored.window((8, 9, 1)) == 7 and restored.window((256, 256, 1)) == 11
 
@@ -260,10 +261,18 @@ def test_a_folder_that_is_not_empty_is_left_as_it_is(command, pictures):
     assert [each.name for each in out.iterdir()] == ["mine"]
 
 
+class Whole(nn.Module):
+    """A net of neither unit nor reach, which takes pictures of multiples of 16 alone."""
+
+    @nn.compact
+    def __call__(self, x, time, cond, out):
+        assert x.shape[1:3] == out[:2] and not out[0] % 16 and not out[1] % 16
+        return self.param("scale", nn.initializers.zeros, ()) * x
+
+
 def test_a_net_that_sees_a_picture_whole_is_given_multiples_of_its_own(runs):
     this = runs["noise"]
-    net = UNet((8,), 1, patch=2, attention=())
-    cfg = edit(this.exp.algorithm, {"net": net})
+    cfg = edit(this.exp.algorithm, {"net": Whole()})
     spec = this.spec
     batch = {spec.main: np.zeros((1, 16, 16, 1), np.uint8), "index": np.zeros(1, np.uint32)}
     state = cfg(spec).init(this.key(3), batch)
@@ -272,6 +281,28 @@ def test_a_net_that_sees_a_picture_whole_is_given_multiples_of_its_own(runs):
     )
     found = restorer(other, 8)(np.full((17, 20, 1), 0.5), np.array([0.1]), None)
     np.testing.assert_allclose(found, 0.5)  # its last layer starts at zero
+
+
+def test_a_mark_is_no_hole():
+    """What shines through it is left, and its level is the opacity and not how much is covered."""
+    known = np.ones((4, 16, 16, 1), np.float32)
+    known[:, :4] = 0.0
+    share, opacity = np.full((4, 1), 0.25), np.full((4, 1), 0.6)
+    hole = Damaged(known * 0.5, share, known)
+    mark = Damaged(np.where(known, 0.5, 0.9), opacity, known)
+    assert restore._blackens(hole) and not restore._blackens(mark)
+    assert restore._of_share(hole) and not restore._of_share(mark)
+    assert not restore._of_share(hole._replace(level=np.full((4, 2), [0.25, 0.1])))
+
+
+def test_a_picture_that_has_lost_nothing_counts_for_no_hole():
+    square = np.full((2, 4, 4, 1), 0.01)
+    known = np.ones((2, 4, 4, 1))
+    known[0, 0] = 0.0
+    lost = restored.of_lost(square, known)
+    assert lost[0] == pytest.approx(20.0) and np.isnan(lost[1])
+    row = restoring._row(restored.Made(lost, lost, lost))
+    assert row["psnr_lost"] == pytest.approx(20.0)
 
 
 def test_super_resolution_has_one_level():
