@@ -21,6 +21,7 @@ from genjax.nets.plain import PlainUNet
 from genjax.nets.veil import MOST, RARE, Unveil
 from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
+from genjax.views import Luma
 
 KEY = jax.random.key(0)
 SPEC = labelled(Image((16, 16, 3)), 0, 1)
@@ -31,6 +32,7 @@ TINY = Experiment(
     algorithm=r.Restoration((Marks(side=32, count=4),), Unveil(NET), blind=True),
     steps=2,
     batch=4,
+    view=(Luma(),),  # marks lie over the grey pictures that the model sees
     every=Every(1, 2, 0, 2),
     finish=(marking.Marking(UNSEEN, images=6, shown=3),),
 )
@@ -94,7 +96,9 @@ def test_what_is_told_to_be_known_is_kept_to_the_bit():
     free = np.asarray(r.restore(params, seen, edit(cfg, {"keep": False}), SPEC))
     np.testing.assert_allclose(restored[:, :, 8:], free[:, :, 8:], atol=1e-6)
     assert np.abs(free - restored).max() > 1e-3
-    for blind in (edit(cfg, {"blind": True}), edit(cfg, {"corruption": (Gaussian(),)})):
+    noisy = {"corruption": (Pixels(), Gaussian())}  # what is not lost is not as it was either
+    for change in ({"blind": True}, {"corruption": (Gaussian(),)}, noisy):
+        blind = edit(cfg, change)
         with pytest.raises(UserError, match="told of no pixel") as error:
             blind(SPEC)
         assert "\n" not in str(error.value)

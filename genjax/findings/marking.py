@@ -25,6 +25,7 @@ from genjax.corruptions.damage import Damaged
 from genjax.corruptions.marks import Mark, Marks, laid, removed
 from genjax.corruptions.stencils import Bank, shared, unseen
 from genjax.errors import UserError, at_least
+from genjax.findings.restored import still
 from genjax.findings.samples import check_images, show, some
 from genjax.metrics.evaluate import Value
 from genjax.metrics.images import ssim
@@ -179,7 +180,9 @@ def looked_at(this: Run, split: dict[str, Any], banks: tuple[Bank, ...]) -> Arra
             "restored": jnp.clip(restored, 0.0, 1.0),
         }
 
-    pictures = {spec.main: split[spec.main]}
+    # marks lie over what the model sees: in grey, or cut
+    pictures = still(this.exp.view, {spec.main: split[spec.main]})
+    pictures = {name: np.asarray(x) for name, x in pictures.items()}
     return this.evaluate(pictures, look)
 
 
