@@ -91,9 +91,6 @@ def write(run: str | Path, files: Sequence[str | Path], options: Options) -> lis
     method = restorer(model.run, options.tile)
     made = []
     for file, x in zip(files, pictures, strict=True):
-        # what is lost is black, as it was in training
-        seen = x if known is None else x * known
-    for target, x in zip(targets, pictures, strict=True):
         seen = x
         if known is not None and _blackens(drawn):
             seen = x * known
