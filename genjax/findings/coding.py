@@ -20,7 +20,7 @@ from genjax.data.scenes import photographs
 from genjax.errors import UserError, at_least
 from genjax.findings.samples import show
 from genjax.metrics.images import SIDE, ms_ssim, psnr
-from genjax.metrics.intervals import bootstrap
+from genjax.metrics.intervals import of_mean
 from genjax.metrics.rates import Curve, bd_rate
 from genjax.pictures.draw import captioned, grid
 from genjax.pictures.figure import canvas, pixels
@@ -153,11 +153,7 @@ class Coding:
             if len(rates) < 2:
                 this.log.note(f"{name} and {self.against} reach no common {measure}")
                 continue
-
-            def mean(rows: np.ndarray, rates: np.ndarray = rates) -> float:
-                return float(rates[rows].mean())
-
-            value, low, high = bootstrap(mean, len(rates))
+            value, low, high = of_mean(rates)
             this.log.note(
                 f"{name} against {self.against} at equal {measure}: {value:+.1f} % of the bits [{low:+.1f}, "
                 f"{high:+.1f}], {len(rates)} of {len(scenes)} scenes"

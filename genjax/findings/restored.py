@@ -19,7 +19,7 @@ from genjax.corruptions import Corruption, damaged
 from genjax.fields import to_float
 from genjax.findings.steering import members
 from genjax.metrics.images import ssim
-from genjax.metrics.intervals import Interval, bootstrap
+from genjax.metrics.intervals import Interval, by_group
 
 NOISE = 0xF1005  # the seed of all damage: no run's, so that figures of other programs are of the same noise
 LEAST = 1e-10  # squared error told as 100 dB: a picture that is the same has no end of them
@@ -157,13 +157,10 @@ def over_groups(values: np.ndarray, groups: np.ndarray) -> Interval:
     """The mean of values [N], with an interval over the draw of the scenes; NaN of a single scene."""
     of_group = members(groups)
 
-    def mean(drawn: np.ndarray) -> float:
-        rows = [of_group[i] for i in drawn]
-        rows = np.concatenate(rows)
-        chosen = values[rows]
-        return float(np.mean(chosen))
+    def mean(rows: np.ndarray) -> float:
+        return float(np.mean(values[rows]))
 
     if len(of_group) < 2:
         whole = float(np.mean(values))
         return Interval(whole, np.nan, np.nan)
-    return bootstrap(mean, len(of_group))
+    return by_group(mean, of_group)

@@ -52,6 +52,12 @@ def bootstrap(
     return Interval(float(value), float(low), float(high))
 
 
+def of_mean(values: np.ndarray, level: float = 0.95) -> Interval:
+    """The mean of values [N] with Student's interval, for few of them. ValueError for fewer than two."""
+    ones = np.arange(len(values))[:, None]
+    return by_group(lambda rows: float(np.mean(values[rows])), list(ones), level)
+
+
 def _groups(n: int, groups: int, seed: int) -> list[np.ndarray]:
     """n rows shuffled into groups of about equal size."""
     if not 2 <= groups <= n:
@@ -100,6 +106,29 @@ def jackknife(
         without.append(statistic(rows))
     whole = statistic(np.arange(n))
     return _jackknifed(whole, np.array(without), level)
+
+
+def by_group(
+    statistic: Callable[[np.ndarray], float],
+    groups: list[np.ndarray],
+    level: float = 0.95,
+) -> Interval:
+    """statistic(rows) of all rows with the jackknife's interval over groups, each the rows of what belongs together.
+
+    For few groups, of which a percentile bootstrap is too narrow. ValueError for fewer than two.
+    """
+    g = len(groups)
+    if g < 2:
+        raise ValueError(f"an interval over groups needs 2 of them, got {g}")
+    without = []
+    for left_out in range(g):
+        others = groups[:left_out] + groups[left_out + 1 :]
+        rows = np.concatenate(others)
+        without.append(statistic(rows))
+    whole = statistic(np.concatenate(groups))
+    value, low, high = _jackknifed(whole, np.array(without), level)
+    # of means the bias is nothing: the interval lies about the mean itself
+    return Interval(float(whole), low + whole - value, high + whole - value)
 
 
 def frechet_interval(

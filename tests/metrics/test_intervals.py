@@ -2,9 +2,18 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from genjax.metrics.frechet import Moments, distance, frechet, moments, root
-from genjax.metrics.intervals import bootstrap, frechet_interval, jackknife, kid_interval, share
+from genjax.metrics.intervals import (
+    bootstrap,
+    by_group,
+    frechet_interval,
+    jackknife,
+    kid_interval,
+    of_mean,
+    share,
+)
 from genjax.metrics.kid import kid
 
 
@@ -24,6 +33,30 @@ def test_bootstrap_of_a_mean():
     assert found[0].value == draws[0].mean()
     with pytest.raises(ValueError, match="2 examples"):
         bootstrap(np.sum, 1)
+
+
+def test_the_interval_of_a_few_groups_covers_the_mean_and_a_percentile_bootstrap_does_not():
+    rng = np.random.default_rng(0)
+    sizes = (1, 2, 3, 4, 2, 1, 5, 6)  # rows of one scene are alike
+    groups = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+    number = np.repeat(np.arange(len(sizes)), sizes)
+    found, narrow = [], []
+    for _ in range(400):
+        x = rng.normal(size=len(sizes))[number] + 0.3 * rng.normal(size=sum(sizes))
+        found.append(by_group(lambda rows, x=x: x[rows].mean(), groups))
+        drawn = lambda i, x=x: x[np.concatenate([groups[j] for j in i])].mean()  # noqa: E731
+        narrow.append(bootstrap(drawn, len(groups), times=200))
+    assert found[0].value == narrow[0].value
+    assert 0.91 < coverage(found, 0.0) < 0.98 and coverage(narrow, 0.0) < 0.91
+    with pytest.raises(ValueError, match="2 of them"):
+        by_group(np.mean, groups[:1])
+
+
+def test_the_interval_of_a_mean_is_students():
+    x = np.random.default_rng(0).exponential(size=9)
+    found = of_mean(x)
+    low, high = scipy.stats.t.interval(0.95, 8, x.mean(), scipy.stats.sem(x))
+    np.testing.assert_allclose(found, (x.mean(), low, high))
 
 
 def test_jackknife_takes_a_bias_away():
