@@ -23,6 +23,7 @@ import numpy as np
 from genjax.config import field
 from genjax.core import size
 from genjax.errors import UserError, at_least
+from genjax.findings.restored import still
 from genjax.findings.samples import check_images, show, some, told
 from genjax.metrics import colour, prediction
 from genjax.metrics.classifier import Convolutional
@@ -94,7 +95,9 @@ class Colours:
     def __call__(self, this: Run) -> dict[str, float]:
         test = some(this.source.test, self.images)
         groups = np.asarray(test[self.group])
-        truth = this.spec.unit(test)
+        # the model samples through the views itself, and is measured against what it saw
+        seen = still(this.exp.view, test)
+        truth = this.spec.unit(seen)
         light, ab = lab.apart(truth, this.exp.algorithm.fold)
         best = np.asarray(_together(light, ab))
         made = self.coloured(this, test)
@@ -128,7 +131,7 @@ class Colours:
         """What takes no training, each [n, 1, H, W, 3] for light [n, H, W, 1]."""
         fold = this.exp.algorithm.fold
         library = some(this.source.train, self.library)
-        pictures = this.spec.unit(library)
+        pictures = this.spec.unit(still(this.exp.view, library))
         of_theirs, theirs = lab.apart(pictures, fold)
         _, index = neighbours(
             _thumbnails(light, fold),

@@ -26,6 +26,7 @@ from genjax.optim import Adam, CosineDecay
 from genjax.pictures import lab
 from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
+from genjax.views import Crop
 
 KEY = jax.random.key(0)
 LIGHT = 60.0
@@ -314,6 +315,7 @@ TINY = Experiment(
     algorithm=Colouring(SquaredError(), PlainUNet((4,), 1, patch=1)),
     steps=2,
     batch=8,
+    view=(Crop(8),),  # measured against what the model saw
     every=Every(log=1, evaluate=2, sample=2, save=2),
     evaluate_batch=32,
     samples=4,
