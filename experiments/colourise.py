@@ -9,7 +9,8 @@
 
 Every one has the light, is asked for the colour of blocks of 2x2 pixels, and keeps the light as it is. Measured on
 tiles of scenes that no net has seen: colourfulness, PSNR and AuC of ab, how far two answers are apart, and how often a
-judge, trained on other scenes, takes the coloured picture for the true one; floors beside them. Zhang, Isola & Efros
+judge, trained on other scenes, takes the coloured picture for the true one; floors beside them. The true one has its
+colour by blocks too, as bytes like the other, and of three answers the judge sees the first. Zhang, Isola & Efros
 2016 (arXiv:1603.08511) expect of rebalancing more colour and a lower PSNR.
 """
 

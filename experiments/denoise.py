@@ -10,6 +10,9 @@
     python -m experiments.denoise adam         its optimiser
     python -m experiments.denoise digits       does it run? scans of 8x8, in seconds; photographs: the colour of a wheel
 
+Tiles overlap by half and are mirrored, so the one noisy picture of blindspot is one of each tile and side: most pixels
+come with noise of eight draws, more than a scene measured once would give.
+
 Noise is never clipped or rounded, for nobody: a method that knows where it was cut would win by that.
 """
 

@@ -6,6 +6,9 @@
     python -m experiments.inpaint super    means of 4x4 pixels: super-resolution, beside bicubic
     python -m experiments.inpaint digits   does it run? scans of 8x8, in seconds; photographs: the colour of a wheel
 
+The net says all pixels anew, known ones too, where the classics keep them: of the whole picture that is against it. A
+picture that has lost no pixel does not count inside.
+
 A net that is trained on squared error says the mean of all that could stand there, so large holes are filled with what
 is smooth. The error is told inside the hole and of the whole picture.
 """
