@@ -10,9 +10,6 @@
     python -m experiments.denoise adam         its optimiser
     python -m experiments.denoise digits       does it run? scans of 8x8, in seconds; photographs: the colour of a wheel
 
-Tiles overlap by half and are mirrored, so the one noisy picture of blindspot is one of each tile and side: most pixels
-come with noise of eight draws, more than a scene measured once would give.
-
 Noise is never clipped or rounded, for nobody: a method that knows where it was cut would win by that.
 """
 
@@ -59,7 +56,8 @@ _COLOUR = {"view": (Flip(),), "finish.Restoring.crops": 20}
 # of noisy targets the mean is the picture, and no median need be
 _SECOND = {"algorithm.teacher": Second(), "algorithm.error": Squared()}
 # one noisy picture of each, the same at every sight: all that was ever measured of a scene
-_BLINDSPOT = {**_SECOND, "algorithm.teacher": BlindSpot(), "algorithm.once": True}
+_ONE = {"data.stride": 48, "view": (Luma(),)}  # no pixel in two tiles, nor mirrored
+_BLINDSPOT = {**_SECOND, **_ONE, "algorithm.teacher": BlindSpot(), "algorithm.once": True}
 _UNET = nets.UNet((32, 64), blocks=1, patch=2, attention=())
 _DIT = nets.DiT(patch=4, width=128, depth=6, heads=4)
 # no package is needed for these

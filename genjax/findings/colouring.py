@@ -7,7 +7,7 @@ training set's mean colour everywhere; `nearest` has the colour of the training 
 A judge, a convolutional net, learns to tell coloured pictures from true ones on one half of the scenes and is asked on
 the other. Both have the same light, so that colour alone tells. `fooled` is the share of pairs in which it takes the
 coloured picture for the true one, as people are asked in Zhang et al. (2016, arXiv:1603.08511, sec. 3.1): 1/2 is the
-most that an honest answer gets. Intervals are bootstraps over scenes: tiles of one scene are no independent examples.
+most that an honest answer gets. Intervals are jackknives over scenes: tiles of one scene are no independent examples.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ import numpy as np
 from genjax.config import field
 from genjax.core import size
 from genjax.errors import UserError, at_least
-from genjax.findings.restored import still
+from genjax.findings.restored import over_groups, still
 from genjax.findings.samples import check_images, show, some, told
+from genjax.findings.steering import members
 from genjax.metrics import colour, prediction
 from genjax.metrics.classifier import Convolutional
-from genjax.metrics.intervals import Interval, bootstrap
+from genjax.metrics.intervals import Interval, by_group
 from genjax.metrics.memorisation import neighbours
 from genjax.optim import Adam, CosineDecay
 from genjax.pictures import lab
@@ -315,32 +316,10 @@ def half(groups: np.ndarray) -> np.ndarray:
     return np.isin(groups, falling[::2])
 
 
-def over_groups(values: np.ndarray, groups: np.ndarray) -> Interval:
-    """The mean of values [n] with its bootstrap over groups."""
-
-    def mean(rows: np.ndarray) -> float:
-        return float(np.mean(values[rows]))
-
-    return over_groups_of(mean, groups)
-
-
 def over_groups_of(statistic: Callable[[np.ndarray], float], groups: np.ndarray) -> Interval:
-    """statistic(rows) of n examples, with the percentile bootstrap that draws groups, not examples.
-
-    Of a single group nothing is known but the value.
-    """
-    members = []
-    for name in np.unique(groups):
-        own = np.flatnonzero(groups == name)
-        members.append(own)
-    everything = np.arange(len(groups))
-    value = statistic(everything)
-    if len(members) < 2:
+    """statistic(rows) of n examples, with the jackknife over groups; of a single group nothing is known but the value."""
+    of_group = members(groups)
+    if len(of_group) < 2:
+        value = statistic(np.arange(len(groups)))
         return Interval(value, np.nan, np.nan)
-
-    def drawn(chosen: np.ndarray) -> float:
-        picked = [members[i] for i in chosen]
-        return statistic(np.concatenate(picked))
-
-    found = bootstrap(drawn, len(members))
-    return found._replace(value=value)
+    return by_group(statistic, of_group)

@@ -29,7 +29,7 @@ from genjax.findings.restored import still
 from genjax.findings.samples import check_images, show, some
 from genjax.metrics.evaluate import Value
 from genjax.metrics.images import ssim
-from genjax.metrics.intervals import bootstrap
+from genjax.metrics.intervals import by_group
 from genjax.pictures.draw import captioned, grid
 from genjax.training.experiment import Experiment
 from genjax.training.run import Run
@@ -282,7 +282,7 @@ def _over_groups(
     groups: np.ndarray,
     scale: Callable[[Any], Any] = float,
 ) -> Value:
-    """scale(mean) of values [N] of each bank, with an interval from a bootstrap of whole groups; none for one group."""
+    """scale(mean) of values [N] of each bank, with an interval over whole groups; none for one group."""
     each = np.stack(list(parts))  # [banks, N]
     names, of = np.unique(groups, return_inverse=True)
     totals = np.bincount(of, each.mean(0))
@@ -296,7 +296,8 @@ def _over_groups(
     if len(names) < 2:
         value = mean(np.arange(len(names)))
         return Value(value, None, None, each.size, None)
-    value, low, high = bootstrap(mean, len(names))
+    places = np.arange(len(names))
+    value, low, high = by_group(mean, list(places[:, None]))
     return Value(value, low, high, each.size, None)
 
 

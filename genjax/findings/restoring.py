@@ -1,7 +1,7 @@
 """A restorer on pictures that it has never seen, beside methods that were never trained.
 
 The mean of decibels over pictures is the field's convention, and differences are of pairs: the same picture, the same
-noise. Tiles of one scene are no independent witnesses, so intervals are bootstraps over scenes.
+noise. Tiles of one scene are no independent witnesses, so intervals are jackknives over scenes.
 """
 
 from __future__ import annotations
