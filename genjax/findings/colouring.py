@@ -317,7 +317,7 @@ def half(groups: np.ndarray) -> np.ndarray:
 
 
 def over_groups_of(statistic: Callable[[np.ndarray], float], groups: np.ndarray) -> Interval:
-    """statistic(rows) of n examples, with the jackknife over groups; of a single group nothing is known but the value."""
+    """statistic(rows) of n examples, with the jackknife over groups; of a single group the value alone."""
     of_group = members(groups)
     if len(of_group) < 2:
         value = statistic(np.arange(len(groups)))
