@@ -354,7 +354,7 @@ def decode(words: Array, lent: int, n: int, nets: Nets) -> Array:
     found = []
     # the last that was put on it comes first
     for i in reversed(range(n)):
-        # an encoder leaves so many below every example: a file that tells of more would be decoded for ever
+        # an encoder leaves so many below every example; a file that tells of more mostly ends here
         if coder.num_words() < STATE:
             raise Mismatch("the stack is empty before its first example")
         x = take(coder, i, nets)

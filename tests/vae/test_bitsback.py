@@ -347,13 +347,6 @@ def test_a_machine_that_rounds_otherwise_is_told(trained, pictures):
         packed.unpacked("f", chunk, nets._replace(posterior=lambda x: nets.posterior(x * 0)))
 
 
-def test_a_chunk_that_tells_of_more_than_it_holds_ends(drawn):
-    made = bitsback.encode(drawn[:3], line(1.0))
-    # a head may tell of four thousand million examples
-    with pytest.raises(bitsback.Mismatch, match="empty before"):
-        bitsback.decode(made.words, made.borrowed, 1 << 32, line(1.0))
-
-
 def test_a_head_made_up_with_a_right_checksum_is_refused(trained, pictures):
     head = packed.read_head("f", pictures[1].read_bytes())
     of = packing.nets(trained)._replace(buckets=Buckets(head.bits))
