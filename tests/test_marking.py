@@ -149,8 +149,10 @@ def test_intervals_are_over_scenes_and_none_is_told_of_one():
     one = marking._over_groups([values], np.zeros(6, int))
     assert one.value == 2.5 and one.low is None
     two = marking._over_groups([values, values + 1], np.array([0, 0, 0, 1, 1, 1]))
-    # of two scenes a draw has either or both
-    assert (two.low, two.value, two.high) == (1.5, 3.0, 4.5) and two.n == 12
+    # scenes of 1.5 and 4.5, whose mean has the standard error 1.5, and Student's t of one degree of freedom
+    reach = 12.7062 * 1.5
+    ends = (two.low, two.value, two.high)
+    assert ends == pytest.approx((3.0 - reach, 3.0, 3.0 + reach), rel=1e-4) and two.n == 12
 
 
 def test_a_run_measures_all_who_remove_marks(trained):

@@ -36,10 +36,10 @@ def _missing(name: str, how: str, error: ImportError) -> UserError:
 
 def _skimage() -> ModuleType:
     try:
-        from skimage import restoration
+        import skimage.restoration
     except ImportError as error:
         raise _missing("scikit-image", "pip install 'deepgenjax[floors]'", error) from error
-    return restoration
+    return skimage.restoration
 
 
 def _pywt() -> ModuleType:

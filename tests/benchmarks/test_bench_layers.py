@@ -22,6 +22,7 @@ LAYERS = (  # from the lowest; a module imports from layers below its own, never
         "vae_genjax",
         "diffusion_genjax",
         "gan_genjax",
+        "floors_genjax",
         "heads_genjax",
         "overhead_genjax",
         "components_genjax",
