@@ -1,4 +1,4 @@
-"""How few bits hold a photograph: a net trained for twenty minutes on two cores beside JPEG, WebP and AVIF.
+"""How few bits hold a photograph: a net that two cores have trained beside JPEG, WebP and AVIF.
 
     python -m experiments.compress               one net for all rates
     python -m experiments.compress factorised    no hyperprior

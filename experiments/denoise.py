@@ -30,8 +30,8 @@ from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
 from genjax.views import Flip, Luma
 
-# what two cores train in 20 minutes. Chosen on valid scenes, two minutes each: one level, pixels folded by two, was the
-# best of nine nets, Muon half a decibel above Adam (at twice the rate it diverges), tiles of 48 a third above 64
+# about 20 minutes of two cores. Chosen on valid scenes in short trials: one level, pixels folded by two, was the best
+# of seven nets, Muon half a decibel above Adam (at twice the rate it diverges), tiles of 48 .4 above 64
 NET = nets.PlainUNet((64,), blocks=4, patch=2)
 TX = Muon(1.5e-3, warmup=100, decay=CosineDecay(), clip=1.0)
 ADAM = Adam(2e-3, warmup=100, decay=CosineDecay(), clip=1.0)

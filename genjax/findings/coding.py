@@ -63,7 +63,7 @@ class Coding:
     """Rate and distortion of whole held-out scenes; BD-rates with intervals over the scenes; pictures."""
 
     least: tuple[int, int] = field((512, 768), "sides that a scene has at least [pixels]")
-    # no choice hangs on either of the two splits
+    # few scenes are so large, so both; where settings are chosen on valid, name test alone
     splits: tuple[str, ...] = field(("valid", "test"), "held-out scenes that are taken")
     most: int = field(12, "scenes at most")
     rates: tuple[float, ...] = field((0.0, 0.2, 0.4, 0.6, 0.8, 1.0), "of the learned codec")
