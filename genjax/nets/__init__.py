@@ -8,6 +8,7 @@ Denoisers (DiT, UNet, PlainUNet, Unveil, TimeMLP) are called `net(x, time, cond,
 from genjax.nets.blocks import Gelu, Identity, Relu, Silu, Tanh
 from genjax.nets.conv import ConvDecoder, ConvEncoder
 from genjax.nets.dit import DiT, Learned, Rope
+from genjax.nets.fill import Filled
 from genjax.nets.gan import (
     DcganDiscriminator,
     DcganGenerator,
@@ -46,5 +47,6 @@ __all__ = [
     "Tanh",
     "TimeMLP",
     "UNet",
+    "Filled",
     "Unveil",
 ]

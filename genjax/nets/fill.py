@@ -40,8 +40,7 @@ class Filled(nn.Module):
     ) -> jax.Array:
         if cond is None or cond.maps is None:
             raise UserError(
-                "Filled is not told where pixels are lost: use --algorithm.blind=False and damage that tells, as Holes() or "
-                "Pixels()."
+                "Filled is not told what is lost: use --algorithm.blind=False and damage that tells, as Holes()."
             )
         known = 0.5 * (cond.maps + 1.0)
         filled = push_pull(x, known)
