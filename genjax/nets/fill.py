@@ -3,7 +3,8 @@
 The filling is push-pull's (Gortler et al. 1996, 10.1145/237170.237200, section 3.4): averages of what is known, each
 level at half the size of the one before, until nothing is unknown; on the way back what is still unknown at a level is
 taken from the coarser one. A border that is plain is continued plainly before anything is learned, where a net that
-sees zeros in a hole would have to learn the colour of every sky.
+sees zeros in a hole would have to learn the colour of every sky. What the filling is off is said in units of the
+picture's own contrast, about its own mean: of a sky with little in it little is changed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from genjax.config import field
 from genjax.errors import UserError
 from genjax.nets.flops import NOTHING, Told
 from genjax.nets.plain import PlainUNet
+
+PLAIN = 1e-3  # the least contrast: of a picture of one colour nothing is made
 
 
 class Filled(nn.Module):
@@ -44,8 +47,13 @@ class Filled(nn.Module):
             )
         known = 0.5 * (cond.maps + 1.0)
         filled = push_pull(x, known)
-        off = self.net(filled, time, cond, out)
-        return (x - filled) + off
+        middle = jnp.mean(filled, (1, 2), keepdims=True)  # [B, 1, 1, C]
+        square = jnp.square(filled - middle)
+        variance = jnp.mean(square, (1, 2, 3), keepdims=True)
+        spread = jnp.sqrt(variance + PLAIN**2)  # one for all channels
+        seen = (filled - middle) / spread
+        off = self.net(seen, time, cond, out)
+        return (x - filled) + spread * off
 
     def flops(self, shape: tuple[int, ...], out: tuple[int, ...], told: Told = NOTHING) -> int:
         """Operations of a forward pass of one example: those of the net inside, see `genjax.nets.flops`."""

@@ -62,3 +62,21 @@ def test_the_net_begins_at_the_filling_and_must_be_told_where():
     np.testing.assert_allclose(x - away, push_pull(x, known), atol=1e-6)
     with pytest.raises(UserError, match="blind=False"):
         net.init(jax.random.key(0), x, level, None, (12, 12, 2))
+
+
+def test_an_answer_has_the_contrast_and_the_brightness_of_its_picture():
+    x, known = with_hole(12)
+    x, known = x[:, :, :12], known[:, :, :12]
+    net = Filled(PlainUNet((4,), blocks=1, patch=2))
+    told = Cond(maps=2 * jnp.asarray(known) - 1)
+    level = jnp.full(1, 0.2)
+    weights = net.init(jax.random.key(0), x, level, told, (12, 12, 2))
+    # the last layer begins at zero, and zero has every symmetry
+    weights = jax.tree.map(lambda w: w + 0.02, weights)
+
+    def answer(x):
+        return x - net.apply(weights, x, level, told, (12, 12, 2))
+
+    once = answer(x)
+    assert np.abs(once - push_pull(x, known)).max() > 0.1
+    np.testing.assert_allclose(answer(3 * x + 5), 3 * once + 5, rtol=1e-4, atol=1e-4)
