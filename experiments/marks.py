@@ -4,8 +4,9 @@
     python -m experiments.marks told        the net is told where the mark is, and all else stays as it was
     python -m experiments.marks letters     trained on text alone, tested on both
     python -m experiments.marks logos       trained on logos alone
-    python -m experiments.marks absolute    absolute errors instead of their squares
-    python -m experiments.marks plain       the net says what to take away itself, without eq. 1 of genjax.nets.veil
+    python -m experiments.marks squared     squares of the errors instead of their absolute values
+    python -m experiments.marks unfound     nobody tells in training either where the mark is
+    python -m experiments.marks plain       the net says what to take away itself, without the line of genjax.nets.veil
     python -m experiments.marks photographs two photographs that need no package
     python -m experiments.marks tiny        does it run? seconds
 
@@ -20,7 +21,7 @@ from __future__ import annotations
 import functools
 
 from genjax import cli
-from genjax.ae.restoration import Absolute, Restoration
+from genjax.ae.restoration import Absolute, Restoration, Squared
 from genjax.config import edit
 from genjax.corruptions import Letters, Logos, Marks
 from genjax.data import Photographs
@@ -29,41 +30,48 @@ from genjax.ema import Decay
 from genjax.findings.marking import Marking
 from genjax.nets.plain import PlainUNet
 from genjax.nets.veil import Unveil
-from genjax.optim import Adam, CosineDecay
+from genjax.optim import CosineDecay, Muon
 from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
 from genjax.views import Flip
 
 SIDE = 96
-# What a row costs: these three, and the batch
-NET = PlainUNet((32, 64), blocks=2, patch=2, bias=True)
-STEPS, BATCH = 2000, 12
-TX = Adam(1e-3, clip=1.0, warmup=100, decay=CosineDecay())
+NET = PlainUNet((32, 64), blocks=1, patch=2, bias=True)
+TX = Muon(1.5e-3, clip=1.0, warmup=100, decay=CosineDecay())
 
 BASE = Experiment(
     data=Scenes(SIDE, stride=SIDE // 2),
     algorithm=Restoration(
         corruption=(Marks(side=SIDE),),
-        net=Unveil(NET),
+        net=Unveil(NET, NET),
         blind=True,
+        error=Absolute(),
+        where=0.02,
         optimiser=TX,
         ema=Decay(0.995),
     ),
-    steps=STEPS,
-    batch=BATCH,
+    steps=2000,
+    batch=12,
     view=(Flip(),),
     every=Every(log=100, evaluate=500, sample=500, save=500),
     evaluate_batch=50,
     samples=12,
     finish=(Marking(),),
 )
-_TOLD = {"algorithm.blind": False, "algorithm.amount": False, "algorithm.keep": True}
+_TOLD = {
+    "algorithm.blind": False,
+    "algorithm.amount": False,
+    "algorithm.keep": True,
+    # what it is told it need not find
+    "algorithm.where": 0.0,
+}
 _BANKS = "algorithm.corruption.Marks.banks"
 _TWO = Photographs(SIDE, halvings=0, train=4000, test=200, valid=200)
+SMALL = PlainUNet((8, 8), blocks=1, bias=True)
 _TINY = {
     "data": Photographs(32, train=64, test=8, valid=8),
     "algorithm.corruption": (Marks(side=32, count=8),),
-    "algorithm.net": Unveil(PlainUNet((8, 8), blocks=1, bias=True)),
+    "algorithm.net": Unveil(SMALL, SMALL),
     "steps": 20,
     "finish": (Marking(images=4, shown=2),),
 }
@@ -72,8 +80,9 @@ EXPERIMENTS = {
     "told": edit(BASE, _TOLD),
     "letters": edit(BASE, {_BANKS: (Letters(),)}),
     "logos": edit(BASE, {_BANKS: (Logos(),)}),
-    "absolute": edit(BASE, {"algorithm.error": Absolute()}),
-    "plain": edit(BASE, {"algorithm.net": NET}),
+    "squared": edit(BASE, {"algorithm.error": Squared()}),
+    "unfound": edit(BASE, {"algorithm.where": 0.0}),
+    "plain": edit(BASE, {"algorithm.net": NET, "algorithm.where": 0.0}),
     "photographs": edit(BASE, {"data": _TWO}),
     "tiny": edit(BASE, _TINY),
 }

@@ -17,8 +17,8 @@ from genjax.data import Photographs
 from genjax.errors import UserError
 from genjax.fields import Image
 from genjax.findings import marking
+from genjax.nets import veil
 from genjax.nets.plain import PlainUNet
-from genjax.nets.veil import MOST, RARE, Unveil
 from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
 from genjax.views import Luma
@@ -29,7 +29,7 @@ NET = PlainUNet((4,), blocks=1, bias=True)
 UNSEEN = (Letters(("STIX",), ("demo",)),)
 TINY = Experiment(
     data=Photographs(32, train=16, test=6, valid=4),
-    algorithm=r.Restoration((Marks(side=32, count=4),), Unveil(NET), blind=True),
+    algorithm=r.Restoration((Marks(side=32, count=4),), veil.Unveil(NET, NET), blind=True),
     steps=2,
     batch=4,
     view=(Luma(),),  # marks lie over the grey pictures that the model sees
@@ -45,36 +45,59 @@ def trained(tmp_path_factory):
     return run("marks", exp, "tiny")
 
 
-class Known(nn.Module):
-    """Maps of a mark that is known: its coverage, opacity .6 and a colour; nothing is left to say."""
+class Sure(nn.Module):
+    """Finds a mark wherever it is told of one, and has nothing to mend."""
 
     @nn.compact
     def __call__(self, x, time, cond, out):
-        covered = jnp.where(cond.maps > 0, RARE + 50.0, -500.0)
-        share = 0.6 / MOST
-        opaque = jnp.full_like(covered, np.log(share / (1 - share)))
-        colour = jnp.broadcast_to(jnp.array([1.0, -0.5, 0.2]), x.shape)
-        return jnp.concatenate([covered, opaque, colour, jnp.zeros_like(x)], -1)
+        if cond is None:
+            return jnp.full((*x.shape[:3], out[2]), 0.0).at[..., -1].set(-50.0)
+        return jnp.where(cond.maps > 0, -50.0, 50.0)
 
 
-def test_a_veil_is_taken_off_exactly_where_it_is_known():
-    x = jax.random.uniform(KEY, (2, 16, 16, 3))
+def test_the_line_is_exact_where_the_coverage_and_what_lies_under_are():
+    x = jax.random.uniform(KEY, (2, 16, 16, 3), minval=-1.0)
+    s = jnp.zeros((2, 16, 16, 1)).at[:, 4:9, 3:12].set(1.0).at[:, 3, 3:12].set(0.4)
+    a = jnp.array([0.6, 0.3]).reshape(2, 1, 1, 1)
+    colour = jnp.array([1.0, -0.5, 0.2])
+    y = (1 - a * s) * x + a * s * colour
+    opacity, light = veil.fitted(y, x, s)
+    np.testing.assert_allclose(opacity, a, atol=2e-3)  # SOME pulls it to 0 a little
+    np.testing.assert_allclose(light, a * colour, atol=2e-3)
+    # nothing covered: nothing is fitted, and nothing is 0 by 0
+    for fitted in veil.fitted(y, x, jnp.zeros_like(s)):
+        np.testing.assert_array_equal(fitted, 0.0)
+
+
+def test_a_mark_on_plain_ground_is_taken_off_and_elsewhere_nothing_is():
+    x = jnp.broadcast_to(jnp.array([0.3, 0.6, 0.1]), (2, 16, 16, 3))
     coverage = jnp.zeros((2, 16, 16, 1)).at[:, 4:9, 3:12].set(1.0)
-    colour = (jnp.array([[1.0, -0.5, 0.2]]) + 1) / 2  # unit values of what the net says
-    mark = Mark(coverage, jnp.full(2, 0.6), jnp.repeat(colour, 2, 0))
-    # told the coverage in the place of what is known
-    seen = Damaged(laid(x, mark), jnp.ones((2, 1)), coverage)
-    cfg = r.Restoration((Marks(side=16),), Unveil(Known()))
-    restored = r.restore({"net": {}}, seen, cfg, SPEC)
-    np.testing.assert_allclose(restored, x, atol=1e-5)
+    mark = Mark(coverage, jnp.full(2, 0.6), jnp.ones((2, 3)))
+    seen = Damaged(laid(x, mark), jnp.ones((2, 1)), 1.0 - coverage)
+    cfg = r.Restoration((Marks(side=16),), veil.Unveil(Sure(), Sure()))
+    np.testing.assert_allclose(r.restore({"net": {}}, seen, cfg, SPEC), x, atol=1e-3)
+    busy = jax.random.uniform(KEY, x.shape)
+    bare = Damaged(busy, jnp.ones((2, 1)), jnp.ones((2, 16, 16, 1)))
+    np.testing.assert_allclose(r.restore({"net": {}}, bare, cfg, SPEC), busy, atol=1e-6)
 
 
-def test_where_nothing_is_covered_nothing_is_taken_away_and_nothing_is_0_by_0():
-    x = jax.random.uniform(KEY, (2, 16, 16, 3))
-    seen = Damaged(x, jnp.ones((2, 1)), jnp.zeros((2, 16, 16, 1)))
-    cfg = r.Restoration((Marks(side=16),), Unveil(Known()))
-    restored = r.restore({"net": {}}, seen, cfg, SPEC)
-    np.testing.assert_allclose(restored, x, atol=1e-6)
+def test_where_the_mark_is_is_learned_beside():
+    cfg = r.Restoration(
+        (Marks(side=16, count=4),), veil.Unveil(NET, NET), blind=True, where=0.5
+    )
+    batch = {"image": jax.random.uniform(KEY, (2, 16, 16, 3)), "index": jnp.arange(2)}
+    params = cfg(SPEC).init(KEY, batch | {"label": jnp.zeros(2, jnp.int32)}).params
+    parts = r.loss(params, KEY, batch, cfg, SPEC)
+    np.testing.assert_allclose(parts["loss"], parts["error"] + 0.5 * parts["missed"], rtol=1e-6)
+    # the last layer begins at zero: all pixels are held for covered by the same share
+    seen = r.damage(KEY, batch, cfg, SPEC)
+    covered = np.mean(np.asarray(seen.known) == 0, (1, 2, 3))
+    share = 1 / (1 + np.exp(veil.RARE))
+    nats = -covered * np.log(share) - (1 - covered) * np.log(1 - share)
+    np.testing.assert_allclose(parts["missed"], nats, rtol=1e-5)
+    for change in ({"net": NET}, {"corruption": (Gaussian(),)}):
+        with pytest.raises(UserError, match="a net to find the damage"):
+            edit(cfg, change)(SPEC)
 
 
 def _given(cfg, level=1.0):

@@ -41,7 +41,7 @@ from genjax.core import (
 )
 from genjax.corruptions import Corruption, Damaged, Gaussian, damaged
 from genjax.ema import Decay
-from genjax.errors import UserError
+from genjax.errors import UserError, at_least
 from genjax.fields import REAL, Image, need
 from genjax.nets.plain import PlainUNet
 from genjax.optim import Adam, Optimiser
@@ -192,6 +192,11 @@ class Restoration:
     amount: bool = field(
         True, "a net that is not blind is told how much was done, not only where", added=True
     )
+    where: float = field(
+        0.0,
+        "weight of the cross-entropy [nats] of where the damage is, of a net that finds it, as Unveil",
+        added=True,
+    )
 
     def __call__(self, spec: Spec) -> Algorithm:
         return algorithm(self, spec)
@@ -203,8 +208,8 @@ def damage(key: jax.Array, batch: Batch, cfg: Restoration, spec: Spec) -> Damage
     return damaged(cfg.corruption, keys, spec.unit(batch))
 
 
-def restore(params: dict, seen: Damaged, cfg: Restoration, spec: Spec) -> jax.Array:
-    """What is left [B, ...] -> what it was, in unit values: the net says what is to be taken away."""
+def asked(seen: Damaged, cfg: Restoration, spec: Spec) -> tuple[Any, ...]:
+    """What the net is called with, (x, levels, condition or None, shape): of a blind one less is told."""
     x = spec.x.encode(seen.x)  # pictures about 0, of range 2
     levels = seen.level
     known = seen.known
@@ -214,11 +219,27 @@ def restore(params: dict, seen: Damaged, cfg: Restoration, spec: Spec) -> jax.Ar
     elif not cfg.amount:
         levels = jnp.ones_like(levels)
     told = None if known is None else Cond(maps=2.0 * known - 1.0)
-    wrong = cfg.net.apply({"params": params["net"]}, x, levels, told, spec.shape)
-    restored = spec.decode(x - wrong)
+    return x, levels, told, spec.shape
+
+
+def restore(params: dict, seen: Damaged, cfg: Restoration, spec: Spec) -> jax.Array:
+    """What is left [B, ...] -> what it was, in unit values: the net says what is to be taken away."""
+    question = asked(seen, cfg, spec)
+    wrong = cfg.net.apply({"params": params["net"]}, *question)
+    restored = spec.decode(question[0] - wrong)
     if not cfg.keep:
         return restored
-    return known * seen.x + (1.0 - known) * restored
+    return seen.known * seen.x + (1.0 - seen.known) * restored
+
+
+def missed(params: dict, seen: Damaged, cfg: Restoration, spec: Spec) -> jax.Array:
+    """The cross-entropy of where the net finds the damage, mean of all pixels [nats], [B]."""
+    question = asked(seen, cfg, spec)
+    found = type(cfg.net).found
+    _, logits = cfg.net.apply({"params": params["net"]}, *question, method=found)
+    damaged = 1.0 - seen.known
+    nats = nn.softplus(logits) - damaged * logits
+    return _mean(nats)
 
 
 def _mean(x: jax.Array) -> jax.Array:
@@ -240,7 +261,11 @@ def loss(params: dict, key: jax.Array, batch: Batch, cfg: Restoration, spec: Spe
     lesson = cfg.teacher(keys, seen.x, spec.unit(batch), redraw)
     restored = restore(params, seen._replace(x=lesson.x), cfg, spec)
     error = cfg.error(restored - lesson.target)
-    return {"loss": _mean(lesson.weight * error)}
+    total = _mean(lesson.weight * error)
+    if not cfg.where:
+        return {"loss": total}
+    nats = missed(params, seen._replace(x=lesson.x), cfg, spec)
+    return {"loss": total + cfg.where * nats, "error": total, "missed": nats}
 
 
 def evaluate(params: dict, key: jax.Array, batch: Batch, cfg: Restoration, spec: Spec) -> Parts:
@@ -278,8 +303,8 @@ def picture(samples: dict[str, Any], given: Batch, spec: Spec) -> np.ndarray:
     return grid(np.clip(rows, 0.0, 1.0).reshape(-1, *spec.shape), 3)
 
 
-def _check_where(cfg: Restoration, spec: Spec) -> None:
-    """Raises UserError where the net is not told which pixels are as they were."""
+def _told_where(cfg: Restoration, spec: Spec) -> bool:
+    """Whether each of the damages tells which pixels are as they were."""
 
     def left(key: jax.Array) -> list[Any]:
         one = jnp.zeros((1, *spec.shape))
@@ -288,10 +313,24 @@ def _check_where(cfg: Restoration, spec: Spec) -> None:
 
     # of each: noise beside a hole is everywhere, and would be kept
     known = jax.eval_shape(left, jax.random.key(0))
-    if cfg.blind or None in known:
+    return None not in known
+
+
+def _check_where(cfg: Restoration, spec: Spec) -> None:
+    """Raises UserError for what is to be kept or found where nobody tells it."""
+    at_least(0, algorithm__where=cfg.where)
+    if not (cfg.keep or cfg.where):
+        return
+    told = _told_where(cfg, spec)
+    if cfg.keep and (cfg.blind or not told):
         raise UserError(
             "--algorithm.keep=True keeps what the net is told to be as it was, and it is told of no pixel: use it with "
             "damage that tells where, as Holes() or Marks(), and --algorithm.blind=False."
+        )
+    if cfg.where and not (told and hasattr(cfg.net, "found")):
+        raise UserError(
+            f"--algorithm.where={cfg.where:g} teaches a net to find the damage: use it with Unveil() and damage that "
+            "tells where, as Marks(), or set it to 0."
         )
 
 
@@ -305,8 +344,7 @@ def algorithm(cfg: Restoration, spec: Spec) -> Algorithm:
     for corruption in cfg.corruption:
         corruption.check(spec.shape)
     cfg.teacher.check(spec.x, cfg.corruption)
-    if cfg.keep:
-        _check_where(cfg, spec)
+    _check_where(cfg, spec)
 
     def init_params(key, batch):
         seen = damage(key, batch, cfg, spec)
