@@ -46,7 +46,7 @@ BASE = Experiment(
         net=Unveil(NET, NET),
         blind=True,
         error=Absolute(),
-        where=0.02,
+        where=0.1,
         optimiser=TX,
         ema=Decay(0.995),
     ),
