@@ -16,6 +16,8 @@ are packed too, and take more bytes than they had.
     --out=FILE     what is written, whole or not at all
     --chunk=1000   pictures that are decoded together: each chunk borrows some 100 bytes
     --bits=16      log2 of the buckets of each latent dimension
+    --least=1      to decode: bits that a picture has at least. A file that tells of more pictures than it has bits for
+                   may have been made up to be unpacked for ever, and is refused; 0 = unpack it all the same
     --no-verify    do not unpack every chunk again before the file is kept, which doubles the time
     --step=N       the checkpoint; by default the newest
     --trust='("mine",)'   modules of your own that the run's config.json may name
@@ -46,6 +48,7 @@ from genjax.vae.packed import Chunk
 
 # Pillow's names for pictures of one channel and of three, with no bits beside them
 MODES = {1: ("1", "L"), 3: ("RGB",)}
+EXACT = ("PNG", "TIFF", "PPM", "GIF")  # formats of Pillow's that hold what these cannot
 Shape = tuple[int, ...]
 
 
@@ -56,6 +59,7 @@ class Options:
     out: str = field("", "the file")
     chunk: int = field(1000, "pictures that are decoded together")
     bits: int = field(16, "log2 of the buckets of each latent dimension")
+    least: float = field(packed.LEAST, "bits that a picture of a file has at least")
     verify: bool = field(True, "unpack every chunk again before the file is kept")
     step: int | None = field(None, "the checkpoint; None = the newest")
     trust: tuple[str, ...] = field((), "modules of your own that a run's config may name")
@@ -112,7 +116,7 @@ def _decode(run: str, source: str, options: Options) -> Done:
     data = _bytes(place(source))
     # before the run is opened, which takes seconds
     head = packed.read_head(source, data)
-    chunks = packed.read_chunks(source, data, head)
+    chunks = packed.read_chunks(source, data, head, options.least)
     model = _packer(run, options)
     buckets = Buckets(head.bits)
     nets = model.nets._replace(buckets=buckets)
@@ -158,6 +162,7 @@ def _checked(options: Options, source: str) -> Path:
     at_least(1, chunk=options.chunk)
     at_least(2, bits=options.bits)
     at_most(20, bits=options.bits)
+    at_least(0, least=options.least)
     if not options.out:
         raise UserError("--out is not set: name the file by --out=FILE.")
     out = place(options.out)
@@ -210,6 +215,9 @@ def _packed(model: Packer, levels: Array, options: Options) -> Iterator[bytes]:
         made = bitsback.encode(part, nets)
         if options.verify:
             _verify(part, made, nets)
+        # told now, to who has the pictures still
+        if packed.dense(made, len(part), options.least):
+            print("note: less than a bit a picture: decode it with --least=0", file=sys.stderr)
         yield packed.chunk_bytes(part, made)
         done += len(part)
         told = _tell(done, n, "pictures", told)
@@ -309,6 +317,7 @@ def _picture(path: Path, shape: Shape) -> Array:
             fits = image.size == (width, height) and image.mode in modes
             if fits:
                 pixels = np.asarray(image.convert(modes[-1]))
+        lost = _lost(path)
     except Unreadable:
         raise UserError(
             f"{path} cannot be read as a picture: take it out of the folder."
@@ -318,7 +327,39 @@ def _picture(path: Path, shape: Shape) -> Array:
         raise UserError(
             f"{path} is {has}, and this model packs {height}x{width} in mode {wanted}."
         )
+    if lost:
+        raise UserError(
+            f"{path} has {lost}, which would be lost: save it as a PNG without, or take it out of the folder."
+        )
     return pixels.reshape(shape)
+
+
+def _lost(path: Path) -> str:
+    """What a file has besides the bytes of its pixels, in words; "" for nothing. Of a file that can be opened."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path, formats=EXACT) as image:
+            frames = getattr(image, "n_frames", 1)
+            if frames > 1:
+                return f"{frames} frames"
+            if "transparency" in image.info:
+                return "transparent pixels"
+            # Pillow gives the upper 8 bits of 16 without a word, and knows of them where it reads
+            *_, read = image.tile[0]
+            if _wide(read):
+                return "more than 8 bits a channel"
+    except UnidentifiedImageError:
+        return ""  # of the other formats none is without loss and deeper
+    return ""
+
+
+def _wide(read: str | tuple) -> bool:
+    """Whether pixels are of more than 8 bits: how Pillow reads them, ("RGB;16B", …) or for PPM ("RGB", greatest)."""
+    form, *more = (read,) if isinstance(read, str) else read
+    greatest = more[0] if more else 0
+    deep = isinstance(greatest, int) and greatest > 255
+    return ";16" in form or deep
 
 
 # Grey values and levels.

@@ -300,7 +300,10 @@ def put(coder: Any, x: Array, example: int, nets: Nets) -> tuple[Cost, int]:
 
 
 def take(coder: Any, example: int, nets: Nets) -> Array:
-    """Takes one example off a stack, int32 [D]: the inverse of `put`, step by step backwards."""
+    """Takes one example off a stack, int32 [D]: the inverse of `put`, step by step backwards.
+
+    Mismatch where the stack has no more.
+    """
     buckets = nets.buckets
     sent = coder.decode(_uniform(buckets), nets.latent)
     added = buckets.added(example, nets.latent)
@@ -308,6 +311,10 @@ def take(coder: Any, example: int, nets: Nets) -> Array:
 
     table = _likelihood(nets, number)
     x = pop(coder, table)
+    # here an example's stack is lowest, and an encoder leaves so many words below it; of a file that tells of more
+    # examples than it holds this is mostly the end
+    if coder.num_words() < STATE:
+        raise Mismatch("the stack is empty within an example")
 
     q = _posterior(nets, x)
     _put_latent(coder, number, q, buckets)
@@ -354,9 +361,6 @@ def decode(words: Array, lent: int, n: int, nets: Nets) -> Array:
     found = []
     # the last that was put on it comes first
     for i in reversed(range(n)):
-        # an encoder leaves so many below every example; a file that tells of more mostly ends here
-        if coder.num_words() < STATE:
-            raise Mismatch("the stack is empty before its first example")
         x = take(coder, i, nets)
         found.append(x)
     left = coder.get_compressed()

@@ -7,6 +7,10 @@
     then of each chunk: examples, borrowed words, words, CRC-32 of the words, CRC-32 of the pixels, and the words
 
 A chunk is a stack of its own, which costs some borrowed words, and can be decoded without the others.
+
+How many examples a stack holds is told by its head alone. An example has no least length: it takes up more bits than it
+gives back on the average only, and a file that was made up may tell of so many that it is decoded for days. So a reader
+names a least number of bits, `LEAST` if nothing else, and refuses what tells of more examples than that.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ VERSION = 1
 HEAD = struct.Struct("<8sBBH8sIQIIII")
 CRC = struct.Struct("<I")
 CHUNK = struct.Struct("<IIIII")
+LEAST = 1.0  # bits an example: what takes less is hardly worth a model
 
 
 class Head(NamedTuple):
@@ -136,8 +141,11 @@ def read_head(what: str, data: bytes) -> Head:
     return head
 
 
-def read_chunks(what: str, data: bytes, head: Head) -> list[Chunk]:
-    """All chunks of a file; UserError, before any is decoded, for the first that is cut short or damaged."""
+def read_chunks(what: str, data: bytes, head: Head, least: float = LEAST) -> list[Chunk]:
+    """All chunks of a file; UserError, before any is decoded, for the first that is cut short or damaged.
+
+    least: bits that an example has at least, 0 = none; UserError for a chunk that tells of more examples.
+    """
     total = math.ceil(head.count / head.chunk)
     # a view: what is left of a file of many chunks is copied by none of them
     rest = memoryview(data)[HEAD.size + CRC.size :]
@@ -148,6 +156,7 @@ def read_chunks(what: str, data: bytes, head: Head) -> list[Chunk]:
         which = f"{what}, chunk {len(found) + 1} of {total},"
         n = min(head.chunk, left)
         chunk, rest = _read_chunk(which, rest, n)
+        _check_dense(which, chunk, least)
         found.append(chunk)
         left -= n
     if rest:
@@ -175,6 +184,22 @@ def _read_chunk(which: str, data: memoryview, n: int) -> tuple[Chunk, memoryview
         raise UserError(f"{which} is damaged: take another copy.")
     chunk = Chunk(n, borrowed, stack.astype(np.uint32), pixels)
     return chunk, data[end:]
+
+
+def dense(chunk: Packed | Chunk, n: int, least: float) -> bool:
+    """Whether n examples have fewer than `least` bits each in the words of a stack."""
+    bits = bitsback.WORD * len(chunk.words)
+    return bits < least * n
+
+
+def _check_dense(which: str, chunk: Chunk, least: float) -> None:
+    """Raises UserError for more examples than a chunk's words can be of."""
+    if dense(chunk, chunk.n, least):
+        bits = bitsback.WORD * len(chunk.words)
+        raise UserError(
+            f"{which} tells of {chunk.n} pictures in {bits} bits: if you trust it, say --least=0 and it is unpacked "
+            "however long that takes."
+        )
 
 
 def check_reader(

@@ -1,11 +1,14 @@
 """Bits back against what is known: -log p(x) with the exact posterior, -ELBO with another, and nothing is lost."""
 
+import struct
 import subprocess
 import sys
+import zlib
 
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import norm
 
 from genjax import pack
@@ -20,7 +23,7 @@ from genjax.pictures import lossless
 from genjax.training import loop
 from genjax.training.experiment import Every, Experiment
 from genjax.vae import bitsback, packed, vae
-from genjax.vae.bitsback import Buckets, Nets
+from genjax.vae.bitsback import Buckets, Nets, Packed
 from genjax.vae.likelihoods import Bernoulli, DiscretisedLogistic, Gaussian
 from genjax.vae.vae import VAE
 
@@ -368,6 +371,77 @@ def test_arrays_made_up_are_told_in_one_line(tmp_path):
         np.lib.format.write_array_header_1_0(file, head)
     with pytest.raises(UserError, match="cannot be read as a .npy file"):
         pack._array(path, (8, 8, 1))
+
+
+def forged(data: bytes, n: int) -> bytes:
+    """A file of one chunk that tells of n examples, with right checksums."""
+    head = packed.read_head("f", data)
+    one = packed.head_bytes(head._replace(count=n, chunk=n))
+    first = packed.read_chunks("f", data, head)[0]
+    stack = Packed(first.words, first.borrowed, None)
+    chunk = bytearray(packed.chunk_bytes(np.zeros((0, 64)), stack))
+    chunk[:4] = n.to_bytes(4, "little")
+    return one + bytes(chunk)
+
+
+def test_a_count_made_up_is_refused_before_anything_is_decoded(
+    trained, pictures, tmp_path, command
+):
+    file, out = tmp_path / "forged.gjx", tmp_path / "x.npy"
+    file.write_bytes(forged(pictures[1].read_bytes(), 2**32 - 1))
+    run = trained.log.directory
+    code, _, said = command("decode", run, file, f"--out={out}")
+    assert code == 2 and "tells of 4294967295 pictures in" in said and said.count("\n") == 1
+    assert not out.exists()
+    # as many as there are bits are decoded, until the stack is empty or ends in something else
+    few = forged(pictures[1].read_bytes(), 11)
+    head = packed.read_head("f", few)
+    (chunk,) = packed.read_chunks("f", few, head)
+    nets = packing.nets(trained)._replace(buckets=Buckets(head.bits))
+    with pytest.raises(bitsback.Mismatch):
+        bitsback.decode(chunk.words, chunk.borrowed, 11, nets)
+    # and who trusts the file may say so
+    packed.read_chunks("f", forged(few, 10**6), packed.read_head("f", forged(few, 10**6)), 0.0)
+
+
+def test_a_stack_is_empty_within_an_example():
+    """A stack of one state holds no example of 4 latents of 16 bits."""
+    with pytest.raises(bitsback.Mismatch, match="within an example"):
+        bitsback.decode(np.array([1, 1], np.uint32), 0, 10**9, line(1.0))
+
+
+def deep_png(shape: tuple[int, int]) -> bytes:
+    """A PNG of 16 bits a channel in colour, which Pillow reads and does not write."""
+    height, width = shape
+    rows = (b"\0" + b"\x01\x02" * 3 * width) * height
+
+    def part(kind: bytes, data: bytes) -> bytes:
+        crc = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    parts = (b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(part(*each) for each in parts)
+
+
+def test_what_bytes_cannot_hold_is_not_dropped_without_a_word(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(deep_png((8, 8)))
+    with pytest.raises(UserError, match="more than 8 bits a channel, which would be lost"):
+        pack._picture(path, (8, 8, 3))
+    path.write_bytes(b"P6 8 8 1023\n" + bytes(8 * 8 * 6))
+    with pytest.raises(UserError, match="more than 8 bits a channel"):
+        pack._picture(path, (8, 8, 3))
+    plain = Image.new("RGB", (8, 8), (9, 8, 7))
+    plain.save(path, transparency=(9, 8, 7))
+    with pytest.raises(UserError, match="transparent pixels, which would be lost"):
+        pack._picture(path, (8, 8, 3))
+    plain.save(path, "TIFF", save_all=True, append_images=[plain])
+    with pytest.raises(UserError, match="2 frames, which would be lost"):
+        pack._picture(path, (8, 8, 3))
+    for form in ("PNG", "TIFF", "PPM", "WEBP"):
+        plain.save(path, form, lossless=True)
+        assert (pack._picture(path, (8, 8, 3)) == (9, 8, 7)).all()
 
 
 @pytest.mark.parametrize("verb", ["encode", "decode"])
