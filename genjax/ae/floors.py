@@ -3,7 +3,8 @@
 A floor is called with one damaged picture [H, W, C], float in [0, 1] and beyond; how much was done to it, in the
 damage's own unit (of noise its standard deviation); and which pixels are as they were, [H, W, 1] or None. It gives a
 picture of the same shape. `check(shape)` says before a training whether it can: scikit-image and bm3d are no part of
-genjax.
+genjax. `undoes` names the damage whose amount it is told: of several, one after the other, it is told of that one, as
+strong as it was drawn; () = it is told nothing of amounts.
 
 * `NonLocalMeans` (Buades et al. 2005, 10.1109/CVPR.2005.38), `TotalVariation` (Rudin et al. 1992; Chambolle 2004,
   10.1023/B:JMIV.0000011325.36760.1e), `Wavelets` (BayesShrink, Chang et al. 2000, 10.1109/83.862633; VisuShrink, Donoho
@@ -20,13 +21,16 @@ from __future__ import annotations
 
 import dataclasses
 from types import ModuleType
+from typing import ClassVar
 
 import numpy as np
 
 from genjax.config import Own, field
+from genjax.corruptions import Gaussian, Poisson
 from genjax.errors import UserError, above, at_least
 
 Picture = np.ndarray  # [H, W, C], float
+Undone = tuple[type, ...]  # classes of damage
 
 
 def _missing(name: str, how: str, error: ImportError) -> UserError:
@@ -72,6 +76,8 @@ def _need_known(name: str, known: Picture | None) -> Picture:
 class NonLocalMeans:
     """Means over pixels whose neighbourhoods look alike, the noise's part in their distance taken off."""
 
+    undoes: ClassVar[Undone] = (Gaussian,)
+
     # with neighbourhoods of 5 0.4 to 0.8 were tried, with 7 0.5 to 0.7
     h: float = field(0.6, "how unlike a neighbourhood may be [deviations of the noise]")
     patch: int = field(7, "side of a neighbourhood [pixels]")
@@ -99,6 +105,8 @@ class NonLocalMeans:
 class TotalVariation:
     """The picture of least |x - y|² / 2 + weight TV(x)."""
 
+    undoes: ClassVar[Undone] = (Gaussian,)
+
     # 0.6 to 1.05 were tried
     weight: float = field(1.0, "of the total variation [deviations of the noise]")
     steps: int = field(200, "iterations")
@@ -123,6 +131,8 @@ class TotalVariation:
 @dataclasses.dataclass(frozen=True)
 class Wavelets:
     """Small coefficients of wavelets go; the mean over shifts of the grid, as its place means nothing."""
+
+    undoes: ClassVar[Undone] = (Gaussian,)
 
     # db1, db2, sym4 and sym8 were tried: with shifts they are nearly alike
     wavelet: str = field("db1", "as PyWavelets calls it; db1 is Haar's")
@@ -172,6 +182,8 @@ class Wavelets:
 class BM3D:
     """Alike patches stacked and filtered together: the best method that learns nothing, at some seconds a picture."""
 
+    undoes: ClassVar[Undone] = (Gaussian,)
+
     # high, with more overlap, was tried on two of the pictures: 0.1 to 0.7 dB less
     profile: str = field("np", "as the package calls it: that of the paper")
 
@@ -190,6 +202,8 @@ class BM3D:
 @dataclasses.dataclass(frozen=True)
 class Stabilised:
     """A floor for white noise, for photons: of the root of what is seen, whose noise is the same everywhere."""
+
+    undoes: ClassVar[Undone] = (Poisson,)
 
     by: NonLocalMeans | TotalVariation | Wavelets | BM3D | Own = field(
         NonLocalMeans(), "the floor"
@@ -212,6 +226,8 @@ class Stabilised:
 @dataclasses.dataclass(frozen=True)
 class Median:
     """Pixels that are black or white become the median of the others around; a window without others grows."""
+
+    undoes: ClassVar[Undone] = ()
 
     side: int = field(3, "least side of the window [pixels]")
 
@@ -246,6 +262,8 @@ class Median:
 class Biharmonic:
     """What bends least between the pixels that are known: Δ² x = 0 in the hole."""
 
+    undoes: ClassVar[Undone] = ()
+
     def check(self, shape: tuple[int, ...]) -> None:
         """Raises UserError for a missing package."""
         _skimage()
@@ -262,6 +280,8 @@ class Biharmonic:
 class Nearest:
     """A lost pixel becomes the nearest that is known."""
 
+    undoes: ClassVar[Undone] = ()
+
     def check(self, shape: tuple[int, ...]) -> None:
         """Nothing can be wrong."""
 
@@ -277,6 +297,8 @@ class Nearest:
 class MeanFill:
     """A lost pixel becomes the mean of all that are known."""
 
+    undoes: ClassVar[Undone] = ()
+
     def check(self, shape: tuple[int, ...]) -> None:
         """Nothing can be wrong."""
 
@@ -291,6 +313,8 @@ class MeanFill:
 @dataclasses.dataclass(frozen=True)
 class Bicubic:
     """Means of blocks, scaled up again: a cubic between them along each side."""
+
+    undoes: ClassVar[Undone] = ()
 
     factor: int = field(4, "side of a block [pixels], as `Coarse` has it")
 

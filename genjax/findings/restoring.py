@@ -40,6 +40,7 @@ from genjax.training.run import Run
 from genjax.views import seen_fields
 
 NET, INPUT, TRUTH = "net", "input", "truth"
+OTHER = "untrained"  # in titles: damage of a kind that training had none of
 Damage = tuple[Corruption, ...]
 Found = dict[str, Made]  # by method
 
@@ -89,20 +90,24 @@ class Restoring:
             floor.check(shape)
         for damage in self._damages(exp):
             _check_damage(exp, damage, trained, shape)
+            for floor in self.floors:
+                _place(floor, damage)
 
     def __call__(self, this: Run) -> dict[str, float]:
         source = self._source(this.source)
         held = crops(source, this.exp.view, self.crops, self.group)
-        methods = self._methods(this)
         judge = self._judge(this, source, held)
+        net = restorer(this, self.tile)
         columns = {}
         for damage in self._damages(this.exp):
+            methods = {NET: net, **self._floors(damage)}
             seen = spoilt(damage, held)
             found = self._found(this, methods, damage, held, seen)
             found = {name: judge(made) for name, made in found.items()}
-            level = seen.level[:, 0].mean()
-            kind = type(damage[0]).__name__
-            title = f"{kind} {level:.3f}"
+            title = _title(damage, seen)
+            if not _trained_on(this.exp, damage):
+                title += f" {OTHER}"
+                _warn(this, title, damage)
             # two of one kind and level, as means of 2x2 and of 4x4, have a row each
             if f"psnr {title}" in columns:
                 title += f" {len(columns)}"
@@ -122,12 +127,12 @@ class Restoring:
             return own
         return self.data.load()
 
-    def _methods(self, this: Run) -> dict[str, Method]:
-        methods: dict[str, Method] = {NET: restorer(this, self.tile)}
+    def _floors(self, damage: Damage) -> dict[str, Method]:
+        methods: dict[str, Method] = {}
         for floor in self.floors:
             # of two of a class the settings tell which is which
             name = type(floor).__name__ + suffix(floor)
-            methods[name] = levelled(floor)
+            methods[name] = levelled(floor, _place(floor, damage))
         return methods
 
     def _found(
@@ -214,19 +219,67 @@ def _check_damage(exp: Experiment, damage: Damage, trained: tuple, shape: tuple)
     other = damage_of(damage, shape)
     as_many = own.level.shape == other.level.shape
     as_known = (own.known is None) == (other.known is None)
-    if not as_many or not as_known:
+    # a level is in its damage's own unit: the width of a blur means nothing as a deviation of noise
+    hears = not exp.algorithm.blind and exp.algorithm.amount
+    as_told = _trained_on(exp, damage) or not hears
+    if not as_many or not as_known or not as_told:
         raise UserError(
             f"--finish.Restoring.damages: of {damage[0]!r} a model is told other things than of what this one was "
             "trained to undo: name damage of the same kind."
         )
 
 
-def levelled(floor: Floor) -> Method:
-    """A floor as the net is called: with all levels, of which it knows the first."""
+def _trained_on(exp: Experiment, damage: Damage) -> bool:
+    """Whether damage is of the kinds, one by one, that the model was trained to undo; how strong is no matter."""
+    kinds = [type(each) for each in damage]
+    own = [type(each) for each in exp.algorithm.corruption]
+    return kinds == own
+
+
+def _title(damage: Damage, seen: Seen) -> str:
+    """The kinds of damage in turn, and how much of each was done on the average."""
+    words = []
+    for each, level in zip(damage, seen.level.mean(0), strict=True):
+        words.append(f"{type(each).__name__} {level:.3f}")
+    return " ".join(words)
+
+
+def _warn(this: Run, title: str, damage: Damage) -> None:
+    """Says that a model is measured on what it was not trained for: a blind one can be, and may fail."""
+    own = " and ".join(type(each).__name__ for each in this.exp.algorithm.corruption)
+    this.log.note(
+        f"{title}: trained on {own}, never on {type(damage[0]).__name__}: a lower number is no fault of the net"
+    )
+
+
+def _place(floor: Floor, damage: Damage) -> int:
+    """Which of some damages a floor is told the amount of; UserError where it undoes none of them."""
+    name = type(floor).__name__
+    undoes = getattr(floor, "undoes", None)
+    if not undoes:
+        # told of the first: one of `()` does not listen, and of one of your own nothing is known
+        if undoes is None and len(damage) > 1:
+            raise UserError(
+                f"--finish.Restoring.floors: {name} does not say whose amount it is told, and there are {len(damage)} "
+                "damages: give the class undoes = (Gaussian,), for instance."
+            )
+        return 0
+    for place, each in enumerate(damage):
+        if isinstance(each, undoes):
+            return place
+    wanted = " or ".join(f"{kind.__name__}()" for kind in undoes)
+    got = ", ".join(f"{type(each).__name__}()" for each in damage)
+    raise UserError(
+        f"--finish.Restoring.floors: {name} is told how strong {wanted} is, and the damage is {got}: leave it out."
+    )
+
+
+def levelled(floor: Floor, place: int = 0) -> Method:
+    """A floor as the net is called: with all levels, of which it is told one; place: which of several damages'."""
 
     def method(seen: np.ndarray, level: np.ndarray, known: np.ndarray | None) -> np.ndarray:
-        first = float(level[0])
-        return floor(seen, first, known)
+        own = float(level[place])
+        return floor(seen, own, known)
 
     return method
 

@@ -1,6 +1,8 @@
 """A restorer beside other methods, and on pictures of one's own: the same noise for all, tiles, and bad input."""
 
+import dataclasses
 import sys
+from types import SimpleNamespace
 
 import flax.linen as nn
 import numpy as np
@@ -10,10 +12,10 @@ from PIL import Image
 from genjax import restore
 from genjax.ae.autoencoder import Autoencoder
 from genjax.ae.figures import Figures
-from genjax.ae.floors import Bicubic, MeanFill, Nearest, TotalVariation
+from genjax.ae.floors import Bicubic, MeanFill, Nearest, NonLocalMeans, TotalVariation
 from genjax.ae.restoration import Restoration
 from genjax.config import edit
-from genjax.corruptions import Coarse, Damaged, Gaussian, Holes, Lost
+from genjax.corruptions import Blur, Coarse, Damaged, Gaussian, Holes, Lost
 from genjax.data import Digits, Photographs, Toy
 from genjax.errors import UserError
 from genjax.findings import restored, restoring
@@ -40,12 +42,31 @@ EXP = Experiment(
     samples=2,
     finish=(Restoring(LARGER, damages=USUAL, figures=Figures(), tile=8, shown=2),),
 )
+BLURRED = {
+    "algorithm.corruption": (Blur(),),
+    "finish.Restoring.damages": (),
+    "finish.Restoring.floors": (NonLocalMeans(),),
+}
 HOLES = {
     "data": Digits(),
     "view": (),
     "algorithm.corruption": (Holes(low=0.3),),
     "finish": (Restoring(crops=20, floors=(Nearest(), MeanFill()), judge=Pixels()),),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Mine:
+    """A floor of one's own, which says nothing of amounts."""
+
+    def check(self, shape):
+        pass
+
+    def __call__(self, seen, level, known):
+        return np.full_like(seen, level)
+
+
+OWN = {"finish.Restoring.damages": (), "finish.Restoring.floors": (Mine(),)}
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +165,11 @@ def test_tiles_of_a_run_are_the_whole_with_its_mask(runs):
         ({"finish.Restoring.crops": 0}, "crops=0 must be at least 1"),
         ({"finish.Restoring.tile": 0}, "tile=0 must be at least 1"),
         ({"finish.Restoring.damages": (Holes(),)}, "told other things"),
+        # as many numbers, of another unit
+        ({"finish.Restoring.damages": (Blur(),)}, "told other things"),
         ({"finish.Restoring.damages": (Gaussian(-1.0, 0.1),)}, "0 <= low <= high"),
+        (BLURRED, "how strong Gaussian.. is, and the damage is Blur"),
+        ({"algorithm.corruption": (Blur(), Gaussian()), **OWN}, "does not say whose amount"),
         ({"finish.Restoring.floors": (Bicubic(5),)}, "whole blocks of that side"),
         ({"finish.Restoring.data": Digits(), "view": ()}, "of 1 channels, and the model"),
     ],
@@ -154,6 +179,37 @@ def test_what_cannot_be_measured_is_told_before_training(changes, said):
     with pytest.raises(UserError, match=said) as told:
         exp.finish[0].check(exp, exp.data.load())
     assert "\n" not in str(told.value)
+
+
+def test_of_several_damages_a_floor_is_told_the_amount_of_its_own():
+    levels = np.array([1.5, 0.1])
+    both = (Blur(), Gaussian(0.1, 0.1))
+    told = Noise()
+    method = restoring.levelled(told, restoring._place(told, both))
+    np.testing.assert_allclose(method(np.zeros((2, 2, 1)), levels, None), 0.1)
+    # who does not listen may stand anywhere, and so may anybody beside one damage
+    assert restoring._place(Nearest(), both) == restoring._place(Mine(), both[:1]) == 0
+    seen = restored.Seen(None, np.array([levels, levels]), None)
+    assert restoring._title(both, seen) == "Blur 1.500 Gaussian 0.100"
+
+
+class Noise(Mine):
+    """The same, of noise."""
+
+    undoes = (Gaussian,)
+
+
+def test_a_blind_run_measured_on_other_damage_says_so(runs):
+    """No level is told there, so it may be measured, and nobody should take it for what it was trained on."""
+    this = runs["noise"]
+    measure = Restoring(crops=2, damages=(Blur(1.0, 1.0),), shown=0)
+    blind = edit(this.exp, {"algorithm.blind": True, "finish": (measure,)})
+    measure.check(blind, this.source)
+    notes = []
+    log = SimpleNamespace(note=notes.append, result=lambda name, entry: None)
+    other = dataclasses.replace(this, exp=blind, log=log)
+    assert list(measure(other)) == ["psnr Blur 1.000 untrained"]
+    assert "trained on Gaussian, never on Blur" in notes[0]
 
 
 def test_a_floor_without_its_package_is_told_before_training(monkeypatch, tmp_path):
