@@ -21,13 +21,14 @@ from genjax.errors import UserError, at_least
 from genjax.findings.samples import show
 from genjax.metrics.images import SIDE, ms_ssim, psnr
 from genjax.metrics.intervals import of_mean
-from genjax.metrics.rates import Curve, bd_rate
+from genjax.metrics.rates import Curve, bd_rate, overlap
 from genjax.pictures.draw import captioned, grid
 from genjax.pictures.figure import canvas, pixels
 from genjax.training.experiment import Experiment
 from genjax.training.run import Run
 
 OURS = "learned"
+THIN = 0.25  # of the narrower range of qualities: a BD-rate over less of it is told as doubtful
 
 
 class Point(NamedTuple):
@@ -141,14 +142,17 @@ class Coding:
         """BD-rates of a codec in per cent: the mean over the scenes that both reach a quality of, and its interval."""
         entry: dict[str, Any] = {"n": len(scenes)}
         for measure in ("psnr", "similarity"):
-            values = []
+            values, shares = [], []
             for place, scene in enumerate(scenes):
                 own = curves(name, found, place, scene, measure)
                 other = curves(self.against, found, place, scene, measure)
                 values.append(100.0 * bd_rate(own, other))
+                shares.append(overlap(own, other))
             # how many scenes are left is told: they may be easier ones
             rates = np.array(values)
-            rates = rates[np.isfinite(rates)]
+            reached = np.isfinite(rates)
+            rates = rates[reached]
+            common = np.array(shares)[reached]
             entry[f"{measure}_n"] = len(rates)
             if len(rates) < 2:
                 this.log.note(f"{name} and {self.against} reach no common {measure}")
@@ -161,6 +165,13 @@ class Coding:
             entry[measure] = value
             entry[f"{measure}_low"] = low
             entry[f"{measure}_high"] = high
+            # the least over the scenes: a mean would hide the one that is compared at its ends
+            entry[f"{measure}_overlap"] = float(common.min())
+            if common.min() < THIN:
+                this.log.note(
+                    f"  doubtful: in {np.sum(common < THIN)} scenes they have less than {THIN:.0%} of the narrower "
+                    "range of qualities in common: choose settings that reach as far"
+                )
         this.log.result(f"coding {name}", entry)
 
     def details(self, found: list[Measured], scenes: list[np.ndarray]) -> np.ndarray:

@@ -501,6 +501,11 @@ def test_scenes_of_no_common_quality_are_left_out_and_counted():
     entry = this.log.results["coding learned"]
     assert entry["psnr"] == pytest.approx(-50.0) and entry["psnr_n"] == 2 and entry["n"] == 3
     assert "2 of 3 scenes" in this.log.notes[0]
+    assert entry["psnr_overlap"] == 1.0 and len(this.log.notes) == 2
+    found[0] = made_up("learned", (5, 10, 20), [usual, [39.0, 42.0, 45.0], usual])
+    coding.Coding().compare(this, "learned", found, scenes)
+    assert this.log.results["coding learned"]["psnr_overlap"] == pytest.approx(0.1 / 0.6)
+    assert "doubtful: in 1 scenes" in this.log.notes[3]
     found[0] = made_up("learned", (5, 10, 20), [[50.0, 60.0, 70.0]] * 3)
     coding.Coding().compare(this, "learned", found, scenes)
     assert "reach no common psnr" in this.log.notes[-2]

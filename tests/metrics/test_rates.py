@@ -5,7 +5,7 @@ import pytest
 from scipy.signal import convolve2d
 
 from genjax.metrics.images import ms_ssim
-from genjax.metrics.rates import Curve, bd_rate, frontier
+from genjax.metrics.rates import Curve, bd_rate, frontier, overlap
 
 QUALITY = np.array([28.0, 31.0, 33.5, 37.0, 40.0])
 RATE = np.array([0.1, 0.2, 0.35, 0.7, 1.3])
@@ -34,6 +34,19 @@ def test_the_best_of_several_curves_counts():
     assert bd_rate([low, high], [high]) == pytest.approx(-0.5, abs=1e-12)
     beaten = Curve(np.append(RATE, 0.5), np.append(QUALITY, 30.0))
     assert np.array_equal(frontier(beaten).rate, RATE)
+
+
+def test_how_much_of_the_curves_a_bd_rate_is_of():
+    whole = Curve(RATE, QUALITY)  # 28 to 40 dB
+    assert overlap([whole], [whole]) == 1.0
+    # within the other: all of the narrower
+    assert overlap([Curve(RATE[:3], QUALITY[:3])], [whole]) == pytest.approx(1.0)
+    assert overlap([Curve(RATE, QUALITY + 9)], [whole]) == pytest.approx(3 / 12)
+    assert overlap([Curve(RATE, QUALITY + 20)], [whole]) == 0.0
+    assert overlap([Curve(RATE[:1], QUALITY[:1])], [whole]) == 1.0  # one setting is all
+    # two curves of a side with nothing between 31 and 37
+    apart = [Curve(RATE[:2], QUALITY[:2]), Curve(RATE[3:], QUALITY[3:])]
+    assert overlap(apart, [whole]) == pytest.approx(0.5, abs=2e-3)
 
 
 def test_a_setting_that_loses_nothing_has_no_place_on_the_curve():
