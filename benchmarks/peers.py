@@ -1,7 +1,7 @@
 """Two families beside public repositories, each trained as its users train it.
 
     make bench-peers                 installs benchmarks/peers.txt into its own environment, then the next line
-    python -m benchmarks.peers --peer-python .venv-peers/bin/python
+    python -m benchmarks.peers --peer-python .venv-peers/bin/python     --quick: does it run at all
 
 A repository that is not there is left out, with the reason. What the rows mean is in benchmarks/README.md.
 """
@@ -21,6 +21,7 @@ from benchmarks.common import Workers, against, machine
 from benchmarks.turns import Failed
 
 OURS = "ours"
+INSTALL = "make bench-peers"  # or benchmarks/peers.txt, in an environment of its own
 
 
 class Peer(NamedTuple):
@@ -64,7 +65,9 @@ def compared(name: str, images: Path, args: argparse.Namespace) -> str:
         commands, args.seconds, args.rounds, peer.multiple, (name,), pythons=pythons
     )
     if name not in workers:
-        return f"| {peer.title} beside {name} | left out: see above | | | |"
+        return (
+            f"| {peer.title} beside {name} | left out, see above; to have it: {INSTALL} | | | |"
+        )
     return line(name, workers)
 
 
@@ -79,7 +82,12 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--peer-python", default=sys.executable, help=told)
     names = list(PEERS)
     parser.add_argument("--only", nargs="+", choices=names, default=names)
-    return parser.parse_args(argv)
+    told = "only whether it runs: the numbers mean nothing"
+    parser.add_argument("--quick", action="store_true", help=told)
+    args = parser.parse_args(argv)
+    if args.quick:  # two rounds: forwards and backwards
+        args.seconds, args.rounds = 0.1, 2
+    return args
 
 
 def main() -> None:

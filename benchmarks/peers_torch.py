@@ -5,6 +5,7 @@ Their nets, losses, optimisers and loaders with the settings they come with; onl
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import logging
 import sys
@@ -83,8 +84,15 @@ def autoencoder(path: str, folder: str) -> Iterator[Any]:
         yield trainer.train_step(epoch)
 
 
+def need(peer: str) -> None:
+    """Ends the program, with advice, where a repository is not installed."""
+    if importlib.util.find_spec(peer) is None:
+        sys.exit(f"{peer} is not installed in {sys.executable}: run `make bench-peers`")
+
+
 def main(peer: str, path: str) -> None:
     """Blocks of so many steps."""
+    need(peer)
     with tempfile.TemporaryDirectory() as folder:
         made = denoiser(path) if peer == "smalldiffusion" else autoencoder(path, folder)
         each = 1 if peer == "smalldiffusion" else EPOCH

@@ -14,6 +14,7 @@ short or damaged, chunk by chunk; every chunk's pixels have a checksum besides. 
 are packed too, and take more bytes than they had.
 
     --out=FILE     what is written, whole or not at all
+    --replace      write over a file that exists; without it nothing is written
     --chunk=1000   pictures that are decoded together: each chunk borrows some 100 bytes
     --bits=16      log2 of the buckets of each latent dimension
     --least=1      to decode: bits that a picture has at least. A file that tells of more pictures than it has bits for
@@ -57,6 +58,7 @@ class Options:
     """What is written, and how."""
 
     out: str = field("", "the file")
+    replace: bool = field(False, "write over a file that exists")
     chunk: int = field(1000, "pictures that are decoded together")
     bits: int = field(16, "log2 of the buckets of each latent dimension")
     least: float = field(packed.LEAST, "bits that a picture of a file has at least")
@@ -172,6 +174,10 @@ def _checked(options: Options, source: str) -> Path:
     # by links and other spellings too: what is read must not be what is lost
     if out.exists() and given.exists() and out.samefile(given):
         raise UserError(f"--out={out} is what is read: name another file.")
+    if out.exists() and not options.replace:
+        raise UserError(
+            f"--out={out} exists and would be written over: name another file, or say --replace."
+        )
     bitsback.library()  # before the run is opened, which takes seconds
     return out
 

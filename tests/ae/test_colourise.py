@@ -1,6 +1,7 @@
 """Colourisation against exact answers: two colours of one grey, weights of mean 1, encodings and their inverse."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import flax.linen as nn
 import jax
@@ -310,7 +311,24 @@ class Flats:
         return Source("flats", fields, splits[0], {}, splits[1])
 
 
-JUDGE = Convolutional(widths=(4,), features=4, steps=2, epochs=2, batch=8)
+@dataclasses.dataclass(frozen=True)
+class Redness(Convolutional):
+    """A judge that is trained to nothing: coloured is what is redder than the mean of its lesson."""
+
+    def fit(self, train, folder=None, layout=None):
+        image, label = train["image"], train["label"]
+        assert image.dtype == np.uint8 and len(image) == len(label)
+        assert label.dtype == np.int32 and set(label) == {0, 1}
+        middle = image[..., 0].mean()
+
+        def read(images):
+            red = images[..., 0].mean((1, 2)) - middle
+            return SimpleNamespace(logits=np.stack([-red, red], 1))
+
+        return read
+
+
+NET = Convolutional(widths=(4,), features=4, steps=2, epochs=2, batch=8)
 TINY = Experiment(
     data=Flats(),
     algorithm=Colouring(SquaredError(), PlainUNet((4,), 1, patch=1)),
@@ -320,15 +338,21 @@ TINY = Experiment(
     every=Every(log=1, evaluate=2, sample=2, save=2),
     evaluate_batch=32,
     samples=4,
-    finish=(Colours(shown=2, judge=JUDGE),),
+    finish=(Colours(shown=2, judge=Redness()),),
 )
 
 
 @pytest.mark.parametrize(
-    "cfg", [TINY.algorithm, pytest.param(Colourings(FLOW), marks=pytest.mark.all)]
+    ("cfg", "judge"),
+    [
+        (TINY.algorithm, Redness()),
+        pytest.param(TINY.algorithm, NET, marks=pytest.mark.all),
+        pytest.param(Colourings(FLOW), NET, marks=pytest.mark.all),
+    ],
 )
-def test_a_run_measures_its_colourings_beside_what_takes_no_model(tmp_path, cfg):
-    done = run("colourise", edit(TINY, {"algorithm": cfg, "runs": str(tmp_path)}), "tiny")
+def test_a_run_measures_its_colourings_beside_what_takes_no_model(tmp_path, cfg, judge):
+    changes = {"algorithm": cfg, "finish.Colours.judge": judge, "runs": str(tmp_path)}
+    done = run("colourise", edit(TINY, changes), "tiny")
     rows = {name: done.log.result(f"colours: {name}") for name in ("truth", "grey", "mean")}
     rows |= {name: done.log.result(f"colours: {name}") for name in ("nearest", "model")}
     # one table in the report: all rows have the same names

@@ -34,3 +34,10 @@ def test_a_repository_that_is_not_there_is_left_out(monkeypatch, tmp_path, capsy
     monkeypatch.setattr(common, "measure", lambda *args, **kwargs: {})
     row = peers.compared("pythae", tmp_path, peers.arguments([]))
     assert row.startswith("| VAE beside pythae | left out")
+    assert "make bench-peers" in row
+
+
+def test_quick_is_two_rounds_of_next_to_nothing():
+    args = peers.arguments(["--quick", "--only", "pythae"])
+    assert (args.seconds, args.rounds, args.only) == (0.1, 2, ["pythae"])
+    assert peers.arguments([]).rounds == 5

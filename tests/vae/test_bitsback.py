@@ -280,8 +280,15 @@ def test_a_folder_of_pictures_is_packed_as_it_is(trained, pictures, tmp_path, co
     assert command("decode", run, packed_, f"--out={out}")[0] == 0
     np.testing.assert_array_equal(np.load(out), x)
     save_png(tmp_path / "in" / "9.png", np.zeros((9, 8, 1), np.uint8))
-    code, _, said = command("encode", run, tmp_path / "in", f"--out={out}")
+    code, _, said = command("encode", run, tmp_path / "in", f"--out={tmp_path}/y")
     assert code == 2 and "9.png is 9x8 in mode L, and this model packs 8x8" in said
+    # what is there stays, unless it is said that it need not
+    before = out.read_bytes()
+    code, _, said = command("encode", run, pictures[0], f"--out={out}")
+    assert code == 2 and "x.npy exists and would be written over" in said
+    assert out.read_bytes() == before
+    assert command("encode", run, pictures[0], f"--out={out}", "--replace")[0] == 0
+    assert out.read_bytes()[:8] == packed.MAGIC
 
 
 def damaged(data: bytes, how: str) -> bytes:
