@@ -61,12 +61,15 @@ def encode(
     sources: Sequence[str],
     options: Options,
 ) -> list[Path]:
-    """Writes a file for each picture; returns where. UserError before anything is written of a picture."""
+    """Writes a file for each picture; returns where. UserError, before the first is written, for any that is wrong."""
     at_least(0, rate=options.rate)
     at_most(1, rate=options.rate)
     # before the run is opened, which takes seconds
     written = targets(sources, ENDING, options)
     codec = opened(run, options)
+    # each is read twice: to keep them all would take the memory of all
+    for source in sources:
+        picture(place(source), codec.channels)
     for source, target in zip(sources, written, strict=True):
         path = place(source)
         image = picture(path, codec.channels)
@@ -88,6 +91,9 @@ def decode(
     """Writes a picture for each file; returns where. UserError as of `encode`."""
     written = targets(sources, ".png", options)
     codec = opened(run, options)
+    for source in sources:
+        path = place(source)
+        codec.checked(read(path), str(path))
     for source, target in zip(sources, written, strict=True):
         path = place(source)
         content = read(path)
@@ -153,6 +159,8 @@ def targets(
 ) -> list[Path]:
     """Where what is made of each file goes; UserError for two at one place, and for what would be written over."""
     found: list[Path] = []
+    if options.out and place(options.out).is_file():
+        raise UserError(f"--out={options.out} is a file: name a folder.")
     for source in sources:
         path = place(source)
         folder = place(options.out) if options.out else path.parent

@@ -305,10 +305,13 @@ def _folder(path: Path, shape: Shape) -> Array:
     found = []
     for each in sorted(path.iterdir()):
         # what systems leave in folders, as .DS_Store
-        hidden = each.name.startswith(".")
-        if each.is_file() and not hidden:
-            picture = _picture(each, shape)
-            found.append(picture)
+        if each.name.startswith("."):
+            continue
+        # what lies in it would be missing from the file without a word
+        if each.is_dir():
+            raise UserError(f"{each} is a folder in a folder of pictures: pack each by itself.")
+        picture = _picture(each, shape)
+        found.append(picture)
     pixels = np.array(found, np.uint8)
     return pixels.reshape(-1, *shape)
 

@@ -47,6 +47,7 @@ from genjax.training.opened import open_run
 # of Pillow: what has no colour
 GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B")
 DRAWS = 16  # of the damage, to see whether it is always as strong
+FAR = 2.0  # times the strongest of these: beyond it a level is of another unit, rather than of more damage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,15 +78,16 @@ def write(run: str | Path, files: Sequence[str | Path], options: Options) -> lis
     folder = _folder(options)
     at_least(1, tile=options.tile)
     targets = _targets(folder, files)
+    sources = [place(file) for file in files]
     # before the run is opened, which takes seconds
-    for file in files:
-        _check_file(Path(file))
+    for source in sources:
+        _check_file(source)
     model = open_run(run, options.step, trust=options.trust)
     cfg, spec = model.config.algorithm, model.run.spec
     check_restoration(cfg)
     drawn = _drawn(cfg, spec)
     told = drawn.known is not None and not cfg.blind
-    pictures = [_picture(Path(file), spec) for file in files]
+    pictures = [_picture(source, spec) for source in sources]
     known = _known(options, told, files, pictures)
     level = _level(options, cfg, drawn, known)
     method = restorer(model.run, options.tile)
@@ -94,7 +96,10 @@ def write(run: str | Path, files: Sequence[str | Path], options: Options) -> lis
         seen = x
         if known is not None and _blackens(drawn):
             seen = x * known
-        found = method(seen, level, known)
+        try:
+            found = method(seen, level, known)
+        except UserError as error:  # as of a picture that is too small for the net
+            raise UserError(f"{file}: {error}") from None
         made.append(_bytes(found, file))
     # only now: one that is too small for the net is told by the net
     for target, picture in zip(targets, made, strict=True):
@@ -206,7 +211,7 @@ def _known(
         return None
     if not told:
         raise UserError("this model is not told which pixels are lost: leave --mask out.")
-    path = Path(options.mask)
+    path = place(options.mask)
     _check_file(path)
     mask, _ = _read(path)
     for file, x in zip(files, pictures, strict=True):
@@ -224,8 +229,16 @@ def _level(
 ) -> np.ndarray:
     """What the model is told of the strength, [k]; UserError where nobody says it."""
     always = np.asarray(drawn.level[0])
+    name = type(cfg.corruption[0]).__name__
+    low, high = drawn.level.min(), drawn.level.max()
     if options.level is not None:
         at_least(0, level=options.level)
+        # a deviation of 25 of 255 is 0.1, and of what it was never told a net makes anything
+        if len(always) == 1 and options.level > FAR * high:
+            raise UserError(
+                f"--level={options.level:g} is far above what this model was trained on, {name} of about {low:.2g} to "
+                f"{high:.2g}, where pixels count from 0 to 1: give it in that unit."
+            )
         if len(always) > 1:
             raise UserError(
                 f"--level is one number, and this model was trained on {len(always)} kinds of damage at once: use "
@@ -240,8 +253,6 @@ def _level(
         share = 1.0 - known.mean()
         return np.full(len(always), share)
     # else the model would be told something wrong
-    name = type(cfg.corruption[0]).__name__
-    low, high = drawn.level.min(), drawn.level.max()
     raise UserError(
         f"this model is told how strong the damage is: give --level, for {name} of about {low:.2g} to {high:.2g}."
     )

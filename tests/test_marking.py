@@ -1,6 +1,7 @@
 """Taking marks off: eq. 1 of the veil, what is kept, and the numbers of the finding against their definitions."""
 
 import json
+from types import SimpleNamespace
 
 import flax.linen as nn
 import jax
@@ -100,23 +101,30 @@ def test_where_the_mark_is_is_learned_beside():
             edit(cfg, change)(SPEC)
 
 
-def _given(cfg, level=1.0):
+TOLD = r.Restoration((Pixels(),), NET)
+restore = jax.jit(r.restore, static_argnums=(2, 3))
+
+
+@pytest.fixture(scope="module")
+def given():
     """(params of a net that says something, two pictures of which the left half is known)."""
     known = jnp.zeros((2, 16, 16, 1)).at[:, :, :8].set(1.0)
     x = jax.random.uniform(KEY, (2, 16, 16, 3))
-    seen = Damaged(x, jnp.full((2, 1), level), known)
+    seen = Damaged(x, jnp.ones((2, 1)), known)
     batch = {"image": x, "label": jnp.zeros(2, jnp.int32), "index": jnp.arange(2)}
-    params = cfg(SPEC).init(KEY, batch).params
-    noisy = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(KEY, p.shape), params)
+    params = jax.jit(TOLD(SPEC).init)(KEY, batch).params
+    # the last layer begins with zeros, and would hide all before it
+    rng = np.random.default_rng(0)
+    noisy = jax.tree.map(lambda p: p + 0.1 * rng.normal(size=p.shape), params)
     return noisy, seen
 
 
-def test_what_is_told_to_be_known_is_kept_to_the_bit():
-    cfg = r.Restoration((Pixels(),), NET, keep=True)
-    params, seen = _given(cfg)
-    restored = np.asarray(r.restore(params, seen, cfg, SPEC))
+def test_what_is_told_to_be_known_is_kept_to_the_bit(given):
+    cfg = edit(TOLD, {"keep": True})
+    params, seen = given
+    restored = np.asarray(restore(params, seen, cfg, SPEC))
     np.testing.assert_array_equal(restored[:, :, :8], seen.x[:, :, :8])
-    free = np.asarray(r.restore(params, seen, edit(cfg, {"keep": False}), SPEC))
+    free = np.asarray(restore(params, seen, TOLD, SPEC))
     np.testing.assert_allclose(restored[:, :, 8:], free[:, :, 8:], atol=1e-6)
     assert np.abs(free - restored).max() > 1e-3
     noisy = {"corruption": (Pixels(), Gaussian())}  # what is not lost is not as it was either
@@ -127,17 +135,16 @@ def test_what_is_told_to_be_known_is_kept_to_the_bit():
         assert "\n" not in str(error.value)
 
 
-def test_where_and_how_much_are_told_apart():
-    cfg = r.Restoration((Pixels(),), NET)
-    params, little = _given(cfg, 0.1)
-    _, much = _given(cfg, 0.9)
-    answers = [r.restore(params, seen, cfg, SPEC) for seen in (little, much)]
+def test_where_and_how_much_are_told_apart(given):
+    params, seen = given
+    little, much = (seen._replace(level=jnp.full((2, 1), level)) for level in (0.1, 0.9))
+    answers = [restore(params, seen, TOLD, SPEC) for seen in (little, much)]
     assert jnp.abs(answers[0] - answers[1]).max() > 1e-4
-    cfg = edit(cfg, {"amount": False})
-    answers = [r.restore(params, seen, cfg, SPEC) for seen in (little, much)]
+    cfg = edit(TOLD, {"amount": False})
+    answers = [restore(params, seen, cfg, SPEC) for seen in (little, much)]
     np.testing.assert_array_equal(*answers)
     elsewhere = little._replace(known=1.0 - little.known)
-    assert jnp.abs(r.restore(params, elsewhere, cfg, SPEC) - answers[0]).max() > 1e-4
+    assert jnp.abs(restore(params, elsewhere, cfg, SPEC) - answers[0]).max() > 1e-4
 
 
 def test_squares_and_overlaps_are_of_the_pixels_that_they_name():
@@ -176,6 +183,14 @@ def test_intervals_are_over_scenes_and_none_is_told_of_one():
     reach = 12.7062 * 1.5
     ends = (two.low, two.value, two.high)
     assert ends == pytest.approx((3.0 - reach, 3.0, 3.0 + reach), rel=1e-4) and two.n == 12
+
+
+def test_a_bound_is_chosen_on_no_test_picture():
+    splits = {name: {"image": np.zeros((n, 4))} for name, n in (("train", 3), ("test", 2))}
+    held = SimpleNamespace(valid={"image": np.zeros((1, 4))}, **splits)
+    assert marking._apart(held) is held.valid
+    none = SimpleNamespace(valid={}, **splits)
+    assert marking._apart(none) is none.train
 
 
 def test_a_run_measures_all_who_remove_marks(trained):

@@ -26,7 +26,7 @@ def check_restoration(algorithm: Any) -> None:
     if not isinstance(algorithm, Restoration):
         name = type(algorithm).__name__
         raise UserError(
-            f"{name} restores no pictures: use a run of experiments.denoise or experiments.inpaint."
+            f"{name} restores no pictures: use a run of experiments.denoise, inpaint or marks."
         )
 
 

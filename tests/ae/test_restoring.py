@@ -265,8 +265,11 @@ def test_a_picture_of_any_size_is_restored_as_the_run_does(command, pictures, ru
     assert np.abs(found - exact).max() < 0.51  # rounded, and nothing else
 
 
-def test_a_hole_is_told_by_a_mask(command):
-    code, out, _, _ = command("holes", "$/grey.png", "--mask=$/mask.png")
+def test_a_hole_is_told_by_a_mask(command, pictures, monkeypatch):
+    monkeypatch.setenv(
+        "HOME", str(pictures)
+    )  # as a notebook hands paths over: no shell has seen them
+    code, out, _, _ = command("holes", "~/grey.png", "--mask=~/mask.png")
     assert code == 0
     assert Image.open(out / "grey.png").size == (23, 37)
 
@@ -276,9 +279,14 @@ def test_a_hole_is_told_by_a_mask(command):
     [
         ("noise", "$/grey.png", "give --level, for Gaussian of about"),
         ("noise", "$/grey.png --level=-1", "level=-1.0 must be at least 0"),
+        (
+            "noise",
+            "$/grey.png --level=25",
+            "far above what this model was trained on, Gaussian",
+        ),
         ("noise", "$/grey.png --level=0.1 --tile=0", "tile=0 must be at least 1"),
         ("noise", "$/colour.png --level=0.1", "in colour and this model restores grey"),
-        ("noise", "$/tiny.png --level=0.1", "smaller than the net's unit"),
+        ("noise", "$/tiny.png --level=0.1", "tiny.png: .* smaller than the net's unit"),
         # nor is the first, where another is wrong
         ("noise", "$/grey.png $/tiny.png --level=0.1", "smaller than the net's unit"),
         ("noise", "$/text.png --level=0.1", "cannot be read as an image"),

@@ -279,6 +279,10 @@ def test_a_folder_of_pictures_is_packed_as_it_is(trained, pictures, tmp_path, co
     assert command("encode", run, tmp_path / "in", f"--out={packed_}", "--no-verify")[0] == 0
     assert command("decode", run, packed_, f"--out={out}")[0] == 0
     np.testing.assert_array_equal(np.load(out), x)
+    (tmp_path / "in" / "more").mkdir()
+    code, _, said = command("encode", run, tmp_path / "in", f"--out={tmp_path}/y")
+    assert code == 2 and "more is a folder in a folder of pictures" in said
+    (tmp_path / "in" / "more").rmdir()
     save_png(tmp_path / "in" / "9.png", np.zeros((9, 8, 1), np.uint8))
     code, _, said = command("encode", run, tmp_path / "in", f"--out={tmp_path}/y")
     assert code == 2 and "9.png is 9x8 in mode L, and this model packs 8x8" in said

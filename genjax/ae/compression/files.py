@@ -118,6 +118,13 @@ class Codec:
 
     def decode(self, content: bytes, name: str = "the file") -> np.ndarray:
         """The picture, uint8 [H, W, C]; UserError for a file that is broken or of another model."""
+        packed = self.checked(content, name)
+        y = self._read(packed, name)
+        made = self.render(y, packed.rate / FINEST)
+        return made[: packed.height, : packed.width]
+
+    def checked(self, content: bytes, name: str = "the file") -> Packed:
+        """What a file holds, as far as that is seen without decoding it; UserError as of `decode`."""
         packed = unpack(content, name)
         if packed.weights != self.digest:
             raise UserError(
@@ -128,9 +135,7 @@ class Codec:
             raise UserError(
                 f"{name} is damaged: it tells of {packed.channels} channels, and these weights have {self.channels}."
             )
-        y = self._read(packed, name)
-        made = self.render(y, packed.rate / FINEST)
-        return made[: packed.height, : packed.width]
+        return packed
 
     def render(self, y: np.ndarray, rate: float) -> np.ndarray:
         """Pixels, uint8 [16 h, 16 w, C], of numbers [h, w, latent]."""
