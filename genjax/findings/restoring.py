@@ -221,7 +221,9 @@ def _check_damage(exp: Experiment, damage: Damage, trained: tuple, shape: tuple)
     as_known = (own.known is None) == (other.known is None)
     # a level is in its damage's own unit: the width of a blur means nothing as a deviation of noise
     hears = not exp.algorithm.blind and exp.algorithm.amount
-    as_told = _trained_on(exp, damage) or not hears
+    # of pixels that are lost it is their share, whatever they were lost by
+    of_share = other.known is not None
+    as_told = _trained_on(exp, damage) or not hears or of_share
     if not as_many or not as_known or not as_told:
         raise UserError(
             f"--finish.Restoring.damages: of {damage[0]!r} a model is told other things than of what this one was "
@@ -245,7 +247,7 @@ def _title(damage: Damage, seen: Seen) -> str:
 
 
 def _warn(this: Run, title: str, damage: Damage) -> None:
-    """Says that a model is measured on what it was not trained for: a blind one can be, and may fail."""
+    """Says that a model is measured on what it was not trained for: it can be, and may fail."""
     own = " and ".join(type(each).__name__ for each in this.exp.algorithm.corruption)
     this.log.note(
         f"{title}: trained on {own}, never on {type(damage[0]).__name__}: a lower number is no fault of the net"

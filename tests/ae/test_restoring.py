@@ -16,6 +16,7 @@ from genjax.ae.floors import Bicubic, MeanFill, Nearest, NonLocalMeans, TotalVar
 from genjax.ae.restoration import Restoration
 from genjax.config import edit
 from genjax.corruptions import Blur, Coarse, Damaged, Gaussian, Holes, Lost
+from genjax.corruptions import Pixels as Lacking
 from genjax.data import Digits, Photographs, Toy
 from genjax.errors import UserError
 from genjax.findings import restored, restoring
@@ -205,6 +206,9 @@ def test_a_blind_run_measured_on_other_damage_says_so(runs):
     measure = Restoring(crops=2, damages=(Blur(1.0, 1.0),), shown=0)
     blind = edit(this.exp, {"algorithm.blind": True, "finish": (measure,)})
     measure.check(blind, this.source)
+    # nor is a share of lost pixels another number for another kind of loss
+    scattered = edit(runs["holes"].exp, {"finish.Restoring.damages": (Lacking(),)})
+    scattered.finish[0].check(scattered, runs["holes"].source)
     notes = []
     log = SimpleNamespace(note=notes.append, result=lambda name, entry: None)
     other = dataclasses.replace(this, exp=blind, log=log)
