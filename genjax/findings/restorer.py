@@ -49,14 +49,28 @@ def damage_of(corruptions: Sequence[Corruption], shape: tuple[int, ...]) -> Dama
     return jax.eval_shape(drawn)
 
 
+def unit_of(net: Any, shape: tuple[int, ...]) -> int:
+    """Pixels that sides must be multiples of: for a net around another, as `Unveil`, those of the net inside.
+
+    Of nets that tell none it is the size that they were trained on, [H, W, C].
+    """
+    inside = getattr(net, "net", None)
+    for each in (net, inside):
+        found = getattr(each, "unit", None)
+        if found is not None:
+            return found
+    height, width, _ = shape
+    return math.lcm(height, width)
+
+
 def restorer(this: Run, side: int | None = None) -> Method:
     """What restores one picture by a run's weights. side: of tiles [pixels], None = the picture as a whole.
 
-    A net without `unit` and `reach` sees a picture whole, filled up to multiples of the size it was trained on.
+    A net without `reach` sees a picture whole, filled up to multiples of its `unit_of`.
     """
     net = this.exp.algorithm.net
-    height, width, channels = this.spec.shape
-    unit = getattr(net, "unit", math.lcm(height, width))
+    channels = this.spec.shape[-1]
+    unit = unit_of(net, this.spec.shape)
     reach = getattr(net, "reach", None)
     params = averaged(this.state)
     run = jax.jit(functools.partial(_restored, this, channels))

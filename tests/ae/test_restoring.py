@@ -20,11 +20,12 @@ from genjax.corruptions import Pixels as Lacking
 from genjax.data import Digits, Photographs, Toy
 from genjax.errors import UserError
 from genjax.findings import restored, restoring
-from genjax.findings.restorer import restorer
+from genjax.findings.restorer import restorer, unit_of
 from genjax.findings.restoring import Restoring
 from genjax.metrics.features import Pixels
 from genjax.nets import MLP
 from genjax.nets.plain import PlainUNet
+from genjax.nets.veil import Unveil
 from genjax.optim import Adam
 from genjax.training import loop
 from genjax.training.experiment import Every, Experiment
@@ -349,6 +350,13 @@ def test_a_net_that_sees_a_picture_whole_is_given_multiples_of_its_own(runs):
     )
     found = restorer(other, 8)(np.full((17, 20, 1), 0.5), np.array([0.1]), None)
     np.testing.assert_allclose(found, 0.5)  # its last layer starts at zero
+
+
+def test_sides_are_multiples_of_what_the_net_folds():
+    """A net around another folds as that does: a small picture of marks is no smaller than it."""
+    inside = PlainUNet((4, 4), 1, patch=2)
+    assert unit_of(inside, (32, 48, 3)) == unit_of(Unveil(inside), (32, 48, 3)) == 4
+    assert unit_of(Whole(), (32, 48, 3)) == 96
 
 
 def test_a_mark_is_no_hole():
