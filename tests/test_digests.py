@@ -13,7 +13,7 @@ from genjax.sweep import Sweep
 
 STORED = Path(__file__).parent / "digests.json"
 EXPERIMENTS = (
-    "autoencoder", "bits", "colourise", "compare", "compress", "denoise", "diffusion", "edit",
+    "autoencoder", "bits", "colourise", "compare", "compress", "defects", "denoise", "diffusion", "edit",
     "faces", "gan", "gan_game", "inpaint", "likelihood", "lossless", "marks", "onestep", "samplers",
     "stacked", "stylegan2", "toy2d", "vae",
 )  # fmt: skip

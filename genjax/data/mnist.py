@@ -43,7 +43,13 @@ class SmallMNIST:
         test = _drawn(pixels, label, tested)
         train, valid = hold_out(train, self.valid)
         fields = {"image": Image((SIDE, SIDE, 1)), "label": Category(10)}
-        return Source("small_mnist", fields, train, valid, test)
+        return Source(
+            "small_mnist",
+            fields,
+            train,
+            valid,
+            test,
+        )
 
 
 def _read(content: bytes) -> tuple[np.ndarray, np.ndarray]:

@@ -98,7 +98,11 @@ class Background:
             )
 
     def chosen(
-        self, this: Run, bits: Bits, held: np.ndarray, images: np.ndarray
+        self,
+        this: Run,
+        bits: Bits,
+        held: np.ndarray,
+        images: np.ndarray,
     ) -> tuple[float, float, np.ndarray]:
         """(the rate, its AUROC on quarter turns, -log2 q of `images` [N]); held: pictures uint8 that choose."""
         # axis 0 is the pictures

@@ -64,8 +64,8 @@ from genjax.pictures.draw import (
 from genjax.training.experiment import Experiment
 from genjax.training.run import Run
 
-NORMAL = "test"
-LIKELIHOOD = "likelihood"
+NORMAL = "test"  # what is no stranger
+LIKELIHOOD = "likelihood"  # what the other scores are compared with
 Sets = dict[str, np.ndarray]  # {set: uint8 [N, H, W, C]}
 Scores = dict[str, np.ndarray]  # {score: [N]}
 
@@ -84,9 +84,24 @@ class Bound:
                 "Bound() is for VDM: use Iwae() for VAEs, Ode() for diffusion and flows."
             )
 
-    def log_p(self, key: Array, state: State, batch: Batch, cfg: Any, spec: Spec) -> Array:
+    def log_p(
+        self,
+        key: Array,
+        state: State,
+        batch: Batch,
+        cfg: Any,
+        spec: Spec,
+    ) -> Array:
         """The bound, [B] nats."""
-        parts = vdm.bound(averaged(state), key, batch, self.draws, cfg, spec)
+        parts = vdm.bound(
+            averaged(state),
+            key,
+            batch,
+            self.draws,
+            cfg,
+            spec,
+        )
+        # from bits per dimension back to nats of a picture
         nats = math.prod(spec.shape) * math.log(2.0)
         return -nats * parts["bits_per_dim"]
 
@@ -134,6 +149,7 @@ class Strangers:
             finish__Strangers__shown=self.shown,
         )
         self.by.check(exp)
+        # a label that is made up would be part of what is strange
         if getattr(exp.algorithm, "condition", ()):
             raise UserError(
                 "--finish.Strangers asks a model that is told nothing, as a stranger has no label: use "
@@ -142,6 +158,7 @@ class Strangers:
         self._check_held(source)
         if not self.others:
             raise UserError("--finish.Strangers.others is empty: name sets, e.g. (Digits(),).")
+        # read now: a package that is missing is told before hours of training
         for other in self.others:
             _pictures(other, source.shape, 1)
         if self.background is not None:
@@ -161,6 +178,7 @@ class Strangers:
     def __call__(self, this: Run) -> dict[str, float]:
         # one call for all pictures: a model is compiled once
         sets = self._sets(this)
+        # two halves of what was held out: what chooses sets no threshold
         choosing, limiting = self._held(this)
         asked = {"choosing": choosing, "limiting": limiting, **sets}
         images = np.concatenate(list(asked.values()))
@@ -195,6 +213,7 @@ class Strangers:
         """What is no stranger of any kind: pictures made smooth, flat ones, noise."""
         rng = np.random.default_rng(0)
         n = len(test)
+        # each of another grey
         levels = rng.integers(0, 256, (n, 1, 1, 1), np.uint8)
         flat = np.broadcast_to(levels, test.shape)
         noise = rng.integers(0, 256, test.shape, np.uint8)
@@ -224,7 +243,9 @@ class Strangers:
     def _scores(self, this: Run, images: np.ndarray, choosing: np.ndarray) -> Scores:
         """Each score of all pictures, bits per dimension but for the distance."""
         bits = self._bits(this, images)
+        # by a coder that has seen none of the data
         of_coder = complexity(images)
+        # a part is enough for a floor
         train = some(this.source.train, 10 * self.images)[this.spec.main]
         distance, _ = nearest(images, np.asarray(train))
         # per dimension, as bits of pictures are told
@@ -240,6 +261,7 @@ class Strangers:
         }
         if self.background is not None:
             chosen = self.background.chosen(this, self._bits, choosing, images)
+            # kept: which share it was is a part of the result
             best, area, of_background = chosen
             this.log.result("background", {"rate": best, "auroc_quarter_turns": area})
             scores["ratio"] = per * ratio(bits, of_background)
@@ -302,6 +324,7 @@ def _pictures(other: Any, shape: tuple[int, ...], n: int) -> tuple[str, np.ndarr
             f"--finish.Strangers.others: {type(other).__name__} is no data set: name one, e.g. Digits()."
         )
     source = load()
+    # words or points cannot be scaled to a picture's size
     kind = source.fields[source.main]
     if not isinstance(kind, Image):
         raise UserError(
@@ -364,6 +387,7 @@ def _area(parted: dict[str, Scores], name: str, score: str) -> Interval:
 def _difference(parted: dict[str, Scores], name: str, score: str) -> Interval:
     """How much better than likelihood, on the same pictures."""
     scores, truth = _both(parted, name, score)
+    # the same pictures in the same order: what both find hard cancels
     likelihood, _ = _both(parted, name, LIKELIHOOD)
     return auroc_difference(scores, likelihood, truth)
 
@@ -379,6 +403,7 @@ def _finite(interval: Interval) -> dict[str, float]:
 
 def _draw(this: Run, sets: Sets, parted: dict[str, Scores], n: int) -> None:
     """Pictures of each set, the likeliest first; how the scores are distributed; likelihood against the coder."""
+    # the sets need not be of one size
     columns = min(n, *map(len, sets.values()))
     tiles = []
     for name, images in sets.items():
@@ -394,6 +419,7 @@ def _draw(this: Run, sets: Sets, parted: dict[str, Scores], n: int) -> None:
 
 def _histograms(sets: Sets, parted: dict[str, Scores]) -> np.ndarray:
     """A frame for each score, a line for each set."""
+    # a score a frame, two beside each other
     names = list(parted[NORMAL])
     columns = 2
     rows = math.ceil(len(names) / columns)
@@ -408,7 +434,13 @@ def _histograms(sets: Sets, parted: dict[str, Scores]) -> np.ndarray:
         # the same bins for all sets; a width of 0 would be none
         edges = np.linspace(low, high + 1e-9, 60)
         for name, values in drawn.items():
-            plot.hist(values, edges, density=True, histtype="step", label=name)
+            plot.hist(
+                values,
+                edges,
+                density=True,
+                histtype="step",
+                label=name,
+            )
         plot.set_title(score, fontsize=9)
         plot.set_yticks([])
     axes[0, 0].legend(fontsize=7)
@@ -425,7 +457,13 @@ def _against_coder(sets: Sets, parted: dict[str, Scores]) -> np.ndarray:
         if name == "noise":
             continue
         scores = parted[name]
-        plot.scatter(scores["coder"], scores[LIKELIHOOD], s=3, alpha=0.4, label=name)
+        plot.scatter(
+            scores["coder"],
+            scores[LIKELIHOOD],
+            s=3,
+            alpha=0.4,
+            label=name,
+        )
     plot.set_xlabel("bits/dim of the shortest coder")
     plot.set_ylabel("bits/dim of the model")
     plot.legend(fontsize=8, markerscale=3)
