@@ -15,7 +15,7 @@ STORED = Path(__file__).parent / "digests.json"
 EXPERIMENTS = (
     "autoencoder", "bits", "colourise", "compare", "compress", "defects", "denoise", "diffusion", "edit",
     "faces", "gan", "gan_game", "inpaint", "likelihood", "lossless", "marks", "onestep", "samplers",
-    "stacked", "stylegan2", "toy2d", "vae",
+    "series", "stacked", "stylegan2", "toy2d", "vae",
 )  # fmt: skip
 
 

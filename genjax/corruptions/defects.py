@@ -293,7 +293,7 @@ def _read(
 
 @dataclasses.dataclass(frozen=True)
 class Patch:
-    """A turned rectangle copied from elsewhere in the same picture, a little lighter or darker (CutPaste, Li et al. 2021,
+    """A turned rectangle copied from elsewhere in the picture, a little lighter or darker (CutPaste, Li et al. 2021,
     arXiv:2104.04015)."""
 
     low: float = field(0.15, "least side")
