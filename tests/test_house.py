@@ -26,7 +26,7 @@ LAYERS = (  # a room knows those above it in this list, and itself; rooms of one
     ("training",),
     ("findings",),
     ("command",),
-    ("compress", "distance", "pack", "restore", "sample"),
+    ("compress", "distance", "pack", "restore", "sample", "segment"),
 )
 HEIGHT = {room: height for height, row in enumerate(LAYERS) for room in row}
 FILES = sorted(HOUSE.rglob("*.py"))

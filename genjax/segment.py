@@ -1,0 +1,210 @@
+"""Pictures of your own, of any size, by a finished run of `Segmentation`: a class for every pixel.
+
+    python -m genjax.segment RUN photo.png --out=DIR
+    python -m genjax.segment RUN a.png b.jpg --out=DIR --scale=0.25 --names='("background", "skin", "hair")'
+
+    DIR/photo.png  the mask, of the size of the picture: a PNG of a palette, whose numbers are the classes. People see
+                   a colour for each class, and `Masks` reads the numbers
+
+    --out=DIR      a new or an empty folder
+    --scale=1      pictures are scaled by this first, and masks back: things should be as large as in training
+    --overlay      masks are laid over their pictures, for people: DIR/photo.png is then a picture and holds no numbers
+    --names=TUPLE  of the classes, in order; their shares of each picture are told by name
+    --tile=256     side of the tiles that are looked at one by one [pixels]; they leave no seam
+    --step=N       the checkpoint; by default the newest
+    --trust='("mine",)'   modules of your own that the run's config.json may name
+
+All pictures are read, and all that is wrong is told, before the first mask is written; every file is written whole. A
+model of grey pictures sees those in colour in grey, as its data sets are read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genjax import command, config
+from genjax.ae.segmentation import classes_of
+from genjax.config import field
+from genjax.data.decoding import Unreadable, fit, opened
+from genjax.errors import UserError, above, at_least
+from genjax.findings.segmenter import Segmenter, check_segmentation, segmenter
+from genjax.machine.files import place
+from genjax.pictures.classes import coloured, save_mask
+from genjax.pictures.draw import save_png, to_uint8
+from genjax.training.opened import open_run
+
+MOST = 2**26  # pixels of a picture after scaling
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How pictures are looked at, and where the masks go."""
+
+    out: str = field("", "the folder")
+    scale: float = field(1.0, "factor of the pictures before they are looked at")
+    overlay: bool = field(False, "masks over pictures, for people")
+    names: tuple[str, ...] = field((), "of the classes; () = their numbers")
+    tile: int = field(256, "side of a tile [pixels]", execution=True)
+    step: int | None = field(None, "the checkpoint; None = the newest")
+    trust: tuple[str, ...] = field(
+        (), "modules of your own that a run's config may name", execution=True
+    )
+
+
+def segment(
+    run: str | Path, files: Sequence[str | Path], out: str | Path, **options: Any
+) -> list[Path]:
+    """Writes the masks of picture files into the folder `out`; gives their paths. options: the command line's flags.
+
+    UserError for what cannot be read, segmented or written.
+    """
+    chosen = config.build("", Options, {"out": str(out), **options})
+    return write(run, files, chosen)
+
+
+def write(run: str | Path, files: Sequence[str | Path], options: Options) -> list[Path]:
+    """Segments and writes; see `segment`."""
+    folder = _folder(options)
+    at_least(1, tile=options.tile)
+    above(0, scale=options.scale)
+    targets = _targets(folder, files)
+    # before the run is opened, which takes seconds
+    for file in files:
+        _check_file(Path(file))
+    model = open_run(run, options.step, trust=options.trust)
+    cfg, spec = model.config.algorithm, model.run.spec
+    check_segmentation(cfg)
+    names = _names(options, classes_of(cfg, spec))
+    method = segmenter(model.run, options.tile)
+    colour = spec.shape[-1] == 3
+    made = []
+    for file in files:
+        pixels = _read(Path(file), colour)
+        made.append((pixels, _mask(method, pixels, options.scale, file)))
+    # only now: one that is too small for the net is told by the net
+    for target, (pixels, mask) in zip(targets, made, strict=True):
+        if options.overlay:
+            save_png(target, overlaid(pixels, mask))
+        else:
+            save_mask(target, mask)
+        print(f"{target}: {shares(mask, names)}")
+    return targets
+
+
+def _names(options: Options, classes: int) -> tuple[str, ...]:
+    """A name for each class; UserError for too many or too few."""
+    if options.names and len(options.names) != classes:
+        raise UserError(
+            f"--names has {len(options.names)} names, and this model tells {classes} classes: name each, or none."
+        )
+    return options.names or tuple(map(str, range(classes)))
+
+
+def _folder(options: Options) -> Path:
+    """The folder of the results; UserError where there is none, or one that holds anything."""
+    if not options.out:
+        raise UserError("--out is not set: name a folder for the masks by --out=DIR.")
+    folder = place(options.out)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--out={folder} is a file: name a folder.")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"--out={folder} holds other files: name a new or an empty folder.")
+    return folder
+
+
+def _targets(folder: Path, files: Sequence[str | Path]) -> list[Path]:
+    """Where each mask goes; UserError for two that would share a place."""
+    names = [Path(file).stem for file in files]
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise UserError(
+                f"{count} of the pictures are called {name}: segment them into folders of their own."
+            )
+    return [folder / f"{name}.png" for name in names]
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"{path} is no file: name a picture.")
+
+
+def _read(path: Path, colour: bool) -> np.ndarray:
+    """A picture, uint8 [H, W, 3], or [H, W, 1] without colour; UserError where it cannot be read."""
+    try:
+        with opened(path) as image:
+            size = (image.height, image.width)
+            return fit(image, size, colour)
+    except Unreadable as error:
+        raise UserError(
+            f"{path} cannot be read as an image ({error.__cause__}): name a picture."
+        ) from error
+
+
+def _mask(method: Segmenter, pixels: np.ndarray, scale: float, file: str | Path) -> np.ndarray:
+    """Classes uint8 [H, W] of a picture, looked at in another size; UserError for one that is none then."""
+    height, width = pixels.shape[:2]
+    size = (round(scale * height), round(scale * width))
+    if min(size) < 1 or size[0] * size[1] > MOST:
+        raise UserError(
+            f"{file} of {height}x{width} pixels becomes {size[0]}x{size[1]} by --scale={scale:g}: choose another."
+        )
+    seen = _resized(pixels, size, smooth=True)
+    found = method(np.float32(seen) / np.float32(255.0))
+    # the nearest pixel's: between two classes there is none
+    return _resized(found, (height, width), smooth=False)
+
+
+def _resized(array: np.ndarray, size: tuple[int, int], smooth: bool) -> np.ndarray:
+    """Bytes [H, W] or [H, W, C] in another size (height, width)."""
+    from PIL import Image
+
+    if array.shape[:2] == size:
+        return array
+    height, width = size
+    way = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
+    grey = array.shape[2:] == (1,)  # Pillow knows grey pictures as [H, W] alone
+    image = Image.fromarray(array[..., 0] if grey else array)
+    found = np.asarray(image.resize((width, height), way))
+    return found[..., None] if grey else found
+
+
+def overlaid(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A picture [H, W, C] with the colours of its classes, half and half, class 0 as it was: uint8 [H, W, 3]."""
+    grey = np.repeat(pixels.mean(-1, keepdims=True), 3, -1)
+    picture = pixels if pixels.shape[-1] == 3 else grey
+    mixed = 0.5 * picture + 0.5 * coloured(mask)
+    shown = np.where(mask[..., None] == 0, picture, mixed)
+    return to_uint8(shown / 255.0)
+
+
+def shares(mask: np.ndarray, names: Sequence[str]) -> str:
+    """How much of a mask each class is, in words, the largest first."""
+    counts = np.bincount(mask.ravel(), minlength=len(names))
+    order = np.argsort(-counts, kind="stable")
+    words = []
+    for k in order:
+        if counts[k]:
+            share = counts[k] / mask.size
+            words.append(f"{names[k]} {share:.1%}")
+    return ", ".join(words)
+
+
+def _act(run: str, *rest: Any) -> None:
+    *files, options = rest
+    write(run, files, options)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; the exit code."""
+    return command.main(_act, ("RUN", "FILE..."), Options(), __doc__ or "", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
