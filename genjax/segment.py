@@ -59,7 +59,10 @@ class Options:
 
 
 def segment(
-    run: str | Path, files: Sequence[str | Path], out: str | Path, **options: Any
+    run: str | Path,
+    files: Sequence[str | Path],
+    out: str | Path,
+    **options: Any,
 ) -> list[Path]:
     """Writes the masks of picture files into the folder `out`; gives their paths. options: the command line's flags.
 
@@ -69,7 +72,11 @@ def segment(
     return write(run, files, chosen)
 
 
-def write(run: str | Path, files: Sequence[str | Path], options: Options) -> list[Path]:
+def write(
+    run: str | Path,
+    files: Sequence[str | Path],
+    options: Options,
+) -> list[Path]:
     """Segments and writes; see `segment`."""
     folder = _folder(options)
     at_least(1, tile=options.tile)
@@ -84,27 +91,36 @@ def write(run: str | Path, files: Sequence[str | Path], options: Options) -> lis
     names = _names(options, classes_of(cfg, spec))
     method = segmenter(model.run, options.tile)
     colour = spec.shape[-1] == 3
-    made = []
+    pictures = []
+    masks = []
     for file in files:
         pixels = _read(Path(file), colour)
-        made.append((pixels, _mask(method, pixels, options.scale, file)))
+        mask = _mask(method, pixels, options.scale, file)
+        pictures.append(pixels)
+        masks.append(mask)
     # only now: one that is too small for the net is told by the net
-    for target, (pixels, mask) in zip(targets, made, strict=True):
+    for target, pixels, mask in zip(targets, pictures, masks, strict=True):
         if options.overlay:
-            save_png(target, overlaid(pixels, mask))
+            # what people see has no numbers of classes any more
+            picture = overlaid(pixels, mask)
+            save_png(target, picture)
         else:
             save_mask(target, mask)
-        print(f"{target}: {shares(mask, names)}")
+        words = shares(mask, names)
+        print(f"{target}: {words}")
     return targets
 
 
 def _names(options: Options, classes: int) -> tuple[str, ...]:
     """A name for each class; UserError for too many or too few."""
-    if options.names and len(options.names) != classes:
+    named = len(options.names)
+    if named and named != classes:
         raise UserError(
-            f"--names has {len(options.names)} names, and this model tells {classes} classes: name each, or none."
+            f"--names has {named} names, and this model tells {classes} classes: name each, or none."
         )
-    return options.names or tuple(map(str, range(classes)))
+    # a run keeps no names: its data's fields have numbers
+    numbers = tuple(map(str, range(classes)))
+    return options.names or numbers
 
 
 def _folder(options: Options) -> Path:
@@ -114,6 +130,7 @@ def _folder(options: Options) -> Path:
     folder = place(options.out)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out={folder} is a file: name a folder.")
+    # never over somebody's masks, which may have been painted by hand
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"--out={folder} holds other files: name a new or an empty folder.")
     return folder
@@ -122,6 +139,7 @@ def _folder(options: Options) -> Path:
 def _targets(folder: Path, files: Sequence[str | Path]) -> list[Path]:
     """Where each mask goes; UserError for two that would share a place."""
     names = [Path(file).stem for file in files]
+    # a.jpg and a.png would both become a.png
     for name, count in Counter(names).items():
         if count > 1:
             raise UserError(
@@ -147,16 +165,24 @@ def _read(path: Path, colour: bool) -> np.ndarray:
         ) from error
 
 
-def _mask(method: Segmenter, pixels: np.ndarray, scale: float, file: str | Path) -> np.ndarray:
+def _mask(
+    method: Segmenter,
+    pixels: np.ndarray,
+    scale: float,
+    file: str | Path,
+) -> np.ndarray:
     """Classes uint8 [H, W] of a picture, looked at in another size; UserError for one that is none then."""
     height, width = pixels.shape[:2]
-    size = (round(scale * height), round(scale * width))
-    if min(size) < 1 or size[0] * size[1] > MOST:
+    high = round(scale * height)
+    wide = round(scale * width)
+    # before anything of that size is made
+    if min(high, wide) < 1 or high * wide > MOST:
         raise UserError(
-            f"{file} of {height}x{width} pixels becomes {size[0]}x{size[1]} by --scale={scale:g}: choose another."
+            f"{file} of {height}x{width} pixels becomes {high}x{wide} by --scale={scale:g}: choose another."
         )
-    seen = _resized(pixels, size, smooth=True)
-    found = method(np.float32(seen) / np.float32(255.0))
+    seen = _resized(pixels, (high, wide), smooth=True)
+    unit = np.float32(seen) / np.float32(255.0)
+    found = method(unit)
     # the nearest pixel's: between two classes there is none
     return _resized(found, (height, width), smooth=False)
 
@@ -165,22 +191,31 @@ def _resized(array: np.ndarray, size: tuple[int, int], smooth: bool) -> np.ndarr
     """Bytes [H, W] or [H, W, C] in another size (height, width)."""
     from PIL import Image
 
+    # most often so: then no pixel may change
     if array.shape[:2] == size:
         return array
     height, width = size
-    way = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
-    grey = array.shape[2:] == (1,)  # Pillow knows grey pictures as [H, W] alone
-    image = Image.fromarray(array[..., 0] if grey else array)
-    found = np.asarray(image.resize((width, height), way))
+    way = Image.Resampling.NEAREST
+    if smooth:
+        way = Image.Resampling.LANCZOS
+    grey = array.shape[2:] == (1,)
+    # Pillow knows grey pictures as [H, W] alone
+    plane = array[..., 0] if grey else array
+    image = Image.fromarray(plane)
+    resized = image.resize((width, height), way)
+    found = np.asarray(resized)
     return found[..., None] if grey else found
 
 
 def overlaid(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """A picture [H, W, C] with the colours of its classes, half and half, class 0 as it was: uint8 [H, W, 3]."""
-    grey = np.repeat(pixels.mean(-1, keepdims=True), 3, -1)
-    picture = pixels if pixels.shape[-1] == 3 else grey
-    mixed = 0.5 * picture + 0.5 * coloured(mask)
-    shown = np.where(mask[..., None] == 0, picture, mixed)
+    # grey becomes as wide as colour
+    picture = np.broadcast_to(pixels, (*mask.shape, 3))
+    colours = coloured(mask)
+    mixed = 0.5 * picture + 0.5 * colours
+    ground = mask[..., None] == 0
+    # black over the ground would darken most of many pictures
+    shown = np.where(ground, picture, mixed)
     return to_uint8(shown / 255.0)
 
 
@@ -190,6 +225,7 @@ def shares(mask: np.ndarray, names: Sequence[str]) -> str:
     order = np.argsort(-counts, kind="stable")
     words = []
     for k in order:
+        # of many classes few are in a picture
         if counts[k]:
             share = counts[k] / mask.size
             words.append(f"{names[k]} {share:.1%}")

@@ -97,7 +97,7 @@ def test_a_removed_row_is_noticed(name):
 def test_what_must_have_a_row_is_found():
     wanted = {"autoencoder.Autoencoder", "vdm.VDM", "gaussian.Diffusion", "onestep.MeanFlow"}
     wanted |= {"consistency.Consistency", "gan.GAN", "stylegan2.StyleGAN2", "vae.VAE"}
-    wanted |= {"restoration.Restoration", "model.Compression"}
+    wanted |= {"restoration.Restoration", "model.Compression", "segmentation.Segmentation"}
     wanted |= {"restoration.Restoration", "colourise.Colouring", "colourings.Colourings"}
     assert {title(value) for value in algorithms()} == wanted
     found = [name for name in required() if name.startswith("named.")]

@@ -103,12 +103,12 @@ def test_the_lines_of_the_readme_open_a_run(home):
 
 @pytest.mark.parametrize("page", sorted((DOCS / "families").glob("*.md")), ids=lambda p: p.stem)
 def test_the_config_of_a_family_s_page_fits_pictures(page, home):
-    algorithm = carried_out(page)["cfg"](labelled(Image((8, 8, 1)), 10, 10))
-    batch = {
-        "image": np.zeros((8, 8, 8, 1), np.uint8),
-        "label": np.zeros(8, np.int32),
-        "index": np.arange(8, dtype=np.uint32),
-    }
+    names = carried_out(page)
+    # a page may name the data that its config is for
+    task = names.get("task", labelled(Image((8, 8, 1)), 10, 10))
+    algorithm = names["cfg"](task)
+    batch = {name: np.zeros((8, *kind.shape), kind.dtype) for name, kind in task.fields}
+    batch["index"] = np.arange(8, dtype=np.uint32)
 
     def one(key):
         return algorithm.step(key, algorithm.init(key, batch), batch)[1]

@@ -49,6 +49,7 @@ class Place:
 
     def fit(self, image: np.ndarray, mask: np.ndarray, classes: int) -> Said:
         shares = []
+        # class by class: one-hot masks of thousands of pictures are gigabytes
         for k in range(classes):
             there = np.mean(mask == k, 0)
             shares.append(there)
@@ -74,13 +75,23 @@ def features(image: np.ndarray) -> np.ndarray:
     n, height, width, _ = image.shape
     square = mean(image * image, ROUGH)
     middle = mean(image, ROUGH)
-    variance = np.maximum(square - middle * middle, 0.0)  # rounding may be below 0
+    variance = square - middle * middle
+    # rounding may be below 0
+    some = np.maximum(variance, 0.0)
     rows = np.linspace(0.0, 1.0, height)
     columns = np.linspace(0.0, 1.0, width)
-    grid = np.stack(np.meshgrid(rows, columns, indexing="ij"), -1)
-    place = np.broadcast_to(grid, (n, height, width, 2))
-    told = [image, mean(image, NEAR), mean(image, FAR), np.sqrt(variance), place]
-    return np.concatenate(told, -1).astype(np.float32)
+    both = np.meshgrid(rows, columns, indexing="ij")
+    grid = np.stack(both, -1)
+    told = [
+        image,
+        mean(image, NEAR),
+        mean(image, FAR),
+        np.sqrt(some),
+        # in shares of the sides, so that trees of one size read another
+        np.broadcast_to(grid, (n, height, width, 2)),
+    ]
+    joined = np.concatenate(told, -1)
+    return joined.astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +106,12 @@ class Forest:
     def check(self) -> None:
         """Raises UserError for sizes below 1."""
         where = "Forest: "
-        at_least(1, where, trees=self.trees, pixels=self.pixels, leaf=self.leaf)
+        sizes = {
+            "trees": self.trees,
+            "pixels": self.pixels,
+            "leaf": self.leaf,
+        }
+        at_least(1, where, **sizes)
         at_least(0, where, seed=self.seed)
 
     def fit(self, image: np.ndarray, mask: np.ndarray, classes: int) -> Said:
@@ -105,7 +121,7 @@ class Forest:
         forest = RandomForestClassifier(
             self.trees,
             min_samples_leaf=self.leaf,
-            n_jobs=-1,
+            n_jobs=-1,  # threads, which change no tree
             random_state=self.seed,
         )
         forest.fit(told, label)
@@ -125,16 +141,19 @@ class Forest:
         """(what is told [M, D], class [M]) of as many pixels of each picture as make `pixels` together."""
         rng = np.random.default_rng(self.seed)
         each = -(-self.pixels // len(image))  # rounded up
+        # small pictures have fewer
         each = min(each, mask[0].size)
-        told, label = [], []
+        told = []
+        labels = []
         # picture by picture: features of all pixels of all would not fit
         for picture, its in zip(image, mask, strict=True):
             places = rng.choice(its.size, each, replace=False)
             rows = features(picture[None])
             flat = rows.reshape(its.size, -1)
+            label = its.ravel()
             told.append(flat[places])
-            label.append(its.ravel()[places])
-        return np.concatenate(told), np.concatenate(label)
+            labels.append(label[places])
+        return np.concatenate(told), np.concatenate(labels)
 
 
 Pixelwise = Majority | Place | Forest

@@ -166,10 +166,10 @@ def evaluate(params: dict, batch: Batch, cfg: Segmentation, spec: Spec) -> Parts
 def summary(values: dict[str, Any]) -> dict[str, float]:
     """Means of the losses, the share of pixels that are right, and the mean over classes of the IoU of all pixels."""
     found = {}
-    for name, each in values.items():
-        if name != "counts":
-            found[name] = float(np.mean(each, dtype=np.float64))
-    counts = np.sum(values["counts"], 0, dtype=np.float64)  # [K, K]
+    arrays = {name: np.asarray(each, np.float64) for name, each in values.items()}
+    counts = arrays.pop("counts").sum(0)  # [K, K]
+    for name, each in arrays.items():
+        found[name] = float(each.mean())
     hits = np.trace(counts)
     found["accuracy"] = float(hits / counts.sum())
     found["mean_iou"] = float(np.nanmean(iou(counts)))

@@ -85,42 +85,60 @@ class FCN(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, time: jax.Array, cond: Cond | None, out: tuple[int, ...]
+        self,
+        x: jax.Array,
+        time: jax.Array,
+        cond: Cond | None,
+        out: tuple[int, ...],
     ) -> jax.Array:
         self._check(x.shape[1:], out)
         x = join_maps("FCN", beside(x, cond), cond)
         pools = {}  # maps by the pixels of their pixel
+        here = 1
         for level, width in enumerate(self.widths):
             for i in range(self.convolutions):
                 layer = nn.Conv(width, (3, 3), name=f"stage_{level}_{i}")
                 x = nn.relu(layer(x))
             x = nn.max_pool(x, (2, 2), (2, 2))
-            pools[2 ** (level + 1)] = x
-        x = nn.relu(nn.Conv(self.head, (3, 3), name="head_0")(x))
-        x = nn.relu(nn.Conv(self.head, (1, 1), name="head_1")(x))
+            here = 2 * here
+            pools[here] = x
+        # the paper's layers of 7x7 and 1x1, which were dense ones of a classifier; ours has no 7 places
+        first = nn.Conv(self.head, (3, 3), name="head_0")
+        second = nn.Conv(self.head, (1, 1), name="head_1")
+        x = nn.relu(first(x))
+        x = nn.relu(second(x))
         classes = out[-1]
-        score = nn.Conv(classes, (1, 1), name="last")(x)
-        here = COARSEST
+        last = nn.Conv(classes, (1, 1), name="last")
+        score = last(x)
         while here > self.stride:
             here = here // 2
             score = Doubled(name=f"up_{here}")(score)
             # zeros: what is shallow is heard once it has something to say
             skip = nn.Conv(
-                classes, (1, 1), kernel_init=nn.initializers.zeros, name=f"last_{here}"
+                classes,
+                (1, 1),
+                kernel_init=nn.initializers.zeros,
+                name=f"last_{here}",
             )
             score = score + skip(pools[here])
         return enlarged(score, here)
 
-    def flops(self, shape: tuple[int, ...], out: tuple[int, ...], told: Told = NOTHING) -> int:
+    def flops(
+        self,
+        shape: tuple[int, ...],
+        out: tuple[int, ...],
+        told: Told = NOTHING,
+    ) -> int:
         """Operations of a forward pass of one example, see `genjax.nets.flops`; the last way up left out."""
         classes = out[-1]
         pixels = math.prod(out[:2])
         before = shape[-1] + told.vector
         total = 0
+        others = self.convolutions - 1
         for level, width in enumerate(self.widths):
             here = pixels // 4**level
             total += cost.convolution(here, 3, before, width)
-            others = self.convolutions - 1
+            # those behind the first of a stage
             total += others * cost.convolution(here, 3, width, width)
             before = width
         last = pixels // COARSEST**2
@@ -128,6 +146,7 @@ class FCN(nn.Module):
         total += cost.dense(last, self.head, self.head)
         total += cost.dense(last, self.head, classes)
         at = COARSEST
+        # from the pool above the last one on, as deep as there are skips
         for width in reversed(self.widths[:-1]):
             at = at // 2
             if at < self.stride:
@@ -151,7 +170,8 @@ class FCN(nn.Module):
             scale = 2**level
             total += self.convolutions * scale
             total += scale  # of two in a pool the other one
-        total += COARSEST  # the head
+        # the head has one layer that sees neighbours
+        total += COARSEST
         at = COARSEST
         # every way up asks the neighbours of a place
         while at > self.stride:
@@ -161,13 +181,17 @@ class FCN(nn.Module):
 
     def _check(self, shape: tuple[int, ...], out: tuple[int, ...]) -> None:
         """Raises UserError for sizes that do not fit."""
-        least = min(self.widths, default=0)
-        check_sizes("FCN", widths=least, convolutions=self.convolutions, head=self.head)
+        sizes = {
+            "widths": min(self.widths, default=0),
+            "convolutions": self.convolutions,
+            "head": self.head,
+        }
+        check_sizes("FCN", **sizes)
         check_images("FCN", shape, out)
-        if len(self.widths) != DEPTHS:
+        named = len(self.widths)
+        if named != DEPTHS:
             raise UserError(
-                f"FCN: {len(self.widths)} widths, and there are {DEPTHS} pools: name one for each by "
-                "--algorithm.net.widths."
+                f"FCN: {named} widths, and there are {DEPTHS} pools: name one for each by --algorithm.net.widths."
             )
         if self.stride not in STRIDES:
             raise UserError(f"FCN: stride={self.stride} is none of 8, 16, 32.")

@@ -25,21 +25,26 @@ def palette(classes: int = MOST) -> np.ndarray:
     """The colour of each class, uint8 [classes, 3], whatever their number."""
     colours = [(0, 0, 0)]
     for k in range(1, MOST):
-        hue = k * GOLDEN % 1.0
+        turn = k * GOLDEN
+        hue = turn % 1.0
+        # light and dark in turn: after some classes hues come near each other again
         bright = 1.0 if k % 2 else 0.65
         shade = colorsys.hsv_to_rgb(hue, 0.8, bright)
-        colours.append(tuple(round(255 * each) for each in shade))
+        levels = [round(255 * each) for each in shade]
+        colours.append(tuple(levels))
     return np.array(colours[:classes], np.uint8)
 
 
 def coloured(masks: np.ndarray) -> np.ndarray:
     """Masks [..., H, W] as pictures, uint8 [..., H, W, 3]."""
-    return palette()[masks]
+    colours = palette()
+    return colours[masks]
 
 
 def mistakes(images: np.ndarray, taken: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Pictures [N, H, W, C] in [0, 1] in dark grey, red where masks [N, H, W] differ: float [N, H, W, 3]."""
     grey = images.mean(-1, keepdims=True)
+    # half as bright, so that the red is seen on light skin too
     dark = np.repeat(0.5 * grey, 3, -1)
     wrong = taken != truth
     red = np.array([1.0, 0.1, 0.1])
@@ -51,20 +56,27 @@ def legend(names: Sequence[str], width: int) -> np.ndarray:
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(LETTERS)
-    places = []
+    lefts = []
+    tops = []
     x, y = 4, 2
+    # twice over the names: how high the strip must be shows at the end of the first
     for name in names:
-        wide = LINE + int(font.getlength(name)) + 8
+        letters = int(font.getlength(name))
+        wide = LINE + letters + 8
         # a name that does not fit begins a line, unless it is the first of one
         if x + wide > width and x > 4:
-            x, y = 4, y + LINE
-        places.append((x, y))
+            x = 4
+            y = y + LINE
+        lefts.append(x)
+        tops.append(y)
         x = x + wide
-    canvas = Image.new("RGB", (width, y + LINE + 2), "white")
+    high = y + LINE + 2
+    canvas = Image.new("RGB", (width, high), "white")
     pen = ImageDraw.Draw(canvas)
     colours = palette(len(names)).tolist()
-    for name, (left, top), colour in zip(names, places, colours, strict=True):
+    for name, left, top, colour in zip(names, lefts, tops, colours, strict=True):
         box = (left, top + 3, left + 14, top + 17)
+        # with a border: some colour is that of the paper
         pen.rectangle(box, tuple(colour), "grey")
         middle = (left + LINE, top + LINE // 2)
         pen.text(middle, name, "black", font, anchor="lm")
@@ -79,10 +91,13 @@ def headed(picture: np.ndarray, titles: Sequence[str]) -> np.ndarray:
     font = ImageFont.load_default(LETTERS)
     canvas = Image.new("RGB", (width, LINE), "white")
     pen = ImageDraw.Draw(canvas)
+    column = width / len(titles)
     for i, title in enumerate(titles):
-        middle = (i + 0.5) * width / len(titles)
-        pen.text((middle, LINE // 2), title, "black", font, anchor="mm")
-    return np.concatenate([np.asarray(canvas), picture])
+        middle = (i + 0.5) * column
+        place = (middle, LINE // 2)
+        pen.text(place, title, "black", font, anchor="mm")
+    strip = np.asarray(canvas)
+    return np.concatenate([strip, picture])
 
 
 def save_mask(path: Path, mask: np.ndarray) -> Path:

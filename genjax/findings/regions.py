@@ -1,0 +1,170 @@
+"""How good probabilities of classes are, over the pixels of pictures: regions, boundaries, calibration.
+
+Everything is a function of sums over pictures, so that an interval over pictures, or over what they belong to, leaves
+out one picture's sums, or one person's, at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from genjax.findings.steering import members
+from genjax.metrics.intervals import Interval, by_group
+from genjax.metrics.masks import boundary_f, confusion, iou
+from genjax.metrics.prediction import EPSILON, calibration
+
+BINS = 15  # of confidence
+
+
+class Judged(NamedTuple):
+    """Sums over the pixels of each of N pictures, or of each of N groups of them."""
+
+    pictures: np.ndarray  # [N]
+    counts: np.ndarray  # of classes taken for classes, [N, K, K]
+    edges: np.ndarray  # F scores of boundaries, [N]
+    confidence: np.ndarray  # of the pixels of each bin, [N, BINS]
+    hits: np.ndarray  # pixels of each bin that are right
+    pixels: np.ndarray  # of each bin
+    brier: np.ndarray  # squared distances, [N]
+    nats: np.ndarray  # of the true class, [N]
+
+
+Measure = Callable[[Judged], float]  # of sums over all
+
+
+def judge(p: np.ndarray, mask: np.ndarray) -> Judged:
+    """Probabilities [N, H, W, K] against classes [N, H, W], picture by picture."""
+    classes = p.shape[-1]
+    taken = p.argmax(-1)
+    confidence, hits, pixels = _bins(p, mask)
+    one_hot = np.eye(classes)[mask]
+    distance = np.square(p - one_hot)
+    of_truth = np.sum(p * one_hot, -1)
+    # no infinite surprise for a single certain mistake
+    some = np.maximum(of_truth, EPSILON)
+    nats = -np.log(some)
+    return Judged(
+        pictures=np.ones(len(p)),
+        counts=confusion(mask, taken, classes),
+        edges=boundary_f(mask, taken, classes),
+        confidence=confidence,
+        hits=hits,
+        pixels=pixels,
+        brier=distance.sum((1, 2, 3)),
+        nats=nats.sum((1, 2)),
+    )
+
+
+def _bins(p: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, ...]:
+    """(sum of confidences, pixels that are right, pixels) in each bin of each picture, [N, BINS]."""
+    rows = []
+    for said, its in zip(p, mask, strict=True):
+        flat = said.reshape(-1, said.shape[-1])
+        # means of a bin, which sums undo
+        confidence, accuracy, pixels = calibration(flat, its.ravel(), BINS)
+        row = (confidence * pixels, accuracy * pixels, pixels)
+        rows.append(row)
+    return tuple(map(np.stack, zip(*rows, strict=True)))
+
+
+def joined(parts: list[Judged]) -> Judged:
+    """One after the other."""
+    columns = zip(*parts, strict=True)
+    return Judged(*map(np.concatenate, columns))
+
+
+def grouped(judged: Judged, groups: np.ndarray) -> Judged:
+    """The sums of each group, of groups [N]."""
+    of_group = members(groups)
+
+    def summed(values: np.ndarray) -> np.ndarray:
+        sums = [values[rows].sum(0) for rows in of_group]
+        return np.stack(sums)
+
+    return Judged(*map(summed, judged))
+
+
+def total(sums: Judged, rows: np.ndarray) -> Judged:
+    """The sums of some pictures or groups together."""
+
+    def summed(values: np.ndarray) -> np.ndarray:
+        return values[rows].sum(0)
+
+    return Judged(*map(summed, sums))
+
+
+def mean_iou(sums: Judged) -> float:
+    """The mean over classes of the IoU of all pixels together."""
+    each = iou(sums.counts)
+    return float(np.nanmean(each))
+
+
+def accuracy(sums: Judged) -> float:
+    """The share of pixels that are right."""
+    hits = np.trace(sums.counts)
+    return float(hits / sums.counts.sum())
+
+
+def boundary(sums: Judged) -> float:
+    """The mean over pictures of the F score of boundaries."""
+    return float(sums.edges / sums.pictures)
+
+
+def calibration_error(sums: Judged) -> float:
+    """The mean over pixels of |accuracy - confidence| of their bin."""
+    gaps = np.abs(sums.hits - sums.confidence)
+    return float(gaps.sum() / sums.pixels.sum())
+
+
+def brier(sums: Judged) -> float:
+    """The mean over pixels of the squared distance from the true class's one-hot."""
+    return float(sums.brier / sums.pixels.sum())
+
+
+def nats(sums: Judged) -> float:
+    """The mean over pixels of -log p of the true class."""
+    return float(sums.nats / sums.pixels.sum())
+
+
+def of_class(k: int) -> Measure:
+    """The IoU of one class; NaN of one that neither side has."""
+
+    def measure(sums: Judged) -> float:
+        each = iou(sums.counts)
+        return float(each[k])
+
+    return measure
+
+
+MEASURES: dict[str, Measure] = {
+    "mean_iou": mean_iou,
+    "accuracy": accuracy,
+    "boundary_f": boundary,
+    "ece": calibration_error,
+    "brier": brier,
+    "nats": nats,
+}
+
+
+def interval(measure: Measure, sums: Judged, less: Judged | None = None) -> Interval:
+    """A measure of all sums together with the jackknife over them, or its difference to that of `less`.
+
+    Of a single picture or group the interval is not known.
+    """
+
+    def value(rows: np.ndarray) -> float:
+        own = measure(total(sums, rows))
+        if less is None:
+            return own
+        # of the same pictures: what both find hard cancels
+        other = measure(total(less, rows))
+        return own - other
+
+    places = np.arange(len(sums.pictures))
+    if len(places) < 2:
+        return Interval(value(places), np.nan, np.nan)
+    each = list(places[:, None])
+    return by_group(value, each)

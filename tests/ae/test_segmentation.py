@@ -1,0 +1,546 @@
+"""Segmentation against answers that are known: losses by hand, Bayes, ramps; floors; masks of one's own pictures."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from scipy.stats import norm
+
+from genjax import segment
+from genjax.ae.autoencoder import Autoencoder
+from genjax.ae.pixelwise import Forest, Majority, Place
+from genjax.ae.segmentation import CrossEntropy, Dice, Segmentation, predict, summary
+from genjax.config import edit, field
+from genjax.core import Spec
+from genjax.data import Digits, Masks
+from genjax.data.source import Source
+from genjax.errors import UserError
+from genjax.fields import Category, Image, Mask, Points
+from genjax.findings.regions import MEASURES, grouped, interval, judge, total
+from genjax.findings.segmenter import check_segmentation, segmenter
+from genjax.findings.segmenting import Segmenting
+from genjax.metrics import masks
+from genjax.metrics.prediction import ece
+from genjax.nets import MLP
+from genjax.nets.fcn import FCN, Doubled, enlarged, triangle
+from genjax.nets.plain import PlainUNet
+from genjax.optim import Adam, CosineDecay
+from genjax.pictures.classes import legend, mistakes, palette, save_mask
+from genjax.training import loop
+from genjax.training.experiment import Every, Experiment
+from genjax.views import Crop, Flip, Shift
+
+FLAT = Image((8, 8, 3))
+
+
+def spec(x=FLAT, mask=Mask((8, 8), 3), steps=10) -> Spec:
+    return Spec((("image", x), ("mask", mask)), steps)
+
+
+# --- losses ----------------------------------------------------------------------------------------------------------
+
+
+def logits_of(p) -> jax.Array:
+    return jnp.log(jnp.asarray(p, jnp.float32))
+
+
+def test_cross_entropy_is_the_mean_of_what_each_true_class_was_given():
+    p = np.array([[[[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]]])  # one row of two pixels
+    truth = np.array([[[0, 2]]])
+    found = CrossEntropy()(logits_of(p), truth)
+    np.testing.assert_allclose(found, [-(np.log(0.5) + np.log(0.1)) / 2], rtol=1e-6)
+    found = CrossEntropy(classes=(2.0, 1.0, 3.0))(logits_of(p), truth)
+    np.testing.assert_allclose(found, [-(2 * np.log(0.5) + 3 * np.log(0.1)) / 2], rtol=1e-6)
+
+
+def test_dice_of_masks_by_hand():
+    # two classes, four pixels, said with certainty: class 1 is said twice, is there twice, and both are once
+    said = np.eye(2)[[[[0, 0], [1, 1]]]]
+    truth = np.array([[[0, 1], [0, 1]]])
+    hard = logits_of(np.clip(said, 1e-9, 1))
+    np.testing.assert_allclose(Dice(smooth=0.0)(hard, truth), [0.5], atol=1e-6)
+    np.testing.assert_allclose(Dice(smooth=1.0)(hard, truth), [1 - 3 / 5], atol=1e-6)
+    # squares below, as Milletari et al. have them: all 1/2 is 2 (2 / 2) / (4 / 4 + 2)
+    even = jnp.zeros((1, 2, 2, 2))
+    np.testing.assert_allclose(Dice(smooth=0.0)(even, truth), [1 - 2 / 3], atol=1e-6)
+
+
+def test_dice_counts_a_small_class_as_much_as_a_large_one_and_a_missing_one_can_be_unlearned():
+    truth = np.zeros((1, 4, 4), int)
+    truth[0, 0, 0] = 1
+    missed = 20.0 * jax.nn.one_hot(np.zeros((1, 4, 4), int), 2)
+    # of the large class 2 * 15 / (16 + 15), of the other one nothing
+    np.testing.assert_allclose(Dice(smooth=0.0)(missed, truth), [1 - (30 / 31) / 2], rtol=1e-5)
+    absent = np.zeros((1, 4, 4), int)
+    even = jnp.zeros((1, 4, 4, 2))
+
+    def of_class_1(x, smooth):
+        return Dice(smooth=smooth)(x, absent)[0]
+
+    # that p of class 1 should fall is told by the smoothed part of class 1 too
+    with_ = jax.grad(of_class_1)(even, 1.0)[..., 1].sum()
+    without = jax.grad(of_class_1)(even, 0.0)[..., 1].sum()
+    assert with_ > without > 0
+    nothing = Dice(smooth=0.0)(20.0 * jax.nn.one_hot(absent, 3), absent)
+    assert np.isfinite(nothing).all()
+
+
+def test_the_loss_is_the_weighted_sum_and_the_summary_is_of_all_pixels_together():
+    cfg = Segmentation(PlainUNet((4,), 1), losses=(CrossEntropy(0.5), Dice(2.0)))
+    algorithm = cfg(spec())
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": rng.integers(0, 256, (5, 8, 8, 3)).astype(np.uint8),
+        "mask": rng.integers(0, 3, (5, 8, 8)).astype(np.uint8),
+        "index": np.arange(5, dtype=np.uint32),
+    }
+    state = algorithm.init(jax.random.key(0), batch)
+    noisy = jax.tree.map(lambda p: p + 0.1 * rng.normal(size=p.shape), state.params)
+    state = state.replace(params=noisy)
+    values = algorithm.evaluate(jax.random.key(1), state, batch)
+    total = 0.5 * values["cross_entropy"] + 2.0 * values["dice"]
+    np.testing.assert_allclose(values["loss"], total, rtol=1e-6)
+    p = np.asarray(predict(noisy, batch, cfg, spec()))
+    np.testing.assert_allclose(p.sum(-1), 1.0, rtol=1e-5)
+    counts = masks.confusion(batch["mask"], p.argmax(-1), 3)
+    np.testing.assert_array_equal(values["counts"], counts)
+    found = summary(values)
+    assert found["mean_iou"] == pytest.approx(masks.mean_iou(counts).value)
+    assert found["accuracy"] == pytest.approx(masks.pixel_accuracy(counts).value)
+    assert algorithm.sample is None and algorithm.criterion.name in found
+
+
+# --- a task whose best answer is known -------------------------------------------------------------------------------
+
+
+class OneByOne(nn.Module):
+    """Logits that are linear in a pixel: the smallest fully convolutional net."""
+
+    @nn.compact
+    def __call__(self, x, time, cond, out):
+        return nn.Conv(out[-1], (1, 1))(x)
+
+
+def two_normals(n: int, seed: int, side: int = 8) -> dict:
+    """Pixels of one class about .4 and of the other about .6 with deviation .1, as often as not; colours are alike."""
+    rng = np.random.default_rng(seed)
+    mask = rng.integers(0, 2, (n, side, side)).astype(np.uint8)
+    middle = np.where(mask, 0.6, 0.4)[..., None]
+    image = middle + 0.1 * rng.normal(size=(n, side, side, 1))
+    return {
+        "image": image.astype(np.float32),
+        "mask": mask,
+        "index": np.arange(n, dtype=np.uint32),
+    }
+
+
+def test_a_linear_net_reaches_the_accuracy_that_no_other_is_above():
+    task = spec(Points((8, 8, 1)), Mask((8, 8), 2), 300)
+    task = task._replace(fields=(("image", Image((8, 8, 1))), task.fields[1]))
+    cfg = Segmentation(OneByOne(), optimiser=Adam(0.3, decay=CosineDecay()))
+    algorithm = cfg(task)
+    step = jax.jit(algorithm.step)
+    state = algorithm.init(jax.random.key(0), two_normals(1, 0))
+    for i in range(300):
+        state, _ = step(jax.random.key(i), state, two_normals(8, i))
+    held = two_normals(500, 10_000)
+    values = algorithm.evaluate(jax.random.key(0), state, held)
+    found = summary(values)
+    # a threshold at 1/2, a deviation from either mean; 32,000 pixels have an error of 0.2 %
+    assert found["accuracy"] == pytest.approx(norm.cdf(1.0), abs=0.008)
+    # of two classes alike, both IoU are a / (2 - a)
+    best = norm.cdf(1.0) / (2 - norm.cdf(1.0))
+    assert found["mean_iou"] == pytest.approx(best, abs=0.012)
+    # log odds are 20 (x - 1/2), and so are probabilities: they are right as often as they say
+    p = np.asarray(predict(state.params, held, cfg, task))
+    exact = 1.0 / (1.0 + np.exp(-20.0 * (held["image"][..., 0] - 0.5)))
+    assert np.abs(p[..., 1] - exact).mean() < 0.02
+    assert ece(p.reshape(-1, 2)[:5000], held["mask"].ravel()[:5000]).value < 0.02
+
+
+# --- the net ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [2, 8])
+def test_the_ways_up_keep_a_ramp_a_ramp(factor):
+    rows = np.arange(6.0)
+    ramp = np.float32(rows[:, None] + 10 * rows)[None, :, :, None]
+    ramp = np.concatenate([ramp, -ramp], -1)
+    up = enlarged(jnp.asarray(ramp), factor)
+    if factor == 2:
+        net = Doubled()
+        begun = net.init(jax.random.key(0), ramp)
+        up = net.apply(begun, ramp)
+        np.testing.assert_allclose(up, enlarged(jnp.asarray(ramp), 2), atol=1e-5)
+    # a fine pixel's place in the coarse map, and what a line has there; the border's values go on
+    places = np.clip((np.arange(6 * factor) + 0.5) / factor - 0.5, 0, 5)
+    exact = places[:, None] + 10 * places
+    np.testing.assert_allclose(up[0, ..., 0], exact, atol=1e-5)
+    np.testing.assert_allclose(up[0, ..., 1], -exact, atol=1e-5)
+
+
+def test_the_kernel_of_a_way_up_is_that_of_the_paper():
+    # Long et al.'s code: 1 - |x / f - c| with f = ceil(side / 2), c = (2 f - 1 - f mod 2) / (2 f)
+    for factor in (2, 4, 8):
+        centre = (2 * factor - 1) / (2 * factor)
+        line = 1 - np.abs(np.arange(2 * factor) / factor - centre)
+        np.testing.assert_allclose(triangle(factor), line, atol=1e-6)
+
+
+SMALL = {"widths": (4, 4, 4, 4, 4), "convolutions": 1, "head": 8}
+
+
+def test_skips_begin_at_nothing_so_that_8s_begins_as_32s_and_then_they_are_heard():
+    x = jax.random.normal(jax.random.key(1), (1, 64, 96, 3))
+    clock, out = jnp.ones(1), (64, 96, 3)
+    answers = {}
+    params = {}
+    for stride in (8, 16, 32):
+        net = FCN(**SMALL, stride=stride)
+        params[stride] = net.init(jax.random.key(0), x, clock, None, out)["params"]
+        answers[stride] = net.apply({"params": params[stride]}, x, clock, None, out)
+    assert set(params[8]) - set(params[16]) == {"up_8", "last_8"}
+    # twice bilinear and once are not one and the same between places, but at the same scale
+    assert answers[32].shape == (1, 64, 96, 3)
+    deep = FCN(**SMALL, stride=8)
+    moved = jax.tree.map(lambda p: p + 1.0, params[8]["last_8"])
+    heard = deep.apply({"params": {**params[8], "last_8": moved}}, x, clock, None, out)
+    assert np.abs(heard - answers[8]).max() > 0.1
+    # the mean of a map is kept by every way up
+    np.testing.assert_allclose(answers[8].mean((1, 2)), answers[32].mean((1, 2)), atol=1e-4)
+
+
+def test_what_lies_beyond_the_reach_is_not_heard():
+    net = FCN(**SMALL, stride=8)
+    out = (320, 32, 2)
+    x = jax.random.normal(jax.random.key(1), (1, 320, 32, 1))
+    params = net.init(jax.random.key(0), x, jnp.ones(1), None, out)
+    noisy = jax.tree.map(lambda p: p + 0.1, params)
+
+    def at(x):
+        return net.apply(noisy, x, jnp.ones(1), None, out)[0, 160, 16, 0]
+
+    heard = np.abs(jax.grad(at)(x))[0].sum((1, 2)) > 0
+    rows = np.flatnonzero(heard)
+    assert np.abs(rows - 160).max() <= net.reach < 160
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "said"),
+    [
+        (FCN(widths=(4, 4)), (64, 64, 3), "2 widths, and there are 5 pools"),
+        (FCN(stride=4), (64, 64, 3), "stride=4 is none of 8, 16, 32"),
+        (FCN(), (48, 64, 3), "48x64 does not divide by 32"),
+        (FCN(head=0), (64, 64, 3), "head=0 must be at least 1"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_told(net, shape, said):
+    with pytest.raises(UserError, match=said):
+        net.init(jax.random.key(0), jnp.zeros((1, *shape)), jnp.ones(1), None, (*shape[:2], 2))
+
+
+# --- what cannot be segmented ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "task", "said"),
+    [
+        ({}, Spec((("image", FLAT),)), "the field 'mask' is not in the data"),
+        ({"mask": "image"}, spec(), "the field 'image' is a Image"),
+        ({}, spec(Points((2,))), "Segmentation takes Image"),
+        ({}, spec(mask=Mask((4, 4), 3)), "name both fields in every --view"),
+        ({}, spec(mask=Mask((8, 8), 1)), "has 1 class"),
+        ({"losses": ()}, spec(), "leaves nothing to learn"),
+        ({"losses": (Dice(), Dice())}, spec(), "names dice twice"),
+        ({"losses": (Dice(smooth=-1.0),)}, spec(), "smooth=-1.0 must be at least 0"),
+        ({"losses": (CrossEntropy(0.0),)}, spec(), "weight=0.0 must be above 0"),
+        (
+            {"losses": (CrossEntropy(classes=(1.0, 2.0)),)},
+            spec(),
+            "2 weights, and .* 3 classes",
+        ),
+    ],
+)
+def test_what_cannot_be_segmented_is_said_in_one_line(changes, task, said):
+    cfg = dataclasses.replace(Segmentation(), **changes)
+    with pytest.raises(UserError, match=said) as error:
+        cfg(task)
+    assert "\n" not in str(error.value)
+
+
+def test_a_flip_moves_the_mask_with_its_picture():
+    rng = np.random.default_rng(0)
+    mask = rng.integers(0, 3, (64, 4, 5)).astype(np.uint8)
+    batch = {"image": np.repeat(mask[..., None], 3, -1), "mask": mask}
+    keys = jax.random.split(jax.random.key(0), 64)
+    turned = 0
+    for view in (Flip(("image", "mask")), Shift(1, ("image", "mask"))):
+        seen = view(keys, batch)
+        np.testing.assert_array_equal(seen["image"][..., 0], seen["mask"])
+        turned += np.any(np.asarray(seen["mask"]) != mask, (1, 2)).sum()
+    assert 64 < turned < 128
+
+
+# --- floors ----------------------------------------------------------------------------------------------------------
+
+
+def test_floors_know_frequencies_places_and_colours():
+    rng = np.random.default_rng(0)
+    mask = rng.integers(0, 2, (40, 6, 6)).astype(np.uint8)
+    mask[:, 0] = 2  # the first row is always of another class
+    image = np.where(mask == 1, 0.8, 0.2)[..., None] * np.ones(3)
+    shares = np.bincount(mask.ravel()) / mask.size
+    majority = Majority().fit(image, mask, 3)(image[:2])
+    np.testing.assert_allclose(majority[1, 3, 3], shares)
+    place = Place().fit(image, mask, 4)(image[:2])
+    np.testing.assert_allclose(place[0, 0], np.tile([0, 0, 1, 0], (6, 1)))
+    np.testing.assert_allclose(place[1, 3, 2, 1], np.mean(mask[:, 3, 2] == 1))
+    forest = Forest(10, 1000).fit(image[:30], mask[:30], 4)(image[30:])
+    np.testing.assert_allclose(forest.sum(-1), 1.0)
+    assert (forest.argmax(-1) == mask[30:]).mean() > 0.99
+    again = Forest(10, 1000).fit(image[:30], mask[:30], 4)(image[30:])
+    np.testing.assert_array_equal(again, forest)
+    with pytest.raises(UserError, match="trees=0 must be at least 1"):
+        Forest(0).check()
+
+
+# --- what is measured ------------------------------------------------------------------------------------------------
+
+
+def test_measures_of_known_probabilities():
+    mask = np.zeros((2, 2, 2), int)
+    mask[1] = 1
+    p = np.zeros((2, 2, 2, 2))
+    p[..., 0] = 0.75
+    p[..., 1] = 0.25
+    judged = judge(p, mask)
+    sums = total(judged, np.arange(2))
+    found = {name: measure(sums) for name, measure in MEASURES.items()}
+    # all is said to be class 0 with 3/4, and half is: right in one half, IoU 1/2 and 0
+    assert found["accuracy"] == 0.5 and found["mean_iou"] == 0.25
+    assert found["ece"] == pytest.approx(0.25)
+    assert found["brier"] == pytest.approx((2 * 0.25**2 + 2 * 0.75**2) / 2)
+    assert found["nats"] == pytest.approx(-(np.log(0.75) + np.log(0.25)) / 2)
+    flat = ece(p.reshape(-1, 2), mask.ravel())
+    assert found["ece"] == pytest.approx(flat.value)
+
+
+def test_intervals_are_over_groups_and_differences_over_pairs():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, (60, 4, 4))
+    p = rng.dirichlet([1, 1], (60, 4, 4))
+    # five pictures of a person that are one and the same say no more than one of them
+    same = np.repeat(np.arange(60), 5)
+    alone = interval(MEASURES["mean_iou"], judge(p, truth))
+    five = judge(p[same], truth[same])
+    together = interval(MEASURES["mean_iou"], grouped(five, same))
+    np.testing.assert_allclose(together, alone, rtol=1e-6)
+    naive = interval(MEASURES["mean_iou"], five)
+    assert naive.high - naive.low < 0.6 * (alone.high - alone.low)
+    # a method against itself differs by nothing, for certain
+    none = interval(MEASURES["mean_iou"], judge(p, truth), judge(p, truth))
+    np.testing.assert_allclose(none, 0.0, atol=1e-12)
+    one = interval(MEASURES["ece"], grouped(five, np.zeros(300)))
+    assert np.isnan(one.low)
+
+
+# --- a run -----------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocks:
+    """Bright rectangles on dark ground: class 1, or 2 where they are red. Two pictures of a group are alike."""
+
+    classes: int = field(3, "of the masks")
+    size: int = field(16, "side")
+
+    def load(self) -> Source:
+        rng = np.random.default_rng(0)
+        splits = {}
+        for split, n in (("train", 64), ("valid", 8), ("test", 12)):
+            image = rng.integers(0, 60, (n, self.size, self.size, 3)).astype(np.uint8)
+            mask = np.zeros((n, self.size, self.size), np.uint8)
+            for i in range(n):
+                top, left = rng.integers(0, self.size - 6, 2)
+                kind = 1 + i % 2
+                mask[i, top : top + 6, left : left + 6] = kind
+                bright = (200, 200, 200) if kind == 1 else (220, 30, 30)
+                image[i][mask[i] > 0] = bright
+            pair = (np.arange(n) // 2).astype(np.int32)
+            splits[split] = {"image": image, "mask": mask, "pair": pair}
+        fields = {
+            "image": Image((self.size, self.size, 3)),
+            "mask": Mask((self.size, self.size), self.classes),
+            "pair": Category(32),
+        }
+        return Source("blocks", fields=fields, **splits)
+
+
+FLOORS = (Majority(), Place(), Forest(5, 2000))
+EXP = Experiment(
+    Blocks(),
+    Segmentation(PlainUNet((8,), 1, bias=True), optimiser=Adam(3e-3)),
+    steps=60,
+    batch=16,
+    view=(Flip(("image", "mask")),),
+    every=Every(log=20, evaluate=30, sample=0, save=60),
+    finish=(Segmenting(group="pair", names=("ground", "grey", "red"), floors=FLOORS, shown=3),),
+)
+
+
+@pytest.fixture(scope="module")
+def this(tmp_path_factory):
+    home = {"runs": str(tmp_path_factory.mktemp("runs"))}
+    return loop.run("segment", edit(EXP, home), "blocks")
+
+
+def test_a_run_is_measured_beside_its_floors_and_drawn(this):
+    found = this.log.result("segmented: net")
+    assert found["n"] == 12 and found["groups"] == 6
+    # rectangles of clear colours are easy, and where they are nobody could know
+    assert found["mean_iou"] > 0.9
+    place = this.log.result("segmented: place")["mean_iou"]
+    ends = this.log.result("segmented: above")
+    assert ends["place"] == pytest.approx(found["mean_iou"] - place)
+    assert ends["place low"] < ends["place"] < ends["place high"]
+    assert this.log.result("iou red")["net"] > 0.8
+    for name in ("segmented", "worst", "reliability"):
+        picture = this.log.directory / "samples" / f"{name}.png"
+        assert np.asarray(Pillow.open(picture)).ndim == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"algorithm": Autoencoder(enc=MLP((4,)), dec=MLP((4,)))}, "says no class of a pixel"),
+        ({"finish.Segmenting.group": "scene"}, "no such field, it has image, mask, pair"),
+        ({"finish.Segmenting.names": ("a", "b")}, "has 2 names, and the masks have 3 classes"),
+        ({"finish.Segmenting.images": 0}, "images=0 must be at least 1"),
+        ({"view": (Flip(),)}, "moves the field 'image' alone"),
+        ({"view": (Shift(1, ("mask",)),)}, "moves the field 'mask' alone"),
+        ({"view": (Crop(8),)}, "moves the field 'image' alone"),
+        ({"data": Digits()}, "needs|not in the data"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_before_training(changes, said, tmp_path):
+    with pytest.raises(UserError, match=said):
+        loop.run("segment", edit(EXP, {"runs": str(tmp_path / "r"), **changes}), "blocks")
+    assert not (tmp_path / "r").exists()
+
+
+# --- pictures of one's own -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder with pictures: large, grey, too small, and none."""
+    home = tmp_path / "in"
+    home.mkdir()
+    rng = np.random.default_rng(0)
+    large = rng.integers(0, 60, (50, 37, 3)).astype(np.uint8)
+    large[10:30, 5:25] = (220, 30, 30)
+    Pillow.fromarray(large).save(home / "large.png")
+    Pillow.fromarray(large[..., 0]).save(home / "grey.png")
+    Pillow.fromarray(large[:1, :1]).save(home / "tiny.png")
+    (home / "text.png").write_text("no picture")
+    return home
+
+
+@pytest.fixture
+def command(this, pictures, capsys):
+    """command(*arguments) -> (exit code, folder, stdout, stderr); $ stands for the folder of pictures."""
+
+    def call(*arguments):
+        out = pictures.parent / "out"
+        given = [each.replace("$", str(pictures)) for each in arguments]
+        code = segment.main([str(this.log.directory), *given, f"--out={out}"])
+        return code, out, *capsys.readouterr()
+
+    return call
+
+
+def test_the_mask_of_a_picture_of_any_size_is_what_the_net_says_whatever_the_tiles(
+    command, pictures, this
+):
+    code, out, said, _ = command(
+        "$/large.png", "$/grey.png", "--tile=8", "--names=('ground','grey','red')"
+    )
+    assert code == 0 and "ground 7" in said
+    image = Pillow.open(out / "large.png")
+    assert image.mode == "P" and image.size == (37, 50)
+    found = np.asarray(image)
+    seen = np.asarray(Pillow.open(pictures / "large.png")) / np.float32(255)
+    np.testing.assert_array_equal(found, segmenter(this)(seen))
+    assert (found[12:28, 7:23] == 2).mean() > 0.95
+    # the colours are those of the classes
+    np.testing.assert_array_equal(np.asarray(image.convert("RGB")), palette()[found])
+
+
+def test_masks_that_were_written_are_data_to_train_on(command, pictures, this):
+    command("$/large.png")
+    Pillow.open(pictures / "large.png").save(pictures.parent / "large.png")
+    home = pictures.parent / "only"
+    home.mkdir()
+    (home / "large.png").write_bytes((pictures / "large.png").read_bytes())
+    data = Masks(str(home), str(pictures.parent / "out"), size=(50, 37), classes=3, test=0.0)
+    source = data.load()
+    found = np.asarray(Pillow.open(pictures.parent / "out" / "large.png"))
+    np.testing.assert_array_equal(source.train["mask"][0], found)
+
+
+def test_a_picture_may_be_looked_at_in_another_size_and_shown_with_its_mask(command):
+    code, out, _, _ = command("$/large.png", "--scale=0.5", "--overlay")
+    shown = np.asarray(Pillow.open(out / "large.png"))
+    assert code == 0 and shown.shape == (50, 37, 3)
+    # half red, half the colour of class 2
+    half = (np.array([220, 30, 30]) + palette()[2]) / 2
+    assert np.abs(shown[20, 15] - half).max() < 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("$/gone.png", "is no file"),
+        ("$/text.png", "cannot be read as an image"),
+        ("$/large.png $/tiny.png", "smaller than the net's unit"),
+        ("$/large.png $/large.png", "2 of the pictures are called large"),
+        ("$/large.png --scale=0", "scale=0.0 must be above 0"),
+        ("$/large.png --scale=1e9", "choose another"),
+        ("$/large.png --tile=0", "tile=0 must be at least 1"),
+        ("$/large.png --names=('a','b')", "2 names, and this model tells 3 classes"),
+        ("", "expected RUN FILE..."),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(command, arguments, said):
+    code, out, _, error = command(*arguments.split())
+    assert code == 2 and not out.exists()
+    assert len(error.strip().splitlines()) == 1
+    with pytest.raises(UserError, match=said):
+        raise UserError(error.strip())
+
+
+def test_a_run_of_another_kind_is_refused_and_help_is_the_module_s_own(capsys):
+    with pytest.raises(UserError, match="Autoencoder says no class of a pixel"):
+        check_segmentation(Autoencoder())
+    assert segment.main(["--help"]) == 0
+    assert "--overlay" in capsys.readouterr().out
+
+
+def test_colours_legend_and_mistakes(tmp_path):
+    colours = palette(30)
+    apart = np.abs(colours[:, None].astype(int) - colours).sum(-1)
+    assert apart[~np.eye(30, dtype=bool)].min() > 20 and not colours[0].any()
+    narrow = legend([f"class {i}" for i in range(20)], 200)
+    assert narrow.shape[1] == 200 and narrow.shape[0] > 100
+    taken = np.zeros((1, 2, 2), int)
+    truth = taken.copy()
+    truth[0, 1, 1] = 1
+    drawn = mistakes(np.ones((1, 2, 2, 3)), taken, truth)
+    np.testing.assert_allclose(drawn[0, 0, 0], 0.5)
+    assert drawn[0, 1, 1, 0] == 1.0
+    with pytest.raises(UserError, match="cannot write the mask"):
+        save_mask(tmp_path, truth[0].astype(np.uint8))
