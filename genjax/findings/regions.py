@@ -167,4 +167,9 @@ def interval(measure: Measure, sums: Judged, less: Judged | None = None) -> Inte
     if len(places) < 2:
         return Interval(value(places), np.nan, np.nan)
     each = list(places[:, None])
-    return by_group(value, each)
+    found = by_group(value, each)
+    if less is not None:
+        return found
+    # a jackknife knows no bounds: nothing here is below 0, and shares end at 1
+    most = np.inf if measure in (brier, nats) else 1.0
+    return Interval(found.value, max(found.low, 0.0), min(found.high, most))

@@ -6,6 +6,7 @@ import pytest
 
 from genjax.conditions import Cond
 from genjax.nets import MLP, DiT, GatedMLP, PlainUNet, TimeMLP, UNet
+from genjax.nets.fcn import FCN
 from genjax.nets.flops import Told
 
 SHAPE = (32, 32, 3)
@@ -35,8 +36,10 @@ def counted(net, shape, out, told, *clocks) -> float:
         (UNet((48, 64), blocks=1, patch=1, attention=(16,)), PLAIN, 0.03),
         (TimeMLP((256, 128, 128)), TOLD, 0.01),
         (PlainUNet((48, 64), blocks=1, patch=1), PLAIN, 0.05),
+        # taps that lie beyond the border are many on maps of one or two places
+        (FCN((8, 16, 16, 16, 16), head=16), PLAIN, 0.12),
     ],
-    ids=["dit", "dit with words", "unet", "mlp", "plain unet"],
+    ids=["dit", "dit with words", "unet", "mlp", "plain unet", "fcn"],
 )
 def test_denoisers_cost_what_xla_counts(net, told, near):
     time = jnp.zeros((2, told.clocks))
