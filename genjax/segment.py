@@ -40,7 +40,8 @@ from genjax.pictures.classes import coloured, save_mask
 from genjax.pictures.draw import save_png, to_uint8
 from genjax.training.opened import open_run
 
-MOST = 2**26  # pixels of a picture after scaling
+# pixels of a picture after scaling: 64 million, as many as a good camera has
+MOST = 2**26
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +91,7 @@ def write(
     check_segmentation(cfg)
     names = _names(options, classes_of(cfg, spec))
     method = segmenter(model.run, options.tile)
+    # of what views made of the data: a run on grey pictures sees grey
     colour = spec.shape[-1] == 3
     pictures = []
     masks = []
@@ -222,6 +224,7 @@ def overlaid(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def shares(mask: np.ndarray, names: Sequence[str]) -> str:
     """How much of a mask each class is, in words, the largest first."""
     counts = np.bincount(mask.ravel(), minlength=len(names))
+    # stable: of equal shares the lower class is first, on every machine
     order = np.argsort(-counts, kind="stable")
     words = []
     for k in order:

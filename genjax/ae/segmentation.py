@@ -36,8 +36,10 @@ class CrossEntropy:
     """-w log p of the true class, the mean over pixels: w is 1, or the class's own."""
 
     weight: float = field(1.0, "in the sum of the losses")
+    # 0 leaves a class out of training: pixels of which nobody knows what they are
     classes: tuple[float, ...] = field((), "a weight for each class; () = all alike")
 
+    # of its part among the metrics; no field
     name = "cross_entropy"
 
     def check(self, classes: int) -> None:
@@ -58,6 +60,7 @@ class CrossEntropy:
         of_truth = jnp.sum(one_hot * log_p, -1)  # [B, H, W]
         if self.classes:
             weights = jnp.array(self.classes)
+            # not divided by their sum: a picture of light classes alone stays a light one
             of_truth = of_truth * weights[truth]
         return -jnp.mean(of_truth, (1, 2))
 
@@ -125,6 +128,7 @@ def answer(params: dict, x: jax.Array, cfg: Segmentation, classes: int) -> jax.A
     """Logits [B, H, W, K] of pictures [B, H, W, C] in [-1, 1], of any size that the net takes."""
     variables = {"params": params["net"]}
     logits = cfg.net.apply(variables, *seen_by(x, classes))
+    # a softmax of 16 bits would lose rare classes
     return logits.astype(jnp.float32)
 
 
@@ -140,6 +144,7 @@ def parts(logits: jax.Array, truth: jax.Array, cfg: Segmentation) -> Parts:
     total = jnp.zeros(len(logits))
     for loss in cfg.losses:
         value = loss(logits, truth)
+        # without its weight, so that runs with other weights compare
         found[loss.name] = value
         total = total + loss.weight * value
     return {"loss": total, **found}
@@ -172,6 +177,7 @@ def summary(values: dict[str, Any]) -> dict[str, float]:
         found[name] = float(each.mean())
     hits = np.trace(counts)
     found["accuracy"] = float(hits / counts.sum())
+    # not the mean of pictures' own: a class that a picture lacks has none there
     found["mean_iou"] = float(np.nanmean(iou(counts)))
     return found
 
@@ -180,6 +186,7 @@ def _check(cfg: Segmentation, spec: Spec) -> None:
     """Raises UserError for data without pictures or masks, and for settings that do not fit them."""
     need("Segmentation", spec.main, spec.x, Image)
     found = spec.find(cfg.mask)
+    # a field of several pictures or of numbers would fail far from here
     need("--algorithm.mask", cfg.mask, found, Mask)
     if found.shape != spec.shape[:2]:
         raise UserError(
@@ -194,6 +201,7 @@ def _check(cfg: Segmentation, spec: Spec) -> None:
         raise UserError(
             "--algorithm.losses=() leaves nothing to learn: name one, e.g. (CrossEntropy(),)."
         )
+    # of two with one name the later would be told as both
     names = [loss.name for loss in cfg.losses]
     if len(set(names)) < len(names):
         raise UserError(

@@ -80,6 +80,7 @@ class Segmenting:
             "shown": self.shown,
         }
         at_least(1, "--finish.Segmenting.", **sizes)
+        # a forest without trees is told now, and not after hours
         for floor in self.floors:
             floor.check()
         if self.group and self.group not in source.fields:
@@ -103,6 +104,7 @@ class Segmenting:
             )
 
     def __call__(self, this: Run) -> dict[str, float]:
+        # a fixed draw: the head of a split may be of few people
         drawn_ = some(this.source.test, self.images)
         test = still(this.exp.view, drawn_)
         mask = np.asarray(test[this.exp.algorithm.mask])
@@ -114,6 +116,7 @@ class Segmenting:
             judged = judgement(method, test, mask)
             sums[name] = grouped(judged, groups)
             numbers = tell(this, name, sums[name], len(mask))
+            # the net comes first, and its pictures are drawn while its sums are there
             if name == NET:
                 found = numbers
                 self._draw(this, method, test, judged)
@@ -161,6 +164,7 @@ class Segmenting:
 
     def _draw(self, this: Run, method: Method, test: Arrays, judged: Judged) -> None:
         """Some test pictures from all over the split, and those with the most mistakes."""
+        # by pixels and not by IoU, of which a picture without a class has none
         hits = np.trace(judged.counts, axis1=1, axis2=2)
         order = np.argsort(hits, kind="stable")
         kinds = {
@@ -179,6 +183,7 @@ class Segmenting:
 def check_views(exp: Experiment, source: Any) -> None:
     """Raises UserError for a view that moves pictures and leaves their masks where they were, or the other way."""
     both = (source.main, exp.algorithm.mask)
+    # nothing else would tell: shapes still agree, and the loss is only higher
     for view in exp.view:
         if not isinstance(view, (Flip, Shift, Crop)):
             continue
@@ -195,6 +200,7 @@ def of_net(this: Run) -> Method:
     """The run's net as a method."""
     cfg, spec = this.exp.algorithm, this.spec
 
+    # one function for all calls, so that it is compiled once
     def net(key: jax.Array, state: Any, batch: Any) -> dict[str, jax.Array]:
         p = predict(averaged(state), batch, cfg, spec)
         return {"p": p}
@@ -224,6 +230,7 @@ def _rows(arrays: Arrays, rows: Any) -> dict[str, np.ndarray]:
 def judgement(method: Method, test: Arrays, mask: np.ndarray) -> Judged:
     """A method on all test pictures, a few at a time."""
     parts = []
+    # probabilities of all pixels of all pictures would be gigabytes
     for first in range(0, len(mask), AT_A_TIME):
         rows = slice(first, first + AT_A_TIME)
         p = method(_rows(test, rows))
@@ -310,6 +317,7 @@ def reliability(sums: Mapping[str, Judged], side: int = 400) -> np.ndarray:
     ends = [0, 1]
     plot.plot(ends, ends, "--", color="grey", linewidth=0.8)
     for name, of_method in sums.items():
+        # of all pictures together, as the error is
         count = of_method.pixels.sum(0)
         filled = count > 0
         confidence = of_method.confidence.sum(0)[filled]

@@ -1,6 +1,7 @@
 """Segmentation against answers that are known: losses by hand, Bayes, ramps; floors; masks of one's own pictures."""
 
 import dataclasses
+import functools
 
 import flax.linen as nn
 import jax
@@ -10,7 +11,8 @@ import pytest
 from PIL import Image as Pillow
 from scipy.stats import norm
 
-from genjax import segment
+from experiments.segment import EXPERIMENTS
+from genjax import cli, segment
 from genjax.ae.autoencoder import Autoencoder
 from genjax.ae.pixelwise import Forest, Majority, Place
 from genjax.ae.segmentation import CrossEntropy, Dice, Segmentation, predict, summary
@@ -519,6 +521,71 @@ def test_bad_input_is_one_line_and_nothing_is_written(command, arguments, said):
     assert len(error.strip().splitlines()) == 1
     with pytest.raises(UserError, match=said):
         raise UserError(error.strip())
+
+
+# --- a folder of one's own -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path, capsys):
+    """folder(*flags, change=…) -> (exit code, lines of stderr, folder of runs) of the experiment on such pictures."""
+
+    def call(*flags, change=None):
+        rng = np.random.default_rng(0)
+        for name in "abcdefghijklmnopqrst":
+            mask = np.zeros((20, 24), np.uint8)
+            mask[5:15, 5:15] = 1
+            image = (200 * mask)[..., None] + rng.integers(0, 50, (20, 24, 3))
+            for kind, array in (("images", image), ("masks", mask)):
+                (tmp_path / kind).mkdir(exist_ok=True)
+                picture = Pillow.fromarray(array.astype(np.uint8))
+                picture.save(tmp_path / kind / f"{name}.png")
+        if change is not None:
+            change(tmp_path / "masks" / "c.png")
+        runs = tmp_path / "runs"
+        argv = [f"--data.{kind}={tmp_path / kind}s" for kind in ("image", "mask")]
+        argv = ["folder", *argv, "--data.size=16", "--data.test=0.3", f"--runs={runs}", *flags]
+        with pytest.raises(SystemExit) as end:
+            cli.main(EXPERIMENTS, functools.partial(loop.run, "segment"), "", argv)
+        return end.value.code, capsys.readouterr().err.splitlines(), runs
+
+    return call
+
+
+def smaller(path):
+    Pillow.open(path).resize((12, 10)).save(path)
+
+
+def strange(path):
+    mask = np.array(Pillow.open(path))
+    mask[0, 0] = 7
+    Pillow.fromarray(mask).save(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "flags", "said"),
+    [
+        (smaller, (), "c.png is 12x10 and its picture 24x20"),
+        (strange, (), "c.png has 1 pixels of 7, and the classes are 0 to 1"),
+        (None, ("--finish.Segmenting.names=('a',)",), "1 names, and the masks have 2 classes"),
+    ],
+)
+def test_masks_that_do_not_fit_are_told_in_one_line_and_nothing_is_written(
+    folder, change, flags, said
+):
+    code, lines, runs = folder(*flags, change=change)
+    errors = [line for line in lines if line.startswith("error: ")]
+    assert code == 2 and len(errors) == 1 and said in errors[0]
+    assert not runs.exists()
+
+
+@pytest.mark.all
+def test_a_folder_of_one_s_own_is_trained_on_and_measured(folder):
+    tiny = ["--steps=2", "--batch=4", "--algorithm.net=PlainUNet((4,), 1)"]
+    floors = "--finish.Segmenting.floors=(Majority(), Place())"
+    code, lines, runs = folder(*tiny, floors)
+    assert code == 0 and any("mean IoU above that of place" in line for line in lines)
+    assert len(list(runs.glob("segment/*/samples/*.png"))) == 3
 
 
 def test_a_run_of_another_kind_is_refused_and_help_is_the_module_s_own(capsys):
