@@ -567,7 +567,11 @@ def strange(path):
     [
         (smaller, (), "c.png is 12x10 and its picture 24x20"),
         (strange, (), "c.png has 1 pixels of 7, and the classes are 0 to 1"),
-        (None, ("--finish.Segmenting.names=('a',)",), "1 names, and the masks have 2 classes"),
+        (
+            None,
+            ("--batch=4", "--finish.Segmenting.names=('a',)"),
+            "1 names, and the masks have 2 classes",
+        ),
     ],
 )
 def test_masks_that_do_not_fit_are_told_in_one_line_and_nothing_is_written(
