@@ -10,6 +10,7 @@ on the velocity. Sampling sees the net as a denoiser in the coordinates of `genj
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -107,10 +108,12 @@ def apply(
     cfg: Diffusion,
     spec: Spec,
     keys: jax.Array | None = None,
-) -> jax.Array:
+    **more: Any,
+) -> Any:
     """The net's output [B, *shape] at z [B, *shape], t [B]; its input has unit variance (c_in of EDM, for any path).
 
-    keys: the examples' own, [B], for dropout; None, as in evaluation and sampling, drops nothing.
+    keys: the examples' own, [B], for dropout; None, as in evaluation and sampling, drops nothing. more: what flax's
+    `apply` takes, for who listens to what passes within; it may then return more too.
     """
     alpha = cfg.path.alpha(t)  # [B]
     sigma = cfg.path.sigma(t)
@@ -121,7 +124,7 @@ def apply(
     variables = {"params": params["net"]}
     if keys is not None:  # a net without dropout does not look at them
         variables["dropout"] = {"keys": keys}
-    return cfg.net.apply(variables, seen, clock, cond, spec.shape)
+    return cfg.net.apply(variables, seen, clock, cond, spec.shape, **more)
 
 
 def _loss(
