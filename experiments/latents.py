@@ -138,7 +138,6 @@ EXPERIMENTS = {
 
 
 def carry_out(cfg: Any, name: str, origin: Mapping[str, Any]) -> None:
-    """Every config here is what it does."""
     cfg(name, origin)
 
 

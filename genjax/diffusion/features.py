@@ -20,7 +20,7 @@ from genjax.errors import UserError, above
 
 
 def blocks(params: dict, batch: Batch, cfg: Diffusion, spec: Spec) -> dict[str, Any]:
-    """{name: shape} of what can be read of this net: the outputs of its outer blocks, in their order; no computing."""
+    """{name: shape} of what can be read of this net: the outputs of its outer blocks; nothing is computed."""
 
     def run(params: dict, batch: Batch) -> Any:
         key = jax.random.key(0)

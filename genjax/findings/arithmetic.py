@@ -1,12 +1,14 @@
 """Arithmetic with codes of faces, held against the renderer: attributes as directions, and paths between two people.
 
 What a code changes by for one unit of a knob is learned from training pictures, whose truth is known: as the difference
-of two means (Larsen et al. 2016, arXiv:1512.09300, sec. 3.2), or by least squares on all knobs at once, so that none
-answers for another. Test codes are moved by a known amount and decoded, the renderer draws the same person and shot
-with the knob turned by itself, and three things are compared: what a reader says of both, how far pixels of the head
-lie apart, and what else has changed. What a reader says of the renderer's own pictures is its error, the floor.
+of two means (Larsen et al. 2016, arXiv:1512.09300, sec. 3.2), or by least squares on all knobs at once. Test codes are
+moved by a known amount and decoded, the renderer draws the same person and shot with the knob turned by itself, and
+three things are compared: what a reader says of both, how far pixels of the head lie apart, and what else has changed.
 
-Pixels and principal components go through the same arithmetic: a linear code that does as well needs no deep net.
+Rows that are no arithmetic say what it is worth: what the reader says of the renderer's own pictures is its error;
+pictures left as they are; codes left as they are; the renderer's picture through the code, which is what the code can
+hold at all. Pixels and principal components go through the same arithmetic: a linear code that does as well needs no
+net.
 """
 
 from __future__ import annotations
@@ -21,67 +23,42 @@ from genjax.config import field
 from genjax.data.batches import chosen
 from genjax.data.heads import Heads, render
 from genjax.errors import UserError, at_least
+from genjax.findings.directions import (
+    PEAK,
+    Direction,
+    Effect,
+    Means,
+    Regression,
+    Truth,
+    effect,
+    largest_step,
+    over_people,
+    psnr,
+    said,
+)
 from genjax.findings.encoders import HOME, Coder, Entry, Task, check_names
 from genjax.findings.knobs import Age, Knob, Sex, Smile, World, Yaw, between, world_of
 from genjax.findings.latents import Facts, Values
-from genjax.findings.tabled import cell, finish, place, stored
+from genjax.findings.tabled import Row, cell, finish, place, stored
 from genjax.machine.files import typed
-from genjax.metrics.intervals import Interval, bootstrap
 from genjax.metrics.reader import Reader
 from genjax.pictures.draw import captioned, grid
 from genjax.training.log import Log
 
 STEPS = 9  # places of a path between two people, ends included
-SHOWN = 4  # people in a picture
-PEAK = 255.0
+SHOWN = 3  # people in a picture
 
 
-class Turned(NamedTuple):
-    """Test pictures with a knob turned to J places, by the renderer."""
+class Scene(NamedTuple):
+    """What all encoders are asked."""
 
-    images: np.ndarray  # uint8 [J, M, H, W, C]
-    head: np.ndarray  # bool [J, M, H, W]: pixels that are no background
-    read: Values  # what a reader says of them, name -> [J, M]
-
-
-class Effect(NamedTuple):
-    """What moving codes along a direction does."""
-
-    error: Interval  # mean |read - wanted|, in the knob's unit, over people
-    still: float  # the same of codes that are not moved
-    slope: float  # of what is read on what is wanted: 1 = as asked
-    psnr: Interval  # towards the renderer's own pictures, pixels of the head [dB]
-    leak: float  # mean change of what else is read, beside the renderer's, in deviations of real pictures
-    others: dict[str, float]  # the same by name
-
-
-@dataclasses.dataclass(frozen=True)
-class Means:
-    """The codes' means of the higher and the lower half of a knob, divided by how far these lie apart in its unit."""
-
-    def __call__(self, codes: np.ndarray, values: np.ndarray, of: int) -> np.ndarray:
-        """The change of codes [N, D] for one unit of knob number `of`, of values [N, K]: [D]."""
-        value = values[:, of]
-        high = value > np.median(value)
-        if high.all() or not high.any():
-            high = value > value.mean()
-        apart = value[high].mean() - value[~high].mean()
-        return (codes[high].mean(0) - codes[~high].mean(0)) / apart
-
-
-@dataclasses.dataclass(frozen=True)
-class Regression:
-    """Least squares of the codes on all knobs at once."""
-
-    def __call__(self, codes: np.ndarray, values: np.ndarray, of: int) -> np.ndarray:
-        """As `Means`."""
-        ones = np.ones((len(values), 1))
-        design = np.concatenate([values, ones], 1)
-        solution, *_ = np.linalg.lstsq(design, codes, rcond=None)
-        return solution[of]
-
-
-Direction = Means | Regression
+    learned: Mapping[str, np.ndarray]  # training pictures that directions are learned from
+    values: np.ndarray  # [N, K], where their knobs are
+    tested: World  # test people, a picture each
+    start: np.ndarray  # uint8 [M, H, W, C], their pictures
+    truth: Mapping[str, Truth]  # by knob
+    facts: Facts
+    spread: Values  # standard deviation of each thing that is read of `start`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,296 +84,239 @@ class Arithmetic:
         """Trains or restores all, moves, reads; UserError, before anything is written, for what cannot be done."""
         source = self.data.load()
         self.check(source)
+        scene = self.scene(source)
         log = place(HOME, name, self, origin)
-        task = Task(
-            self.data, source, {}, {}, self.seed, self.runs, {**origin, "differences": {}}
-        )
-        read = self.reader.reading(source.train, typed(self.runs) / "features")
-        answers, numbers = self.reader.names(source.fields)
-        facts = Facts(self.reader, read, answers, numbers)
-        learned = world_of(self.data, "train")
-        grown = self._grown(learned)
-        train = {key: array[grown] for key, array in source.train.items()}
-        columns = [knob.of(learned)[grown] for knob in self.knobs]
-        values = np.stack(columns, 1).astype(np.float64)
-        tested = self._tested(world_of(self.data, "test"))
-        truth = {knob.name: self.turned(knob, tested, facts) for knob in self.knobs}
-        spread = _deviations(facts.said(self._drawn(tested)))
-        table, paths = self._floors(log, truth, spread), {}
-        strips = _strips(truth)
+        plain = {**origin, "differences": {}}
+        task = Task(self.data, source, {}, {}, self.seed, self.runs, plain)
+        tables = self.floors(scene, log)
+        paths = {"renderer": self.path(None, scene, log, "renderer")}
+        strips: dict[str, dict[str, np.ndarray]] = {}
+        for knob in self.knobs:
+            own = scene.truth[knob.name].images[:, :SHOWN]
+            strips[knob.name] = {"renderer": own / PEAK}
         for entry in self.encoders:
             coder = entry.of.start(entry.name, task)
-            codes = coder.encode(train)
-            start = coder.encode({"image": self._drawn(tested)})
-            for how in self.directions:
-                title = f"{entry.name}, {type(how).__name__.lower()}"
-                row = {}
-                for i, knob in enumerate(self.knobs):
-                    step = how(codes, values, i)
-                    moved = self.moved(coder, start, knob, tested, step)
-                    found = effect(moved, knob, truth[knob.name], facts, spread)
-                    _store(log, f"{title}, {knob.name}", found, knob)
-                    row |= _cells(found, knob)
-                    strips[knob.name][title] = moved[:, :SHOWN]
-                table[title] = row
-                log.note(f"{title}: {row}")
-            paths[entry.name] = self.path(coder, tested, facts, log, entry.name)
-        paths["renderer"] = self.path(None, tested, facts, log, "renderer")
+            check_back(entry.name, coder)
+            self.moved(entry.name, coder, scene, log, tables, strips)
+            paths[entry.name] = self.path(coder, scene, log, entry.name)
         for knob, rows in strips.items():
-            log.note(f"picture {log.picture(f'moved-{knob}', _picture(rows))}")
-        moved_title = f"Codes of {len(tested.shots.years)} test people, moved"
-        path_title = "Paths between two of them: beside the renderer's own mixture"
-        finish(log, {moved_title: table, path_title: paths})
+            picture = pictured(rows)
+            log.note(f"picture {log.picture(f'moved-{knob}', picture)}")
+        title = "paths between two people, beside the renderer's mixture of both"
+        finish(log, {**tables, title: paths})
 
     def check(self, source: Any) -> None:
         """Raises UserError for knobs that the reader cannot read, and for numbers that leave nothing."""
         check_names(self.encoders, "--encoders")
         at_least(2, people=self.people, pairs=self.pairs)
+        at_least(0, seed=self.seed)
         answers, numbers = self.reader.names(source.fields)
+        read = answers + numbers
         for knob in self.knobs:
-            if knob.name not in answers + numbers:
+            if knob.name not in read:
                 raise UserError(
                     f"--reader: it does not read {knob.name!r}, which a knob turns: set its attributes and numbers."
                 )
         low, high = self.years
-        count = len(self._grown(world_of(self.data, "test")))
+        count = len(self.tested(world_of(self.data, "test")).shots.years)
         if not low < high or count < 4:
             raise UserError(
-                f"--years={self.years}: {count} test pictures are of such people, and four are needed."
+                f"--years={self.years}: {count} test people have a picture at such an age, and four are needed."
             )
 
-    def _grown(self, world: World) -> np.ndarray:
+    def grown(self, world: World) -> np.ndarray:
         """The rows of pictures of people of these years."""
         low, high = self.years
         years = world.shots.years
-        return np.flatnonzero((years >= low) & (years <= high))
+        inside = (years >= low) & (years <= high)
+        return np.flatnonzero(inside)
 
-    def _tested(self, world: World) -> World:
-        """One picture of each test person of these years, the first."""
-        grown = self._grown(world)
-        _, first = np.unique(world.shots.person[grown], return_index=True)
+    def tested(self, world: World) -> World:
+        """One picture of each person of these years, the first."""
+        grown = self.grown(world)
+        people = world.shots.person[grown]
+        _, first = np.unique(people, return_index=True)
         rows = grown[first]
-        picked = rows[chosen(min(self.people, len(rows)), len(rows))]
-        return world.rows(picked)
+        n = min(self.people, len(rows))
+        return world.rows(rows[chosen(n, len(rows))])
 
-    def _drawn(self, world: World) -> np.ndarray:
-        """The renderer's pictures of a world, uint8 [M, H, W, C]."""
-        return render(world.people, world.shots, self.data.size).image
+    def drawn(self, world: World) -> Any:
+        """The renderer's pictures of a world, with their parts."""
+        return render(world.people, world.shots, self.data.size)
 
-    def turned(self, knob: Knob, tested: World, facts: Facts) -> Turned:
-        """The truth: the same people and shots with the knob turned."""
+    def scene(self, source: Any) -> Scene:
+        """What is learned from, what is moved, and the truth of it."""
+        world = world_of(self.data, "train")
+        grown = self.grown(world)
+        learned = {name: array[grown] for name, array in source.train.items()}
+        columns = [knob.of(world)[grown] for knob in self.knobs]
+        values = np.stack(columns, 1).astype(np.float64)
+        read = self.reader.reading(source.train, typed(self.runs) / "features")
+        answers, numbers = self.reader.names(source.fields)
+        facts = Facts(self.reader, read, answers, numbers)
+        tested = self.tested(world_of(self.data, "test"))
+        start = self.drawn(tested).image
+        spread = {name: np.std(value) for name, value in facts.said(start).items()}
+        truth = {}
+        for knob in self.knobs:
+            worlds = [knob.turned(tested, to) for to in knob.to]
+            truth[knob.name] = self.truth(worlds, facts)
+        return Scene(learned, values, tested, start, truth, facts, spread)
+
+    def truth(self, worlds: list[World], facts: Facts) -> Truth:
+        """The renderer's pictures of J worlds of M pictures, and what is read of them."""
         images, heads = [], []
-        for to in knob.to:
-            world = knob.turned(tested, to)
-            found = render(world.people, world.shots, self.data.size)
+        for world in worlds:
+            found = self.drawn(world)
             images.append(found.image)
-            heads.append(found.parts > 0)
+            heads.append(found.parts > 0)  # 0 is the background
         stacked = np.stack(images)
-        return Turned(stacked, np.stack(heads), _said(stacked, facts))
+        return Truth(stacked, np.stack(heads), said(stacked, facts))
+
+    def floors(self, scene: Scene, log: Log) -> dict[str, dict[str, Row]]:
+        """The tables by knob, with what the reader makes of the renderer's own pictures, and of those left alone."""
+        tables: dict[str, dict[str, Row]] = {}
+        for knob in self.knobs:
+            truth = scene.truth[knob.name]
+            left = np.repeat(scene.start[None], len(knob.to), 0)
+            rows = {"the renderer itself": truth.images, "left as it is": left}
+            tables[knob.name] = {}
+            for title, images in rows.items():
+                self.measured(title, images / PEAK, knob, scene, log, tables)
+        return tables
 
     def moved(
-        self, coder: Coder, start: np.ndarray, knob: Knob, tested: World, step: np.ndarray
-    ) -> np.ndarray:
-        """Decoded codes [M, D], each moved from where its knob is to each place: [J + 1, M, H, W, C] in [0, 1].
+        self,
+        name: str,
+        coder: Coder,
+        scene: Scene,
+        log: Log,
+        tables: dict[str, dict[str, Row]],
+        strips: dict[str, dict[str, np.ndarray]],
+    ) -> None:
+        """An encoder's rows of all tables, and of all pictures."""
+        codes = coder.encode(scene.learned)
+        start = coder.encode({"image": scene.start})
+        for i, knob in enumerate(self.knobs):
+            truth = scene.truth[knob.name].images
+            rows = {"through the code": through(coder, truth)}
+            still = np.repeat(start[None], len(knob.to), 0)
+            rows["unmoved"] = decoded(coder, still)
+            own = knob.of(scene.tested)  # [M]
+            for how in self.directions:
+                step = how(codes, scene.values, i)
+                # from where each is to every place: [J, M]
+                far = np.array(knob.to)[:, None] - own
+                places = start + far[..., None] * step
+                rows[how.name] = decoded(coder, places)
+            for title, images in rows.items():
+                self.measured(f"{name}, {title}", images, knob, scene, log, tables)
+                strips[knob.name][f"{name}, {title}"] = images[:, :SHOWN]
 
-        The last are of codes that were not moved.
-        """
-        own = knob.of(tested)  # [M]
-        places = []
-        for to in knob.to:
-            far = to - own
-            places.append(start + far[:, None] * step)
-        places.append(start)
-        return decoded(coder, np.stack(places))
+    def measured(
+        self,
+        title: str,
+        images: np.ndarray,
+        knob: Knob,
+        scene: Scene,
+        log: Log,
+        tables: dict[str, dict[str, Row]],
+    ) -> None:
+        """A row of a knob's table."""
+        truth = scene.truth[knob.name]
+        found = effect(np.float32(images), knob, truth, scene.facts, scene.spread)
+        row = cells(found, knob)
+        tables[knob.name][title] = row
+        told = ", ".join(f"{column} {text}" for column, text in row.items())
+        log.note(f"{knob.name}: {title}: {told}")
+        n = len(scene.start)
+        values = {
+            "error": stored(found.error, n),
+            "psnr": stored(found.psnr, n),
+            "slope": found.slope,
+            "leak": found.leak,
+        }
+        log.result(f"{knob.name}: {title}", values)
+        log.result(f"{knob.name}: {title}: leaks", found.leaks)
 
-    def path(
-        self, coder: Coder | None, tested: World, facts: Facts, log: Log, name: str
-    ) -> dict[str, str]:
-        """Straight paths between codes of pairs of people; None: the renderer's own, which are the floor."""
-        n = min(self.pairs, len(tested.shots.years) // 2)
+    def path(self, coder: Coder | None, scene: Scene, log: Log, name: str) -> Row:
+        """Straight paths between codes of pairs of people; None: the renderer's own, the floor."""
+        people = len(scene.start) // 2
+        n = min(self.pairs, people)
         numbers = np.arange(2 * n)
-        first, second = tested.rows(numbers[:n]), tested.rows(numbers[n:])
+        first = scene.tested.rows(numbers[:n])
+        second = scene.tested.rows(numbers[n:])
         times = np.linspace(0.0, 1.0, STEPS)
         worlds = [between(first, second, t) for t in times]
-        truth = [render(world.people, world.shots, self.data.size) for world in worlds]
-        images = np.stack([one.image for one in truth])
-        heads = np.stack([one.parts > 0 for one in truth])
-        seen = images / PEAK
+        truth = self.truth(worlds, scene.facts)
+        seen = np.float32(truth.images / PEAK)
         if coder is not None:
-            a = coder.encode({"image": images[0]})
-            b = coder.encode({"image": images[-1]})
-            mixed = np.stack([(1.0 - t) * a + t * b for t in times])
-            seen = decoded(coder, mixed)
-        own = np.stack([world.shots.years for world in worlds])
-        said = _said(seen, facts)["age"]
-        off = np.abs(said - own).mean(0)  # [n], a path each
+            start = coder.encode({"image": truth.images[0]})
+            end = coder.encode({"image": truth.images[-1]})
+            t = times[:, None, None]
+            seen = decoded(coder, (1.0 - t) * start + t * end)
+        years = np.stack([world.shots.years for world in worlds])
+        off = np.abs(said(seen, scene.facts)["age"] - years)
         middle = STEPS // 2
-        near = psnr(seen[middle], images[middle], heads[middle])
-        steps = _steps(seen, facts)
-        values = {
-            "age error": _over_people(off),
-            "middle psnr": _over_people(near),
-            "largest step": _over_people(steps),
+        near = psnr(seen[middle], truth.images[middle], truth.head[middle])
+        found = {
+            "age error [years]": over_people(off.mean(0)),
+            "PSNR at the middle [dB]": over_people(near),
+            "largest step, in mean steps": over_people(largest_step(seen, scene.facts)),
         }
-        log.result(f"path {name}", {key: stored(value, n) for key, value in values.items()})
-        shown = np.swapaxes(seen[:, :SHOWN], 0, 1)
+        log.result(f"path: {name}", {key: stored(value, n) for key, value in found.items()})
+        # a path a row
+        shown = np.swapaxes(seen[:, : 2 * SHOWN], 0, 1)
         tiles = shown.reshape(-1, *shown.shape[2:])
-        log.note(f"picture {log.picture(f'path-{name}', grid(tiles, STEPS, zoom=2))}")
-        return {
-            "age error [years]": cell(values["age error"], 1),
-            "PSNR at the middle [dB]": "" if coder is None else cell(values["middle psnr"], 1),
-            "largest step, in mean steps": cell(values["largest step"], 2),
-        }
+        picture = grid(tiles, STEPS, zoom=2)
+        log.note(f"picture {log.picture(f'path-{name}', picture)}")
+        return {column: cell(value, 2) for column, value in found.items()}
 
-    def _floors(
-        self, log: Log, truth: Mapping[str, Turned], spread: Values
-    ) -> dict[str, dict[str, str]]:
-        """What the reader gets wrong of the renderer's own pictures."""
-        row = {}
-        for knob in self.knobs:
-            own = truth[knob.name]
-            off = _off(own.read[knob.name], knob)
-            floor = _over_people(off)
-            log.result(f"reader, {knob.name}", {"error": stored(floor, len(off))})
-            row[_title(knob, "error")] = cell(floor, _digits(knob))
-            row[_title(knob, "slope")] = f"{_slope(own.read[knob.name], knob):.2f}"
-        log.result("deviations", {key: float(value) for key, value in spread.items()})
-        return {"the renderer itself, read": row}
+
+def check_back(name: str, coder: Coder) -> None:
+    """Raises UserError for an encoder without a way back."""
+    if coder.decode is None:
+        raise UserError(
+            f"--encoders: {name} has no way back from codes to pictures: use an autoencoder, a VAE or Principal()."
+        )
 
 
 def decoded(coder: Coder, places: np.ndarray) -> np.ndarray:
-    """Pictures of codes [J, M, D], [J, M, H, W, C] in [0, 1]; UserError for an encoder without a way back."""
-    if coder.decode is None:
-        raise UserError("--encoders: one of them has no way back from codes to pictures.")
+    """Pictures of codes [J, M, D]: float32 [J, M, H, W, C] in [0, 1]."""
     j, m, size = places.shape
-    images = coder.decode(places.reshape(j * m, size))
-    images = np.clip(images, 0.0, 1.0)
-    return images.reshape(j, m, *images.shape[1:])
+    decode: Any = coder.decode
+    images = decode(places.reshape(j * m, size))
+    inside = np.clip(np.float32(images), 0.0, 1.0)
+    return inside.reshape(j, m, *inside.shape[1:])
 
 
-def effect(
-    moved: np.ndarray, knob: Knob, truth: Turned, facts: Facts, spread: Values
-) -> Effect:
-    """What moved pictures [J + 1, M, H, W, C] do, beside the renderer's; the last are of codes that stayed."""
-    turned, still = moved[:-1], moved[-1:]
-    read = _said(turned, facts)
-    unmoved = _said(still, facts)[knob.name]
-    off = _off(read[knob.name], knob)
-    stayed = _off(np.repeat(unmoved, len(knob.to), 0), knob)
-    each = [psnr(*three) for three in zip(turned, truth.images, truth.head, strict=True)]
-    others = {}
-    for name, said in read.items():
-        if name != knob.name:
-            change = np.abs(said - truth.read[name])
-            others[name] = float(change.mean() / max(spread[name], 1e-6))
-    return Effect(
-        error=_over_people(off),
-        still=float(stayed.mean()),
-        slope=_slope(read[knob.name], knob),
-        psnr=_over_people(np.mean(each, 0)),
-        leak=float(np.mean(list(others.values()))),
-        others=others,
-    )
-
-
-def psnr(images: np.ndarray, truth: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Peak signal-to-noise ratio [M] in dB of pictures [M, H, W, C] in [0, 1] to uint8 ones, over pixels [M, H, W]."""
-    square = np.square(images - truth / PEAK).mean(-1)
-    counted = np.sum(square * where, (1, 2)) / np.maximum(where.sum((1, 2)), 1)
-    return -10.0 * np.log10(np.maximum(counted, 1e-10))
-
-
-def _said(images: np.ndarray, facts: Facts) -> Values:
-    """What is read of pictures [J, M, H, W, C], name -> [J, M]."""
+def through(coder: Coder, images: np.ndarray) -> np.ndarray:
+    """Pictures uint8 [J, M, H, W, C] by way of their codes, float32 in [0, 1]."""
     j, m, *shape = images.shape
     flat = images.reshape(j * m, *shape)
-    # floats in [0, 1] or bytes: the reader takes both
-    said = facts.said(flat if flat.dtype == np.uint8 else flat.astype(np.float32))
-    return {name: np.asarray(value).reshape(j, m) for name, value in said.items()}
+    codes = coder.encode({"image": flat})
+    return decoded(coder, codes.reshape(j, m, -1))
 
 
-def _steps(seen: np.ndarray, facts: Facts) -> np.ndarray:
-    """The largest step of paths [J, M, H, W, C] in the reader's features, in mean steps: 1 = even; [M]."""
-    j, m, *shape = seen.shape
-    flat = seen.reshape(j * m, *shape).astype(np.float32)
-    features = np.asarray(facts.read(flat).features).reshape(j, m, -1)
-    length = np.linalg.norm(np.diff(features, axis=0), axis=-1)  # [J - 1, M]
-    return length.max(0) / np.maximum(length.mean(0), 1e-9)
-
-
-def _off(read: np.ndarray, knob: Knob) -> np.ndarray:
-    """Mean |read - wanted| over places, [M], of what is read [J, M]."""
-    wanted = np.array([knob.wanted(to) for to in knob.to])
-    return np.abs(read - wanted[:, None]).mean(0)
-
-
-def _slope(read: np.ndarray, knob: Knob) -> float:
-    """The slope of what is read [J, M] on what is wanted, over places and people."""
-    wanted = np.array([knob.wanted(to) for to in knob.to])
-    centred = wanted - wanted.mean()
-    # within each person: what differs between people is no slope
-    along = (centred[:, None] * read).sum(0) / (centred**2).sum()
-    return float(along.mean())
-
-
-def _over_people(values: np.ndarray) -> Interval:
-    """The mean of values [M], a person each, with a bootstrap's interval."""
-    return bootstrap(lambda rows: float(values[rows].mean()), len(values), 500)
-
-
-def _deviations(values: Values) -> Values:
-    """The standard deviation of each thing that is read of real pictures."""
-    return {name: np.std(value) for name, value in values.items()}
-
-
-def _title(knob: Knob, what: str) -> str:
-    unit = f" [{knob.unit}]" if what == "error" else ""
-    return f"{knob.name}, {what}{unit}"
-
-
-def _digits(knob: Knob) -> int:
-    """Decimals of an error: tenths of years."""
-    return 1 if knob.unit == "years" else 3
-
-
-def _cells(found: Effect, knob: Knob) -> dict[str, str]:
-    """An effect in a row."""
+def cells(found: Effect, knob: Knob) -> Row:
+    """An effect as a row."""
+    digits = 1 if knob.unit == "years" else 3  # tenths of years
+    # of the truth itself it is the end of the scale
+    same = found.psnr.value > 90.0
     return {
-        _title(knob, "error"): cell(found.error, _digits(knob)),
-        f"{knob.name}, unmoved": cell(found.still, _digits(knob)),
-        _title(knob, "slope"): f"{found.slope:.2f}",
-        f"{knob.name}, PSNR [dB]": f"{found.psnr.value:.1f}",
-        f"{knob.name}, leak": f"{found.leak:.2f}",
+        f"error [{knob.unit}]": cell(found.error, digits),
+        "slope": cell(found.slope, 2),
+        "PSNR [dB]": "" if same else cell(found.psnr, 1),
+        "leak": cell(found.leak, 2),
     }
 
 
-def _store(log: Log, title: str, found: Effect, knob: Knob) -> None:
-    """An effect's numbers, and its leaks by name."""
-    n = len(knob.to)
-    values = {
-        "error": stored(found.error, n),
-        "unmoved": found.still,
-        "slope": found.slope,
-        "psnr": stored(found.psnr, n),
-        "leak": found.leak,
-    }
-    log.result(title, values)
-    log.result(f"{title}, leaks", found.others)
-
-
-def _strips(truth: Mapping[str, Turned]) -> dict[str, dict[str, np.ndarray]]:
-    """The rows of each knob's picture, the renderer's own first."""
-    return {knob: {"renderer": one.images[:, :SHOWN] / PEAK} for knob, one in truth.items()}
-
-
-def _picture(rows: Mapping[str, np.ndarray]) -> np.ndarray:
-    """A row for each way to move; people side by side, each from the first place to the last, unmoved at its end."""
-    most = max(len(row) for row in rows.values())
+def pictured(rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    """A row for each way, [J, people, H, W, C] each: people side by side, each from the first place to the last."""
     strips = []
     for row in rows.values():
-        blank = np.zeros((most - len(row), *row.shape[1:]))  # the renderer has none unmoved
-        filled = np.concatenate([row, blank])
-        strips.append(np.swapaxes(filled, 0, 1))
-    tiles = np.concatenate([strip.reshape(-1, *strip.shape[2:]) for strip in strips])
-    people = strips[0].shape[0]
-    return captioned(grid(tiles, people * most), list(rows))
+        by_person = np.swapaxes(row, 0, 1)
+        strips.append(by_person.reshape(-1, *row.shape[2:]))
+    columns = len(strips[0])
+    tiles = np.concatenate(strips)
+    return captioned(grid(tiles, columns), list(rows))
