@@ -5,14 +5,12 @@
     python -m experiments.latents sizes       is a larger code better? linear, deep, convolutional beside PCA's curve
     python -m experiments.latents specific    an autoencoder of clothes asked for digits, and the other way round
     python -m experiments.latents heads       arithmetic with codes of rendered faces, against the renderer
-    python -m experiments.latents tiny        do heads run? a few faces and steps, pictures of nothing
 
 No model is told a label. Untrained nets of the same shape, a random projection, pixels and PCA are the floors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from genjax import cli, nets
@@ -28,6 +26,7 @@ from genjax.findings.encoders import Entry, Learned, Middle, Pixels, Principal, 
 from genjax.findings.seen import Seen
 from genjax.findings.sized import Kind, Sizes
 from genjax.findings.specific import Asked, Specific
+from genjax.findings.tabled import carry_out
 from genjax.metrics.reader import Reader
 from genjax.optim import Adam, CosineDecay
 from genjax.training.experiment import Every, Experiment
@@ -35,30 +34,35 @@ from genjax.vae.likelihoods import DiscretisedLogistic
 from genjax.vae.vae import VAE
 
 TX = Adam(1e-3, warmup=200, decay=CosineDecay(), clip=1.0)
-QUIET = Every(log=500, evaluate=0, sample=0, save=2000)
+QUIET = Every(log=500, evaluate=0, sample=0, save=1000)
 
 
 def experiment(algorithm: Any, steps: int, batch: int, chunk: int = 10) -> Experiment:
     """A run without findings; chunk = 1 of convolutions, whose gradients are slow inside a loop on CPU."""
-    return Experiment(
-        algorithm=algorithm, steps=steps, batch=batch, chunk=chunk, every=QUIET, keep=1
-    )
+    return Experiment(algorithm=algorithm, steps=steps, batch=batch, chunk=chunk, every=QUIET)
 
 
 def dense(latent: int) -> Autoencoder:
-    """The deep autoencoder of `experiments.autoencoder`, which begins at PCA's side."""
+    """The deep autoencoder of `experiments.autoencoder`, which begins as a linear one."""
     enc = nets.MLP((512, 256), nets.Gelu(), norm=True, skip=True)
     dec = nets.MLP((256, 512), nets.Gelu(), norm=True, skip=True)
     return Autoencoder(latent, enc, dec, optimiser=TX)
 
 
 def of_vae(latent: int) -> VAE:
-    gated = nets.GatedMLP((300, 300))
-    return VAE(latent, gated, gated, warmup=2000, optimiser=TX)
+    """A smaller one of those of `experiments.vae`."""
+    return VAE(latent, nets.GatedMLP(), nets.GatedMLP(), warmup=2000, optimiser=TX)
 
 
-UNET = nets.UNet(widths=(32, 64), blocks=1)
-FLOW = edit(named.FLOW, {"net": UNET, "std": 0.7, "optimiser": TX, "ema": Decay(0.995)})
+FLOW = edit(
+    named.FLOW,
+    {
+        "net": nets.UNet(widths=(32, 64), blocks=1),
+        "std": 0.7,
+        "optimiser": TX,
+        "ema": Decay(0.995),
+    },
+)
 
 
 def encoders(k: int, ae: Experiment, vae: Experiment, flow: Experiment) -> tuple[Entry, ...]:
@@ -82,64 +86,40 @@ BASE = Seen(
     encoders=encoders(64, AE64, VAE64, experiment(FLOW, 2500, 64, chunk=1)),
     shown=("pixels", "PCA", "autoencoder", "VAE", "flow", "flow untrained"),
 )
-_SMALL = edit(FLOW, {"net.attention": ()})  # no map of an 8x8 picture is 7 patches high
+AE16, VAE16 = experiment(dense(16), 2000, 128), experiment(of_vae(16), 3000, 100)
+SMALL = edit(FLOW, {"net.attention": ()})  # no map of an 8x8 picture is 7 patches high
 _DIGITS = {
     "data": Digits(valid=200),
-    "encoders": encoders(
-        16,
-        experiment(dense(16), 2000, 128),
-        experiment(of_vae(16), 3000, 100),
-        experiment(_SMALL, 1500, 64, chunk=1),
-    ),
+    "encoders": encoders(16, AE16, VAE16, experiment(SMALL, 1500, 64, chunk=1)),
 }
 
 LINEAR = experiment(Autoencoder(optimiser=TX), 20_000, 256)
-ENC, DEC = (
-    nets.ConvEncoder((64,), patch=4, skip=True),
-    nets.ConvDecoder((64,), patch=4, skip=True),
-)
-CONV = experiment(Autoencoder(64, ENC, DEC, optimiser=TX), 1500, 64, chunk=1)
-KINDS = (
-    Kind("linear", LINEAR),
-    Kind("deep", experiment(dense(64), 5000, 128)),
-    Kind("conv", CONV),
-)
+ENC, DEC = (net((64,), patch=4, skip=True) for net in (nets.ConvEncoder, nets.ConvDecoder))
+CONV = experiment(Autoencoder(64, ENC, DEC, optimiser=TX), 2000, 64, chunk=1)
+DEEP = experiment(dense(64), 5000, 128)
+KINDS = (Kind("linear", LINEAR), Kind("deep", DEEP), Kind("conv", CONV))
 SETS = (Asked("clothes", FashionMNIST()), Asked("digits", Enlarged(Digits()), 3000))
 
 FACES = nets.ConvEncoder((64, 128), patch=4), nets.ConvDecoder((64, 128), patch=4)
+FACE_AE = experiment(Autoencoder(64, *FACES, optimiser=TX), 2800, 64, chunk=1)
 FACE_VAE = VAE(64, *FACES, DiscretisedLogistic(), warmup=1000, optimiser=TX)
 HEADS = Arithmetic(
     data=Heads(32),
     encoders=(
         Entry("pixels", Pixels()),
         Entry("PCA", Principal(64)),
-        Entry(
-            "autoencoder",
-            Learned(experiment(Autoencoder(64, *FACES, optimiser=TX), 2800, 64, 1)),
-        ),
-        Entry("VAE", Learned(experiment(FACE_VAE, 2700, 64, 1))),
+        Entry("autoencoder", Learned(FACE_AE)),
+        Entry("VAE", Learned(experiment(FACE_VAE, 2700, 64, chunk=1))),
     ),
     reader=Reader("attributes", ("age", "pose"), ("age", "yaw", "pitch")),
 )
-_TINY = {
-    "data": Heads(16, people=130, shots=4),
-    "encoders.2.of.experiment.steps": 2,
-    "encoders.3.of.experiment.steps": 2,
-    "reader": edit(HEADS.reader, {"widths": (8, 8), "features": 8, "steps": 20}),
-}
 EXPERIMENTS = {
     "fashion": BASE,
     "digits": edit(BASE, _DIGITS),
     "sizes": Sizes(FashionMNIST(), KINDS),
     "specific": Specific(experiment(dense(32), 5000, 128), SETS),
     "heads": HEADS,
-    "tiny": edit(HEADS, _TINY),
 }
-
-
-def carry_out(cfg: Any, name: str, origin: Mapping[str, Any]) -> None:
-    cfg(name, origin)
-
 
 if __name__ == "__main__":
     cli.main(EXPERIMENTS, carry_out, __doc__)

@@ -33,27 +33,35 @@ class Enlarged:
         source = self.data.load()
         main = source.main
         kind = source.fields[main]
-        if not isinstance(kind, Image) or kind.shape[2] not in (1, 3):
+        # without a third number they are no images
+        channels = kind.shape[2:]
+        if channels not in ((1,), (3,)):
             raise UserError(
                 f"Enlarged() is of images in grey or colour, and {source.name} has none: use data=Digits()."
             )
         splits = {}
         for name, split in source.splits().items():
-            splits[name] = {**split, main: self._sized(split[main], inner)}
-        shape = (self.side, self.side, kind.shape[2])
+            images = self._sized(split[main], inner)
+            splits[name] = {**split, main: images}
+        shape = (self.side, self.side, *channels)
         fields = {**source.fields, main: Image(shape)}
-        return Source(f"{source.name}_{self.side}", fields, **splits)
+        # another name: sizes are other data
+        name = f"{source.name}_{self.side}"
+        return Source(name, fields, **splits)
 
     def _sized(self, images: np.ndarray, inner: int) -> np.ndarray:
         """Images [N, H, W, C] -> uint8 [N, side, side, C]."""
         from PIL import Image as Pillow
 
-        _, _, _, channels = images.shape
-        # without a border of its own nothing is to be filled
-        found = np.zeros((len(images), self.side, self.side, channels), np.uint8)
+        n, _, _, channels = images.shape
+        found = np.zeros((n, self.side, self.side, channels), np.uint8)
+        # what is left over is the border
         inside = slice(self.border, self.border + inner)
-        for i, image in enumerate(np.asarray(images)):
-            grey = image[..., 0] if channels == 1 else image
-            sized = Pillow.fromarray(grey).resize((inner, inner), Pillow.Resampling.BICUBIC)
-            found[i, inside, inside] = np.asarray(sized).reshape(inner, inner, channels)
+        for i, image in enumerate(images):
+            # Pillow knows grey pictures as [H, W] alone
+            plain = image[..., 0] if channels == 1 else image
+            picture = Pillow.fromarray(np.asarray(plain))
+            sized = picture.resize((inner, inner), Pillow.Resampling.BICUBIC)
+            tile = np.asarray(sized)
+            found[i, inside, inside] = tile.reshape(inner, inner, channels)
         return found

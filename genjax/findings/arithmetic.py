@@ -39,7 +39,7 @@ from genjax.findings.directions import (
 from genjax.findings.encoders import HOME, Coder, Entry, Task, check_names
 from genjax.findings.knobs import Age, Knob, Sex, Smile, World, Yaw, between, world_of
 from genjax.findings.latents import Facts, Values
-from genjax.findings.tabled import Row, cell, finish, place, stored
+from genjax.findings.tabled import Row, cell, finish, keep_picture, place, stored, wide
 from genjax.machine.files import typed
 from genjax.metrics.reader import Reader
 from genjax.pictures.draw import captioned, grid
@@ -61,6 +61,14 @@ class Scene(NamedTuple):
     spread: Values  # standard deviation of each thing that is read of `start`
 
 
+class Sheet(NamedTuple):
+    """What is filled in, encoder by encoder."""
+
+    log: Log
+    tables: dict[str, dict[str, Row]]  # knob -> title -> row
+    strips: dict[str, dict[str, np.ndarray]]  # knob -> title -> pictures [J, SHOWN, H, W, C]
+
+
 @dataclasses.dataclass(frozen=True)
 class Arithmetic:
     """The comparison."""
@@ -69,11 +77,14 @@ class Arithmetic:
     encoders: tuple[Entry, ...] = field((), "whose codes are moved: they need a way back")
     knobs: tuple[Knob, ...] = field((Age(), Yaw(), Smile(), Sex()), "what is turned")
     directions: tuple[Direction, ...] = field(
-        (Means(), Regression()), "how directions are found"
+        (Means(), Regression()),
+        "how directions are found",
     )
     reader: Reader = field(Reader(), "what reads pictures back; it must know all knobs")
+    # children's heads have other proportions: no line in years leads to them
     years: tuple[float, float] = field(
-        (20.0, 90.0), "ages of the pictures that are learned from, moved, and mixed"
+        (20.0, 90.0),
+        "ages of the pictures that are learned from, moved, and mixed",
     )
     people: int = field(100, "test people whose codes are moved, at most")
     pairs: int = field(40, "pairs of them that paths lead between, at most")
@@ -86,24 +97,20 @@ class Arithmetic:
         self.check(source)
         scene = self.scene(source)
         log = place(HOME, name, self, origin)
+        sheet = self.sheet(scene, log)
         plain = {**origin, "differences": {}}
         task = Task(self.data, source, {}, {}, self.seed, self.runs, plain)
-        tables = self.floors(scene, log)
+        # what the renderer itself does is the first row
         paths = {"renderer": self.path(None, scene, log, "renderer")}
-        strips: dict[str, dict[str, np.ndarray]] = {}
-        for knob in self.knobs:
-            own = scene.truth[knob.name].images[:, :SHOWN]
-            strips[knob.name] = {"renderer": own / PEAK}
         for entry in self.encoders:
             coder = entry.of.start(entry.name, task)
             check_back(entry.name, coder)
-            self.moved(entry.name, coder, scene, log, tables, strips)
+            self.move(entry.name, coder, scene, sheet)
             paths[entry.name] = self.path(coder, scene, log, entry.name)
-        for knob, rows in strips.items():
-            picture = pictured(rows)
-            log.note(f"picture {log.picture(f'moved-{knob}', picture)}")
+        for knob, rows in sheet.strips.items():
+            keep_picture(log, f"moved-{knob}", pictured(rows))
         title = "paths between two people, beside the renderer's mixture of both"
-        finish(log, {**tables, title: paths})
+        finish(log, {**sheet.tables, title: paths})
 
     def check(self, source: Any) -> None:
         """Raises UserError for knobs that the reader cannot read, and for numbers that leave nothing."""
@@ -117,8 +124,9 @@ class Arithmetic:
                 raise UserError(
                     f"--reader: it does not read {knob.name!r}, which a knob turns: set its attributes and numbers."
                 )
+        world = world_of(self.data, "test")
+        count = len(self.tested(world).shots.years)
         low, high = self.years
-        count = len(self.tested(world_of(self.data, "test")).shots.years)
         if not low < high or count < 4:
             raise UserError(
                 f"--years={self.years}: {count} test people have a picture at such an age, and four are needed."
@@ -138,11 +146,8 @@ class Arithmetic:
         _, first = np.unique(people, return_index=True)
         rows = grown[first]
         n = min(self.people, len(rows))
-        return world.rows(rows[chosen(n, len(rows))])
-
-    def drawn(self, world: World) -> Any:
-        """The renderer's pictures of a world, with their parts."""
-        return render(world.people, world.shots, self.data.size)
+        some = chosen(n, len(rows))
+        return world.rows(rows[some])
 
     def scene(self, source: Any) -> Scene:
         """What is learned from, what is moved, and the truth of it."""
@@ -150,49 +155,62 @@ class Arithmetic:
         grown = self.grown(world)
         learned = {name: array[grown] for name, array in source.train.items()}
         columns = [knob.of(world)[grown] for knob in self.knobs]
-        values = np.stack(columns, 1).astype(np.float64)
-        read = self.reader.reading(source.train, typed(self.runs) / "features")
-        answers, numbers = self.reader.names(source.fields)
-        facts = Facts(self.reader, read, answers, numbers)
+        values = np.stack(columns, 1)
         tested = self.tested(world_of(self.data, "test"))
-        start = self.drawn(tested).image
-        spread = {name: np.std(value) for name, value in facts.said(start).items()}
+        start = self.rendered(tested).image
+        facts = self.facts(source)
+        spread = {}
+        for name, value in facts.said(start).items():
+            spread[name] = np.std(value)
         truth = {}
         for knob in self.knobs:
             worlds = [knob.turned(tested, to) for to in knob.to]
             truth[knob.name] = self.truth(worlds, facts)
         return Scene(learned, values, tested, start, truth, facts, spread)
 
+    def facts(self, source: Any) -> Facts:
+        """What can be read of pictures, by a reader that has learned from the training people."""
+        # beside the runs: one reader of a data set serves them all
+        folder = typed(self.runs) / "features"
+        read = self.reader.reading(source.train, folder)
+        answers, numbers = self.reader.names(source.fields)
+        return Facts(self.reader, read, answers, numbers)
+
+    def rendered(self, world: World) -> Any:
+        """The renderer's pictures of a world, with their parts."""
+        return render(world.people, world.shots, self.data.size)
+
     def truth(self, worlds: list[World], facts: Facts) -> Truth:
         """The renderer's pictures of J worlds of M pictures, and what is read of them."""
-        images, heads = [], []
+        images = []
+        heads = []
         for world in worlds:
-            found = self.drawn(world)
+            found = self.rendered(world)
             images.append(found.image)
             heads.append(found.parts > 0)  # 0 is the background
         stacked = np.stack(images)
-        return Truth(stacked, np.stack(heads), said(stacked, facts))
+        head = np.stack(heads)
+        return Truth(stacked, head, said(stacked, facts))
 
-    def floors(self, scene: Scene, log: Log) -> dict[str, dict[str, Row]]:
-        """The tables by knob, with what the reader makes of the renderer's own pictures, and of those left alone."""
-        tables: dict[str, dict[str, Row]] = {}
+    def sheet(self, scene: Scene, log: Log) -> Sheet:
+        """The tables with what the reader makes of the renderer's own pictures, and of those that are left alone."""
+        sheet = Sheet(log, {}, {})
         for knob in self.knobs:
-            truth = scene.truth[knob.name]
-            left = np.repeat(scene.start[None], len(knob.to), 0)
-            rows = {"the renderer itself": truth.images, "left as it is": left}
-            tables[knob.name] = {}
-            for title, images in rows.items():
-                self.measured(title, images / PEAK, knob, scene, log, tables)
-        return tables
+            truth = scene.truth[knob.name].images
+            sheet.tables[knob.name] = {}
+            first = truth[:, :SHOWN]
+            sheet.strips[knob.name] = {"renderer": first / PEAK}
+            write("the renderer itself", truth / PEAK, knob, scene, sheet)
+            left = everywhere(scene.start, knob)
+            write("left as it is", left / PEAK, knob, scene, sheet)
+        return sheet
 
-    def moved(
+    def move(
         self,
         name: str,
         coder: Coder,
         scene: Scene,
-        log: Log,
-        tables: dict[str, dict[str, Row]],
-        strips: dict[str, dict[str, np.ndarray]],
+        sheet: Sheet,
     ) -> None:
         """An encoder's rows of all tables, and of all pictures."""
         codes = coder.encode(scene.learned)
@@ -200,46 +218,27 @@ class Arithmetic:
         for i, knob in enumerate(self.knobs):
             truth = scene.truth[knob.name].images
             rows = {"through the code": through(coder, truth)}
-            still = np.repeat(start[None], len(knob.to), 0)
+            still = everywhere(start, knob)
             rows["unmoved"] = decoded(coder, still)
             own = knob.of(scene.tested)  # [M]
+            to = np.array(knob.to)[:, None]
+            # from where each is to every place: [J, M, 1]
+            far = (to - own)[..., None]
             for how in self.directions:
                 step = how(codes, scene.values, i)
-                # from where each is to every place: [J, M]
-                far = np.array(knob.to)[:, None] - own
-                places = start + far[..., None] * step
-                rows[how.name] = decoded(coder, places)
-            for title, images in rows.items():
-                self.measured(f"{name}, {title}", images, knob, scene, log, tables)
-                strips[knob.name][f"{name}, {title}"] = images[:, :SHOWN]
+                rows[how.name] = decoded(coder, start + far * step)
+            for what, images in rows.items():
+                title = f"{name}, {what}"
+                write(title, images, knob, scene, sheet)
+                sheet.strips[knob.name][title] = images[:, :SHOWN]
 
-    def measured(
+    def path(
         self,
-        title: str,
-        images: np.ndarray,
-        knob: Knob,
+        coder: Coder | None,
         scene: Scene,
         log: Log,
-        tables: dict[str, dict[str, Row]],
-    ) -> None:
-        """A row of a knob's table."""
-        truth = scene.truth[knob.name]
-        found = effect(np.float32(images), knob, truth, scene.facts, scene.spread)
-        row = cells(found, knob)
-        tables[knob.name][title] = row
-        told = ", ".join(f"{column} {text}" for column, text in row.items())
-        log.note(f"{knob.name}: {title}: {told}")
-        n = len(scene.start)
-        values = {
-            "error": stored(found.error, n),
-            "psnr": stored(found.psnr, n),
-            "slope": found.slope,
-            "leak": found.leak,
-        }
-        log.result(f"{knob.name}: {title}", values)
-        log.result(f"{knob.name}: {title}: leaks", found.leaks)
-
-    def path(self, coder: Coder | None, scene: Scene, log: Log, name: str) -> Row:
+        name: str,
+    ) -> Row:
         """Straight paths between codes of pairs of people; None: the renderer's own, the floor."""
         people = len(scene.start) // 2
         n = min(self.pairs, people)
@@ -251,26 +250,59 @@ class Arithmetic:
         truth = self.truth(worlds, scene.facts)
         seen = np.float32(truth.images / PEAK)
         if coder is not None:
-            start = coder.encode({"image": truth.images[0]})
-            end = coder.encode({"image": truth.images[-1]})
-            t = times[:, None, None]
-            seen = decoded(coder, (1.0 - t) * start + t * end)
-        years = np.stack([world.shots.years for world in worlds])
-        off = np.abs(said(seen, scene.facts)["age"] - years)
+            seen = mixed(coder, truth.images[0], truth.images[-1], times)
+        years = [world.shots.years for world in worlds]
+        read = said(seen, scene.facts)
+        off = np.abs(read["age"] - np.stack(years))
         middle = STEPS // 2
         near = psnr(seen[middle], truth.images[middle], truth.head[middle])
+        steps = largest_step(seen, scene.facts)
         found = {
             "age error [years]": over_people(off.mean(0)),
             "PSNR at the middle [dB]": over_people(near),
-            "largest step, in mean steps": over_people(largest_step(seen, scene.facts)),
+            "largest step, in mean steps": over_people(steps),
         }
-        log.result(f"path: {name}", {key: stored(value, n) for key, value in found.items()})
+        row = {}
+        for column, value in found.items():
+            log.result(f"path: {name}", {column: stored(value, n)})
+            row[column] = wide(value, 2)
         # a path a row
-        shown = np.swapaxes(seen[:, : 2 * SHOWN], 0, 1)
-        tiles = shown.reshape(-1, *shown.shape[2:])
-        picture = grid(tiles, STEPS, zoom=2)
-        log.note(f"picture {log.picture(f'path-{name}', picture)}")
-        return {column: cell(value, 2) for column, value in found.items()}
+        few = seen[:, : 2 * SHOWN]
+        tiles = np.swapaxes(few, 0, 1).reshape(-1, *seen.shape[2:])
+        keep_picture(log, f"path-{name}", grid(tiles, STEPS, zoom=2))
+        return row
+
+
+def write(
+    title: str,
+    images: np.ndarray,
+    knob: Knob,
+    scene: Scene,
+    sheet: Sheet,
+) -> None:
+    """A row of a knob's table, of pictures [J, M, H, W, C] in [0, 1] that should show it turned."""
+    truth = scene.truth[knob.name]
+    found = effect(np.float32(images), knob, truth, scene.facts, scene.spread)
+    row = cells(found, knob)
+    sheet.tables[knob.name][title] = row
+    n = len(scene.start)
+    values = {
+        "error": stored(found.error, n),
+        "psnr": stored(found.psnr, n),
+        "slope": found.slope,
+        "leak": found.leak,
+    }
+    entry = f"{knob.name}: {title}"
+    sheet.log.result(entry, values)
+    sheet.log.result(f"{entry}: leaks", found.leaks)
+    told = ", ".join(f"{column} {text}" for column, text in row.items())
+    sheet.log.note(f"{entry}: {told}")
+
+
+def everywhere(rows: np.ndarray, knob: Knob) -> np.ndarray:
+    """What is the same at all J places of a knob: [M, ...] -> [J, M, ...]."""
+    places = len(knob.to)
+    return np.repeat(rows[None], places, 0)
 
 
 def check_back(name: str, coder: Coder) -> None:
@@ -284,9 +316,10 @@ def check_back(name: str, coder: Coder) -> None:
 def decoded(coder: Coder, places: np.ndarray) -> np.ndarray:
     """Pictures of codes [J, M, D]: float32 [J, M, H, W, C] in [0, 1]."""
     j, m, size = places.shape
+    flat = places.reshape(j * m, size)
     decode: Any = coder.decode
-    images = decode(places.reshape(j * m, size))
-    inside = np.clip(np.float32(images), 0.0, 1.0)
+    images = np.float32(decode(flat))
+    inside = np.clip(images, 0.0, 1.0)
     return inside.reshape(j, m, *inside.shape[1:])
 
 
@@ -295,7 +328,22 @@ def through(coder: Coder, images: np.ndarray) -> np.ndarray:
     j, m, *shape = images.shape
     flat = images.reshape(j * m, *shape)
     codes = coder.encode({"image": flat})
-    return decoded(coder, codes.reshape(j, m, -1))
+    places = codes.reshape(j, m, -1)
+    return decoded(coder, places)
+
+
+def mixed(
+    coder: Coder,
+    first: np.ndarray,
+    last: np.ndarray,
+    times: np.ndarray,
+) -> np.ndarray:
+    """Straight paths between the codes of pictures [M, H, W, C] at times [J] from 0 to 1, decoded: [J, M, H, W, C]."""
+    start = coder.encode({"image": first})
+    end = coder.encode({"image": last})
+    t = times[:, None, None]
+    places = (1.0 - t) * start + t * end
+    return decoded(coder, places)
 
 
 def cells(found: Effect, knob: Knob) -> Row:
@@ -303,10 +351,11 @@ def cells(found: Effect, knob: Knob) -> Row:
     digits = 1 if knob.unit == "years" else 3  # tenths of years
     # of the truth itself it is the end of the scale
     same = found.psnr.value > 90.0
+    decibels = "" if same else wide(found.psnr, 1)
     return {
-        f"error [{knob.unit}]": cell(found.error, digits),
+        f"error [{knob.unit}]": wide(found.error, digits),
         "slope": cell(found.slope, 2),
-        "PSNR [dB]": "" if same else cell(found.psnr, 1),
+        "PSNR [dB]": decibels,
         "leak": cell(found.leak, 2),
     }
 
@@ -316,7 +365,8 @@ def pictured(rows: Mapping[str, np.ndarray]) -> np.ndarray:
     strips = []
     for row in rows.values():
         by_person = np.swapaxes(row, 0, 1)
-        strips.append(by_person.reshape(-1, *row.shape[2:]))
+        flat = by_person.reshape(-1, *row.shape[2:])
+        strips.append(flat)
     columns = len(strips[0])
     tiles = np.concatenate(strips)
     return captioned(grid(tiles, columns), list(rows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -19,9 +19,14 @@ LEAST = 1e-10  # of a mean square whose logarithm is taken: 100 dB
 class Means:
     """The codes' means of the higher and the lower half of a knob, divided by how far these lie apart in its unit."""
 
-    name = "means"
+    name: ClassVar[str] = "means"
 
-    def __call__(self, codes: np.ndarray, values: np.ndarray, of: int) -> np.ndarray:
+    def __call__(
+        self,
+        codes: np.ndarray,
+        values: np.ndarray,
+        of: int,
+    ) -> np.ndarray:
         """The change of codes [N, D] for one unit of knob number `of`, of values [N, K]: [D]."""
         value = values[:, of]
         high = value > np.median(value)
@@ -38,9 +43,14 @@ class Means:
 class Regression:
     """Least squares of the codes on all knobs at once: none answers for another that goes with it in the data."""
 
-    name = "regression"
+    name: ClassVar[str] = "regression"
 
-    def __call__(self, codes: np.ndarray, values: np.ndarray, of: int) -> np.ndarray:
+    def __call__(
+        self,
+        codes: np.ndarray,
+        values: np.ndarray,
+        of: int,
+    ) -> np.ndarray:
         """As `Means`."""
         ones = np.ones((len(values), 1))
         design = np.concatenate([values, ones], 1)
@@ -130,13 +140,19 @@ def misses(read: np.ndarray, knob: Knob) -> np.ndarray:
 def slope(read: np.ndarray, knob: Knob) -> float:
     """The slope of what is read [J, M] on what is wanted, the mean over people."""
     asked = wanted(knob)
+    # of the places, each as often
     centred = asked - asked.mean()
     # within each person: what differs between people is no slope
     along = np.sum(centred * read, 0)
-    return float(along.mean() / np.sum(centred**2))
+    total = np.sum(centred**2)
+    return float(along.mean() / total)
 
 
-def psnr(images: np.ndarray, truth: np.ndarray, where: np.ndarray) -> np.ndarray:
+def psnr(
+    images: np.ndarray,
+    truth: np.ndarray,
+    where: np.ndarray,
+) -> np.ndarray:
     """Peak signal-to-noise ratio [M] in dB of pictures [M, H, W, C] in [0, 1] to uint8 ones, over pixels [M, H, W]."""
     difference = images - truth / PEAK
     square = np.mean(difference**2, -1)

@@ -8,7 +8,6 @@ net as at its first step.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -47,7 +46,12 @@ class Task(NamedTuple):
 
     def set(self, exp: Experiment) -> Experiment:
         """An experiment on this data, with nothing to be measured afterwards."""
-        changes = {"data": self.data, "seed": self.seed, "runs": self.runs, "finish": ()}
+        changes = {
+            "data": self.data,
+            "seed": self.seed,
+            "runs": self.runs,
+            "finish": (),
+        }
         return edit(exp, changes)
 
 
@@ -66,17 +70,16 @@ class Pixels:
 
     def start(self, name: str, task: Task) -> Coder:
         """Nothing is fitted."""
+        main = task.source.main
         shape = task.source.shape
+
+        def encode(split: Split) -> np.ndarray:
+            return rows(split[main])
 
         def decode(codes: np.ndarray) -> np.ndarray:
             return codes.reshape(-1, *shape)
 
-        return Coder(functools.partial(flat, task.source.main), decode)
-
-
-def flat(main: str, split: Split) -> np.ndarray:
-    """The pictures of a split as rows, float32 [N, D] in [0, 1]."""
-    return rows(split[main])
+        return Coder(encode, decode)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,15 +91,17 @@ class Principal:
     def start(self, name: str, task: Task) -> Coder:
         """Fitted to all training pictures; UserError for k < 1."""
         at_least(1, "Principal: ", k=self.k)
-        main, shape = task.source.main, task.source.shape
+        main = task.source.main
+        shape = task.source.shape
         found = principal(task.source.train[main], self.k)
 
         def encode(split: Split) -> np.ndarray:
-            return found.codes(flat(main, split))
+            flat = rows(split[main])
+            return found.codes(flat)
 
         def decode(codes: np.ndarray) -> np.ndarray:
-            x = found.mean + codes @ found.directions
-            return x.reshape(-1, *shape)
+            flat = found.mean + codes @ found.directions
+            return flat.reshape(-1, *shape)
 
         return Coder(encode, decode)
 
@@ -113,11 +118,13 @@ class Projected:
         main = task.source.main
         dimensions = int(np.prod(task.source.shape))
         rng = np.random.default_rng(task.seed)
+        normal = rng.standard_normal((dimensions, self.k))
         # squared distances stay what they were, in the mean
-        matrix = rng.standard_normal((dimensions, self.k)) / np.sqrt(self.k)
+        matrix = normal / np.sqrt(self.k)
 
         def encode(split: Split) -> np.ndarray:
-            return flat(main, split) @ matrix
+            flat = rows(split[main])
+            return flat @ matrix
 
         return Coder(encode)
 
@@ -128,20 +135,26 @@ class Own:
 
     def read(self, this: Run, task: Task) -> Coder:
         """UserError for a model that has none."""
-        render = None
-        if this.algorithm.decode is not None:
-            render = Codes().render(this)
+        if this.algorithm.encode is None:
+            kind = type(this.exp.algorithm).__name__
+            raise UserError(f"{kind} has no codes: of a diffusion model read of=Middle().")
 
         def encode(split: Split) -> np.ndarray:
             codes = this.encode(dict(split))
             return codes.reshape(len(codes), -1)
 
+        if this.algorithm.decode is None:
+            return Coder(encode)
+        # one function, so that it is compiled once
+        render = Codes().render(this)
+
         def decode(codes: np.ndarray) -> np.ndarray:
             given = this.given(len(codes))
             given["code"] = codes.astype(np.float32)
-            return np.asarray(this.draw(render, given))
+            images = this.draw(render, given)
+            return np.asarray(images)
 
-        return Coder(encode, decode if render else None)
+        return Coder(encode, decode)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,27 +175,38 @@ class Middle:
         if not self.levels:
             raise UserError("Middle: levels=() leaves nothing to choose from.")
 
-        def at(level: float, split: Split) -> np.ndarray:
+        def at(level: float) -> Callable[[Split], np.ndarray]:
+            # one function a level, so that it is compiled once
             def seen(key, state, batch):
                 params = averaged(state)
-                return {
-                    "code": features.middle(params, key, batch, cfg, spec, level, self.block)
-                }
+                where = level, self.block
+                code = features.middle(params, key, batch, cfg, spec, *where)
+                return {"code": code}
 
-            return this.evaluate(dict(split), seen)["code"]
+            def encode(split: Split) -> np.ndarray:
+                return this.evaluate(dict(split), seen)["code"]
 
-        found = {}
+            return encode
+
+        best, most, chosen = 0.0, -1.0, at(self.levels[0])
+        told = {}
         for level in self.levels:
-            fit = _labelled(at(level, task.fit), task.fit)
-            held = _labelled(at(level, task.valid), task.valid)
+            encode = at(level)
+            fit = labelled(encode, task.fit)
+            held = labelled(encode, task.valid)
             # `valid` twice: the level is chosen by it as well as the strength
-            found[level] = probed(fit, held, held).valid
-        best = max(found, key=lambda level: found[level])
-        told = {f"valid at {level:g}": accuracy for level, accuracy in found.items()}
-        return Coder(functools.partial(at, best), told={"level": best, **told})
+            accuracy = probed(fit, held, held).valid
+            told[f"valid at {level:g}"] = accuracy
+            if accuracy > most:
+                best = level
+                most = accuracy
+                chosen = encode
+        return Coder(chosen, told={"level": best, **told})
 
 
-def _labelled(codes: np.ndarray, split: Split) -> Labelled:
+def labelled(encode: Callable[[Split], np.ndarray], split: Split) -> Labelled:
+    """The codes of a split with their classes."""
+    codes = encode(split)
     return Labelled(codes, np.asarray(split["label"]))
 
 
@@ -245,8 +269,13 @@ def parts(source: Source, most: int, held: int) -> tuple[Split, Split]:
     # a set without: some of the training examples are kept apart, in the order of a fixed draw
     both = some(source.train, most + held)
     n = size(both)
-    order = np.random.default_rng(0).permutation(n)
+    rng = np.random.default_rng(0)
+    order = rng.permutation(n)
     border = n - min(held, n // 4)
-    fit = {name: array[order[:border]] for name, array in both.items()}
-    valid = {name: array[order[border:]] for name, array in both.items()}
+    fit = {}
+    valid = {}
+    for name, array in both.items():
+        mixed = array[order]
+        fit[name] = mixed[:border]
+        valid[name] = mixed[border:]
     return fit, valid

@@ -15,6 +15,7 @@ from genjax.config import field
 from genjax.data.heads import Heads, People, Shots, draw_people, draw_shots, model, split_of
 from genjax.data.heads.sets import SPLITS
 
+# the shapes of the mouth that make a smile, as `heads.attributes` counts it
 _SMILE = ("mouthSmileLeft", "mouthSmileRight")
 
 
@@ -27,17 +28,27 @@ class World(NamedTuple):
     def rows(self, which: np.ndarray) -> World:
         """These pictures, each with a row of `people` of its own."""
         person = self.shots.person[which]
-        people = People(*(part[person] for part in self.people))
-        shots = Shots(*(part[which] for part in self.shots))
-        return World(people, shots._replace(person=np.arange(len(which))))
+        people = [part[person] for part in self.people]
+        shots = [part[which] for part in self.shots]
+        # whoever is in several pictures is there several times
+        own = np.arange(len(which))
+        taken = Shots(*shots)._replace(person=own)
+        return World(People(*people), taken)
+
+    def with_shots(self, **changes: np.ndarray) -> World:
+        """The same people, taken otherwise."""
+        shots = self.shots._replace(**changes)
+        return self._replace(shots=shots)
 
 
 def world_of(data: Heads, split: str) -> World:
     """The people and shots of a split's pictures, in their order: `Heads.rows` renders these."""
     numbers = np.arange(data.people)
-    own = numbers[split_of(numbers) == SPLITS.index(split)]
+    number = SPLITS.index(split)
+    own = numbers[split_of(numbers) == number]
     people = draw_people(data.seed, own)
-    return World(people, draw_shots(data.seed, people, data.shots))
+    shots = draw_shots(data.seed, people, data.shots)
+    return World(people, shots)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,18 +58,23 @@ class Age:
     name: ClassVar[str] = "age"  # as the reader calls it
     unit: ClassVar[str] = "years"
 
+    # the renderer's shapes are a line in years from 25 to 90
     to: tuple[float, ...] = field(
-        (25.0, 40.0, 55.0, 70.0, 85.0), "where it is turned to [years]"
+        (25.0, 40.0, 55.0, 70.0, 85.0),
+        "where it is turned to [years]",
     )
 
     def of(self, world: World) -> np.ndarray:
+        """Years, [M]."""
         return world.shots.years
 
     def turned(self, world: World, to: float) -> World:
+        """Everybody at this age: shape and hair follow by the renderer's rules."""
         years = np.full_like(world.shots.years, to)
-        return world._replace(shots=world.shots._replace(years=years))
+        return world.with_shots(years=years)
 
     def wanted(self, to: float) -> float:
+        """The reader says years."""
         return to
 
 
@@ -69,18 +85,23 @@ class Yaw:
     name: ClassVar[str] = "yaw"
     unit: ClassVar[str] = "radians"
 
+    # faces are drawn with a standard deviation of 0.28
     to: tuple[float, ...] = field(
-        (-0.4, -0.2, 0.0, 0.2, 0.4), "where it is turned to [radians]"
+        (-0.4, -0.2, 0.0, 0.2, 0.4),
+        "where it is turned to [radians]",
     )
 
     def of(self, world: World) -> np.ndarray:
+        """Radians, [M]."""
         return world.shots.yaw
 
     def turned(self, world: World, to: float) -> World:
+        """All heads turned there."""
         yaw = np.full_like(world.shots.yaw, to)
-        return world._replace(shots=world.shots._replace(yaw=yaw))
+        return world.with_shots(yaw=yaw)
 
     def wanted(self, to: float) -> float:
+        """The reader says radians."""
         return to
 
 
@@ -94,14 +115,18 @@ class Smile:
     to: tuple[float, ...] = field((0.0, 0.7), "where it is turned to")
 
     def of(self, world: World) -> np.ndarray:
-        return world.shots.expression[:, _corners()].mean(1)
+        """The mean of both corners, [M]."""
+        both = world.shots.expression[:, _corners()]
+        return both.mean(1)
 
     def turned(self, world: World, to: float) -> World:
+        """Both corners there, whatever else the face does."""
         expression = world.shots.expression.copy()
         expression[:, _corners()] = to
-        return world._replace(shots=world.shots._replace(expression=expression))
+        return world.with_shots(expression=expression)
 
     def wanted(self, to: float) -> float:
+        """The reader says how likely it is a yes."""
         return float(to >= 0.3)
 
 
@@ -115,13 +140,18 @@ class Sex:
     to: tuple[float, ...] = field((0.0, 1.0), "where it is turned to")
 
     def of(self, world: World) -> np.ndarray:
-        return world.people.male[world.shots.person]
+        """How male, [M]."""
+        row = world.shots.person
+        return world.people.male[row]
 
     def turned(self, world: World, to: float) -> World:
+        """All of this sex."""
         male = np.full_like(world.people.male, to)
-        return world._replace(people=world.people._replace(male=male))
+        people = world.people._replace(male=male)
+        return world._replace(people=people)
 
     def wanted(self, to: float) -> float:
+        """The reader says how likely it is a woman."""
         return float(to < 0.5)
 
 
@@ -141,12 +171,15 @@ def between(first: World, second: World, t: float) -> World:
         middle = (1.0 - t) * a + t * b
         return middle.astype(a.dtype)
 
-    people = [mixed(a, b) for a, b in zip(first.people[1:], second.people[1:], strict=True)]
-    shots = [mixed(a, b) for a, b in zip(first.shots[1:], second.shots[1:], strict=True)]
-    found = Shots(first.shots.person, *shots)
-    length = np.linalg.norm(found.light, axis=1, keepdims=True)
-    light = found.light / np.maximum(length, 1e-6)
-    return World(People(first.people.number, *people), found._replace(light=light))
+    # the first of each are numbers of persons, which cannot be mixed
+    who = map(mixed, first.people[1:], second.people[1:])
+    how = map(mixed, first.shots[1:], second.shots[1:])
+    people = People(first.people.number, *who)
+    shots = Shots(first.shots.person, *how)
+    length = np.linalg.norm(shots.light, axis=1, keepdims=True)
+    # of two lights opposite to each other none is left
+    light = shots.light / np.maximum(length, 1e-6)
+    return World(people, shots).with_shots(light=light)
 
 
 Knob = Age | Yaw | Smile | Sex

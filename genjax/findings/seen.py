@@ -17,12 +17,22 @@ from genjax.config import field
 from genjax.core import size
 from genjax.data import Digits, Known
 from genjax.errors import UserError, at_least
-from genjax.findings.encoders import HOME, Coder, Entry, Split, Task, check_names, parts
+from genjax.findings.encoders import (
+    HOME,
+    Coder,
+    Entry,
+    Split,
+    Task,
+    check_names,
+    labelled,
+    parts,
+)
 from genjax.findings.samples import some
-from genjax.findings.tabled import Row, cell, finish, place, stored
+from genjax.findings.tabled import Row, cell, finish, keep_picture, place, stored, wide
 from genjax.metrics import maps
+from genjax.metrics.components import rows
 from genjax.metrics.intervals import Interval
-from genjax.metrics.probe import Labelled, Probed, majority, probed
+from genjax.metrics.probe import Probed, majority, probed
 from genjax.pictures.panels import maps as drawn
 from genjax.training.log import Log
 
@@ -72,20 +82,24 @@ class Seen:
         # what the command line changed is of the comparison, not of its runs
         plain = {**origin, "differences": {}}
         task = Task(self.data, source, fit, valid, self.seed, self.runs, plain)
-        found = {}
         log = place(HOME, name, self, origin)
+        found = {}
+        table = {}
         for entry in self.encoders:
             coder = entry.of.start(entry.name, task)
-            found[entry.name] = self.one(coder, task)
-            log.note(_told(entry.name, found[entry.name]))
-            _store(log, entry.name, found[entry.name])
-        floor = majority(fit["label"], some(source.test, self.test)["label"])
+            one = self.one(coder, task)
+            keep(log, entry.name, one)
+            found[entry.name] = one
+            table[entry.name] = row_of(one)
+        # who reads nothing has this much right
+        test = some(source.test, self.test)
+        floor = majority(fit["label"], test["label"])
         log.result("majority", {"accuracy": floor._asdict()})
+        table["always the most frequent class"] = {"linear probe": wide(floor)}
         self.draw(log, found, source)
-        rows = {entry: _row(one) for entry, one in found.items()}
-        rows["always the most frequent class"] = {"linear probe": cell(floor)}
-        told = f"Codes of {source.name}: {size(fit)} to fit, {self._drawn(source)} in a map"
-        finish(log, {told: rows})
+        points = self.drawn(source)
+        title = f"Codes of {source.name}: {size(fit)} to fit, {points} in a map"
+        finish(log, {title: table})
 
     def check(self, source: Any) -> None:
         """Raises UserError for data, counts and names that nothing can be made of."""
@@ -94,7 +108,7 @@ class Seen:
         at_least(10, fit=self.fit, valid=self.valid, test=self.test)
         at_least(1, neighbours=self.neighbours)
         at_least(0, seed=self.seed)
-        points = self._drawn(source)
+        points = self.drawn(source)
         maps.check_perplexity(points, self.perplexity)
         if self.neighbours >= points / 2:
             raise UserError(
@@ -108,21 +122,23 @@ class Seen:
                     f"--shown: no encoder is called {name!r}, they are {', '.join(names)}."
                 )
 
-    def _drawn(self, source: Any) -> int:
+    def drawn(self, source: Any) -> int:
         """Points of a map."""
         return min(self.points, size(source.test))
 
     def one(self, coder: Coder, task: Task) -> One:
         """All that is asked of an encoder."""
         test = some(task.source.test, self.test)
-        fit, valid, held = (labelled(coder, x) for x in (task.fit, task.valid, test))
+        fit = labelled(coder.encode, task.fit)
+        valid = labelled(coder.encode, task.valid)
+        held = labelled(coder.encode, test)
         read = probed(fit, valid, held)
+        # the same few for all encoders
         few = some(task.source.test, self.points)
         codes = coder.encode(few)
         mapped = self.mapped(codes, few)
-        pixels = np.asarray(few[task.source.main], np.float32)
-        flat = pixels.reshape(len(pixels), -1)
-        kept = maps.trustworthiness(flat, codes, self.neighbours)
+        pixels = rows(few[task.source.main])
+        kept = maps.trustworthiness(pixels, codes, self.neighbours)
         _, dimensions = codes.shape
         return One(dimensions, size(test), read, mapped, kept, coder.told)
 
@@ -131,23 +147,26 @@ class Seen:
         label = np.asarray(split["label"])
         k = self.neighbours
         points = maps.tsne(codes, self.perplexity, self.seed)
-        kl = maps.divergence(codes, points, self.perplexity)
-        trust = maps.trustworthiness(codes, points, k)
-        near = maps.votes(codes, label, k)
-        near_map = maps.votes(points, label, k)
-        return Mapped(points, kl, trust, near, near_map)
+        return Mapped(
+            points=points,
+            kl=maps.divergence(codes, points, self.perplexity),
+            trust=maps.trustworthiness(codes, points, k),
+            near=maps.votes(codes, label, k),
+            near_map=maps.votes(points, label, k),
+        )
 
     def draw(self, log: Log, found: Mapping[str, One], source: Any) -> None:
         """The maps side by side."""
-        label = np.asarray(some(source.test, self.points)["label"])
-        wanted = self.shown or tuple(found)
+        few = some(source.test, self.points)
+        label = np.asarray(few["label"])
         panels = {}
-        for name in wanted:
+        for name in self.shown or found:
             mapped = found[name].mapped
+            # how well the map tells the truth is above it
             title = f"{name}: KL {mapped.kl:.2f}, trust {mapped.trust:.3f}"
             panels[title] = mapped.points
         picture = drawn(panels, label, source.class_names)
-        log.note(f"picture {log.picture('maps', picture)}")
+        keep_picture(log, "maps", picture)
 
 
 def check_labels(source: Any) -> None:
@@ -165,12 +184,7 @@ def check_labels(source: Any) -> None:
         raise UserError(f"{source.name} has no test examples: probes are read on them.")
 
 
-def labelled(coder: Coder, split: Split) -> Labelled:
-    """The codes of a split with their classes."""
-    return Labelled(coder.encode(split), np.asarray(split["label"]))
-
-
-def _store(log: Log, name: str, one: One) -> None:
+def keep(log: Log, name: str, one: One) -> None:
     """An encoder's numbers, under its name."""
     mapped = one.mapped
     n = len(mapped.points)
@@ -186,23 +200,21 @@ def _store(log: Log, name: str, one: One) -> None:
         **one.told,
     }
     log.result(name, values)
+    chosen = ""
+    for key, value in one.told.items():
+        chosen += f", {key} {value:g}"
+    accuracy = wide(one.probe.accuracy)
+    log.note(f"{name}: linear probe {accuracy}, trust of the map {mapped.trust:.3f}{chosen}")
 
 
-def _told(name: str, one: One) -> str:
-    """An encoder's numbers in a line."""
-    chosen = "".join(f", {key} {value:g}" for key, value in one.told.items())
-    accuracy = cell(one.probe.accuracy)
-    return f"{name}: linear probe {accuracy}, map {one.mapped.trust:.3f}{chosen}"
-
-
-def _row(one: One) -> Row:
+def row_of(one: One) -> Row:
     """An encoder's row."""
     mapped = one.mapped
     return {
         "numbers": str(one.size),
-        "linear probe": cell(one.probe.accuracy),
-        "neighbours": cell(mapped.near),
-        "neighbours in the map": cell(mapped.near_map),
+        "linear probe": wide(one.probe.accuracy),
+        "neighbours": wide(mapped.near),
+        "neighbours in the map": wide(mapped.near_map),
         "trust of the map": cell(mapped.trust),
         "trust to pixels": cell(one.pixels),
         "KL of the map": cell(mapped.kl, 2),

@@ -16,9 +16,10 @@ from genjax.config import edit, field
 from genjax.core import size
 from genjax.data import Digits, Known
 from genjax.errors import UserError, at_least
+from genjax.findings.codes import decoder
 from genjax.findings.encoders import HOME
 from genjax.findings.samples import mean_and_error
-from genjax.findings.tabled import finish, place
+from genjax.findings.tabled import Row, cell, finish, keep_picture, place
 from genjax.metrics.components import Components, principal, rows
 from genjax.pictures.draw import captioned, grid
 from genjax.pictures.panels import curves
@@ -60,19 +61,22 @@ class Sizes:
         self.check(source)
         main = source.main
         test = rows(source.test[main])
+        # also those that hardly vary: the curve has as many as are asked for
         found = principal(source.train[main], max(self.sizes), rank=0.0)
         errors: Errors = {PCA: {}}
         for k in self.sizes:
             errors[PCA][k] = principal_error(found, test, k)
         log = place(HOME, name, self, origin)
+        empty = principal_error(found, test, 0)
+        log.result("mean picture", {"mse": empty, "n": len(test)})
         plain = {**origin, "differences": {}}
         for kind in self.kinds:
             errors[kind.name] = self.measured(kind, log, plain)
-        empty = principal_error(found, test, 0)
-        _write(log, errors, empty, size(source.test))
-        log.note(f"picture {log.picture('curves', _curves(errors))}")
+        kept(log, errors)
+        picture = curves(errors, "size of z", "squared error of a pixel, [0, 1]")
+        keep_picture(log, "curves", picture)
         title = f"{source.name}: squared error of test pixels, and its ratio to PCA's"
-        finish(log, {title: _rows(errors, self.sizes)})
+        finish(log, {title: table(errors, self.sizes)})
 
     def check(self, source: Any) -> None:
         """Raises UserError for data without pictures, and for sizes without an order."""
@@ -82,8 +86,9 @@ class Sizes:
             )
         at_least(0, seed=self.seed)
         most = int(np.prod(source.shape))
-        rising = list(self.sizes) == sorted(set(self.sizes))
-        if not self.sizes or not rising or self.sizes[0] < 1 or self.sizes[-1] > most:
+        rising = sorted(set(self.sizes))
+        fits = self.sizes and self.sizes[0] >= 1 and self.sizes[-1] <= most
+        if list(self.sizes) != rising or not fits:
             raise UserError(
                 f"--sizes={self.sizes} must rise from 1 or more to at most {most}, the numbers of a picture."
             )
@@ -91,7 +96,12 @@ class Sizes:
         if PCA in names or len(set(names)) < len(names):
             raise UserError(f"--kinds: each needs a name of its own, not {PCA!r}, got {names}.")
 
-    def measured(self, kind: Kind, log: Log, origin: Mapping[str, Any]) -> dict[int, float]:
+    def measured(
+        self,
+        kind: Kind,
+        log: Log,
+        origin: Mapping[str, Any],
+    ) -> dict[int, float]:
         """The error of a kind at every size; what it makes of the first test pictures is drawn."""
         found = {}
         strips = []
@@ -108,22 +118,25 @@ class Sizes:
             each = this.evaluate(this.source.test)["mse"]  # [N]
             found[k], _ = mean_and_error(each)
             log.note(f"{kind.name} of {k}: {found[k]:.5f}")
-            strips.append(rebuilt(this))
-        truth = this.spec.x.unit(this.source.test[this.spec.main][:SHOWN])
-        tiles = np.concatenate([*strips, np.asarray(truth)])
+            truth, back = pair(this)
+            strips.append(back)
+        # the truth is the last row
+        tiles = np.concatenate([*strips, truth])
         titles = [*map(str, self.sizes), "truth"]
-        picture = captioned(grid(tiles, len(truth)), titles)
-        log.note(f"picture {log.picture(kind.name, picture)}")
+        picture = grid(tiles, len(truth))
+        keep_picture(log, kind.name, captioned(picture, titles))
         return found
 
 
-def rebuilt(this: Run) -> np.ndarray:
-    """What a run makes of its first test pictures, [n, H, W, C]."""
-    few = {name: array[:SHOWN] for name, array in this.source.test.items()}
+def pair(this: Run) -> tuple[np.ndarray, np.ndarray]:
+    """The first test pictures, and what a run makes of them, [n, H, W, C] in [0, 1]."""
+    few = {}
+    for name, array in this.source.test.items():
+        few[name] = array[:SHOWN]
     codes = this.encode(few)
-    given = {"index": np.arange(len(codes), dtype=np.uint32), "code": codes}
-    decode = this.algorithm.decode
-    return np.asarray(this.draw(lambda key, state, x: decode(key, state, x["code"]), given))
+    back = decoder(this)(codes)
+    truth = this.spec.unit(few)
+    return np.asarray(truth), np.asarray(back)
 
 
 def principal_error(found: Components, flat: np.ndarray, k: int) -> float:
@@ -132,12 +145,12 @@ def principal_error(found: Components, flat: np.ndarray, k: int) -> float:
     centred = flat - found.mean
     codes = centred @ directions.T
     rest = centred - codes @ directions
-    return float(np.mean(rest.astype(np.float64) ** 2))
+    squares = rest.astype(np.float64) ** 2
+    return float(np.mean(squares))
 
 
-def _write(log: Log, errors: Errors, empty: float, n: int) -> None:
-    """The errors by kind and size, and the ratios to PCA's."""
-    log.result("mean picture", {"mse": empty, "n": n})
+def kept(log: Log, errors: Errors) -> None:
+    """Keeps the errors by kind and size, and their ratios to PCA's."""
     for name, line in errors.items():
         values = {}
         for k, error in line.items():
@@ -146,20 +159,16 @@ def _write(log: Log, errors: Errors, empty: float, n: int) -> None:
         log.result(name, values)
 
 
-def _rows(errors: Errors, sizes: tuple[int, ...]) -> dict[str, dict[str, str]]:
+def table(errors: Errors, sizes: tuple[int, ...]) -> dict[str, Row]:
     """A row for each size."""
     found = {}
     for k in sizes:
         row = {}
+        floor = errors[PCA][k]
         for name, line in errors.items():
-            row[name] = f"{line[k]:.5f}"
+            row[name] = cell(line[k], 5)
             if name != PCA:
-                ratio = line[k] / errors[PCA][k]
-                row[f"{name}, ratio"] = f"{ratio:.3f}"
+                ratio = line[k] / floor
+                row[f"{name}, ratio"] = cell(ratio)
         found[str(k)] = row
     return found
-
-
-def _curves(errors: Errors) -> np.ndarray:
-    """All curves in one figure."""
-    return curves(errors, "size of z", "squared error of a pixel, [0, 1]")

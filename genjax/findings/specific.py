@@ -20,13 +20,16 @@ from genjax.data import Known
 from genjax.errors import UserError, at_least
 from genjax.findings.encoders import HOME, Coder, Learned, Principal, Task
 from genjax.findings.samples import some
-from genjax.findings.tabled import cell, finish, place, stored
+from genjax.findings.tabled import Row, cell, finish, keep_picture, place, stored, wide
 from genjax.metrics.components import rows
 from genjax.metrics.intervals import Interval, bootstrap
-from genjax.pictures.draw import captioned, grid
+from genjax.pictures.draw import captioned, grid, to_uint8
 from genjax.training.experiment import Experiment
+from genjax.training.log import Log
 
 SHOWN = 12  # pictures in a row
+TIMES = 300  # repeats of the bootstrap
+Images = dict[str, np.ndarray]  # title -> uint8 [N, H, W, C]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,25 +64,26 @@ class Specific:
         sources = {asked.name: asked.data.load() for asked in self.sets}
         self.check(sources)
         log = place(HOME, name, self, origin)
-        tests = {}
+        tests: Images = {}
         for title, source in sources.items():
-            tests[title] = np.asarray(some(source.test, self.test)[source.main])
-        table: dict[str, dict[str, str]] = {}
-        strips = {f"{title}, truth": images[:SHOWN] for title, images in tests.items()}
+            part = some(source.test, self.test)
+            tests[title] = np.asarray(part[source.main])
+        table: dict[str, Row] = {}
+        # the truth is above what is made of it
+        strips: Images = {}
+        for title, images in tests.items():
+            strips[f"{title}, truth"] = images[:SHOWN]
         for asked in self.sets:
-            models = self.models(asked, sources[asked.name], origin)
-            for kind, model in models.items():
+            source = sources[asked.name]
+            for kind, model in self.models(asked, source, origin).items():
                 row = f"{kind} of {asked.name}"
-                lost = {title: loss(model, images) for title, images in tests.items()}
-                table[row] = self.row(lost, asked.name)
+                table[row] = measured(row, asked.name, model, tests, log)
                 for title, images in tests.items():
-                    log.result(row, {title: stored(lost[title].share, len(images))})
-                    strips[f"{title} by {row}"] = through(model, images[:SHOWN])
-                log.note(f"{row}: {table[row]}")
-        unit = [np.asarray(strip, np.float32) for strip in strips.values()]
-        scaled = [x / 255 if x.max() > 2 else x for x in unit]
-        picture = captioned(grid(np.concatenate(scaled), SHOWN, zoom=1), list(strips))
-        log.note(f"picture {log.picture('asked', picture)}")
+                    back = through(model, images[:SHOWN])
+                    strips[f"{title} by {row}"] = to_uint8(back)
+        tiles = np.concatenate(list(strips.values()))
+        picture = grid(tiles, SHOWN)
+        keep_picture(log, "asked", captioned(picture, list(strips)))
         finish(log, {"Share of the variance of test pictures that is lost": table})
 
     def check(self, sources: Mapping[str, Any]) -> None:
@@ -88,42 +92,65 @@ class Specific:
         at_least(0, seed=self.seed)
         if len(sources) < 2 or len(sources) < len(self.sets):
             raise UserError("--sets: two or more are compared, each under a name of its own.")
-        first, *others = sources.items()
-        for title, source in (first, *others):
-            if source.shape != first[1].shape or not size(source.test):
+        first = next(iter(sources))
+        shape = sources[first].shape
+        for title, source in sources.items():
+            if source.shape != shape or not size(source.test):
                 raise UserError(
-                    f"--sets: {title} has pictures of {source.shape}, {first[0]} of {first[1].shape}, and all need "
+                    f"--sets: {title} has pictures of {source.shape}, {first} of {shape}, and all need "
                     "test pictures of one shape: see Enlarged()."
                 )
 
-    def models(self, asked: Asked, source: Any, origin: Mapping[str, Any]) -> dict[str, Coder]:
+    def models(
+        self,
+        asked: Asked,
+        source: Any,
+        origin: Mapping[str, Any],
+    ) -> dict[str, Coder]:
         """The autoencoder of a set, and PCA as wide."""
+        # what the command line changed is of the comparison, not of its runs
         plain = {**origin, "differences": {}}
         task = Task(asked.data, source, {}, {}, self.seed, self.runs, plain)
         exp = edit(self.experiment, {"steps": asked.steps})
-        width = exp.algorithm.latent
+        linear = Principal(exp.algorithm.latent)
+        deep = Learned(exp)
         return {
-            "PCA": Principal(width).start("", task),
-            "autoencoder": Learned(exp).start(f"autoencoder-{asked.name}", task),
+            "PCA": linear.start("", task),
+            "autoencoder": deep.start(f"autoencoder-{asked.name}", task),
         }
 
-    def row(self, lost: Mapping[str, Loss], own: str) -> dict[str, str]:
-        """What a model of the set `own` loses of each, and how well its errors tell the others from its own."""
-        found = {}
-        for title, each in lost.items():
-            found[title] = cell(each.share)
-            if title != own:
-                sure = told_apart(lost[own].errors, each.errors)
-                found[f"{title} told from its own"] = cell(sure)
-        return found
+
+def measured(
+    name: str,
+    own: str,
+    model: Coder,
+    tests: Images,
+    log: Log,
+) -> Row:
+    """A row: what a model of the set `own` loses of each, and how well its errors tell the others from its own."""
+    lost = {}
+    for title, images in tests.items():
+        lost[title] = loss(model, images)
+        n = len(images)
+        log.result(name, {title: stored(lost[title].share, n)})
+    row = {}
+    for title, each in lost.items():
+        row[title] = wide(each.share)
+        if title == own:
+            continue
+        sure = told_apart(lost[own].errors, each.errors)
+        log.result(name, {f"{title} told apart": sure})
+        row[f"{title} told apart"] = cell(sure)
+    told = ", ".join(f"{column} {text}" for column, text in row.items())
+    log.note(f"{name}: {told}")
+    return row
 
 
 def through(model: Coder, images: np.ndarray) -> np.ndarray:
     """Pictures [N, H, W, C] by way of their codes, in [0, 1]."""
-    split = {"image": images}
-    codes = model.encode(split)
-    back: Any = model.decode
-    return np.clip(back(codes), 0.0, 1.0)
+    codes = model.encode({"image": images})
+    decode: Any = model.decode
+    return np.clip(decode(codes), 0.0, 1.0)
 
 
 def loss(model: Coder, images: np.ndarray) -> Loss:
@@ -131,12 +158,16 @@ def loss(model: Coder, images: np.ndarray) -> Loss:
     x = rows(images)
     back = rows(through(model, images))
     errors = np.mean((back - x) ** 2, 1)
-    spread = np.mean((x - x.mean(0)) ** 2, 1)  # of the mean picture
+    # the error of the mean picture
+    spread = np.mean((x - x.mean(0)) ** 2, 1)
 
     def share(chosen: np.ndarray) -> float:
-        return float(errors[chosen].mean() / spread[chosen].mean())
+        lost = errors[chosen].mean()
+        there = spread[chosen].mean()
+        return float(lost / there)
 
-    return Loss(bootstrap(share, len(x), 300), errors)
+    interval = bootstrap(share, len(x), TIMES)
+    return Loss(interval, errors)
 
 
 def told_apart(own: np.ndarray, strange: np.ndarray) -> float:
@@ -144,8 +175,10 @@ def told_apart(own: np.ndarray, strange: np.ndarray) -> float:
     from scipy.stats import rankdata
 
     both = np.concatenate([own, strange])
-    ranks = rankdata(both)[len(own) :]
+    ranks = rankdata(both)
+    of_strange = ranks[len(own) :]
     n = len(strange)
     # pairs in which the strange one is higher, ties by half: Mann & Whitney's U
-    above = ranks.sum() - n * (n + 1) / 2
+    least = n * (n + 1) / 2
+    above = of_strange.sum() - least
     return float(above / (n * len(own)))

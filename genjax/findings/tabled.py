@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from genjax import report
 from genjax.config import digest, to_json
 from genjax.machine import platform
@@ -16,24 +18,40 @@ from genjax.training.log import Log
 Row = Mapping[str, str]  # {column: cell}
 
 
+def carry_out(cfg: Any, name: str, origin: Mapping[str, Any]) -> None:
+    """What `cli.main` calls where every config is what it does."""
+    cfg(name, origin)
+
+
 def place(experiment: str, name: str, cfg: Any, origin: Mapping[str, Any]) -> Log:
     """The log of a finding over several runs, in <runs>/<experiment>/<name>-<digest>; `cfg` has `runs` and `seed`."""
-    folder = typed(cfg.runs) / experiment / f"{name}-{digest(cfg)}"
+    # the config is in the name: another has another folder
+    mark = digest(cfg)
+    folder = typed(cfg.runs) / experiment / f"{name}-{mark}"
     log = Log(folder, 0, 1)
     config = log.directory / "config.json"
-    config.write_text(to_json(cfg))
-    about = {"experiment": experiment, "ablation": name, "seed": cfg.seed}
-    log.about({**about, **platform.facts(), **origin})
+    text = to_json(cfg)
+    config.write_text(text)
+    about = {
+        "experiment": experiment,
+        "ablation": name,
+        "seed": cfg.seed,
+    }
+    machine = platform.facts()
+    # last what the caller knows
+    log.about({**about, **machine, **origin})
     return log
 
 
 def finish(log: Log, tables: Mapping[str, Mapping[str, Row]]) -> Path:
     """Writes the tables, prints them, and writes the report; returns its page."""
-    texts = []
+    parts = []
     for title, rows in tables.items():
-        texts.append(f"{title}\n\n{markdown(rows)}")
-    text = "\n".join(texts)
-    (log.directory / "table.md").write_text(text)
+        table = markdown(rows)
+        parts.append(f"{title}\n\n{table}")
+    text = "\n".join(parts)
+    file = log.directory / "table.md"
+    file.write_text(text)
     print(text)
     page = report.write([log.directory])
     print(page)
@@ -42,7 +60,7 @@ def finish(log: Log, tables: Mapping[str, Mapping[str, Row]]) -> Path:
 
 def markdown(rows: Mapping[str, Row]) -> str:
     """A table with a row for each name; a column that a row lacks is empty in it."""
-    columns: dict[str, None] = {}
+    columns: dict[str, None] = {}  # in the order in which they come
     for row in rows.values():
         columns |= dict.fromkeys(row)
     head = ["", *columns]
@@ -51,20 +69,35 @@ def markdown(rows: Mapping[str, Row]) -> str:
     for name, row in rows.items():
         cells = [row.get(column, "") for column in columns]
         lines.append([name, *cells])
-    text = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join(text) + "\n"
+    text = []
+    for line in lines:
+        inner = " | ".join(line)
+        text.append(f"| {inner} |\n")
+    return "".join(text)
 
 
-def cell(value: Interval | float | None, digits: int = 3) -> str:
-    """A number as a cell, with its interval where it has one; nothing for None."""
-    if value is None:
-        return ""
-    if isinstance(value, Interval):
-        low, high = f"{value.low:.{digits}f}", f"{value.high:.{digits}f}"
-        return f"{value.value:.{digits}f} [{low}, {high}]"
+def cell(value: float, digits: int = 3) -> str:
+    """A number as a cell."""
     return f"{value:.{digits}f}"
 
 
+def wide(value: Interval, digits: int = 3) -> str:
+    """A number with its interval as a cell."""
+    ends = f"[{value.low:.{digits}f}, {value.high:.{digits}f}]"
+    return f"{cell(value.value, digits)} {ends}"
+
+
 def stored(value: Interval, n: int) -> dict[str, float]:
-    """An interval as results.json keeps it."""
-    return {"value": value.value, "low": value.low, "high": value.high, "n": n}
+    """An interval of n as results.json keeps it."""
+    return {
+        "value": value.value,
+        "low": value.low,
+        "high": value.high,
+        "n": n,
+    }
+
+
+def keep_picture(log: Log, name: str, picture: np.ndarray) -> None:
+    """Writes a picture, uint8 [H, W, C], and says where."""
+    path = log.picture(name, picture)
+    log.note(f"picture {path}")

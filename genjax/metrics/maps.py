@@ -19,6 +19,7 @@ from genjax.metrics.intervals import Interval, share
 
 LEAST = 1e-12  # of a probability whose logarithm is taken
 HALVINGS = 64  # of the interval in which a width lies
+FAR = 30.0  # half of that interval, in logarithms
 
 
 def check_perplexity(points: int, perplexity: float, where: str = "--") -> None:
@@ -33,30 +34,44 @@ def check_perplexity(points: int, perplexity: float, where: str = "--") -> None:
         )
 
 
-def tsne(codes: np.ndarray, perplexity: float = 30.0, seed: int = 0) -> np.ndarray:
+def tsne(
+    codes: np.ndarray,
+    perplexity: float = 30.0,
+    seed: int = 0,
+) -> np.ndarray:
     """Points of the plane [N, 2] for codes [N, D], from their principal components on; UserError as above."""
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     check_perplexity(len(codes), perplexity)
-    if not codes.std() > 0:
+    spread = codes.std()
+    # NaN too
+    if not spread > 0:
         raise UserError("all codes are the same: there is no map of them.")
     # in the units of their own spread, so that no code is too small to start from
-    unit = (codes - codes.mean(0)) / codes.std()
-    found = TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
+    unit = (codes - codes.mean(0)) / spread
+    model = TSNE(
+        2,
+        perplexity=perplexity,
+        init="pca",
+        random_state=seed,
+    )
     # one thread: sums in one order, and threads that wait for each other stand still on a busy machine
     with threadpool_limits(1, user_api="openmp"):
-        return found.fit_transform(unit.astype(np.float32))
+        return model.fit_transform(unit.astype(np.float32))
 
 
 def distances(x: np.ndarray) -> np.ndarray:
     """Squared distances [N, N] of rows [N, D], 0 of each to itself."""
     wide = x.astype(np.float64)
-    centred = wide - wide.mean(0)  # less to cancel
+    # about the mean there is less to cancel
+    centred = wide - wide.mean(0)
     squares = np.sum(centred**2, 1)
-    # |x - y|² = |x|² - 2 x y + |y|²
     products = centred @ centred.T
-    found = squares[:, None] - 2.0 * products + squares[None]
+    # |x - y|² = |x|² - 2 x y + |y|²
+    found = squares[:, None] + squares
+    found = found - 2.0 * products
+    # rounding may leave a little less than nothing
     found = np.maximum(found, 0.0)
     np.fill_diagonal(found, 0.0)
     return found
@@ -71,58 +86,80 @@ def affinities(squares: np.ndarray, perplexity: float) -> np.ndarray:
     away = squares.copy()
     np.fill_diagonal(away, np.inf)  # nothing is its own neighbour
     nearest = away.min(1, keepdims=True)
-    beyond = away - nearest  # [N, N], 0 of the nearest: no row is all 0 after exp
-    # the width between bounds far beyond any; halved on a logarithmic scale
-    scale = np.mean(squares)
-    low = np.full((n, 1), -30.0) - np.log(scale)
-    high = np.full((n, 1), 30.0) - np.log(scale)
+    # 0 of the nearest: no row is all 0 after exp
+    beyond = away - nearest  # [N, N]
+    # the logarithm of b between bounds far beyond any, about that of the scale
+    usual = -np.log(np.mean(squares))
+    low = np.full((n, 1), usual - FAR)
+    high = np.full((n, 1), usual + FAR)
     wanted = np.log(perplexity)
     for _ in range(HALVINGS):
         middle = (low + high) / 2.0
-        wide = _entropy(beyond, np.exp(middle)) > wanted
-        low = np.where(wide, middle, low)  # too wide: the precision must rise
+        entropy = _entropy(beyond, np.exp(middle))
+        wide = entropy > wanted
+        # too wide: b must rise
+        low = np.where(wide, middle, low)
         high = np.where(wide, high, middle)
     rows = _normals(beyond, np.exp(low))
-    return (rows + rows.T) / (2.0 * n)
+    both = rows + rows.T
+    return both / (2.0 * n)
 
 
 def _normals(beyond: np.ndarray, precision: np.ndarray) -> np.ndarray:
     """p_j|i [N, N] of distances beyond the nearest one, for precisions [N, 1]."""
     weight = np.exp(-precision * beyond)
-    return weight / weight.sum(1, keepdims=True)
+    total = weight.sum(1, keepdims=True)
+    return weight / total
 
 
 def _entropy(beyond: np.ndarray, precision: np.ndarray) -> np.ndarray:
     """The entropy of each row of `_normals`, [N, 1] nats."""
     p = _normals(beyond, precision)
-    surprise = -np.log(np.maximum(p, LEAST))
-    return np.sum(p * surprise, 1, keepdims=True)
+    # 0 log 0 = 0
+    log_p = np.log(np.maximum(p, LEAST))
+    return -np.sum(p * log_p, 1, keepdims=True)
 
 
-def divergence(codes: np.ndarray, points: np.ndarray, perplexity: float) -> float:
+def divergence(
+    codes: np.ndarray,
+    points: np.ndarray,
+    perplexity: float,
+) -> float:
     """KL(P || Q) [nats] of points [N, 2] that stand for codes [N, D]: what t-SNE makes small."""
-    p = affinities(distances(codes), perplexity)
-    heavy = 1.0 / (1.0 + distances(points))  # Student's t with one degree of freedom
+    squares = distances(codes)
+    p = affinities(squares, perplexity)
+    # Student's t with one degree of freedom
+    heavy = 1.0 / (1.0 + distances(points))
     np.fill_diagonal(heavy, 0.0)
     q = heavy / heavy.sum()
-    # 0 log 0 = 0
-    apart = np.log(np.maximum(p, LEAST)) - np.log(np.maximum(q, LEAST))
-    return float(np.sum(p * apart))
+    log_p = np.log(np.maximum(p, LEAST))
+    log_q = np.log(np.maximum(q, LEAST))
+    return float(np.sum(p * (log_p - log_q)))
 
 
-def trustworthiness(codes: np.ndarray, points: np.ndarray, k: int = 10) -> float:
+def trustworthiness(
+    codes: np.ndarray,
+    points: np.ndarray,
+    k: int = 10,
+) -> float:
     """How many of the k nearest of a map [N, d] are near in the codes [N, D] too; UserError for k of half of N."""
     from sklearn.manifold import trustworthiness as trust
 
     n = len(codes)
+    # its scale is made for fewer
     if not 1 <= k < n / 2:
         raise UserError(
             f"trustworthiness of {k} neighbours needs more than {2 * k} points, got {n}."
         )
-    return float(trust(codes, points, n_neighbors=k))
+    found = trust(codes, points, n_neighbors=k)
+    return float(found)
 
 
-def votes(points: np.ndarray, labels: np.ndarray, k: int = 10) -> Interval:
+def votes(
+    points: np.ndarray,
+    labels: np.ndarray,
+    k: int = 10,
+) -> Interval:
     """The share of points [N, d] whose label [N] the k nearest other points name, with Wilson's interval.
 
     Among labels named as often the one whose points are nearer counts. UserError for a k that there is not.
@@ -132,14 +169,18 @@ def votes(points: np.ndarray, labels: np.ndarray, k: int = 10) -> Interval:
         raise UserError(f"{k} neighbours of {n} points: use at most {n - 1}.")
     away = distances(points)
     np.fill_diagonal(away, np.inf)
-    order = np.argsort(away, 1, kind="stable")[:, :k]  # [N, k]
-    # a little more weight for the nearer, less in sum than one vote
-    weight = 1.0 + np.arange(k)[::-1] / (k * k)
-    named = labels[order]
+    order = np.argsort(away, 1, kind="stable")
+    nearest = order[:, :k]  # [N, k]
+    named = labels[nearest]
+    # a little more for the nearer, less in sum than one vote
+    place = np.arange(k)
+    weight = 1.0 + (k - 1 - place) / (k * k)
     classes = np.unique(labels)
     counts = []
     for c in classes:
-        counts.append(np.where(named == c, weight, 0.0).sum(1))
-    said = classes[np.argmax(counts, 0)]  # [N]
+        of_class = np.where(named == c, weight, 0.0)
+        counts.append(of_class.sum(1))
+    most = np.argmax(counts, 0)
+    said = classes[most]  # [N]
     hits = np.sum(said == labels)
     return share(float(hits), n)

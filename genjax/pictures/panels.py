@@ -13,30 +13,45 @@ from genjax.pictures import figure as figures
 SIDE = 330  # of a panel [pixels]
 LEGEND = 36  # of a line of the legend
 COLUMNS = 3
+IN_A_LINE = 5  # names of the legend
+MARKS = "os^Dvx*P"
 
 
 def maps(
-    points: Mapping[str, np.ndarray], labels: np.ndarray, names: Sequence[str]
+    points: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    names: Sequence[str],
 ) -> np.ndarray:
     """A panel for each {title: points [N, 2]}, coloured by labels [N], with one legend of the classes' names below."""
     columns = min(COLUMNS, len(points))
     rows = math.ceil(len(points) / columns)
-    lines = math.ceil(len(names) / 5)
+    lines = math.ceil(len(names) / IN_A_LINE)
     below = LEGEND * lines
-    width, height = SIDE * columns, SIDE * rows + below
+    width = SIDE * columns
+    height = SIDE * rows + below
     figure, axes = figures.canvas(width, height, rows, columns)
     colours = _colours(len(names))
+    # places in a map have no unit
     for plot in axes.flat:
-        plot.set_axis_off()  # places in a map have no unit
-    for plot, (title, each) in zip(axes.flat, points.items(), strict=False):
+        plot.set_axis_off()
+    # not strict: the last row may have more panels than maps
+    for plot, title in zip(axes.flat, points, strict=False):
         plot.set_title(title, fontsize=9)
         for c, name in enumerate(names):
-            own = each[labels == c]
-            plot.scatter(*own.T, s=2.5, color=colours[c], linewidths=0, label=name)
+            own = points[title][labels == c]
+            dots = {"s": 2.5, "linewidths": 0}
+            plot.scatter(*own.T, color=colours[c], label=name, **dots)
+    # all panels have the same classes
     first = axes.flat[0]
-    handles, told = first.get_legend_handles_labels()
-    style = {"fontsize": 8, "markerscale": 4, "frameon": False}
-    figure.legend(handles, told, loc="lower center", ncols=5, **style)
+    told = first.get_legend_handles_labels()
+    style = {
+        "loc": "lower center",
+        "ncols": IN_A_LINE,
+        "fontsize": 8,
+        "markerscale": 4,
+        "frameon": False,
+    }
+    figure.legend(*told, **style)
     share = below / height
     figure.tight_layout(rect=(0.0, share, 1.0, 1.0))
     return figures.pixels(figure)
@@ -52,20 +67,23 @@ def _colours(n: int) -> Any:
 
 
 def curves(
-    lines: Mapping[str, Mapping[float, float]], across: str, up: str, logarithmic: bool = True
+    lines: Mapping[str, Mapping[float, float]],
+    across: str,
+    up: str,
 ) -> np.ndarray:
-    """A curve for each {name: {x: y}}, with its points marked; `across` and `up` name the axes."""
+    """A curve for each {name: {x: y}} on logarithmic axes, its points marked; `across` and `up` name the axes."""
     figure, axes = figures.canvas(640, 420)
     plot = axes[0, 0]
-    marks = "os^Dvx*P"
     for i, (name, line) in enumerate(lines.items()):
         x = list(line)
         y = list(line.values())
-        mark = marks[i % len(marks)]
-        plot.plot(x, y, marker=mark, markersize=4, linewidth=1, label=name)
-    if logarithmic:
-        plot.set_xscale("log", base=2)
-        plot.set_yscale("log")
+        # marks too, for who does not see colours
+        mark = MARKS[i % len(MARKS)]
+        style = {"markersize": 4, "linewidth": 1}
+        plot.plot(x, y, marker=mark, label=name, **style)
+    # sizes are doubled
+    plot.set_xscale("log", base=2)
+    plot.set_yscale("log")
     plot.set_xlabel(across, fontsize=9)
     plot.set_ylabel(up, fontsize=9)
     plot.grid(True, which="both", linewidth=0.3)
