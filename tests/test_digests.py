@@ -13,12 +13,9 @@ from genjax.sweep import Sweep
 
 STORED = Path(__file__).parent / "digests.json"
 EXPERIMENTS = (
-    "autoencoder", "bits", "colourise", "compare", "compress", "defects", "denoise", "diffusion", "edit",
-    "faces", "gan", "gan_game", "inpaint", "likelihood", "lossless", "marks", "onestep", "samplers",
-    "series", "stacked", "stylegan2", "toy2d", "vae",
-    "autoencoder", "bits", "colourise", "compare", "compress", "denoise", "diffusion", "edit",
-    "faces", "gan", "gan_game", "inpaint", "lossless", "marks", "onestep", "samplers",
-    "segment", "stacked", "stylegan2", "toy2d", "vae",
+    "autoencoder", "bits", "colourise", "compare", "compress", "defects", "denoise",
+    "diffusion", "edit", "faces", "gan", "gan_game", "inpaint", "likelihood", "lossless",
+    "marks", "onestep", "samplers", "segment", "series", "stacked", "stylegan2", "toy2d", "vae",
 )  # fmt: skip
 
 
