@@ -23,6 +23,7 @@ LAYERS = (  # a room knows those above it in this list, and itself; rooms of one
     ("sweep",),
     ("cli",),
     FAMILIES,
+    ("translate",),
     ("training",),
     ("findings",),
     ("command",),

@@ -17,7 +17,9 @@ from genjax.data.masks import Masks
 from genjax.data.moving import MovingDigits
 from genjax.data.pairs import Pairs
 from genjax.data.photographs import Photographs
+from genjax.data.relit import Relit
 from genjax.data.scenes import Scenes
+from genjax.data.sketched import Sketched
 from genjax.data.source import Digits, FashionMNIST, Source, fingerprint, train_batches
 from genjax.data.stacked import StackedDigits
 from genjax.data.stamps import Stamps
@@ -40,7 +42,9 @@ Known = (
     | MovingDigits
     | Pairs
     | Photographs
+    | Relit
     | Scenes
+    | Sketched
     | StackedDigits
     | Stamps
     | Stock
@@ -67,9 +71,11 @@ __all__ = [
     "Paired",
     "Pairs",
     "Photographs",
+    "Relit",
     "Ring",
     "Scenes",
     "Single",
+    "Sketched",
     "Source",
     "Spiral",
     "StackedDigits",

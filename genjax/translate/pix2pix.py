@@ -1,0 +1,282 @@
+"""pix2pix: from one picture to another by absolute errors and a game (Isola et al. 2017, arXiv:1611.07004).
+
+    G* = arg min_G max_D  a E[game(D(x, y), D(x, G(x, z)))] + w E|y - G(x, z)|                              (eq. 4)
+
+x is given, y the truth, z the source of variety. The absolute error alone (a = 0) has one best answer, the median of
+what could be, which is grey where that is uncertain; the game alone (w = 0) asks that an answer look like a true one
+beside x, and forgives it where it lies. z is noise that the generator is told, or its dropout, which stays on when
+samples are drawn, as in the paper; whether answers vary at all is to be measured (`genjax.findings.translating`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax.conditions import Cond
+from genjax.config import field
+from genjax.core import (
+    Algorithm,
+    Batch,
+    Parts,
+    Spec,
+    State,
+    averaged,
+    descend,
+    example_keys,
+    example_normal,
+)
+from genjax.ema import Decay
+from genjax.errors import UserError, at_least
+from genjax.gan.games import Game, NonSaturating
+from genjax.gan.penalties import Penalty
+from genjax.nets import UNet
+from genjax.nets.patchgan import PatchGAN
+from genjax.optim import Adam, Optimiser
+from genjax.translate import paired
+
+TX = Adam(2e-4, b1=0.5, b2=0.999)  # sec. 3.3
+
+
+@dataclasses.dataclass(frozen=True)
+class Pix2pix:
+    """Config of the algorithm; called with a `Spec` it becomes one."""
+
+    given: str = field("input", "name of the field that is translated")
+    gen: nn.Module = field(
+        UNet((64, 128), blocks=1, patch=2, attention=(), dropout=0.5),
+        "what is given -> what is modelled: net(x, time, cond, out); it needs no time and is told 0",
+    )
+    disc: nn.Module = field(PatchGAN(), "both -> a number for each patch: net(x, cond, (1,))")
+    game: Game = field(NonSaturating(), "what both play for, patch by patch")
+    penalties: tuple[Penalty, ...] = field((), "added to the discriminator's loss")
+    # the two parts of the generator's loss
+    weight: float = field(100.0, "w, of the mean absolute error in [-1, 1]; 0 = the game alone")
+    play: float = field(1.0, "a, of the game; 0 = the absolute error alone, without a game")
+    latent: int = field(0, "size of z ~ N(0, I) that the generator is told; 0 = none")
+    optimiser: Optimiser = field(TX, "of the generator")
+    disc_optimiser: Optimiser = field(TX, "of the discriminator")
+    ema: Decay = field(
+        Decay(0.0), "average of the generator's weights that evaluation and samples use"
+    )
+
+    def __call__(self, spec: Spec) -> Algorithm:
+        return algorithm(self, spec)
+
+    @property
+    def varied(self) -> bool:
+        """Whether one input may have several answers."""
+        return bool(self.latent or getattr(self.gen, "dropout", 0.0))
+
+
+def generate(gen: Any, key: jax.Array, batch: Batch, cfg: Pix2pix, spec: Spec) -> jax.Array:
+    """G(x, z) [B, *shape] in [-1, 1]; z number i is a function of (key, batch["index"][i])."""
+    x = paired.encoded(batch, cfg.given, spec)
+    index = batch["index"]
+    at, hide = jax.random.split(key)
+    told = None
+    if cfg.latent:
+        z = example_normal(at, index, (cfg.latent,))
+        told = Cond(vector=z)
+    # a net without dropout does not look at them
+    masks = {"keys": example_keys(hide, index)}
+    weights = {"params": gen, "dropout": masks}
+    made = cfg.gen.apply(weights, x, jnp.zeros(len(x)), told, spec.shape)
+    return jnp.tanh(made)
+
+
+def translate(
+    params: dict, key: jax.Array, given: Batch, cfg: Pix2pix, spec: Spec
+) -> jax.Array:
+    """What is given, translated: [B, *shape] in [0, 1]."""
+    made = generate(params["gen"], key, given, cfg, spec)
+    return spec.decode(made)
+
+
+def discriminate(disc: Any, y: jax.Array, x: jax.Array, cfg: Pix2pix) -> jax.Array:
+    """D(x, y) of every patch, [B, P]."""
+    beside = Cond(maps=x)
+    scores = cfg.disc.apply({"params": disc}, y, beside, (1,))
+    return scores.reshape(len(y), -1)
+
+
+def disc_loss(
+    disc: Any, gen: Any, key: jax.Array, batch: Batch, cfg: Pix2pix, spec: Spec
+) -> Parts:
+    """The discriminator's loss and its parts, each [B]: means over patches."""
+    of_gen, line = jax.random.split(key)
+    x = paired.encoded(batch, cfg.given, spec)
+    y = spec.encode(batch)
+    made = generate(gen, of_gen, batch, cfg, spec)
+    made = jax.lax.stop_gradient(made)  # this is D's turn
+    real = discriminate(disc, y, x, cfg)  # [B, P]
+    fake = discriminate(disc, made, x, cfg)
+
+    def critic(y: jax.Array) -> jax.Array:
+        patches = discriminate(disc, y, x, cfg)
+        return jnp.mean(patches, -1)
+
+    keys = example_keys(line, batch["index"])
+    terms = [term(critic, y, made, keys) for term in cfg.penalties]
+    penalty = sum(terms, start=jnp.zeros(len(x)))
+    played = jnp.mean(cfg.game.disc(real, fake), -1)
+    higher = real > fake
+    return {
+        "loss": played + penalty,
+        "penalty": penalty,
+        "real": jnp.mean(real, -1),
+        "fake": jnp.mean(fake, -1),
+        # of the patches in which the true one scores higher: 1/2 when D cannot tell them apart
+        "higher": jnp.mean(higher.astype(jnp.float32), -1),
+    }
+
+
+def gen_loss(
+    gen: Any, disc: Any, key: jax.Array, batch: Batch, cfg: Pix2pix, spec: Spec
+) -> Parts:
+    """The generator's loss and its two parts, each [B], against the discriminator as it is."""
+    of_gen, _ = jax.random.split(key)  # as in `disc_loss`
+    y = spec.encode(batch)
+    made = generate(gen, of_gen, batch, cfg, spec)
+    parts = {"absolute": paired.mean(jnp.abs(made - y))}
+    loss = cfg.weight * parts["absolute"]
+    if cfg.play:
+        x = paired.encoded(batch, cfg.given, spec)
+        # what matters to a relativistic game alone
+        real = discriminate(disc, y, x, cfg)
+        fake = discriminate(disc, made, x, cfg)
+        parts["game"] = jnp.mean(cfg.game.gen(real, fake), -1)
+        loss = loss + cfg.play * parts["game"]
+    return {"loss": loss, **parts}
+
+
+def mean_of(loss: Callable[..., Parts], cfg: Pix2pix, spec: Spec) -> Callable:
+    """`descend`'s form of a loss(mine, other's, key, batch, cfg, spec): (mean, {name: mean})."""
+
+    def averaged_loss(mine, batch, other, key):
+        parts = loss(mine, other, key, batch, cfg, spec)
+        means = {name: jnp.mean(value) for name, value in parts.items()}
+        return means.pop("loss"), means
+
+    return averaged_loss
+
+
+def step(
+    key: jax.Array,
+    state: State,
+    batch: Batch,
+    axis: str | None = None,
+    *,
+    cfg: Pix2pix,
+    spec: Spec,
+) -> tuple[State, dict[str, jax.Array]]:
+    """The discriminator's step, then the generator's; without a game the latter alone."""
+    how = {"axis": axis, "microbatches": spec.microbatches}
+    of_disc, of_gen = jax.random.split(key)
+    gen = state.params["gen"]
+    params = dict(state.params)
+    opt = dict(state.opt)
+    metrics = {}
+    if cfg.play:
+        tx = cfg.disc_optimiser(spec.steps)
+        loss = mean_of(disc_loss, cfg, spec)
+        params["disc"], opt["disc"], played = descend(
+            loss, tx, params["disc"], opt["disc"], batch, gen, of_disc, **how
+        )
+        metrics = {f"disc_{name}": value for name, value in played.items()}
+    tx = cfg.optimiser(spec.steps)
+    loss = mean_of(gen_loss, cfg, spec)
+    disc = params.get("disc", {})
+    gen, opt["gen"], made = descend(loss, tx, gen, opt["gen"], batch, disc, of_gen, **how)
+    params["gen"] = gen
+    new = state.replace(
+        step=state.step + 1,
+        params=params,
+        opt=opt,
+        ema=cfg.ema.update(state.ema, {"gen": gen}, state.step),  # D is not averaged
+    )
+    return new, {**metrics, **made}
+
+
+def evaluate(
+    params: dict, key: jax.Array, batch: Batch, cfg: Pix2pix, spec: Spec
+) -> dict[str, jax.Array]:
+    """Of held-out pairs, each [B]: the generator's loss and its parts, PSNR, and what D makes of both."""
+    parts = gen_loss(params["gen"], params.get("disc"), key, batch, cfg, spec)
+    of_gen, _ = jax.random.split(key)
+    made = translate(params, of_gen, batch, cfg, spec)
+    near = paired.nearness(made, spec.unit(batch))
+    parts["psnr"] = near["psnr"]
+    if cfg.play:
+        played = disc_loss(params["disc"], params["gen"], key, batch, cfg, spec)
+        parts |= {name: played[name] for name in ("real", "fake", "higher")}
+    return parts
+
+
+def check(cfg: Pix2pix, spec: Spec) -> None:
+    """Raises UserError for what cannot be trained, before anything is compiled."""
+    paired.check_pair("Pix2pix", cfg.given, spec)
+    at_least(
+        0,
+        algorithm__weight=cfg.weight,
+        algorithm__play=cfg.play,
+        algorithm__latent=cfg.latent,
+    )
+    if not cfg.weight and not cfg.play:
+        raise UserError(
+            "--algorithm.weight=0 and --algorithm.play=0 leave the generator nothing to learn: set one of them."
+        )
+    made = jax.eval_shape(functools.partial(start, cfg=cfg, spec=spec), jax.random.key(0))
+    if cfg.play and set(made["disc"]) != {"params"}:
+        raise UserError(
+            f"--algorithm.disc={type(cfg.disc).__name__}: Pix2pix keeps no memory of a discriminator, as of spectral "
+            "norms: use PatchGAN(), or --algorithm.disc.spectral=false."
+        )
+
+
+def start(key: jax.Array, cfg: Pix2pix, spec: Spec) -> dict[str, Any]:
+    """The variables of both nets, of the generator alone where there is no game; nets refuse sizes here."""
+    of_gen, of_disc = jax.random.split(key)
+    x = jnp.zeros((1, *spec.find(cfg.given).shape))
+    y = jnp.zeros((1, *spec.shape))
+    told = Cond(vector=jnp.zeros((1, cfg.latent))) if cfg.latent else None
+    made = {"gen": cfg.gen.init(of_gen, x, jnp.zeros(1), told, spec.shape)}
+    if cfg.play:
+        made["disc"] = cfg.disc.init(of_disc, y, Cond(maps=x), (1,))
+    return made
+
+
+def algorithm(cfg: Pix2pix, spec: Spec) -> Algorithm:
+    """Binds the functions above to a config. Raises UserError for a config that cannot be trained on this data."""
+    check(cfg, spec)
+
+    def init(key: jax.Array, batch: Batch) -> State:
+        made = start(key, cfg, spec)
+        params = {name: variables["params"] for name, variables in made.items()}
+        opt = {"gen": cfg.optimiser(spec.steps).init(params["gen"])}
+        if cfg.play:
+            opt["disc"] = cfg.disc_optimiser(spec.steps).init(params["disc"])
+        average = cfg.ema.init({"gen": params["gen"]})
+        zero = jnp.zeros((), jnp.int32)
+        return State(zero, params, opt, average, {})
+
+    def measured(key: jax.Array, state: State, batch: Batch) -> Parts:
+        return evaluate(averaged(state), key, batch, cfg, spec)
+
+    def sampled(key: jax.Array, state: State, given: Batch) -> jax.Array:
+        return translate(averaged(state), key, given, cfg, spec)
+
+    def drawn(samples: Any, given: Batch) -> np.ndarray:
+        return paired.picture(samples, given, cfg.given, spec)
+
+    whole = functools.partial(step, cfg=cfg, spec=spec)
+    # what is given, and the truth that is shown beside
+    asks = (cfg.given, spec.main)
+    return Algorithm(init, whole, measured, sampled, asks=asks, picture=drawn)
