@@ -12,6 +12,7 @@ from genjax.metrics.nearest import nearest as nearest_of
 # of the mean variance of a pixel: from nearly none to as much as a pixel has
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 HELD = 10  # one pair of so many chooses the strength
+CHOOSING = 256  # outputs that choose it, about
 LEAST = 1e-6  # standard deviation of a channel that is the same everywhere
 
 
@@ -27,43 +28,50 @@ class Ridge(NamedTuple):
         return self.mean_y + (x - self.mean_x) @ self.weights
 
 
-def ridge(
-    x: np.ndarray,
-    y: np.ndarray,
+def solved(
+    gram: np.ndarray,
+    across: np.ndarray,
     strength: float,
-) -> Ridge:
-    """The map that minimises sum |y - map(x)|² + l |weights|², of rows x [N, D] and y [N, E].
-
-    weights = (X' X + l I)^-1 X' Y of rows less their means; l = strength times N times the mean variance of x.
-    """
-    mean_x = x.mean(0, dtype=np.float64)
-    mean_y = y.mean(0, dtype=np.float64)
-    away_x = x - mean_x
-    away_y = y - mean_y
-    gram = away_x.T @ away_x
-    # N times the mean variance; of pictures that are all the same any number will do
+) -> np.ndarray:
+    """(X' X + l I)^-1 X' Y with l = strength times the mean of the diagonal of X' X: [D, E], in float64."""
+    # of pictures that are all the same any number will do
     level = max(np.trace(gram) / len(gram), 1e-12)
     penalty = strength * level * np.eye(len(gram))
-    across = away_x.T @ away_y
-    weights = np.linalg.solve(gram + penalty, across)
-    return Ridge(weights, mean_x, mean_y)
+    return np.linalg.solve(gram + penalty, across)
 
 
-def chosen_ridge(
+def products(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(X' X, X' Y); multiplied in float32, which of thousands of pixels is half the time."""
+    return np.float64(x.T @ x), np.float64(x.T @ y)
+
+
+def ridge(
     x: np.ndarray,
     y: np.ndarray,
     strengths: tuple[float, ...] = STRENGTHS,
 ) -> tuple[Ridge, float]:
-    """(map, strength): the strength that is best on the last tenth of the pairs, fitted to all of them."""
+    """(map, strength): the map of rows x [N, D] to y [N, E] that minimises sum |y - map(x)|² + l |weights|².
+
+    Of several strengths the one that is best on the last tenth of the pairs; then fitted to all of them.
+    """
+    mean_x = x.mean(0, dtype=np.float64).astype(np.float32)
+    mean_y = y.mean(0, dtype=np.float64).astype(np.float32)
+    away_x = x - mean_x
+    away_y = y - mean_y
+    # sets lie group by group: the tail has few groups that the head has too
     border = len(x) - max(len(x) // HELD, 1)
+    head = products(away_x[:border], away_y[:border])
+    tail = products(away_x[border:], away_y[border:])
+    # some of the outputs tell as well as all of them which strength is best
+    every = max(y.shape[1] // CHOOSING, 1)
     errors = []
     for strength in strengths:
-        # sets lie group by group: the tail has few groups that the head has too
-        fitted = ridge(x[:border], y[:border], strength)
-        missed = fitted(x[border:]) - y[border:]
+        weights = solved(head[0], head[1][:, ::every], strength)
+        missed = away_x[border:] @ weights - away_y[border:, ::every]
         errors.append(np.mean(missed**2))
     best = strengths[int(np.argmin(errors))]
-    return ridge(x, y, best), best
+    weights = solved(head[0] + tail[0], head[1] + tail[1], best)
+    return Ridge(weights, mean_x, mean_y), best
 
 
 def regressed(
@@ -74,7 +82,7 @@ def regressed(
     """(pictures [N, H, W, C], strength): what a linear map of all pixels, fitted to training pairs, makes of them."""
     x = rows(train_given)
     y = rows(train_truth)
-    fitted, strength = chosen_ridge(x, y)
+    fitted, strength = ridge(x, y)
     made = fitted(rows(given))
     shape = (len(given), *train_truth.shape[1:])
     pictures = np.clip(made, 0.0, 1.0).reshape(shape)
