@@ -72,7 +72,7 @@ def compare(x, mean, covariance, atol):
 @pytest.mark.parametrize(("sampler", "sigma"), [(Straight(), 0.0), (Stochastic(), 0.7)])
 def test_the_law_at_the_end_is_that_of_the_target(sampler, sigma):
     a = MEANS[A] + jax.random.normal(jax.random.key(1), (N, 2)) @ ROOT[A, A].T
-    x = walk(sampler, unaware(sigma), a, sigma, 100, noise)
+    x = walk(sampler, unaware(sigma), a, sigma, 300, noise)
     compare(x, MEANS[B], JOINT[B, B], 0.05)
 
 
