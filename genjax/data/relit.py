@@ -58,6 +58,7 @@ class Relit:
         at_least(0, data__seed=self.seed, data__height=self.height)
         at_most(2**63 - 1, data__seed=self.seed)
         at_most(1, data__height=self.height)
+        # what changes the arrays
         request = {
             "size": self.size,
             "people": self.people,
@@ -95,14 +96,24 @@ class Relit:
             for i in range(len(shots.person)):
                 yield {name: column[i] for name, column in columns.items()}
 
-    def pairs(self, people: People, shots: Shots) -> dict[str, np.ndarray]:
+    def pairs(
+        self,
+        people: People,
+        shots: Shots,
+    ) -> dict[str, np.ndarray]:
         """The fields of any people and shots, in both lights, whatever light the shots have."""
+        # the fields tell of the picture that is modelled
         from_right = examples(people, self.lit(shots, 1.0), self.size)
         from_left = render(people, self.lit(shots, -1.0), self.size)
         return {**from_right, "input": from_left.image}
 
-    def lit(self, shots: Shots, side: float) -> Shots:
+    def lit(
+        self,
+        shots: Shots,
+        side: float,
+    ) -> Shots:
         """The shots in a light from one side: -1 the left, 1 the right."""
+        # one light for all: where it comes from is what is to be learned
         everywhere = np.full(len(shots.person), side)
         height = np.full(len(shots.person), self.height)
         light = toward(everywhere, height)

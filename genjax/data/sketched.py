@@ -63,6 +63,7 @@ class Sketched:
             if arrays:
                 drawn = sketches(arrays[source.main], self.least)
                 splits[split]["input"] = drawn
+        # of the same kind, so that either may become the other
         fields = {**source.fields, "input": kind}
         return source._replace(
             name=f"{source.name}, sketched",
@@ -71,7 +72,10 @@ class Sketched:
         )
 
 
-def sketches(images: Any, least: float) -> np.ndarray:
+def sketches(
+    images: Any,
+    least: float,
+) -> np.ndarray:
     """Line drawings of pictures [N, H, W, C], bytes or floats in [0, 1]: uint8 of the same shape, black on white."""
     drawn = np.empty(images.shape, np.uint8)
     for start in range(0, len(images), CHUNK):
@@ -91,9 +95,13 @@ def brightness(unit: np.ndarray) -> np.ndarray:
     return unit.mean(-1)
 
 
-def lines(luma: np.ndarray, least: float) -> np.ndarray:
+def lines(
+    luma: np.ndarray,
+    least: float,
+) -> np.ndarray:
     """Where lines are drawn, bool [N, H, W], of luma [N, H, W]."""
     across, down = gradient(luma)
+    # the length of the gradient
     steep = np.hypot(across, down)
     wide = np.pad(steep, ((0, 0), (1, 1), (1, 1)))
     left = wide[:, 1:-1, :-2]
@@ -103,6 +111,7 @@ def lines(luma: np.ndarray, least: float) -> np.ndarray:
     # of two that are the same the first: a step between two pixels has one line
     crest_across = (steep > left) & (steep >= right)
     crest_down = (steep > above_) & (steep >= below)
+    # across the line is along the gradient, here to the nearer of two ways
     upright = np.abs(across) >= np.abs(down)
     crest = np.where(upright, crest_across, crest_down)
     return crest & (steep > least)

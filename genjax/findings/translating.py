@@ -79,6 +79,7 @@ class Translating:
     images: int = field(1000, "test pictures that are measured, at most")
     library: int = field(8000, "training pictures that the floors are made of, at most")
     draws: int = field(3, "answers to each input: the distances between them are the diversity")
+    # a linear one would favour means: the first has rectifiers
     on: tuple[Extractor, ...] = field(
         (RandomNet(),), "features that distances are of, each fitted to the training targets"
     )
@@ -92,7 +93,11 @@ class Translating:
     shown: int = field(10, "inputs in the picture", execution=True)
     styles: int = field(1, "answers to each of them that are shown", execution=True)
 
-    def check(self, exp: Experiment, source: Any) -> None:
+    def check(
+        self,
+        exp: Experiment,
+        source: Any,
+    ) -> None:
         """Raises UserError for what cannot be measured, before anything is compiled."""
         kind = source.fields[source.main]
         if not isinstance(kind, Image):
@@ -107,6 +112,7 @@ class Translating:
             "styles": self.styles,
         }
         at_least(1, "--finish.Translating.", **least)
+        # more of them than the model has would be the same picture again
         self._check_styles(exp)
         for flag, name in (("group", self.group), ("content", self.content)):
             if name and name not in source.fields:
@@ -118,12 +124,14 @@ class Translating:
             raise UserError(
                 f"--finish.Translating.content={self.content}: a classifier reads classes, and the field has none."
             )
+        # a covariance of fewer pictures than features is none
         n = min(self.images, size(source.test))
         for extractor in self.on:
             check_count(n, extractor, kind.shape)
 
     def _check_styles(self, exp: Experiment) -> None:
         """Raises UserError where more answers are to be shown than the model has."""
+        # who does not say may have several
         varied = getattr(exp.algorithm, "varied", True)
         if self.styles > 1 and not varied:
             name = type(exp.algorithm).__name__
@@ -135,12 +143,14 @@ class Translating:
     def __call__(self, this: Run) -> dict[str, float]:
         test, train = self.sides(this)
         groups = self.groups(test)
+        # the dearest first: a model that diverged shows here
         made = self.answers(this)
         rows = {MODEL: made[:, : len(test.given)]}
         for name, pictures in self.floors(this, test, train).items():
             rows[name] = pictures[None]
         judges = [self.features(this, each, test, train) for each in self.on]
         read = self.reading(train)
+        # without the truth row by row nothing can be near it
         paired = _paired(this)
         self.tell(this, TRUTH, self.of_truth(test, judges, read, groups), test)
         numbers = {}
@@ -150,6 +160,7 @@ class Translating:
                 found |= _near(pictures, test.truth, judges, groups)
                 found |= self.contents(pictures, test, read, groups)
             told_ = self.tell(this, name, found, test)
+            # what a comparison of runs shows
             if name == MODEL:
                 numbers = told_
         self.tell_patches(this)
@@ -165,9 +176,11 @@ class Translating:
     def groups(self, test: Sides) -> np.ndarray:
         """The group of each test picture, int [n]."""
         n = len(test.given)
+        # without a group, or with rows of its own, each is alone
         if not self.group or len(test.truth) != n:
             return np.arange(n)
         values = np.asarray(test.known[self.group]).reshape(n, -1)
+        # of classes, which are whole numbers, the class itself
         cells = np.floor(values / self.cell)
         _, number = np.unique(cells, axis=0, return_inverse=True)
         return number.reshape(-1)
@@ -178,6 +191,7 @@ class Translating:
         n = size(given)
         drawn = []
         for k in range(self.draws):
+            # noise is a function of the number: others give other answers
             index = np.arange(k * n, (k + 1) * n, dtype=np.uint32)
             samples = this.draw(this.algorithm.sample, {**given, "index": index})
             drawn.append(np.clip(np.asarray(samples), 0.0, 1.0))
@@ -193,10 +207,12 @@ class Translating:
         channels = test.truth.shape[-1]
         found = {"nothing": floors.nothing(test.given, channels)}
         if not _paired_in_training(this):
+            # no training input has a truth of its own
             found["nearest"] = floors.nearest(test.given, train.truth, train.truth)
             found["recoloured"] = floors.recoloured(test.given, train.given, train.truth)
             return found
         found["nearest"] = floors.nearest(test.given, train.given, train.truth)
+        # the best that a linear map can do, whatever the net
         made, strength = floors.regressed(test.given, train.given, train.truth)
         this.log.note(f"ridge regression on {len(train.given)} pairs, strength {strength:g}")
         found["ridge"] = made
@@ -211,6 +227,7 @@ class Translating:
     ) -> Features:
         """An extractor fitted to the training targets, and what it makes of the true pictures."""
         nobody = np.zeros(len(train.truth), np.int32)
+        # an extractor that is a classifier learns them
         label = train.known.get("label", nobody)
         lesson = {"image": train.truth, "label": label}
         # beside the runs: features of one data set serve them all
@@ -240,6 +257,7 @@ class Translating:
             return {}
         label = np.asarray(test.known[self.content])
         right = []
+        # every answer is read, and the mean of all is told
         for drawn in pictures:
             logits = np.asarray(read(drawn).logits)
             right.append(logits.argmax(1) == label)
@@ -260,6 +278,7 @@ class Translating:
         for judge in judges:
             features = judge.truth
             found[f"fd_{judge.name}"] = _distance(judge, features, own)
+            # half a set away: of another group
             others = np.roll(features, len(features) // 2, 0)
             square = np.square(features - others).sum(-1)
             found[f"diversity_{judge.name}"] = over_groups(square / judge.unit, own)
@@ -284,6 +303,7 @@ class Translating:
     def tell_patches(self, this: Run) -> None:
         """What a discriminator of patches sees, where there is one."""
         disc = getattr(this.exp.algorithm, "disc", None)
+        # other discriminators see the whole picture
         patch = getattr(disc, "patch", None)
         if patch is None:
             return
@@ -301,6 +321,7 @@ class Translating:
         """Input, floors, answers and truth of a few test pictures, a row for each."""
         places = evenly(self.shown, len(test.given))
         channels = test.truth.shape[-1]
+        # all rows of a grid have as many channels
         shown = {"input": floors.nothing(test.given[places], channels)}
         for name, pictures in rows.items():
             if name not in (MODEL, "nothing"):
@@ -309,6 +330,7 @@ class Translating:
             shown[f"output {k + 1}" if k else "output"] = rows[MODEL][k, places]
         if paired:
             shown[TRUTH] = test.truth[places]
+        # a row for each, a column for each input
         tiles = np.concatenate(list(shown.values()))
         picture = grid(tiles, len(places), zoom=max(1, 64 // tiles.shape[2]))
         show(this, "translated", captioned(picture, list(shown)))
@@ -325,16 +347,22 @@ def _paired_in_training(this: Run) -> bool:
 
 def _target(this: Run) -> str:
     """The domain that is translated into, the other than that which is asked for first."""
+    # the agreement of all that translates: what is given is asked for first
     given = this.algorithm.asks[0]
     (target,) = [name for name in this.spec.domains if name != given]
     return target
 
 
-def _sides(this: Run, split: Mapping[str, Any], most: int) -> Sides:
+def _sides(
+    this: Run,
+    split: Mapping[str, Any],
+    most: int,
+) -> Sides:
     """Up to `most` rows of a split as the model sees them, always the same draw."""
     spec = this.spec
     given = this.algorithm.asks[0]
     views = this.exp.view
+    # each domain has rows of its own, which are the same where they are aligned
     if spec.domains:
         before = still(views, some(split[given], most))
         after = still(views, some(split[_target(this)], most))
@@ -344,15 +372,22 @@ def _sides(this: Run, split: Mapping[str, Any], most: int) -> Sides:
     return Sides(_unit(kind, seen[given]), _unit(spec.x, seen[spec.main]), seen)
 
 
-def _unit(kind: Any, stored: Any) -> np.ndarray:
+def _unit(
+    kind: Any,
+    stored: Any,
+) -> np.ndarray:
     return np.asarray(kind.unit(np.asarray(stored)))
 
 
-def _asked(this: Run, most: int) -> dict[str, Any]:
+def _asked(
+    this: Run,
+    most: int,
+) -> dict[str, Any]:
     """What the model asks for, of the test pictures that are measured."""
     test = this.source.test
     if this.spec.domains:
         return {name: some(test[name], most) for name in this.algorithm.asks}
+    # the rows that `_sides` draws too
     rows = some(dict(test), most)
     return {name: rows[name] for name in this.algorithm.asks}
 
@@ -365,8 +400,10 @@ def _like_target(
     """Of answers [K, n, H, W, C]: how far the first are from the target as a whole, and all from each other."""
     found = {}
     for judge in judges:
+        # distances are small differences of large numbers
         drawn = [np.float64(judge.extract(each).features) for each in pictures]
         found[f"fd_{judge.name}"] = _distance(judge, drawn[0], groups)
+        # one answer has no spread that could be measured
         if len(drawn) > 1:
             spread = _spread(np.stack(drawn)) / judge.unit
             found[f"diversity_{judge.name}"] = over_groups(spread, groups)
@@ -380,6 +417,7 @@ def _near(
     groups: np.ndarray,
 ) -> Found:
     """How near answers [K, n, H, W, C] are to the truth [n, H, W, C], means over the K."""
+    # pictures may be smaller than the usual one
     side = window(truth.shape[1:])
     ratios = [decibels(mse(drawn, truth)) for drawn in pictures]
     alike = [ssim(drawn, truth, side) for drawn in pictures]
@@ -391,6 +429,7 @@ def _near(
         apart, hits = [], []
         for drawn in pictures:
             features = np.float64(judge.extract(drawn).features)
+            # to the truth, and to whichever truth is nearest
             apart.append(np.square(features - judge.truth).sum(-1))
             _, number = neighbours(features, judge.truth)
             hits.append(number == np.arange(len(truth)))
@@ -402,12 +441,17 @@ def _near(
 def _spread(features: np.ndarray) -> np.ndarray:
     """The mean squared distance between two of K draws [K, n, D], [n]."""
     draws = len(features)
+    # the mean of all pairs without looking at each
     middle = features.mean(0)
     variance = np.square(features - middle).sum(-1).sum(0) / (draws - 1)
     return 2.0 * variance  # a difference has the variance of both
 
 
-def _distance(judge: Features, features: np.ndarray, groups: np.ndarray) -> Interval:
+def _distance(
+    judge: Features,
+    features: np.ndarray,
+    groups: np.ndarray,
+) -> Interval:
     """The Fréchet distance from the training targets, with an interval over whole groups."""
     of_group = members(groups)
 

@@ -33,6 +33,7 @@ class PatchGAN(nn.Module):
     The border is one row of zeros at every layer, as in the paper, so a patch at the rim looks beyond the picture.
     """
 
+    # the patch follows from these three
     widths: tuple[int, ...] = field((64, 128), "channels of each layer but the last")
     halvings: int = field(1, "how many of the first layers halve the size")
     side: int = field(4, "of the kernels [pixels]; 1 = every pixel by itself")
@@ -40,21 +41,36 @@ class PatchGAN(nn.Module):
     norm: bool = field(False, "group norm on all but the first layer")
 
     @nn.compact
-    def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        cond: Cond | None,
+        out: tuple[int, ...],
+    ) -> jax.Array:
+        # a patch beyond the picture would be mostly border
         self.check(x.shape[1:])
         x = join_maps(NAME, beside(x, cond), cond)
         for layer, width in enumerate(self.widths):
             x = self.layer(x, width, f"layer_{layer}", self.stride(layer))
+            # the first without, as in the paper
             if layer and self.norm:
                 x = GroupNorm(name=f"norm_{layer}")(x)
             x = nn.leaky_relu(x, 0.2)
         return self.layer(x, out[-1], "score", 1)
 
-    def layer(self, x: jax.Array, width: int, name: str, stride: int) -> jax.Array:
+    def layer(
+        self,
+        x: jax.Array,
+        width: int,
+        name: str,
+        stride: int,
+    ) -> jax.Array:
         """A convolution with kernels of `side` within a border of one zero."""
+        # a single pixel has nothing around it
         border = 0 if self.side == 1 else 1
         pads = [(border, border), (border, border)]
         kernel = (self.side, self.side)
+        # odd sides do not fold
         folds = stride == 2 and self.side == 4 and not any(n % 2 for n in x.shape[1:3])
         if folds:
             # a kernel of 4 at every second pixel is one of 2 on blocks of 2 x 2: without strides it is quick on CPU
@@ -78,6 +94,7 @@ class PatchGAN(nn.Module):
     @property
     def patch(self) -> int:
         """The side of what an output sees [pixels]."""
+        # from one output back to the pixels
         seen = 1
         for layer in reversed(range(len(self.widths) + 1)):
             seen = (seen - 1) * self.stride(layer) + self.side
@@ -103,6 +120,7 @@ class PatchGAN(nn.Module):
     def outputs(self, shape: tuple[int, ...]) -> int:
         """How many patches of a picture are judged."""
         border = 0 if self.side == 1 else 2
+        # forwards, by the rule for the size of a convolution
         sides = list(shape[:2])
         for layer in range(len(self.widths) + 1):
             stride = self.stride(layer)

@@ -107,6 +107,7 @@ class Bridge:
         "(b - x_t) in units of its size: net(x, time, cond, out)",
     )
     coupling: Coupling = field(Drawn(), "which rows of two domains belong together in a batch")
+    # told, draws are of p(b | a); not told, of the law of b alone
     told: bool = field(True, "the net sees a beside x_t")
     sigma: float = field(
         0.5, "noise of the bridge in [-1, 1], half of it in the middle; 0 = a flow"
@@ -127,27 +128,42 @@ class Bridge:
         return self.sigma > 0.0 and self.sampler != Straight()
 
 
-def other(cfg: Bridge, spec: Spec) -> str:
+def other(
+    cfg: Bridge,
+    spec: Spec,
+) -> str:
     """The domain that is translated into; "" of data in pairs."""
+    # there are two
     others = [name for name in spec.domains if name != cfg.given]
     return others[0] if others else ""
 
 
-def source(batch: Batch, cfg: Bridge, spec: Spec) -> jax.Array:
+def source(
+    batch: Batch,
+    cfg: Bridge,
+    spec: Spec,
+) -> jax.Array:
     """a [B, *shape] in [-1, 1]."""
     if spec.domains:
         return spec.encode(batch[cfg.given])
     return paired.encoded(batch, cfg.given, spec)
 
 
-def target(batch: Batch, cfg: Bridge, spec: Spec) -> jax.Array:
+def target(
+    batch: Batch,
+    cfg: Bridge,
+    spec: Spec,
+) -> jax.Array:
     """b [B, *shape] in [-1, 1]."""
     if spec.domains:
         return spec.encode(batch[other(cfg, spec)])
     return spec.encode(batch)
 
 
-def size_left(t: jax.Array, cfg: Bridge) -> jax.Array:
+def size_left(
+    t: jax.Array,
+    cfg: Bridge,
+) -> jax.Array:
     """The root mean square of b - x_t at time t, [B]: what the net's answer is in units of."""
     left = 1.0 - t
     # b - x_t = (1 - t)(b - a) - sigma sqrt(t (1 - t)) eps
@@ -164,8 +180,10 @@ def guess(
     cfg: Bridge,
 ) -> jax.Array:
     """E[b | x_t], and given a if the net is told, as the net has it; x and a [B, ...], t [B]."""
+    # it stands beside x as further channels
     beside = Cond(maps=a) if cfg.told else None
     said = cfg.net.apply({"params": params["net"]}, x, t, beside, x.shape[1:])
+    # a net that says 0 guesses that x is the end already
     return x + over(size_left(t, cfg), x) * said
 
 
@@ -177,7 +195,9 @@ def between(
     sigma: float,
 ) -> jax.Array:
     """x_t of (1): t [B], all others [B, ...]."""
+    # the mean, a straight line
     line = over(1.0 - t, a) * a + over(t, b) * b
+    # and the spread about it, nothing at both ends
     spread = sigma * jnp.sqrt(t * (1.0 - t))
     return line + over(spread, a) * eps
 
@@ -190,12 +210,14 @@ def loss(
     spec: Spec,
 ) -> Parts:
     """The squared error of the guess in units of what is left to go, [B]."""
+    # the time and the noise of each example
     level, noise = jax.random.split(key)
     a = source(batch, cfg, spec)
     b = target(batch, cfg, spec)
     t = (1.0 - EDGE) * strata(level, batch)  # [B]
     eps = example_normal(noise, batch["index"], spec.shape)
     x = between(a, b, t, eps, cfg.sigma)
+    # in units of what is left: an error near the end counts as one at the start
     missed = guess(params, x, t, a, cfg) - b
     error = missed / over(size_left(t, cfg), b)
     return {"loss": paired.mean(jnp.square(error))}
@@ -211,7 +233,10 @@ def walk(
 ) -> jax.Array:
     """From a [B, ...] at time 0 to time 1 in even steps; noise(i) draws those of step i, as a is shaped."""
 
-    def one(x: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
+    def one(
+        x: jax.Array,
+        i: jax.Array,
+    ) -> tuple[jax.Array, None]:
         now = i / steps
         then = (i + 1) / steps
         b = guess(x, now)
@@ -234,10 +259,15 @@ def translate(
     a = source(given, cfg, spec)
 
     def noise(i: jax.Array) -> jax.Array:
+        # by the number of the step and of the example: no batch matters
         own = jax.random.fold_in(key, i)
         return example_normal(own, given["index"], spec.shape)
 
-    def guessed(x: jax.Array, now: jax.Array) -> jax.Array:
+    def guessed(
+        x: jax.Array,
+        now: jax.Array,
+    ) -> jax.Array:
+        # all examples are at the same time
         t = jnp.full(len(x), now)
         return guess(params, x, t, a, cfg)
 
@@ -245,11 +275,15 @@ def translate(
     return spec.decode(made)
 
 
-def check(cfg: Bridge, spec: Spec) -> None:
+def check(
+    cfg: Bridge,
+    spec: Spec,
+) -> None:
     """Raises UserError for what cannot be trained or sampled, before anything is compiled."""
     at_least(1, algorithm__steps=cfg.steps)
     at_least(0, algorithm__sigma=cfg.sigma)
     above(0, algorithm__span=cfg.span)
+    # transport is of two sets
     cfg.coupling.check(spec.domains)
     if not spec.domains:
         paired.check_pair("Bridge", cfg.given, spec)
@@ -263,16 +297,23 @@ def check(cfg: Bridge, spec: Spec) -> None:
         )
 
 
-def algorithm(cfg: Bridge, spec: Spec) -> Algorithm:
+def algorithm(
+    cfg: Bridge,
+    spec: Spec,
+) -> Algorithm:
     """Binds the functions above to a config. Raises UserError for a config that cannot be trained on this data."""
     check(cfg, spec)
 
-    def init_params(key: jax.Array, batch: Batch) -> dict[str, Any]:
+    def init_params(
+        key: jax.Array,
+        batch: Batch,
+    ) -> dict[str, Any]:
         a = source(batch, cfg, spec)
         beside = Cond(maps=a) if cfg.told else None
         made = cfg.net.init(key, a, jnp.ones(len(a)), beside, spec.shape)
         return {"net": made["params"]}
 
+    # the loss does not know the step: nothing is scheduled
     def bridge_loss(params, key, batch, step):
         return loss(params, key, batch, cfg, spec)
 
@@ -296,20 +337,32 @@ def algorithm(cfg: Bridge, spec: Spec) -> Algorithm:
         coupled = cfg.coupling(a, b, batch, other(cfg, spec))
         return plain(key, state, coupled, axis)
 
-    def measured(key: jax.Array, state: State, batch: Batch) -> Parts:
+    def measured(
+        key: jax.Array,
+        state: State,
+        batch: Batch,
+    ) -> Parts:
         # the rows as they are: of aligned domains the true pairs, whatever the coupling
         return loss(averaged(state), key, unplaced(batch), cfg, spec)
 
-    def sampled(key: jax.Array, state: State, given: Batch) -> jax.Array:
+    def sampled(
+        key: jax.Array,
+        state: State,
+        given: Batch,
+    ) -> jax.Array:
         return translate(averaged(state), key, given, cfg, spec)
 
-    def drawn(samples: Any, given: Batch) -> np.ndarray:
+    def drawn(
+        samples: Any,
+        given: Batch,
+    ) -> np.ndarray:
         if not spec.domains:
             return paired.picture(samples, given, cfg.given, spec)
         before = spec.unit(given[cfg.given])
         beside = spec.unit(given[other(cfg, spec)])
         return paired.in_rows(before, samples, beside)
 
+    # asked for to be shown beside, and not used
     truth = other(cfg, spec) or spec.main
     return Algorithm(
         init,

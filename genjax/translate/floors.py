@@ -40,7 +40,10 @@ def solved(
     return np.linalg.solve(gram + penalty, across)
 
 
-def products(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def products(
+    x: np.ndarray,
+    y: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
     """(X' X, X' Y); multiplied in float32, which of thousands of pixels is half the time."""
     return np.float64(x.T @ x), np.float64(x.T @ y)
 
@@ -80,6 +83,7 @@ def regressed(
     train_truth: np.ndarray,
 ) -> tuple[np.ndarray, float]:
     """(pictures [N, H, W, C], strength): what a linear map of all pixels, fitted to training pairs, makes of them."""
+    # all pixels and channels of a picture in one row
     x = rows(train_given)
     y = rows(train_truth)
     fitted, strength = ridge(x, y)
@@ -99,7 +103,10 @@ def nearest(
     return train_truth[number]
 
 
-def nothing(given: np.ndarray, channels: int) -> np.ndarray:
+def nothing(
+    given: np.ndarray,
+    channels: int,
+) -> np.ndarray:
     """What is given as it is, in as many channels as the target has."""
     if given.shape[-1] == channels:
         return given

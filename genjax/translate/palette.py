@@ -20,6 +20,7 @@ from genjax.diffusion.gaussian import Diffusion
 from genjax.nets import UNet
 from genjax.translate import paired
 
+# as the other systems of this room have it, so that they can be compared
 NET = UNet((64, 128), blocks=1, patch=2, attention=())
 MODEL = edit(named.FLOW, {"net": NET})
 
@@ -44,19 +45,31 @@ def inner(cfg: Palette) -> Diffusion:
     return edit(cfg.model, {"condition": condition})
 
 
-def algorithm(cfg: Palette, spec: Spec) -> Algorithm:
+def algorithm(
+    cfg: Palette,
+    spec: Spec,
+) -> Algorithm:
     """The inner model, with input, output and truth as its picture. Raises UserError for data without pairs."""
     paired.check_pair("Palette", cfg.given, spec)
+    # it refuses what a diffusion model cannot be trained on
     model = inner(cfg)(spec)
     # what is given comes first; the truth is for the picture alone
     others = [name for name in model.asks if name != cfg.given]
     asks = dict.fromkeys((cfg.given, *others, spec.main))
 
-    def sampled(key: jax.Array, state: State, given: Batch) -> jax.Array:
+    def sampled(
+        key: jax.Array,
+        state: State,
+        given: Batch,
+    ) -> jax.Array:
+        # the model must not see the truth
         known = {name: given[name] for name in ("index", *model.asks)}
         return model.sample(key, state, known)
 
-    def drawn(samples: Any, given: Batch) -> np.ndarray:
+    def drawn(
+        samples: Any,
+        given: Batch,
+    ) -> np.ndarray:
         return paired.picture(samples, given, cfg.given, spec)
 
     return model._replace(sample=sampled, asks=tuple(asks), picture=drawn)

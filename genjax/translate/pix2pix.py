@@ -49,6 +49,7 @@ TX = Adam(2e-4, b1=0.5, b2=0.999)  # sec. 3.3
 class Pix2pix:
     """Config of the algorithm; called with a `Spec` it becomes one."""
 
+    # what goes in, what makes pictures of it, who judges them
     given: str = field("input", "name of the field that is translated")
     gen: nn.Module = field(
         UNet((64, 128), blocks=1, patch=2, attention=(), dropout=0.5),
@@ -60,7 +61,9 @@ class Pix2pix:
     # the two parts of the generator's loss
     weight: float = field(100.0, "w, of the mean absolute error in [-1, 1]; 0 = the game alone")
     play: float = field(1.0, "a, of the game; 0 = the absolute error alone, without a game")
+    # the paper found it ignored beside so large a weight, and took dropout
     latent: int = field(0, "size of z ~ N(0, I) that the generator is told; 0 = none")
+    # half of the usual momentum: the gradient of a game turns
     optimiser: Optimiser = field(TX, "of the generator")
     disc_optimiser: Optimiser = field(TX, "of the discriminator")
     ema: Decay = field(
@@ -73,13 +76,21 @@ class Pix2pix:
     @property
     def varied(self) -> bool:
         """Whether one input may have several answers."""
+        # other nets have no such field
         return bool(self.latent or getattr(self.gen, "dropout", 0.0))
 
 
-def generate(gen: Any, key: jax.Array, batch: Batch, cfg: Pix2pix, spec: Spec) -> jax.Array:
+def generate(
+    gen: Any,
+    key: jax.Array,
+    batch: Batch,
+    cfg: Pix2pix,
+    spec: Spec,
+) -> jax.Array:
     """G(x, z) [B, *shape] in [-1, 1]; z number i is a function of (key, batch["index"][i])."""
     x = paired.encoded(batch, cfg.given, spec)
     index = batch["index"]
+    # noise and dropout are draws of their own
     at, hide = jax.random.split(key)
     told = None
     if cfg.latent:
@@ -88,37 +99,57 @@ def generate(gen: Any, key: jax.Array, batch: Batch, cfg: Pix2pix, spec: Spec) -
     # a net without dropout does not look at them
     masks = {"keys": example_keys(hide, index)}
     weights = {"params": gen, "dropout": masks}
+    # denoisers are told a time; here there is one, always 0
     made = cfg.gen.apply(weights, x, jnp.zeros(len(x)), told, spec.shape)
+    # within the range of pictures, whatever the net says
     return jnp.tanh(made)
 
 
 def translate(
-    params: dict, key: jax.Array, given: Batch, cfg: Pix2pix, spec: Spec
+    params: dict,
+    key: jax.Array,
+    given: Batch,
+    cfg: Pix2pix,
+    spec: Spec,
 ) -> jax.Array:
     """What is given, translated: [B, *shape] in [0, 1]."""
     made = generate(params["gen"], key, given, cfg, spec)
     return spec.decode(made)
 
 
-def discriminate(disc: Any, y: jax.Array, x: jax.Array, cfg: Pix2pix) -> jax.Array:
+def discriminate(
+    disc: Any,
+    y: jax.Array,
+    x: jax.Array,
+    cfg: Pix2pix,
+) -> jax.Array:
     """D(x, y) of every patch, [B, P]."""
     beside = Cond(maps=x)
     scores = cfg.disc.apply({"params": disc}, y, beside, (1,))
+    # a discriminator of whole pictures has one patch
     return scores.reshape(len(y), -1)
 
 
 def disc_loss(
-    disc: Any, gen: Any, key: jax.Array, batch: Batch, cfg: Pix2pix, spec: Spec
+    disc: Any,
+    gen: Any,
+    key: jax.Array,
+    batch: Batch,
+    cfg: Pix2pix,
+    spec: Spec,
 ) -> Parts:
     """The discriminator's loss and its parts, each [B]: means over patches."""
+    # the sample that is judged, the place of a penalty between it and the truth
     of_gen, line = jax.random.split(key)
     x = paired.encoded(batch, cfg.given, spec)
     y = spec.encode(batch)
     made = generate(gen, of_gen, batch, cfg, spec)
     made = jax.lax.stop_gradient(made)  # this is D's turn
+    # beside what is given: a good picture of something else is no answer
     real = discriminate(disc, y, x, cfg)  # [B, P]
     fake = discriminate(disc, made, x, cfg)
 
+    # penalties are on the slope of one number an example
     def critic(y: jax.Array) -> jax.Array:
         patches = discriminate(disc, y, x, cfg)
         return jnp.mean(patches, -1)
@@ -139,14 +170,21 @@ def disc_loss(
 
 
 def gen_loss(
-    gen: Any, disc: Any, key: jax.Array, batch: Batch, cfg: Pix2pix, spec: Spec
+    gen: Any,
+    disc: Any,
+    key: jax.Array,
+    batch: Batch,
+    cfg: Pix2pix,
+    spec: Spec,
 ) -> Parts:
     """The generator's loss and its two parts, each [B], against the discriminator as it is."""
     of_gen, _ = jax.random.split(key)  # as in `disc_loss`
     y = spec.encode(batch)
     made = generate(gen, of_gen, batch, cfg, spec)
+    # in [-1, 1], as the paper has it: twice the error of unit values
     parts = {"absolute": paired.mean(jnp.abs(made - y))}
     loss = cfg.weight * parts["absolute"]
+    # without a game D is neither made nor asked
     if cfg.play:
         x = paired.encoded(batch, cfg.given, spec)
         # what matters to a relativistic game alone
@@ -157,7 +195,11 @@ def gen_loss(
     return {"loss": loss, **parts}
 
 
-def mean_of(loss: Callable[..., Parts], cfg: Pix2pix, spec: Spec) -> Callable:
+def mean_of(
+    loss: Callable[..., Parts],
+    cfg: Pix2pix,
+    spec: Spec,
+) -> Callable:
     """`descend`'s form of a loss(mine, other's, key, batch, cfg, spec): (mean, {name: mean})."""
 
     def averaged_loss(mine, batch, other, key):
@@ -179,8 +221,10 @@ def step(
 ) -> tuple[State, dict[str, jax.Array]]:
     """The discriminator's step, then the generator's; without a game the latter alone."""
     how = {"axis": axis, "microbatches": spec.microbatches}
+    # each player sees a sample of its own
     of_disc, of_gen = jax.random.split(key)
     gen = state.params["gen"]
+    # copies: the old state is what the guard falls back on
     params = dict(state.params)
     opt = dict(state.opt)
     metrics = {}
@@ -190,9 +234,11 @@ def step(
         params["disc"], opt["disc"], played = descend(
             loss, tx, params["disc"], opt["disc"], batch, gen, of_disc, **how
         )
+        # the generator has a loss and a gradient norm too
         metrics = {f"disc_{name}": value for name, value in played.items()}
     tx = cfg.optimiser(spec.steps)
     loss = mean_of(gen_loss, cfg, spec)
+    # as it is after its own step, as in algorithm 1 of Goodfellow et al.
     disc = params.get("disc", {})
     gen, opt["gen"], made = descend(loss, tx, gen, opt["gen"], batch, disc, of_gen, **how)
     params["gen"] = gen
@@ -206,10 +252,15 @@ def step(
 
 
 def evaluate(
-    params: dict, key: jax.Array, batch: Batch, cfg: Pix2pix, spec: Spec
+    params: dict,
+    key: jax.Array,
+    batch: Batch,
+    cfg: Pix2pix,
+    spec: Spec,
 ) -> dict[str, jax.Array]:
     """Of held-out pairs, each [B]: the generator's loss and its parts, PSNR, and what D makes of both."""
     parts = gen_loss(params["gen"], params.get("disc"), key, batch, cfg, spec)
+    # the answer that the loss was of
     of_gen, _ = jax.random.split(key)
     made = translate(params, of_gen, batch, cfg, spec)
     near = paired.nearness(made, spec.unit(batch))
@@ -220,7 +271,10 @@ def evaluate(
     return parts
 
 
-def check(cfg: Pix2pix, spec: Spec) -> None:
+def check(
+    cfg: Pix2pix,
+    spec: Spec,
+) -> None:
     """Raises UserError for what cannot be trained, before anything is compiled."""
     paired.check_pair("Pix2pix", cfg.given, spec)
     at_least(
@@ -233,6 +287,7 @@ def check(cfg: Pix2pix, spec: Spec) -> None:
         raise UserError(
             "--algorithm.weight=0 and --algorithm.play=0 leave the generator nothing to learn: set one of them."
         )
+    # shapes alone: nets refuse what does not fit before anything is computed
     made = jax.eval_shape(functools.partial(start, cfg=cfg, spec=spec), jax.random.key(0))
     if cfg.play and set(made["disc"]) != {"params"}:
         raise UserError(
@@ -241,11 +296,16 @@ def check(cfg: Pix2pix, spec: Spec) -> None:
         )
 
 
-def start(key: jax.Array, cfg: Pix2pix, spec: Spec) -> dict[str, Any]:
+def start(
+    key: jax.Array,
+    cfg: Pix2pix,
+    spec: Spec,
+) -> dict[str, Any]:
     """The variables of both nets, of the generator alone where there is no game; nets refuse sizes here."""
     of_gen, of_disc = jax.random.split(key)
     x = jnp.zeros((1, *spec.find(cfg.given).shape))
     y = jnp.zeros((1, *spec.shape))
+    # the parameters know how many numbers of noise there are
     told = Cond(vector=jnp.zeros((1, cfg.latent))) if cfg.latent else None
     made = {"gen": cfg.gen.init(of_gen, x, jnp.zeros(1), told, spec.shape)}
     if cfg.play:
@@ -253,11 +313,17 @@ def start(key: jax.Array, cfg: Pix2pix, spec: Spec) -> dict[str, Any]:
     return made
 
 
-def algorithm(cfg: Pix2pix, spec: Spec) -> Algorithm:
+def algorithm(
+    cfg: Pix2pix,
+    spec: Spec,
+) -> Algorithm:
     """Binds the functions above to a config. Raises UserError for a config that cannot be trained on this data."""
     check(cfg, spec)
 
-    def init(key: jax.Array, batch: Batch) -> State:
+    def init(
+        key: jax.Array,
+        batch: Batch,
+    ) -> State:
         made = start(key, cfg, spec)
         params = {name: variables["params"] for name, variables in made.items()}
         opt = {"gen": cfg.optimiser(spec.steps).init(params["gen"])}
@@ -267,13 +333,24 @@ def algorithm(cfg: Pix2pix, spec: Spec) -> Algorithm:
         zero = jnp.zeros((), jnp.int32)
         return State(zero, params, opt, average, {})
 
-    def measured(key: jax.Array, state: State, batch: Batch) -> Parts:
+    def measured(
+        key: jax.Array,
+        state: State,
+        batch: Batch,
+    ) -> Parts:
         return evaluate(averaged(state), key, batch, cfg, spec)
 
-    def sampled(key: jax.Array, state: State, given: Batch) -> jax.Array:
+    def sampled(
+        key: jax.Array,
+        state: State,
+        given: Batch,
+    ) -> jax.Array:
         return translate(averaged(state), key, given, cfg, spec)
 
-    def drawn(samples: Any, given: Batch) -> np.ndarray:
+    def drawn(
+        samples: Any,
+        given: Batch,
+    ) -> np.ndarray:
         return paired.picture(samples, given, cfg.given, spec)
 
     whole = functools.partial(step, cfg=cfg, spec=spec)

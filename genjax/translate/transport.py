@@ -27,6 +27,7 @@ EXACT = jax.lax.Precision.HIGHEST  # near points differ in the last digits
 class Duals(NamedTuple):
     """What rows and columns pay, and which row each column has."""
 
+    # prices that leave every matched pair at cost 0 and no pair below it
     row: jax.Array  # [n]
     column: jax.Array  # [n + 1], the last is where every search begins
     owner: jax.Array  # int32 [n + 1], n = nobody
@@ -49,9 +50,13 @@ def assignment(cost: jax.Array) -> jax.Array:
     last = jnp.full((n, 1), jnp.inf)
     wide = jnp.concatenate([cost, last], 1)  # [n, n + 1]
     nobody = jnp.full(n + 1, n, jnp.int32)
+    # with nobody matched any prices will do
     start = Duals(jnp.zeros(n), jnp.zeros(n + 1), nobody)
 
-    def enter(row: jax.Array, duals: Duals) -> Duals:
+    def enter(
+        row: jax.Array,
+        duals: Duals,
+    ) -> Duals:
         return _entered(row, duals, wide)
 
     found = jax.lax.fori_loop(0, n, enter, start)
@@ -59,7 +64,11 @@ def assignment(cost: jax.Array) -> jax.Array:
     return jnp.argsort(found.owner[:n]).astype(jnp.int32)
 
 
-def _entered(row: jax.Array, duals: Duals, cost: jax.Array) -> Duals:
+def _entered(
+    row: jax.Array,
+    duals: Duals,
+    cost: jax.Array,
+) -> Duals:
     """One row more has a column, and the others may have changed theirs."""
     n = len(cost)
     rooted = duals.owner.at[n].set(row)
@@ -83,7 +92,10 @@ def _entered(row: jax.Array, duals: Duals, cost: jax.Array) -> Duals:
     return _moved(found)
 
 
-def _further(search: Search, cost: jax.Array) -> Search:
+def _further(
+    search: Search,
+    cost: jax.Array,
+) -> Search:
     """The search one column on: the nearest that was not seen."""
     duals = search.duals
     seen = search.seen.at[search.at].set(True)
@@ -121,7 +133,10 @@ def _moved(search: Search) -> Duals:
     return search.duals._replace(owner=owner)
 
 
-def squares(a: jax.Array, b: jax.Array) -> jax.Array:
+def squares(
+    a: jax.Array,
+    b: jax.Array,
+) -> jax.Array:
     """Squared distances between rows of a [n, D] and of b [n, D], a dimension: [n, n]."""
     products = jnp.matmul(a, b.T, precision=EXACT)
     of_a = jnp.sum(jnp.square(a), -1)
@@ -137,7 +152,13 @@ class Drawn:
     def check(self, domains: tuple[str, ...]) -> None:
         """All data have rows."""
 
-    def __call__(self, a: jax.Array, b: jax.Array, batch: Batch, name: str) -> Batch:
+    def __call__(
+        self,
+        a: jax.Array,
+        b: jax.Array,
+        batch: Batch,
+        name: str,
+    ) -> Batch:
         return batch
 
 
@@ -159,7 +180,13 @@ class Transport:
                 "without pairs, as Unpaired()."
             )
 
-    def __call__(self, a: jax.Array, b: jax.Array, batch: Batch, name: str) -> Batch:
+    def __call__(
+        self,
+        a: jax.Array,
+        b: jax.Array,
+        batch: Batch,
+        name: str,
+    ) -> Batch:
         """The batch with the rows of the domain `name`, encoded as b [B, ...], in the order that suits a [B, ...]."""
         n = len(a)
         if n % self.block:
