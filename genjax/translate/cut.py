@@ -97,10 +97,10 @@ def contrast(
     y: jax.Array,
 ) -> jax.Array:
     """PatchNCE between pictures x and what was made of them, y: the mean over maps, [B]."""
-    of_x = features(cfg, gen["net"], x)
-    of_y = features(cfg, gen["net"], y)
+    both = jnp.concatenate([x, y])
     losses = []
-    for i, (known, asked) in enumerate(zip(of_x, of_y, strict=True)):
+    for i, maps in enumerate(features(cfg, gen["net"], both)):
+        known, asked = jnp.split(maps, 2)
         own = jax.random.fold_in(key, i)
         pixels = known.shape[1] * known.shape[2]
         places = drawn_places(own, index, pixels, cfg.places)
@@ -122,8 +122,8 @@ def _compared(cfg: CUT, head: Any, maps: jax.Array, places: jax.Array) -> jax.Ar
     weights = {"params": head}
     vectors = cfg.head.apply(weights, rows, None, (cfg.size,))
     square = jnp.square(vectors).sum(-1, keepdims=True)
-    # no root of zero in a gradient
-    unit = vectors * jax.lax.rsqrt(square + 1e-12)
+    # a place without features has a vector near 0, whose slope must stay small
+    unit = vectors * jax.lax.rsqrt(square + 1e-6)
     return unit.reshape(examples, -1, cfg.size)
 
 
@@ -154,19 +154,15 @@ def algorithm(cfg: CUT, spec: Spec) -> Algorithm:
             heads[str(i)] = cfg.head.init(own, row, None, (cfg.size,))["params"]
         return {"net": net, "heads": heads}
 
-    def made(gen: Any, key: jax.Array, batch: Batch) -> Made:
-        x = spec.encode(batch[first])
-        return {second: translate(cfg, gen["net"], x)}
-
     def cost(gen: Any, key: jax.Array, batch: Batch) -> tuple[Made, Parts]:
         of_x, of_y = jax.random.split(key)
         x = spec.encode(batch[first])
-        fake = translate(cfg, gen["net"], x)
+        y = spec.encode(batch[second])
+        both = jnp.concatenate([x, y])
+        fake, same = jnp.split(translate(cfg, gen["net"], both), 2)
         index = batch[first]["index"]
         parts = {"contrast": cfg.contrast * contrast(cfg, gen, of_x, index, x, fake)}
         if cfg.identity:
-            y = spec.encode(batch[second])
-            same = translate(cfg, gen["net"], y)
             index = batch[second]["index"]
             parts["identity"] = cfg.identity * contrast(cfg, gen, of_y, index, y, same)
         return {second: fake}, parts
@@ -174,5 +170,5 @@ def algorithm(cfg: CUT, spec: Spec) -> Algorithm:
     def sample(gen: Any, key: jax.Array, given: Batch) -> jax.Array:
         return translate(cfg, gen["net"], spec.encode(given[first]))
 
-    makers = Makers(init, made, cost, (second,))
+    makers = Makers(init, cost, (second,))
     return unpaired.algorithm(cfg, spec, makers, sample)

@@ -14,6 +14,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from genjax.config import field
 from genjax.core import Algorithm, Batch, Parts, Spec
@@ -86,20 +87,26 @@ def translate(cfg: Any, weights: Any, x: jax.Array) -> jax.Array:
 def cost(cfg: CycleGAN, spec: Spec, gen: Any, batch: Batch) -> tuple[Made, Parts]:
     """What is made of each other's pictures, and what it costs that they do not come back as they were; each [B]."""
     first, second = spec.domains
+    true = {name: spec.encode(batch[name]) for name in spec.domains}
     made: Made = {}
-    cycle, identity = [], []
+    parts: Parts = {}
     for here, there in ((first, second), (second, first)):
-        x = spec.encode(batch[here])
-        made[there] = translate(cfg, gen[there], x)
+        given = true[here]
+        if not cfg.identity:
+            made[there] = translate(cfg, gen[there], given)
+            continue
+        # one call for both: a generator looks at examples one by one
+        both = jnp.concatenate([given, true[there]])
+        answers = translate(cfg, gen[there], both)
+        made[there], same = jnp.split(answers, 2)
+        moved = distance(same, true[there])
+        weight = cfg.cycle * cfg.identity
+        parts["identity"] = parts.get("identity", 0.0) + weight * moved
+    away = 0.0
+    for here, there in ((first, second), (second, first)):
         back = translate(cfg, gen[here], made[there])
-        cycle.append(distance(back, x))
-        if cfg.identity:
-            same = translate(cfg, gen[here], x)
-            identity.append(distance(same, x))
-    parts = {"cycle": cfg.cycle * sum(cycle)}
-    if identity:  # a forward and a backward each: not where it weighs nothing
-        parts["identity"] = cfg.cycle * cfg.identity * sum(identity)
-    return made, parts
+        away = away + distance(back, true[here])
+    return made, {"cycle": cfg.cycle * away, **parts}
 
 
 def algorithm(cfg: CycleGAN, spec: Spec) -> Algorithm:
@@ -118,18 +125,13 @@ def algorithm(cfg: CycleGAN, spec: Spec) -> Algorithm:
             gen[name] = cfg.gen.init(own, x, None, spec.shape)["params"]
         return gen
 
-    def made(gen: Any, key: jax.Array, batch: Batch) -> Made:
-        of_first = translate(cfg, gen[second], spec.encode(batch[first]))
-        of_second = translate(cfg, gen[first], spec.encode(batch[second]))
-        return {second: of_first, first: of_second}
-
     def costs(gen: Any, key: jax.Array, batch: Batch) -> tuple[Made, Parts]:
         return cost(cfg, spec, gen, batch)
 
     def sample(gen: Any, key: jax.Array, given: Batch) -> jax.Array:
         return translate(cfg, gen[second], spec.encode(given[first]))
 
-    makers = Makers(init, made, costs, spec.domains)
+    makers = Makers(init, costs, spec.domains)
     return unpaired.algorithm(cfg, spec, makers, sample)
 
 

@@ -179,16 +179,6 @@ def algorithm(cfg: MUNIT, spec: Spec) -> Algorithm:
             gen[name] = _domain(cfg, spec, own, spec.encode(batch[name]))
         return gen
 
-    def made(gen: Any, key: jax.Array, batch: Batch) -> Made:
-        fakes: Made = {}
-        for number, here, there in ways(spec):
-            x = spec.encode(batch[here])
-            content = content_of(cfg, gen[here], x)
-            at = jax.random.fold_in(key, number)  # as in `cost`
-            style = drawn_styles(at, batch[here]["index"], cfg)
-            fakes[there] = decoded(cfg, gen[there], content, style, spec)
-        return fakes
-
     def costs(gen: Any, key: jax.Array, batch: Batch) -> tuple[Made, Parts]:
         return cost(cfg, spec, gen, key, batch)
 
@@ -200,7 +190,7 @@ def algorithm(cfg: MUNIT, spec: Spec) -> Algorithm:
             style = drawn_styles(key, given["index"], cfg)
         return translated(cfg, spec, gen, x, style)
 
-    makers = Makers(init, made, costs, spec.domains)
+    makers = Makers(init, costs, spec.domains)
     return unpaired.algorithm(cfg, spec, makers, sample)
 
 

@@ -160,20 +160,11 @@ def algorithm(cfg: UNIT, spec: Spec) -> Algorithm:
                 gen["shared"][side] = common.init(own, maps).get("params", {})
         return gen
 
-    def made(gen: Any, key: jax.Array, batch: Batch) -> Made:
-        fakes: Made = {}
-        for number, here, there in ways(spec):
-            at, _ = jax.random.split(jax.random.fold_in(key, number))  # as in `cost`
-            mean = encoded(cfg, gen, spec.encode(batch[here]), here)
-            z = noised(at, batch[here]["index"], mean)
-            fakes[there] = decoded(cfg, spec, gen, z, there)
-        return fakes
-
     def costs(gen: Any, key: jax.Array, batch: Batch) -> tuple[Made, Parts]:
         return cost(cfg, spec, gen, key, batch)
 
     def sample(gen: Any, key: jax.Array, given: Batch) -> jax.Array:
         return translated(cfg, spec, gen, spec.encode(given[first]), first, second)
 
-    makers = Makers(init, made, costs, spec.domains)
+    makers = Makers(init, costs, spec.domains)
     return unpaired.algorithm(cfg, spec, makers, sample)

@@ -30,9 +30,7 @@ class Makers(NamedTuple):
     """What a system says of itself: how its pictures are made, and what they cost beside the game."""
 
     init: Callable[[jax.Array, Batch], Any]  # (key, batch) -> weights
-    # (weights, key, batch) -> what is made in each domain that has a critic
-    made: Callable[[Any, jax.Array, Batch], Made]
-    # (weights, key, batch) -> (the same, the other losses [B], weighed); "loss" is no name of one
+    # (weights, key, batch) -> (what is made in each domain that has a critic, the other losses [B], weighed)
     cost: Callable[[Any, jax.Array, Batch], tuple[Made, Parts]]
     into: tuple[str, ...]  # the domains that have a critic
 
@@ -97,8 +95,9 @@ def disc_loss(
             for term in cfg.penalties:
                 # lazy: due every so many steps, each weighs as many times as much
                 terms.append(cfg.every * term(critic, real, fake, lines))
-        r = scores(cfg, own, real)
-        f = scores(cfg, own, fake)
+        # one call for both: a critic looks at examples one by one
+        both = jnp.concatenate([real, fake])
+        r, f = jnp.split(scores(cfg, own, both), 2)
         game = cfg.game.disc(r, f).mean((1, 2))
         penalty = sum(terms, start=jnp.zeros_like(game))
         found = {
@@ -253,8 +252,8 @@ def step(
     disc = state.params["disc"]
     how = {"axis": axis, "microbatches": spec.microbatches}
     at, line, coins = jax.random.split(key, 3)
-    # computed again in the makers' descent: within one program XLA does it once
-    shown = makers.made(gen, at, batch)
+    # computed again in the makers' descent: within one program XLA does it once, and the cost not at all
+    shown, _ = makers.cost(gen, at, batch)
     pools = state.extra["pool"]
     if cfg.pool:
         pools, shown = _shown(coins, pools, shown, axis)
