@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 HOUSE = ROOT / "genjax"
-FAMILIES = ("ae", "vae", "gan", "diffusion")
+FAMILIES = ("ae", "anomaly", "vae", "gan", "diffusion")
 LAYERS = (  # a room knows those above it in this list, and itself; rooms of one row do not know each other
     ("errors",),
     ("config",),

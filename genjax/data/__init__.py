@@ -15,6 +15,7 @@ from genjax.data.icons import Icons
 from genjax.data.maps import Maps
 from genjax.data.masks import Masks
 from genjax.data.moving import MovingDigits
+from genjax.data.oneclass import OneClass
 from genjax.data.pairs import Pairs
 from genjax.data.photographs import Photographs
 from genjax.data.relit import Relit
@@ -40,6 +41,7 @@ Known = (
     | Maps
     | Masks
     | MovingDigits
+    | OneClass
     | Pairs
     | Photographs
     | Relit
@@ -68,6 +70,7 @@ __all__ = [
     "Masks",
     "Moons",
     "MovingDigits",
+    "OneClass",
     "Paired",
     "Pairs",
     "Photographs",
