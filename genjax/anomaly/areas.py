@@ -27,11 +27,14 @@ def components(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
     truth = np.asarray(positive, bool)
     if truth.all() or not truth.any():
         raise UserError("all examples are of one kind: a ranking needs both.")
-    high, low = scores[truth], scores[~truth]
-    parts = np.empty(len(truth))
-    parts[truth] = _below(high, low) / len(high)
+    high = scores[truth]
+    low = scores[~truth]
+    wins = _below(high, low)
     # a normal example wins where anomalies lie above it
-    parts[~truth] = (1.0 - _below(low, high)) / len(low)
+    won = 1.0 - _below(low, high)
+    parts = np.empty(len(truth))
+    parts[truth] = wins / len(high)
+    parts[~truth] = won / len(low)
     return parts
 
 
@@ -40,16 +43,22 @@ def _below(scores: np.ndarray, among: np.ndarray) -> np.ndarray:
     ordered = np.sort(among)
     less = np.searchsorted(ordered, scores, "left")
     not_more = np.searchsorted(ordered, scores, "right")
-    return 0.5 * (less + not_more) / len(among)
+    # the mean of the two counts
+    middle = 0.5 * (less + not_more)
+    return middle / len(among)
 
 
 def mean_area(
-    scores: Scores, truths: Scores, strata: np.ndarray, level: float = 0.95
+    scores: Scores,
+    truths: Scores,
+    strata: np.ndarray,
+    level: float = 0.95,
 ) -> Interval:
     """The mean over K areas of scores [K][N] of one test set, whose classes are strata [N]."""
     parts = []
     for values, truth in zip(scores, truths, strict=True):
-        parts.append(components(values, truth))
+        each = components(values, truth)
+        parts.append(each)
     return _interval(parts, truths, strata, level)
 
 
@@ -63,26 +72,38 @@ def mean_difference(
     """The mean area of `scores` less that of `others` on the same examples."""
     parts = []
     for values, other, truth in zip(scores, others, truths, strict=True):
-        difference = components(values, truth) - components(other, truth)
-        parts.append(difference)
+        first = components(values, truth)
+        second = components(other, truth)
+        # example by example, so that what both find hard cancels
+        parts.append(first - second)
     return _interval(parts, truths, strata, level)
 
 
-def _interval(parts: Scores, truths: Scores, strata: np.ndarray, level: float) -> Interval:
-    """The mean of the areas whose components are given, with a normal interval."""
+def _interval(
+    parts: Scores,
+    truths: Scores,
+    strata: np.ndarray,
+    level: float,
+) -> Interval:
+    """The mean of the areas whose components are given, with a normal interval; none where a class has one example."""
     from scipy.stats import norm
 
     areas = []
     for each, truth in zip(parts, truths, strict=True):
         positive = np.asarray(truth, bool)
-        areas.append(each[positive].sum())
+        of_anomalies = each[positive]
+        areas.append(of_anomalies.sum())
+    value = float(np.mean(areas))
     psi = np.mean(parts, 0)  # [N]
     variance = 0.0
     for name in np.unique(strata):
         within = psi[strata == name]
-        if len(within) < 2:
-            return Interval(float(np.mean(areas)), np.nan, np.nan)  # of one nothing is known
+        if len(within) < 2:  # of one nothing is known
+            return Interval(value, np.nan, np.nan)
         variance += len(within) * np.var(within, ddof=1)
-    half = norm.ppf((1.0 + level) / 2.0) * np.sqrt(variance)
-    value = float(np.mean(areas))
-    return Interval(value, float(value - half), float(value + half))
+    # of the standard normal a share `level` lies within ± quantile
+    quantile = norm.ppf((1.0 + level) / 2.0)
+    half = float(quantile * np.sqrt(variance))
+    low = value - half
+    high = value + half
+    return Interval(value, low, high)

@@ -54,6 +54,10 @@ class GeoTrans:
     def __call__(self, spec: Spec) -> Algorithm:
         return algorithm(self, spec)
 
+    def kinds(self) -> int:
+        """K, the number of transformations."""
+        return len(self.moves.moves())
+
 
 def signed(x: jax.Array) -> jax.Array:
     """[0, 1] -> [-1, 1], after the transformations: what comes in beside a shifted picture is black."""
@@ -63,51 +67,81 @@ def signed(x: jax.Array) -> jax.Array:
 def codes(params: dict, x: jax.Array, cfg: GeoTrans) -> jax.Array:
     """Codes [B, latent] of pictures [B, H, W, C] in [0, 1] as they are."""
     weights = {"params": params["enc"]}
-    return cfg.enc.apply(weights, signed(x), None, (cfg.latent,))
+    out = (cfg.latent,)
+    return cfg.enc.apply(weights, signed(x), None, out)  # None: there is no condition
 
 
 def named(params: dict, code: jax.Array, cfg: GeoTrans) -> jax.Array:
     """log y [B, K] of codes [B, latent]: which transformation the net takes it for."""
     weights = {"params": params["head"]}
+    # the code itself is before the bend: scorers see both signs
     hidden = nn.silu(code)
-    logits = cfg.head.apply(weights, hidden, None, (len(cfg.moves.moves()),))
+    out = (cfg.kinds(),)
+    logits = cfg.head.apply(weights, hidden, None, out)
     return jax.nn.log_softmax(logits)
 
 
-def loss(params: dict, key: jax.Array, batch: Batch, cfg: GeoTrans, spec: Spec) -> Parts:
+def loss(
+    params: dict,
+    key: jax.Array,
+    batch: Batch,
+    cfg: GeoTrans,
+    spec: Spec,
+) -> Parts:
     """Cross-entropy of one transformation of each picture, drawn by its key, and whether it was named; each [B]."""
     x = spec.unit(batch)
-    kinds = len(cfg.moves.moves())
+
+    def draw(own: jax.Array) -> jax.Array:
+        return jax.random.randint(own, (), 0, cfg.kinds())
+
+    # each picture's by its own key: any layout of devices draws the same
     keys = example_keys(key, batch["index"])
-    draw = jax.vmap(lambda own: jax.random.randint(own, (), 0, kinds))
-    number = draw(keys)  # [B]
+    number = jax.vmap(draw)(keys)  # [B]
     view = cfg.moves.some(x, number)
-    log_y = named(params, codes(params, view, cfg), cfg)
-    right = jnp.take_along_axis(log_y, number[:, None], 1)
-    hit = jnp.argmax(log_y, 1) == number
-    return {"loss": -right[:, 0], "accuracy": hit.astype(jnp.float32)}
+    code = codes(params, view, cfg)
+    log_y = named(params, code, cfg)
+    rows = jnp.arange(len(x))
+    right = log_y[rows, number]
+    said = jnp.argmax(log_y, 1)
+    hit = said == number
+    return {
+        "loss": -right,
+        "accuracy": hit.astype(jnp.float32),
+    }
 
 
 def looked(
-    params: dict, batch: Batch, cfg: GeoTrans, spec: Spec
+    params: dict,
+    batch: Batch,
+    cfg: GeoTrans,
+    spec: Spec,
 ) -> tuple[jax.Array, jax.Array]:
     """(log y [B, K, K], codes [B, K, latent]) of every picture under every transformation, which is the first K."""
-    views = cfg.moves.all(spec.unit(batch))  # [B, K, H, W, C]
-    b, kinds = views.shape[:2]
-    flat = views.reshape(b * kinds, *views.shape[2:])
+    x = spec.unit(batch)
+    # in scoring all are looked at, in training one
+    views = cfg.moves.all(x)  # [B, K, H, W, C]
+    kinds = cfg.kinds()
+    # one batch of all: the net knows nothing of what belongs together
+    flat = views.reshape(-1, *x.shape[1:])
     code = codes(params, flat, cfg)
     log_y = named(params, code, cfg)
-    return log_y.reshape(b, kinds, kinds), code.reshape(b, kinds, -1)
+    by_picture = log_y.reshape(-1, kinds, kinds)
+    return by_picture, code.reshape(-1, kinds, cfg.latent)
 
 
 def evaluate(params: dict, batch: Batch, cfg: GeoTrans, spec: Spec) -> Parts:
     """The cross-entropy [nats] and the share of names that are right over all K transformations, each [B]."""
     log_y, _ = looked(params, batch, cfg, spec)
     right = jnp.diagonal(log_y, axis1=1, axis2=2)  # [B, K]
-    kinds = jnp.arange(right.shape[1])
-    hit = jnp.argmax(log_y, 2) == kinds
-    accuracy = jnp.mean(hit.astype(jnp.float32), 1)
-    return {"loss": -jnp.mean(right, 1), "accuracy": accuracy}
+    said = jnp.argmax(log_y, 2)
+    hit = said == jnp.arange(cfg.kinds())
+    return {
+        "loss": -jnp.mean(right, 1),
+        "accuracy": jnp.mean(hit, 1),
+    }
+
+
+# Scores, on the host.
 
 
 def unnamed(log_y: np.ndarray) -> np.ndarray:
@@ -120,8 +154,11 @@ def unlike(normal: np.ndarray, log_y: np.ndarray) -> np.ndarray:
     """-n(x) [M] of log y [M, K, K]: one Dirichlet for each transformation, fitted to the normals' [N, K, K]."""
     total = np.zeros(len(log_y))
     for k in range(log_y.shape[1]):
-        a = dirichlet.fitted(normal[:, k])
-        total -= dirichlet.log_density(log_y[:, k], a)
+        # each by itself: a turned shoe is not named as surely as one that stands
+        known = normal[:, k]
+        a = dirichlet.fitted(known)
+        likeness = dirichlet.log_density(log_y[:, k], a)
+        total -= likeness
     return total
 
 
@@ -130,29 +167,45 @@ def algorithm(cfg: GeoTrans, spec: Spec) -> Algorithm:
     at_least(1, algorithm__latent=cfg.latent)
     need("GeoTrans", spec.main, spec.x, Image)
     cfg.moves.check(spec.shape)
-    kinds = len(cfg.moves.moves())
 
     def init_params(key, batch):
         enc_key, head_key = jax.random.split(key)
         x = spec.unit(batch)
+        code_shape = (cfg.latent,)  # of one picture
+        # shapes alone matter to `init`
         code = jnp.zeros((len(x), cfg.latent))
-        enc = cfg.enc.init(enc_key, x, None, (cfg.latent,))
-        head = cfg.head.init(head_key, code, None, (kinds,))
-        return {"enc": enc["params"], "head": head["params"]}
+        enc = cfg.enc.init(enc_key, x, None, code_shape)
+        head = cfg.head.init(head_key, code, None, (cfg.kinds(),))
+        return {
+            "enc": enc["params"],
+            "head": head["params"],
+        }
 
     def naming_loss(params, key, batch, step):
         return loss(params, key, batch, cfg, spec)
 
-    tx = cfg.optimiser(spec.steps)
-    init, step = single(init_params, naming_loss, tx, cfg.ema, spec.microbatches)
+    init, step = single(
+        init_params,
+        naming_loss,
+        cfg.optimiser(spec.steps),
+        cfg.ema,
+        spec.microbatches,
+    )
 
     # what follows sees the averaged weights, where there are any
     def measured(key: jax.Array, state: State, batch: Batch) -> Parts:
         return evaluate(averaged(state), batch, cfg, spec)
 
     def coded(key: jax.Array, state: State, batch: Batch) -> jax.Array:
+        """The codes under all transformations, one behind the other."""
         _, code = looked(averaged(state), batch, cfg, spec)
         return code.reshape(len(code), -1)
 
-    # there is nothing to draw: it is measured alone
-    return Algorithm(init, step, measured, None, encode=coded, criterion=LOSS)
+    return Algorithm(
+        init,
+        step,
+        measured,
+        sample=None,  # there is nothing to draw: it is measured alone
+        encode=coded,
+        criterion=LOSS,
+    )

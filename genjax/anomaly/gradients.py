@@ -22,33 +22,43 @@ CHUNK = 1000  # pictures at a time: each has a map for every direction
 class Gradients:
     """Pictures -> rows, by cells of several sizes."""
 
+    # fine ones see where an edge is, coarse ones forgive that it has moved
     cells: tuple[int, ...] = field((4, 7), "sides of the cells [pixels]")
     directions: int = field(8, "of edges, over half a turn")
     power: float = field(0.5, "of each number of a histogram")
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raises UserError for what is no picture, and for cells that it does not hold."""
-        at_least(2, "Gradients: ", directions=self.directions)
-        above(0, "Gradients: ", power=self.power)
+        where = "Gradients: "
+        at_least(2, where, directions=self.directions)
+        above(0, where, power=self.power)
         if len(shape) != 3:
             raise UserError(f"gradients are of pictures [H, W, C], got {shape}.")
-        if not self.cells or min(self.cells) < 1 or max(self.cells) > min(shape[:2]):
+        sizes = self.cells or (0,)  # none at all is as wrong as a size of 0
+        side = min(shape[:2])
+        if min(sizes) < 1 or max(sizes) > side:
             raise UserError(
-                f"Gradients: cells={self.cells} must be sizes from 1 to the side of a picture, {shape}."
+                f"Gradients: cells={self.cells} must be sizes from 1 to the side of a picture, {side}: with "
+                "--finish.Anomalies.gradients.cells='(4,)' for instance."
             )
 
     def __call__(self, pictures: Any) -> np.ndarray:
         """float32 [N, D] of pictures [N, H, W, C], bytes or floats in [0, 1]; colours are averaged."""
-        self.check(np.shape(pictures)[1:])
+        shape = np.shape(pictures)
+        self.check(shape[1:])
         parts = []
         for start in range(0, len(pictures), CHUNK):
-            part = np.asarray(pictures[start : start + CHUNK])
+            stop = start + CHUNK
+            part = np.asarray(pictures[start:stop])
             parts.append(self._rows(part))
         return np.concatenate(parts)
 
     def _rows(self, pictures: np.ndarray) -> np.ndarray:
-        scale = 255.0 if pictures.dtype == np.uint8 else 1.0
-        grey = pictures.astype(np.float32).mean(-1) / scale  # [N, H, W]
+        """All of it for a few pictures."""
+        bytes_ = pictures.dtype == np.uint8
+        scale = 255.0 if bytes_ else 1.0
+        colour = pictures.astype(np.float32)
+        grey = colour.mean(-1) / scale  # [N, H, W]
         maps = directed(grey, self.directions)
         rows = []
         for cell in self.cells:
@@ -61,36 +71,46 @@ class Gradients:
 def directed(grey: np.ndarray, directions: int) -> np.ndarray:
     """The strength of edges in each direction, [N, directions, H, W], of pictures [N, H, W]; black lies around them."""
     wide = np.pad(grey, ((0, 0), (1, 1), (1, 1)))
-    down = wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1]
-    right = wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2]
+    inner = slice(1, -1)
+    # central differences
+    down = wide[:, 2:, inner] - wide[:, :-2, inner]
+    right = wide[:, inner, 2:] - wide[:, inner, :-2]
     strength = np.hypot(down, right)
-    # an edge and its negative are one direction
-    angle = np.arctan2(down, right) % np.pi
-    place = angle * (directions / np.pi)
+    angle = np.arctan2(down, right)
+    # an edge from dark to light is one from light to dark
+    half_turn = angle % np.pi
+    place = half_turn * (directions / np.pi)
     maps = []
     for k in range(directions):
         away = np.abs(place - k)
         # the last direction is next to the first
-        away = np.minimum(away, directions - away)
-        share = np.maximum(1.0 - away, 0.0)
+        round_ = directions - away
+        nearest = np.minimum(away, round_)
+        share = np.maximum(1.0 - nearest, 0.0)
         maps.append(share * strength)
-    return np.stack(maps, 1).astype(np.float32)
+    found = np.stack(maps, 1)
+    return found.astype(np.float32)
 
 
 def pooled(maps: np.ndarray, cell: int) -> np.ndarray:
     """Maps [N, K, H, W] as means over cells that overlap by half, [N, K, h, w]: weights fall off linearly."""
     height, width = maps.shape[2:]
     down = tents(height, cell)  # [h, H]
-    right = tents(width, cell)
-    return np.einsum("ah,nkhw,bw->nkab", down, maps, right, optimize=True)
+    right = tents(width, cell)  # [w, W]
+    # two products of matrices, which are quick
+    rows = down @ maps  # [N, K, h, W]
+    return rows @ right.T
 
 
 def tents(side: int, cell: int) -> np.ndarray:
     """Weights [cells, side] of the pixels of a line, 0 from one cell away from a cell's middle; each sums to 1."""
     count = max(round(side / cell), 1)
-    middles = (np.arange(count) + 0.5) * side / count
+    cells = np.arange(count) + 0.5
+    # spread evenly, also where cells do not divide the side
+    middles = cells * (side / count)
     pixels = np.arange(side) + 0.5
-    away = np.abs(middles[:, None] - pixels) / cell
-    weight = np.maximum(1.0 - away, 0.0)
+    apart = np.abs(middles[:, None] - pixels)
+    weight = np.maximum(1.0 - apart / cell, 0.0)
     total = weight.sum(1, keepdims=True)
-    return (weight / total).astype(np.float32)
+    share = weight / total
+    return share.astype(np.float32)

@@ -45,7 +45,8 @@ class Neighbours:
         at_least(1, "Neighbours: ", k=self.k)
         at_most(len(rows), "Neighbours: ", k=self.k)
         # in many dimensions a tree looks at nearly all of them, and costs more than looking
-        index = NearestNeighbors(n_neighbors=self.k, algorithm="brute").fit(rows)
+        index = NearestNeighbors(n_neighbors=self.k, algorithm="brute")
+        index.fit(rows)
 
         def score(others: np.ndarray) -> np.ndarray:
             distance, _ = index.kneighbors(others)  # [M, k]
@@ -95,16 +96,21 @@ class Mahalanobis:
 
     def fit(self, normals: Any) -> Score:
         """Of rows [N, D]; the score has no unit, and is D on average of normal examples."""
-        rows = _checked(normals).astype(np.float64)
+        rows = _checked(normals)
+        rows = rows.astype(np.float64)
         mean = rows.mean(0)
         covariance = self._covariance(rows - mean)
         values, vectors = np.linalg.eigh(covariance)
-        # directions in which nothing varies, and nothing is shrunk: their numbers say nothing
-        varies = values > 1e-12 * max(values[-1], 1e-300)
-        whiten = vectors[:, varies] / np.sqrt(values[varies])  # [D, r]
+        # where nothing varies, and nothing is shrunk, a trace of rounding would be the whole distance
+        largest = max(values[-1], 1e-300)
+        varies = values > 1e-12 * largest
+        axes = vectors[:, varies]
+        whiten = axes / np.sqrt(values[varies])  # [D, r]
 
         def score(others: np.ndarray) -> np.ndarray:
-            white = (others - mean) @ whiten
+            away = others - mean
+            # in coordinates of unit variance: no inverse is taken
+            white = away @ whiten
             return np.sum(np.square(white), 1)
 
         return score
@@ -114,6 +120,7 @@ class Mahalanobis:
         from sklearn.covariance import ledoit_wolf, shrunk_covariance
 
         if self.shrinkage is None:
+            # their s has no setting, which could be chosen by looking at a test
             covariance, _ = ledoit_wolf(centred, assume_centered=True)
             return covariance
         at_least(0, "Mahalanobis: ", shrinkage=self.shrinkage)

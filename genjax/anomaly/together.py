@@ -16,6 +16,7 @@ from genjax.errors import UserError
 
 TAIL = 0.1  # share of the normals whose excess makes the tail
 FEWEST = 20  # normals, of which two are a tail
+TINY = 1e-300  # what is divided by is above 0
 
 
 def surprise(normal: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -24,23 +25,37 @@ def surprise(normal: np.ndarray, scores: np.ndarray) -> np.ndarray:
     n = len(known)
     if n < FEWEST:
         raise UserError(
-            f"{n} held-out normal examples are too few to say how rare a score is: hold out {FEWEST} or more."
+            f"{n} held-out normal examples are too few to say how rare a score is: hold out {FEWEST} or more, "
+            f"--data.valid={FEWEST}."
         )
     start = np.quantile(known, 1.0 - TAIL)
+    # a share is never 0 or 1, and grows between two normals too
+    ranks = np.arange(n) + 0.5
+    share = np.interp(scores, known, ranks / n)
+    most = np.minimum(share, 1.0 - TAIL)
+    within = -np.log1p(-most)
+    # beyond the start -log of an exponential tail is a line
+    over = np.maximum(scores - start, 0.0)
+    return within + over / _excess(known, start)
+
+
+def _excess(known: np.ndarray, start: float) -> float:
+    """How far scores beyond a start lie beyond it, on average; a trifle of scores that are all alike."""
     beyond = known[known > start]
-    # of scores that are all alike nothing is beyond
-    excess = np.mean(beyond - start) if len(beyond) else 0.0
-    excess = max(excess, 1e-9 * max(abs(start), 1e-300))
-    # a share is never 0, and grows with the score between two normals too
-    share = np.interp(scores, known, (np.arange(n) + 0.5) / n)
-    within = -np.log1p(-np.minimum(share, 1.0 - TAIL))
-    above = np.maximum(np.asarray(scores, np.float64) - start, 0.0) / excess
-    return within + above
+    least = 1e-9 * abs(start) + TINY
+    if not len(beyond):
+        return least
+    mean = np.mean(beyond)
+    return max(mean - start, least)
 
 
-def together(normal: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]) -> np.ndarray:
+def together(
+    normal: Mapping[str, np.ndarray],
+    scores: Mapping[str, np.ndarray],
+) -> np.ndarray:
     """The mean surprise [M] of {method: scores [M]}, each by its own {method: scores of held-out normals [N]}."""
-    total = []
+    each = []
     for name, values in scores.items():
-        total.append(surprise(normal[name], values))
-    return np.mean(total, 0)
+        nats = surprise(normal[name], values)
+        each.append(nats)
+    return np.mean(each, 0)

@@ -48,11 +48,14 @@ class OneClass:
         """{"image", "label", "anomalous"}; UserError for a class that the set, or its test split, has not got."""
         whole = self._whole()
         self._check(whole)
+        # in the set's own order: the held-out ones are its tail
         rows = np.flatnonzero(_labels(whole.train) == self.normal)
         normals = _rows(whole.train, rows)
         at_least(1, data__valid=self.valid)
         train, valid = hold_out(_told(normals, self.normal), self.valid)
+        # all of it, so that the tests of all classes share their examples
         test = _told(dict(whole.test), self.normal)
+        # last of the fields: the first is what is modelled
         kind = Category(2, ("normal", "anomalous"))
         fields = {**whole.fields, TRUTH: kind}
         note = f"normal is class {self.normal}, {self.called(whole)}"
@@ -88,6 +91,7 @@ class OneClass:
     def _check(self, whole: Source) -> None:
         """UserError for a class that is none, and for a test split that could rank nothing."""
         last = whole.classes - 1
+        # before rows are taken: of none of them nothing could be told
         if not 0 <= self.normal <= last:
             raise UserError(
                 f"--data.normal={self.normal}: {whole.name} has the classes 0 to {last}."
@@ -124,5 +128,6 @@ def _rows(arrays: Arrays, rows: np.ndarray) -> Arrays:
 
 def _told(arrays: Arrays, normal: int) -> Arrays:
     """A split with the truth of each example beside it."""
+    # of training it is 0 throughout, and the field is there all the same
     other = _labels(arrays) != normal
     return {**arrays, TRUTH: other.astype(np.int32)}

@@ -2,65 +2,79 @@
 
 All that is fitted is fitted on training normals, a threshold comes from held-out normals, and the method that counts is
 the one that parts held-out normals best from what was made of them (`genjax.anomaly.made`), so that no anomaly of the
-test chooses anything. Raw pixels with nearest neighbours and with a one-class SVM are measured always. Over the classes
-of one against the rest the runs of a sweep are put together: the mean areas are told by whoever finishes last.
+test chooses anything. Raw pixels with nearest neighbours are measured always. Over the classes of one against the rest
+the runs of a sweep are put together: the mean areas are told by whoever finishes last.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from genjax.anomaly.areas import mean_area, mean_difference
+from genjax.anomaly import judged
 from genjax.anomaly.gradients import Gradients
-from genjax.anomaly.made import everything
-from genjax.anomaly.scorers import Mahalanobis, Neighbours, OneClassSvm, Scorer
-from genjax.anomaly.together import together
+from genjax.anomaly.judged import FLOOR, Arrays
+from genjax.anomaly.made import KINDS, everything
+from genjax.anomaly.scorers import (
+    Mahalanobis,
+    Neighbours,
+    OneClassSvm,
+    Scorer,
+)
+from genjax.anomaly.together import FEWEST, together
 from genjax.config import digest, edit, field
 from genjax.core import size
 from genjax.data.oneclass import TRUTH
 from genjax.errors import UserError, at_least
 from genjax.findings.samples import check_images, show, some
-from genjax.findings.unlikeness import Named, Own, Scores, Splits, by_rows
-from genjax.metrics.components import rows
-from genjax.metrics.evaluate import Value
-from genjax.metrics.features import STRANGE, save_arrays
-from genjax.metrics.intervals import Interval
-from genjax.metrics.prediction import (
-    auroc,
-    auroc_difference,
-    average_precision,
-    rate,
-    threshold,
+from genjax.findings.unlikeness import (
+    Named,
+    Own,
+    Scores,
+    Splits,
+    by_rows,
 )
+from genjax.metrics.components import rows
+from genjax.metrics.features import STRANGE, save_arrays
+from genjax.metrics.prediction import threshold
 from genjax.pictures.draw import captioned, grid, to_uint8
 from genjax.training.experiment import Experiment
 from genjax.training.run import Run
 
-FLOOR = "pixels_neighbours"  # what every method is to be better than
 ALL = "together"
 FILE = "scores.npz"
-Arrays = dict[str, np.ndarray]  # "<split>/<method>", "label", "anomalous", each [N]
+SCORED = ("valid", "made", "test")
 
 
 @dataclasses.dataclass(frozen=True)
 class Anomalies:
     """AUROC of every method with its interval, the choice by normals alone, a threshold, and pictures."""
 
-    own: tuple[Own, ...] = field((Named(),), "scores of the model's own family")
+    own: tuple[Own, ...] = field(
+        (Named(),),
+        "scores of the model's own family",
+    )
     pixels: tuple[Scorer, ...] = field(
-        (Neighbours(), OneClassSvm()), "scorers of raw pixels; neighbours are always there"
+        (Neighbours(), OneClassSvm()),
+        "scorers of raw pixels; neighbours are always there",
     )
     edges: tuple[Scorer, ...] = field(
-        (Neighbours(), Mahalanobis()), "scorers of histograms of gradients"
+        (Neighbours(), Mahalanobis()),
+        "scorers of histograms of gradients",
     )
     gradients: Gradients = field(Gradients(), "those histograms")
+    # the one is a floor, and the other says again what `transforms` says
     apart: tuple[str, ...] = field(
-        ("pixels_svm", "softmax"), "methods that are no part of `together`"
+        ("pixels_svm", "softmax"),
+        "methods that are no part of `together`",
     )
-    false_alarms: float = field(0.05, "of held-out normals that the threshold lets pass")
+    false_alarms: float = field(
+        0.05,
+        "share of fresh normals that the threshold is to call anomalous",
+    )
     images: int = field(0, "test pictures that are looked at; 0 = all")
     shown: int = field(12, "pictures in a row")
 
@@ -69,20 +83,26 @@ class Anomalies:
         check_images(source)
         at_least(0, finish__Anomalies__images=self.images)
         at_least(1, finish__Anomalies__shown=self.shown)
-        if TRUTH not in source.fields or not size(source.valid):
+        held = size(source.valid)
+        if TRUTH not in source.fields:
             raise UserError(
-                f"Anomalies() needs data that say what is normal, and {source.name} do not: use "
+                f"Anomalies() needs data that say what is normal, and {source.name} does not: use "
                 "--data='OneClass(FashionMNIST(),normal=3)', or --finish='()'."
             )
+        if held < FEWEST:
+            raise UserError(
+                f"--data.valid={held}: {FEWEST} held-out normals or more say how rare a score is."
+            )
+        # for its error: before the training
+        threshold(np.zeros(held), self.false_alarms)
         self.gradients.check(source.shape)
         for own in self.own:
             own.check(exp)
-        if FLOOR not in [f"pixels_{scorer.name}" for scorer in self.pixels]:
+        names = [f"pixels_{scorer.name}" for scorer in self.pixels]
+        if FLOOR not in names:
             raise UserError(
-                "--finish.Anomalies.pixels: leave Neighbours() in, the floor of all."
+                "--finish.Anomalies.pixels: leave Neighbours() in, for all others are compared with it."
             )
-        # for its error: before hours of training
-        threshold(np.zeros(size(source.valid)), self.false_alarms)
 
     def __call__(self, this: Run) -> None:
         path = this.log.directory / FILE
@@ -90,232 +110,171 @@ class Anomalies:
         scores = stored(path, mark)
         if scores is None:
             scores = self.measured(this)
-            save_arrays(path, {**scores, "basis": np.array(mark)})
-        found = numbers(scores, self.false_alarms)
-        this.log.result("anomaly", found)
-        best = chosen([scores])
-        this.log.result("anomaly", {"chosen": best})
-        _tell(this, scores, found, best)
+            # which settings they are of: other ones measure again
+            whole = {**scores, "basis": np.array(mark)}
+            save_arrays(path, whole)
+        found = judged.numbers(scores, self.false_alarms)
+        best = judged.chosen([scores])
+        this.log.result("anomaly", {**found, "chosen": best})
+        methods = judged.methods_of(scores)
+        # told, and not only kept: a run of hours is looked at first on a terminal
+        for line in judged.lines(found, methods):
+            this.log.note(line)
+        this.log.note(f"chosen on normals of this class alone: {best}")
         self.draw(this, scores, best)
-        self.over_classes(this, mark)
+        self.draw_made(this)
+        self.over_classes(this)
+
+    def tested(self, this: Run) -> dict[str, Any]:
+        """The test split, or the part of it that is looked at."""
+        test = this.source.test
+        if not self.images:
+            return test
+        return some(test, self.images)
+
+    def made(self, this: Run) -> dict[str, np.ndarray]:
+        """{kind: bytes [N, H, W, C]} of what is made of held-out normals."""
+        held = np.asarray(this.source.valid[this.spec.main])
+        pictures = this.spec.x.unit(held)
+        found = {}
+        for kind, broken in everything(pictures, this.exp.seed).items():
+            # bytes: what the model sees of them is what it sees of the data
+            found[kind] = to_uint8(broken)
+        return found
 
     def splits(self, this: Run) -> Splits:
-        """{train, valid, made, test}: made are anomalies of the held-out normals, one kind after the other."""
-        source, main = this.source, this.spec.main
-        test = source.test
-        if self.images:
-            test = some(test, self.images)
-        pictures = np.asarray(this.spec.x.unit(np.asarray(source.valid[main])))
-        kinds = everything(pictures, this.exp.seed)
-        # bytes: what the model sees of them is what it sees of the data
-        made = to_uint8(np.concatenate(list(kinds.values())))
-        others = {}
+        """{train, valid, made, test}: of `made` one kind after the other."""
+        source = this.source
+        kinds = list(self.made(this).values())
+        broken = {}
         for name, values in source.valid.items():
-            others[name] = np.concatenate([np.asarray(values)] * len(kinds))
-        others |= {main: made}
-        return {"train": source.train, "valid": source.valid, "made": others, "test": test}
+            # labels and the like are those of the pictures that were broken
+            again = [np.asarray(values)] * len(kinds)
+            broken[name] = np.concatenate(again)
+        broken[this.spec.main] = np.concatenate(kinds)
+        return {
+            "train": source.train,
+            "valid": source.valid,
+            "made": broken,
+            "test": self.tested(this),
+        }
 
     def measured(self, this: Run) -> Arrays:
         """Every method's scores of every split but training's, and the truth of the test."""
         splits = self.splits(this)
-        main = this.spec.main
         methods: Scores = {}
         for own in self.own:
             methods |= own(this, splits)
-        flat, edges = {}, {}
+        # what needs no training is measured beside every model
+        flat = {}
+        edges = {}
         for split, arrays in splits.items():
-            pictures = np.asarray(arrays[main])
+            pictures = np.asarray(arrays[this.spec.main])
             flat[split] = rows(pictures)
             edges[split] = self.gradients(pictures)
         methods |= by_rows("edges", edges, self.edges)
         methods |= by_rows("pixels", flat, self.pixels)
+        methods[ALL] = self.joined(methods)
         found = {}
-        for name, of_splits in methods.items():
+        for method, of_splits in methods.items():
             for split, values in of_splits.items():
-                found[f"{split}/{name}"] = np.asarray(values, np.float64)
-        for split in ("valid", "made", "test"):
-            parts = {
-                name: found[f"{split}/{name}"] for name in methods if name not in self.apart
-            }
-            normal = {name: found[f"valid/{name}"] for name in parts}
-            found[f"{split}/{ALL}"] = together(normal, parts)
+                found[f"{split}/{method}"] = np.asarray(values, np.float64)
         for name in ("label", TRUTH):
             found[name] = np.asarray(splits["test"][name])
         return found
 
-    def draw(self, this: Run, scores: Arrays, name: str) -> None:
-        """What the chosen method finds most and least normal of either kind, and what it takes for the other."""
-        test = this.source.test
-        if self.images:
-            test = some(test, self.images)
+    def joined(self, methods: Scores) -> dict[str, np.ndarray]:
+        """{split: the mean surprise [N]} of all methods that are not set apart."""
+        parts = {}
+        for method, of_splits in methods.items():
+            if method not in self.apart:
+                parts[method] = of_splits
+        # how rare a score is, held-out normals say
+        normal = {method: of_splits["valid"] for method, of_splits in parts.items()}
+        found = {}
+        for split in SCORED:
+            scores = {method: of_splits[split] for method, of_splits in parts.items()}
+            found[split] = together(normal, scores)
+        return found
+
+    def draw(self, this: Run, scores: Arrays, method: str) -> None:
+        """What a method finds most and least normal of either kind: what it takes for the other is in the middle."""
+        # the same part as the scores are of
+        test = self.tested(this)
         pictures = np.asarray(test[this.spec.main])
-        values = scores[f"test/{name}"]
-        other = scores[TRUTH] == 1
-        order = np.argsort(values, kind="stable")
-        normals = order[~other[order]]
-        anomalies = order[other[order]]
+        order = np.argsort(scores[f"test/{method}"], kind="stable")
+        truth = scores[TRUTH] == 1
+        # known to who draws, after all is measured
+        is_anomaly = truth[order]
+        # both from the most normal one on
+        normals = order[~is_anomaly]
+        anomalies = order[is_anomaly]
         n = min(self.shown, len(normals), len(anomalies))
-        lines = {
+        told = {
             "normal, most so": normals[:n],
             "normal, least so": normals[::-1][:n],
             "anomalies missed": anomalies[:n],
             "anomalies, clearest": anomalies[::-1][:n],
         }
-        tiles = [pictures[places] for places in lines.values()]
+        tiles = [pictures[places] for places in told.values()]
         picture = grid(np.concatenate(tiles), n)
-        show(this, "anomalies", captioned(picture, list(lines)))
-        # what the choice was made by: a row of each kind
-        made = self.splits(this)["made"][this.spec.main]
-        kinds = everything(np.zeros((2, *this.spec.shape))).keys()
-        by_kind = np.asarray(made).reshape(len(kinds), -1, *this.spec.shape)
-        shown = by_kind[:, : self.shown]
-        sheet = grid(shown.reshape(-1, *this.spec.shape), shown.shape[1])
-        show(this, "made", captioned(sheet, list(kinds)))
+        show(this, "anomalies", captioned(picture, list(told)))
 
-    def over_classes(self, this: Run, mark: str) -> None:
+    def draw_made(self, this: Run) -> None:
+        """What the choice was made by: held-out normals, and below them what was made of them, a row a kind."""
+        held = np.asarray(this.source.valid[this.spec.main])
+        n = min(self.shown, len(held))
+        tiles = [to_uint8(held[:n])]
+        for broken in self.made(this).values():
+            tiles.append(broken[:n])
+        picture = grid(np.concatenate(tiles), n)
+        names = ["held-out normals", *KINDS]
+        show(this, "made", captioned(picture, names))
+
+    def over_classes(self, this: Run) -> None:
         """The mean over the classes, once the runs of all of them have their scores; else how many are missing."""
-        classes = range(this.source.classes)
-        folder = this.log.directory.parent
+        if not hasattr(this.exp.data, "normal"):
+            return  # data of a user's own, of one class alone
+        classes = this.source.classes
         members = []
-        for normal in classes:
-            of_class = edit(this.exp, {"data.normal": normal})
-            for path in folder.glob(f"*-{digest(of_class)}/{FILE}"):
-                scores = stored(path)
-                if scores is not None:
-                    members.append(scores)
-                    break
-        if len(members) < len(classes):
-            missing = len(classes) - len(members)
-            this.log.note(
-                f"mean over classes: {missing} of {len(classes)} runs are still to come"
-            )
+        for normal in range(classes):
+            # the run that differs in its class alone
+            exp = edit(this.exp, {"data.normal": normal})
+            scores = of_run(this.log.directory.parent, exp)
+            if scores is not None:
+                members.append(scores)
+        missing = classes - len(members)
+        if missing:
+            this.log.note(f"mean over classes: {missing} of {classes} runs are still to come")
             return
-        found = means(members)
+        found = judged.means(members)
         this.log.result("classes", found)
-        for line in table(members, found):
+        methods = judged.methods_of(members[0])
+        for line in judged.table(found, methods):
             this.log.note(line)
 
 
-def stored(path: Any, mark: str | None = None) -> Arrays | None:
+def of_run(folder: Path, exp: Experiment) -> Arrays | None:
+    """The scores of the run of a config, whatever its name; None where it has none yet."""
+    # the digest alone decides: names are for people
+    for path in sorted(folder.glob(f"*-{digest(exp)}/{FILE}")):
+        scores = stored(path)
+        if scores is not None:
+            return scores
+    return None
+
+
+def stored(path: Path, mark: str | None = None) -> Arrays | None:
     """The scores of a run; None where there are none, or where they were measured on something else than `mark`."""
     if not path.exists():
         return None
     try:
+        # a pickle could run code
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in file.files}
     except STRANGE:  # damaged: measured again
         return None
-    basis = str(arrays.pop("basis", ""))
-    return arrays if mark in (None, basis) else None
-
-
-def methods_of(scores: Arrays) -> list[str]:
-    """The names of all methods."""
-    return [name.partition("/")[2] for name in scores if name.startswith("test/")]
-
-
-def criterion(scores: Arrays, name: str) -> float:
-    """How well a method parts held-out normals from what was made of them, an AUROC: no test example is in it."""
-    normal = scores[f"valid/{name}"]
-    made = scores[f"made/{name}"]
-    both = np.concatenate([normal, made])
-    truth = np.arange(len(both)) >= len(normal)
-    return auroc(both, truth).value
-
-
-def chosen(members: list[Arrays]) -> str:
-    """The method with the highest mean criterion over runs."""
-    means_of = {}
-    for name in methods_of(members[0]):
-        values = [criterion(scores, name) for scores in members]
-        means_of[name] = np.mean(values)
-    return max(means_of, key=lambda name: means_of[name])
-
-
-def numbers(scores: Arrays, false_alarms: float) -> dict[str, Any]:
-    """{method: its numbers}: areas with intervals, the criterion, and what the threshold becomes on test."""
-    truth = scores[TRUTH] == 1
-    floor = scores[f"test/{FLOOR}"]
-    found = {}
-    for name in methods_of(scores):
-        values = scores[f"test/{name}"]
-        bound = threshold(scores[f"valid/{name}"], false_alarms)
-        found[name] = {
-            "auroc": _kept(auroc(values, truth), len(truth)),
-            "above_neighbours": _kept(auroc_difference(values, floor, truth), len(truth)),
-            "average_precision": _kept(average_precision(values, truth, times=100), len(truth)),
-            "criterion": criterion(scores, name),
-            "threshold": bound,
-            "false_alarms": _kept(rate(values[~truth], bound), int(np.sum(~truth))),
-            "detected": _kept(rate(values[truth], bound), int(np.sum(truth))),
-        }
-    return found
-
-
-def means(members: list[Arrays]) -> dict[str, Any]:
-    """{method: its mean over classes}, {"chosen": name}; members in the order of the classes."""
-    truths = [scores[TRUTH] == 1 for scores in members]
-    strata = members[0]["label"]
-    floors = [scores[f"test/{FLOOR}"] for scores in members]
-    found: dict[str, Any] = {}
-    for name in methods_of(members[0]):
-        values = [scores[f"test/{name}"] for scores in members]
-        each = [criterion(scores, name) for scores in members]
-        areas = [
-            auroc(of_class, truth).value for of_class, truth in zip(values, truths, strict=True)
-        ]
-        above = mean_difference(values, floors, truths, strata)
-        found[name] = {
-            "auroc": _kept(mean_area(values, truths, strata), len(strata)),
-            "above_neighbours": _kept(above, len(strata)),
-            "criterion": float(np.mean(each)),
-            "each": areas,
-        }
-    found["chosen"] = chosen(members)
-    return found
-
-
-def _kept(interval: Interval, n: int) -> dict[str, Any]:
-    """As results.json keeps a metric."""
-    value, low, high = interval
-    ends = (None, None) if np.isnan(low) else (low, high)
-    return Value(value, *ends, n, None)._asdict()
-
-
-def _percent(entry: dict[str, Any]) -> str:
-    """A share with its interval in words [%]."""
-    value = 100.0 * entry["value"]
-    if entry["low"] is None:
-        return f"{value:.1f}"
-    return f"{value:.1f} [{100 * entry['low']:.1f}, {100 * entry['high']:.1f}]"
-
-
-def _tell(this: Run, scores: Arrays, found: dict[str, Any], best: str) -> None:
-    """A line for each method."""
-    for name in methods_of(scores):
-        its = found[name]
-        area = _percent(its["auroc"])
-        more = _percent(its["above_neighbours"])
-        alarms = _percent(its["false_alarms"])
-        detected = _percent(its["detected"])
-        this.log.note(
-            f"{name:18s} AUROC {area} %  above neighbours {more}  by normals {100 * its['criterion']:.1f}  "
-            f"false alarms {alarms} %  detected {detected} %"
-        )
-    this.log.note(f"chosen on normals of this class alone: {best}")
-
-
-def table(members: list[Arrays], found: dict[str, Any]) -> list[str]:
-    """Lines of the mean over classes, the method that counts marked."""
-    lines = [f"mean over {len(members)} classes, each normal once [%]:"]
-    for name in methods_of(members[0]):
-        its = found[name]
-        each = " ".join(f"{100 * area:.1f}" for area in its["each"])
-        mark = "  <- chosen on normals alone" if name == found["chosen"] else ""
-        area = _percent(its["auroc"])
-        more = _percent(its["above_neighbours"])
-        lines.append(
-            f"{name:18s} AUROC {area}  above neighbours {more}  by normals {100 * its['criterion']:.1f}  "
-            f"each {each}{mark}"
-        )
-    return lines
+    basis = arrays.pop("basis", None)
+    if mark is None or str(basis) == mark:
+        return arrays
+    return None

@@ -80,10 +80,12 @@ class Named:
 
     def __call__(self, this: Run, splits: Splits) -> Scores:
         look = _looking(this.exp.algorithm, this.spec)
+        # once for all four: the net is most of the cost
         seen = {split: this.evaluate(arrays, look) for split, arrays in splits.items()}
         dirichlet, plain = {}, {}
         normal = seen["train"]["log_y"]
         for split, of_split in seen.items():
+            # of what it was fitted on a Dirichlet is too sure
             if split != "train":
                 dirichlet[split] = geotrans.unlike(normal, of_split["log_y"])
                 plain[split] = geotrans.unnamed(of_split["log_y"])
@@ -105,6 +107,7 @@ class Codes:
     def __call__(self, this: Run, splits: Splits) -> Scores:
         rows = {}
         for split, arrays in splits.items():
+            # of maps every number is one of the row
             rows[split] = _flat(this.encode(arrays))
         return by_rows("codes", rows, self.scorers)
 
@@ -125,6 +128,7 @@ class Evaluated:
             if split == "train":
                 continue
             values = this.evaluate(arrays)
+            # an algorithm's numbers are known only once it has run
             if self.number not in values:
                 raise UserError(
                     f"--finish.Anomalies.own: the evaluation of this model has no {self.number!r}, it has "
@@ -147,6 +151,7 @@ class Density:
     def __call__(self, this: Run, splits: Splits) -> Scores:
         cfg, spec = this.exp.algorithm, this.spec
 
+        # one function for all splits, so that it is compiled once
         def measured(key: jax.Array, state: State, batch: Batch) -> dict[str, jax.Array]:
             return {"nats": -self.by.log_p(key, state, batch, cfg, spec)}
 
@@ -177,12 +182,14 @@ class Denoised:
         cfg, spec = this.exp.algorithm, this.spec
 
         def measured(key: jax.Array, state: State, batch: Batch) -> dict[str, jax.Array]:
-            clean = spec.encode(batch)
+            clean = spec.encode(batch)  # in [-1, 1]
             cond = told(cfg.condition, batch, spec)
             denoiser = gaussian.denoiser(averaged(state), cond, cfg, spec)
             level = jnp.full(len(clean), self.sigma)
+            # of one draw the error is mostly that draw's
             total = jnp.zeros(len(clean))
             for draw in range(self.draws):
+                # each example's noise is its own, whatever the batch
                 own = jax.random.fold_in(key, draw)
                 eps = example_normal(own, batch["index"], spec.shape)
                 restored = denoiser(clean + self.sigma * eps, level)
