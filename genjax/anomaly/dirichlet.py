@@ -27,8 +27,9 @@ def inverse_digamma(y: np.ndarray) -> np.ndarray:
     # Ψ(x) is about log(x - 1/2) of large x, and -1/x + Ψ(1) of small
     bounded = np.minimum(y, 30.0)
     large = np.exp(bounded) + 0.5
-    small = -1.0 / (y - digamma(1.0))
-    x = np.where(y >= -2.22, large, small)
+    below = np.minimum(y, -2.22)
+    small = -1.0 / (below - digamma(1.0))
+    x = np.where(y > -2.22, large, small)
     for _ in range(NEWTON):
         error = digamma(x) - y
         slope = polygamma(1, x)

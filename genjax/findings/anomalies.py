@@ -66,9 +66,9 @@ class Anomalies:
         "scorers of histograms of gradients",
     )
     gradients: Gradients = field(Gradients(), "those histograms")
-    # the one is a floor, and the other says again what `transforms` says
+    # two are floors, and the last says again what `transforms` says
     apart: tuple[str, ...] = field(
-        ("pixels_svm", "softmax"),
+        (FLOOR, "pixels_svm", "softmax"),
         "methods that are no part of `together`",
     )
     false_alarms: float = field(
