@@ -13,12 +13,10 @@ from genjax.sweep import Sweep
 
 STORED = Path(__file__).parent / "digests.json"
 EXPERIMENTS = (
-    "autoencoder", "bits", "colourise", "compare", "compress", "defects", "denoise",
+    "autoencoder", "bits", "bridge", "colourise", "compare", "compress", "defects", "denoise",
     "diffusion", "edit", "faces", "gan", "gan_game", "inpaint", "likelihood", "lossless",
-    "marks", "onestep", "samplers", "segment", "series", "stacked", "stylegan2", "toy2d", "vae",
-    "autoencoder", "bits", "bridge", "colourise", "compare", "compress", "denoise", "diffusion",
-    "edit", "faces", "gan", "gan_game", "inpaint", "lossless", "marks", "onestep", "pix2pix", "samplers",
-    "stacked", "stylegan2", "toy2d", "vae",
+    "marks", "onestep", "pix2pix", "samplers", "segment", "series", "stacked", "stylegan2",
+    "toy2d", "vae",
 )  # fmt: skip
 
 

@@ -4,4 +4,3 @@ A translating algorithm asks for the pictures that are given, first of all, and 
 what it makes; its `sample` gives pictures of the kind that is modelled. `genjax.findings.translating` measures any of
 them beside floors.
 """
-"""Image-to-image translation."""
