@@ -1,6 +1,7 @@
 """Taking marks off: eq. 1 of the veil, what is kept, and the numbers of the finding against their definitions."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import flax.linen as nn
@@ -21,7 +22,10 @@ from genjax.findings import marking
 from genjax.nets import veil
 from genjax.nets.plain import PlainUNet
 from genjax.training.experiment import Every, Experiment
+from genjax.training.log import Log
 from genjax.training.loop import run
+from genjax.training.run import Run
+from genjax.training.task import bind, example_of
 from genjax.views import Luma
 
 KEY = jax.random.key(0)
@@ -39,15 +43,35 @@ TINY = Experiment(
 )
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A run of two steps with its finding."""
-    exp = edit(TINY, {"runs": str(tmp_path_factory.mktemp("runs"))})
+def begun(exp):
+    """A run before its first step, with its finding: how it is trained is no matter of that."""
+    source = exp.data.load()
+    spec, algorithm = bind(exp, source)
+    state = jax.jit(algorithm.init)(KEY, example_of(source))
+    log = Log(Path(exp.runs) / "run", exp.steps, exp.batch, 0)
+    this = Run(exp, source, spec, algorithm, log, state, {})
+    (finding,) = exp.finish
+    finding.check(exp, source)
+    finding(this)
+    return this
+
+
+def whole(exp):
+    """A run of two steps, its evaluation and its finding: four programs more to compile."""
     return run("marks", exp, "tiny")
 
 
 class Sure(nn.Module):
     """Finds a mark wherever it is told of one, and has nothing to mend."""
+@pytest.fixture(scope="module", params=[begun, pytest.param(whole, marks=pytest.mark.all)])
+def measured(request, tmp_path_factory):
+    """A run with its finding."""
+    exp = edit(TINY, {"runs": str(tmp_path_factory.mktemp("runs"))})
+    return request.param(exp)
+
+
+class Known(nn.Module):
+    """Maps of a mark that is known: its coverage, opacity .6 and a colour; nothing is left to say."""
 
     @nn.compact
     def __call__(self, x, time, cond, out):
@@ -193,8 +217,8 @@ def test_a_bound_is_chosen_on_no_test_picture():
     assert marking._apart(none) is none.train
 
 
-def test_a_run_measures_all_who_remove_marks(trained):
-    entry = json.loads((trained.log.directory / "results.json").read_text())["marking"]
+def test_a_run_measures_all_who_remove_marks(measured):
+    entry = json.loads((measured.log.directory / "results.json").read_text())["marking"]
     value = {name: each["value"] for name, each in entry.items()}
     assert value["nothing_outside"] == pytest.approx(100)
     assert value["told_all_inside"] > 48 > value["biharmonic_inside"] > value["nothing_inside"]
@@ -204,7 +228,7 @@ def test_a_run_measures_all_who_remove_marks(trained):
     assert 0 <= value["overlap"] <= 1 and entry["bound"]["value"] in marking.BOUNDS
     for each in entry.values():
         assert each["low"] is None or each["low"] <= each["value"] <= each["high"]
-    pictures = {path.name for path in (trained.log.directory / "samples").iterdir()}
+    pictures = {path.name for path in (measured.log.directory / "samples").iterdir()}
     assert "marks-letters.png" in pictures
 
 
