@@ -47,8 +47,8 @@ MEND = Restoration(
 BASE = Experiment(
     data=Textures(),
     algorithm=MEND,
-    steps=4000,
-    batch=32,
+    steps=3000,
+    batch=16,
     view=(Flip(),),
     every=Every(log=100, evaluate=1000, sample=1000, save=1000),
     evaluate_batch=100,

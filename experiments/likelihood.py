@@ -40,7 +40,7 @@ BASE = Experiment(
     batch=100,
     chunk=10,
     every=Every(log=500, evaluate=5000, sample=5000, save=5000),
-    finish=(Strangers((Digits(),), background=Background()),),
+    finish=(Strangers((Digits(),), by=Iwae(50), background=Background()),),
 )
 _OTHERS = "finish.Strangers.others"
 _CONV = {
