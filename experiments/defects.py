@@ -47,7 +47,7 @@ MEND = Restoration(
 BASE = Experiment(
     data=Textures(),
     algorithm=MEND,
-    steps=3000,
+    steps=6000,
     batch=16,
     view=(Flip(),),
     every=Every(log=100, evaluate=1000, sample=1000, save=1000),
