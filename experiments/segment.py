@@ -3,7 +3,7 @@
     python -m experiments.segment              BASE: the parts of heads, people that the net has not seen
     python -m experiments.segment stamps       things cut out of photographs, on scenes: things and scenes not seen
     python -m experiments.segment fcn8         Long et al.'s net with two skips; fcn16 with one, fcn32 with none
-    python -m experiments.segment dice         by overlap; both: by overlap and cross-entropy
+    python -m experiments.segment entropy      by cross-entropy alone; dice: by overlap alone. BASE has both
     python -m experiments.segment quick        does it run? half a minute
     python -m experiments.segment folder --data.image=PICTURES --data.mask=MASKS --data.classes=2
 
@@ -30,12 +30,14 @@ from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
 from genjax.views import Flip
 
+# about 12 minutes of two cores. In a try of a thirteenth of them the valid people's mean IoU was .71, teeth, of two
+# pixels, .20, and all large parts above .89
 NET = nets.PlainUNet((48, 64, 96), blocks=1, patch=2, bias=True)
 TX = Muon(1.5e-3, warmup=100, decay=CosineDecay(), clip=1.0)
 
 BASE = Experiment(
     data=Heads(64),
-    algorithm=Segmentation(NET, "parts", optimiser=TX),
+    algorithm=Segmentation(NET, "parts", (CrossEntropy(), Dice()), TX),
     steps=4000,
     batch=16,
     # no part of a head is left or right, so that a mirrored one is as good
@@ -86,8 +88,8 @@ EXPERIMENTS = {
     "fcn8": net(FCN(stride=8)),
     "fcn16": net(FCN(stride=16)),
     "fcn32": net(FCN(stride=32)),
+    "entropy": losses(CrossEntropy()),
     "dice": losses(Dice()),
-    "both": losses(CrossEntropy(), Dice()),
     "quick": edit(BASE, _QUICK),
     "folder": edit(BASE, _FOLDER),
 }
