@@ -54,15 +54,8 @@ def of_vae(latent: int) -> VAE:
     return VAE(latent, nets.GatedMLP(), nets.GatedMLP(), warmup=2000, optimiser=TX)
 
 
-FLOW = edit(
-    named.FLOW,
-    {
-        "net": nets.UNet(widths=(32, 64), blocks=1),
-        "std": 0.7,
-        "optimiser": TX,
-        "ema": Decay(0.995),
-    },
-)
+UNET = nets.UNet(widths=(32, 64), blocks=1)
+FLOW = edit(named.FLOW, {"net": UNET, "std": 0.7, "optimiser": TX, "ema": Decay(0.995)})
 
 
 def encoders(k: int, ae: Experiment, vae: Experiment, flow: Experiment) -> tuple[Entry, ...]:

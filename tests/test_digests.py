@@ -17,6 +17,9 @@ EXPERIMENTS = (
     "diffusion", "edit", "faces", "gan", "gan_game", "inpaint", "likelihood", "lossless",
     "marks", "onestep", "pix2pix", "samplers", "segment", "series", "stacked", "stylegan2",
     "toy2d", "vae",
+    "autoencoder", "bits", "colourise", "compare", "compress", "denoise", "diffusion", "edit",
+    "faces", "gan", "gan_game", "inpaint", "latents", "lossless", "marks", "onestep", "samplers",
+    "stacked", "stylegan2", "toy2d", "vae",
 )  # fmt: skip
 
 
