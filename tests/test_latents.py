@@ -327,7 +327,7 @@ def test_pictures_are_enlarged_within_a_border():
 # Arithmetic
 
 
-HEADS = Heads(16, people=30, shots=3)
+HEADS = Heads(16, people=60, shots=3)
 
 
 def test_the_renderers_worlds_are_the_pictures_of_the_set():
