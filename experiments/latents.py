@@ -76,7 +76,7 @@ def encoders(k: int, ae: Experiment, vae: Experiment, flow: Experiment) -> tuple
 AE64, VAE64 = experiment(dense(64), 15_000, 128), experiment(of_vae(64), 15_000, 100)
 BASE = Seen(
     data=FashionMNIST(valid=5000),
-    encoders=encoders(64, AE64, VAE64, experiment(FLOW, 2500, 64, chunk=1)),
+    encoders=encoders(64, AE64, VAE64, experiment(FLOW, 2000, 64, chunk=1)),
     shown=("pixels", "PCA", "autoencoder", "VAE", "flow", "flow untrained"),
 )
 AE16, VAE16 = experiment(dense(16), 2000, 128), experiment(of_vae(16), 3000, 100)

@@ -434,8 +434,10 @@ def test_pixels_outside_of_the_head_do_not_count():
 
 
 def test_everything_is_seen_side_by_side(tmp_path, capsys):
-    small = {"steps": 2, "every.save": 2}
-    flow = edit(latents.FLOW, {"net": DiT(4, 16, 1, 2)})
+    small = {"steps": 2, "every.save": 2, "evaluate_batch": 20}
+    # one size of batch for all splits: one program a level
+    flow = edit(latents.experiment(latents.FLOW, 2, 16), {"evaluate_batch": 20})
+    flow = edit(flow, {"algorithm.net": DiT(4, 16, 1, 2)})
     middle = Middle("block_0", (0.2, 0.8))
     cfg = edit(
         latents.EXPERIMENTS["digits"],
@@ -444,7 +446,7 @@ def test_everything_is_seen_side_by_side(tmp_path, capsys):
                 Entry("pixels", Pixels()),
                 Entry("PCA", Principal(4)),
                 Entry("random", Projected(4)),
-                Entry("flow", Learned(latents.experiment(flow, 2, 16, 1), middle)),
+                Entry("flow", Learned(flow, middle, trained=False)),
                 Entry("ae", Learned(edit(latents.LINEAR, {**small, "algorithm.latent": 4}))),
                 Entry("ae at first", Learned(latents.LINEAR, trained=False)),
             ),
@@ -452,7 +454,8 @@ def test_everything_is_seen_side_by_side(tmp_path, capsys):
             "points": 60,
             "perplexity": 5.0,
             "fit": 200,
-            "valid": 50,
+            "valid": 60,
+            "test": 200,
             "runs": str(tmp_path),
         },
     )
@@ -464,11 +467,11 @@ def test_everything_is_seen_side_by_side(tmp_path, capsys):
         results["PCA"]["linear_probe"]["value"] > 0.6 > results["majority"]["accuracy"]["value"]
     )
     assert results["flow"]["level"] in (0.2, 0.8) and results["flow"]["size"] == 16
-    assert results["ae"]["linear_probe"]["n"] == 360
+    assert results["ae"]["linear_probe"]["n"] == 200
     assert (folder / "samples" / "maps.png").exists() and (folder / "report.html").exists()
     assert "| ae at first | 64 |" in capsys.readouterr().out
     names = sorted(path.name.split("-")[0] for path in (tmp_path / "latents").iterdir())
-    assert names == ["ae", "digits", "flow"]  # what is untrained leaves nothing
+    assert names == ["ae", "digits"]  # what is untrained leaves nothing
 
 
 def test_sizes_and_strangers_are_measured(tmp_path, capsys):
@@ -500,12 +503,12 @@ def test_codes_of_faces_are_moved_and_mixed(tmp_path, capsys):
     (folder,) = (tmp_path / "latents").glob("heads-*")
     results = json.loads((folder / "results.json").read_text())
     itself = results["age: the renderer itself"]
-    assert itself["leak"] == 0.0 and itself["psnr"]["value"] == 100.0
+    assert itself["leak"] < 1e-4 and itself["psnr"]["value"] == pytest.approx(100.0)
     # pixels hold every picture
     held = results["age: pixels, through the code"]
     assert held["psnr"]["value"] > 60 and abs(held["slope"] - itself["slope"]) < 1e-3
     assert results["age: pixels, unmoved"]["slope"] == pytest.approx(0.0, abs=1e-6)
-    assert results["path: renderer"]["PSNR at the middle [dB]"]["value"] == 100.0
+    assert results["path: renderer"]["PSNR at the middle [dB]"]["value"] == pytest.approx(100.0)
     assert (folder / "samples" / "moved-yaw.png").exists()
     assert "| PCA, regression |" in capsys.readouterr().out
 
