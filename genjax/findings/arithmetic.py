@@ -35,6 +35,7 @@ from genjax.findings.directions import (
     over_people,
     psnr,
     said,
+    square,
 )
 from genjax.findings.encoders import HOME, Coder, Entry, Task, check_names
 from genjax.findings.knobs import Age, Knob, Sex, Smile, World, Yaw, between, world_of
@@ -255,11 +256,11 @@ class Arithmetic:
         read = said(seen, scene.facts)
         off = np.abs(read["age"] - np.stack(years))
         middle = STEPS // 2
-        near = psnr(seen[middle], truth.images[middle], truth.head[middle])
+        near = square(seen[middle], truth.images[middle], truth.head[middle])
         steps = largest_step(seen, scene.facts)
         found = {
             "age error [years]": over_people(off.mean(0)),
-            "PSNR at the middle [dB]": over_people(near),
+            "PSNR at the middle [dB]": over_people(psnr(near)),
             "largest step, in mean steps": over_people(steps),
         }
         row = {}

@@ -94,10 +94,12 @@ def effect(
     """Of pictures [J, M, H, W, C] in [0, 1] that stand for the truth's; spread: of each thing read of real pictures."""
     read = said(images, facts)
     off = misses(read[knob.name], knob)
-    decibels = []
+    squares = []
     for j, shown in enumerate(images):
-        near = psnr(shown, truth.images[j], truth.head[j])
-        decibels.append(near)
+        near = square(shown, truth.images[j], truth.head[j])
+        squares.append(near)
+    # over places first: one of them may be where the knob was, where nothing is to be done
+    decibels = psnr(np.mean(squares, 0))
     leaks = {}
     for name, value in read.items():
         # the knob itself should change
@@ -109,7 +111,7 @@ def effect(
     return Effect(
         error=over_people(off),
         slope=slope(read[knob.name], knob),
-        psnr=over_people(np.mean(decibels, 0)),
+        psnr=over_people(decibels),
         leaks=leaks,
     )
 
@@ -148,17 +150,23 @@ def slope(read: np.ndarray, knob: Knob) -> float:
     return float(along.mean() / total)
 
 
-def psnr(
+def square(
     images: np.ndarray,
     truth: np.ndarray,
     where: np.ndarray,
 ) -> np.ndarray:
-    """Peak signal-to-noise ratio [M] in dB of pictures [M, H, W, C] in [0, 1] to uint8 ones, over pixels [M, H, W]."""
+    """Mean squares [M] between pictures [M, H, W, C] in [0, 1] and uint8 ones, over pixels [M, H, W]."""
     difference = images - truth / PEAK
-    square = np.mean(difference**2, -1)
-    counted = np.sum(square * where, (1, 2))
+    of_pixel = np.mean(difference**2, -1)
+    counted = np.sum(of_pixel * where, (1, 2))
+    # a picture without a head has no error
     pixels = np.maximum(where.sum((1, 2)), 1)
-    mse = np.maximum(counted / pixels, LEAST)
+    return counted / pixels
+
+
+def psnr(squares: np.ndarray) -> np.ndarray:
+    """Peak signal-to-noise ratios in dB of mean squares, the peak at 1."""
+    mse = np.maximum(squares, LEAST)
     return -10.0 * np.log10(mse)
 
 

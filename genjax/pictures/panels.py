@@ -14,6 +14,7 @@ SIDE = 330  # of a panel [pixels]
 LEGEND = 36  # of a line of the legend
 COLUMNS = 3
 IN_A_LINE = 5  # names of the legend
+LARGE = 6.0  # width of a dot in the legend [points]
 MARKS = "os^Dvx*P"
 
 
@@ -31,6 +32,8 @@ def maps(
     height = SIDE * rows + below
     figure, axes = figures.canvas(width, height, rows, columns)
     colours = _colours(len(names))
+    # a few are seen, and many do not hide one another
+    area = float(np.clip(6000 / len(labels), 2.0, 20.0))
     # places in a map have no unit
     for plot in axes.flat:
         plot.set_axis_off()
@@ -39,7 +42,7 @@ def maps(
         plot.set_title(title, fontsize=9)
         for c, name in enumerate(names):
             own = points[title][labels == c]
-            dots = {"s": 2.5, "linewidths": 0}
+            dots = {"s": area, "linewidths": 0}
             plot.scatter(*own.T, color=colours[c], label=name, **dots)
     # all panels have the same classes
     first = axes.flat[0]
@@ -48,7 +51,7 @@ def maps(
         "loc": "lower center",
         "ncols": IN_A_LINE,
         "fontsize": 8,
-        "markerscale": 4,
+        "markerscale": LARGE / math.sqrt(area),
         "frameon": False,
     }
     figure.legend(*told, **style)
@@ -81,9 +84,12 @@ def curves(
         mark = MARKS[i % len(MARKS)]
         style = {"markersize": 4, "linewidth": 1}
         plot.plot(x, y, marker=mark, label=name, **style)
-    # sizes are doubled
+    # sizes are doubled, and stand there as they are
     plot.set_xscale("log", base=2)
     plot.set_yscale("log")
+    places = sorted({x for line in lines.values() for x in line})
+    plot.set_xticks(places, labels=[f"{place:g}" for place in places])
+    plot.tick_params(which="both", labelsize=7)
     plot.set_xlabel(across, fontsize=9)
     plot.set_ylabel(up, fontsize=9)
     plot.grid(True, which="both", linewidth=0.3)
