@@ -13,7 +13,8 @@ from genjax.errors import UserError
 from genjax.fields import Image
 from genjax.gan.games import LeastSquares
 from genjax.gan.penalties import R1
-from genjax.nets import ResnetDiscriminator, TimeMLP, UNet
+from genjax.nets import ResnetDiscriminator, TimeMLP
+from genjax.nets.blocks import dropout, join, masks
 from genjax.nets.patchgan import PatchGAN
 from genjax.optim import Adam
 from genjax.translate.palette import Palette
@@ -35,6 +36,18 @@ class Table(nn.Module):
         noise = 0.0 if cond is None else cond.vector.mean(-1)
         answer = values[white] + noise
         return jnp.broadcast_to(answer[:, None, None, None], (len(x), *out))
+
+
+class Drops(nn.Module):
+    """A dense layer whose values are dropped as those of the larger nets are."""
+
+    dropout: float = 0.5
+
+    @nn.compact
+    def __call__(self, x, time, cond, out):
+        h = nn.relu(nn.Dense(32)(join(x, cond)))
+        h = dropout(h, self.dropout, masks(self))
+        return nn.Dense(16)(h).reshape(len(x), *out)
 
 
 def pairs() -> dict:
@@ -76,7 +89,7 @@ def test_the_absolute_error_alone_learns_the_conditional_median():
 @pytest.fixture(scope="module")
 def game():
     cfg = Pix2pix(
-        gen=UNet((8,), blocks=1, patch=2, attention=(), dropout=0.5),
+        gen=Drops(),
         disc=PatchGAN((8,), 0, 1),
         game=LeastSquares(),
         penalties=(R1(0.1),),
@@ -98,7 +111,7 @@ def test_both_players_learn_and_every_number_is_of_an_example(game):
 
 
 def test_an_answer_is_a_function_of_the_input_and_its_number(game):
-    _, algorithm, state, _, given = game
+    cfg, algorithm, state, _, given = game
     key = jax.random.key(2)
     made = algorithm.sample(key, state, given)
     assert made.min() >= 0 and made.max() <= 1
@@ -106,7 +119,10 @@ def test_an_answer_is_a_function_of_the_input_and_its_number(game):
     np.testing.assert_allclose(algorithm.sample(key, state, part), made[7:12], atol=1e-5)
     other = algorithm.sample(key, state, {**given, "index": given["index"] + 60})
     assert np.abs(other - made).mean() > 1e-3  # noise and dropout: another answer
-    assert algorithm.picture(made[:3], part).shape[2] == 1
+    # by dropout alone too, which stays on
+    quiet = edit(cfg, {"gen.dropout": 0.0})(SPEC).sample(key, state, given)
+    assert np.abs(quiet - made).mean() > 1e-3
+    assert algorithm.picture(made[7:12], part).shape[2] == 1
 
 
 def test_it_is_known_whether_answers_vary():
@@ -116,7 +132,7 @@ def test_it_is_known_whether_answers_vary():
 
 
 def test_palette_is_a_diffusion_told_what_is_given():
-    net = TimeMLP((64,), waves=0)
+    net = TimeMLP((32,), waves=0)
     model = edit(Palette().model, {"net": net, "optimiser": Adam(1e-2), "schedule.steps": 4})
     algorithm, state, metrics, given = trained(Palette(model=model), 60)
     assert algorithm.asks == ("input", "image")

@@ -143,14 +143,15 @@ def test_every_row_is_measured_alike(paired):
     # a negative is a linear map: the ridge is all but right, and everything it writes is found
     assert rows["ridge"]["psnr"] > 30 > rows["model"]["psnr"] > rows["nothing"]["psnr"]
     assert rows["ridge"]["found_pixels"] == 1.0
-    assert rows["truth"]["read"] == rows["ridge"]["read"] > 0.5 > rows["nothing"]["read"]
+    assert rows["truth"]["read"] == pytest.approx(rows["ridge"]["read"], abs=0.05)
+    assert rows["truth"]["read"] > 0.5 > rows["nothing"]["read"]
     assert (
         rows["truth"]["fd_pixels"] < rows["model"]["fd_pixels"] < rows["nothing"]["fd_pixels"]
     )
     # a net without noise has one answer; two true ones differ as 1, by the unit
     assert rows["model"]["diversity_pixels"] == 0.0
     assert rows["truth"]["diversity_pixels"] == pytest.approx(1.0, abs=0.15)
-    assert rows["patches"] == {"side": 9, "judged": 4}
+    assert rows["patches"] == {"side": 7, "judged": 16}
     assert any(this.log.directory.rglob("*translated*"))
 
 

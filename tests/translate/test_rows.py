@@ -1,0 +1,78 @@
+"""Every config of the two experiments fits its data, by shapes alone; an experiment's BASE traces a step too."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from experiments import bridge, pix2pix
+from genjax.core import Spec
+from genjax.data import Digits, Emoji, Heads, Maps, Relit, Sketched, Unpaired
+from genjax.fields import Image
+
+
+def pictures_of(data) -> tuple[Image, tuple[str, ...], tuple[str, ...]]:
+    """(kind of the pictures, their names, domains) of the data of a config."""
+    if isinstance(data, Unpaired):
+        return *pictures_of(data.pairs)[:1], ("image",), ("a", "b")
+    if isinstance(data, Sketched):
+        shape = (8, 8, 1) if isinstance(data.of, Digits) else (data.of.size, data.of.size, 3)
+        return Image(shape), ("image", "input"), ()
+    names = {Emoji: "styles", Maps: "fields"}.get(type(data))
+    found = getattr(data, names) if names else ("image", "input")
+    return Image((data.size, data.size, 3)), tuple(found), ()
+
+
+def spec_of(exp) -> Spec:
+    kind, names, domains = pictures_of(exp.data)
+    return Spec(tuple((name, kind) for name in names), 100, 1, domains)
+
+
+def batch_of(spec: Spec, n: int) -> dict:
+    number = jax.ShapeDtypeStruct((n,), jnp.uint32)
+    pictures = {
+        name: jax.ShapeDtypeStruct((n, *kind.shape), jnp.uint8) for name, kind in spec.fields
+    }
+    if not spec.domains:
+        return {"index": number, "position": number, **pictures}
+    rows = {"index": number, **pictures}
+    return {"index": number, "position": number, **dict.fromkeys(spec.domains, rows)}
+
+
+CASES = [
+    pytest.param(module, name, id=f"{module.__name__.split('.')[-1]}-{name}")
+    for module in (pix2pix, bridge)
+    for name in module.EXPERIMENTS
+]
+
+
+@pytest.mark.parametrize(("module", "name"), CASES)
+def test_every_config_fits_its_data(module, name):
+    exp = module.EXPERIMENTS[name]
+    spec = spec_of(exp)
+    algorithm = exp.algorithm(spec)
+    given, truth = algorithm.asks
+    assert given != truth
+    # without a draw of noise there is one answer, and the finding must not ask for two to be different
+    (finding,) = exp.finish
+    if not getattr(exp.algorithm, "varied", True) and name not in ("none", "digits"):
+        assert finding.draws == 1
+
+
+@pytest.mark.parametrize("module", [pix2pix, bridge], ids=["pix2pix", "bridge"])
+def test_the_base_traces_a_step_an_evaluation_and_a_sample(module):
+    exp = module.EXPERIMENTS["base"]
+    spec = spec_of(exp)
+    algorithm = exp.algorithm(spec)
+    batch = batch_of(spec, 4)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(algorithm.init, key, batch)
+    after, _ = jax.eval_shape(algorithm.step, key, state, batch)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    values = jax.eval_shape(algorithm.evaluate, key, state, batch)
+    assert all(value.shape == (4,) for value in values.values())
+    given = {name: batch[name] for name in ("index", *algorithm.asks)}
+    assert jax.eval_shape(algorithm.sample, key, state, given).shape == (4, 32, 32, 3)
+
+
+def test_the_data_of_the_base_are_those_of_heads():
+    assert pix2pix.BASE.data == Sketched(Heads()) and pix2pix.LIGHTS.data == Relit()
