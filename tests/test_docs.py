@@ -109,6 +109,16 @@ def test_the_config_of_a_family_s_page_fits_pictures(page, home):
     algorithm = names["cfg"](task)
     batch = {name: np.zeros((8, *kind.shape), kind.dtype) for name, kind in task.fields}
     batch["index"] = np.arange(8, dtype=np.uint32)
+    spec = labelled(Image((8, 8, 1)), 10, 10)
+    # what translates is given another picture
+    spec = spec._replace(fields=(*spec.fields, ("input", spec.x)))
+    algorithm = carried_out(page)["cfg"](spec)
+    batch = {
+        "input": np.zeros((8, 8, 8, 1), np.uint8),
+        "image": np.zeros((8, 8, 8, 1), np.uint8),
+        "label": np.zeros(8, np.int32),
+        "index": np.arange(8, dtype=np.uint32),
+    }
 
     def one(key):
         return algorithm.step(key, algorithm.init(key, batch), batch)[1]
