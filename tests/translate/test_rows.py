@@ -38,11 +38,15 @@ def batch_of(spec: Spec, n: int) -> dict:
     return {"index": number, "position": number, **dict.fromkeys(spec.domains, rows)}
 
 
-CASES = [
-    pytest.param(module, name, id=f"{module.__name__.split('.')[-1]}-{name}")
-    for module in (pix2pix, bridge)
-    for name in module.EXPERIMENTS
-]
+def case(module, name):
+    """One config, left to make test-all unless it is its experiment's BASE."""
+    marks = () if name == "base" else (pytest.mark.all,)
+    return pytest.param(
+        module, name, marks=marks, id=f"{module.__name__.split('.')[-1]}-{name}"
+    )
+
+
+CASES = [case(module, name) for module in (pix2pix, bridge) for name in module.EXPERIMENTS]
 
 
 @pytest.mark.parametrize(("module", "name"), CASES)

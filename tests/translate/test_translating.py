@@ -155,6 +155,7 @@ def test_every_row_is_measured_alike(paired):
     assert any(this.log.directory.rglob("*translated*"))
 
 
+@pytest.mark.all
 def test_two_domains_are_measured_against_the_hidden_truth(tmp_path):
     cfg = edit(
         BASE,
