@@ -38,7 +38,7 @@ def test_a_set_gets_an_input_of_its_own_kind():
         assert split["input"].shape == split["image"].shape
         share = np.mean(np.asarray(split["input"]) == 0)
         assert 0.02 < share < 0.5  # neither blank nor black
-    assert not source.valid
+    assert source.valid["input"].shape == (0, 8, 8, 1)  # nothing held out, and its shape
 
 
 @pytest.mark.parametrize(
