@@ -33,11 +33,13 @@ from . import pix2pix
 
 TX = Muon(1.5e-3, warmup=100, decay=CosineDecay(), clip=1.0)
 EMA = Decay(0.995)
+LIGHTS = 0.35
 
 BASE = edit(
     pix2pix.BASE,
     {
-        "algorithm": Bridge(net=pix2pix.NET, optimiser=TX, ema=EMA),
+        # drawings are white and faces are not: 1.1 lies between them, .35 between two lights
+        "algorithm": Bridge(net=pix2pix.NET, span=1.1, optimiser=TX, ema=EMA),
         # a step costs half of pix2pix's: no second player
         "steps": 8000,
         "every.evaluate": 2000,
@@ -64,6 +66,7 @@ _APART = {
     **_FLOW,
     "data": Unpaired(Relit()),
     "algorithm.given": "a",
+    "algorithm.span": LIGHTS,
     "algorithm.told": False,
     "algorithm.coupling": Transport(block=16),
 }
@@ -84,7 +87,7 @@ EXPERIMENTS = {
     "untold": edit(BASE, {"algorithm.told": False}),
     "flow": edit(BASE, _FLOW),
     "palette": edit(BASE, {"algorithm": Palette(model=_PALETTE)}),
-    "lights": edit(BASE, _of(pix2pix.LIGHTS)),
+    "lights": edit(BASE, {**_of(pix2pix.LIGHTS), "algorithm.span": LIGHTS}),
     "emoji": edit(BASE, _of(pix2pix.EMOJI)),
     "maps": edit(BASE, _of(pix2pix.MAPS)),
     "unpaired": edit(BASE, _APART),
