@@ -19,6 +19,8 @@ EXPERIMENTS = (
     "toy2d", "vae",
     "autoencoder", "bits", "colourise", "compare", "compress", "denoise", "diffusion", "edit",
     "faces", "gan", "gan_game", "inpaint", "latents", "lossless", "marks", "onestep", "samplers",
+    "autoencoder", "bits", "colourise", "compare", "compress", "cyclegan", "denoise", "diffusion", "edit",
+    "faces", "gan", "gan_game", "inpaint", "lossless", "marks", "munit", "onestep", "samplers",
     "stacked", "stylegan2", "toy2d", "vae",
 )  # fmt: skip
 

@@ -34,20 +34,28 @@ CLEAN, BYTES = "clean", "8 bits"
 class Messages:
     """PSNR of pictures that have gone there and back, their translations left alone, saved as bytes and noised."""
 
+    # as many as make the error of a mean small
     images: int = field(300, "test pictures that are measured, at most")
+    # from below what a byte can hold to what anybody sees
     noises: tuple[float, ...] = field(
         (0.003, 0.01, 0.03, 0.1), "standard deviations of the noise, in units of the range"
     )
     shown: int = field(8, "pictures in the grid", execution=True)
 
-    def check(self, exp: Experiment, source: Any) -> None:
+    def check(
+        self,
+        exp: Experiment,
+        source: Any,
+    ) -> None:
         """Raises UserError for models without a way back, and for noise that is none."""
         check_images(source)
         least = {"images": self.images, "shown": self.shown}
         at_least(1, "--finish.Messages.", **least)
+        # none at all is the row `clean`
         for noise in self.noises:
             above(0, "--finish.Messages.", noises=noise)
         distinct("finish.Messages.noises", self.noises)
+        # asked by what it can do, not by its name
         if not hasattr(exp.algorithm, "ways"):
             name = type(exp.algorithm).__name__
             raise UserError(
@@ -60,7 +68,9 @@ class Messages:
         there, back = this.exp.algorithm.ways(this.spec)
         x = seen(this, first, self.images)
         translated = sent(this, there, x)
+        # what is sent back, by where it is from
         origins = {"translation": translated}
+        # nothing is hidden in a true picture
         if this.source.aligned:
             origins["truth"] = seen(this, second, self.images)
         numbers: dict[str, float] = {}
@@ -72,12 +82,18 @@ class Messages:
                 psnr[name] = fidelity(returned, x)
                 tiles.append(returned)
             numbers |= self.tell(this, origin, psnr)
+        # last, beside what came back of it
         if "truth" in origins:
             tiles.append(origins["truth"])
         show(this, "cycle", rows_of(tiles, self.shown))
         return numbers
 
-    def tell(self, this: Run, origin: str, psnr: dict[str, np.ndarray]) -> dict[str, float]:
+    def tell(
+        self,
+        this: Run,
+        origin: str,
+        psnr: dict[str, np.ndarray],
+    ) -> dict[str, float]:
         """Records what comes back of one origin, and by how much it falls; returns the numbers."""
         numbers = {}
         words = []
@@ -105,7 +121,11 @@ class Modes:
 
     shown: int = field(8, "inputs, a row each", execution=True)
 
-    def check(self, exp: Experiment, source: Any) -> None:
+    def check(
+        self,
+        exp: Experiment,
+        source: Any,
+    ) -> None:
         """Raises UserError for models that have one answer to a picture."""
         check_images(source)
         at_least(1, "--finish.Modes.", shown=self.shown)
@@ -120,6 +140,7 @@ class Modes:
         cfg = this.exp.algorithm
         first, second = this.spec.domains
         x = seen(this, first, self.shown)
+        # as many of each kind of style
         examples = seen(this, second, cfg.styles)
         answers = in_styles(this, x) + like_examples(this, x, examples)
         columns = np.stack([x, *answers], 1)  # [n, 1 + 2 styles, H, W, C]
@@ -130,19 +151,32 @@ class Modes:
         show(this, "modes", grid(tiles, len(head)))
 
 
-def seen(this: Run, domain: str, most: int) -> np.ndarray:
+def seen(
+    this: Run,
+    domain: str,
+    most: int,
+) -> np.ndarray:
     """`most` test pictures of a domain, or all, as the model sees them: float32 [n, H, W, C] in [0, 1]."""
     arrays = this.source.test[domain]
+    # evenly: a head of the split would be of few designs
     rows = evenly(most, size(arrays))
     some = {name: np.asarray(values[rows]) for name, values in arrays.items()}
     of_views = still(this.exp.view, some)
     return np.asarray(this.spec.unit(of_views))
 
 
-def sent(this: Run, way: Any, x: np.ndarray) -> np.ndarray:
+def sent(
+    this: Run,
+    way: Any,
+    x: np.ndarray,
+) -> np.ndarray:
     """What a way (weights, x) makes of pictures in [0, 1], in [0, 1]."""
 
-    def run(key: jax.Array, state: Any, given: Any) -> jax.Array:
+    def run(
+        key: jax.Array,
+        state: Any,
+        given: Any,
+    ) -> jax.Array:
         pictures = this.spec.x.encode(given["x"])
         made = way(averaged(state)["gen"], pictures)
         return this.spec.decode(made)
@@ -159,6 +193,7 @@ def disturbances(x: np.ndarray, noises: tuple[float, ...]) -> dict[str, np.ndarr
     """Pictures [n, H, W, C] left alone, as bytes, and with white noise of each strength: {name: [n, H, W, C]}."""
     as_bytes = np.round(x * 255.0) / 255.0
     found = {CLEAN: x, BYTES: as_bytes.astype(np.float32)}
+    # not clipped: what is white stays as noised as the rest
     key = jax.random.key(NOISE)
     index = jnp.arange(len(x))
     # the same noise for all strengths: one curve, not several draws
@@ -171,6 +206,7 @@ def disturbances(x: np.ndarray, noises: tuple[float, ...]) -> dict[str, np.ndarr
 def fidelity(returned: np.ndarray, x: np.ndarray) -> np.ndarray:
     """PSNR of each picture that came back, cut to [0, 1] as any screen does, [n] dB."""
     shown = np.clip(returned, 0.0, 1.0)
+    # in float64: a picture that is the same has 100 dB
     square = np.square(np.float64(shown) - x)
     return decibels(square.mean((1, 2, 3)))
 
@@ -178,6 +214,7 @@ def fidelity(returned: np.ndarray, x: np.ndarray) -> np.ndarray:
 def rows_of(tiles: list[np.ndarray], most: int) -> np.ndarray:
     """A picture with a row for each of some examples, from all over the set; tiles: a column each."""
     rows = evenly(most, len(tiles[0]))
+    # a row an example, a column a tile
     columns = np.stack([tile[rows] for tile in tiles], 1)
     return grid(columns.reshape(-1, *columns.shape[2:]), len(tiles))
 
@@ -186,7 +223,11 @@ def in_styles(this: Run, x: np.ndarray) -> list[np.ndarray]:
     """Pictures in drawn styles, each of which is the same for all of them."""
     cfg, spec = this.exp.algorithm, this.spec
 
-    def run(key: jax.Array, state: Any, given: Any) -> jax.Array:
+    def run(
+        key: jax.Array,
+        state: Any,
+        given: Any,
+    ) -> jax.Array:
         gen = averaged(state)["gen"]
         style = munit.drawn_styles(key, given["style"], cfg)
         made = munit.translated(cfg, spec, gen, spec.x.encode(given["x"]), style)
@@ -194,17 +235,26 @@ def in_styles(this: Run, x: np.ndarray) -> list[np.ndarray]:
 
     answers = []
     for number in range(cfg.styles):
+        # the style is drawn by this number, and not by the picture's
         style = np.full(len(x), number, np.uint32)
         made = this.draw(run, {"style": style, **numbered(x)})
         answers.append(np.asarray(made))
     return answers
 
 
-def like_examples(this: Run, x: np.ndarray, examples: np.ndarray) -> list[np.ndarray]:
+def like_examples(
+    this: Run,
+    x: np.ndarray,
+    examples: np.ndarray,
+) -> list[np.ndarray]:
     """Pictures in the style of each of some examples [n, H, W, C]."""
     cfg, spec = this.exp.algorithm, this.spec
 
-    def run(key: jax.Array, state: Any, given: Any) -> jax.Array:
+    def run(
+        key: jax.Array,
+        state: Any,
+        given: Any,
+    ) -> jax.Array:
         gen = averaged(state)["gen"]
         of = spec.x.encode(given["example"])
         style = munit.example_styles(cfg, spec, gen, of)
@@ -213,6 +263,7 @@ def like_examples(this: Run, x: np.ndarray, examples: np.ndarray) -> list[np.nda
 
     answers = []
     for example in examples:
+        # one example for all pictures
         same = np.broadcast_to(example, x.shape)
         made = this.draw(run, {"example": same, **numbered(x)})
         answers.append(np.asarray(made))

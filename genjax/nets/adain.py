@@ -15,7 +15,11 @@ from genjax.nets.norm import EXACT, affine
 EPSILON = 1e-6  # added to a variance: a channel that is flat stays flat
 
 
-def adain(x: jax.Array, mean: jax.Array, deviation: jax.Array) -> jax.Array:
+def adain(
+    x: jax.Array,
+    mean: jax.Array,
+    deviation: jax.Array,
+) -> jax.Array:
     """x [B, H, W, C] with the mean and the standard deviation [B, C] of each channel over pixels."""
     examples, *_, channels = x.shape
     pixels = x.reshape(examples, -1, channels)  # [B, P, C]

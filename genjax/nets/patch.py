@@ -28,15 +28,18 @@ class PatchCritic(nn.Module):
         self._check(x.shape[1:])
         h = x
         for level, width in enumerate(self.widths):
+            # half the size, four times the channels: a stride without its slow gradient
             h = space_to_depth(h, 2)
             h = Conv(width, normal)(h)
             if self.norm and level:
                 h = instance_norm(h)
             h = nn.leaky_relu(h, 0.2)
+        # no sigmoid: what a score means is the game's affair
         return Conv(1, normal)(h)
 
     def reach(self) -> int:
         """The side of the square of pixels that a score depends on."""
+        # from the score back to the pixels
         side = 3  # of the last convolution
         for _ in self.widths:
             side = 2 * (side + 2)

@@ -42,15 +42,18 @@ class Down(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        # a norm makes good for any scale
         start = normal if self.norm else scaled
         h = space_to_depth(x, self.patch)
         for level, width in enumerate(self.widths):
             if level:
+                # half the size, four times the channels
                 h = space_to_depth(h, 2)
             h = Conv(width, start)(h)
             if self.norm:
                 h = instance_norm(h)
             h = nn.relu(h)
+            # nobody keeps it unless the collection is asked for
             self.sow(FEATURES, f"level_{level}", h)
         return h
 
@@ -64,18 +67,27 @@ class Residuals(nn.Module):
     blocks: int
 
     @nn.compact
-    def __call__(self, x: jax.Array, style: jax.Array | None = None) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        style: jax.Array | None = None,
+    ) -> jax.Array:
         width = x.shape[-1]
         for i in range(self.blocks):
             h = Conv(width, normal)(x)
             h = nn.relu(_styled(h, style, 2 * i))
             h = Conv(width, normal)(h)
+            # no activation after the sum, as in the paper
             x = x + _styled(h, style, 2 * i + 1)
             self.sow(FEATURES, f"block_{i}", x)
         return x
 
 
-def _styled(h: jax.Array, style: jax.Array | None, place: int) -> jax.Array:
+def _styled(
+    h: jax.Array,
+    style: jax.Array | None,
+    place: int,
+) -> jax.Array:
     """The norm of one convolution's output."""
     if style is None:
         return instance_norm(h)
@@ -95,6 +107,7 @@ class Up(nn.Module):
 
     @nn.compact
     def __call__(self, h: jax.Array) -> jax.Array:
+        # the smallest size is where we are
         larger = self.widths[-2::-1]
         for width in larger:
             h = Conv(4 * width, normal)(h)
@@ -114,8 +127,14 @@ class ResnetTranslator(nn.Module):
     patch: int = field(1, "side of the patches that are folded into channels first [pixels]")
 
     @nn.compact
-    def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        cond: Cond | None,
+        out: tuple[int, ...],
+    ) -> jax.Array:
         check("ResnetTranslator", self, x.shape[1:], blocks=self.blocks)
+        # all of the thinking is done where maps are small
         h = Down(self.widths, self.patch)(x)
         h = Residuals(self.blocks)(h)
         return Up(self.widths, self.patch, out[-1])(h)
@@ -130,7 +149,12 @@ class UnetTranslator(nn.Module):
     patch: int = field(1, "side of the patches that are folded into channels first [pixels]")
 
     @nn.compact
-    def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        cond: Cond | None,
+        out: tuple[int, ...],
+    ) -> jax.Array:
         check("UnetTranslator", self, x.shape[1:])
         h = space_to_depth(x, self.patch)
         seen = []
@@ -140,7 +164,9 @@ class UnetTranslator(nn.Module):
             h = instance_norm(Conv(width, normal)(h))
             h = _lrelu(h)
             self.sow(FEATURES, f"level_{level}", h)
+            # beside what comes up again at this size
             seen.append(h)
+        # the smallest has nothing to be laid beside
         for beside in seen[-2::-1]:
             width = beside.shape[-1]
             h = depth_to_space(Conv(4 * width, normal)(h), 2)
@@ -166,6 +192,7 @@ class ContentEncoder(nn.Module):
         out: tuple[int, ...] = (),
     ) -> jax.Array:
         check("ContentEncoder", self, x.shape[1:], blocks=self.blocks)
+        # means and deviations are gone after every layer
         h = Down(self.widths, self.patch)(x)
         return Residuals(self.blocks)(h)
 
@@ -177,7 +204,12 @@ class StyleEncoder(nn.Module):
     patch: int = field(1, "side of the patches that are folded into channels first [pixels]")
 
     @nn.compact
-    def __call__(self, x: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        cond: Cond | None,
+        out: tuple[int, ...],
+    ) -> jax.Array:
         check("StyleEncoder", self, x.shape[1:])
         h = Down(self.widths, self.patch, norm=False)(x)
         # of the whole picture: where something is, a style does not say
@@ -193,7 +225,12 @@ class ContentDecoder(nn.Module):
     patch: int = field(1, "side of the patches that are unfolded at the end [pixels]")
 
     @nn.compact
-    def __call__(self, h: jax.Array, cond: Cond | None, out: tuple[int, ...]) -> jax.Array:
+    def __call__(
+        self,
+        h: jax.Array,
+        cond: Cond | None,
+        out: tuple[int, ...],
+    ) -> jax.Array:
         check("ContentDecoder", self, out, blocks=self.blocks)
         h = Residuals(self.blocks)(h)
         return Up(self.widths, self.patch, out[-1])(h)
@@ -211,10 +248,17 @@ class AdainDecoder(nn.Module):
     hidden: int = field(64, "width of the net that reads the style")
 
     @nn.compact
-    def __call__(self, h: jax.Array, style: jax.Array, out: tuple[int, ...]) -> jax.Array:
+    def __call__(
+        self,
+        h: jax.Array,
+        style: jax.Array,
+        out: tuple[int, ...],
+    ) -> jax.Array:
         check("AdainDecoder", self, out, blocks=self.blocks, hidden=self.hidden)
+        # two convolutions a block, a mean and a deviation for each channel
         width = h.shape[-1]
         norms = 2 * self.blocks
+        # a style says the same of all places
         told = nn.relu(nn.Dense(self.hidden)(style))
         told = nn.relu(nn.Dense(self.hidden)(told))
         told = nn.Dense(norms * 2 * width)(told)
@@ -227,6 +271,7 @@ class AdainDecoder(nn.Module):
 
 def check(name: str, net: nn.Module, shape: tuple[int, ...], **sizes: int) -> None:
     """Raises UserError for a net without levels, and for pictures that do not divide or end in a single pixel."""
+    # 0, which is refused, where there are no widths
     narrowest = min(net.widths, default=0)
     check_sizes(name, widths=narrowest, patch=net.patch, **sizes)
     unit = net.patch * 2 ** (len(net.widths) - 1)

@@ -37,6 +37,7 @@ class CUT:
         "picture -> picture: net(x, None, shape), which sows maps in the collection features",
     )
     disc: nn.Module = field(PatchCritic(), "picture -> scores [B, h, w, 1]: net(x)")
+    # in their code 256 numbers of 256 places; pictures here have no more than that
     head: nn.Module = field(
         MLP((64,)), "features of a place -> what is compared: net(x, None, (64,))"
     )
@@ -44,6 +45,7 @@ class CUT:
     places: int = field(64, "places of each map that are compared, at most")
     temperature: float = field(0.07, "tau of the cross-entropy")
     contrast: float = field(1.0, "weight of PatchNCE between x and G(x)")
+    # the paper calls it the external identity loss; FastCUT goes without
     identity: float = field(1.0, "and between y and G(y), y of the domain that is made")
     game: Game = field(LeastSquares(), "what generator and critic play for, place by place")
     penalties: tuple[Penalty, ...] = field(
@@ -61,7 +63,11 @@ class CUT:
         return algorithm(self, spec)
 
 
-def features(cfg: CUT, net: Any, x: jax.Array) -> list[jax.Array]:
+def features(
+    cfg: CUT,
+    net: Any,
+    x: jax.Array,
+) -> list[jax.Array]:
     """The maps that the generator sows on its way, each [B, h, w, C]."""
     weights = {"params": net}
     # what the generator makes of them is not asked for, and XLA leaves it out
@@ -69,8 +75,14 @@ def features(cfg: CUT, net: Any, x: jax.Array) -> list[jax.Array]:
     return jax.tree.leaves(sown)
 
 
-def drawn_places(key: jax.Array, index: jax.Array, pixels: int, most: int) -> jax.Array:
+def drawn_places(
+    key: jax.Array,
+    index: jax.Array,
+    pixels: int,
+    most: int,
+) -> jax.Array:
     """Different places of a map of so many pixels, int32 [B, S], by each example's own key."""
+    # small maps have fewer places than are asked for
     count = min(pixels, most)
 
     def draw(own: jax.Array) -> jax.Array:
@@ -80,10 +92,15 @@ def drawn_places(key: jax.Array, index: jax.Array, pixels: int, most: int) -> ja
     return jax.vmap(draw)(keys)
 
 
-def patch_nce(asked: jax.Array, known: jax.Array, temperature: float) -> jax.Array:
+def patch_nce(
+    asked: jax.Array,
+    known: jax.Array,
+    temperature: float,
+) -> jax.Array:
     """Cross-entropy of the right place among S, [B], for vectors [B, S, D] of length 1 (eq. 1, within a picture)."""
     logits = jnp.einsum("bsd,btd->bst", asked, known) / temperature
     log_shares = jax.nn.log_softmax(logits)
+    # the same place is the right answer, all others of the picture are wrong ones
     right = jnp.diagonal(log_shares, axis1=1, axis2=2)  # [B, S]
     return -right.mean(-1)
 
@@ -97,6 +114,7 @@ def contrast(
     y: jax.Array,
 ) -> jax.Array:
     """PatchNCE between pictures x and what was made of them, y: the mean over maps, [B]."""
+    # one call for both: the encoder looks at examples one by one
     both = jnp.concatenate([x, y])
     losses = []
     for i, maps in enumerate(features(cfg, gen["net"], both)):
@@ -104,6 +122,7 @@ def contrast(
         own = jax.random.fold_in(key, i)
         pixels = known.shape[1] * known.shape[2]
         places = drawn_places(own, index, pixels, cfg.places)
+        # a head for each map: their widths differ
         head = gen["heads"][str(i)]
         asked = _compared(cfg, head, asked, places)
         known = _compared(cfg, head, known, places)
@@ -113,7 +132,12 @@ def contrast(
     return sum(losses) / len(losses)
 
 
-def _compared(cfg: CUT, head: Any, maps: jax.Array, places: jax.Array) -> jax.Array:
+def _compared(
+    cfg: CUT,
+    head: Any,
+    maps: jax.Array,
+    places: jax.Array,
+) -> jax.Array:
     """Vectors of length 1 for places [B, S] of maps [B, h, w, C]: [B, S, size]."""
     examples, *_, channels = maps.shape
     pixels = maps.reshape(examples, -1, channels)
@@ -130,6 +154,7 @@ def _compared(cfg: CUT, head: Any, maps: jax.Array, places: jax.Array) -> jax.Ar
 def algorithm(cfg: CUT, spec: Spec) -> Algorithm:
     """Binds the functions above to a config. Raises UserError for a config that cannot be trained on this data."""
     unpaired.check(cfg, spec)
+    # a weight below 0 would reward what it is to punish
     weights = {"contrast": cfg.contrast, "identity": cfg.identity}
     at_least(0, "--algorithm.", **weights)
     at_least(1, algorithm__size=cfg.size)
@@ -154,7 +179,11 @@ def algorithm(cfg: CUT, spec: Spec) -> Algorithm:
             heads[str(i)] = cfg.head.init(own, row, None, (cfg.size,))["params"]
         return {"net": net, "heads": heads}
 
-    def cost(gen: Any, key: jax.Array, batch: Batch) -> tuple[Made, Parts]:
+    def cost(
+        gen: Any,
+        key: jax.Array,
+        batch: Batch,
+    ) -> tuple[Made, Parts]:
         of_x, of_y = jax.random.split(key)
         x = spec.encode(batch[first])
         y = spec.encode(batch[second])
@@ -163,12 +192,18 @@ def algorithm(cfg: CUT, spec: Spec) -> Algorithm:
         index = batch[first]["index"]
         parts = {"contrast": cfg.contrast * contrast(cfg, gen, of_x, index, x, fake)}
         if cfg.identity:
+            # rows of the other domain have numbers of their own
             index = batch[second]["index"]
             parts["identity"] = cfg.identity * contrast(cfg, gen, of_y, index, y, same)
         return {second: fake}, parts
 
-    def sample(gen: Any, key: jax.Array, given: Batch) -> jax.Array:
+    def sample(
+        gen: Any,
+        key: jax.Array,
+        given: Batch,
+    ) -> jax.Array:
         return translate(cfg, gen["net"], spec.encode(given[first]))
 
+    # one way, so one domain has a critic
     makers = Makers(init, cost, (second,))
     return unpaired.algorithm(cfg, spec, makers, sample)

@@ -36,6 +36,7 @@ TX = Adam(2e-4, b1=0.5, decay=StableDecay(0.5))
 class CycleGAN:
     """Config of the algorithm; called with a `Spec` it becomes one."""
 
+    # four players: two that make, two that judge
     gen: ResnetTranslator | UnetTranslator | nn.Module = field(
         ResnetTranslator(), "picture -> picture: net(x, None, shape); one each way"
     )
@@ -49,10 +50,12 @@ class CycleGAN:
     every: int = field(
         1, "steps from one penalty to the next, which weighs as many times as much"
     )
+    # lambda of eq. 3; our least squares are half of the paper's, so it weighs twice as much
     cycle: float = field(10.0, "weight of |G_a(G_b(x)) - x|, a mean over pixels, and back")
     identity: float = field(
         0.5, "weight of |G_b(y) - y| for y of b, and of G_a, in weights of the cycle"
     )
+    # so that a critic does not forget what it has learned (sec. 4)
     pool: int = field(50, "older pictures of each domain that critics are shown too, 0 = none")
     optimiser: Optimiser = field(TX, "of both generators")
     disc_optimiser: Optimiser = field(TX, "of both critics")
@@ -67,6 +70,7 @@ class CycleGAN:
 
     def ways(self, spec: Spec) -> tuple[Any, Any]:
         """(there, back): functions (weights, x [B, H, W, C] in [-1, 1]) -> the same of the other domain."""
+        # weights are named by the domain that is made
         first, second = spec.domains
 
         def there(weights: Any, x: jax.Array) -> jax.Array:
@@ -78,15 +82,26 @@ class CycleGAN:
         return there, back
 
 
-def translate(cfg: Any, weights: Any, x: jax.Array) -> jax.Array:
+def translate(
+    cfg: Any,
+    weights: Any,
+    x: jax.Array,
+) -> jax.Array:
     """G(x) [B, H, W, C] in [-1, 1]."""
+    # what else a net has, maps that it sows, is not kept
     net = {"params": weights}
     return cfg.gen.apply(net, x, None, x.shape[1:])
 
 
-def cost(cfg: CycleGAN, spec: Spec, gen: Any, batch: Batch) -> tuple[Made, Parts]:
+def cost(
+    cfg: CycleGAN,
+    spec: Spec,
+    gen: Any,
+    batch: Batch,
+) -> tuple[Made, Parts]:
     """What is made of each other's pictures, and what it costs that they do not come back as they were; each [B]."""
     first, second = spec.domains
+    # both ways at once: what one makes the other sends back
     true = {name: spec.encode(batch[name]) for name in spec.domains}
     made: Made = {}
     parts: Parts = {}
@@ -102,6 +117,7 @@ def cost(cfg: CycleGAN, spec: Spec, gen: Any, batch: Batch) -> tuple[Made, Parts
         moved = distance(same, true[there])
         weight = cfg.cycle * cfg.identity
         parts["identity"] = parts.get("identity", 0.0) + weight * moved
+    # the way back begins where the way there has ended, so it is a second round
     away = 0.0
     for here, there in ((first, second), (second, first)):
         back = translate(cfg, gen[here], made[there])
@@ -114,21 +130,31 @@ def algorithm(cfg: CycleGAN, spec: Spec) -> Algorithm:
     unpaired.check(cfg, spec)
     weights = {"cycle": cfg.cycle, "identity": cfg.identity}
     at_least(0, "--algorithm.", **weights)
+    # the answer is a function of the picture
     single(cfg.styles, "CycleGAN")
     first, second = spec.domains
 
     def init(key: jax.Array, batch: Batch) -> Any:
         gen = {}
         for i, name in enumerate(spec.domains):
+            # each generator starts elsewhere
             own = jax.random.fold_in(key, i)
             x = spec.encode(batch[name])
             gen[name] = cfg.gen.init(own, x, None, spec.shape)["params"]
         return gen
 
-    def costs(gen: Any, key: jax.Array, batch: Batch) -> tuple[Made, Parts]:
+    def costs(
+        gen: Any,
+        key: jax.Array,
+        batch: Batch,
+    ) -> tuple[Made, Parts]:
         return cost(cfg, spec, gen, batch)
 
-    def sample(gen: Any, key: jax.Array, given: Batch) -> jax.Array:
+    def sample(
+        gen: Any,
+        key: jax.Array,
+        given: Batch,
+    ) -> jax.Array:
         return translate(cfg, gen[second], spec.encode(given[first]))
 
     makers = Makers(init, costs, spec.domains)

@@ -37,6 +37,7 @@ class Makers(NamedTuple):
 
 def check(cfg: Any, spec: Spec) -> None:
     """Raises UserError for data that are not pictures of two domains, and for numbers that make no sense."""
+    # the data first: what a config says is of no use on others
     name = type(cfg).__name__
     need(f"{name}()", spec.main, spec.x, Image)
     if len(spec.domains) != 2:
@@ -49,22 +50,34 @@ def check(cfg: Any, spec: Spec) -> None:
     at_least(1, algorithm__every=cfg.every)
 
 
-def adversarial(cfg: Any, disc: Any, real: jax.Array, fake: jax.Array) -> jax.Array:
+def adversarial(
+    cfg: Any,
+    disc: Any,
+    real: jax.Array,
+    fake: jax.Array,
+) -> jax.Array:
     """What a maker pays to the critic of a domain for `fake`, [B]: the mean of the game over places."""
+    # games that look at samples alone leave r out, and XLA with it
     r = scores(cfg, disc, real)
     f = scores(cfg, disc, fake)
     each = cfg.game.gen(r, f)
     return each.mean((1, 2))
 
 
-def scores(cfg: Any, disc: Any, x: jax.Array) -> jax.Array:
+def scores(
+    cfg: Any,
+    disc: Any,
+    x: jax.Array,
+) -> jax.Array:
     """D(x) place by place, [B, h, w]."""
+    # a critic has no memory: spectral norms would need one
     weights = {"params": disc}
     return cfg.disc.apply(weights, x)[..., 0]
 
 
 def distance(x: jax.Array, y: jax.Array) -> jax.Array:
     """The mean absolute difference of each example, [B]."""
+    # L1, as all of these papers: squares would blur
     away = jnp.abs(x - y)
     return away.reshape(len(away), -1).mean(-1)
 
@@ -120,6 +133,7 @@ def make_loss(
     spec: Spec,
 ) -> Parts:
     """The makers' loss and its parts, each [B]."""
+    # all in one: the pictures are made once for both
     made, parts = makers.cost(weights, key, batch)
     game = []
     for name, fake in made.items():
@@ -134,6 +148,7 @@ def make_loss(
 
 def empty_pool(size: int, shape: tuple[int, ...]) -> dict[str, jax.Array]:
     """A pool that holds nothing yet; `held` counts its pictures."""
+    # zeros are never shown: `held` is looked at first
     pictures = jnp.zeros((size, *shape))
     held = jnp.zeros((), jnp.int32)
     return {"pictures": pictures, "held": held}
@@ -155,6 +170,7 @@ def pooled(
         pictures, held = state
         number, picture = turn
         own = jax.random.fold_in(key, number)
+        # two draws: whether, and which
         coin, which = jax.random.split(own)
         full = held >= size
         swap = full & jax.random.bernoulli(coin)
@@ -162,6 +178,7 @@ def pooled(
         place = jnp.where(full, drawn, held)
         old = pictures[place]
         kept = swap | ~full
+        # written either way, for the shape of a program cannot depend on a coin
         pictures = pictures.at[place].set(jnp.where(kept, picture, old))
         held = jnp.minimum(held + 1, size)
         return (pictures, held), jnp.where(swap, old, picture)
@@ -172,7 +189,12 @@ def pooled(
     return {"pictures": pictures, "held": held}, shown
 
 
-def _everywhere(key: jax.Array, pool: Any, fresh: jax.Array, axis: str | None):
+def _everywhere(
+    key: jax.Array,
+    pool: Any,
+    fresh: jax.Array,
+    axis: str | None,
+):
     """`pooled` of the whole batch, whatever part of it this device has: the pool is the same on all of them."""
     if axis is None:
         return pooled(key, pool, fresh)
@@ -203,6 +225,7 @@ def algorithm(
             x = spec.encode(batch[name])
             own = jax.random.fold_in(disc_key, i)
             disc[name] = cfg.disc.init(own, x)["params"]
+            # one a domain: a critic sees its own domain's alone
             if cfg.pool:
                 pools[name] = empty_pool(cfg.pool, spec.shape)
         opt = {
@@ -214,17 +237,27 @@ def algorithm(
         average = cfg.ema.init({"gen": gen})
         return State(zero, params, opt, average, {"pool": pools})
 
-    def evaluate(key: jax.Array, state: State, batch: Batch) -> Parts:
+    def evaluate(
+        key: jax.Array,
+        state: State,
+        batch: Batch,
+    ) -> Parts:
+        # against the critics as they are: they have no average
         gen = averaged(state)["gen"]
         return make_loss(gen, state.params["disc"], key, batch, makers, cfg, spec)
 
-    def sampled(key: jax.Array, state: State, given: Batch) -> jax.Array:
+    def sampled(
+        key: jax.Array,
+        state: State,
+        given: Batch,
+    ) -> jax.Array:
         gen = averaged(state)["gen"]
         return spec.decode(sample(gen, key, given))
 
     def drawn(samples: Any, given: Batch) -> np.ndarray:
         return picture(samples, given, spec)
 
+    # before a run has a folder
     _probe(init, spec)
     steps = functools.partial(step, makers=makers, cfg=cfg, spec=spec)
     # two programs: the penalties' second derivatives are not even compiled where they are not due
@@ -262,15 +295,21 @@ def step(
         parts = disc_loss(disc, line, both["batch"], both["shown"], cfg, spec, due)
         return _mean(parts)
 
-    def mean_gen(gen, batch, disc):
+    def mean_gen(
+        gen,
+        batch,
+        disc,
+    ):
         parts = make_loss(gen, disc, at, batch, makers, cfg, spec)
         return _mean(parts)
 
+    # as one tree, so that microbatches divide both alike
     both = {"batch": batch, "shown": shown}
     tx = cfg.disc_optimiser(spec.steps)
     disc, disc_opt, metrics = descend(mean_disc, tx, disc, state.opt["disc"], both, **how)
     tx = cfg.optimiser(spec.steps)
     gen, opt, of_gen = descend(mean_gen, tx, gen, state.opt["gen"], batch, disc, **how)
+    # two descents: those of the makers get a name of their own
     for name in ("loss", "grad_norm"):
         metrics[f"gen_{name}"] = of_gen.pop(name)
     metrics |= of_gen
@@ -284,10 +323,16 @@ def step(
     return new, metrics
 
 
-def _shown(key: jax.Array, pools: Any, fresh: Made, axis: str | None) -> tuple[Any, Made]:
+def _shown(
+    key: jax.Array,
+    pools: Any,
+    fresh: Made,
+    axis: str | None,
+) -> tuple[Any, Made]:
     """Every domain's pool after this step, and what its critic is shown."""
     kept, shown = {}, {}
     for i, (name, pictures) in enumerate(fresh.items()):
+        # the two pools do not swap in step
         own = jax.random.fold_in(key, i)
         kept[name], shown[name] = _everywhere(own, pools[name], pictures, axis)
     return kept, shown
@@ -300,6 +345,7 @@ def _mean(parts: Parts) -> tuple[jax.Array, dict[str, jax.Array]]:
 
 def _probe(init: Callable, spec: Spec) -> None:
     """Builds the shapes of a state, so that a net that does not fit the pictures says so before anything else."""
+    # one example: shapes do not depend on how many
     shape = (1, *spec.shape)
     image = jax.ShapeDtypeStruct(shape, jnp.uint8)
     index = jax.ShapeDtypeStruct((1,), jnp.uint32)
@@ -309,7 +355,11 @@ def _probe(init: Callable, spec: Spec) -> None:
     jax.eval_shape(init, jax.random.key(0), batch)
 
 
-def picture(samples: Any, given: Batch, spec: Spec) -> np.ndarray:
+def picture(
+    samples: Any,
+    given: Batch,
+    spec: Spec,
+) -> np.ndarray:
     """Input, output and the other domain's picture of the same row side by side, uint8 [H, W, C].
 
     Of held-out pairs, whose rows belong together, the third is the hidden truth; of other data it is any picture.
