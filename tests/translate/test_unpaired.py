@@ -374,18 +374,22 @@ def test_resume_is_bit_identical_pool_and_all(name, play, tmp_path):
 def test_evaluate_is_per_example_and_sample_is_a_function_of_the_index(name, play):
     algorithm = ALGORITHMS[name](PLANE)
     state, _ = play(name, 1)
-    whole = batch(7)
-    half = jax.tree.map(lambda x: x[2:], whole)
-    values = algorithm.evaluate(jax.random.key(0), state, whole)
-    again = algorithm.evaluate(jax.random.key(0), state, half)
+    one = batch(7)
+    # the same examples at other places of a batch
+    other = jax.tree.map(lambda x: np.roll(x, 1, 0), one)
+    evaluate = jax.jit(algorithm.evaluate)
+    values = evaluate(jax.random.key(0), state, one)
+    again = evaluate(jax.random.key(0), state, other)
     for key, value in values.items():
         assert value.shape == (4,)
-        np.testing.assert_allclose(value[2:], again[key], rtol=1e-4, atol=1e-5, err_msg=key)
-    x = algorithm.sample(jax.random.key(0), state, whole)
-    y = algorithm.sample(jax.random.key(0), state, half)
+        moved = np.roll(value, 1)
+        np.testing.assert_allclose(moved, again[key], rtol=1e-4, atol=1e-5, err_msg=key)
+    sample = jax.jit(algorithm.sample)
+    x = sample(jax.random.key(0), state, one)
+    y = sample(jax.random.key(0), state, other)
     assert x.shape == (4, 16, 16, 1) and float(x.min()) >= 0 and float(x.max()) <= 1
-    np.testing.assert_allclose(x[2:], y, atol=1e-5)
-    assert algorithm.picture(x, whole).shape[1] % (3 * 33) == 98
+    np.testing.assert_allclose(np.roll(x, 1, 0), y, atol=1e-5)
+    assert algorithm.picture(x, one).shape[1] % (3 * 33) == 98
 
 
 @pytest.mark.all
