@@ -2,6 +2,7 @@
 
     python -m experiments.cyclegan                BASE: ResNet generators, least squares, cycle and identity, a pool
     python -m experiments.cyclegan unet           U-Net generators
+    python -m experiments.cyclegan half           ResNet blocks at half the size in the place of a quarter
     python -m experiments.cyclegan relativistic   R3GAN's game and penalties in the place of least squares
     python -m experiments.cyclegan no_cycle       the game alone: what is then kept of the input?
     python -m experiments.cyclegan cut            one way, held by contrast of places (CUT)
@@ -95,6 +96,7 @@ _MAPS = {
 EXPERIMENTS = {
     "base": BASE,
     "unet": edit(BASE, {"algorithm.gen": UnetTranslator((32, 64, 96), patch=2)}),
+    "half": edit(BASE, {"algorithm.gen": ResnetTranslator((48,), blocks=3, patch=2)}),
     "relativistic": edit(BASE, _RELATIVISTIC),
     "no_cycle": edit(BASE, {"algorithm.cycle": 0.0, "algorithm.identity": 0.0}),
     "no_identity": edit(BASE, {"algorithm.identity": 0.0}),

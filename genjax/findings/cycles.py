@@ -32,7 +32,11 @@ CLEAN, BYTES = "clean", "8 bits"
 
 @dataclasses.dataclass(frozen=True)
 class Messages:
-    """PSNR of pictures that have gone there and back, their translations left alone, saved as bytes and noised."""
+    """PSNR of pictures that have gone there and back, their translations left alone, saved as bytes and noised.
+
+    The picture `cycle` has a row for each example: it, its translation, what came back of that, undisturbed, as bytes
+    and with each noise; of pairs the same of the true picture, which is last.
+    """
 
     # as many as make the error of a mean small
     images: int = field(300, "test pictures that are measured, at most")
