@@ -7,7 +7,7 @@
     python -m experiments.munit no_style       without the style being read again
 
 Both domains show the same icons, so that all but the weight has the same share in both, and no row says which belong
-together. `Modes` draws held-out icons in styles that are drawn and in those of examples. The field `sign` tells which
+together. `Styled` draws held-out icons in styles that are drawn and in those of examples. The field `sign` tells which
 pictures of the second domain are true answers to one of the first: five for each icon.
 """
 
@@ -18,7 +18,7 @@ import functools
 from genjax import cli
 from genjax.config import edit
 from genjax.data import Domains, Icons
-from genjax.findings.cycles import Messages, Modes
+from genjax.findings.cycles import Messages, Styled
 from genjax.findings.samples import Samples
 from genjax.nets.translators import (
     AdainDecoder,
@@ -56,7 +56,7 @@ BASE = Experiment(
     every=Every(log=100, evaluate=1000, sample=1000, save=500),
     evaluate_batch=50,
     samples=24,
-    finish=(*FINISH, Modes()),
+    finish=(*FINISH, Styled()),
 )
 
 _ONE = {

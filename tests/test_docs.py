@@ -113,12 +113,19 @@ def test_the_config_of_a_family_s_page_fits_pictures(page, home):
     # what translates is given another picture
     spec = spec._replace(fields=(*spec.fields, ("input", spec.x)))
     algorithm = carried_out(page)["cfg"](spec)
+    spec = labelled(Image((8, 8, 1)), 10, 10)
     batch = {
         "input": np.zeros((8, 8, 8, 1), np.uint8),
         "image": np.zeros((8, 8, 8, 1), np.uint8),
         "label": np.zeros(8, np.int32),
         "index": np.arange(8, dtype=np.uint32),
     }
+    if page.stem == "translation-unpaired":
+        # two domains, of pictures that a critic's patch fits into
+        spec = labelled(Image((16, 16, 1)), 10, 10, domains=("a", "b"))
+        part = {**batch, "image": np.zeros((8, 16, 16, 1), np.uint8)}
+        batch = {"index": batch["index"], "a": part, "b": part}
+    algorithm = carried_out(page)["cfg"](spec)
 
     def one(key):
         return algorithm.step(key, algorithm.init(key, batch), batch)[1]

@@ -120,7 +120,7 @@ class Messages:
 
 
 @dataclasses.dataclass(frozen=True)
-class Modes:
+class Styled:
     """A picture of one input in several styles: drawn ones, and those of examples, which stand in the first row."""
 
     shown: int = field(8, "inputs, a row each", execution=True)
@@ -132,11 +132,11 @@ class Modes:
     ) -> None:
         """Raises UserError for models that have one answer to a picture."""
         check_images(source)
-        at_least(1, "--finish.Modes.", shown=self.shown)
+        at_least(1, "--finish.Styled.", shown=self.shown)
         name = type(exp.algorithm).__name__
         if getattr(exp.algorithm, "styles", 1) < 2 or not hasattr(exp.algorithm, "reader"):
             raise UserError(
-                f"the finding Modes() is of models with several answers to a picture, and {name}() is asked for one: "
+                f"the finding Styled() is of models with several answers to a picture, and {name}() is asked for one: "
                 "use --algorithm='MUNIT()' with --algorithm.styles=4, or --finish='()'."
             )
 

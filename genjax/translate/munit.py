@@ -31,12 +31,12 @@ TX = Adam(2e-4, b1=0.5, b2=0.999, weight_decay=1e-4, decay=StableDecay(0.5))
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawn:
+class AnyStyle:
     """Styles from N(0, I), by the number of the sample."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Example:
+class ExampleStyle:
     """Styles of pictures of the other domain: of those that are given beside the inputs."""
 
 
@@ -77,8 +77,8 @@ class MUNIT:
         Decay(0.999), "average of encoders and decoders that evaluation and samples use"
     )
     # execution: what is sampled, and not what is trained
-    given: Drawn | Example = field(
-        Drawn(), "whose styles samples have: Drawn() or Example()", execution=True
+    given: AnyStyle | ExampleStyle = field(
+        AnyStyle(), "whose styles samples have: AnyStyle() or ExampleStyle()", execution=True
     )
     styles: int = field(4, "answers to one picture, in grids", execution=True)
 
@@ -239,7 +239,7 @@ def algorithm(cfg: MUNIT, spec: Spec) -> Algorithm:
     ) -> jax.Array:
         x = spec.encode(given[first])
         # by value: a choice is a config
-        if cfg.given == Example():
+        if cfg.given == ExampleStyle():
             style = example_styles(cfg, spec, gen, spec.encode(given[second]))
         else:
             style = drawn_styles(key, given["index"], cfg)

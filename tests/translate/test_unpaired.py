@@ -30,7 +30,7 @@ from genjax.training.checkpoint import Checkpoints
 from genjax.translate import cycle, munit, unit
 from genjax.translate.cut import CUT, drawn_places, patch_nce
 from genjax.translate.cycle import CycleGAN
-from genjax.translate.munit import MUNIT, Example
+from genjax.translate.munit import MUNIT, ExampleStyle
 from genjax.translate.unit import UNIT
 from genjax.translate.unpaired import _everywhere, empty_pool, pooled
 
@@ -414,7 +414,7 @@ def test_devices_together_do_what_one_does(name, play):
 def test_styles_of_examples_are_those_of_the_other_domains_pictures(play):
     state, _ = play("munit", 1)
     given = batch(7)
-    cfg = edit(ALGORITHMS["munit"], {"given": Example()})
+    cfg = edit(ALGORITHMS["munit"], {"given": ExampleStyle()})
     x = cfg(PLANE).sample(jax.random.key(0), state, given)
     z = cfg(PLANE).sample(jax.random.key(9), state, given)
     # no draw is in it
