@@ -21,6 +21,8 @@ EXPERIMENTS = (
     "faces", "gan", "gan_game", "inpaint", "latents", "lossless", "marks", "onestep", "samplers",
     "autoencoder", "bits", "colourise", "compare", "compress", "cyclegan", "denoise", "diffusion", "edit",
     "faces", "gan", "gan_game", "inpaint", "lossless", "marks", "munit", "onestep", "samplers",
+    "anomaly", "autoencoder", "bits", "colourise", "compare", "compress", "denoise", "diffusion", "edit",
+    "faces", "gan", "gan_game", "inpaint", "lossless", "marks", "onestep", "samplers",
     "stacked", "stylegan2", "toy2d", "vae",
 )  # fmt: skip
 

@@ -18,7 +18,7 @@ Pictures = np.ndarray  # float32 [N, H, W, C] in [0, 1]
 
 
 def halves(x: Pictures, rng: Draw) -> Pictures:
-    """The lower half of each picture is the upper one of another, upside down."""
+    """The lower half of each picture is the upper one of another."""
     height = x.shape[1]
     middle = height // 2
     order = rng.permutation(len(x))
@@ -26,7 +26,8 @@ def halves(x: Pictures, rng: Draw) -> Pictures:
     # of an odd height the lower half is the larger
     above = others[:, : height - middle]
     made = x.copy()
-    made[:, middle:] = above[:, ::-1]
+    # upright, as no half is turned or mirrored
+    made[:, middle:] = above
     return made
 
 
