@@ -1,6 +1,7 @@
 """What is unlike the normal ones: one class of clothes against the rest, each of the ten classes in turn.
 
     python -m experiments.anomaly            BASE: ten nets that name transformations, beside all scorers; a sweep
+    python -m experiments.anomaly untrained  the scorers that need no net, in minutes
     python -m experiments.anomaly --list     autoencoder, VAE, flow, the paper's 72 transformations; one class; digits
 
 Prints AUROC by every method with its interval, its difference to 5 nearest neighbours of raw pixels; after the
@@ -77,6 +78,13 @@ _PAPER = {
     "finish.Anomalies.own": (Named((Neighbours(),)),),
     "finish.Anomalies.images": 2000,
 }
+# the scorers that need no net: one step of one is taken, and nothing is asked of it
+_UNTRAINED = {
+    "algorithm.enc": MLP(),
+    "steps": 1,
+    "every": Every(log=1, evaluate=0, sample=0, save=1),
+    "finish.Anomalies.own": (),
+}
 _DIGITS = {
     "data": OneClass(Digits(), normal=0, valid=40),
     "algorithm.enc": MLP((128,), Gelu()),
@@ -92,6 +100,7 @@ _CLASSES = {"data.normal": range(10)}
 EXPERIMENTS = {
     "base": grid(ONE, _CLASSES),
     "one": ONE,
+    "untrained": grid(edit(ONE, _UNTRAINED), _CLASSES),
     "autoencoder": grid(edit(ONE, _AE), _CLASSES),
     "vae": grid(edit(ONE, _VAE), _CLASSES),
     "flow": grid(edit(ONE, _FLOW), _CLASSES),

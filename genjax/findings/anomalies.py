@@ -93,6 +93,10 @@ class Anomalies:
             raise UserError(
                 f"--data.valid={held}: {FEWEST} held-out normals or more say how rare a score is."
             )
+        if not self.own and not self.edges:
+            raise UserError(
+                "--finish.Anomalies: of `own` and `edges` one at least has a score."
+            )
         # for its error: before the training
         threshold(np.zeros(held), self.false_alarms)
         self.gradients.check(source.shape)

@@ -267,6 +267,7 @@ def test_the_error_of_an_autoencoder_and_its_codes_are_scores(trained, tmp_path)
         ({"data.valid": 10}, "valid=10"),
         ({"finish.Anomalies.false_alarms": 0.01}, "too few for a rate"),
         ({"finish.Anomalies.pixels": ()}, "leave Neighbours"),
+        ({"finish.Anomalies.own": (), "finish.Anomalies.edges": ()}, "one at least"),
         ({"finish.Anomalies.gradients": Gradients((9,))}, "cells"),
         ({"algorithm": Autoencoder()}, "Named"),
     ],
