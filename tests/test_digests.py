@@ -13,17 +13,10 @@ from genjax.sweep import Sweep
 
 STORED = Path(__file__).parent / "digests.json"
 EXPERIMENTS = (
-    "autoencoder", "bits", "bridge", "colourise", "compare", "compress", "defects", "denoise",
-    "diffusion", "edit", "faces", "gan", "gan_game", "inpaint", "likelihood", "lossless",
-    "marks", "onestep", "pix2pix", "samplers", "segment", "series", "stacked", "stylegan2",
-    "toy2d", "vae",
-    "autoencoder", "bits", "colourise", "compare", "compress", "denoise", "diffusion", "edit",
-    "faces", "gan", "gan_game", "inpaint", "latents", "lossless", "marks", "onestep", "samplers",
-    "autoencoder", "bits", "colourise", "compare", "compress", "cyclegan", "denoise", "diffusion", "edit",
-    "faces", "gan", "gan_game", "inpaint", "lossless", "marks", "munit", "onestep", "samplers",
-    "anomaly", "autoencoder", "bits", "colourise", "compare", "compress", "denoise", "diffusion", "edit",
-    "faces", "gan", "gan_game", "inpaint", "lossless", "marks", "onestep", "samplers",
-    "stacked", "stylegan2", "toy2d", "vae",
+    "anomaly", "autoencoder", "bits", "bridge", "colourise", "compare", "compress", "cyclegan",
+    "defects", "denoise", "diffusion", "edit", "faces", "gan", "gan_game", "inpaint", "latents",
+    "likelihood", "lossless", "marks", "munit", "onestep", "pix2pix", "samplers", "segment",
+    "series", "stacked", "stylegan2", "toy2d", "vae",
 )  # fmt: skip
 
 

@@ -104,28 +104,19 @@ def test_the_lines_of_the_readme_open_a_run(home):
 @pytest.mark.parametrize("page", sorted((DOCS / "families").glob("*.md")), ids=lambda p: p.stem)
 def test_the_config_of_a_family_s_page_fits_pictures(page, home):
     names = carried_out(page)
-    # a page may name the data that its config is for
-    task = names.get("task", labelled(Image((8, 8, 1)), 10, 10))
-    algorithm = names["cfg"](task)
-    batch = {name: np.zeros((8, *kind.shape), kind.dtype) for name, kind in task.fields}
-    batch["index"] = np.arange(8, dtype=np.uint32)
-    spec = labelled(Image((8, 8, 1)), 10, 10)
+    plain = labelled(Image((8, 8, 1)), 10, 10)
     # what translates is given another picture
-    spec = spec._replace(fields=(*spec.fields, ("input", spec.x)))
-    algorithm = carried_out(page)["cfg"](spec)
-    spec = labelled(Image((8, 8, 1)), 10, 10)
-    batch = {
-        "input": np.zeros((8, 8, 8, 1), np.uint8),
-        "image": np.zeros((8, 8, 8, 1), np.uint8),
-        "label": np.zeros(8, np.int32),
-        "index": np.arange(8, dtype=np.uint32),
-    }
+    spec = plain._replace(fields=(*plain.fields, ("input", plain.x)))
+    # a page may name the data that its config is for
+    spec = names.get("task", spec)
+    batch = {name: np.zeros((8, *kind.shape), kind.dtype) for name, kind in spec.fields}
+    batch["index"] = np.arange(8, dtype=np.uint32)
     if page.stem == "translation-unpaired":
         # two domains, of pictures that a critic's patch fits into
         spec = labelled(Image((16, 16, 1)), 10, 10, domains=("a", "b"))
         part = {**batch, "image": np.zeros((8, 16, 16, 1), np.uint8)}
         batch = {"index": batch["index"], "a": part, "b": part}
-    algorithm = carried_out(page)["cfg"](spec)
+    algorithm = names["cfg"](spec)
 
     def one(key):
         return algorithm.step(key, algorithm.init(key, batch), batch)[1]

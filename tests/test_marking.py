@@ -61,8 +61,6 @@ def whole(exp):
     return run("marks", exp, "tiny")
 
 
-class Sure(nn.Module):
-    """Finds a mark wherever it is told of one, and has nothing to mend."""
 @pytest.fixture(scope="module", params=[begun, pytest.param(whole, marks=pytest.mark.all)])
 def measured(request, tmp_path_factory):
     """A run with its finding."""
@@ -70,8 +68,8 @@ def measured(request, tmp_path_factory):
     return request.param(exp)
 
 
-class Known(nn.Module):
-    """Maps of a mark that is known: its coverage, opacity .6 and a colour; nothing is left to say."""
+class Sure(nn.Module):
+    """Finds a mark wherever it is told of one, and has nothing to mend."""
 
     @nn.compact
     def __call__(self, x, time, cond, out):
