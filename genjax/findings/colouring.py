@@ -242,9 +242,15 @@ def measured(
         found[name] = over_groups(np.asarray(values), groups)
     # means of squares are what the two have in common; roots are in units of ab
     for name in ("error", "diversity"):
-        roots = np.sqrt(found[name])
-        found[name] = Interval(*roots)
+        found[name] = rooted(found[name])
     return found
+
+
+def rooted(squares: Interval) -> Interval:
+    """The interval of a mean square, as one of its root."""
+    # of two scenes the jackknife reaches far below 0, which no square does
+    possible = np.maximum(squares, 0.0)
+    return Interval(*np.sqrt(possible))
 
 
 def judgement(asked: Asked) -> dict[str, Interval]:

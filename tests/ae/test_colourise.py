@@ -22,6 +22,7 @@ from genjax.findings import colouring
 from genjax.findings.colouring import Colours
 from genjax.metrics import colour
 from genjax.metrics.classifier import Convolutional
+from genjax.metrics.intervals import Interval
 from genjax.nets import PlainUNet
 from genjax.optim import Adam, CosineDecay
 from genjax.pictures import lab
@@ -289,6 +290,13 @@ def test_intervals_are_over_scenes_and_not_over_tiles():
     assert found.high - found.low > 2 * error
     alone = colouring.over_groups(values[:100], groups[:100])
     assert np.isnan(alone.low) and alone.value == pytest.approx(values[0])
+
+
+def test_the_root_of_an_interval_that_reaches_below_0():
+    with np.errstate(invalid="raise"):
+        assert colouring.rooted(Interval(4.0, -9.0, 16.0)) == (2.0, 0.0, 4.0)
+        one = colouring.rooted(Interval(4.0, np.nan, np.nan))  # a single scene has none
+    assert one.value == 2.0 and np.isnan(one.low)
 
 
 def test_what_a_judge_says_becomes_shares_of_pairs():
