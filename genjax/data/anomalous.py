@@ -200,7 +200,7 @@ def windowed(
     for split, (first, last) in zip(("train", "valid", "test"), borders, strict=True):
         if last - first < window:
             raise UserError(
-                f"--data.window={window} is longer than the stretch to {split} on, {last - first} points: use fewer."
+                f"--data.window={window} is longer than the stretch of {split}, {last - first} points: use fewer."
             )
         x = _windows(scaled[first:last], window)
         marks = _windows(series.anomaly[first:last, None], window)
