@@ -527,7 +527,10 @@ def refused(cfg, changes, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"points": 60}, "perplexity=30 needs more than 90 points and there are 60"),
+        (
+            {"points": 60},
+            "more than 90 points and there are 60: use at most 19, or more points",
+        ),
         ({"perplexity": 200.0}, "perplexity=200 needs more than 600 points and there are 360"),
         ({"data": Blank(Image((8, 8, 1)))}, "has no labels"),
         ({"data": Toy()}, "latents are of images"),

@@ -12,6 +12,8 @@ Distances are of the codes as they are: what a code hardly varies in hardly coun
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from genjax.errors import UserError, at_least
@@ -30,7 +32,7 @@ def check_perplexity(points: int, perplexity: float, where: str = "--") -> None:
     if perplexity > most:
         raise UserError(
             f"{where}perplexity={perplexity:g} needs more than {3 * perplexity:.0f} points and there are {points}: "
-            f"use at most {max(most, 1):.0f}, or more points."
+            f"use at most {math.floor(max(most, 1))}, or more points."
         )
 
 
