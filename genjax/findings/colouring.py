@@ -274,7 +274,13 @@ def judgement(asked: Asked) -> dict[str, Interval]:
         over_groups(right, asked.groups),
         over_groups_of(area, asked.groups),
     )
-    return dict(zip(JUDGED, found, strict=True))
+    return {name: _share(each) for name, each in zip(JUDGED, found, strict=True)}
+
+
+def _share(found: Interval) -> Interval:
+    """An interval of a share: a jackknife knows no bounds, and a share has two."""
+    low, high = np.clip(found[1:], 0.0, 1.0)
+    return Interval(found.value, float(low), float(high))
 
 
 # A finding is no algorithm: it may compile what it does to a thousand pictures
