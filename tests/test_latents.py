@@ -433,6 +433,7 @@ def test_pixels_outside_of_the_head_do_not_count():
 # The findings, whole
 
 
+@pytest.mark.all
 def test_everything_is_seen_side_by_side(tmp_path, capsys):
     small = {"steps": 2, "every.save": 2, "evaluate_batch": 20}
     # one size of batch for all splits: one program a level
@@ -494,6 +495,7 @@ def test_sizes_and_strangers_are_measured(tmp_path, capsys):
     assert (folder / "samples" / "asked.png").exists()
 
 
+@pytest.mark.all
 def test_codes_of_faces_are_moved_and_mixed(tmp_path, capsys):
     reader = edit(latents.HEADS.reader, {"widths": (8,), "features": 8, "steps": 3})
     entries = (Entry("pixels", Pixels()), Entry("PCA", Principal(8)))
