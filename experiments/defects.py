@@ -35,8 +35,8 @@ from genjax.views import Flip
 SEEN = (Scratch(), Blot(), Stain())
 OTHER = (Dent(), Patch(), Thread())
 TX = Adam(1e-3, clip=1.0, warmup=100, decay=CosineDecay())
-# a fifth of the pictures is whole: there is not always something to mend. Squares: most pixels are right from the start,
-# and an absolute error holds all of them there
+# a fifth of the pictures is whole: there is not always something to mend. Squares, as most pixels are right from the
+# start, and an absolute error holds all of them there
 MEND = Restoration(
     corruption=(Defects(SEEN, clean=0.2),),
     net=PlainUNet((32, 64), blocks=2, bias=True),
