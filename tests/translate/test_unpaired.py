@@ -367,7 +367,8 @@ def test_resume_is_bit_identical_pool_and_all(name, play, tmp_path):
     resumed, _ = play(name, 2, restored)
     assert same(straight, resumed)
     for pool in straight.extra["pool"].values():
-        assert int(pool["held"]) == len(pool["pictures"]) and pool["pictures"].any()
+        # four steps of four, as far as there is room
+        assert int(pool["held"]) == min(len(pool["pictures"]), 16) and pool["pictures"].any()
 
 
 @cases
