@@ -4,6 +4,7 @@ Importing this package imports neither tensorflow_datasets nor grain, scikit-lea
 imported where it is needed, so a warm cache is read on machines that have none of them.
 """
 
+from genjax.data.anomalous import Bleeding, Gait
 from genjax.data.blank import Blank
 from genjax.data.captions import Captions
 from genjax.data.domains import Domains, Unpaired
@@ -14,6 +15,7 @@ from genjax.data.heads import Heads
 from genjax.data.icons import Icons
 from genjax.data.maps import Maps
 from genjax.data.masks import Masks
+from genjax.data.mnist import SmallMNIST
 from genjax.data.moving import MovingDigits
 from genjax.data.oneclass import OneClass
 from genjax.data.pairs import Pairs
@@ -25,17 +27,20 @@ from genjax.data.source import Digits, FashionMNIST, Source, fingerprint, train_
 from genjax.data.stacked import StackedDigits
 from genjax.data.stamps import Stamps
 from genjax.data.stock import Stock
+from genjax.data.textures import Textures
 from genjax.data.toy import Grid, Moons, Ring, Spiral, Toy
 
 # those that the command line builds by name; one of a user's own is as good
 Known = (
-    Blank
+    Bleeding
+    | Blank
     | Captions
     | Digits
     | Domains
     | Emoji
     | FashionMNIST
     | Folder
+    | Gait
     | Heads
     | Icons
     | Maps
@@ -47,21 +52,25 @@ Known = (
     | Relit
     | Scenes
     | Sketched
+    | SmallMNIST
     | StackedDigits
     | Stamps
     | Stock
+    | Textures
     | Toy
     | Unpaired
 )
 
 __all__ = [
-    "Captions",
+    "Bleeding",
     "Blank",
+    "Captions",
     "Digits",
     "Domains",
     "Emoji",
     "FashionMNIST",
     "Folder",
+    "Gait",
     "Grid",
     "Heads",
     "Icons",
@@ -79,11 +88,13 @@ __all__ = [
     "Scenes",
     "Single",
     "Sketched",
+    "SmallMNIST",
     "Source",
     "Spiral",
     "StackedDigits",
     "Stamps",
     "Stock",
+    "Textures",
     "Toy",
     "Unpaired",
     "fingerprint",
