@@ -1,6 +1,6 @@
 """Are marks of unknown place taken off photographs at least as well as by inpainting that is told where they are?
 
-    python -m experiments.marks             BASE: blind, text and logos on scenes of 96x96; not trained yet
+    python -m experiments.marks             BASE: blind, text and logos on scenes of 96x96; not trained at length yet
     python -m experiments.marks told        the net is told where the mark is, and all else stays as it was
     python -m experiments.marks letters     trained on text alone, tested on both
     python -m experiments.marks logos       trained on logos alone
