@@ -9,9 +9,11 @@ the runs of a sweep are put together: the mean areas are told by whoever finishe
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from genjax.anomaly import judged
@@ -41,10 +43,13 @@ from genjax.metrics.components import rows
 from genjax.metrics.features import STRANGE, save_arrays
 from genjax.metrics.prediction import threshold
 from genjax.pictures.draw import captioned, grid, to_uint8
+from genjax.training.basis import basis
 from genjax.training.experiment import Experiment
 from genjax.training.run import Run
 
 ALL = "together"
+# of the functions that no config names, as what is made of normals: another one measures again
+VERSION = 2
 FILE = "scores.npz"
 SCORED = ("valid", "made", "test")
 
@@ -89,20 +94,33 @@ class Anomalies:
                 f"Anomalies() needs data that say what is normal, and {source.name} does not: use "
                 "--data='OneClass(FashionMNIST(),normal=3)', or --finish='()'."
             )
-        if held < FEWEST:
+        _check_kinds(source)
+        if held < 2 * FEWEST:
             raise UserError(
-                f"--data.valid={held}: {FEWEST} held-out normals or more say how rare a score is."
+                f"--data.valid={held}: {2 * FEWEST} held-out normals or more say how rare a score is, by halves of "
+                "which one judges the other."
+            )
+        if getattr(exp.algorithm, "condition", ()):
+            raise UserError(
+                "Anomalies() asks a model that is told nothing, for a label would say what is anomalous: use "
+                "--algorithm.condition='()'."
             )
         if not self.own and not self.edges:
             raise UserError(
                 "--finish.Anomalies: of `own` and `edges` one at least has a score."
             )
         # for its error: before the training
-        threshold(np.zeros(held), self.false_alarms)
+        threshold(np.zeros(held // 2), self.false_alarms)
         self.gradients.check(source.shape)
         for own in self.own:
             own.check(exp)
         names = [f"pixels_{scorer.name}" for scorer in self.pixels]
+        kinds = [type(own).__name__ for own in self.own]
+        for told in (names, [scorer.name for scorer in self.edges], kinds):
+            if len(set(told)) < len(told):
+                raise UserError(
+                    f"--finish.Anomalies: of {', '.join(told)} two would have one name: leave one out."
+                )
         if FLOOR not in names:
             raise UserError(
                 "--finish.Anomalies.pixels: leave Neighbours() in, for all others are compared with it."
@@ -110,13 +128,16 @@ class Anomalies:
 
     def __call__(self, this: Run) -> None:
         path = this.log.directory / FILE
-        mark = this.basis(self)["hash"]
-        scores = stored(path, mark)
+        marks = self.marks(this)
+        scores = None
+        # each process would decide by its own disk; whoever removes the results wants all measured again
+        alone = jax.process_count() == 1
+        if alone and this.log.result("anomaly") is not None:
+            scores = stored(path, marks)
         if scores is None:
             scores = self.measured(this)
-            # which settings they are of: other ones measure again
-            whole = {**scores, "basis": np.array(mark)}
-            save_arrays(path, whole)
+            told = {name: np.array(mark) for name, mark in marks.items()}
+            save_arrays(path, {**scores, **told})
         found = judged.numbers(scores, self.false_alarms)
         best = judged.chosen([scores])
         this.log.result("anomaly", {**found, "chosen": best})
@@ -128,6 +149,16 @@ class Anomalies:
         self.draw(this, scores, best)
         self.draw_made(this)
         self.over_classes(this)
+
+    def marks(self, this: Run) -> dict[str, str]:
+        """What scores are of: `basis` of this run's, `settings` what those of all classes share."""
+        own = this.basis(self)
+        shared = basis(self, this.exp.algorithm, "", own["step"], {})
+        found = {}
+        for name, each in {"basis": own, "settings": shared}.items():
+            depends = [VERSION, each["hash"], each["code"]]
+            found[name] = json.dumps(depends, sort_keys=True)
+        return found
 
     def tested(self, this: Run) -> dict[str, Any]:
         """The test split, or the part of it that is looked at."""
@@ -184,20 +215,27 @@ class Anomalies:
             for split, values in of_splits.items():
                 found[f"{split}/{method}"] = np.asarray(values, np.float64)
         for name in ("label", TRUTH):
-            found[name] = np.asarray(splits["test"][name])
+            if name in splits["test"]:
+                found[name] = np.asarray(splits["test"][name])
         return found
 
     def joined(self, methods: Scores) -> dict[str, np.ndarray]:
-        """{split: the mean surprise [N]} of all methods that are not set apart."""
+        """{split: the mean surprise [N]} of all methods that are not set apart; of `valid` the second half.
+
+        Normals that say themselves how rare they are look less rare than fresh ones: the threshold would be too low.
+        """
         parts = {}
         for method, of_splits in methods.items():
             if method not in self.apart:
                 parts[method] = of_splits
-        # how rare a score is, held-out normals say
-        normal = {method: of_splits["valid"] for method, of_splits in parts.items()}
+        # how rare a score is, one half of the held-out normals says
+        normal = {method: of_splits["valid"][::2] for method, of_splits in parts.items()}
         found = {}
         for split in SCORED:
-            scores = {method: of_splits[split] for method, of_splits in parts.items()}
+            judged_rows = slice(1, None, 2) if split == "valid" else slice(None)
+            scores = {
+                method: of_splits[split][judged_rows] for method, of_splits in parts.items()
+            }
             found[split] = together(normal, scores)
         return found
 
@@ -240,11 +278,12 @@ class Anomalies:
         if not hasattr(this.exp.data, "normal"):
             return  # data of a user's own, of one class alone
         classes = this.source.classes
+        shared = {"settings": self.marks(this)["settings"]}
         members = []
         for normal in range(classes):
             # the run that differs in its class alone
             exp = edit(this.exp, {"data.normal": normal})
-            scores = of_run(this.log.directory.parent, exp)
+            scores = of_run(this.log.directory.parent, exp, shared)
             if scores is not None:
                 members.append(scores)
         missing = classes - len(members)
@@ -258,18 +297,31 @@ class Anomalies:
             this.log.note(line)
 
 
-def of_run(folder: Path, exp: Experiment) -> Arrays | None:
-    """The scores of the run of a config, whatever its name; None where it has none yet."""
+def _check_kinds(source: Any) -> None:
+    """Raises UserError where normals are not all that is learned from, or the test has not both kinds."""
+    wanted = {"train": [0], "valid": [0], "test": [0, 1]}
+    for split, kinds in wanted.items():
+        truth = np.asarray(getattr(source, split)[TRUTH][:])
+        found = np.unique(truth).tolist()
+        # for a split without an example there are lines of their own
+        if len(truth) and found != kinds:
+            raise UserError(
+                f"{source.name}: `{TRUTH}` of {split} has {found}, and Anomalies() needs {kinds}: 0 = normal."
+            )
+
+
+def of_run(folder: Path, exp: Experiment, marks: dict[str, str]) -> Arrays | None:
+    """The scores of the run of a config, whatever its name; None where it has none yet with these marks."""
     # the digest alone decides: names are for people
     for path in sorted(folder.glob(f"*-{digest(exp)}/{FILE}")):
-        scores = stored(path)
+        scores = stored(path, marks)
         if scores is not None:
             return scores
     return None
 
 
-def stored(path: Path, mark: str | None = None) -> Arrays | None:
-    """The scores of a run; None where there are none, or where they were measured on something else than `mark`."""
+def stored(path: Path, marks: dict[str, str]) -> Arrays | None:
+    """The scores of a run; None where there are none, or where they were measured on something else than `marks`."""
     if not path.exists():
         return None
     try:
@@ -278,7 +330,6 @@ def stored(path: Path, mark: str | None = None) -> Arrays | None:
             arrays = {name: np.asarray(file[name]) for name in file.files}
     except STRANGE:  # damaged: measured again
         return None
-    basis = arrays.pop("basis", None)
-    if mark is None or str(basis) == mark:
-        return arrays
-    return None
+    known = {name: str(arrays.pop(name, "")) for name in ("basis", "settings")}
+    wanted = {**known, **marks}
+    return arrays if known == wanted else None

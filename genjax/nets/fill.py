@@ -66,7 +66,7 @@ def push_pull(x: jax.Array, known: jax.Array) -> jax.Array:
     A share between 0 and 1 mixes the two. Where nothing at all is known it is 0.
     """
     height, width = x.shape[1:3]
-    if min(height, width) == 1:
+    if max(height, width) == 1:
         return known * x
     # pull: the mean of what is known among each 2x2, and whether there is any
     weight = _halved(known)

@@ -23,7 +23,7 @@ from genjax.data.oneclass import OneClass
 from genjax.data.source import Source
 from genjax.errors import UserError
 from genjax.fields import Category, Image
-from genjax.findings.anomalies import FILE, Anomalies, stored
+from genjax.findings.anomalies import FILE, Anomalies, of_run, stored
 from genjax.findings.unlikeness import Codes, Evaluated
 from genjax.nets import MLP, Gelu
 from genjax.optim import Adam
@@ -41,7 +41,7 @@ class Bars:
 
     def load(self) -> Source:
         fields = {"image": Image((8, 8, 1)), "label": Category(3)}
-        train = self.some(60, (0, 1, 2), 0)
+        train = self.some(80, (0, 1, 2), 0)
         test = self.some(20, self.tested, 1)
         return Source("bars", fields, train, {name: x[:0] for name, x in train.items()}, test)
 
@@ -55,7 +55,7 @@ class Bars:
 
 
 TINY = Experiment(
-    data=OneClass(Bars(), normal=0, valid=20),
+    data=OneClass(Bars(), normal=0, valid=40),
     algorithm=GeoTrans(enc=MLP((16,), Gelu()), latent=8, optimiser=Adam(3e-3)),
     steps=4,
     batch=16,
@@ -166,7 +166,7 @@ def test_one_class_trains_and_the_test_holds_all():
         (OneClass(Bars((0, 1)), normal=2), "no test example of that class"),
         (OneClass(Bars((2,)), normal=2), "all 20 test examples of bars are normal"),
         (OneClass(Bars(), normal=3), "classes 0 to 2"),
-        (OneClass(Bars(), valid=60), "less than the 60"),
+        (OneClass(Bars(), valid=80), "less than the 80"),
         (OneClass(Bars(), valid=0), "valid=0"),
         (OneClass(None), "must be a data set"),
     ],
@@ -202,12 +202,13 @@ def test_a_run_tells_every_method_and_keeps_the_scores(trained):
     wanted = {"transforms", "softmax", "codes_neighbours", "codes_mahalanobis"}
     wanted |= {"edges_neighbours", "edges_mahalanobis", "pixels_neighbours", "together"}
     assert set(found) == {*wanted, "chosen"} and found["chosen"] in wanted
-    scores = stored(trained.log.directory / FILE)
+    scores = stored(trained.log.directory / FILE, {})
     for method in wanted:
-        assert scores[f"test/{method}"].shape == (60,) and scores[f"valid/{method}"].shape == (
-            20,
-        )
-        assert scores[f"made/{method}"].shape == (6 * 20,)
+        assert scores[f"test/{method}"].shape == (60,)
+        # of all together one half of the held-out normals says how rare the other is
+        held = 20 if method == "together" else 40
+        assert scores[f"valid/{method}"].shape == (held,)
+        assert scores[f"made/{method}"].shape == (6 * 40,)
     # the pictures of one bar are told from those of another by their pixels
     its = found["pixels_neighbours"]["auroc"]
     assert its["value"] == 1.0 and its["low"] < 1.0
@@ -222,14 +223,15 @@ def test_a_run_tells_every_method_and_keeps_the_scores(trained):
 def test_the_last_of_the_classes_tells_the_mean(trained, monkeypatch):
     home = trained.log.directory
     exp = trained.exp
+    (finding,) = exp.finish
+    marks = finding.marks(trained)
     for normal in (1, 2):
         of_class = edit(exp, {"data.normal": normal})
-        scores = stored(home / FILE)
+        scores = stored(home / FILE, {})
         scores["anomalous"] = (scores["label"] != normal).astype(np.int32)
         place = home.parent / f"other-{digest(of_class)}"
         place.mkdir()
-        np.savez(place / FILE, **scores)
-    (finding,) = exp.finish
+        np.savez(place / FILE, **scores, settings=marks["settings"])
     # what is kept is not measured again
     monkeypatch.setattr(Anomalies, "measured", None)
     trained.find(finding)
@@ -238,16 +240,32 @@ def test_the_last_of_the_classes_tells_the_mean(trained, monkeypatch):
     assert its["each"][0] == 1.0 and its["auroc"]["value"] == pytest.approx(
         np.mean(its["each"])
     )
-    assert found["chosen"] in judged.methods_of(stored(home / FILE))
+    assert found["chosen"] in judged.methods_of(stored(home / FILE, {}))
+    # measured otherwise, a class is still to come
+    scores["settings"] = "other"
+    np.savez(place / FILE, **scores)
+    assert of_run(home.parent, of_class, {"settings": marks["settings"]}) is None
 
 
 def test_scores_of_other_settings_or_of_a_damaged_file_are_measured_again(trained, tmp_path):
     path = trained.log.directory / FILE
     (finding,) = trained.exp.finish
-    assert stored(path, trained.basis(finding)["hash"]) is not None
-    assert stored(path, trained.basis(edit(finding, {"images": 7}))["hash"]) is None
+    assert stored(path, finding.marks(trained)) is not None
+    assert stored(path, edit(finding, {"images": 7}).marks(trained)) is None
     (tmp_path / FILE).write_bytes(path.read_bytes()[:200])
-    assert stored(tmp_path / FILE) is None and stored(tmp_path / "none.npz") is None
+    assert stored(tmp_path / FILE, {}) is None and stored(tmp_path / "none.npz", {}) is None
+
+
+def test_scores_are_measured_again_once_the_results_are_gone(trained, monkeypatch):
+    (finding,) = trained.exp.finish
+    asked = []
+    again = stored(trained.log.directory / FILE, {})
+    monkeypatch.setattr(Anomalies, "measured", lambda self, this: asked.append(1) or again)
+    trained.find(finding)
+    assert not asked
+    (trained.log.directory / "results.json").unlink()
+    trained.find(finding)
+    assert asked
 
 
 def test_the_error_of_an_autoencoder_and_its_codes_are_scores(trained, tmp_path):
@@ -267,6 +285,7 @@ def test_the_error_of_an_autoencoder_and_its_codes_are_scores(trained, tmp_path)
         ({"data.valid": 10}, "valid=10"),
         ({"finish.Anomalies.false_alarms": 0.01}, "too few for a rate"),
         ({"finish.Anomalies.pixels": ()}, "leave Neighbours"),
+        ({"finish.Anomalies.pixels": (Neighbours(1), Neighbours(5))}, "one name"),
         ({"finish.Anomalies.own": (), "finish.Anomalies.edges": ()}, "one at least"),
         ({"finish.Anomalies.gradients": Gradients((9,))}, "cells"),
         ({"algorithm": Autoencoder()}, "Named"),

@@ -48,6 +48,11 @@ def test_one_pixel_is_enough_and_none_gives_nothing():
     x[0, 5, 2], known[0, 5, 2] = 0.7, 1
     filled = push_pull(x, known)
     np.testing.assert_allclose(filled[0], 0.7, atol=1e-6)
+    # a long picture: its short side is one pixel long before the other is
+    long = np.zeros((1, 4, 32, 1), np.float32)
+    end = np.zeros_like(long)
+    long[:, :, 30:], end[:, :, 30:] = 0.7, 1
+    np.testing.assert_allclose(push_pull(long, end), 0.7, atol=1e-6)
     np.testing.assert_array_equal(filled[1], 0)
 
 
