@@ -11,7 +11,7 @@ from genjax.config import edit
 from genjax.data import Digits, anomalous
 from genjax.data.anomalous import Bleeding, Ends, Gait, Labelled, planted, windowed
 from genjax.errors import UserError
-from genjax.findings.series import Anomalies, stretched
+from genjax.findings.series import Anomalies, Forecast, Moving, stretched
 from genjax.metrics import discords
 from genjax.metrics.events import blocks, events, over_blocks
 from genjax.metrics.prediction import auroc
@@ -241,6 +241,12 @@ def test_noise_in_a_wave_is_found_by_what_knows_waves(this):
         assert rows[name]["events"] == 1
         auroc_ = rows[name]["auroc"]
         assert auroc_["low"] <= auroc_["value"] <= auroc_["high"]
+    # one event is held fixed, so of what it alone decides nothing is known
+    assert (
+        set(rows["discord"]["hits"]) == {"value"} and "low" in rows["discord"]["false_alarms"]
+    )
+    # the nearest window is nearer in a longer stretch: its threshold is of no other
+    assert not {"hits", "false_alarms", "events_touched"} & set(rows["profile"])
     test = stretched(this.source, "test")
     score = discords.spread(
         discords.join(test.x, stretched(this.source, "train").x, 32), len(test.x)
@@ -252,6 +258,12 @@ def test_noise_in_a_wave_is_found_by_what_knows_waves(this):
         assert rows[name]["auroc"]["value"] > 0.99
         assert rows[name]["peak_in_event"] or name == "discord"
     assert (this.log.directory / "samples" / "series.png").exists()
+
+
+def test_nobody_is_counted_where_somebody_is_silent():
+    assert Anomalies().past(32) == 32
+    longer = Anomalies(floors=(Forecast(order=100), Moving(window=50)))
+    assert longer.past(32) == 100
 
 
 def test_the_models_score_is_the_error_of_its_windows(this):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +20,7 @@ from genjax.errors import UserError, at_least
 from genjax.fields import Series
 from genjax.findings.samples import show, told
 from genjax.metrics import discords
-from genjax.metrics.events import events, over_blocks
+from genjax.metrics.events import FEWEST, events, over_blocks
 from genjax.metrics.intervals import Interval
 from genjax.metrics.prediction import average_precision, threshold
 from genjax.pictures import figure
@@ -57,8 +57,12 @@ class Discord:
 
 @dataclasses.dataclass(frozen=True)
 class Profile:
-    """The matrix profile: the distance to the nearest other window of the stretch itself, without any training."""
+    """The matrix profile: the distance to the nearest other window of the stretch itself, without any training.
 
+    A longer stretch has nearer windows, so a threshold of one stretch says nothing of another: none is told.
+    """
+
+    thresholded: ClassVar[bool] = False
     window: int | None = field(None, "points; None = as many as the model's windows have")
 
     def __call__(
@@ -132,7 +136,7 @@ class Anomalies:
                 "--finish.Anomalies asks what is lost on the way through codes: use an Autoencoder or a VAE."
             )
         # told before the training, not after it
-        window = source.shape[0]
+        window = self.past(source.shape[0])
         for split in ("valid", "test"):
             stretch = stretched(source, split)
             if len(stretch.x) <= 2 * window:
@@ -149,14 +153,24 @@ class Anomalies:
         held = len(stretched(source, "valid").x) - window
         threshold(np.zeros(held), self.false_alarms)  # for its error
 
+    def past(self, window: int) -> int:
+        """The points at the beginning that some method is silent about, for models of windows of so many points."""
+        longest = [window]
+        for floor in self.floors:
+            # None = as many as the model's
+            for name in ("order", "window"):
+                longest.append(getattr(floor, name, None) or 0)
+        return max(longest)
+
     def __call__(self, this: Run) -> dict[str, float]:
         parts = {name: stretched(this.source, name) for name in ("train", "valid", "test")}
         scores = {OWN: [self._own(this, parts[name]) for name in ("valid", "test")]}
         for floor in self.floors:
             name = type(floor).__name__.lower()
             scores[name] = [floor(parts["train"], parts[each]) for each in ("valid", "test")]
+        unheld = [type(f).__name__.lower() for f in self.floors if not _thresholded(f)]
         # where some method has no past all are silent
-        window = this.spec.shape[0]
+        window = self.past(this.spec.shape[0])
         test = parts["test"]
         anomaly = test.anomaly[window:]
         found = events(anomaly)
@@ -165,7 +179,7 @@ class Anomalies:
         )
         areas = {}
         for name, (held, seen) in scores.items():
-            row = self._row(held[window:], seen[window:], anomaly)
+            row = self._row(held[window:], seen[window:], anomaly, name not in unheld)
             self._keep(this, name, row)
             areas[f"auroc {name}"] = row["auroc"].value
         _draw(this, test, scores, window)
@@ -198,6 +212,7 @@ class Anomalies:
         held: np.ndarray,
         seen: np.ndarray,
         anomaly: np.ndarray,
+        thresholded: bool,
     ) -> dict[str, Any]:
         """The numbers of one method, of scores of normal points and of the test."""
         # read from normal points of another stretch, never from the test
@@ -209,19 +224,20 @@ class Anomalies:
         def hits(scores: np.ndarray, anomaly: np.ndarray) -> float:
             return float(np.mean(scores[anomaly] > above))
 
-        measures = {
-            "auroc": _auroc,
-            "average_precision": _precision,
-            "false_alarms": alarms,
-            "hits": hits,
-        }
+        measures = {"auroc": _auroc, "average_precision": _precision}
+        if thresholded:
+            measures |= {"false_alarms": alarms, "hits": hits}
         # events and blocks are drawn, whatever is measured of them
         row: dict[str, Any] = {}
         for name, measure in measures.items():
             row[name] = over_blocks(measure, seen, anomaly, self.block)
         touched = [bool((seen[event] > above).any()) for event in events(anomaly)]
         row["events"] = len(touched)
-        row["events_touched"] = sum(touched)
+        if thresholded:
+            row["events_touched"] = sum(touched)
+            if len(touched) < FEWEST:
+                # few events are held fixed, and hits depend on them alone: a width of 0 would be certainty
+                row["hits"] = Interval(row["hits"].value, np.nan, np.nan)
         # how the archive itself counts: is the strangest point of all in an event?
         row["peak_in_event"] = bool(anomaly[seen.argmax()])
         return row
@@ -242,11 +258,17 @@ class Anomalies:
                 entry[key] = value
         this.log.note(f"{name}: {', '.join(said)}")
         peak = "in" if row["peak_in_event"] else "outside of"
-        this.log.note(
-            f"  a threshold for {self.false_alarms:.1%} touches {row['events_touched']} of {row['events']} events; the "
-            f"strangest point lies {peak} one"
-        )
+        if "events_touched" in row:
+            this.log.note(
+                f"  a threshold for {self.false_alarms:.1%} touches {row['events_touched']} of {row['events']} events"
+            )
+        this.log.note(f"  the strangest point lies {peak} an event")
         this.log.result(f"series {name}", entry)
+
+
+def _thresholded(floor: Any) -> bool:
+    """Whether a threshold of one stretch is one of another."""
+    return getattr(floor, "thresholded", True)
 
 
 def _auroc(scores: np.ndarray, anomaly: np.ndarray) -> float:
