@@ -23,7 +23,7 @@ from genjax.errors import UserError
 
 One = tuple[Array, Array]  # a picture [H, W, C] with a defect, and its mask bool [H, W]
 WAVES = 4  # of an outline: more would look like a saw
-POINTS = 64  # of a bent line
+POINTS = 64  # of a bent line, at least
 
 
 class Painted(NamedTuple):
@@ -149,10 +149,11 @@ class Scratch:
         x: Array,
     ) -> One:
         of_line, of_width, of_light = random.split(key, 3)
-        line = _bent(of_line)
+        # one point a pixel of a long side, or it would break into dots
+        line = _bent(of_line, max(POINTS, *x.shape[:2]))
         rows, columns = line.T
         down, across = _axes(x)
-        # from each pixel to all points of the line, [H, W, POINTS]
+        # from each pixel to all points of the line, [H, W, points]
         y = down[..., None] - rows
         z = across[..., None] - columns
         distance = jnp.hypot(y, z)
@@ -162,8 +163,8 @@ class Scratch:
         return _where(nearest < 0.5 * width, x + light, x)
 
 
-def _bent(key: Array) -> Array:
-    """A quadratic Bézier curve, by points [POINTS, 2] that lie near enough to each other for every pixel."""
+def _bent(key: Array, points: int) -> Array:
+    """A quadratic Bézier curve, by points [points, 2] that lie near enough to each other for every pixel."""
     of_ends, of_bend = random.split(key)
     ends = random.uniform(
         of_ends,
@@ -179,7 +180,7 @@ def _bent(key: Array) -> Array:
     )
     first, last = ends
     middle = 0.5 * (first + last) + bend
-    t = jnp.linspace(0.0, 1.0, POINTS)[:, None]
+    t = jnp.linspace(0.0, 1.0, points)[:, None]
     # (1 - t)² first + 2 t (1 - t) middle + t² last
     rest = 1.0 - t
     line = rest**2 * first

@@ -99,7 +99,9 @@ class Rebuilt:
 
     def check(self, exp: Experiment) -> None:
         """Raises UserError for models that have no code."""
-        if not hasattr(exp.algorithm, "latent"):
+        # a game's z is no code, and a decoder that is told a label is none of a picture alone
+        told = getattr(exp.algorithm, "condition", ())
+        if not hasattr(exp.algorithm, "dec") or told:
             raise UserError(
                 "--finish.Localising.own=Rebuilt() is for autoencoders and VAEs: use Mended() for Restoration."
             )

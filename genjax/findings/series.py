@@ -131,7 +131,9 @@ class Anomalies:
             raise UserError(
                 f"{source.name} is no series with a field `anomaly`: use --data='Bleeding()' or 'Gait()'."
             )
-        if not hasattr(exp.algorithm, "latent"):
+        # a decoder that is told a label is none of a window alone
+        told = getattr(exp.algorithm, "condition", ())
+        if not hasattr(exp.algorithm, "dec") or told:
             raise UserError(
                 "--finish.Anomalies asks what is lost on the way through codes: use an Autoencoder or a VAE."
             )
