@@ -9,6 +9,9 @@ and said p, over the pixels i of one picture:
 Dice is Milletari et al. 2016 (arXiv:1606.04797, eq. 1), each class by itself and then their mean: a class of few pixels
 counts as much as one of many, and the answer is pressed to 0 and 1, so that it is no probability. Both together are a
 tuple of the two. There is nothing to sample: an answer is judged, by `summary`, on all pixels of a split together.
+
+A class of weight 0 in CrossEntropy is void: of its pixels nobody knows what they are. No loss learns from them, they
+are not judged, and no pixel is taken for it.
 """
 
 from __future__ import annotations
@@ -42,6 +45,11 @@ class CrossEntropy:
     # of its part among the metrics; no field
     name = "cross_entropy"
 
+    @property
+    def void(self) -> tuple[int, ...]:
+        """The classes that are left out."""
+        return tuple(k for k, weight in enumerate(self.classes) if not weight)
+
     def check(self, classes: int) -> None:
         """Raises UserError for weights that are no weights of these classes."""
         where = "CrossEntropy: "
@@ -52,8 +60,13 @@ class CrossEntropy:
             )
         at_least(0, where, classes=min(self.classes, default=0.0))
 
-    def __call__(self, logits: jax.Array, truth: jax.Array) -> jax.Array:
-        """[B] of logits [B, H, W, K] and classes [B, H, W]."""
+    def __call__(
+        self,
+        logits: jax.Array,
+        truth: jax.Array,
+        void: tuple[int, ...] = (),
+    ) -> jax.Array:
+        """[B] of logits [B, H, W, K] and classes [B, H, W]; what is `void` its own weights say."""
         log_p = jax.nn.log_softmax(logits)
         one_hot = jax.nn.one_hot(truth, logits.shape[-1])
         # a product: a gather has a scatter for its gradient, which is slow on CPU
@@ -74,6 +87,8 @@ class Dice:
     smooth: float = field(1.0, "s, added above and below [pixels]; 0 = the paper's")
 
     name = "dice"
+    # classes that are left out: those of the loss beside it
+    void = ()
 
     def check(self, classes: int) -> None:
         """Raises UserError for settings without a meaning."""
@@ -81,10 +96,23 @@ class Dice:
         above(0, where, weight=self.weight)
         at_least(0, where, smooth=self.smooth)
 
-    def __call__(self, logits: jax.Array, truth: jax.Array) -> jax.Array:
-        """[B] of logits [B, H, W, K] and classes [B, H, W]."""
+    def __call__(
+        self,
+        logits: jax.Array,
+        truth: jax.Array,
+        void: tuple[int, ...] = (),
+    ) -> jax.Array:
+        """[B] of logits [B, H, W, K] and classes [B, H, W], without the pixels of the classes `void`."""
+        classes = logits.shape[-1]
         p = jax.nn.softmax(logits)
-        g = jax.nn.one_hot(truth, logits.shape[-1])
+        g = jax.nn.one_hot(truth, classes)
+        if void:
+            unknown = g[..., np.array(void)].sum(-1, keepdims=True)
+            seen = 1.0 - unknown  # 0 where nobody knows
+            # the mean is over the others: of these there is nothing to find
+            others = np.setdiff1d(np.arange(classes), void)
+            p = (seen * p)[..., others]
+            g = (seen * g)[..., others]
         both = jnp.sum(p * g, (1, 2))  # [B, K]
         said = jnp.sum(p * p, (1, 2))
         there = jnp.sum(g, (1, 2))  # ones and zeros are their own squares
@@ -116,6 +144,21 @@ def classes_of(cfg: Segmentation, spec: Spec) -> int:
     return spec.find(cfg.mask).classes
 
 
+def void_of(cfg: Segmentation) -> tuple[int, ...]:
+    """The classes that any of the losses leaves out, rising."""
+    found: set[int] = set()
+    for loss in cfg.losses:
+        found |= set(loss.void)
+    return tuple(sorted(found))
+
+
+def known(logits: jax.Array, cfg: Segmentation) -> jax.Array:
+    """Logits [..., K] of who knows that a pixel is not void: its probability goes to the other classes."""
+    void = void_of(cfg)
+    # so low that a softmax is exactly 0
+    return logits.at[..., np.array(void)].set(-1e9) if void else logits
+
+
 def seen_by(x: jax.Array, classes: int) -> tuple:
     """What the net is called with for pictures [B, H, W, C] in [-1, 1]: input, clock, condition, shape."""
     _, height, width, _ = x.shape
@@ -133,28 +176,32 @@ def answer(params: dict, x: jax.Array, cfg: Segmentation, classes: int) -> jax.A
 
 
 def predict(params: dict, batch: Batch, cfg: Segmentation, spec: Spec) -> jax.Array:
-    """The probabilities of the classes at every pixel, [B, H, W, K]."""
+    """The probabilities of the classes at every pixel, [B, H, W, K]; 0 of those that are void."""
     logits = answer(params, spec.encode(batch), cfg, classes_of(cfg, spec))
-    return jax.nn.softmax(logits)
+    return jax.nn.softmax(known(logits, cfg))
 
 
 def parts(logits: jax.Array, truth: jax.Array, cfg: Segmentation) -> Parts:
     """The loss and each of its parts, [B]."""
     found = {}
     total = jnp.zeros(len(logits))
+    void = void_of(cfg)
     for loss in cfg.losses:
-        value = loss(logits, truth)
+        value = loss(logits, truth, void)
         # without its weight, so that runs with other weights compare
         found[loss.name] = value
         total = total + loss.weight * value
     return {"loss": total, **found}
 
 
-def counted(logits: jax.Array, truth: jax.Array) -> jax.Array:
-    """Pixels [B, K, K] of true class i that are taken for class j."""
+def counted(logits: jax.Array, truth: jax.Array, cfg: Segmentation) -> jax.Array:
+    """Pixels [B, K, K] of true class i that are taken for class j; of void neither row nor column has any."""
     classes = logits.shape[-1]
-    taken = jnp.argmax(logits, -1)
+    taken = jnp.argmax(known(logits, cfg), -1)
     of_truth = jax.nn.one_hot(truth, classes)
+    void = void_of(cfg)
+    if void:
+        of_truth = of_truth.at[..., np.array(void)].set(0.0)
     of_taken = jax.nn.one_hot(taken, classes)
     # zeros and ones: exact up to 16 million pixels
     return jnp.einsum("bhwi,bhwj->bij", of_truth, of_taken)
@@ -165,7 +212,7 @@ def evaluate(params: dict, batch: Batch, cfg: Segmentation, spec: Spec) -> Parts
     logits = answer(params, spec.encode(batch), cfg, classes_of(cfg, spec))
     truth = batch[cfg.mask]
     found = parts(logits, truth, cfg)
-    return {**found, "counts": counted(logits, truth)}
+    return {**found, "counts": counted(logits, truth, cfg)}
 
 
 def summary(values: dict[str, Any]) -> dict[str, float]:
@@ -209,6 +256,12 @@ def _check(cfg: Segmentation, spec: Spec) -> None:
         )
     for loss in cfg.losses:
         loss.check(found.classes)
+    void = void_of(cfg)
+    if found.classes - len(void) < 2:
+        raise UserError(
+            f"CrossEntropy: weights of 0 leave out {len(void)} of {found.classes} classes, and two are needed to tell "
+            "apart: give more of them a weight."
+        )
 
 
 def algorithm(cfg: Segmentation, spec: Spec) -> Algorithm:

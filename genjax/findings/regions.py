@@ -6,7 +6,7 @@ out one picture's sums, or one person's, at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,11 +35,22 @@ class Judged(NamedTuple):
 Measure = Callable[[Judged], float]  # of sums over all
 
 
-def judge(p: np.ndarray, mask: np.ndarray) -> Judged:
-    """Probabilities [N, H, W, K] against classes [N, H, W], picture by picture."""
+def judge(p: np.ndarray, mask: np.ndarray, void: Sequence[int] = ()) -> Judged:
+    """Probabilities [N, H, W, K] against classes [N, H, W], picture by picture.
+
+    void: classes of pixels of which nobody knows what they are. Such pixels do not count, and of the others every
+    method is told that they are none: p is what it says of the other classes.
+    """
     classes = p.shape[-1]
+    p = _without(p, void)
+    known = ~np.isin(mask, void)  # [N, H, W]
     taken = p.argmax(-1)
-    confidence, hits, pixels = _bins(p, mask)
+    confidence, hits, pixels = _bins(p, mask, known)
+    counts = confusion(mask, taken, classes)
+    # columns are empty by themselves
+    counts[:, list(void)] = 0
+    # no boundary of its own: what is said there is taken for true
+    believed = np.where(known, mask, taken)
     one_hot = np.eye(classes)[mask]
     distance = np.square(p - one_hot)
     of_truth = np.sum(p * one_hot, -1)
@@ -48,23 +59,37 @@ def judge(p: np.ndarray, mask: np.ndarray) -> Judged:
     nats = -np.log(some)
     return Judged(
         pictures=np.ones(len(p)),
-        counts=confusion(mask, taken, classes),
-        edges=boundary_f(mask, taken, classes),
+        counts=counts,
+        edges=boundary_f(believed, taken, classes),
         confidence=confidence,
         hits=hits,
         pixels=pixels,
-        brier=distance.sum((1, 2, 3)),
-        nats=nats.sum((1, 2)),
+        brier=np.sum(distance.sum(-1) * known, (1, 2)),
+        nats=np.sum(nats * known, (1, 2)),
     )
 
 
-def _bins(p: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, ...]:
-    """(sum of confidences, pixels that are right, pixels) in each bin of each picture, [N, BINS]."""
+def _without(p: np.ndarray, void: Sequence[int]) -> np.ndarray:
+    """Probabilities [..., K] given that it is none of the classes `void`; even where nothing else was said."""
+    if not len(void):
+        return p
+    others = np.ones(p.shape[-1])
+    others[list(void)] = 0.0
+    # so little that it is heard only where all else is 0
+    left = (p + EPSILON) * others
+    return left / left.sum(-1, keepdims=True)
+
+
+def _bins(p: np.ndarray, mask: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, ...]:
+    """(sum of confidences, pixels that are right, pixels) in each bin of each picture, [N, BINS]; of known pixels."""
     rows = []
-    for said, its in zip(p, mask, strict=True):
-        flat = said.reshape(-1, said.shape[-1])
+    for said, its, where in zip(p, mask, known, strict=True):
+        if not where.any():
+            nothing = np.zeros(BINS)
+            rows.append((nothing, nothing, nothing))
+            continue
         # means of a bin, which sums undo
-        confidence, accuracy, pixels = calibration(flat, its.ravel(), BINS)
+        confidence, accuracy, pixels = calibration(said[where], its[where], BINS)
         row = (confidence * pixels, accuracy * pixels, pixels)
         rows.append(row)
     return tuple(map(np.stack, zip(*rows, strict=True)))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.ae.segmentation import Segmentation, answer, classes_of
+from genjax.ae.segmentation import Segmentation, answer, classes_of, known
 from genjax.ae.tiles import tiled
 from genjax.core import averaged
 from genjax.errors import UserError
@@ -44,7 +44,7 @@ def segmenter(this: Run, side: int | None = None) -> Segmenter:
     def run(params: Any, part: jax.Array) -> jax.Array:
         logits = answer(params, spec.x.encode(part), cfg, classes)
         # of large pictures the classes fit into memory, and what is said of each does not
-        taken = jnp.argmax(logits, -1)
+        taken = jnp.argmax(known(logits, cfg), -1)
         return taken[..., None].astype(jnp.uint8)
 
     def of_part(part: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from genjax.ae.pixelwise import Forest, Majority, Pixelwise, Place, Said
-from genjax.ae.segmentation import classes_of, predict
+from genjax.ae.segmentation import classes_of, predict, void_of
 from genjax.config import field, suffix
 from genjax.core import averaged
 from genjax.errors import UserError, at_least
@@ -111,9 +111,10 @@ class Segmenting:
         groups = np.arange(len(mask))
         if self.group:
             groups = np.asarray(test[self.group])
+        void = void_of(this.exp.algorithm)
         sums = {}
         for name, method in self._methods(this).items():
-            judged = judgement(method, test, mask)
+            judged = judgement(method, test, mask, void)
             sums[name] = grouped(judged, groups)
             numbers = tell(this, name, sums[name], len(mask))
             # the net comes first, and its pictures are drawn while its sums are there
@@ -146,7 +147,11 @@ class Segmenting:
 
     def _tell_classes(self, this: Run, sums: Mapping[str, Judged]) -> None:
         """The IoU of every class by every method, as a table."""
+        void = void_of(this.exp.algorithm)
         for k, class_name in enumerate(self._names(this)):
+            # nobody knows where it is
+            if k in void:
+                continue
             row = {}
             words = []
             for name, of_method in sums.items():
@@ -166,7 +171,8 @@ class Segmenting:
         """Some test pictures from all over the split, and those with the most mistakes."""
         # by pixels and not by IoU, of which a picture without a class has none
         hits = np.trace(judged.counts, axis1=1, axis2=2)
-        order = np.argsort(hits, kind="stable")
+        wrong = judged.counts.sum((1, 2)) - hits
+        order = np.argsort(-wrong, kind="stable")
         kinds = {
             "segmented": evenly(self.shown, len(hits)),
             "worst": order[: self.shown],
@@ -176,7 +182,8 @@ class Segmenting:
             p = method(part)
             images = np.asarray(this.spec.unit(part))
             truth = part[this.exp.algorithm.mask]
-            picture = drawn(images, p.argmax(-1), truth, self._names(this))
+            void = void_of(this.exp.algorithm)
+            picture = drawn(images, p.argmax(-1), truth, self._names(this), void)
             show(this, name, picture)
 
 
@@ -227,14 +234,19 @@ def _rows(arrays: Arrays, rows: Any) -> dict[str, np.ndarray]:
     return {name: np.asarray(values[rows]) for name, values in arrays.items()}
 
 
-def judgement(method: Method, test: Arrays, mask: np.ndarray) -> Judged:
-    """A method on all test pictures, a few at a time."""
+def judgement(
+    method: Method,
+    test: Arrays,
+    mask: np.ndarray,
+    void: tuple[int, ...] = (),
+) -> Judged:
+    """A method on all test pictures, a few at a time, without the pixels of the classes `void`."""
     parts = []
     # probabilities of all pixels of all pictures would be gigabytes
     for first in range(0, len(mask), AT_A_TIME):
         rows = slice(first, first + AT_A_TIME)
         p = method(_rows(test, rows))
-        parts.append(judge(p, mask[rows]))
+        parts.append(judge(p, mask[rows], void))
     return joined(parts)
 
 
@@ -292,14 +304,20 @@ def drawn(
     taken: np.ndarray,
     truth: np.ndarray,
     names: tuple[str, ...],
+    void: tuple[int, ...] = (),
 ) -> np.ndarray:
-    """Input, predicted classes, true ones and where they differ, a row for each picture, with a legend: uint8."""
+    """Input, predicted classes, true ones and where they differ, a row for each picture, with a legend: uint8.
+
+    Where the true class is `void` nothing is wrong.
+    """
     shape = (*images.shape[:3], 3)
+    unknown = np.isin(truth, void)
+    believed = np.where(unknown, taken, truth)
     columns = [
         np.broadcast_to(images, shape),  # grey is as wide
         coloured(taken) / 255.0,
         coloured(truth) / 255.0,
-        mistakes(images, taken, truth),
+        mistakes(images, taken, believed),
     ]
     rows = np.stack(columns, 1)  # [N, 4, H, W, 3]
     tiles = rows.reshape(-1, *shape[1:])

@@ -15,7 +15,16 @@ from experiments.segment import EXPERIMENTS
 from genjax import cli, segment
 from genjax.ae.autoencoder import Autoencoder
 from genjax.ae.pixelwise import Forest, Majority, Place
-from genjax.ae.segmentation import CrossEntropy, Dice, Segmentation, predict, summary
+from genjax.ae.segmentation import (
+    CrossEntropy,
+    Dice,
+    Segmentation,
+    counted,
+    parts,
+    predict,
+    summary,
+    void_of,
+)
 from genjax.config import edit, field
 from genjax.core import Spec
 from genjax.data import Digits, Masks
@@ -114,6 +123,64 @@ def test_the_loss_is_the_weighted_sum_and_the_summary_is_of_all_pixels_together(
     assert found["mean_iou"] == pytest.approx(masks.mean_iou(counts).value)
     assert found["accuracy"] == pytest.approx(masks.pixel_accuracy(counts).value)
     assert algorithm.sample is None and algorithm.criterion.name in found
+
+
+VOID = (CrossEntropy(classes=(1.0, 2.0, 0.0, 1.0)), Dice())
+
+
+def test_void_pixels_are_neither_learned_nor_judged():
+    rng = np.random.default_rng(0)
+    cfg = Segmentation(PlainUNet((4,), 1), losses=VOID)
+    logits = jnp.asarray(rng.normal(size=(2, 5, 5, 4)), jnp.float32)
+    truth = rng.integers(0, 4, (2, 5, 5))
+    truth[0, 0] = 2
+    unknown = truth == 2
+    assert void_of(cfg) == (2,) and void_of(Segmentation()) == ()
+
+    def total(x):
+        return parts(x, truth, cfg)["loss"].sum()
+
+    # whatever is said there
+    gradient = jax.grad(total)(logits)
+    assert not np.any(gradient[unknown]) and np.all(np.any(gradient[~unknown], -1))
+    # of who is certain and right about all others there is nothing to lose
+    right = 50.0 * jax.nn.one_hot(np.where(unknown, 0, truth), 4)
+    np.testing.assert_allclose(parts(right, truth, cfg)["dice"], 0.0, atol=1e-6)
+    counts = np.asarray(counted(right, truth, cfg))
+    assert counts.sum() == (~unknown).sum() and not counts[:, 2].any()
+    # and void is no answer
+    void_said = right + 100.0 * jax.nn.one_hot(np.full(truth.shape, 2), 4)
+    np.testing.assert_array_equal(counted(void_said, truth, cfg), counts)
+    found = summary({"loss": np.zeros(2), "counts": counts})
+    assert found["accuracy"] == 1.0 and found["mean_iou"] == 1.0
+
+
+def test_void_pixels_are_left_out_of_every_measure():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, (3, 4, 4))
+    p = rng.dirichlet([1, 1, 1], truth.shape)
+    rest = p[..., :2] / p[..., :2].sum(-1, keepdims=True)
+    unknown = np.zeros(truth.shape, bool)
+    unknown[:2, :2] = True
+    unknown[2] = True  # a whole picture
+    mask = np.where(unknown, 2, truth)
+    sums = total(judge(p, mask, (2,)), np.arange(3))
+    # by hand, of the known pixels alone
+    said, true = rest[~unknown], truth[~unknown]
+    of_truth = said[np.arange(len(true)), true]
+    flat = masks.confusion(true[None], said.argmax(-1)[None], 2)
+    wanted = {
+        "accuracy": np.mean(said.argmax(-1) == true),
+        "mean_iou": masks.mean_iou(flat).value,
+        "nats": -np.log(of_truth).mean(),
+        "brier": np.square(said - np.eye(2)[true]).sum(-1).mean(),
+        "ece": ece(said, true).value,
+    }
+    for name, value in wanted.items():
+        assert MEASURES[name](sums) == pytest.approx(value, abs=1e-9), name
+    # who is right wherever anything is known has all boundaries
+    sure = judge(np.eye(3)[np.where(unknown, 0, truth)], mask, (2,))
+    np.testing.assert_allclose(sure.edges, 1.0)
 
 
 # --- a task whose best answer is known -------------------------------------------------------------------------------
@@ -252,6 +319,11 @@ def test_sizes_that_do_not_fit_are_told(net, shape, said):
         ({}, Spec((("image", FLAT),)), "the field 'mask' is not in the data"),
         ({"mask": "image"}, spec(), "the field 'image' is a Image"),
         ({}, spec(Points((2,))), "Segmentation takes Image"),
+        (
+            {"losses": (CrossEntropy(classes=(1.0, 0.0, 0.0)),)},
+            spec(),
+            "leave out 2 of 3 classes",
+        ),
         ({}, spec(mask=Mask((4, 4), 3)), "name both fields in every --view"),
         ({}, spec(mask=Mask((8, 8), 1)), "has 1 class"),
         ({"losses": ()}, spec(), "leaves nothing to learn"),
