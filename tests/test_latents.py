@@ -6,22 +6,25 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 from scipy.stats import norm
 
 from experiments import latents
+from genjax import config
 from genjax.ae import autoencoder
 from genjax.ae.autoencoder import Autoencoder
 from genjax.classical import Ppca
 from genjax.conditions import Label
 from genjax.config import edit
 from genjax.core import Spec, example_normal, labelled
-from genjax.data import Blank, Digits, Toy
+from genjax.data import Blank, Digits, Folder, Toy
 from genjax.data.enlarged import Enlarged
 from genjax.data.heads import Heads, render
 from genjax.diffusion import features
 from genjax.diffusion.gaussian import Diffusion, algorithm
 from genjax.errors import UserError
 from genjax.fields import Image, Points
+from genjax.findings import tabled
 from genjax.findings.directions import Means, Regression, Truth, effect, psnr, said, square
 from genjax.findings.encoders import (
     Coder,
@@ -34,6 +37,7 @@ from genjax.findings.encoders import (
 )
 from genjax.findings.knobs import Age, Sex, Smile, Yaw, between, world_of
 from genjax.findings.latents import Facts
+from genjax.findings.seen import Seen
 from genjax.findings.sized import Kind, Sizes, principal_error
 from genjax.findings.specific import Asked, Specific, loss, told_apart
 from genjax.metrics import maps
@@ -513,6 +517,45 @@ def test_codes_of_faces_are_moved_and_mixed(tmp_path, capsys):
     assert results["path: renderer"]["PSNR at the middle [dB]"]["value"] == pytest.approx(100.0)
     assert (folder / "samples" / "moved-yaw.png").exists()
     assert "| PCA, regression |" in capsys.readouterr().out
+
+
+# Where it is kept
+
+
+def folder_of(home, levels):
+    """A folder of grey pictures, two of a class."""
+    for name, level in levels.items():
+        (home / name).mkdir(parents=True)
+        for i in range(2):
+            tile = np.full((8, 8), level + i, np.uint8)
+            Pillow.fromarray(tile).save(home / name / f"{i}.png")
+    return Enlarged(Folder(str(home), size=8, colour=False), 12, 2)
+
+
+def test_comparisons_of_other_files_lie_in_other_folders(tmp_path):
+    data = folder_of(tmp_path / "a", {"x": 0, "y": 100})
+    other = folder_of(tmp_path / "b", {"x": 0, "y": 200})
+    # other files by the same path are other data
+    places = []
+    for each in (data, other):
+        for cfg in (Seen(each), Specific(sets=(Asked("one", each),))):
+            cfg = edit(cfg, {"runs": str(tmp_path / "runs")})
+            places.append(tabled.place("latents", "x", cfg, {}).directory)
+    again = tabled.place("latents", "x", edit(Seen(data), {"runs": str(tmp_path / "runs")}), {})
+    assert len(set(places)) == 4 and again.directory == places[0]
+    plain = Seen(Digits())
+    assert config.digest(tabled.filled(plain)) == config.digest(plain)
+
+
+def test_a_comparison_that_was_broken_off_leaves_no_numbers(tmp_path):
+    cfg = Seen(Digits(), runs=str(tmp_path))
+    log = tabled.place("latents", "x", cfg, {})
+    log.result("old", {"value": 1.0})
+    log = tabled.place("latents", "x", cfg, {})
+    assert log.result("old") is None
+    log.result("new", {"value": 1.0})
+    (log.directory / tabled.TABLE).write_text("finished")
+    assert tabled.place("latents", "x", cfg, {}).result("new") == {"value": 1.0}
 
 
 # What cannot be done

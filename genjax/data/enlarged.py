@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from genjax.config import field
+from genjax.data import marked
 from genjax.data.source import Digits, Source
 from genjax.errors import UserError, at_least
 from genjax.fields import Image
@@ -21,6 +22,15 @@ class Enlarged:
     side: int = field(28, "of the pictures with their border [pixels]")
     border: int = field(4, "dark pixels on each side, as MNIST has them")
 
+    def resolved(self) -> Enlarged:
+        """The same with the marks of what lies in files filled in."""
+        fill = getattr(self.data, "resolved", None)
+        if fill is None:
+            return self
+        with marked.flagged("", "data."):
+            inner = fill()
+        return dataclasses.replace(self, data=inner)
+
     def load(self) -> Source:
         """UserError for data that are no images, and for a border that leaves no picture."""
         at_least(1, data__side=self.side)
@@ -30,7 +40,8 @@ class Enlarged:
             raise UserError(
                 f"--data.border={self.border} leaves nothing of {self.side} pixels: use less than half."
             )
-        source = self.data.load()
+        with marked.flagged("", "data."):
+            source = self.data.load()
         main = source.main
         kind = source.fields[main]
         # without a third number they are no images

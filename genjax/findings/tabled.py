@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from genjax import report
-from genjax.config import digest, to_json
+from genjax.config import digest, edit, to_json, walk
 from genjax.machine import platform
 from genjax.machine.files import typed
 from genjax.metrics.intervals import Interval
 from genjax.training.log import Log
 
 Row = Mapping[str, str]  # {column: cell}
+TABLE = "table.md"  # what a finished comparison has
 
 
 def carry_out(cfg: Any, name: str, origin: Mapping[str, Any]) -> None:
@@ -23,12 +24,28 @@ def carry_out(cfg: Any, name: str, origin: Mapping[str, Any]) -> None:
     cfg(name, origin)
 
 
+def filled(cfg: Any) -> Any:
+    """A config with the marks of what lies in files filled in, in all that is in it; UserError where there is none."""
+    found = {}
+    for path, _, value, *_ in walk(cfg):
+        # what fills itself fills what is in it
+        inside = any(path.startswith(f"{outer}.") for outer in found)
+        fill = getattr(value, "resolved", None)
+        if callable(fill) and not inside:
+            found[path] = fill()
+    return edit(cfg, found)
+
+
 def place(experiment: str, name: str, cfg: Any, origin: Mapping[str, Any]) -> Log:
     """The log of a finding over several runs, in <runs>/<experiment>/<name>-<digest>; `cfg` has `runs` and `seed`."""
-    # the config is in the name: another has another folder
+    # the config is in the name: another has another folder, and so have other files by the same path
+    cfg = filled(cfg)
     mark = digest(cfg)
     folder = typed(cfg.runs) / experiment / f"{name}-{mark}"
     log = Log(folder, 0, 1)
+    # of one that was broken off some entries may be left that are measured no more
+    if not (log.directory / TABLE).exists():
+        (log.directory / "results.json").unlink(missing_ok=True)
     config = log.directory / "config.json"
     text = to_json(cfg)
     config.write_text(text)
@@ -50,7 +67,7 @@ def finish(log: Log, tables: Mapping[str, Mapping[str, Row]]) -> Path:
         table = markdown(rows)
         parts.append(f"{title}\n\n{table}")
     text = "\n".join(parts)
-    file = log.directory / "table.md"
+    file = log.directory / TABLE
     file.write_text(text)
     print(text)
     page = report.write([log.directory])
