@@ -184,7 +184,11 @@ def _mask(
         )
     seen = _resized(pixels, (high, wide), smooth=True)
     unit = np.float32(seen) / np.float32(255.0)
-    found = method(unit)
+    try:
+        found = method(unit)
+    except UserError as error:
+        # of many pictures, which one
+        raise UserError(f"{file}: {error}") from error
     # the nearest pixel's: between two classes there is none
     return _resized(found, (height, width), smooth=False)
 

@@ -32,11 +32,28 @@ def _like(fields: dict[str, Any], name: str, shape: tuple[int, ...]) -> dict[str
     return {**fields, name: dataclasses.replace(fields[name], shape=shape)}
 
 
+def _same_sizes(view: str, of: Sequence[str], fields: dict[str, Any]) -> None:
+    """Raises UserError for fields of different height and width: one place in both is not the same place."""
+    sizes = {name: fields[name].shape[:2] for name in of}
+    for name, (h, w) in sizes.items():
+        first, (height, width) = next(iter(sizes.items()))
+        if (h, w) != (height, width):
+            raise UserError(
+                f"--view={view}(of={tuple(of)}) needs fields of one size, and {first!r} is {height}x{width}, {name!r} "
+                f"{h}x{w}: use data whose fields agree, or name one of them."
+            )
+
+
 @dataclasses.dataclass(frozen=True)
 class Flip:
     """Left and right change places in half of the sights, in all the named pictures and masks at once."""
 
     of: tuple[str, ...] = field(("image",), "names of the fields")
+
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """Fields whose pixels change their places."""
+        return self.of
 
     def check(self, fields: dict[str, Any]) -> None:
         """Raises UserError for a field that has no left and right."""
@@ -94,11 +111,17 @@ class Shift:
     pixels: int = field(1, "largest shift")
     of: tuple[str, ...] = field(("image",), "names of the fields")
 
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """Fields whose pixels change their places."""
+        return self.of
+
     def check(self, fields: dict[str, Any]) -> None:
         """Raises UserError for a field that is no picture, and for a shift below 1."""
         at_least(1, view__pixels=self.pixels)
         for name in self.of:
             need("the view Shift()", name, fields.get(name), Image, Mask)
+        _same_sizes("Shift", self.of, fields)
 
     def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
         return fields
@@ -126,6 +149,11 @@ class Crop:
     size: int = field(16, "side [pixels]")
     of: tuple[str, ...] = field(("image",), "names of the fields")
 
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """Fields whose pixels change their places."""
+        return self.of
+
     def check(self, fields: dict[str, Any]) -> None:
         """Raises UserError for a field that is no picture, and for a part larger than it."""
         for name in self.of:
@@ -136,6 +164,7 @@ class Crop:
                 raise UserError(
                     f"--view=Crop(size={self.size}) does not fit pictures of {h}x{w}: use 1 to {most}."
                 )
+        _same_sizes("Crop", self.of, fields)
 
     def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
         for name in self.of:

@@ -17,6 +17,7 @@ are not judged, and no pixel is taken for it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -137,6 +138,20 @@ class Segmentation:
 
     def __call__(self, spec: Spec) -> Algorithm:
         return algorithm(self, spec)
+
+    def check_views(self, views: Sequence[Any], main: str) -> None:
+        """Raises UserError for a view that moves pictures and leaves masks where they were, or the other way."""
+        both = (main, self.mask)
+        # nothing else would tell: shapes still agree, and the loss is only higher
+        for view in views:
+            of = getattr(view, "moved", ())
+            moved = [name for name in both if name in of]
+            if len(moved) == 1:
+                kind = type(view).__name__
+                raise UserError(
+                    f"--view={kind}(of={of}) moves the field {moved[0]!r} alone, and masks would lie beside their "
+                    f"pictures: write {kind}(of={both})."
+                )
 
 
 def classes_of(cfg: Segmentation, spec: Spec) -> int:

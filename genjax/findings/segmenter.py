@@ -31,7 +31,7 @@ def segmenter(this: Run, side: int | None = None) -> Segmenter:
     """What says the classes of one picture by a run's weights. side: of tiles [pixels], None = the picture as a whole.
 
     A net without `unit` and `reach` sees a picture whole, filled up to multiples of the size it was trained on.
-    UserError for a picture that is too small for the net.
+    UserError for a picture that is too small for the net, and for a net that says no numbers.
     """
     cfg, spec = this.exp.algorithm, this.spec
     height, width, _ = spec.shape
@@ -41,14 +41,19 @@ def segmenter(this: Run, side: int | None = None) -> Segmenter:
     params = averaged(this.state)
 
     @jax.jit
-    def run(params: Any, part: jax.Array) -> jax.Array:
+    def run(params: Any, part: jax.Array) -> tuple[jax.Array, jax.Array]:
         logits = answer(params, spec.x.encode(part), cfg, classes)
         # of large pictures the classes fit into memory, and what is said of each does not
         taken = jnp.argmax(known(logits, cfg), -1)
-        return taken[..., None].astype(jnp.uint8)
+        whole = jnp.isfinite(logits).all()
+        return taken[..., None].astype(jnp.uint8), whole
 
     def of_part(part: np.ndarray) -> np.ndarray:
-        return np.asarray(run(params, part))
+        taken, whole = run(params, part)
+        # the largest of NaN is class 0: a mask that looks like one
+        if not whole:
+            raise UserError("the net says no numbers: the training of this run has diverged.")
+        return np.asarray(taken)
 
     def one(picture: np.ndarray) -> np.ndarray:
         whole = max(picture.shape)

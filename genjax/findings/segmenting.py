@@ -41,7 +41,6 @@ from genjax.pictures.draw import grid
 from genjax.pictures.figure import canvas, pixels
 from genjax.training.experiment import Experiment
 from genjax.training.run import Run
-from genjax.views import Crop, Flip, Shift
 
 NET = "net"
 AT_A_TIME = 50  # pictures whose probabilities are in memory
@@ -88,8 +87,13 @@ class Segmenting:
             raise UserError(
                 f"--finish.Segmenting.group={self.group}: {source.name} has no such field, it has {known}."
             )
+        shape = tuple(source.fields[self.group].shape) if self.group else ()
+        if shape:
+            raise UserError(
+                f"--finish.Segmenting.group={self.group} has {shape} numbers a picture, and a group has one: name a "
+                "field such as person or scene."
+            )
         self._check_names(exp, source)
-        check_views(exp, source)
 
     def _check_names(self, exp: Experiment, source: Any) -> None:
         """Raises UserError for names that are not as many as there are classes."""
@@ -185,22 +189,6 @@ class Segmenting:
             void = void_of(this.exp.algorithm)
             picture = drawn(images, p.argmax(-1), truth, self._names(this), void)
             show(this, name, picture)
-
-
-def check_views(exp: Experiment, source: Any) -> None:
-    """Raises UserError for a view that moves pictures and leaves their masks where they were, or the other way."""
-    both = (source.main, exp.algorithm.mask)
-    # nothing else would tell: shapes still agree, and the loss is only higher
-    for view in exp.view:
-        if not isinstance(view, (Flip, Shift, Crop)):
-            continue
-        moved = [name for name in both if name in view.of]
-        if len(moved) == 1:
-            kind = type(view).__name__
-            raise UserError(
-                f"--view={kind}(of={view.of}) moves the field {moved[0]!r} alone, and masks would lie beside their "
-                f"pictures: write {kind}(of={both})."
-            )
 
 
 def of_net(this: Run) -> Method:

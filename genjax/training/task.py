@@ -51,6 +51,10 @@ def bind(exp: Experiment, source: Source) -> tuple[Spec, Algorithm]:
     parts = domains(source.train)
     spec = Spec(tuple(fields.items()), exp.steps, exp.microbatches, parts)
     _check_optimisers(exp)
+    # of an algorithm whose fields must stay on each other
+    check_views = getattr(exp.algorithm, "check_views", None)
+    if check_views is not None:
+        check_views(exp.view, spec.main)
     algorithm = exp.algorithm(spec)
     known = (*fields, *parts)
     lacking = [name for name in algorithm.asks if name not in known]

@@ -43,6 +43,7 @@ from genjax.optim import Adam, CosineDecay
 from genjax.pictures.classes import legend, mistakes, palette, save_mask
 from genjax.training import loop
 from genjax.training.experiment import Every, Experiment
+from genjax.training.task import bind
 from genjax.views import Crop, Flip, Shift
 
 FLAT = Image((8, 8, 3))
@@ -491,6 +492,7 @@ def test_a_run_is_measured_beside_its_floors_and_drawn(this):
     [
         ({"algorithm": Autoencoder(enc=MLP((4,)), dec=MLP((4,)))}, "says no class of a pixel"),
         ({"finish.Segmenting.group": "scene"}, "no such field, it has image, mask, pair"),
+        ({"finish.Segmenting.group": "mask"}, r"group=mask has \(16, 16\) numbers a picture"),
         ({"finish.Segmenting.names": ("a", "b")}, "has 2 names, and the masks have 3 classes"),
         ({"finish.Segmenting.images": 0}, "images=0 must be at least 1"),
         ({"view": (Flip(),)}, "moves the field 'image' alone"),
@@ -503,6 +505,22 @@ def test_what_cannot_be_measured_is_told_before_training(changes, said, tmp_path
     with pytest.raises(UserError, match=said):
         loop.run("segment", edit(EXP, {"runs": str(tmp_path / "r"), **changes}), "blocks")
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("view", [Flip(), Shift(1, ("mask",)), Crop(8)])
+def test_masks_are_never_left_beside_their_pictures_whatever_is_measured(view):
+    exp = edit(EXP, {"finish": (), "view": (view,)})
+    with pytest.raises(UserError, match="masks would lie beside their pictures"):
+        bind(exp, Blocks(size=8).load())
+
+
+@pytest.mark.parametrize("view", [Crop(4, ("image", "mask")), Shift(1, ("mask", "image"))])
+def test_fields_of_two_sizes_are_not_cut_or_moved_together(view):
+    fields = {"image": Image((8, 8, 3)), "mask": Mask((4, 4), 3)}
+    with pytest.raises(UserError, match="needs fields of one size") as error:
+        view.check(fields)
+    assert "\n" not in str(error.value)
+    view.check({**fields, "mask": Mask((8, 8), 3)})
 
 
 # --- pictures of one's own -------------------------------------------------------------------------------------------
@@ -565,6 +583,16 @@ def test_masks_that_were_written_are_data_to_train_on(command, pictures, this):
     np.testing.assert_array_equal(source.train["mask"][0], found)
 
 
+def test_a_net_that_says_no_numbers_makes_no_mask(command, monkeypatch):
+    def diverged(params, x, cfg, classes):
+        return jnp.full((*x.shape[:3], classes), jnp.nan)
+
+    monkeypatch.setattr("genjax.findings.segmenter.answer", diverged)
+    code, out, _, error = command("$/large.png")
+    assert code == 2 and not out.exists()
+    assert "large.png: the net says no numbers" in error and "diverged" in error
+
+
 def test_a_picture_may_be_looked_at_in_another_size_and_shown_with_its_mask(command):
     code, out, _, _ = command("$/large.png", "--scale=0.5", "--overlay")
     shown = np.asarray(Pillow.open(out / "large.png"))
@@ -579,7 +607,7 @@ def test_a_picture_may_be_looked_at_in_another_size_and_shown_with_its_mask(comm
     [
         ("$/gone.png", "is no file"),
         ("$/text.png", "cannot be read as an image"),
-        ("$/large.png $/tiny.png", "smaller than the net's unit"),
+        ("$/large.png $/tiny.png", "tiny.png: .*smaller than the net's unit"),
         ("$/large.png $/large.png", "2 of the pictures are called large"),
         ("$/large.png --scale=0", "scale=0.0 must be above 0"),
         ("$/large.png --scale=1e9", "choose another"),
