@@ -34,6 +34,7 @@ from genjax.findings.encoders import (
     Pixels,
     Principal,
     Projected,
+    Task,
 )
 from genjax.findings.knobs import Age, Sex, Smile, Yaw, between, world_of
 from genjax.findings.latents import Facts
@@ -45,9 +46,11 @@ from genjax.metrics.components import principal
 from genjax.metrics.probe import Labelled, majority, probed, scale_of
 from genjax.metrics.reader import Read, Reader
 from genjax.nets import MLP, DiT, UNet
+from genjax.training.experiment import Experiment
 from genjax.vae import vae
 from genjax.vae.likelihoods import Gaussian as GaussianLikelihood
 from genjax.vae.vae import VAE
+from genjax.views import Crop
 
 RNG = np.random.default_rng(0)
 CLOUDS = np.concatenate([RNG.standard_normal((60, 8)) + 6 * i * np.eye(8)[i] for i in range(3)])
@@ -154,6 +157,12 @@ def test_a_map_draws_clouds_apart():
     assert maps.trustworthiness(few, points, 5) > 0.8
 
 
+def test_codes_of_one_number_have_a_map_too():
+    line = np.arange(40.0)[:, None]
+    points = maps.tsne(line, 5.0)
+    assert points.shape == (40, 2) and maps.trustworthiness(line, points, 5) > 0.9
+
+
 def test_what_no_map_can_be_made_of_is_one_line():
     with pytest.raises(
         UserError, match="perplexity=30 needs more than 90 points and there are 40"
@@ -210,6 +219,17 @@ def test_features_are_the_blocks_output_in_the_mean_over_places():
         features.middle(params, key, batch, cfg, spec, level, "block_3")
     with pytest.raises(UserError, match="level=0"):
         features.middle(params, key, batch, cfg, spec, 0.0)
+
+
+def test_the_middle_sees_pictures_as_its_run_does(tmp_path):
+    exp = Experiment(Digits(), Diffusion(Net(), std=0.5), batch=16, view=(Crop(4),))
+    source = Digits().load()
+    few = {name: array[:60] for name, array in source.train.items()}
+    run = Learned(exp, Middle("middle", (0.5,)), trained=False)
+    coder = run.start("x", Task(Digits(), source, few, few, 0, str(tmp_path), {}))
+    # the middle of the middle is itself
+    inner = {**few, "image": few["image"][:, 2:6, 2:6]}
+    np.testing.assert_array_equal(coder.encode(few), coder.encode(inner))
 
 
 @pytest.mark.parametrize(
@@ -599,4 +619,12 @@ def test_what_cannot_be_measured_is_one_line(tmp_path):
     assert "under a name of its own" in refused(specific, {"sets": ()}, tmp_path)
     heads = edit(latents.HEADS, {"data": HEADS})
     assert "does not read 'age'" in refused(heads, {"reader": Reader()}, tmp_path)
+    twice = {"knobs": (Age((20.0, 40.0)), Age((60.0, 80.0)))}
+    assert "each is turned once" in refused(heads, twice, tmp_path)
+    yaw_alone = edit(heads.reader, {"numbers": ("pose",), "called": ("yaw", "pitch")})
+    blind = {"reader": yaw_alone, "knobs": (Yaw(),)}
+    assert "does not read 'age', by which" in refused(heads, blind, tmp_path)
+    for of in (Projected(4), Learned(latents.experiment(latents.FLOW, 2, 16), Middle())):
+        oneway = {"encoders": (Entry("oneway", of),)}
+        assert "oneway has no way back" in refused(heads, oneway, tmp_path)
     assert "four are needed" in refused(heads, {"years": (89.5, 90.0)}, tmp_path)

@@ -116,10 +116,21 @@ class Arithmetic:
     def check(self, source: Any) -> None:
         """Raises UserError for knobs that the reader cannot read, and for numbers that leave nothing."""
         check_names(self.encoders, "--encoders")
+        for entry in self.encoders:
+            check_way_back(entry, source)
         at_least(2, people=self.people, pairs=self.pairs)
         at_least(0, seed=self.seed)
         answers, numbers = self.reader.names(source.fields)
         read = answers + numbers
+        turned = [knob.name for knob in self.knobs]
+        if len(set(turned)) < len(turned):
+            raise UserError(
+                f"--knobs: each is turned once, and their rows go by name, got {', '.join(turned)}: put all places of "
+                "a knob into its `to`."
+            )
+        # paths between people are told in years
+        if "age" not in read:
+            raise UserError("--reader: it does not read 'age', by which paths are judged.")
         for knob in self.knobs:
             if knob.name not in read:
                 raise UserError(
@@ -306,12 +317,23 @@ def everywhere(rows: np.ndarray, knob: Knob) -> np.ndarray:
     return np.repeat(rows[None], places, 0)
 
 
+def check_way_back(entry: Entry, source: Any) -> None:
+    """Raises UserError for an encoder without a way back, before anything is trained."""
+    if not entry.of.returns(source):
+        raise no_way_back(entry.name)
+
+
+def no_way_back(name: str) -> UserError:
+    """What is told of an encoder that pictures cannot be got back from."""
+    return UserError(
+        f"--encoders: {name} has no way back from codes to pictures: use an autoencoder, a VAE or Principal()."
+    )
+
+
 def check_back(name: str, coder: Coder) -> None:
     """Raises UserError for an encoder without a way back."""
     if coder.decode is None:
-        raise UserError(
-            f"--encoders: {name} has no way back from codes to pictures: use an autoencoder, a VAE or Principal()."
-        )
+        raise no_way_back(name)
 
 
 def decoded(coder: Coder, places: np.ndarray) -> np.ndarray:

@@ -15,11 +15,12 @@ import jax
 import numpy as np
 
 from genjax.config import edit, field
-from genjax.core import averaged, size
+from genjax.core import Algorithm, averaged, size
 from genjax.data.source import Source
 from genjax.diffusion import features
 from genjax.errors import UserError, at_least
 from genjax.findings.latents import Codes
+from genjax.findings.restored import still
 from genjax.findings.samples import some
 from genjax.metrics.components import principal, rows
 from genjax.metrics.probe import Labelled, probed
@@ -68,6 +69,10 @@ class Coder(NamedTuple):
 class Pixels:
     """The pictures themselves, in [0, 1]."""
 
+    def returns(self, source: Source) -> bool:
+        """Whether there is a way back."""
+        return True
+
     def start(self, name: str, task: Task) -> Coder:
         """Nothing is fitted."""
         main = task.source.main
@@ -87,6 +92,10 @@ class Principal:
     """The first principal components of the training pictures."""
 
     k: int = field(64, "components, fewer where fewer vary")
+
+    def returns(self, source: Source) -> bool:
+        """Whether there is a way back."""
+        return True
 
     def start(self, name: str, task: Task) -> Coder:
         """Fitted to all training pictures; UserError for k < 1."""
@@ -112,6 +121,10 @@ class Projected:
 
     k: int = field(64, "numbers of a code")
 
+    def returns(self, source: Source) -> bool:
+        """Whether there is a way back."""
+        return False
+
     def start(self, name: str, task: Task) -> Coder:
         """Of the task's seed; UserError for k < 1."""
         at_least(1, "Projected: ", k=self.k)
@@ -132,6 +145,10 @@ class Projected:
 @dataclasses.dataclass(frozen=True)
 class Own:
     """The codes that a model has by itself: of an autoencoder z, of a VAE the mean of q(z | x)."""
+
+    def returns(self, algorithm: Algorithm) -> bool:
+        """Whether there is a way back."""
+        return algorithm.decode is not None
 
     def read(self, this: Run, task: Task) -> Coder:
         """UserError for a model that has none."""
@@ -166,6 +183,10 @@ class Middle:
         (0.1, 0.2, 0.4, 0.8), "sigma / alpha, the noise on one unit of data in [-1, 1]"
     )
 
+    def returns(self, algorithm: Algorithm) -> bool:
+        """There is none."""
+        return False
+
     def read(self, this: Run, task: Task) -> Coder:
         """UserError for a model that is no diffusion model, and for a block that its net does not have."""
         cfg, spec = this.exp.algorithm, this.spec
@@ -180,6 +201,8 @@ class Middle:
             def seen(key, state, batch):
                 params = averaged(state)
                 where = level, self.block
+                # as evaluation sees them
+                batch = still(this.exp.view, batch)
                 code = features.middle(params, key, batch, cfg, spec, *where)
                 return {"code": code}
 
@@ -219,6 +242,11 @@ class Learned:
     )
     of: Own | Middle = field(Own(), "what of it is the code")
     trained: bool = field(True, "false: with the weights that training begins with, a floor")
+
+    def returns(self, source: Source) -> bool:
+        """Whether there is a way back; nothing is trained for it."""
+        _, algorithm = bind(self.experiment, source)
+        return self.of.returns(algorithm)
 
     def start(self, name: str, task: Task) -> Coder:
         """Trains or restores the run."""

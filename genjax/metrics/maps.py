@@ -41,7 +41,10 @@ def tsne(
     perplexity: float = 30.0,
     seed: int = 0,
 ) -> np.ndarray:
-    """Points of the plane [N, 2] for codes [N, D], from their principal components on; UserError as above."""
+    """Points of the plane [N, 2] for codes [N, D], from their principal components on; UserError as above.
+
+    Codes of one number have none, and begin at random.
+    """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
@@ -52,10 +55,12 @@ def tsne(
         raise UserError("all codes are the same: there is no map of them.")
     # in the units of their own spread, so that no code is too small to start from
     unit = (codes - codes.mean(0)) / spread
+    # of one number there is no second component
+    init = "pca" if codes.shape[1] > 1 else "random"
     model = TSNE(
         2,
         perplexity=perplexity,
-        init="pca",
+        init=init,
         random_state=seed,
     )
     # one thread: sums in one order, and threads that wait for each other stand still on a busy machine
