@@ -1,6 +1,7 @@
 """Codes that are looked at: probes, maps, sizes, strangers and arithmetic, against answers that are known."""
 
 import json
+from types import SimpleNamespace
 
 import flax.linen as nn
 import jax
@@ -38,7 +39,7 @@ from genjax.findings.encoders import (
 )
 from genjax.findings.knobs import Age, Sex, Smile, Yaw, between, world_of
 from genjax.findings.latents import Facts
-from genjax.findings.seen import Seen
+from genjax.findings.seen import Seen, alike
 from genjax.findings.sized import Kind, Sizes, principal_error
 from genjax.findings.specific import Asked, Specific, loss, told_apart
 from genjax.metrics import maps
@@ -567,6 +568,11 @@ def test_comparisons_of_other_files_lie_in_other_folders(tmp_path):
     assert config.digest(tabled.filled(plain)) == config.digest(plain)
 
 
+def test_pictures_of_one_person_are_told_to_be_alike():
+    people = alike(HEADS.load())
+    assert people is not None and "too narrow" in people and alike(Digits().load()) is None
+
+
 def test_a_comparison_that_was_broken_off_leaves_no_numbers(tmp_path):
     cfg = Seen(Digits(), runs=str(tmp_path))
     log = tabled.place("latents", "x", cfg, {})
@@ -616,6 +622,14 @@ def test_what_cannot_be_measured_is_one_line(tmp_path):
     assert "at most 64" in refused(sizes, {"sizes": (65,)}, tmp_path)
     specific = Specific(latents.LINEAR, (Asked("a", Digits()), Asked("b", Enlarged(Digits()))))
     assert "of one shape" in refused(specific, {}, tmp_path)
+    points = {"sets": (Asked("a", Toy()), Asked("b", Toy()))}
+    assert "a models 'point' of (2,)" in refused(specific, points, tmp_path)
+    few = SimpleNamespace(
+        main="image", shape=(8, 8, 1), test={"image": np.zeros((11, 8, 8, 1))}
+    )
+    with pytest.raises(UserError, match="a has 11 test pictures, and 12 are shown"):
+        specific.check({"a": few, "b": few})
+    assert "test=11 must be at least 12" in refused(specific, {"test": 11}, tmp_path)
     assert "under a name of its own" in refused(specific, {"sets": ()}, tmp_path)
     heads = edit(latents.HEADS, {"data": HEADS})
     assert "does not read 'age'" in refused(heads, {"reader": Reader()}, tmp_path)

@@ -3,6 +3,9 @@
 Every encoder gets the same examples. Probes are fitted to codes of training examples and read those of test examples;
 maps, their trustworthiness and the votes of neighbours are of one fixed draw of test examples. Models are trained
 without labels, so that what is read of their codes is theirs; the floors are what labels are read from without them.
+
+Intervals take examples for independent. Shots of one person are not: of data with a field `person` they are too narrow,
+and a note says so.
 """
 
 from __future__ import annotations
@@ -83,6 +86,9 @@ class Seen:
         plain = {**origin, "differences": {}}
         task = Task(self.data, source, fit, valid, self.seed, self.runs, plain)
         log = place(HOME, name, self, origin)
+        told = alike(source)
+        if told is not None:
+            log.note(told)
         found = {}
         table = {}
         for entry in self.encoders:
@@ -182,6 +188,18 @@ def check_labels(source: Any) -> None:
         )
     if not size(source.test):
         raise UserError(f"{source.name} has no test examples: probes are read on them.")
+
+
+def alike(source: Any) -> str | None:
+    """What is to be told of intervals on data of several pictures a person; None of others."""
+    if "person" not in source.fields:
+        return None
+    people = len(np.unique(source.test["person"]))
+    count = size(source.test)
+    return (
+        f"intervals are too narrow: they take {count} test pictures of {people} people for independent, and pictures "
+        "of one person are alike"
+    )
 
 
 def keep(log: Log, name: str, one: One) -> None:

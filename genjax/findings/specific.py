@@ -87,18 +87,29 @@ class Specific:
         finish(log, {"Share of the variance of test pictures that is lost": table})
 
     def check(self, sources: Mapping[str, Any]) -> None:
-        """Raises UserError for sets of different shapes, without test pictures, or of one name."""
-        at_least(2, test=self.test)
+        """Raises UserError for sets of different shapes, without enough test pictures, or of one name."""
+        # a row of the picture is of so many
+        at_least(SHOWN, test=self.test)
         at_least(0, seed=self.seed)
         if len(sources) < 2 or len(sources) < len(self.sets):
             raise UserError("--sets: two or more are compared, each under a name of its own.")
         first = next(iter(sources))
         shape = sources[first].shape
         for title, source in sources.items():
+            if source.main != "image" or len(source.shape) != 3:
+                raise UserError(
+                    f"--sets: {title} models {source.main!r} of {source.shape}, and autoencoders of pictures are "
+                    "compared: use sets whose main field is an image."
+                )
             if source.shape != shape or not size(source.test):
                 raise UserError(
                     f"--sets: {title} has pictures of {source.shape}, {first} of {shape}, and all need "
                     "test pictures of one shape: see Enlarged()."
+                )
+            count = size(source.test)
+            if count < SHOWN:
+                raise UserError(
+                    f"--sets: {title} has {count} test pictures, and {SHOWN} are shown: use a larger set."
                 )
 
     def models(
