@@ -26,6 +26,7 @@ import numpy as np
 
 from genjax.config import field
 from genjax.core import size
+from genjax.data.batches import domains
 from genjax.errors import UserError, at_least
 from genjax.fields import Image
 from genjax.findings.restored import decibels, evenly, over_groups, still, window
@@ -60,6 +61,7 @@ class Sides(NamedTuple):
     given: np.ndarray  # [N, H, W, C]
     truth: np.ndarray  # [M, H, W, C]; row by row that of the given ones where they are pairs
     known: dict[str, Any]  # the fields of the target
+    about: dict[str, Any]  # those of what is given: the same ones where they are pairs
 
 
 class Features(NamedTuple):
@@ -125,9 +127,10 @@ class Translating:
                 f"--finish.Translating.content={self.content}: a classifier reads classes, and the field has none."
             )
         # a covariance of fewer pictures than features is none
-        n = min(self.images, size(source.test))
+        tested = _least(source.test, self.images)
+        trained = _least(source.train, self.library)
         for extractor in self.on:
-            check_count(n, extractor, kind.shape)
+            check_count(min(tested, trained), extractor, kind.shape)
 
     def _check_styles(self, exp: Experiment) -> None:
         """Raises UserError where more answers are to be shown than the model has."""
@@ -144,15 +147,14 @@ class Translating:
         test, train = self.sides(this)
         groups = self.groups(test)
         # the dearest first: a model that diverged shows here
-        made = self.answers(this)
-        rows = {MODEL: made[:, : len(test.given)]}
+        rows = {MODEL: self.answers(this)}
         for name, pictures in self.floors(this, test, train).items():
             rows[name] = pictures[None]
         judges = [self.features(this, each, test, train) for each in self.on]
         read = self.reading(train)
         # without the truth row by row nothing can be near it
         paired = _paired(this)
-        self.tell(this, TRUTH, self.of_truth(test, judges, read, groups), test)
+        self.tell(this, TRUTH, self.of_truth(test, judges, read), test)
         numbers = {}
         for name, pictures in rows.items():
             found = _like_target(pictures, judges, groups)
@@ -169,17 +171,26 @@ class Translating:
 
     def sides(self, this: Run) -> tuple[Sides, Sides]:
         """The test pictures that are measured, and the training pictures that floors are made of."""
-        test = _sides(this, this.source.test, self.images)
+        n = _least(this.source.test, self.images)
+        test = _sides(this, this.source.test, n)
         train = _sides(this, this.source.train, self.library)
         return test, train
 
     def groups(self, test: Sides) -> np.ndarray:
-        """The group of each test picture, int [n]."""
-        n = len(test.given)
-        # without a group, or with rows of its own, each is alone
-        if not self.group or len(test.truth) != n:
+        """The group of each picture that is given, int [n]."""
+        # of what is given: without pairs the target has rows of its own
+        return self._grouped(test.about, len(test.given))
+
+    def _grouped(
+        self,
+        arrays: Mapping[str, Any],
+        n: int,
+    ) -> np.ndarray:
+        """The group of each of n rows that have these fields, int [n]."""
+        # without a group each is alone
+        if not self.group:
             return np.arange(n)
-        values = np.asarray(test.known[self.group]).reshape(n, -1)
+        values = np.asarray(arrays[self.group]).reshape(n, -1)
         # of classes, which are whole numbers, the class itself
         cells = np.floor(values / self.cell)
         _, number = np.unique(cells, axis=0, return_inverse=True)
@@ -187,8 +198,8 @@ class Translating:
 
     def answers(self, this: Run) -> np.ndarray:
         """The model's answers, [K, n, H, W, C]: answer k of an input has other noise."""
-        given = _asked(this, self.images)
-        n = size(given)
+        n = _least(this.source.test, self.images)
+        given = _asked(this, n)
         drawn = []
         for k in range(self.draws):
             # noise is a function of the number: others give other answers
@@ -268,13 +279,12 @@ class Translating:
         test: Sides,
         judges: list[Features],
         read: Any,
-        groups: np.ndarray,
     ) -> Found:
         """The same of the true pictures, as far as it says something: real pairs are those of different inputs."""
         one = test.truth[None]
         found = {}
         # of domains that are no pairs the truth has rows of its own
-        own = groups if len(test.truth) == len(groups) else np.arange(len(test.truth))
+        own = self._grouped(test.known, len(test.truth))
         for judge in judges:
             features = judge.truth
             found[f"fd_{judge.name}"] = _distance(judge, features, own)
@@ -366,10 +376,21 @@ def _sides(
     if spec.domains:
         before = still(views, some(split[given], most))
         after = still(views, some(split[_target(this)], most))
-        return Sides(_unit(spec.x, before[spec.main]), _unit(spec.x, after[spec.main]), after)
+        inputs = _unit(spec.x, before[spec.main])
+        return Sides(inputs, _unit(spec.x, after[spec.main]), after, before)
     seen = still(views, some(dict(split), most))
     kind = spec.find(given)
-    return Sides(_unit(kind, seen[given]), _unit(spec.x, seen[spec.main]), seen)
+    return Sides(_unit(kind, seen[given]), _unit(spec.x, seen[spec.main]), seen, seen)
+
+
+def _least(
+    split: Mapping[str, Any],
+    most: int,
+) -> int:
+    """Rows of a split that are measured: `most`, or as many as the smallest of its domains has."""
+    # distances of laws are compared at equal numbers
+    parts = [split[name] for name in domains(split)] or [split]
+    return min(most, *map(size, parts))
 
 
 def _unit(
@@ -386,7 +407,13 @@ def _asked(
     """What the model asks for, of the test pictures that are measured."""
     test = this.source.test
     if this.spec.domains:
-        return {name: some(test[name], most) for name in this.algorithm.asks}
+        first, *others = this.algorithm.asks
+        asked = {first: some(test[first], most)}
+        for name in others:
+            # half a set on: who takes a style from an example must not see the hidden truth
+            rows = some(test[name], most)
+            asked[name] = {of: np.roll(values, most // 2, 0) for of, values in rows.items()}
+        return asked
     # the rows that `_sides` draws too
     rows = some(dict(test), most)
     return {name: rows[name] for name in this.algorithm.asks}

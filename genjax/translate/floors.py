@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from genjax.data.batches import chosen
 from genjax.metrics.components import rows
 from genjax.metrics.nearest import nearest as nearest_of
 
 # of the mean variance of a pixel: from nearly none to as much as a pixel has
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 HELD = 10  # one pair of so many chooses the strength
-CHOOSING = 256  # outputs that choose it, about
+CHOOSING = 256  # outputs that choose it, at most
 LEAST = 1e-6  # standard deviation of a channel that is the same everywhere
 
 
@@ -65,12 +66,12 @@ def ridge(
     border = len(x) - max(len(x) // HELD, 1)
     head = products(away_x[:border], away_y[:border])
     tail = products(away_x[border:], away_y[border:])
-    # some of the outputs tell as well as all of them which strength is best
-    every = max(y.shape[1] // CHOOSING, 1)
+    # some of the outputs tell as well as all of them which strength is best: drawn, for a stride may see one channel
+    some = chosen(min(CHOOSING, y.shape[1]), y.shape[1])
     errors = []
     for strength in strengths:
-        weights = solved(head[0], head[1][:, ::every], strength)
-        missed = away_x[border:] @ weights - away_y[border:, ::every]
+        weights = solved(head[0], head[1][:, some], strength)
+        missed = away_x[border:] @ weights - away_y[border:, some]
         errors.append(np.mean(missed**2))
     best = strengths[int(np.argmin(errors))]
     weights = solved(head[0] + tail[0], head[1] + tail[1], best)

@@ -170,6 +170,8 @@ def test_two_domains_are_coupled_within_the_step():
     given = {name: batch[name] for name in ("index", *algorithm.asks)}
     made = algorithm.sample(jax.random.key(0), state, given)
     assert made.shape == (32, 4, 4, 1) and algorithm.asks == ("a", "b")
+    # pairs that are hidden choose no state; those that are seen may
+    assert algorithm.criterion is None and Bridge(**SMALL)(PAIRED).criterion is not None
     values = algorithm.evaluate(jax.random.key(0), state, batch)
     assert values["loss"].shape == (32,)
 

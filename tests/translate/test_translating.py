@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from genjax.config import edit
+from genjax.core import Spec
 from genjax.data import Digits, Source, Unpaired
 from genjax.errors import UserError
 from genjax.fields import Category, Image
@@ -47,6 +49,16 @@ def test_the_strength_is_chosen_where_it_was_not_fitted():
     assert floors.ridge(x, x[:, :2], (1e-3, 10.0))[1] == 1e-3
 
 
+def test_the_strength_is_chosen_on_every_channel():
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(60, 50)).astype(np.float32)
+    y = rng.normal(size=(60, 16, 16, 3)).astype(np.float32)
+    # red follows the input, the other two are noise
+    y[..., 0] = (x @ rng.normal(size=(50, 256)) * 0.1).reshape(60, 16, 16)
+    assert floors.ridge(x, y[..., 0].reshape(60, -1), (1e-3, 10.0))[1] == 1e-3
+    assert floors.ridge(x, y.reshape(60, -1), (1e-3, 10.0))[1] == 10.0
+
+
 def test_the_other_floors_are_what_they_say():
     rng = np.random.default_rng(2)
     given = rng.random((5, 4, 4, 1)).astype(np.float32)
@@ -83,6 +95,51 @@ class Negatives:
         picture = Image((8, 8, 1))
         fields = {**source.fields, "input": picture, "writer": Category(400)}
         return source._replace(name="negatives", fields=fields, **splits)
+
+
+def halves(n: int, m: int) -> SimpleNamespace:
+    """A finished run on two domains of n and m test pictures; the model gives back what stands beside."""
+    rng = np.random.default_rng(5)
+    test = {}
+    for name, rows in (("a", n), ("b", m)):
+        image = rng.integers(0, 256, (rows, 8, 8, 1), dtype=np.uint8)
+        # sorted, in groups of two in a and of four in b
+        place = np.arange(rows, dtype=np.float32)[:, None] / (2 if name == "a" else 4)
+        test[name] = {"image": image, "place": place}
+    spec = Spec((("image", Image((8, 8, 1))),), 1, 1, ("a", "b"))
+    algorithm = SimpleNamespace(asks=("a", "b"), sample=lambda given: spec.unit(given["b"]))
+    return SimpleNamespace(
+        spec=spec,
+        source=SimpleNamespace(test=test, train=test, aligned=n == m),
+        exp=SimpleNamespace(view=()),
+        algorithm=algorithm,
+        draw=lambda sample, given: sample(given),
+    )
+
+
+def test_domains_of_unequal_sizes_are_measured_at_the_smallers():
+    finding = Translating(images=30, library=30, draws=2, group="place", on=())
+    this = halves(40, 24)
+    test, _ = finding.sides(this)
+    assert len(test.given) == len(test.truth) == 24
+    assert finding.answers(this).shape == (2, 24, 8, 8, 1)
+    # what is given is grouped by its own fields, and the truth by its own
+    _, own = np.unique(test.about["place"][:, 0] // 1, return_inverse=True)
+    assert finding.groups(test).tolist() == own.tolist()
+    sizes = []
+    for rows in (test.about, test.known):
+        sizes.append(np.bincount(finding._grouped(rows, 24)).max())
+    assert sizes == [2, 4]
+
+
+def test_no_answer_sees_its_own_truth():
+    this = halves(20, 20)
+    test, _ = Translating(images=20).sides(this)
+    (made,) = Translating(images=20, draws=1).answers(this)
+    apart = np.abs(made - test.truth).mean((1, 2, 3))
+    assert apart.min() > 0.1
+    # it is an example all the same, that of another row
+    np.testing.assert_allclose(made, np.roll(test.truth, 10, 0), atol=1e-6)
 
 
 MEASURE = Translating(
@@ -199,3 +256,14 @@ def test_what_cannot_be_measured_is_told_before_the_training(change, words):
     with pytest.raises(UserError, match=words) as error:
         finding.check(BASE, GROUPED)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("split", "domain"), [("test", "b"), ("test", "a"), ("train", "b")])
+def test_the_smallest_domain_says_whether_there_are_enough(split, domain):
+    source = Unpaired(Negatives()).load()
+    arrays = getattr(source, split)
+    few = {name: values[:60] for name, values in arrays[domain].items()}
+    source = source._replace(**{split: {**arrays, domain: few}})
+    finding = edit(MEASURE, {"content": ""})
+    with pytest.raises(UserError, match="there are 60"):
+        finding.check(BASE, source)
