@@ -15,6 +15,7 @@ import numpy as np
 
 from genjax.config import field
 from genjax.data import marked
+from genjax.data.batches import domains
 from genjax.data.heads import Heads
 from genjax.data.source import Source
 from genjax.errors import UserError, above
@@ -46,6 +47,12 @@ class Sketched:
         above(0, data__least=self.least)
         with marked.flagged("", "of."):
             source = self.of.load()
+        names = domains(source.train)
+        if names:
+            raise UserError(
+                f"--data.of: {source.name} has the domains {', '.join(names)}: Sketched() draws the pictures of one "
+                'set, so draw first, as in --data="Unpaired(Sketched(Heads()))".'
+            )
         kind = source.fields[source.main]
         if not isinstance(kind, Image) or "input" in source.fields:
             raise UserError(

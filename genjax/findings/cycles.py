@@ -18,6 +18,7 @@ import numpy as np
 
 from genjax.config import field
 from genjax.core import averaged, example_normal, size
+from genjax.data.batches import domains
 from genjax.errors import UserError, above, at_least, distinct
 from genjax.findings.restored import decibels, evenly, still
 from genjax.findings.samples import check_images, mean_and_error, show
@@ -53,6 +54,7 @@ class Messages:
     ) -> None:
         """Raises UserError for models without a way back, and for noise that is none."""
         check_images(source)
+        check_tested("Messages", source)
         least = {"images": self.images, "shown": self.shown}
         at_least(1, "--finish.Messages.", **least)
         # none at all is the row `clean`
@@ -132,6 +134,7 @@ class Styled:
     ) -> None:
         """Raises UserError for models that have one answer to a picture."""
         check_images(source)
+        check_tested("Styled", source)
         at_least(1, "--finish.Styled.", shown=self.shown)
         name = type(exp.algorithm).__name__
         if getattr(exp.algorithm, "styles", 1) < 2 or not hasattr(exp.algorithm, "reader"):
@@ -153,6 +156,17 @@ class Styled:
         head = np.concatenate([blank, examples])
         tiles = np.concatenate([head, columns.reshape(-1, *x.shape[1:])])
         show(this, "modes", grid(tiles, len(head)))
+
+
+def check_tested(name: str, source: Any) -> None:
+    """Raises UserError where a domain has no test picture."""
+    # of a set without a test split there is not even a domain
+    found = [size(source.test[of]) for of in domains(source.test)]
+    if not min(found, default=0):
+        raise UserError(
+            f"the finding {name}() is of test pictures of both domains, and {source.name} has none: give the data a "
+            "test split, or use --finish='()'."
+        )
 
 
 def seen(

@@ -232,6 +232,7 @@ class ContentDecoder(nn.Module):
         out: tuple[int, ...],
     ) -> jax.Array:
         check("ContentDecoder", self, out, blocks=self.blocks)
+        check_fit("ContentDecoder", self, h.shape[1:], out)
         h = Residuals(self.blocks)(h)
         return Up(self.widths, self.patch, out[-1])(h)
 
@@ -255,6 +256,7 @@ class AdainDecoder(nn.Module):
         out: tuple[int, ...],
     ) -> jax.Array:
         check("AdainDecoder", self, out, blocks=self.blocks, hidden=self.hidden)
+        check_fit("AdainDecoder", self, h.shape[1:], out)
         # two convolutions a block, a mean and a deviation for each channel
         width = h.shape[-1]
         norms = 2 * self.blocks
@@ -280,4 +282,21 @@ def check(name: str, net: nn.Module, shape: tuple[int, ...], **sizes: int) -> No
         # the norm of a map of one pixel is 0, whatever the picture
         raise UserError(
             f"{name} makes maps of one pixel of pictures {tuple(shape)}: give it fewer widths or a smaller patch."
+        )
+
+
+def check_fit(
+    name: str,
+    net: nn.Module,
+    maps: tuple[int, ...],
+    shape: tuple[int, ...],
+) -> None:
+    """Raises UserError for a decoder that makes pictures of another size than `shape` of an encoder's maps."""
+    # what the encoder has folded, the decoder unfolds
+    unit = net.patch * 2 ** (len(net.widths) - 1)
+    made = tuple(unit * side for side in maps[:2])
+    if made != tuple(shape[:2]):
+        raise UserError(
+            f"{name} makes pictures of {made[0]}x{made[1]} of maps of {maps[0]}x{maps[1]}, and the data have "
+            f"{shape[0]}x{shape[1]}: give it as many widths, and the patch, of the encoder."
         )

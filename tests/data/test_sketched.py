@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from genjax.data import Digits, Relit, Sketched
+from genjax.data import Digits, Domains, Relit, Sketched
 from genjax.data.heads import Heads
 from genjax.data.sketched import gradient, lines, sketches
 from genjax.data.toy import Ring, Toy
@@ -46,6 +46,7 @@ def test_a_set_gets_an_input_of_its_own_kind():
     [
         (Sketched(Toy(Ring())), "draws pictures"),
         (Sketched(Sketched(Digits())), "has the fields"),
+        (Sketched(Domains(Digits(), Digits())), "has the domains a, b"),
         (Sketched(Digits(), least=0.0), "least=0"),
     ],
 )

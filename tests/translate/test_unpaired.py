@@ -1,5 +1,7 @@
 """Unpaired translation: what the equations say, exactly; the pool; a step, its bits on resume; what is refused."""
 
+from types import SimpleNamespace
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -461,9 +463,21 @@ def test_what_cannot_be_is_told_in_one_line():
     assert "--algorithm.pool=-1" in using({"pool": -1})
     assert "divisible by 32" in using({"gen": ResnetTranslator((4,) * 6)})
     assert "maps of one pixel" in using({"gen": ResnetTranslator((4,) * 5)})
+    # a decoder beside an encoder that folds less
+    for name, dec in (("munit", AdainDecoder((4, 4), 1, 2)), ("unit", ContentDecoder((4,), 1))):
+        error = told(lambda name=name, dec=dec: edit(ALGORITHMS[name], {"dec": dec})(PLANE))
+        assert "of maps of 8x8, and the data have 16x16" in error
     one = Spec((("image", Image((16, 16, 1))),))
     assert "between two domains, and the data have none" in using({}, one)
     points = Spec((("x", Points((2,))),), domains=("a", "b"))
     assert "CycleGAN() takes Image" in using({}, points)
     assert "at least 2" in told(lambda: edit(ALGORITHMS["cut"], {"places": 1})(PLANE))
+    # nothing to measure is told before the training
+    source = Domains(Digits(), Digits()).load()
+    one = {name: values[:0] for name, values in source.test["b"].items()}
+    for test in ({}, {**source.test, "b": one}):
+        for finding in (cycles.Messages(), cycles.Styled()):
+            exp = SimpleNamespace(algorithm=ALGORITHMS["cycle"])
+            words = told(lambda f=finding, t=test, e=exp: f.check(e, source._replace(test=t)))
+            assert "of test pictures of both domains" in words
     assert "--data.b is no data set" in told(lambda: Domains(Digits(), None).load())
