@@ -27,7 +27,7 @@ from genjax.findings.cycles import Messages
 from genjax.findings.samples import Samples
 from genjax.gan.games import Relativistic
 from genjax.gan.penalties import R1, R2
-from genjax.nets.patch import PatchCritic
+from genjax.nets.patchgan import PatchGAN
 from genjax.nets.translators import (
     ContentDecoder,
     ContentEncoder,
@@ -71,7 +71,7 @@ BASE = Experiment(
 _RELATIVISTIC = {
     "algorithm.game": Relativistic(),
     # penalties of slopes go without a norm in the critic
-    "algorithm.disc": PatchCritic(norm=False),
+    "algorithm.disc": PatchGAN((32, 64), halvings=2),
     "algorithm.penalties": (R1(1.0), R2(1.0)),
     "algorithm.every": 4,
     "algorithm.optimiser": STILL,

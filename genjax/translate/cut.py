@@ -20,7 +20,7 @@ from genjax.errors import UserError, above, at_least
 from genjax.gan.games import Game, LeastSquares
 from genjax.gan.penalties import Penalty
 from genjax.nets import MLP
-from genjax.nets.patch import PatchCritic
+from genjax.nets.patchgan import PatchGAN
 from genjax.nets.translators import FEATURES, ResnetTranslator, UnetTranslator
 from genjax.optim import Optimiser
 from genjax.translate import unpaired
@@ -36,7 +36,10 @@ class CUT:
         ResnetTranslator(),
         "picture -> picture: net(x, None, shape), which sows maps in the collection features",
     )
-    disc: nn.Module = field(PatchCritic(), "picture -> scores [B, h, w, 1]: net(x)")
+    disc: nn.Module = field(
+        PatchGAN((32, 64), halvings=2, norm=True),
+        "picture -> scores [B, h, w, 1]: net(x, None, (1,))",
+    )
     # in their code 256 numbers of 256 places; pictures here have no more than that
     head: nn.Module = field(
         MLP((64,)), "features of a place -> what is compared: net(x, None, (64,))"

@@ -22,7 +22,7 @@ from genjax.ema import Decay
 from genjax.errors import UserError, at_least
 from genjax.gan.games import Game, LeastSquares
 from genjax.gan.penalties import Penalty
-from genjax.nets.patch import PatchCritic
+from genjax.nets.patchgan import PatchGAN
 from genjax.nets.translators import ResnetTranslator, UnetTranslator
 from genjax.optim import Adam, Optimiser, StableDecay
 from genjax.translate import unpaired
@@ -41,7 +41,8 @@ class CycleGAN:
         ResnetTranslator(), "picture -> picture: net(x, None, shape); one each way"
     )
     disc: nn.Module = field(
-        PatchCritic(), "picture -> scores [B, h, w, 1]: net(x); one a domain"
+        PatchGAN((32, 64), halvings=2, norm=True),
+        "picture -> scores [B, h, w, 1]: net(x, None, (1,)); one a domain",
     )
     game: Game = field(LeastSquares(), "what generators and critics play for, place by place")
     penalties: tuple[Penalty, ...] = field(

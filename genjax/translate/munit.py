@@ -21,7 +21,7 @@ from genjax.ema import Decay
 from genjax.errors import at_least
 from genjax.gan.games import Game, LeastSquares
 from genjax.gan.penalties import Penalty
-from genjax.nets.patch import PatchCritic
+from genjax.nets.patchgan import PatchGAN
 from genjax.nets.translators import AdainDecoder, ContentEncoder, StyleEncoder
 from genjax.optim import Adam, Optimiser, StableDecay
 from genjax.translate import unpaired
@@ -53,7 +53,8 @@ class MUNIT:
         AdainDecoder(), "maps and a style -> picture: net(maps, style, shape)"
     )
     disc: nn.Module = field(
-        PatchCritic(), "picture -> scores [B, h, w, 1]: net(x); one a domain"
+        PatchGAN((32, 64), halvings=2),
+        "picture -> scores [B, h, w, 1]: net(x, None, (1,)); one a domain",
     )
     # the paper's choice (sec. 5.1); its three scales of critics are one here
     game: Game = field(LeastSquares(), "what is played for, place by place")

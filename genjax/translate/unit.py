@@ -21,7 +21,7 @@ from genjax.ema import Decay
 from genjax.errors import at_least
 from genjax.gan.games import Game, LeastSquares
 from genjax.gan.penalties import Penalty
-from genjax.nets.patch import PatchCritic
+from genjax.nets.patchgan import PatchGAN
 from genjax.nets.translators import ContentDecoder, ContentEncoder, Residuals
 from genjax.optim import Optimiser
 from genjax.translate import unpaired
@@ -41,7 +41,8 @@ class UNIT:
         1, "residual blocks that both encoders end with, and both decoders begin"
     )
     disc: nn.Module = field(
-        PatchCritic(), "picture -> scores [B, h, w, 1]: net(x); one a domain"
+        PatchGAN((32, 64), halvings=2),
+        "picture -> scores [B, h, w, 1]: net(x, None, (1,)); one a domain",
     )
     # the game is what makes a translation look like its domain
     game: Game = field(LeastSquares(), "what is played for, place by place")

@@ -1,9 +1,9 @@
 """What all unpaired translation shares: a game in every domain, a pool of older answers, and how a step goes.
 
 Two domains, each a batch of its own: `batch[name]`, rows of which belong together in held-out data alone. What makes
-the pictures of a domain plays against that domain's critic, a net called `net(x)` whose answers [B, h, w, 1] are scores
-of places. A step is one descent of all critics, then one of all that makes pictures, against the critics as they are
-then, as in `genjax.gan`. A system says three things of itself, `Makers`; the rest is here.
+the pictures of a domain plays against that domain's critic, a net called `net(x, None, (1,))` whose answers
+[B, h, w, 1] are scores of places. A step is one descent of all critics, then one of all that makes pictures, against
+the critics as they are then, as in `genjax.gan`. A system says three things of itself, `Makers`; the rest is here.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def scores(
     """D(x) place by place, [B, h, w]."""
     # a critic has no memory: spectral norms would need one
     weights = {"params": disc}
-    return cfg.disc.apply(weights, x)[..., 0]
+    # a number for each place, and no condition
+    return cfg.disc.apply(weights, x, None, (1,))[..., 0]
 
 
 def distance(x: jax.Array, y: jax.Array) -> jax.Array:
@@ -224,7 +225,7 @@ def algorithm(
         for i, name in enumerate(makers.into):
             x = spec.encode(batch[name])
             own = jax.random.fold_in(disc_key, i)
-            disc[name] = cfg.disc.init(own, x)["params"]
+            disc[name] = cfg.disc.init(own, x, None, (1,))["params"]
             # one a domain: a critic sees its own domain's alone
             if cfg.pool:
                 pools[name] = empty_pool(cfg.pool, spec.shape)

@@ -18,7 +18,7 @@ from genjax.gan.games import Relativistic
 from genjax.gan.penalties import R1
 from genjax.machine.parallel import Jit, Pmap
 from genjax.nets.adain import adain, instance_norm
-from genjax.nets.patch import PatchCritic
+from genjax.nets.patchgan import PatchGAN
 from genjax.nets.translators import (
     AdainDecoder,
     ContentDecoder,
@@ -39,7 +39,7 @@ from genjax.translate.unpaired import _everywhere, empty_pool, pooled
 PLANE = Spec((("image", Image((16, 16, 1))),), 10, 1, ("a", "b"))
 POINT = Spec((("image", Image((1, 1, 1))),), 10, 1, ("a", "b"))
 TX = Adam(1e-3, b1=0.5, eps=1e-4)
-USUAL = {"disc": PatchCritic((4,)), "optimiser": TX, "disc_optimiser": TX}
+USUAL = {"disc": PatchGAN((4,)), "optimiser": TX, "disc_optimiser": TX}
 SIDE = {"widths": (4,), "blocks": 1, "patch": 2}
 ALGORITHMS = {
     "cycle": CycleGAN(ResnetTranslator(**SIDE), pool=3, **USUAL),
@@ -105,15 +105,6 @@ def test_adain_gives_channels_the_means_and_deviations_that_are_asked():
     np.testing.assert_allclose(normal.std((1, 2)), 1.0, rtol=2e-5)
     # a flat channel is no division by zero
     assert np.isfinite(instance_norm(np.ones((1, 4, 4, 1), np.float32))).all()
-
-
-def test_a_score_sees_a_patch_of_the_reach_that_is_told():
-    critic = PatchCritic((2,), norm=False)
-    x = np.random.default_rng(0).normal(size=(1, 24, 24, 1)).astype(np.float32)
-    weights = critic.init(jax.random.key(0), x)
-    slope = jax.grad(lambda x: critic.apply(weights, x)[0, 6, 6, 0])(x)
-    rows = np.flatnonzero(np.abs(slope).sum((0, 2, 3)))
-    assert rows[-1] - rows[0] + 1 == critic.reach() == 10
 
 
 # The pool
@@ -457,7 +448,7 @@ def test_what_cannot_be_is_told_in_one_line():
     def using(changes, spec=PLANE):
         return told(lambda: edit(small, changes)(spec))
 
-    assert "patches of 24 pixels" in using({"disc": PatchCritic((4, 8))})
+    assert "patch of 22x22" in using({"disc": PatchGAN((4, 8), halvings=2)})
     assert "has one answer to a picture" in using({"styles": 3})
     assert "--algorithm.cycle=-1.0" in using({"cycle": -1.0})
     assert "--algorithm.pool=-1" in using({"pool": -1})
