@@ -10,10 +10,11 @@
     python -m experiments.cyclegan maps           relief <-> satellite
     python -m experiments.cyclegan --list         without identity, without the pool
 
-The signs are taken apart: one half of the designs' drawings is by Noto, the other half by Twemoji, and no sign of the
-training set is in both. In the test set they are whole again, and the true drawing is known. Two halves of one draw
-have the same share of everything else. `Messages` measures what is hidden in translations (Chu et al. 2017,
-arXiv:1712.02950): how much worse a picture comes back once its translation is saved as bytes, or noised.
+The signs are taken apart: of one half of them the drawing is Noto's, of the other Twemoji's, and no sign of the
+training set is in both; a design, whose tones and genders are signs of their own, may be. In the test set the signs are
+whole again, of designs that no net has seen, and the true drawing is known: `Translating` measures against it. Two
+halves of one draw have the same share of everything else. `Messages` measures what is hidden in translations (Chu et
+al. 2017, arXiv:1712.02950): how much worse a picture comes back once its translation is saved as bytes, or noised.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from genjax.config import edit
 from genjax.data import Emoji, Maps, Paired, Unpaired
 from genjax.findings.cycles import Messages
 from genjax.findings.samples import Samples
+from genjax.findings.translating import Translating
 from genjax.gan.games import Relativistic
 from genjax.gan.penalties import R1, R2
+from genjax.metrics.features import Components, RandomNet
 from genjax.nets.patchgan import PatchGAN
 from genjax.nets.translators import (
     ContentDecoder,
@@ -49,8 +52,11 @@ STILL = Adam(2e-4, b1=0.0, b2=0.99, decay=StableDecay(0.5))
 SIDE = {"widths": (32, 64), "patch": 2}
 GEN = ResnetTranslator(**SIDE, blocks=3)
 
-# where a measure of translations against the hidden truth joins, of every experiment here
-FINISH = (Samples(),)
+# against the hidden truth: one answer to a picture, and a whole design at a time
+MEASURE = Translating(
+    draws=1, on=(RandomNet(), Components(64)), group="design", content="label"
+)
+FINISH = (Samples(), MEASURE)
 CYCLE = (*FINISH, Messages())
 
 BASE = Experiment(
@@ -91,6 +97,10 @@ _MAPS = {
         of=LAYERS,
         names=LAYERS,
     ),
+    # tiles of ten degrees of latitude and longitude are one region, and they have no classes
+    "finish.Translating.group": "place",
+    "finish.Translating.cell": 10.0,
+    "finish.Translating.content": "",
 }
 
 EXPERIMENTS = {

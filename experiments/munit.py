@@ -20,6 +20,8 @@ from genjax.config import edit
 from genjax.data import Domains, Icons
 from genjax.findings.cycles import Messages, Styled
 from genjax.findings.samples import Samples
+from genjax.findings.translating import Translating
+from genjax.metrics.features import Components, RandomNet
 from genjax.nets.translators import (
     AdainDecoder,
     ContentDecoder,
@@ -36,8 +38,18 @@ from genjax.translate.unit import UNIT
 SIDE = {"widths": (32, 64), "patch": 2}
 OTHERS = ("thin", "light", "bold", "fill", "duotone")
 
-# where a measure of translations against the hidden truth joins, of every experiment here
-FINISH = (Samples(),)
+# without pairs: like the target as a whole, and how far apart answers are
+MEASURE = Translating(
+    on=(RandomNet(), Components(64)),
+    group="design",
+)
+FINISH = (Samples(), MEASURE)
+# of models with one answer to a picture
+ONE = (
+    Samples(),
+    edit(MEASURE, {"draws": 1}),
+    Messages(),
+)
 
 BASE = Experiment(
     data=Domains(
@@ -61,14 +73,14 @@ BASE = Experiment(
 
 _ONE = {
     "algorithm": CycleGAN(ResnetTranslator(**SIDE, blocks=3)),
-    "finish": (*FINISH, Messages()),
+    "finish": ONE,
 }
 _UNIT = {
     "algorithm": UNIT(
         ContentEncoder(**SIDE, blocks=1),
         ContentDecoder(**SIDE, blocks=1),
     ),
-    "finish": (*FINISH, Messages()),
+    "finish": ONE,
 }
 
 EXPERIMENTS = {
