@@ -106,6 +106,8 @@ def test_an_encoding_sums_to_one_and_decodes_to_its_colour(neighbours):
     # at a bin the neighbours lie evenly about it
     exact = np.asarray(by.encoded(bins()[[nearest((0, 0)), nearest((20, -10))]]))
     np.testing.assert_allclose(exact @ bins(), [[0, 0], [20, -10]], atol=1e-4)
+    # which are four at one distance: no more are taken than asked for
+    assert ((exact > 0).sum(-1) == neighbours).all()
 
 
 def test_shares_are_of_a_gaussian_of_the_distance():
