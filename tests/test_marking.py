@@ -92,6 +92,52 @@ def test_the_line_is_exact_where_the_coverage_and_what_lies_under_are():
         np.testing.assert_array_equal(fitted, 0.0)
 
 
+def test_each_pixel_implies_its_coverage():
+    x = jax.random.uniform(KEY, (2, 16, 16, 3), minval=-1.0)
+    s = jax.random.uniform(KEY, (2, 16, 16, 1))
+    a = jnp.array([0.6, 0.3]).reshape(2, 1, 1, 1)
+    b = a * jnp.array([1.5, -2.0, 1.5])
+    y = x + s * (b - a * x)
+    known = veil.Lifted(s, x, a, b, x)
+    coverage, left = veil.implied(y, known)
+    np.testing.assert_allclose(coverage, s, atol=5e-3)  # FLAT pulls it to 0 a little
+    np.testing.assert_allclose(left, 0.0, atol=5e-3)
+    # an edge of the picture in a colour that the mark cannot give
+    whole = b - a * x
+    across = jnp.cross(whole, jnp.ones(3))
+    coverage, left = veil.implied(x + across, known)
+    np.testing.assert_allclose(coverage, 0.0, atol=1e-4)
+    np.testing.assert_allclose(left, across, atol=1e-4)
+
+
+class Late(nn.Module):
+    """Finds nothing at first, and the mark of rows 4 to 8 and columns 3 to 11 at the second sight."""
+
+    @nn.compact
+    def __call__(self, x, time, cond, out):
+        if out[2] == 1:
+            return jnp.full((*x.shape[:3], 1), -50.0)
+        said = jnp.zeros((*x.shape[:3], out[2])).at[..., 3].set(-50.0)
+        return said.at[:, 4:9, 3:12, 4:].set(100.0)
+
+
+def test_the_second_sight_fits_the_line_again():
+    # smooth, so that the filling is nearly what is hidden
+    ramp = jnp.linspace(-1.0, 0.5, 16)
+    x = jnp.stack(jnp.broadcast_arrays(ramp[:, None], ramp, 0.3 * ramp), -1)[None]
+    coverage = jnp.zeros((1, 16, 16, 1)).at[:, 4:9, 3:12].set(1.0)
+    y = laid(x, Mark(coverage, jnp.full(1, 0.6), jnp.ones((1, 3))))
+    asked = (y, jnp.zeros(1), None, (16, 16, 3))
+    wrong, logits = veil.Unveil(Late(), Late(), again=True).apply({}, *asked, method="found")
+    np.testing.assert_array_equal(logits[..., 0] > 0, False)
+    np.testing.assert_array_equal(logits[..., 1:] > 0, coverage > 0)
+    fitted = veil.lifted(y, logits[..., 1:], None)
+    np.testing.assert_allclose(y - wrong, fitted.taken, atol=1e-5)
+    np.testing.assert_allclose(fitted.a.ravel(), 0.6, atol=0.05)
+    once, _ = veil.Unveil(Late(), Late()).apply({}, *asked, method="found")
+    np.testing.assert_allclose(once, 0.0, atol=1e-5)
+
+
 def test_a_mark_on_plain_ground_is_taken_off_and_elsewhere_nothing_is():
     x = jnp.broadcast_to(jnp.array([0.3, 0.6, 0.1]), (2, 16, 16, 3))
     coverage = jnp.zeros((2, 16, 16, 1)).at[:, 4:9, 3:12].set(1.0)

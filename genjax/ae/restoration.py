@@ -226,20 +226,27 @@ def restore(params: dict, seen: Damaged, cfg: Restoration, spec: Spec) -> jax.Ar
     """What is left [B, ...] -> what it was, in unit values: the net says what is to be taken away."""
     question = asked(seen, cfg, spec)
     wrong = cfg.net.apply({"params": params["net"]}, *question)
-    restored = spec.decode(question[0] - wrong)
+    return _kept(spec.decode(question[0] - wrong), seen, cfg)
+
+
+def _kept(restored: jax.Array, seen: Damaged, cfg: Restoration) -> jax.Array:
+    """With the pixels as they were that are told to be so, if these are to stay."""
     if not cfg.keep:
         return restored
     return seen.known * seen.x + (1.0 - seen.known) * restored
 
 
-def missed(params: dict, seen: Damaged, cfg: Restoration, spec: Spec) -> jax.Array:
-    """The cross-entropy of where the net finds the damage, mean of all pixels [nats], [B]."""
+def found(
+    params: dict, seen: Damaged, cfg: Restoration, spec: Spec
+) -> tuple[jax.Array, jax.Array]:
+    """(what `restore` gives; the cross-entropy of where the net finds the damage, mean of all pixels [nats], [B])."""
     question = asked(seen, cfg, spec)
-    found = type(cfg.net).found
-    _, logits = cfg.net.apply({"params": params["net"]}, *question, method=found)
+    both = type(cfg.net).found
+    wrong, logits = cfg.net.apply({"params": params["net"]}, *question, method=both)
+    restored = spec.decode(question[0] - wrong)
     damaged = 1.0 - seen.known
     nats = nn.softplus(logits) - damaged * logits
-    return _mean(nats)
+    return _kept(restored, seen, cfg), _mean(nats)
 
 
 def _mean(x: jax.Array) -> jax.Array:
@@ -259,12 +266,15 @@ def loss(params: dict, key: jax.Array, batch: Batch, cfg: Restoration, spec: Spe
 
     keys = example_keys(jax.random.fold_in(key, 2), batch["index"])
     lesson = cfg.teacher(keys, seen.x, spec.unit(batch), redraw)
-    restored = restore(params, seen._replace(x=lesson.x), cfg, spec)
+    shown = seen._replace(x=lesson.x)
+    if cfg.where:
+        restored, nats = found(params, shown, cfg, spec)
+    else:
+        restored = restore(params, shown, cfg, spec)
     error = cfg.error(restored - lesson.target)
     total = _mean(lesson.weight * error)
     if not cfg.where:
         return {"loss": total}
-    nats = missed(params, seen._replace(x=lesson.x), cfg, spec)
     return {"loss": total + cfg.where * nats, "error": total, "missed": nats}
 
 

@@ -50,7 +50,7 @@ def damage_of(corruptions: Sequence[Corruption], shape: tuple[int, ...]) -> Dama
 
 
 def unit_of(net: Any, shape: tuple[int, ...]) -> int:
-    """Pixels that sides must be multiples of: for a net around another, as `Unveil`, those of the net inside.
+    """Pixels that sides must be multiples of: for a net around another, as `Filled`, those of the net inside.
 
     Of nets that tell none it is the size that they were trained on, [H, W, C].
     """

@@ -12,9 +12,19 @@ is a line in the unknown a and b. What they take off,
 
 is exact where s, a and b are, and errors of the filling over a thousand pixels are averaged. On plain ground the
 filling itself is better than what shines through, so `net` chooses between the two, pixel by pixel.
+
+Where a and b are known, eq. 1 is turned round to what each pixel itself says of its coverage,
+
+    s = <y - u, b - a u> / |b - a u|²                                                                          (3)
+
+which tells an edge of the mark from one of the picture: the second has another colour, or another height. With `again`
+the second net sees it, corrects the coverage, and a and b are fitted once more.
 """
 
 from __future__ import annotations
+
+import math
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -29,6 +39,8 @@ from genjax.nets.plain import PlainUNet
 RARE = 2.0  # logits: at first a pixel is covered by 12 %; less, and it learns more slowly
 MOST = 0.9  # a stays below: eq. 2 has a pole at 1
 SOME = 1e-2  # pixels with something under them that are 0: nothing is fitted where nothing is covered
+FLAT = 1e-3  # of |b - a u|²: where mark and picture are of one colour eq. 3 says nothing
+FAR = 2.0  # eq. 3 is cut here either way: an edge of the picture may be many times as high as the mark's
 DOUBT = 4  # of a pixel that is covered by s the filling takes (1 - s)^4
 
 
@@ -41,6 +53,11 @@ class Unveil(nn.Module):
 
     find: nn.Module = field(PlainUNet(bias=True), "net(x, time, cond, out) of the coverage")
     net: nn.Module = field(PlainUNet(bias=True), "net(x, time, cond, out) that mends the rest")
+    again: bool = field(
+        False,
+        "`net` corrects the coverage too, and the line is fitted a second time",
+        added=True,
+    )
 
     def __call__(
         self,
@@ -60,7 +77,10 @@ class Unveil(nn.Module):
         cond: Cond | None,
         out: tuple[int, ...],
     ) -> tuple[jax.Array, jax.Array]:
-        """(what is to be taken away from x, logits [B, H, W, 1] of where anything is to be taken away)."""
+        """What is to be taken away from x, and logits of where anything is to be taken away.
+
+        The logits are [B, H, W, 1]; with `again` [B, H, W, 2], of the first sight and of the second.
+        """
         height, width, channels = out
         known = None if cond is None or cond.maps is None else 0.5 * (cond.maps + 1.0)
         # who is told where sees besides how far each pixel is from its surroundings
@@ -69,21 +89,35 @@ class Unveil(nn.Module):
         find = self.find.copy(name="finder")
         mend = self.net.copy(name="mend")
         logits = find(looked, time, cond, (height, width, 1)) - RARE
-        s = nn.sigmoid(logits)
-        if known is not None:
-            s = s * (1.0 - known)
-        free = (1.0 - s) ** DOUBT if known is None else known
-        under = push_pull(x, free)
-        a, b = fitted(x, under, s)
-        taken = (x - s * b) / (1.0 - s * a)
+        first = lifted(x, logits, known)
 
-        everywhere = jnp.broadcast_to(a, s.shape)
-        seen = [taken, x - under, taken - under, s, everywhere]
-        maps = mend(jnp.concatenate(seen, -1), time, None, (height, width, channels + 1))
-        rest, plain = jnp.split(maps, [channels], -1)
-        filled = s * nn.sigmoid(plain)
-        best = taken + filled * (under - taken)
-        return x - best + s * rest, logits
+        everywhere = jnp.broadcast_to(first.a, first.s.shape)
+        apart = first.taken - first.under
+        seen = [first.taken, x - first.under, apart, first.s, everywhere]
+        if self.again:
+            seen += implied(x, first)
+        maps = mend(
+            jnp.concatenate(seen, -1), time, None, (height, width, self._says(channels))
+        )
+        rest, plain, more = jnp.split(maps, [channels, channels + 1], -1)
+        last = first
+        if self.again:
+            second = logits + more
+            last = lifted(x, second, known)
+            # both sights are taught where it is
+            logits = jnp.concatenate([logits, second], -1)
+        filled = last.s * nn.sigmoid(plain)
+        best = last.taken + filled * (last.under - last.taken)
+        return x - best + last.s * rest, logits
+
+    def _says(self, channels: int) -> int:
+        """Channels of what `net` says: the rest, how plain the ground is, and more or less coverage."""
+        return channels + 1 + self.again
+
+    @property
+    def unit(self) -> int:
+        """Sides of pictures must divide by it: what both nets inside ask [pixels]."""
+        return math.lcm(self.find.unit, self.net.unit)
 
     def flops(self, shape: tuple[int, ...], out: tuple[int, ...], told: Told = NOTHING) -> int:
         """Operations of a forward pass of one example: those of the two nets inside, see `genjax.nets.flops`."""
@@ -91,9 +125,43 @@ class Unveil(nn.Module):
         # channels beyond the picture's own are the map of where
         twice = shape[-1] > channels
         looked = (height, width, shape[-1] + channels * twice)
-        seen = (height, width, 3 * channels + 2)
+        implied = channels + 1
+        seen = (height, width, 3 * channels + 2 + implied * self.again)
         finding = self.find.flops(looked, (height, width, 1), told)
-        return finding + self.net.flops(seen, (height, width, channels + 1), told)
+        return finding + self.net.flops(seen, (height, width, self._says(channels)), told)
+
+
+class Lifted(NamedTuple):
+    """A picture without its mark, by a coverage and the line that is fitted to it."""
+
+    s: jax.Array  # [B, H, W, 1]
+    under: jax.Array  # [B, H, W, C]: the filling u
+    a: jax.Array  # [B, 1, 1, 1]
+    b: jax.Array  # [B, 1, 1, C]
+    taken: jax.Array  # [B, H, W, C]: eq. 2
+
+
+def lifted(y: jax.Array, logits: jax.Array, known: jax.Array | None) -> Lifted:
+    """By logits [B, H, W, 1] of the coverage; known: 1 where nothing is covered, None where nobody tells."""
+    s = nn.sigmoid(logits)
+    free = (1.0 - s) ** DOUBT
+    if known is not None:
+        s = s * (1.0 - known)
+        free = known
+    under = push_pull(y, free)
+    a, b = fitted(y, under, s)
+    taken = (y - s * b) / (1.0 - s * a)
+    return Lifted(s, under, a, b, taken)
+
+
+def implied(y: jax.Array, first: Lifted) -> list[jax.Array]:
+    """Eq. 3, [B, H, W, 1], and what it leaves of y - u, [B, H, W, C]."""
+    off = y - first.under
+    whole = first.b - first.a * first.under
+    along = jnp.sum(off * whole, -1, keepdims=True)
+    square = jnp.sum(jnp.square(whole), -1, keepdims=True)
+    s = jnp.clip(along / (square + FLAT), -FAR, FAR)
+    return [s, off - s * whole]
 
 
 def fitted(y: jax.Array, under: jax.Array, s: jax.Array) -> tuple[jax.Array, jax.Array]:
