@@ -1,5 +1,6 @@
 """Painted defects and their masks, PRO and pixel AUROC against what is known, and the finding on textures."""
 
+import dataclasses
 import io
 import zipfile
 
@@ -247,6 +248,25 @@ def test_the_table_has_every_map_with_its_floor(this):
         rows["model"]["pro"]["value"] - rows["patches"]["pro"]["value"]
     )
     assert (log.directory / "samples" / "where.png").exists()
+
+
+def in_floats(this, field):
+    """The same run of data that are kept as floats in [0, 1]."""
+    splits = {}
+    for split in ("train", "valid", "test"):
+        arrays = dict(getattr(this.source, split))
+        arrays[field] = np.asarray(arrays[field]) / np.float32(255.0)
+        splits[split] = arrays
+    return dataclasses.replace(this, source=this.source._replace(**splits))
+
+
+def test_floats_are_looked_at_as_bytes(this):
+    floats = in_floats(this, "image")
+    seen, expected = FINDING._test(floats), FINDING._test(this)
+    for name, each in expected._asdict().items():
+        np.testing.assert_array_equal(getattr(seen, name), each, name)
+    patches = FINDING.floors[2]
+    np.testing.assert_allclose(patches(floats, expected.seen), patches(this, expected.seen))
 
 
 def test_every_second_test_picture_has_a_defect_of_an_unseen_family(this):

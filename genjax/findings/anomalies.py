@@ -168,13 +168,15 @@ class Anomalies:
         return some(test, self.images)
 
     def made(self, this: Run) -> dict[str, np.ndarray]:
-        """{kind: bytes [N, H, W, C]} of what is made of held-out normals."""
+        """{kind: pictures [N, H, W, C], bytes where the data are} of what is made of held-out normals."""
         held = np.asarray(this.source.valid[this.spec.main])
+        in_bytes = held.dtype == np.uint8
         pictures = this.spec.x.unit(held)
         found = {}
         for kind, broken in everything(pictures, this.exp.seed).items():
-            # bytes: what the model sees of them is what it sees of the data
-            found[kind] = to_uint8(broken)
+            # rounded: what the model sees of them is what it sees of the data
+            rounded = to_uint8(broken)
+            found[kind] = rounded if in_bytes else rounded / np.float32(255.0)
         return found
 
     def splits(self, this: Run) -> Splits:

@@ -62,6 +62,7 @@ from genjax.metrics.where import (
 from genjax.pictures.draw import (
     captioned,
     grid,
+    to_uint8,
 )
 from genjax.training.experiment import Experiment
 from genjax.training.run import Run
@@ -127,7 +128,7 @@ class Localising:
         test = self._test(this)
         # normal pictures from another place, by which thresholds are set
         held = some(this.source.valid, self.images)[this.spec.main]
-        held = np.asarray(held)
+        held = to_uint8(held)
         # all maps under the same weights: none wins by being smoother
         maps, of_held = {}, {}
         methods = {OWN: self.own}
@@ -142,7 +143,7 @@ class Localising:
 
     def _test(self, this: Run) -> Test:
         """Every second picture with a defect, by its number alone."""
-        clean = np.asarray(some(this.source.test, self.images)[this.spec.main])
+        clean = to_uint8(some(this.source.test, self.images)[this.spec.main])
         index = np.arange(len(clean), dtype=np.uint32)
         keys = example_keys(jax.random.key(TEST), index)
         # painted in [0, 1], then rounded: a camera gives bytes

@@ -31,6 +31,7 @@ from genjax.errors import (
 )
 from genjax.findings.samples import some
 from genjax.metrics.components import principal
+from genjax.pictures.draw import to_uint8
 from genjax.training.experiment import Experiment
 from genjax.training.run import Run
 
@@ -180,7 +181,7 @@ class Patches:
         known = some(this.source.train, self.pictures)[this.spec.main]
         # the same patches for every run of the same data
         rng = np.random.default_rng(0)
-        memory = _drawn(np.asarray(known), self.side, self.kept, rng)
+        memory = _drawn(to_uint8(known), self.side, self.kept, rng)
         # of what patches have in common a few numbers tell nearly all, and distances cost as many products
         space = principal(memory, self.components)
         codes = space.codes(_flat(memory))

@@ -60,6 +60,7 @@ from genjax.pictures import figure
 from genjax.pictures.draw import (
     captioned,
     grid,
+    to_uint8,
 )
 from genjax.training.experiment import Experiment
 from genjax.training.run import Run
@@ -200,7 +201,7 @@ class Strangers:
         main, shape = this.spec.main, this.spec.shape
         # a fair part: a head of a sorted set would be of few classes
         test = some(this.source.test, self.images)[main]
-        sets = {NORMAL: np.asarray(test)}
+        sets = {NORMAL: to_uint8(test)}
         for other in self.others:
             name, images = _pictures(other, shape, self.images)
             # a second set of one name, as of another seed, has a number
@@ -226,7 +227,7 @@ class Strangers:
     def _held(self, this: Run) -> tuple[np.ndarray, np.ndarray]:
         """Held-out normal pictures: those that choose, and others that set thresholds."""
         held = some(this.source.valid, 2 * self.images)[this.spec.main]
-        held = np.asarray(held)
+        held = to_uint8(held)
         # in turn, so that both halves are alike
         return held[::2], held[1::2]
 
@@ -247,7 +248,7 @@ class Strangers:
         of_coder = complexity(images)
         # a part is enough for a floor
         train = some(this.source.train, 10 * self.images)[this.spec.main]
-        distance, _ = nearest(images, np.asarray(train))
+        distance, _ = nearest(images, to_uint8(train))
         # per dimension, as bits of pictures are told
         per = 1.0 / math.prod(this.spec.shape)
         normal = bits[: len(choosing)]
@@ -332,7 +333,7 @@ def _pictures(other: Any, shape: tuple[int, ...], n: int) -> tuple[str, np.ndarr
             "that were trained on: name a set that has."
         )
     images = some(source.test, n)[source.main]
-    return source.name, scaled(np.asarray(images), shape)
+    return source.name, scaled(to_uint8(images), shape)
 
 
 def scaled(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
