@@ -33,13 +33,12 @@ from genjax.codec.container import MOST
 from genjax.config import field
 from genjax.data.decoding import Unreadable, fit
 from genjax.data.decoding import opened as image_of
+from genjax.data.given import GREY
 from genjax.errors import UserError, at_least, at_most
 from genjax.machine.files import place, whole
 from genjax.pictures.draw import save_png
 from genjax.training.opened import open_run
 
-# of Pillow: what has no colour
-GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F")
 ENDING = ".gxc"
 
 

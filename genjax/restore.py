@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,15 +36,13 @@ from genjax.ae.restoration import Restoration
 from genjax.config import field
 from genjax.core import Spec
 from genjax.corruptions import Damaged, damaged
-from genjax.data.decoding import Unreadable, fit, opened
+from genjax.data import given
 from genjax.errors import UserError, at_least
 from genjax.findings.restorer import check_restoration, restorer
 from genjax.machine.files import place
 from genjax.pictures.draw import save_png, to_uint8
 from genjax.training.opened import open_run
 
-# of Pillow: what has no colour
-GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B")
 DRAWS = 16  # of the damage, to see whether it is always as strong
 FAR = 2.0  # times the strongest of these: beyond it a level is of another unit, rather than of more damage
 
@@ -75,13 +72,13 @@ def restore(run: str | Path, files: Sequence[str | Path], out: str | Path, **opt
 
 def write(run: str | Path, files: Sequence[str | Path], options: Options) -> list[Path]:
     """Restores and writes; see `restore`."""
-    folder = _folder(options)
+    folder = given.new_folder(options.out, "pictures")
     at_least(1, tile=options.tile)
-    targets = _targets(folder, files)
+    targets = given.targets(folder, files, "restore")
     sources = [place(file) for file in files]
     # before the run is opened, which takes seconds
     for source in sources:
-        _check_file(source)
+        given.check_file(source)
     model = open_run(run, options.step, trust=options.trust)
     cfg, spec = model.config.algorithm, model.run.spec
     check_restoration(cfg)
@@ -116,49 +113,9 @@ def _bytes(x: np.ndarray, file: str | Path) -> np.ndarray:
     return to_uint8(x)
 
 
-def _folder(options: Options) -> Path:
-    """The folder of the results; UserError where there is none, or one that holds anything."""
-    if not options.out:
-        raise UserError("--out is not set: name a folder for the pictures by --out=DIR.")
-    folder = place(options.out)
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--out={folder} is a file: name a folder.")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(f"--out={folder} holds other files: name a new or an empty folder.")
-    return folder
-
-
-def _targets(folder: Path, files: Sequence[str | Path]) -> list[Path]:
-    """Where each picture goes; UserError for two that would share a place."""
-    names = [Path(file).stem for file in files]
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise UserError(
-                f"{count} of the pictures are called {name}: restore them into folders of their own."
-            )
-    return [folder / f"{name}.png" for name in names]
-
-
-def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise UserError(f"{path} is no file: name a picture.")
-
-
-def _read(path: Path) -> tuple[np.ndarray, bool]:
-    """(uint8 [H, W, 3], whether the file has no colour); UserError where it cannot be read."""
-    try:
-        with opened(path) as image:
-            size = (image.height, image.width)
-            return fit(image, size, colour=True), image.mode in GREY
-    except Unreadable as error:
-        raise UserError(
-            f"{path} cannot be read as an image ({error.__cause__}): name a picture."
-        ) from error
-
-
 def _picture(path: Path, spec: Spec) -> np.ndarray:
     """A picture with the model's channels, float32 in [0, 1]; UserError for one that has others."""
-    pixels, grey = _read(path)
+    pixels, grey = given.read(path)
     *_, channels = spec.shape
     first = pixels[..., :1]
     if channels == 3 and grey:
@@ -212,8 +169,8 @@ def _known(
     if not told:
         raise UserError("this model is not told which pixels are lost: leave --mask out.")
     path = place(options.mask)
-    _check_file(path)
-    mask, _ = _read(path)
+    given.check_file(path)
+    mask, _ = given.read(path)
     for file, x in zip(files, pictures, strict=True):
         if x.shape[:2] != mask.shape[:2]:
             height, width = x.shape[:2]

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ import numpy as np
 from genjax import command, config
 from genjax.ae.segmentation import classes_of
 from genjax.config import field
-from genjax.data.decoding import Unreadable, fit, opened
+from genjax.data import given
 from genjax.errors import UserError, above, at_least
 from genjax.findings.segmenter import Segmenter, check_segmentation, segmenter
 from genjax.machine.files import place
@@ -79,13 +78,14 @@ def write(
     options: Options,
 ) -> list[Path]:
     """Segments and writes; see `segment`."""
-    folder = _folder(options)
+    folder = given.new_folder(options.out, "masks")
     at_least(1, tile=options.tile)
     above(0, scale=options.scale)
-    targets = _targets(folder, files)
+    targets = given.targets(folder, files, "segment")
     # before the run is opened, which takes seconds
-    for file in files:
-        _check_file(Path(file))
+    sources = [place(file) for file in files]
+    for source in sources:
+        given.check_file(source)
     model = open_run(run, options.step, trust=options.trust)
     cfg, spec = model.config.algorithm, model.run.spec
     check_segmentation(cfg)
@@ -95,8 +95,8 @@ def write(
     colour = spec.shape[-1] == 3
     pictures = []
     masks = []
-    for file in files:
-        pixels = _read(Path(file), colour)
+    for file, source in zip(files, sources, strict=True):
+        pixels, _ = given.read(source, colour)
         mask = _mask(method, pixels, options.scale, file)
         pictures.append(pixels)
         masks.append(mask)
@@ -123,48 +123,6 @@ def _names(options: Options, classes: int) -> tuple[str, ...]:
     # a run keeps no names: its data's fields have numbers
     numbers = tuple(map(str, range(classes)))
     return options.names or numbers
-
-
-def _folder(options: Options) -> Path:
-    """The folder of the results; UserError where there is none, or one that holds anything."""
-    if not options.out:
-        raise UserError("--out is not set: name a folder for the masks by --out=DIR.")
-    folder = place(options.out)
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--out={folder} is a file: name a folder.")
-    # never over somebody's masks, which may have been painted by hand
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(f"--out={folder} holds other files: name a new or an empty folder.")
-    return folder
-
-
-def _targets(folder: Path, files: Sequence[str | Path]) -> list[Path]:
-    """Where each mask goes; UserError for two that would share a place."""
-    names = [Path(file).stem for file in files]
-    # a.jpg and a.png would both become a.png
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise UserError(
-                f"{count} of the pictures are called {name}: segment them into folders of their own."
-            )
-    return [folder / f"{name}.png" for name in names]
-
-
-def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise UserError(f"{path} is no file: name a picture.")
-
-
-def _read(path: Path, colour: bool) -> np.ndarray:
-    """A picture, uint8 [H, W, 3], or [H, W, 1] without colour; UserError where it cannot be read."""
-    try:
-        with opened(path) as image:
-            size = (image.height, image.width)
-            return fit(image, size, colour)
-    except Unreadable as error:
-        raise UserError(
-            f"{path} cannot be read as an image ({error.__cause__}): name a picture."
-        ) from error
 
 
 def _mask(
