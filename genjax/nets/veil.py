@@ -18,7 +18,8 @@ Where a and b are known, eq. 1 is turned round to what each pixel itself says of
     s = <y - u, b - a u> / |b - a u|²                                                                          (3)
 
 which tells an edge of the mark from one of the picture: the second has another colour, or another height. With `again`
-the second net sees it, corrects the coverage, and a and b are fitted once more.
+the second net sees it, corrects what the first has found, and a and b are fitted once more. Then too the place p of the
+mark, where anything is covered at all, is told apart from s: at an edge p is 1 and s is not.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Unveil(nn.Module):
     net: nn.Module = field(PlainUNet(bias=True), "net(x, time, cond, out) that mends the rest")
     again: bool = field(
         False,
-        "`net` corrects the coverage too, and the line is fitted a second time",
+        "coverage and place are told apart, `net` corrects both, and the line is fitted a second time",
         added=True,
     )
 
@@ -88,31 +89,32 @@ class Unveil(nn.Module):
         # copies: a net that stands in both places has other weights in each
         find = self.find.copy(name="finder")
         mend = self.net.copy(name="mend")
-        logits = find(looked, time, cond, (height, width, 1)) - RARE
-        first = lifted(x, logits, known)
+        said = find(looked, time, cond, (height, width, 1 + self.again)) - RARE
+        first = lifted(x, said, known)
 
         everywhere = jnp.broadcast_to(first.a, first.s.shape)
         apart = first.taken - first.under
         seen = [first.taken, x - first.under, apart, first.s, everywhere]
         if self.again:
-            seen += implied(x, first)
+            seen += [first.p, *implied(x, first)]
         maps = mend(
             jnp.concatenate(seen, -1), time, None, (height, width, self._says(channels))
         )
         rest, plain, more = jnp.split(maps, [channels, channels + 1], -1)
         last = first
+        logits = said[..., -1:]
         if self.again:
-            second = logits + more
+            second = said + more
             last = lifted(x, second, known)
             # both sights are taught where it is
-            logits = jnp.concatenate([logits, second], -1)
-        filled = last.s * nn.sigmoid(plain)
+            logits = jnp.concatenate([logits, second[..., -1:]], -1)
+        filled = last.p * nn.sigmoid(plain)
         best = last.taken + filled * (last.under - last.taken)
-        return x - best + last.s * rest, logits
+        return x - best + last.p * rest, logits
 
     def _says(self, channels: int) -> int:
-        """Channels of what `net` says: the rest, how plain the ground is, and more or less coverage."""
-        return channels + 1 + self.again
+        """Channels of what `net` says: the rest, how plain the ground is; by how much coverage and place are off."""
+        return channels + 1 + 2 * self.again
 
     @property
     def unit(self) -> int:
@@ -125,16 +127,17 @@ class Unveil(nn.Module):
         # channels beyond the picture's own are the map of where
         twice = shape[-1] > channels
         looked = (height, width, shape[-1] + channels * twice)
-        implied = channels + 1
-        seen = (height, width, 3 * channels + 2 + implied * self.again)
-        finding = self.find.flops(looked, (height, width, 1), told)
+        more = channels + 2
+        seen = (height, width, 3 * channels + 2 + more * self.again)
+        finding = self.find.flops(looked, (height, width, 1 + self.again), told)
         return finding + self.net.flops(seen, (height, width, self._says(channels)), told)
 
 
 class Lifted(NamedTuple):
     """A picture without its mark, by a coverage and the line that is fitted to it."""
 
-    s: jax.Array  # [B, H, W, 1]
+    s: jax.Array  # [B, H, W, 1]: the coverage
+    p: jax.Array  # [B, H, W, 1]: whether there is any
     under: jax.Array  # [B, H, W, C]: the filling u
     a: jax.Array  # [B, 1, 1, 1]
     b: jax.Array  # [B, 1, 1, C]
@@ -142,16 +145,21 @@ class Lifted(NamedTuple):
 
 
 def lifted(y: jax.Array, logits: jax.Array, known: jax.Array | None) -> Lifted:
-    """By logits [B, H, W, 1] of the coverage; known: 1 where nothing is covered, None where nobody tells."""
-    s = nn.sigmoid(logits)
-    free = (1.0 - s) ** DOUBT
+    """By logits [B, H, W, 2] of coverage and place, or [B, H, W, 1] of both in one.
+
+    known: 1 where nothing is covered, None where nobody tells.
+    """
+    s = nn.sigmoid(logits[..., :1])
+    p = nn.sigmoid(logits[..., -1:])
+    free = (1.0 - p) ** DOUBT
     if known is not None:
         s = s * (1.0 - known)
+        p = p * (1.0 - known)
         free = known
     under = push_pull(y, free)
     a, b = fitted(y, under, s)
     taken = (y - s * b) / (1.0 - s * a)
-    return Lifted(s, under, a, b, taken)
+    return Lifted(s, p, under, a, b, taken)
 
 
 def implied(y: jax.Array, first: Lifted) -> list[jax.Array]:
