@@ -7,7 +7,7 @@
     python -m experiments.cyclegan no_cycle       the game alone: what is then kept of the input?
     python -m experiments.cyclegan cut            one way, held by contrast of places (CUT)
     python -m experiments.cyclegan unit           two VAEs with one latent (UNIT)
-    python -m experiments.cyclegan maps           relief <-> satellite
+    python -m experiments.cyclegan maps           relief <-> satellite; lights: faces lit from the left <-> the right
     python -m experiments.cyclegan --list         without identity, without the pool
 
 The signs are taken apart: of one half of them the drawing is Noto's, of the other Twemoji's, and no sign of the
@@ -23,7 +23,7 @@ import functools
 
 from genjax import cli
 from genjax.config import edit
-from genjax.data import Emoji, Maps, Paired, Unpaired
+from genjax.data import Emoji, Maps, Paired, Relit, Unpaired
 from genjax.findings.cycles import Messages
 from genjax.findings.samples import Samples
 from genjax.findings.translating import Translating
@@ -57,14 +57,10 @@ MEASURE = Translating(
     draws=1, on=(RandomNet(), Components(64)), group="design", content="label"
 )
 FINISH = (Samples(), MEASURE)
-CYCLE = (*FINISH, Messages())
+CYCLE = (*FINISH, Messages(group="design"))
 
 BASE = Experiment(
-    data=Unpaired(
-        Emoji(HANDS, Paired(), languages=()),
-        of=HANDS,
-        names=HANDS,
-    ),
+    data=Unpaired(Emoji(HANDS, Paired(), languages=()), HANDS, names=HANDS),
     algorithm=CycleGAN(GEN, optimiser=TX, disc_optimiser=TX),
     steps=4000,
     batch=8,
@@ -87,20 +83,21 @@ _CUT = {
     "algorithm": CUT(GEN, optimiser=TX, disc_optimiser=TX),
     "finish": FINISH,  # there is no way back
 }
-_UNIT = UNIT(
-    ContentEncoder(**SIDE, blocks=1),
-    ContentDecoder(**SIDE, blocks=1),
-)
+_UNIT = UNIT(ContentEncoder(**SIDE, blocks=1), ContentDecoder(**SIDE, blocks=1))
 _MAPS = {
-    "data": Unpaired(
-        Maps(LAYERS, size=32, stride=32),
-        of=LAYERS,
-        names=LAYERS,
-    ),
+    "data": Unpaired(Maps(LAYERS, size=32, stride=32), LAYERS, names=LAYERS),
     # tiles of ten degrees of latitude and longitude are one region, and they have no classes
     "finish.Translating.group": "place",
     "finish.Translating.cell": 10.0,
     "finish.Translating.content": "",
+    "finish.Messages.group": "place",
+    "finish.Messages.cell": 10.0,
+}
+# no shot is in both lights; a person may be, in different shots
+_LIGHTS = {
+    "data": Unpaired(Relit(), names=("left", "right")),
+    "finish.Translating.group": "person",
+    "finish.Messages.group": "person",
 }
 
 EXPERIMENTS = {
@@ -114,6 +111,7 @@ EXPERIMENTS = {
     "cut": edit(BASE, _CUT),
     "unit": edit(BASE, {"algorithm": _UNIT}),
     "maps": edit(BASE, _MAPS),
+    "lights": edit(BASE, _LIGHTS),
 }
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ FINISH = (Samples(), MEASURE)
 ONE = (
     Samples(),
     edit(MEASURE, {"draws": 1}),
-    Messages(),
+    Messages(group="design"),
 )
 
 BASE = Experiment(

@@ -67,6 +67,8 @@ _LARGE = {
     "data.of.size": 64,
     "algorithm.gen.patch": 4,
     "algorithm.disc": PatchGAN((48, 96, 96), halvings=2),
+    # four times the pixels: fewer pairs keep the floors below four GB
+    "finish.Translating.library": 4000,
 }
 
 _EMOJI = {

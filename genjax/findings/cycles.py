@@ -20,8 +20,9 @@ from genjax.config import field
 from genjax.core import averaged, example_normal, size
 from genjax.data.batches import domains
 from genjax.errors import UserError, above, at_least, distinct
-from genjax.findings.restored import decibels, evenly, still
-from genjax.findings.samples import check_images, mean_and_error, show
+from genjax.findings.restored import decibels, evenly, over_groups, still
+from genjax.findings.samples import check_images, show, told
+from genjax.findings.translating import check_group, grouped
 from genjax.pictures.draw import grid
 from genjax.training.experiment import Experiment
 from genjax.training.run import Run
@@ -46,15 +47,27 @@ class Messages:
         (0.003, 0.01, 0.03, 0.1), "standard deviations of the noise, in units of the range"
     )
     shown: int = field(8, "pictures in the grid", execution=True)
+    # shots of one person, signs of one design: near copies are no independent examples
+    group: str = field(
+        "",
+        "field whose values tell what belongs together; none = each by itself",
+        added=True,
+    )
+    cell: float = field(
+        1.0,
+        "how far apart values of one group may be, of a field of numbers",
+        added=True,
+    )
 
     def check(
         self,
         exp: Experiment,
         source: Any,
     ) -> None:
-        """Raises UserError for models without a way back, and for noise that is none."""
+        """Raises UserError for models without a way back, for noise that is none, and a group that is no field."""
         check_images(source)
         check_tested("Messages", source)
+        check_group("Messages", self.group, self.cell, source)
         least = {"images": self.images, "shown": self.shown}
         at_least(1, "--finish.Messages.", **least)
         # none at all is the row `clean`
@@ -80,6 +93,7 @@ class Messages:
         if this.source.aligned:
             origins["truth"] = seen(this, second, self.images)
         numbers: dict[str, float] = {}
+        groups = self.groups(this, first)
         tiles = [x, translated]
         for origin, pictures in origins.items():
             psnr = {}
@@ -87,36 +101,49 @@ class Messages:
                 returned = sent(this, back, disturbed)
                 psnr[name] = fidelity(returned, x)
                 tiles.append(returned)
-            numbers |= self.tell(this, origin, psnr)
+            numbers |= self.tell(this, origin, psnr, groups)
         # last, beside what came back of it
         if "truth" in origins:
             tiles.append(origins["truth"])
         show(this, "cycle", rows_of(tiles, self.shown))
         return numbers
 
+    def groups(self, this: Run, domain: str) -> np.ndarray:
+        """The group of each test picture of a domain that is measured, int [n]."""
+        arrays = this.source.test[domain]
+        # the rows of `seen`
+        rows = evenly(self.images, size(arrays))
+        if not self.group:
+            return rows
+        return grouped(np.asarray(arrays[self.group][rows]), self.cell)
+
     def tell(
         self,
         this: Run,
         origin: str,
         psnr: dict[str, np.ndarray],
+        groups: np.ndarray,
     ) -> dict[str, float]:
         """Records what comes back of one origin, and by how much it falls; returns the numbers."""
         numbers = {}
         words = []
         for name, values in psnr.items():
-            mean, error = mean_and_error(values)
+            whole = over_groups(values, groups)
             # picture by picture: what they share cancels
-            fall, fall_error = mean_and_error(psnr[CLEAN] - values)
+            fall = over_groups(psnr[CLEAN] - values, groups)
             entry = {
-                "psnr": mean,
-                "error": error,
-                "fall": fall,
-                "fall_error": fall_error,
+                "psnr": whole.value,
+                "low": whole.low,
+                "high": whole.high,
+                "fall": fall.value,
+                "fall_low": fall.low,
+                "fall_high": fall.high,
                 "n": len(values),
+                "groups": len(np.unique(groups)),
             }
             this.log.result(f"cycle: {origin}, {name}", entry)
-            numbers[f"{origin}, {name}"] = mean
-            words.append(f"{name} {mean:.2f} ± {error:.2f}")
+            numbers[f"{origin}, {name}"] = whole.value
+            words.append(f"{name} {told(whole)}")
         this.log.note(f"back from the {origin}, PSNR [dB]: {', '.join(words)}")
         return numbers
 

@@ -7,10 +7,10 @@ every channel. `truth` is what the answers should be, the end of what can be had
 
 Near the truth: PSNR, SSIM, and `apart`, the squared distance of features, where 1 is that of two true pictures drawn at
 random. Like the target as a whole: `fd`, the Fréchet distance of features from the training targets. Content: `found`,
-the share of answers to which no truth of the test is nearer than their own, and `read`, the share in which a classifier
-that was trained on true pictures reads what the truth is. `diversity` is the squared distance between two answers to
-one input, in the unit of `apart`: of draws from the law of the truth it would be as large as `apart`, for the truth is
-a draw of it too; of a single answer it is 0.
+the share of answers to which no truth of the test is nearer than their own, or one that is equal to it, and `read`, the
+share in which a classifier that was trained on true pictures reads what the truth is. `diversity` is the squared
+distance between two answers to one input, in the unit of `apart`: of draws from the law of the truth it would be as
+large as `apart`, for the truth is a draw of it too; of a single answer it is 0.
 
 Intervals are jackknives over groups, people or designs or regions: pictures of one are no independent examples. What is
 measured is the last state that was trained, and no step is chosen by looking at these numbers.
@@ -27,7 +27,7 @@ import numpy as np
 from genjax.config import field
 from genjax.core import size
 from genjax.data.batches import domains
-from genjax.errors import UserError, at_least
+from genjax.errors import UserError, above, at_least
 from genjax.fields import Image
 from genjax.findings.restored import decibels, evenly, over_groups, still, window
 from genjax.findings.samples import show, some, told
@@ -116,12 +116,8 @@ class Translating:
         at_least(1, "--finish.Translating.", **least)
         # more of them than the model has would be the same picture again
         self._check_styles(exp)
-        for flag, name in (("group", self.group), ("content", self.content)):
-            if name and name not in source.fields:
-                known = ", ".join(source.fields)
-                raise UserError(
-                    f"--finish.Translating.{flag}={name}: {source.name} has no such field, it has {known}."
-                )
+        check_group("Translating", self.group, self.cell, source)
+        check_field("Translating.content", self.content, source)
         if self.content and not getattr(source.fields[self.content], "classes", 0):
             raise UserError(
                 f"--finish.Translating.content={self.content}: a classifier reads classes, and the field has none."
@@ -151,7 +147,7 @@ class Translating:
         for name, pictures in self.floors(this, test, train).items():
             rows[name] = pictures[None]
         judges = [self.features(this, each, test, train) for each in self.on]
-        read = self.reading(train)
+        read = self.reading(this, train)
         # without the truth row by row nothing can be near it
         paired = _paired(this)
         self.tell(this, TRUTH, self.of_truth(test, judges, read), test)
@@ -190,11 +186,7 @@ class Translating:
         # without a group each is alone
         if not self.group:
             return np.arange(n)
-        values = np.asarray(arrays[self.group]).reshape(n, -1)
-        # of classes, which are whole numbers, the class itself
-        cells = np.floor(values / self.cell)
-        _, number = np.unique(cells, axis=0, return_inverse=True)
-        return number.reshape(-1)
+        return grouped(np.asarray(arrays[self.group]), self.cell)
 
     def answers(self, this: Run) -> np.ndarray:
         """The model's answers, [K, n, H, W, C]: answer k of an input has other noise."""
@@ -249,12 +241,14 @@ class Translating:
         unit = 2.0 * of_truth.var(0).sum()
         return Features(extractor.name, extract, of_training, of_truth, unit)
 
-    def reading(self, train: Sides) -> Any:
+    def reading(self, this: Run, train: Sides) -> Any:
         """What reads the content of pictures, or None."""
         if not self.content:
             return None
         label = np.asarray(train.known[self.content])
-        return self.reader.fit({"image": train.truth, "label": label})
+        lesson = {"image": train.truth, "label": label}
+        # it knows the data alone: runs on the same share it, as they share features
+        return self.reader.fit(lesson, home(this.exp) / "features")
 
     def contents(
         self,
@@ -446,6 +440,8 @@ def _near(
     """How near answers [K, n, H, W, C] are to the truth [n, H, W, C], means over the K."""
     # pictures may be smaller than the usual one
     side = window(truth.shape[1:])
+    # signs that are drawn alike share a truth: whichever is found is right
+    kind = kinds(truth)
     ratios = [decibels(mse(drawn, truth)) for drawn in pictures]
     alike = [ssim(drawn, truth, side) for drawn in pictures]
     found = {
@@ -459,10 +455,53 @@ def _near(
             # to the truth, and to whichever truth is nearest
             apart.append(np.square(features - judge.truth).sum(-1))
             _, number = neighbours(features, judge.truth)
-            hits.append(number == np.arange(len(truth)))
+            hits.append(kind[number] == kind)
         found[f"apart_{judge.name}"] = over_groups(np.mean(apart, 0) / judge.unit, groups)
         found[f"found_{judge.name}"] = over_groups(np.mean(hits, 0), groups)
     return found
+
+
+def check_field(
+    flag: str,
+    name: str,
+    source: Any,
+) -> None:
+    """Raises UserError for the name of a field that the data have not; "" names none."""
+    if name and name not in source.fields:
+        known = ", ".join(source.fields)
+        raise UserError(
+            f"--finish.{flag}={name}: {source.name} has no such field, it has {known}."
+        )
+
+
+def check_group(
+    finding: str,
+    group: str,
+    cell: float,
+    source: Any,
+) -> None:
+    """Raises UserError for a group that is no field of the data, and for cells without a size."""
+    check_field(f"{finding}.group", group, source)
+    above(0, f"--finish.{finding}.", cell=cell)
+
+
+def kinds(pictures: np.ndarray) -> np.ndarray:
+    """The kind of each of n pictures [n, H, W, C], int [n]: those of one are equal pixel by pixel."""
+    flat = pictures.reshape(len(pictures), -1)
+    _, kind = np.unique(flat, axis=0, return_inverse=True)
+    return kind.reshape(-1)
+
+
+def grouped(
+    values: np.ndarray,
+    cell: float,
+) -> np.ndarray:
+    """The group of each of n rows of a field, int [n]: numbers in one cell, or classes that are the same."""
+    rows = np.reshape(values, (len(values), -1))
+    # of classes, which are whole numbers, the class itself
+    cells = np.floor(rows / cell)
+    _, number = np.unique(cells, axis=0, return_inverse=True)
+    return number.reshape(-1)
 
 
 def _spread(features: np.ndarray) -> np.ndarray:

@@ -1,7 +1,10 @@
 """Every config of the four experiments fits its data, by shapes alone; an experiment's BASE traces a step too."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from experiments import bridge, cyclegan, munit, pix2pix
@@ -81,6 +84,31 @@ def test_the_base_traces_a_step_an_evaluation_and_a_sample(module):
     assert all(value.shape == (4,) for value in values.values())
     given = {name: batch[name] for name in ("index", *algorithm.asks)}
     assert jax.eval_shape(algorithm.sample, key, state, given).shape == (4, 32, 32, 3)
+
+
+def test_two_lights_come_apart_in_training_and_are_whole_in_the_test():
+    exp = cyclegan.EXPERIMENTS["lights"]
+    assert exp.data.pairs == Relit()
+    small = dataclasses.replace(exp.data, pairs=Relit(size=8, people=12, shots=2))
+    source = small.load()
+    whole = small.pairs.load()
+    left, right = (source.train[name] for name in exp.data.names)
+    # one pair gives one picture: what one domain has the other has not
+    shots = {"left": whole.train["input"], "right": whole.train["image"]}
+    rows = {}
+    for name, arrays in (("left", left), ("right", right)):
+        same = (arrays["image"][:, None] == shots[name][None]).all((2, 3, 4))
+        rows[name] = set(same.argmax(1).tolist())
+        assert same.any(1).all()
+    assert rows["left"] and rows["right"] and not rows["left"] & rows["right"]
+    # the truth of the test is known row by row, of people whom no training has
+    for name, of in (("left", "input"), ("right", "image")):
+        np.testing.assert_array_equal(source.test[name]["image"], whole.test[of])
+    trained = {*left["person"].tolist(), *right["person"].tolist()}
+    assert not trained & set(source.test["left"]["person"].tolist())
+    # and shots of one person are no independent examples, in either finding
+    groups = [each.group for each in exp.finish if hasattr(each, "group")]
+    assert groups == ["person", "person"]
 
 
 def test_the_data_of_the_base_are_those_of_heads():

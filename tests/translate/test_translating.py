@@ -70,6 +70,53 @@ def test_the_other_floors_are_what_they_say():
     np.testing.assert_allclose(floors.recoloured(given, given, toned), toned, atol=1e-5)
 
 
+def test_of_fewer_pairs_than_pixels_the_ridge_is_the_same_map():
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=(40, 90)).astype(np.float32) + 2.0
+    y = (x @ rng.normal(size=(90, 5)) + rng.normal(size=(40, 5))).astype(np.float32)
+    away = np.float64(x) - x.mean(0)
+    penalty = 0.1 * np.trace(away.T @ away) / 90 * np.eye(90)
+    weights = np.linalg.inv(away.T @ away + penalty) @ away.T @ (y - y.mean(0))
+    new = rng.normal(size=(7, 90)).astype(np.float32)
+    wanted = y.mean(0) + (new - x.mean(0)) @ weights
+    found, strength = floors.ridge(x, y, (0.1,))
+    assert strength == 0.1 and found.weights.shape == (40, 5)
+    np.testing.assert_allclose(found(new), wanted, atol=2e-4)
+    # both ways choose alike: the errors that choose are those of the same maps
+    several = (1e-3, 1e-1, 10.0)
+    some = np.arange(5)
+    mean_y = y - y.mean(0)
+    chosen = []
+    for solve in (floors.of_pixels, floors.of_pairs):
+        chosen.append(solve(np.float32(away), mean_y, 36, some, several)[1])
+    assert chosen[0] == chosen[1]
+
+
+def judged(truth) -> translating.Features:
+    """Pixels as features, of some true pictures."""
+    flat = np.float64(truth).reshape(len(truth), -1)
+
+    def extract(pictures):
+        features = np.asarray(pictures).reshape(len(pictures), -1)
+        return SimpleNamespace(features=features)
+
+    return translating.Features("pixels", extract, None, flat, 1.0)
+
+
+def test_the_truth_is_found_though_it_is_drawn_twice():
+    truth = np.random.default_rng(7).random((6, 8, 8, 1)).astype(np.float32)
+    truth[4] = truth[1]
+    groups = np.arange(6)
+    found = translating._near(truth[None], truth, [judged(truth)], groups)
+    # the truth itself: nothing can be nearer
+    assert found["found_pixels"].value == 1.0 and found["apart_pixels"].value == 0.0
+    assert found["psnr"].value == pytest.approx(100.0) and found["ssim"].value == 1.0
+    # of all others it is a miss to find another's
+    other = np.roll(truth, 1, 0)[None]
+    found = translating._near(other, truth, [judged(truth)], groups)
+    assert found["found_pixels"].value == 0.0
+
+
 def test_the_spread_of_draws_is_the_mean_square_between_pairs():
     draws = np.random.default_rng(3).normal(size=(4, 7, 5))
     pairs = [np.square(a - b).sum(-1) for a in draws for b in draws]
@@ -246,6 +293,7 @@ GROUPED = Negatives().load()
     [
         ({"styles": 3}, "Pix2pix as it is set has one answer"),
         ({"group": "writter"}, "has no such field"),
+        ({"cell": 0.0}, "cell=0"),
         ({"content": "image"}, "reads classes"),
         ({"draws": 0}, "draws=0"),
         ({"images": 50}, "needs more samples"),

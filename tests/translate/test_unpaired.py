@@ -439,6 +439,41 @@ def test_a_hidden_message_falls_and_an_honest_one_does_not():
     assert found["honest", "noise 0.01"] == pytest.approx(40.0, abs=0.5)
 
 
+def test_near_copies_make_no_interval_of_messages_narrower():
+    rng = np.random.default_rng(1)
+    # four people, ten shots of each that are all but the same
+    of_person = rng.normal(30.0, 3.0, 4)
+    person = np.repeat(np.arange(4), 10)
+    psnr = of_person[person] + 1e-3 * rng.normal(size=40)
+    kept = {}
+    log = SimpleNamespace(result=kept.__setitem__, note=lambda words: None)
+    this = SimpleNamespace(log=log)
+    half = {}
+    for name, groups in (("grouped", person), ("alone", np.arange(40))):
+        cycles.Messages().tell(this, name, {"clean": psnr}, groups)
+        entry = kept[f"cycle: {name}, clean"]
+        half[name] = (entry["high"] - entry["low"]) / 2
+        assert entry["psnr"] == pytest.approx(psnr.mean())
+        assert (entry["fall_low"], entry["fall"], entry["fall_high"]) == (0.0, 0.0, 0.0)
+    # Student's interval of four means
+    error = of_person.std(ddof=1) / 2
+    assert half["grouped"] == pytest.approx(3.182 * error, rel=1e-2)
+    assert half["grouped"] > 3 * half["alone"] and entry["n"] == 40
+
+
+def test_messages_groups_are_those_of_the_rows_that_are_sent():
+    place = np.stack([np.arange(30) // 5, np.zeros(30)], 1) * 10.0 + 3.0
+    image = np.arange(30, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    test = {"a": {"image": image, "place": place}}
+    spec = Spec((("image", Image((1, 1, 1))),), 10, 1, ("a", "b"))
+    source = SimpleNamespace(test=test, fields={"place": None})
+    this = SimpleNamespace(source=source, spec=spec, exp=SimpleNamespace(view=()))
+    finding = cycles.Messages(images=12, group="place", cell=10.0)
+    rows = np.round(cycles.seen(this, "a", 12) * 255).astype(int).ravel()
+    assert finding.groups(this, "a").tolist() == (rows // 5).tolist()
+    assert len(set(cycles.Messages(images=12).groups(this, "a"))) == 12
+
+
 # What is refused
 
 
@@ -465,6 +500,10 @@ def test_what_cannot_be_is_told_in_one_line():
     assert "at least 2" in told(lambda: edit(ALGORITHMS["cut"], {"places": 1})(PLANE))
     # nothing to measure is told before the training
     source = Domains(Digits(), Digits()).load()
+    cfg = SimpleNamespace(algorithm=ALGORITHMS["cycle"])
+    for change, words in (({"group": "writer"}, "no such field"), ({"cell": 0.0}, "cell=0.0")):
+        finding = edit(cycles.Messages(), change)
+        assert words in told(lambda f=finding: f.check(cfg, source))
     one = {name: values[:0] for name, values in source.test["b"].items()}
     for test in ({}, {**source.test, "b": one}):
         for finding in (cycles.Messages(), cycles.Styled()):
