@@ -51,6 +51,7 @@ _FLOW = {
     "algorithm.sigma": 0.0,
     "algorithm.sampler": Straight(),
     "finish.Translating.draws": 1,
+    "finish.Translating.styles": 1,
 }
 _PALETTE = edit(
     named.FLOW,

@@ -43,7 +43,11 @@ MEASURE = Translating(
     on=(RandomNet(), Components(64)),
     group="design",
 )
-FINISH = (Samples(), MEASURE)
+# all three answers are shown
+FINISH = (
+    Samples(),
+    edit(MEASURE, {"styles": 3}),
+)
 # of models with one answer to a picture
 ONE = (
     Samples(),
@@ -62,6 +66,8 @@ BASE = Experiment(
         content=ContentEncoder(**SIDE, blocks=2),
         reader=StyleEncoder(**SIDE),
         dec=AdainDecoder(**SIDE, blocks=2),
+        # as many examples as weights: evenly over the test, one of each
+        styles=5,
     ),
     steps=4000,
     batch=8,

@@ -36,7 +36,7 @@ TX = Adam(5e-4, b1=0.5, b2=0.999, warmup=100, decay=CosineDecay(0.1))
 ERROR = Muon(1.5e-3, warmup=100, decay=CosineDecay(), clip=1.0)
 # of a net that nobody has trained, and of pixels, all directions alike
 FEATURES = (RandomNet(), Components(64))
-MEASURE = Translating(on=FEATURES, group="person", content="label")
+MEASURE = Translating(on=FEATURES, group="person", content="label", styles=2)
 
 BASE = Experiment(
     data=Sketched(Heads()),
@@ -55,11 +55,12 @@ BASE = Experiment(
     finish=(MEASURE,),
 )
 
+_ONE = {"finish.Translating.draws": 1, "finish.Translating.styles": 1}
 _L1 = {
     "algorithm.play": 0.0,
     "algorithm.latent": 0,
     "algorithm.optimiser": ERROR,
-    "finish.Translating.draws": 1,
+    **_ONE,
 }
 # a block drops half of its values, in samples too
 _DROPOUT = nets.UNet((48, 64), blocks=1, patch=2, attention=(), dropout=0.5)
@@ -67,8 +68,7 @@ _LARGE = {
     "data.of.size": 64,
     "algorithm.gen.patch": 4,
     "algorithm.disc": PatchGAN((48, 96, 96), halvings=2),
-    # four times the pixels: fewer pairs keep the floors below four GB
-    "finish.Translating.library": 4000,
+    "finish.Translating.library": 4000,  # four times the pixels: the floors stay below four GB
 }
 
 _EMOJI = {
@@ -104,7 +104,7 @@ EXPERIMENTS = {
     "game": edit(BASE, {"algorithm.weight": 0.0}),
     "weight10": edit(BASE, {"algorithm.weight": 10.0}),
     "dropout": edit(BASE, {"algorithm.gen": _DROPOUT, "algorithm.latent": 0}),
-    "none": edit(BASE, {"algorithm.latent": 0}),
+    "none": edit(BASE, {"algorithm.latent": 0, **_ONE}),
     "pixels": edit(BASE, {"algorithm.disc": PatchGAN((48, 96), halvings=0, side=1)}),
     "halves": edit(BASE, _LARGE),
     "lights": LIGHTS,
