@@ -62,7 +62,7 @@ CYCLE = (*FINISH, Messages(group="design"))
 BASE = Experiment(
     data=Unpaired(Emoji(HANDS, Paired(), languages=()), HANDS, names=HANDS),
     algorithm=CycleGAN(GEN, optimiser=TX, disc_optimiser=TX),
-    steps=4000,
+    steps=6000,
     batch=8,
     every=Every(log=100, evaluate=1000, sample=1000, save=500),
     evaluate_batch=50,

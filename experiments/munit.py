@@ -69,7 +69,7 @@ BASE = Experiment(
         # as many examples as weights: evenly over the test, one of each
         styles=5,
     ),
-    steps=4000,
+    steps=6000,
     batch=8,
     every=Every(log=100, evaluate=1000, sample=1000, save=500),
     evaluate_batch=50,

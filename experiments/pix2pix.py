@@ -41,13 +41,9 @@ MEASURE = Translating(on=FEATURES, group="person", content="label", styles=2)
 BASE = Experiment(
     data=Sketched(Heads()),
     algorithm=Pix2pix(
-        gen=NET,
-        disc=PatchGAN((48, 96)),
-        latent=8,
-        optimiser=TX,
-        disc_optimiser=TX,
+        gen=NET, disc=PatchGAN((48, 96)), latent=8, optimiser=TX, disc_optimiser=TX
     ),
-    steps=4000,
+    steps=6000,
     batch=16,
     every=Every(log=100, evaluate=1000, sample=1000, save=1000),
     evaluate_batch=250,
@@ -68,7 +64,10 @@ _LARGE = {
     "data.of.size": 64,
     "algorithm.gen.patch": 4,
     "algorithm.disc": PatchGAN((48, 96, 96), halvings=2),
-    "finish.Translating.library": 4000,  # four times the pixels: the floors stay below four GB
+    # four times the pixels: as many minutes, and floors that stay below four GB
+    "steps": 3000,
+    "finish.Translating.library": 4000,
+    "finish.Translating.reader.steps": 400,
 }
 
 _EMOJI = {

@@ -11,8 +11,8 @@ from genjax.data.batches import chosen
 from genjax.metrics.components import rows
 from genjax.metrics.nearest import nearest as nearest_of
 
-# of the mean variance of a pixel: from nearly none to as much as a pixel has
-STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+# in units of a pixel's mean square: from nearly none to where little but the mean is left of few pairs
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 HELD = 10  # one pair of so many chooses the strength
 CHOOSING = 256  # outputs that choose it, at most
 LEAST = 1e-6  # standard deviation of a channel that is the same everywhere

@@ -70,20 +70,41 @@ def test_every_config_fits_its_data(module, name):
         assert finding.draws == 1
 
 
-@pytest.mark.parametrize("module", [pix2pix, bridge], ids=["pix2pix", "bridge"])
-def test_the_base_traces_a_step_an_evaluation_and_a_sample(module):
-    exp = module.EXPERIMENTS["base"]
+def traced(module, name):
+    """One config; those beside the BASE of pairs are left to make test-all."""
+    marks = () if name == "base" and module in (pix2pix, bridge) else (pytest.mark.all,)
+    return pytest.param(
+        module, name, marks=marks, id=f"{module.__name__.split('.')[-1]}-{name}"
+    )
+
+
+def different(module) -> list[str]:
+    """The names of an experiment's configs, of those with the same algorithm the first."""
+    found = {}
+    for name, exp in module.EXPERIMENTS.items():
+        found.setdefault(repr(exp.algorithm), name)
+    return list(found.values())
+
+
+TRACED = [traced(module, name) for module in MODULES for name in different(module)]
+
+
+@pytest.mark.parametrize(("module", "name"), TRACED)
+def test_every_algorithm_traces_its_steps_an_evaluation_and_a_sample(module, name):
+    exp = module.EXPERIMENTS[name]
     spec = spec_of(exp)
     algorithm = exp.algorithm(spec)
-    batch = batch_of(spec, 4)
+    batch = batch_of(spec, exp.batch)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(algorithm.init, key, batch)
-    after, _ = jax.eval_shape(algorithm.step, key, state, batch)
-    assert jax.tree.structure(after) == jax.tree.structure(state)
+    for step in dict.fromkeys(algorithm.cycle or (algorithm.step,)):
+        after, _ = jax.eval_shape(step, key, state, batch)
+        assert jax.tree.structure(after) == jax.tree.structure(state)
     values = jax.eval_shape(algorithm.evaluate, key, state, batch)
-    assert all(value.shape == (4,) for value in values.values())
-    given = {name: batch[name] for name in ("index", *algorithm.asks)}
-    assert jax.eval_shape(algorithm.sample, key, state, given).shape == (4, 32, 32, 3)
+    assert all(value.shape == (exp.batch,) for value in values.values())
+    given = {each: batch[each] for each in ("index", *algorithm.asks)}
+    made = jax.eval_shape(algorithm.sample, key, state, given)
+    assert made.shape == (exp.batch, *spec.shape)
 
 
 def test_two_lights_come_apart_in_training_and_are_whole_in_the_test():
