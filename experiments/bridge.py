@@ -40,8 +40,8 @@ BASE = edit(
     {
         # drawings are white and faces are not: 1.1 lies between them, .35 between two lights
         "algorithm": Bridge(net=pix2pix.NET, span=1.1, optimiser=TX, ema=EMA),
-        # a step costs half of pix2pix's: no second player
-        "steps": 12000,
+        # a step costs little more than half of pix2pix's: no second player
+        "steps": 10_000,
         "every.evaluate": 2000,
         "every.sample": 2000,
     },
