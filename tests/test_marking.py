@@ -165,6 +165,10 @@ def test_where_the_mark_is_is_learned_beside():
     share = 1 / (1 + np.exp(veil.RARE))
     nats = -covered * np.log(share) - (1 - covered) * np.log(1 - share)
     np.testing.assert_allclose(parts["missed"], nats, rtol=1e-5)
+    heavy = r.loss(params, KEY, batch, edit(cfg, {"rare": 3.0}), SPEC)
+    weighed = -3 * covered * np.log(share) - (1 - covered) * np.log(1 - share)
+    np.testing.assert_allclose(heavy["missed"], weighed, rtol=1e-5)
+    np.testing.assert_allclose(heavy["error"], parts["error"], rtol=1e-6)
     for change in ({"net": NET}, {"corruption": (Gaussian(),)}):
         with pytest.raises(UserError, match="a net to find the damage"):
             edit(cfg, change)(SPEC)

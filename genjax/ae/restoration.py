@@ -41,7 +41,7 @@ from genjax.core import (
 )
 from genjax.corruptions import Corruption, Damaged, Gaussian, damaged
 from genjax.ema import Decay
-from genjax.errors import UserError, at_least
+from genjax.errors import UserError, above, at_least
 from genjax.fields import REAL, Image, need
 from genjax.nets.plain import PlainUNet
 from genjax.optim import Adam, Optimiser
@@ -197,6 +197,11 @@ class Restoration:
         "weight of the cross-entropy [nats] of where the damage is, of a net that finds it, as Unveil",
         added=True,
     )
+    rare: float = field(
+        1.0,
+        "weight of a damaged pixel in it against one that is not: more, and it finds more, some of it wrongly",
+        added=True,
+    )
 
     def __call__(self, spec: Spec) -> Algorithm:
         return algorithm(self, spec)
@@ -239,14 +244,15 @@ def _kept(restored: jax.Array, seen: Damaged, cfg: Restoration) -> jax.Array:
 def found(
     params: dict, seen: Damaged, cfg: Restoration, spec: Spec
 ) -> tuple[jax.Array, jax.Array]:
-    """(what `restore` gives; the cross-entropy of where the net finds the damage, mean of all pixels [nats], [B])."""
+    """(what `restore` gives; the weighted cross-entropy of where the net finds the damage [nats], [B])."""
     question = asked(seen, cfg, spec)
     both = type(cfg.net).found
     wrong, logits = cfg.net.apply({"params": params["net"]}, *question, method=both)
     restored = spec.decode(question[0] - wrong)
     damaged = 1.0 - seen.known
     nats = nn.softplus(logits) - damaged * logits
-    return _kept(restored, seen, cfg), _mean(nats)
+    weight = 1.0 + (cfg.rare - 1.0) * damaged
+    return _kept(restored, seen, cfg), _mean(weight * nats)
 
 
 def _mean(x: jax.Array) -> jax.Array:
@@ -329,6 +335,7 @@ def _told_where(cfg: Restoration, spec: Spec) -> bool:
 def _check_where(cfg: Restoration, spec: Spec) -> None:
     """Raises UserError for what is to be kept or found where nobody tells it."""
     at_least(0, algorithm__where=cfg.where)
+    above(0, algorithm__rare=cfg.rare)
     if not (cfg.keep or cfg.where):
         return
     told = _told_where(cfg, spec)
