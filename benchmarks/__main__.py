@@ -4,9 +4,9 @@
     python -m benchmarks --profile  where the time of each goes, on one core: a quarter of an hour
     python -m benchmarks --quick    does it run at all; its numbers mean nothing
 
-Prints the tables of `benchmarks.vae`, `benchmarks.gan` and `benchmarks.diffusion`, which tell how each of them is
-measured and proved to compute the same, and at the end one table with a row for each. A part that fails is told and the
-others go on; the exit code is then 1.
+Prints the tables of `benchmarks.vae`, `benchmarks.gan`, `benchmarks.diffusion` and `benchmarks.translate`, which tell
+how each of them is measured and proved to compute the same, and at the end one table with a row for each. A part that
+fails is told and the others go on; the exit code is then 1.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from benchmarks import common, diffusion, gan, vae
+from benchmarks import common, diffusion, gan, translate, vae
 from benchmarks.common import COMPILED, EAGER, Row, against, machine, need_torch
 from benchmarks.tasks import SAMPLES
 from benchmarks.tasks.diffusion import STEPS
@@ -48,6 +48,9 @@ PARTS = {
     "unet": Part(diffusion, "unet"),
     "dit": Part(diffusion, "dit"),
     "dit-196": Part(diffusion, "dit-196"),
+    "pix2pix": Part(translate, "pix2pix", ("train",)),
+    "cyclegan": Part(translate, "cyclegan", ("train",)),
+    "munit": Part(translate, "munit", ("train",)),
 }
 HEAD = (
     "",

@@ -145,9 +145,12 @@ def step(run: Run, **hello: Any) -> None:
 
 
 def stack(batches: Sequence[Batch]) -> Batch:
-    """Batches of one dispatch, {name: [steps, B, ...]}."""
-    first, *_ = batches
-    return {name: np.stack([batch[name] for batch in batches]) for name in first}
+    """Batches of one dispatch, {name: [steps, B, ...]}, of data with domains those of each."""
+
+    def stacked(*parts: np.ndarray) -> np.ndarray:
+        return np.stack(parts)
+
+    return jax.tree.map(stacked, *batches)
 
 
 class Turns:

@@ -10,18 +10,26 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LAYERS = (  # from the lowest; a module imports from layers below its own, never from its own
     {"__init__", "tasks"},  # plain data: sizes, nets, learning rates
-    {"tasks.vae", "tasks.diffusion", "tasks.gan", "tasks.growth"},
+    {"tasks.vae", "tasks.diffusion", "tasks.gan", "tasks.growth", "tasks.translate"},
     {"tasks.gpu", "gpu"},
     {"gpu.lines"},
     {"profile"},
     {"turns"},
     {"common"},
     {"side_torch", "side_genjax"},  # what the families of a side share
-    {"vae_torch", "diffusion_torch", "gan_torch", "peers_torch"},  # the workers
+    {"translate_nets_torch"},
+    {
+        "vae_torch",
+        "diffusion_torch",
+        "gan_torch",
+        "translate_torch",
+        "peers_torch",
+    },  # the workers
     {
         "vae_genjax",
         "diffusion_genjax",
         "gan_genjax",
+        "translate_genjax",
         "floors_genjax",
         "heads_genjax",
         "overhead_genjax",
@@ -35,6 +43,7 @@ LAYERS = (  # from the lowest; a module imports from layers below its own, never
         "vae",
         "diffusion",
         "gan",
+        "translate",
         "peers",
         "growth",
         "health",

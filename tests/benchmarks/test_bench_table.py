@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import common, diffusion, gan, turns, vae
+from benchmarks import common, diffusion, gan, translate, turns, vae
 from benchmarks.common import COMPILED, EAGER, Row
 from benchmarks.tasks import TOLERANCE
+from benchmarks.tasks.translate import words
 from benchmarks.tasks.vae import Net
 from benchmarks.turns import Failed, Worker, alternate
+from tests.benchmarks.translators import TINY
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ def test_flags_go_on_to_the_scripts():
         ["--only", "dit", "mlp", "--seconds", "2", "--rounds=4", "--eager"]
     )
     assert only == ["dit", "mlp"] and flags == ["--seconds=2.0", "--rounds=4", "--eager"]
-    for script in (vae, gan, diffusion):
+    for script in (vae, gan, diffusion, translate):
         args = script.arguments(flags)
         assert (args.seconds, args.rounds, args.eager) == (2.0, 4, True)
         assert script.arguments(["--quick"]).rounds == 2
@@ -180,10 +182,13 @@ def test_the_rows_of_the_table(monkeypatch, tmp_path, capsys):
             worker.rates = [float(len(commands))] * rounds
         return workers
 
-    for script in (vae, gan, diffusion):
+    for script in (vae, gan, diffusion, translate):
         monkeypatch.setattr(script, "same_computation", lambda *args: "the same")
         monkeypatch.setattr(script, "answer", lambda *args: {"choice": "any", "threads": 1})
         monkeypatch.setattr(script, "measure", measure)
+    monkeypatch.setattr(
+        translate, "prepare", lambda name, images: translate.Given(images, words(TINY[name]))
+    )
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     rows = [
         one
@@ -204,6 +209,9 @@ def test_the_rows_of_the_table(monkeypatch, tmp_path, capsys):
         "DiT sampling",
         "DiT of 196 tokens flow training step",
         "DiT of 196 tokens sampling",
+        "pix2pix training step",
+        "CycleGAN training step",
+        "MUNIT training step",
     ]
     assert all({one.ours, one.reference, COMPILED} <= set(one.workers) for one in rows)
     assert [one.ours for one in rows[:4]] == [
