@@ -163,7 +163,7 @@ def lifted(y: jax.Array, logits: jax.Array, known: jax.Array | None) -> Lifted:
 
 
 def implied(y: jax.Array, first: Lifted) -> list[jax.Array]:
-    """Eq. 3, [B, H, W, 1], and what it leaves of y - u, [B, H, W, C]."""
+    """[eq. 3, [B, H, W, 1]; what it leaves of y - u, [B, H, W, C]] of pictures y [B, H, W, C], by a first fit."""
     off = y - first.under
     whole = first.b - first.a * first.under
     along = jnp.sum(off * whole, -1, keepdims=True)
