@@ -172,6 +172,8 @@ def test_where_the_mark_is_is_learned_beside():
     for change in ({"net": NET}, {"corruption": (Gaussian(),)}):
         with pytest.raises(UserError, match="a net to find the damage"):
             edit(cfg, change)(SPEC)
+    with pytest.raises(UserError, match="rare=3 weighs damaged pixels in what"):
+        edit(cfg, {"rare": 3.0, "where": 0.0})(SPEC)
 
 
 TOLD = r.Restoration((Pixels(),), NET)

@@ -336,6 +336,11 @@ def _check_where(cfg: Restoration, spec: Spec) -> None:
     """Raises UserError for what is to be kept or found where nobody tells it."""
     at_least(0, algorithm__where=cfg.where)
     above(0, algorithm__rare=cfg.rare)
+    if cfg.rare != 1.0 and not cfg.where:
+        raise UserError(
+            f"--algorithm.rare={cfg.rare:g} weighs damaged pixels in what --algorithm.where weighs, which is 0: set "
+            "that to more than 0, or leave this at 1."
+        )
     if not (cfg.keep or cfg.where):
         return
     told = _told_where(cfg, spec)
