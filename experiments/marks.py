@@ -6,7 +6,7 @@
     python -m experiments.marks logos       trained on logos alone
     python -m experiments.marks squared     squares of the errors instead of their absolute values
     python -m experiments.marks unfound     nobody tells in training either where the mark is
-    python -m experiments.marks recall      covered pixels weigh eight times as much where they are to be found
+    python -m experiments.marks recall      covered pixels weigh eight times as much, in the error too
     python -m experiments.marks once        the coverage is said once, and not corrected by the fit
     python -m experiments.marks plain       the net says what to take away itself, without the line of genjax.nets.veil
     python -m experiments.marks photographs two photographs that need no package

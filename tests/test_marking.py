@@ -153,7 +153,11 @@ def test_a_mark_on_plain_ground_is_taken_off_and_elsewhere_nothing_is():
 
 def test_where_the_mark_is_is_learned_beside():
     cfg = r.Restoration(
-        (Marks(side=16, count=4),), veil.Unveil(NET, NET), blind=True, where=0.5
+        (Marks(side=16, count=4),),
+        veil.Unveil(NET, NET),
+        blind=True,
+        where=0.5,
+        error=r.Absolute(),
     )
     batch = {"image": jax.random.uniform(KEY, (2, 16, 16, 3)), "index": jnp.arange(2)}
     params = cfg(SPEC).init(KEY, batch | {"label": jnp.zeros(2, jnp.int32)}).params
@@ -168,12 +172,15 @@ def test_where_the_mark_is_is_learned_beside():
     heavy = r.loss(params, KEY, batch, edit(cfg, {"rare": 3.0}), SPEC)
     weighed = -3 * covered * np.log(share) - (1 - covered) * np.log(1 - share)
     np.testing.assert_allclose(heavy["missed"], weighed, rtol=1e-5)
-    np.testing.assert_allclose(heavy["error"], parts["error"], rtol=1e-6)
+    # the error of what is covered weighs as much more
+    wrong = np.abs(r.restore(params, seen, cfg, SPEC) - SPEC.unit(batch))
+    of_pixel = np.where(np.asarray(seen.known) == 0, 3.0, 1.0) * wrong
+    np.testing.assert_allclose(heavy["error"], np.mean(of_pixel, (1, 2, 3)), rtol=1e-5)
     for change in ({"net": NET}, {"corruption": (Gaussian(),)}):
         with pytest.raises(UserError, match="a net to find the damage"):
             edit(cfg, change)(SPEC)
-    with pytest.raises(UserError, match="rare=3 weighs damaged pixels in what"):
-        edit(cfg, {"rare": 3.0, "where": 0.0})(SPEC)
+    with pytest.raises(UserError, match="rare=3 weighs the pixels that are damaged"):
+        edit(cfg, {"corruption": (Gaussian(),), "rare": 3.0, "where": 0.0})(SPEC)
 
 
 TOLD = r.Restoration((Pixels(),), NET)

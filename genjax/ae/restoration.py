@@ -199,7 +199,8 @@ class Restoration:
     )
     rare: float = field(
         1.0,
-        "weight of a damaged pixel in it against one that is not: more, and it finds more, some of it wrongly",
+        "weight of a damaged pixel against one that is not, in the error and in `where`: more, and less is left "
+        "alone that may be damage",
         added=True,
     )
 
@@ -251,8 +252,15 @@ def found(
     restored = spec.decode(question[0] - wrong)
     damaged = 1.0 - seen.known
     nats = nn.softplus(logits) - damaged * logits
-    weight = 1.0 + (cfg.rare - 1.0) * damaged
-    return _kept(restored, seen, cfg), _mean(weight * nats)
+    return _kept(restored, seen, cfg), _mean(_weight(seen, cfg) * nats)
+
+
+def _weight(seen: Damaged, cfg: Restoration) -> jax.Array | float:
+    """What each pixel counts for, [B, H, W, 1]."""
+    if cfg.rare == 1.0:
+        return 1.0
+    damaged = 1.0 - seen.known
+    return 1.0 + (cfg.rare - 1.0) * damaged
 
 
 def _mean(x: jax.Array) -> jax.Array:
@@ -278,7 +286,7 @@ def loss(params: dict, key: jax.Array, batch: Batch, cfg: Restoration, spec: Spe
     else:
         restored = restore(params, shown, cfg, spec)
     error = cfg.error(restored - lesson.target)
-    total = _mean(lesson.weight * error)
+    total = _mean(_weight(seen, cfg) * lesson.weight * error)
     if not cfg.where:
         return {"loss": total}
     return {"loss": total + cfg.where * nats, "error": total, "missed": nats}
@@ -336,14 +344,15 @@ def _check_where(cfg: Restoration, spec: Spec) -> None:
     """Raises UserError for what is to be kept or found where nobody tells it."""
     at_least(0, algorithm__where=cfg.where)
     above(0, algorithm__rare=cfg.rare)
-    if cfg.rare != 1.0 and not cfg.where:
-        raise UserError(
-            f"--algorithm.rare={cfg.rare:g} weighs damaged pixels in what --algorithm.where weighs, which is 0: set "
-            "that to more than 0, or leave this at 1."
-        )
-    if not (cfg.keep or cfg.where):
+    weighs = cfg.rare != 1.0
+    if not (cfg.keep or cfg.where or weighs):
         return
     told = _told_where(cfg, spec)
+    if weighs and not told:
+        raise UserError(
+            f"--algorithm.rare={cfg.rare:g} weighs the pixels that are damaged, and nobody tells which: use it with "
+            "damage that tells where, as Holes() or Marks(), or leave it at 1."
+        )
     if cfg.keep and (cfg.blind or not told):
         raise UserError(
             "--algorithm.keep=True keeps what the net is told to be as it was, and it is told of no pixel: use it with "
