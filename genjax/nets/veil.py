@@ -84,23 +84,23 @@ class Unveil(nn.Module):
         """
         height, width, channels = out
         known = None if cond is None or cond.maps is None else 0.5 * (cond.maps + 1.0)
-        # who is told where sees besides how far each pixel is from its surroundings
-        looked = x if known is None else jnp.concatenate([x, x - push_pull(x, known)], -1)
+        looked = x
+        if known is not None:
+            # who is told where sees besides how far each pixel is from its surroundings
+            off = x - push_pull(x, known)
+            looked = jnp.concatenate([x, off], -1)
         # copies: a net that stands in both places has other weights in each
         find = self.find.copy(name="finder")
         mend = self.net.copy(name="mend")
-        said = find(looked, time, cond, (height, width, 1 + self.again)) - RARE
+        sights = (height, width, 1 + self.again)
+        said = find(looked, time, cond, sights) - RARE
         first = lifted(x, said, known)
 
-        everywhere = jnp.broadcast_to(first.a, first.s.shape)
-        apart = first.taken - first.under
-        seen = [first.taken, x - first.under, apart, first.s, everywhere]
-        if self.again:
-            seen += [first.p, *implied(x, first)]
-        maps = mend(
-            jnp.concatenate(seen, -1), time, None, (height, width, self._says(channels))
-        )
-        rest, plain, more = jnp.split(maps, [channels, channels + 1], -1)
+        seen = self._shown(x, first)
+        answers = (height, width, self._says(channels))
+        maps = mend(seen, time, None, answers)
+        borders = [channels, channels + 1]
+        rest, plain, more = jnp.split(maps, borders, -1)
         last = first
         logits = said[..., -1:]
         if self.again:
@@ -108,9 +108,22 @@ class Unveil(nn.Module):
             last = lifted(x, second, known)
             # both sights are taught where it is
             logits = jnp.concatenate([logits, second[..., -1:]], -1)
+        # plain ground is filled, and elsewhere what shines through is kept
         filled = last.p * nn.sigmoid(plain)
-        best = last.taken + filled * (last.under - last.taken)
-        return x - best + last.p * rest, logits
+        rather = last.under - last.taken
+        best = last.taken + filled * rather
+        wrong = x - best + last.p * rest
+        return wrong, logits
+
+    def _shown(self, x: jax.Array, first: Lifted) -> jax.Array:
+        """What `net` sees: both answers and how far they are apart, the coverage, the opacity at every pixel."""
+        opacity = jnp.broadcast_to(first.a, first.s.shape)
+        off = x - first.under
+        apart = first.taken - first.under
+        seen = [first.taken, off, apart, first.s, opacity]
+        if self.again:
+            seen += [first.p, *implied(x, first)]
+        return jnp.concatenate(seen, -1)
 
     def _says(self, channels: int) -> int:
         """Channels of what `net` says: the rest, how plain the ground is; by how much coverage and place are off."""
@@ -153,12 +166,14 @@ def lifted(y: jax.Array, logits: jax.Array, known: jax.Array | None) -> Lifted:
     p = nn.sigmoid(logits[..., -1:])
     free = (1.0 - p) ** DOUBT
     if known is not None:
-        s = s * (1.0 - known)
-        p = p * (1.0 - known)
+        covered = 1.0 - known
+        s = s * covered
+        p = p * covered
         free = known
     under = push_pull(y, free)
     a, b = fitted(y, under, s)
-    taken = (y - s * b) / (1.0 - s * a)
+    shines = 1.0 - s * a
+    taken = (y - s * b) / shines
     return Lifted(s, p, under, a, b, taken)
 
 
@@ -168,8 +183,10 @@ def implied(y: jax.Array, first: Lifted) -> list[jax.Array]:
     whole = first.b - first.a * first.under
     along = jnp.sum(off * whole, -1, keepdims=True)
     square = jnp.sum(jnp.square(whole), -1, keepdims=True)
-    s = jnp.clip(along / (square + FLAT), -FAR, FAR)
-    return [s, off - s * whole]
+    ratio = along / (square + FLAT)
+    s = jnp.clip(ratio, -FAR, FAR)
+    left = off - s * whole
+    return [s, left]
 
 
 def fitted(y: jax.Array, under: jax.Array, s: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -184,7 +201,10 @@ def fitted(y: jax.Array, under: jax.Array, s: jax.Array) -> tuple[jax.Array, jax
     apart = under - mean
     left = off - s * offset
     # one slope for all channels
-    along = jnp.sum(s * apart * left, (1, 2, 3), keepdims=True)
-    length = jnp.sum(square * jnp.square(apart), (1, 2, 3), keepdims=True)
-    a = jnp.clip(-along / (length + SOME), 0.0, MOST)
-    return a, offset + a * mean
+    whole = (1, 2, 3)
+    along = jnp.sum(s * apart * left, whole, keepdims=True)
+    length = jnp.sum(square * jnp.square(apart), whole, keepdims=True)
+    best = -along / (length + SOME)
+    a = jnp.clip(best, 0.0, MOST)
+    b = offset + a * mean
+    return a, b
