@@ -7,7 +7,10 @@
     python -m experiments.cyclegan no_cycle       the game alone: what is then kept of the input?
     python -m experiments.cyclegan cut            one way, held by contrast of places (CUT)
     python -m experiments.cyclegan unit           two VAEs with one latent (UNIT)
-    python -m experiments.cyclegan maps           relief <-> satellite; lights: faces lit from the left <-> the right
+    python -m experiments.cyclegan residual       what is to be changed is added to the input; relativistic, no identity
+    python -m experiments.cyclegan lights         the same of faces lit from the left <-> the right; lights_no_cycle
+    python -m experiments.cyclegan lights_resnet  those by BASE's nets and game
+    python -m experiments.cyclegan maps           relief <-> satellite
     python -m experiments.cyclegan --list         without identity, without the pool
 
 The signs are taken apart: of one half of them the drawing is Noto's, of the other Twemoji's, and no sign of the
@@ -34,6 +37,7 @@ from genjax.nets.patchgan import PatchGAN
 from genjax.nets.translators import (
     ContentDecoder,
     ContentEncoder,
+    ResidualTranslator,
     ResnetTranslator,
     UnetTranslator,
 )
@@ -99,6 +103,18 @@ _LIGHTS = {
     "finish.Translating.group": "person",
     "finish.Messages.group": "person",
 }
+# what is not to be changed passes by the net, and a critic without norms sees colours
+QUICK = Adam(1e-3, b1=0.0, b2=0.99, decay=StableDecay(0.5))
+_RESIDUAL = {
+    "algorithm.gen": ResidualTranslator(**SIDE),
+    **_RELATIVISTIC,
+    "algorithm.penalties": (R1(0.01), R2(0.01)),
+    "algorithm.cycle": 2.0,
+    "algorithm.identity": 0.0,
+    "algorithm.optimiser": QUICK,
+    "algorithm.disc_optimiser": QUICK,
+}
+LIGHTS = edit(BASE, {**_LIGHTS, **_RESIDUAL})
 
 EXPERIMENTS = {
     "base": BASE,
@@ -111,7 +127,10 @@ EXPERIMENTS = {
     "cut": edit(BASE, _CUT),
     "unit": edit(BASE, {"algorithm": _UNIT}),
     "maps": edit(BASE, _MAPS),
-    "lights": edit(BASE, _LIGHTS),
+    "residual": edit(BASE, _RESIDUAL),
+    "lights": LIGHTS,
+    "lights_no_cycle": edit(LIGHTS, {"algorithm.cycle": 0.0}),
+    "lights_resnet": edit(BASE, _LIGHTS),
 }
 
 if __name__ == "__main__":

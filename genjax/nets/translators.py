@@ -1,8 +1,9 @@
 """Nets from pictures to pictures: ResNet and U-Net generators, and MUNIT's encoders and decoder, of the same parts.
 
-All are called `net(x, cond, out)`; out = (H, W, C) are the pixels of the answer, in [-1, 1] through a tanh. H and W
-must divide by patch * 2^(levels - 1). What the encoders see on the way is sown in the collection "features", from small
-strides to large ones, which contrastive translation compares.
+All are called `net(x, cond, out)`; out = (H, W, C) are the pixels of the answer, in [-1, 1] through a tanh but for
+`ResidualTranslator`, whose answer is the picture and what is added to it. H and W must divide by
+patch * 2^(levels - 1). What the encoders see on the way is sown in the collection "features", from small strides to
+large ones, which contrastive translation compares.
 
 Two changes to the papers' nets make them quick on every processor: sizes change by folding pixels into channels and
 back, where the papers have strides and transposed convolutions; and the borders are zeros, where they are reflections.
@@ -27,6 +28,8 @@ FEATURES = "features"  # the collection that maps are sown in
 normal = nn.initializers.normal(0.02)  # of CycleGAN's kernels (arXiv:1703.10593, sec. 7.1)
 # of nets without a norm, where 0.02 would let the signal fade
 scaled = nn.initializers.he_normal()
+# of what is added to a picture: not quite nothing, or no gradient would pass
+slight = nn.initializers.normal(1e-3)
 
 
 def _lrelu(x: jax.Array) -> jax.Array:
@@ -177,6 +180,51 @@ class UnetTranslator(nn.Module):
         return jnp.tanh(pixels)
 
 
+class ResidualTranslator(nn.Module):
+    """x + f(x): a U-Net without norms says what is to be changed, and starts at nothing.
+
+    An instance norm takes means and deviations out of a picture, and a generator that must keep its colours and its
+    background has to smuggle them past the norms, which shows as speckles (Karras et al. 2020, arXiv:1912.04958,
+    sec. 2). Here what is not to be changed passes by. The sum has no tanh: critics keep it within [-1, 1].
+    """
+
+    widths: tuple[int, ...] = field((32, 64), "channels of each level, from the largest size")
+    blocks: int = field(3, "residual blocks at the smallest size")
+    patch: int = field(1, "side of the patches that are folded into channels first [pixels]")
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        cond: Cond | None,
+        out: tuple[int, ...],
+    ) -> jax.Array:
+        check("ResidualTranslator", self, x.shape[1:], blocks=self.blocks)
+        check_channels(x.shape[1:], out)
+        h = space_to_depth(x, self.patch)
+        seen = []
+        for level, width in enumerate(self.widths):
+            if level:
+                h = space_to_depth(h, 2)
+            h = nn.relu(Conv(width, scaled)(h))
+            self.sow(FEATURES, f"level_{level}", h)
+            seen.append(h)
+        for i in range(self.blocks):
+            change = nn.relu(Conv(h.shape[-1], scaled)(h))
+            # each block starts as no change
+            h = h + Conv(h.shape[-1], nn.initializers.zeros)(change)
+            self.sow(FEATURES, f"block_{i}", h)
+        # the smallest has nothing to be laid beside
+        for beside in seen[-2::-1]:
+            width = beside.shape[-1]
+            h = nn.relu(Conv(4 * width, scaled)(h))
+            h = depth_to_space(h, 2)
+            h = jnp.concatenate([h, beside], -1)
+            h = nn.relu(Conv(width, scaled)(h))
+        patches = Conv(self.patch**2 * out[-1], slight)(h)
+        return x + depth_to_space(patches, self.patch)
+
+
 class ContentEncoder(nn.Module):
     """Pixels -> maps of what is shown: instance norm takes away what a style says (MUNIT, arXiv:1804.04732, app. B)."""
 
@@ -282,6 +330,15 @@ def check(name: str, net: nn.Module, shape: tuple[int, ...], **sizes: int) -> No
         # the norm of a map of one pixel is 0, whatever the picture
         raise UserError(
             f"{name} makes maps of one pixel of pictures {tuple(shape)}: give it fewer widths or a smaller patch."
+        )
+
+
+def check_channels(shape: tuple[int, ...], out: tuple[int, ...]) -> None:
+    """Raises UserError for pictures to which an answer cannot be added."""
+    if shape[-1] != out[-1]:
+        raise UserError(
+            f"ResidualTranslator adds to its input, which has {shape[-1]} channels, and the answer has {out[-1]}: use "
+            "ResnetTranslator or UnetTranslator."
         )
 
 

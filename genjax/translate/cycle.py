@@ -23,7 +23,7 @@ from genjax.errors import UserError, at_least
 from genjax.gan.games import Game, LeastSquares
 from genjax.gan.penalties import Penalty
 from genjax.nets.patchgan import PatchGAN
-from genjax.nets.translators import ResnetTranslator, UnetTranslator
+from genjax.nets.translators import ResidualTranslator, ResnetTranslator, UnetTranslator
 from genjax.optim import Adam, Optimiser, StableDecay
 from genjax.translate import unpaired
 from genjax.translate.unpaired import Made, Makers, distance
@@ -37,7 +37,7 @@ class CycleGAN:
     """Config of the algorithm; called with a `Spec` it becomes one."""
 
     # four players: two that make, two that judge
-    gen: ResnetTranslator | UnetTranslator | nn.Module = field(
+    gen: ResnetTranslator | UnetTranslator | ResidualTranslator | nn.Module = field(
         ResnetTranslator(), "picture -> picture: net(x, None, shape); one each way"
     )
     disc: nn.Module = field(
