@@ -44,12 +44,18 @@ from genjax.nets import (
     TimeMLP,
     UNet,
 )
+from genjax.nets.patchgan import PatchGAN
 from genjax.optim import Adam, CosineDecay
 from genjax.training.checkpoint import Checkpoints
+from genjax.translate.bridge import Bridge
+from genjax.translate.pix2pix import Pix2pix
 from genjax.vae.likelihoods import DiscretisedLogistic, Gaussian
 from genjax.vae.vae import VAE
 
-SPEC, B = labelled(Image((8, 8, 1)), 10, 100), 64
+PICTURE = Image((8, 8, 1))
+KNOWN = labelled(PICTURE, 10, 100)
+# translators ask for another picture of the row, the others do not look at it
+SPEC, B = KNOWN._replace(fields=(*KNOWN.fields, ("input", PICTURE))), 64
 TX = Adam(
     3e-3, eps=1e-4
 )  # a bias before a norm has no gradient but noise: this eps keeps Adam from making steps of it
@@ -161,6 +167,16 @@ ALGORITHMS = {
         optimiser=TX,
         disc_optimiser=TX,
     ),
+    "pix2pix-conv": Pix2pix(
+        "input",
+        PlainUNet((8,), 1, bias=True),
+        PatchGAN((8,), side=3),
+        latent=2,
+        penalties=(R1(0.1),),
+        optimiser=TX,
+        disc_optimiser=TX,
+    ),
+    "bridge-conv": Bridge("input", PlainUNet((8,), 1, bias=True), optimiser=TX, ema=Decay(0.9)),
     "edm-unet-conv": edit(
         EDM, {"net": UNet((8, 16), blocks=1, attention=(2,), heads=2), "optimiser": TX}
     ),
@@ -182,6 +198,11 @@ def case(name, *more):
 
 
 cases = pytest.mark.parametrize("name", map(case, ALGORITHMS))
+
+
+@pytest.fixture(scope="module")
+def digits(digits):
+    return {**digits, "input": 255 - digits["image"]}
 
 
 @pytest.fixture(scope="module")
@@ -276,6 +297,7 @@ def test_evaluate_is_per_example_and_sample_is_a_function_of_the_index(name, pla
         "index": np.arange(6, dtype=np.uint32),
         "label": np.arange(6, dtype=np.int32),
         "image": batch["image"][:6],
+        "input": batch["input"][:6],
     }
     x = jax.jit(algorithm.sample)(jax.random.key(0), state, given)
     y = jax.jit(algorithm.sample)(

@@ -23,6 +23,7 @@ from genjax.nets.translators import (
     AdainDecoder,
     ContentDecoder,
     ContentEncoder,
+    ResidualTranslator,
     ResnetTranslator,
     StyleEncoder,
     UnetTranslator,
@@ -50,6 +51,9 @@ ALGORITHMS = {
         every=2,
         identity=0.0,
         **USUAL,
+    ),
+    "cycle-residual": CycleGAN(
+        ResidualTranslator((4, 4), 1, 2), game=Relativistic(), identity=0.0, **USUAL
     ),
     "cut": CUT(ResnetTranslator(**SIDE), pool=3, **USUAL),
     "munit": MUNIT(
@@ -105,6 +109,21 @@ def test_adain_gives_channels_the_means_and_deviations_that_are_asked():
     np.testing.assert_allclose(normal.std((1, 2)), 1.0, rtol=2e-5)
     # a flat channel is no division by zero
     assert np.isfinite(instance_norm(np.ones((1, 4, 4, 1), np.float32))).all()
+
+
+def test_a_residual_net_adds_to_its_input_and_starts_near_nothing():
+    net = ResidualTranslator((4, 8), blocks=1, patch=2)
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 16, 16, 1)).astype(np.float32)
+    weights = net.init(jax.random.key(0), x, None, x.shape[1:])
+    first = net.apply(weights, x, None, x.shape[1:])
+    assert 0 < np.abs(first - x).max() < 0.1
+    # colours are no matter of norms: what is added hangs on how bright the picture is
+    brighter = net.apply(weights, x + 0.5, None, x.shape[1:])
+    assert np.abs((brighter - x - 0.5) - (first - x)).max() > 1e-4
+    # without the last kernel nothing is added, to the bit
+    last = max(weights["params"], key=lambda name: int(name.split("_")[-1]))
+    weights["params"][last] = jax.tree.map(np.zeros_like, weights["params"][last])
+    np.testing.assert_array_equal(net.apply(weights, x, None, x.shape[1:]), x)
 
 
 # The pool
@@ -489,6 +508,13 @@ def test_what_cannot_be_is_told_in_one_line():
     assert "--algorithm.pool=-1" in using({"pool": -1})
     assert "divisible by 32" in using({"gen": ResnetTranslator((4,) * 6)})
     assert "maps of one pixel" in using({"gen": ResnetTranslator((4,) * 5)})
+    with pytest.raises(
+        UserError, match="its input, which has 1 channels, and the answer has 3"
+    ):
+        x = np.zeros((1, 16, 16, 1))
+        jax.eval_shape(
+            lambda: ResidualTranslator().init(jax.random.key(0), x, None, (16, 16, 3))
+        )
     # a decoder beside an encoder that folds less
     for name, dec in (("munit", AdainDecoder((4, 4), 1, 2)), ("unit", ContentDecoder((4,), 1))):
         error = told(lambda name=name, dec=dec: edit(ALGORITHMS[name], {"dec": dec})(PLANE))
