@@ -197,7 +197,8 @@ def case(name, *more):
     return pytest.param(name, *more, marks=marks)
 
 
-cases = pytest.mark.parametrize("name", map(case, ALGORITHMS))
+# a list: an iterator would be empty for all tests but the first
+cases = pytest.mark.parametrize("name", [case(name) for name in ALGORITHMS])
 
 
 @pytest.fixture(scope="module")
