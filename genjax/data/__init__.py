@@ -22,6 +22,7 @@ from genjax.data.pairs import Pairs
 from genjax.data.photographs import Photographs
 from genjax.data.relit import Relit
 from genjax.data.scenes import Scenes
+from genjax.data.sittings import FewShots, Sitters, Sittings
 from genjax.data.sketched import Sketched
 from genjax.data.source import Digits, FashionMNIST, Source, fingerprint, train_batches
 from genjax.data.stacked import StackedDigits
@@ -51,6 +52,8 @@ Known = (
     | Photographs
     | Relit
     | Scenes
+    | Sitters
+    | Sittings
     | Sketched
     | SmallMNIST
     | StackedDigits
@@ -69,6 +72,7 @@ __all__ = [
     "Domains",
     "Emoji",
     "FashionMNIST",
+    "FewShots",
     "Folder",
     "Gait",
     "Grid",
@@ -87,6 +91,8 @@ __all__ = [
     "Ring",
     "Scenes",
     "Single",
+    "Sitters",
+    "Sittings",
     "Sketched",
     "SmallMNIST",
     "Source",
