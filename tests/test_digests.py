@@ -14,7 +14,7 @@ from genjax.sweep import Sweep
 STORED = Path(__file__).parent / "digests.json"
 EXPERIMENTS = (
     "anomaly", "autoencoder", "bits", "bridge", "colourise", "compare", "compress", "cyclegan",
-    "defects", "denoise", "diffusion", "edit", "faces", "gan", "gan_game", "inpaint", "latents",
+    "defects", "denoise", "diffusion", "edit", "faces", "gan", "gan_game", "heads", "inpaint", "latents",
     "likelihood", "lossless", "marks", "munit", "onestep", "pix2pix", "samplers", "segment",
     "series", "stacked", "stylegan2", "toy2d", "vae",
 )  # fmt: skip
