@@ -2,6 +2,7 @@
 
     python -m experiments.heads                 BASE: people of 32x32, known by 1, 8 and 32 pictures, fitted or not
     python -m experiments.heads no_game         the absolute error of pixels alone, nobody judges
+    python -m experiments.heads flow            no game either: frames out of noise by a flow that is told the drawing
     python -m experiments.heads quick           does it run? people of 16x16, in about a minute
     python -m genjax.report RUN RUN RUN         their numbers side by side
 
@@ -24,6 +25,7 @@ from genjax.nets.talking import Embedder, TalkingDiscriminator, TalkingGenerator
 from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
 from genjax.translate.talking import TalkingHeads
+from genjax.translate.talkingflow import TalkingFlow
 
 BASE = Experiment(
     data=Sittings(),
@@ -56,6 +58,7 @@ _QUICK = {
 EXPERIMENTS = {
     "base": BASE,
     "no_game": edit(BASE, {"algorithm.play": 0.0}),
+    "flow": edit(BASE, {"algorithm": TalkingFlow()}),
     "quick": edit(BASE, _QUICK),
 }
 

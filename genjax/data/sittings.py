@@ -83,6 +83,7 @@ class Sitters:
         own = numbers[split_of(numbers) == SPLITS.index(split)]
         for first in range(0, len(own), _AT_A_TIME):
             people = draw_people(self.seed, own[first : first + _AT_A_TIME])
+            # drawn as those of `Heads`, and then held
             shots = still_shots(draw_shots(self.seed, people, self.shots), self.shots)
             columns = examples(people, shots, self.size)
             for i in range(len(shots.person)):
@@ -94,6 +95,7 @@ def still_shots(
     each: int,
 ) -> Shots:
     """The same poses and expressions, `each` a person, all at the age, in the light and the place of the first."""
+    # the row of the first picture of whoever is shown
     first = np.arange(len(shots.person)) // each * each
     return shots._replace(
         years=shots.years[first],
@@ -125,6 +127,7 @@ class Sittings:
         with marked.flagged("", "of."):
             source = self.of.load()
         check_source(source)
+        # everybody gives as many: examples are of one shape
         each = frames_of(source)
         splits = {}
         for split, arrays in source.splits().items():
@@ -160,6 +163,7 @@ def check_source(source: Source) -> None:
 
 def frames_of(source: Source) -> int:
     """How many pictures each person has, the least of all; UserError for somebody with one alone."""
+    # nobody is in two splits
     counts = {}
     for arrays in source.splits().values():
         numbers, found = np.unique(arrays.get("person", ()), return_counts=True)
@@ -180,6 +184,7 @@ def seated(
 ) -> dict[str, np.ndarray]:
     """Rows of pictures as rows of people, the first `each` pictures of everybody; people by their numbers."""
     person = np.asarray(arrays["person"])
+    # the pictures of one person may lie anywhere in the split
     rows = []
     for number in np.unique(person):
         rows.append(np.flatnonzero(person == number)[:each])
@@ -212,6 +217,7 @@ class FewShots:
             )
 
     def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
+        # of each frame
         _, *picture = fields["image"].shape
         _, *points = fields["landmarks"].shape
         sides = picture[:2]
@@ -228,6 +234,7 @@ class FewShots:
     def __call__(self, keys: jax.Array, batch: Batch) -> Batch:
         frames = batch["image"].shape[1]
 
+        # a draw without repeats: nobody is asked for a picture that is known
         def order(key: jax.Array) -> jax.Array:
             return jax.random.permutation(key, frames)
 
@@ -255,6 +262,7 @@ class FewShots:
 
         frames = taken(batch["image"])  # [B, K + 1, H, W, C]
         landmarks = taken(batch["landmarks"])
+        # drawn here: drawings that were stored would be as large as the pictures
         drawings = self.drawing(landmarks, frames.shape[2:4])
         return {
             **batch,

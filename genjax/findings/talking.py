@@ -31,10 +31,10 @@ from genjax.fields import Film, Points
 from genjax.findings.restored import decibels, over_groups, window
 from genjax.findings.samples import show, told
 from genjax.findings.steering import members
-from genjax.metrics.classifier import Convolutional
 from genjax.metrics.evaluate import Extractor
 from genjax.metrics.features import RandomNet
 from genjax.metrics.frechet import frechet, moments
+from genjax.metrics.identity import Identity, csim, verified
 from genjax.metrics.images import mse, ssim
 from genjax.metrics.intervals import Interval, by_group
 from genjax.metrics.memorisation import neighbours
@@ -47,7 +47,7 @@ from genjax.training.run import Run
 TRUTH = "truth"
 _TX = Adam(3e-3, weight_decay=0.02, warmup=50, decay=CosineDecay())
 LANDMARKS = Reader(numbers=("landmarks",), steps=600, batch=64, optimiser=_TX)
-IDENTITY = Convolutional(steps=600, batch=64, optimiser=_TX)
+IDENTITY = Identity(steps=600, batch=64, optimiser=_TX)
 
 Found = dict[str, Interval]
 # images [N, H, W, C] -> numbers of each, [N, ...]
@@ -82,7 +82,7 @@ class Judges(NamedTuple):
     """What reads pictures."""
 
     landmarks: Reading  # [N, 14, 2]
-    identity: Reading  # [N, D], unit vectors
+    identity: Reading  # [N, D], embeddings
     features: Reading  # [N, D]
     training: Any  # moments of training pictures' features
 
@@ -99,7 +99,7 @@ class Talking:
     made: int = field(8, "pictures of each that are made, the last ones")
     library: int = field(4000, "training pictures that distances are from, at most")
     landmarks: Reader = field(LANDMARKS, "what finds landmarks in pictures")
-    identity: Convolutional = field(IDENTITY, "whose features tell people apart")
+    identity: Identity = field(IDENTITY, "whose embeddings tell people apart")
     on: Extractor = field(RandomNet(), "features that the Fréchet distance is of")
     drawing: Drawing = field(Drawing(), "as the view has it")
     shown: int = field(6, "people in the picture and in the films", execution=True)
@@ -146,6 +146,7 @@ class Talking:
         judges = self.judges(this)
         rows = self.floors(this, people)
         rows |= self.portraits(this, people)
+        self.tell_readers(this, people, judges)
         self.tell(this, TRUTH, self.of_truth(people, judges))
         numbers = {}
         for name, pictures in rows.items():
@@ -170,24 +171,23 @@ class Talking:
         """Readers trained on real pictures of training people, each told with its error on held-out people."""
         train = this.source.train
         kept = home(this.exp) / "features"
-        whose = np.repeat(np.arange(size(train)), train["image"].shape[1]).astype(np.int32)
+        # picture by picture
+        frames = train["image"].shape[1]
+        whose = np.repeat(np.arange(size(train)), frames).astype(np.int32)
         lesson = {
             "image": flat(np.asarray(train["image"])),
-            "label": whose,
             "landmarks": flat(np.asarray(train["landmarks"])),
+            "person": whose,
+            # a reader wants classes: two that say nothing of landmarks
+            "label": whose % 2,
         }
-        # landmarks have nothing to do with who it is: two classes that say nothing
-        read = self.landmarks.reading({**lesson, "label": whose % 2}, kept)
-        known = self.identity.fit(lesson, kept)
+        read = self.landmarks.reading(lesson, kept)
+        known = self.identity.embedding_of(lesson, kept)
 
         def landmarks(images: Any) -> np.ndarray:
             return np.asarray(read(images).numbers).reshape(len(images), -1, 2)
 
-        def identity(images: Any) -> np.ndarray:
-            features = np.float64(known(images).features)
-            length = np.linalg.norm(features, axis=-1, keepdims=True)
-            return features / np.maximum(length, 1e-9)
-
+        # of a part: a distance of laws needs no more
         rows = chosen(min(self.library, len(whose)), len(whose))
         some = {"image": lesson["image"][rows], "label": whose[rows]}
         extract = self.on.fit(some, kept)
@@ -195,7 +195,7 @@ class Talking:
         def features(images: Any) -> np.ndarray:
             return np.float64(extract(images).features)
 
-        return Judges(landmarks, identity, features, moments(features(some["image"])))
+        return Judges(landmarks, known, features, moments(features(some["image"])))
 
     def floors(
         self,
@@ -205,6 +205,7 @@ class Talking:
         """What takes no model, each [P T, H, W, C]."""
         unit = people.frames / np.float32(255.0)
         asked = people.landmarks[:, -self.made :]
+        # whatever pose is asked for
         first = np.repeat(unit[:, :1], self.made, 1)
         found = {"nothing": flat(first)}
         for k in self.shots:
@@ -238,7 +239,6 @@ class Talking:
                     shots = people.frames[i, :k]
                     own = known_by(this.key(i), shots, people.drawings[i, :k], fitted)
                     made.append(np.asarray(own(asked[i])))
-                    this._beat()
                 name = f"fitted {k}" if fitted else f"model {k}"
                 found[name] = np.clip(flat(np.stack(made)), 0.0, 1.0)
                 this.log.note(f"{name}: pictures of {len(made)} people are made")
@@ -257,6 +257,7 @@ class Talking:
     ) -> Found:
         """What is measured of pictures [P T, H, W, C]."""
         truth, groups = people.truth, people.groups
+        # small pictures have a smaller window
         alike = ssim(pictures, truth, window(truth.shape[1:]))
         near = {
             "psnr": over_groups(decibels(mse(pictures, truth)), groups),
@@ -276,7 +277,7 @@ class Talking:
         far = np.linalg.norm(missed, axis=-1).mean(-1)
         # another real picture of each person, the same for all rows
         other = flat(np.roll(people.frames[:, -self.made :], 1, 1))
-        cosine = np.sum(judges.identity(pictures) * judges.identity(other), -1)
+        cosine = csim(judges.identity(pictures), judges.identity(other))
         return {
             "landmarks": over_groups(far, groups),
             "csim": over_groups(cosine, groups),
@@ -293,9 +294,34 @@ class Talking:
         known = judges.identity(truth)
         # a person further on
         strangers = np.roll(known, self.made, 0)
-        cosine = np.sum(known * strangers, -1)
+        cosine = csim(known, strangers)
         found = self.read(truth, people, judges)
         return found | {"stranger": over_groups(cosine, people.groups)}
+
+    def tell_readers(
+        self,
+        this: Run,
+        people: People,
+        judges: Judges,
+    ) -> None:
+        """The readers' own errors on real pictures of held-out people: no result can be finer."""
+        truth = people.truth
+        missed = judges.landmarks(truth) - people.asked
+        far = np.linalg.norm(missed, axis=-1).mean(0)  # [14]
+        # everybody is of one age here, so all pairs of a person are
+        years = np.zeros(len(truth))
+        found = verified(judges.identity(truth), people.groups, years)
+        values = {
+            "landmarks": float(far.mean()),
+            "worst_landmark": float(far.max()),
+            "auroc": found.auroc,
+            "eer": found.eer,
+        }
+        this.log.result("readers", {**values, "n": len(truth)})
+        this.log.note(
+            f"readers on {len(truth)} real pictures of people they have not seen: landmarks {far.mean():.2f} pixels, "
+            f"the worst of them {far.max():.2f}; who is who: auroc {found.auroc:.3f}, eer {found.eer:.3f}"
+        )
 
     def tell(
         self,
@@ -304,6 +330,7 @@ class Talking:
         found: Found,
     ) -> dict[str, float]:
         """Records a row, and its intervals; returns its numbers."""
+        # numbers for tables, ends for who compares two rows
         numbers = {key: interval.value for key, interval in found.items()}
         ends = {f"{name} {key}": each._asdict() for key, each in found.items()}
         words = [f"{key} {told(interval)}" for key, interval in found.items()]
@@ -320,6 +347,7 @@ class Talking:
     ) -> None:
         """Differences in decibels, person by person: of more pictures, of fitting, and from the best floor."""
         truth = people.truth
+        # one person's pictures are hard in every row: differences vary less than the rows do
         ratio = {name: decibels(mse(made, truth)) for name, made in rows.items()}
         pairs = []
         for before, after in zip(self.shots[:-1], self.shots[1:], strict=True):
@@ -343,6 +371,7 @@ class Talking:
     ) -> None:
         """One picture of each of a few people, a row for each way."""
         n = min(self.shown, len(people.frames))
+        # the first that is made of each
         first = np.arange(n) * self.made
         shown = {"drawing": people.drawings[:n, -self.made]}
         shown |= {name: made[first] for name, made in rows.items()}
@@ -359,6 +388,7 @@ class Talking:
     ) -> None:
         """The first person's poses, one after the other, by the first people: as they are, and carried to each."""
         n = min(self.shown, len(people.frames))
+        # the middle one: few pictures, but more than one
         k = sorted(self.shots)[len(self.shots) // 2]
         fitted = True in self.fitted
         known_by = self.portrayer(this)
@@ -378,7 +408,7 @@ class Talking:
                 missed = judges.landmarks(made) - marks
                 far.append(np.linalg.norm(missed, axis=-1).mean())
                 real = judges.identity(people.frames[i, :1])
-                cosines.append(np.mean(judges.identity(made) @ real[0]))
+                cosines.append(csim(judges.identity(made), real).mean())
         self._keep(this, np.stack(columns, 1), n + 1)
         found = {"landmarks": float(np.mean(far)), "csim": float(np.mean(cosines))}
         this.log.result("driven by another", {**found, "n": n - 1, "shots": k})
@@ -421,6 +451,7 @@ def posed(
     """Of the frames [P, K, ...] of each person those with the landmarks nearest to those asked for, [P, T, ...]."""
     apart = asked[:, :, None] - landmarks[:, None]  # [P, T, K, 14, 2]
     nearest = np.square(apart).sum((-1, -2)).argmin(-1)  # [P, T]
+    # beside every place the person's own row
     person = np.arange(len(frames))[:, None]
     return frames[person, nearest]
 
@@ -439,6 +470,7 @@ def between(
     steps: int,
 ) -> np.ndarray:
     """From one pose [T, 14, 2] to the next and back to the first, in even steps: float32 [T steps, 14, 2]."""
+    # the last goes on to the first, so that a film has no end
     after = np.roll(landmarks, -1, 0)
     share = np.arange(steps) / steps
     share = share[:, None, None].astype(np.float32)

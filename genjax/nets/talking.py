@@ -22,10 +22,6 @@ from genjax.nets.translators import Down, Residuals, check, normal, scaled
 from genjax.nets.unet import UNet
 
 
-def _lrelu(x: jax.Array) -> jax.Array:
-    return nn.leaky_relu(x, 0.2)
-
-
 class Embedder(nn.Module):
     """(frame [B, H, W, C], drawing [B, H, W, D]) -> [B, size]: without a norm, which would take colours away."""
 
@@ -41,9 +37,9 @@ class Embedder(nn.Module):
     ) -> jax.Array:
         check("Embedder", self, frame.shape[1:], size=self.size)
         both = jnp.concatenate([frame, drawing], -1)
-        h = Down(self.widths, self.patch, norm=False)(both)
+        *_, last = levels(both, self.widths, self.patch)
         # where in the picture something is tells hair from skin: no mean over places
-        flat = h.reshape(len(h), -1)
+        flat = last.reshape(len(last), -1)
         return nn.Dense(self.size)(flat)
 
 
@@ -57,8 +53,10 @@ class TalkingGenerator(nn.Module):
     @property
     def styles(self) -> int:
         """How many means and deviations a style has."""
+        # two convolutions a block
         in_blocks = 2 * self.blocks * self.widths[-1]
         on_the_way = sum(self.widths[:-1])
+        # a mean and a deviation of each channel
         return 2 * (in_blocks + on_the_way)
 
     @nn.compact
@@ -69,11 +67,13 @@ class TalkingGenerator(nn.Module):
         out: tuple[int, ...],
     ) -> jax.Array:
         check("TalkingGenerator", self, out, blocks=self.blocks)
+        # a drawing is the same whoever is shown: an instance norm takes nothing away
         h = Down(self.widths, self.patch)(drawing)
         # the first numbers are those of the blocks
         used = 4 * self.blocks * self.widths[-1]
         of_blocks = style[:, :used].reshape(len(h), 2 * self.blocks, 2, -1)
         h = Residuals(self.blocks)(h, about(of_blocks, 2))
+        # the smallest size is where we are
         for width in self.widths[-2::-1]:
             h = depth_to_space(nn.Conv(4 * width, (3, 3), kernel_init=scaled)(h), 2)
             own = style[:, used : used + 2 * width].reshape(len(h), 2, width)
@@ -109,22 +109,36 @@ class TalkingDiscriminator(nn.Module):
         drawing: jax.Array,
     ) -> tuple[jax.Array, list[jax.Array]]:
         check("TalkingDiscriminator", self, frame.shape[1:], size=self.size)
-        h = space_to_depth(jnp.concatenate([frame, drawing], -1), self.patch)
-        seen = []
-        for level, width in enumerate(self.widths):
-            if level:
-                h = space_to_depth(h, 2)
-            h = _lrelu(nn.Conv(width, (3, 3), kernel_init=scaled)(h))
-            seen.append(h)
-        whole = h.reshape(len(h), -1)
+        both = jnp.concatenate([frame, drawing], -1)
+        seen = levels(both, self.widths, self.patch)
+        whole = seen[-1].reshape(len(frame), -1)
         return nn.Dense(self.size)(whole), seen
+
+
+def levels(
+    x: jax.Array,
+    widths: tuple[int, ...],
+    patch: int,
+) -> list[jax.Array]:
+    """The maps of a convolution a level, each of half the size of the last, without norms; within a module."""
+    h = space_to_depth(x, patch)
+    seen = []
+    for level, width in enumerate(widths):
+        if level:
+            # half the size, nothing thrown away
+            h = space_to_depth(h, 2)
+        # leaky: without a norm some would fall silent for ever
+        h = nn.leaky_relu(nn.Conv(width, (3, 3), kernel_init=scaled)(h), 0.2)
+        seen.append(h)
+    return seen
 
 
 class TalkingDenoiser(nn.Module):
     """A denoiser that is told a drawing, then K frames and their drawings, one beside the other as maps.
 
     Frames have the channels of the picture and drawings as many; an embedder makes a vector of each frame, and the net
-    inside is told their mean and the drawing. K may be another when samples are drawn.
+    inside is told their mean and the drawing. K may be another when samples are drawn. Told a vector, it takes that as
+    the mean, and all maps as the drawing.
     """
 
     net: nn.Module = field(
@@ -140,17 +154,27 @@ class TalkingDenoiser(nn.Module):
         cond: Cond,
         out: tuple[int, ...],
     ) -> jax.Array:
-        channels = out[-1]
-        drawing, shots, drawings = divided(cond.maps, channels)
+        # said already: a sampler need not embed the same frames at every step
+        mean, drawing = cond.vector, cond.maps
+        if mean is None:
+            drawing, shots, drawings = divided(cond.maps, out[-1])
+            mean = self.known(shots, drawings)
+        told = Cond(vector=mean, maps=drawing)
+        return self.net(x, time, told, out)
+
+    def known(
+        self,
+        shots: jax.Array,
+        drawings: jax.Array,
+    ) -> jax.Array:
+        """The mean over K frames [B, K, H, W, C] of what the embedder says, [B, size]."""
         people, k = shots.shape[:2]
 
         def flat(frames: jax.Array) -> jax.Array:
             return frames.reshape(people * k, *frames.shape[2:])
 
         each = self.embed(flat(shots), flat(drawings))
-        mean = each.reshape(people, k, -1).mean(1)
-        told = Cond(vector=mean, maps=drawing)
-        return self.net(x, time, told, out)
+        return each.reshape(people, k, -1).mean(1)
 
 
 def divided(
@@ -160,6 +184,7 @@ def divided(
     """Maps [B, H, W, (1 + 2 K) C]: the drawing [B, H, W, C], then K frames and K drawings, [B, K, H, W, C] each."""
     drawing = maps[..., :channels]
     rest = maps[..., channels:]
+    # frames and drawings are as many
     k = rest.shape[-1] // (2 * channels)
     parts = rest.reshape(*rest.shape[:3], 2, k, channels)
     shots, drawings = jnp.moveaxis(parts, (3, 4), (0, 2))

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -113,6 +113,7 @@ def embedded(
     def flat(frames: jax.Array) -> jax.Array:
         return frames.reshape(people * k, *frames.shape[2:])
 
+    # all frames of all people at once
     each = cfg.embed.apply({"params": gen["embed"]}, flat(shots), flat(drawings))
     return each.reshape(people, k, -1).mean(1)
 
@@ -169,6 +170,7 @@ def judged(
     cfg: TalkingHeads,
 ) -> tuple[jax.Array, list[jax.Array]]:
     """(D(x, y, i) [B], the features on the way), eq. 3."""
+    # V' row, person by person
     answer, seen = cfg.disc.apply({"params": judge.net}, x, drawing)
     return jnp.sum(answer * judge.row, -1) + judge.bias, seen
 
@@ -206,12 +208,14 @@ def gen_parts(
 ) -> Parts:
     """L_CNT + L_ADV of pictures (eq. 2) and its parts, each [B]; without a judge the content alone."""
     x = spec.encode(batch)
+    # L_CNT
     parts = {"absolute": paired.mean(jnp.abs(made - x))}
     loss = cfg.content * parts["absolute"]
     if judge is not None:
         drawing = paired.encoded(batch, "drawing", spec)
         fake, of_made = judged(judge, made, drawing, cfg)
         real, of_true = judged(judge, x, drawing, cfg)
+        # L_FM: layer by layer, each as much
         apart = [paired.mean(jnp.abs(a - b)) for a, b in zip(of_made, of_true, strict=True)]
         parts["game"] = cfg.game.gen(real, fake)
         parts["features"] = sum(apart) / len(apart)
@@ -287,6 +291,7 @@ def step(
     params["gen"], opt["gen"], made = descend(
         loss, tx, params["gen"], opt["gen"], batch, params.get("disc"), **how
     )
+    # D is not averaged
     average = cfg.ema.update(state.ema, {"gen": params["gen"]}, state.step)
     new = state.replace(step=state.step + 1, params=params, opt=opt, ema=average)
     return new, {**metrics, **made}
@@ -328,6 +333,7 @@ def begin(
     """
     gen = params["gen"]
     e = embedded(gen, shots[None], drawings[None], cfg)
+    # psi' is free from here on: no embedding makes it any more
     found = {"gen": {"gen": gen["gen"], "style": styled(gen, e)[0]}}
     if cfg.play:
         disc = params["disc"]
@@ -344,6 +350,7 @@ def portray(
 ) -> jax.Array:
     """Drawings [B, H, W, D] in [-1, 1] as pictures of one person, [B, *shape] in [-1, 1]."""
     gen = person["gen"]
+    # one person: one style for all drawings
     style = jnp.broadcast_to(gen["style"], (len(drawing), *gen["style"].shape))
     return generate(gen["gen"], style, drawing, cfg, spec)
 
@@ -377,6 +384,7 @@ def fit_step(
         judge = own_judge(disc, batch) if cfg.play else None
         return _meaned(gen_parts(judge, made, batch, cfg, spec))
 
+    # copies: who calls keeps what she had
     person, opt = dict(person), dict(opt)
     if cfg.play:
         tx = cfg.fitting.disc_optimiser(cfg.fitting.steps)
@@ -402,6 +410,18 @@ def fit_start(
     return opt
 
 
+def frames_of(
+    key: jax.Array,
+    k: int,
+    how: Fitting,
+) -> Iterator[np.ndarray]:
+    """The order of K frames at every step of a fitting, int [K], by key: on the host, no part of a compiled step."""
+    seed = np.asarray(jax.random.key_data(key)).ravel().tolist()
+    rng = np.random.default_rng(seed)
+    for _ in range(how.steps):
+        yield rng.permutation(k)
+
+
 def fit(
     key: jax.Array,
     person: dict,
@@ -414,16 +434,12 @@ def fit(
 
     take: `fit_step` with cfg and spec bound, compiled once for all people. Frames of a step are drawn by key and step.
     """
-    k = len(shots)
-    batch = min(cfg.fitting.batch, k)
     opt = fit_start(person, cfg)
-    # on the host: which frames is no part of the compiled step
-    seed = np.asarray(jax.random.key_data(key)).ravel().tolist()
-    rng = np.random.default_rng(seed)
-    for _ in range(cfg.fitting.steps):
-        rows = rng.permutation(k)[:batch]
-        some = {"image": shots[rows], "drawing": drawings[rows]}
-        person, opt, _ = take(person, opt, some)
+    # a python loop: gradients of convolutions are slow in a scan on CPU
+    for rows in frames_of(key, len(shots), cfg.fitting):
+        some = rows[: cfg.fitting.batch]
+        batch = {"image": shots[some], "drawing": drawings[some]}
+        person, opt, _ = take(person, opt, batch)
     return person
 
 
@@ -474,6 +490,7 @@ def check(
         raise UserError(
             "--algorithm.content=0 and --algorithm.play=0 leave the generator nothing to learn: set one of them."
         )
+    # nets of a user's own may have no such field
     sizes = getattr(cfg.embed, "size", None), getattr(cfg.disc, "size", None)
     if cfg.play and sizes[0] != sizes[1]:
         raise UserError(
@@ -511,6 +528,7 @@ def start(
     drawing = jnp.zeros((1, *spec.find("drawing").shape))
     embed = cfg.embed.init(of_embed, x, drawing)
     e = cfg.embed.apply(embed, x, drawing)
+    # of its size alone the generator must know
     style = jnp.zeros((1, cfg.gen.styles))
     gen = cfg.gen.init(of_gen, drawing, style, spec.shape)
     project = nn.Dense(cfg.gen.styles).init(of_project, e)
@@ -526,6 +544,7 @@ def start(
         made["disc"] = {
             "net": cfg.disc.init(of_disc, x, drawing)["params"],
             "rows": jnp.zeros((spec.find("person").classes, e.shape[-1])),
+            # of length 1: at first D is a mean of what V says
             "row": jnp.ones(e.shape[-1]) / e.shape[-1] ** 0.5,
             "bias": jnp.zeros(()),
         }

@@ -7,15 +7,33 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments import heads
 from genjax.config import edit
-from genjax.core import Spec
+from genjax.core import Spec, averaged
+from genjax.data import FewShots, Sitters
+from genjax.diffusion.paths import X
 from genjax.ema import Decay
 from genjax.errors import UserError
 from genjax.fields import Category, Film, Image
-from genjax.nets.talking import Embedder, TalkingDiscriminator, TalkingGenerator, divided
+from genjax.findings.talking import between, posed
+from genjax.metrics.features import Components
+from genjax.metrics.identity import Identity
+from genjax.metrics.reader import Reader
+from genjax.nets import TimeMLP
+from genjax.nets.talking import (
+    Embedder,
+    TalkingDenoiser,
+    TalkingDiscriminator,
+    TalkingGenerator,
+    divided,
+)
 from genjax.optim import Adam
+from genjax.training.experiment import Every
+from genjax.training.loop import run
 from genjax.translate import talking
+from genjax.translate.pix2pix import Pix2pix
 from genjax.translate.talking import Fitting, TalkingHeads
+from genjax.translate.talkingflow import TalkingFlow
 
 SIDE, K = 8, 2
 PICTURE = Image((SIDE, SIDE, 3))
@@ -29,7 +47,7 @@ FIELDS = (
 )
 SPEC = Spec(FIELDS, 100)
 NETS = {
-    "embed": Embedder((8, 8), 1, size=4),
+    "embed": Embedder((8,), 2, size=4),
     "gen": TalkingGenerator((4, 8), blocks=1, patch=1),
     "disc": TalkingDiscriminator((8, 8), 1, size=4),
 }
@@ -51,7 +69,7 @@ def people(numbers) -> dict:
         frames, drawings = [], []
         for column in range(K + 1):
             drawn = np.zeros((SIDE, SIDE, 3), np.float32)
-            drawn[:, (2 * column + number) % SIDE] = 1.0
+            drawn[:, 2 * column] = 1.0
             frames.append(colours[number] * (1.0 - 0.7 * drawn))
             drawings.append(drawn)
         batch["image"].append(frames[-1])
@@ -199,4 +217,140 @@ def test_maps_are_divided_into_what_they_are_made_of():
 def test_what_cannot_be_trained_is_told_in_a_line(cfg, spec, words):
     with pytest.raises(UserError, match=words) as error:
         cfg(spec)
+    assert "\n" not in str(error.value)
+
+
+# The form without a game, and the yardstick of both
+
+FLOW = TalkingFlow(
+    edit(
+        TalkingFlow().model,
+        {
+            "net": TalkingDenoiser(TimeMLP((128,), waves=0), Embedder((8, 8), 1, size=4)),
+            # of a person and a pose there is one picture: a small net can say it
+            "predict": X(),
+            "schedule.steps": 4,
+            "optimiser": Adam(5e-3),
+        },
+    ),
+    Fitting(40, 2, Adam(2e-3)),
+)
+
+
+def test_a_flow_traces_a_step_and_a_sample():
+    algorithm, batch = FLOW(SPEC), people([0, 3])
+
+    def one(key):
+        state = algorithm.init(key, batch)
+        _, metrics = algorithm.step(key, state, batch)
+        return metrics, algorithm.sample(key, state, batch)
+
+    metrics, made = jax.eval_shape(one, jax.random.key(0))
+    assert {"loss", "grad_norm"} == set(metrics)
+    assert made.shape == (2, SIDE, SIDE, 3) and algorithm.asks == ("image", "landmarks")
+
+
+@pytest.mark.all
+def test_a_flow_that_is_told_frames_makes_pictures_of_whom_they_show():
+    algorithm, batch = FLOW(SPEC), people(range(5))
+    state = algorithm.init(jax.random.key(0), batch)
+    step = jax.jit(algorithm.step)
+    for i in range(120):
+        state, metrics = step(jax.random.key(i), state, batch)
+    assert np.isfinite(metrics["loss"])
+    params = averaged(state)
+    known_by = FLOW.portrayer(params, SPEC, jax.jit)
+
+    def missed(of, by):
+        own = known_by(jax.random.key(0), batch["shots"][by], batch["shot_drawings"][by], False)
+        made = own(batch["drawing"][of][None])
+        return float(np.abs(np.asarray(made) - batch["image"][of]).mean())
+
+    # by her own pictures she is nearer to the truth than by somebody else's
+    assert missed(0, 0) < missed(0, 3) - 0.02
+    # fitted to pictures that were not in training, to the poses of these
+    shots, drawings = batch["shots"][2], batch["shot_drawings"][2]
+    plain, own = (known_by(jax.random.key(0), shots, drawings, fitted) for fitted in (0, 1))
+    far = [np.abs(np.asarray(draw(drawings[:1])) - shots[:1]).mean() for draw in (plain, own)]
+    assert far[1] < far[0]
+    # an embedding that is said at once is that of the frames laid beside the drawing
+    given = {name: batch[name][:1] for name in ("drawing", "shots", "shot_drawings")}
+    given["index"] = np.zeros(1, np.uint32)
+    key = jax.random.key(4)
+    sampled = jax.jit(algorithm.sample)(key, state, given)
+    own = known_by(key, batch["shots"][0], batch["shot_drawings"][0], False)
+    np.testing.assert_allclose(own(batch["drawing"][:1]), sampled, atol=1e-4)
+
+
+def test_a_flow_wants_sittings():
+    with pytest.raises(UserError, match="FewShots"):
+        FLOW(Spec(FIELDS[:3]))
+    grey = dict(FIELDS) | {"drawing": Image((SIDE, SIDE, 1))}
+    with pytest.raises(UserError, match="as many channels"):
+        FLOW(Spec(tuple(grey.items())))
+
+
+def test_poses_are_copied_and_films_go_round():
+    frames = np.arange(6.0).reshape(2, 3, 1)
+    marks = np.array([0.0, 5.0, 9.0])[None, :, None, None] * np.ones((2, 3, 14, 2))
+    asked = np.array([4.0, 8.0, 1.0, 0.0])[None, :, None, None] * np.ones((2, 4, 14, 2))
+    copied = posed(frames, marks, asked)[..., 0]
+    np.testing.assert_array_equal(copied, [[1, 2, 0, 0], [4, 5, 3, 3]])
+    path = between(marks[0], 4)[:, 0, 0]
+    np.testing.assert_allclose(path[[0, 2, 4, 8, 10]], [0.0, 2.5, 5.0, 9.0, 4.5])
+
+
+SMALL = {
+    "data.of": Sitters(16, 20, 5),
+    "steps": 2,
+    "every": Every(1, 2, 0, 2),
+    "algorithm": edit(CFG, {"fitting.steps": 1}),
+    "finish.Talking.shots": (1, 2),
+    "finish.Talking.made": 3,
+    "finish.Talking.between": 2,
+    "finish.Talking.landmarks": Reader(numbers=("landmarks",), widths=(4,), steps=2),
+    "finish.Talking.identity": Identity((4,), 8, 4, steps=2),
+    "finish.Talking.on": Components(2),
+}
+
+
+@pytest.mark.all
+def test_a_run_is_measured_beside_its_floors(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENJAX_CACHE", str(tmp_path))
+    this = run("heads", edit(heads.BASE, {**SMALL, "runs": str(tmp_path)}), "base")
+    truth = this.log.result("talking: truth")
+    assert {"landmarks", "csim", "fd", "stranger"} == set(truth)
+    rows = [f"{way} {k}" for way in ("mean", "copy", "model", "fitted") for k in (1, 2)]
+    for name in (*rows, "nothing", "nearest"):
+        found = this.log.result(f"talking: {name}")
+        assert {"psnr", "ssim", "landmarks", "csim", "fd"} == set(found), name
+        assert np.isfinite(list(found.values())).all()
+    # of one picture mean and copy are that picture
+    assert this.log.result("talking: mean 1") == this.log.result("talking: nothing")
+    readers = this.log.result("readers")
+    assert readers["landmarks"] == pytest.approx(truth["landmarks"])
+    gains = this.log.result("gains")
+    better = this.log.result("talking: copy 2")["psnr"]
+    fitted = this.log.result("talking: fitted 2")["psnr"]
+    assert gains["fitted 2 over copy 2"]["value"] == pytest.approx(fitted - better)
+    drawn = {path.name for path in (this.log.directory / "samples").iterdir()}
+    assert {"talking.png", "driven.png", "driven.gif"} <= drawn
+
+
+@pytest.mark.parametrize(
+    ("edits", "words"),
+    [
+        ({"finish.Talking.shots": (1, 4)}, "more than the 5 that people have"),
+        ({"view": (FewShots(5),)}, "people have 5"),
+        ({"algorithm": Pix2pix(given="drawing")}, "Pix2pix makes none"),
+        ({"data": Sitters(16, 20, 5), "view": ()}, "several pictures"),
+        ({"data.of.people": 5, "batch": 2}, "an interval over people needs two"),
+        ({"finish.Talking.shots": ()}, "shots=0"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_before_training(edits, words, tmp_path, monkeypatch):
+    monkeypatch.setenv("GENJAX_CACHE", str(tmp_path))
+    exp = edit(edit(heads.BASE, {**SMALL, "runs": str(tmp_path)}), edits)
+    with pytest.raises(UserError, match=words) as error:
+        run("heads", exp, "base")
     assert "\n" not in str(error.value)
