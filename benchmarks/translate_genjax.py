@@ -25,7 +25,7 @@ from genjax.data import Source, train_batches
 from genjax.data.source import spec_of
 from genjax.fields import Image
 from genjax.optim import Adam
-from genjax.translate import cycle, paired, unpaired
+from genjax.translate import cycle, unpaired
 from genjax.translate import munit as styles
 from genjax.translate import pix2pix as pairs
 
@@ -177,10 +177,10 @@ def style_draws(cfg: Any, key: jax.Array, batch: dict) -> Draws:
 
 def pair_outputs(cfg: Any, spec: Spec, params: Tree, key: jax.Array, given: dict) -> Outputs:
     """Of generator and discriminator."""
-    x = paired.encoded(given, cfg.given, spec)
+    beside = pairs.shown(given, cfg, spec)
     y = spec.encode(given)
     made = pairs.generate(params["gen"], key, given, cfg, spec)
-    scores = pairs.discriminate(params["disc"], y, x, cfg)
+    scores = pairs.discriminate(params["disc"], y, beside, cfg)
     return {"generator": made, "discriminator": scores}
 
 

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from genjax.config import Own, field
 from genjax.core import Batch, Spec
 from genjax.corruptions import Projection
-from genjax.errors import UserError
-from genjax.fields import Attributes, Category, Image, Tokens, need
+from genjax.errors import UserError, at_least
+from genjax.fields import Attributes, Category, Image, Points, Tokens, need
 
 
 class Cond(NamedTuple):
@@ -72,6 +72,43 @@ class Traits:
 
 
 @dataclasses.dataclass(frozen=True)
+class Numbers:
+    """One real number, such as an age: shares of the two nearest of `places` even places from `low` to `high`.
+
+    The shares sum to 1, so that no number is all zeros, and between two places all that follows linearly is a line.
+    What lies outside the range is told as its nearest end.
+    """
+
+    of: str = field("age", "name of the field, a number of each example")
+    low: float = field(0.0, "the first place, in the field's unit")
+    high: float = field(1.0, "the last place")
+    places: int = field(8, "how many places, the ends included")
+    guided: bool = field(
+        True, "hidden in the weak model of guidance, and from a share of training"
+    )
+
+    def check(self, spec: Spec) -> None:
+        """Raises UserError where the data have no such number, and for a range without a length."""
+        found = spec.find(self.of)
+        need("the condition Numbers()", self.of, found, Points)
+        at_least(2, "Numbers: ", places=self.places)
+        if found.shape != (1,) or not self.low < self.high:
+            raise UserError(
+                f"the condition Numbers(of={self.of!r}, low={self.low:g}, high={self.high:g}) needs one number an "
+                f"example and a range that rises, and {self.of} is {found.shape}."
+            )
+
+    def __call__(self, batch: Batch, spec: Spec) -> Cond:
+        last = self.places - 1
+        value = batch[self.of].reshape(-1, 1)  # [B, 1]
+        # in units of the distance between two places
+        at = last * (value - self.low) / (self.high - self.low)
+        at = jnp.clip(at, 0.0, last)
+        away = jnp.abs(at - jnp.arange(self.places))  # [B, places]
+        return Cond(vector=jnp.maximum(1.0 - away, 0.0))
+
+
+@dataclasses.dataclass(frozen=True)
 class Words:
     """A sequence of tokens, each one-hot: nets embed them, and attend to them or flatten them."""
 
@@ -117,7 +154,7 @@ class Picture:
         return Cond(maps=x)
 
 
-Conditioner = Label | Traits | Words | Picture | Own
+Conditioner = Label | Traits | Numbers | Words | Picture | Own
 
 
 def asks(conditioners: Sequence[Any]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 from genjax import conditions
-from genjax.conditions import Cond, Label, Picture, Traits, Words, blank, told
+from genjax.conditions import Cond, Label, Numbers, Picture, Traits, Words, blank, told
 from genjax.config import edit, field
 from genjax.core import Algorithm, Spec, labelled, single
 from genjax.corruptions import Coarse
@@ -45,6 +45,37 @@ BATCH = {
     "index": np.arange(3, dtype=np.uint32),
 }
 ALL = (Label(), Traits(), Words(), Picture(through=Coarse(2)))
+
+
+def test_a_number_is_shares_of_its_two_places():
+    spec = Spec((*FIELDS.items(), ("age", Points((1,)))), 10)
+    cfg = Numbers("age", 20.0, 60.0, places=5)
+    batch = {"age": np.array([[20.0], [60.0], [33.0], [5.0], [99.0]])}
+    wanted = np.zeros((5, 5))
+    wanted[[0, 1, 3, 4], [0, 4, 0, 4]] = 1.0  # beyond the ends: the nearest one
+    wanted[2, 1:3] = 0.7, 0.3
+    found = cfg(batch, spec).vector
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    # a line through the places is the number itself
+    np.testing.assert_allclose(found[2] @ np.linspace(20, 60, 5), 33.0, rtol=1e-6)
+    cfg.check(spec)
+
+
+@pytest.mark.parametrize(
+    "cfg, told",
+    [
+        (Numbers("hats"), "hats"),
+        (Numbers("label"), "label"),
+        (Numbers("age", 3.0, 3.0), "a range that rises"),
+        (Numbers("age", places=1), "places=1"),
+        (Numbers("pose"), "needs one number an example"),
+    ],
+)
+def test_numbers_that_the_data_lack_are_one_line(cfg, told):
+    fields = {**FIELDS, "age": Points((1,)), "pose": Points((2,))}
+    with pytest.raises(UserError, match=told) as error:
+        cfg.check(Spec(tuple(fields.items()), 10))
+    assert "\n" not in str(error.value)
 
 
 def test_all_kinds_come_in_one_form_and_zeros_say_nothing():

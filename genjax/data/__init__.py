@@ -4,6 +4,7 @@ Importing this package imports neither tensorflow_datasets nor grain, scikit-lea
 imported where it is needed, so a warm cache is read on machines that have none of them.
 """
 
+from genjax.data.aged import Aged
 from genjax.data.anomalous import Bleeding, Gait
 from genjax.data.blank import Blank
 from genjax.data.captions import Captions
@@ -33,7 +34,8 @@ from genjax.data.toy import Grid, Moons, Ring, Spiral, Toy
 
 # those that the command line builds by name; one of a user's own is as good
 Known = (
-    Bleeding
+    Aged
+    | Bleeding
     | Blank
     | Captions
     | Digits
@@ -65,6 +67,7 @@ Known = (
 )
 
 __all__ = [
+    "Aged",
     "Bleeding",
     "Blank",
     "Captions",

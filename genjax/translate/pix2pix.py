@@ -20,7 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.conditions import Cond
+from genjax import conditions
+from genjax.conditions import Cond, Conditioner
 from genjax.config import field
 from genjax.core import (
     Algorithm,
@@ -69,6 +70,9 @@ class Pix2pix:
     ema: Decay = field(
         Decay(0.0), "average of the generator's weights that evaluation and samples use"
     )
+    condition: tuple[Conditioner, ...] = field(
+        (), "what both nets are told beside what is given: how it is to be changed", added=True
+    )
 
     def __call__(self, spec: Spec) -> Algorithm:
         return algorithm(self, spec)
@@ -92,10 +96,11 @@ def generate(
     index = batch["index"]
     # noise and dropout are draws of their own
     at, hide = jax.random.split(key)
-    told = None
+    known = [conditions.told(cfg.condition, batch, spec)]
     if cfg.latent:
         z = example_normal(at, index, (cfg.latent,))
-        told = Cond(vector=z)
+        known.append(Cond(vector=z))
+    told = _together(known)
     # a net without dropout does not look at them
     masks = {"keys": example_keys(hide, index)}
     weights = {"params": gen, "dropout": masks}
@@ -117,14 +122,29 @@ def translate(
     return spec.decode(made)
 
 
+def _together(known: list[Cond | None]) -> Cond | None:
+    """Several things to be told as one; None where there is nothing."""
+    there = [cond for cond in known if cond is not None]
+    return conditions.joined(there) if there else None
+
+
+def shown(
+    batch: Batch,
+    cfg: Pix2pix,
+    spec: Spec,
+) -> Cond | None:
+    """What D sees beside a picture: what is given, and what is asked of it."""
+    x = paired.encoded(batch, cfg.given, spec)
+    return _together([Cond(maps=x), conditions.told(cfg.condition, batch, spec)])
+
+
 def discriminate(
     disc: Any,
     y: jax.Array,
-    x: jax.Array,
+    beside: Cond | None,
     cfg: Pix2pix,
 ) -> jax.Array:
     """D(x, y) of every patch, [B, P]."""
-    beside = Cond(maps=x)
     scores = cfg.disc.apply({"params": disc}, y, beside, (1,))
     # a discriminator of whole pictures has one patch
     return scores.reshape(len(y), -1)
@@ -141,7 +161,7 @@ def disc_loss(
     """The discriminator's loss and its parts, each [B]: means over patches."""
     # the sample that is judged, the place of a penalty between it and the truth
     of_gen, line = jax.random.split(key)
-    x = paired.encoded(batch, cfg.given, spec)
+    x = shown(batch, cfg, spec)
     y = spec.encode(batch)
     made = generate(gen, of_gen, batch, cfg, spec)
     made = jax.lax.stop_gradient(made)  # this is D's turn
@@ -156,7 +176,7 @@ def disc_loss(
 
     keys = example_keys(line, batch["index"])
     terms = [term(critic, y, made, keys) for term in cfg.penalties]
-    penalty = sum(terms, start=jnp.zeros(len(x)))
+    penalty = sum(terms, start=jnp.zeros(len(y)))
     played = jnp.mean(cfg.game.disc(real, fake), -1)
     higher = real > fake
     return {
@@ -186,7 +206,7 @@ def gen_loss(
     loss = cfg.weight * parts["absolute"]
     # without a game D is neither made nor asked
     if cfg.play:
-        x = paired.encoded(batch, cfg.given, spec)
+        x = shown(batch, cfg, spec)
         # what matters to a relativistic game alone
         real = discriminate(disc, y, x, cfg)
         fake = discriminate(disc, made, x, cfg)
@@ -277,6 +297,7 @@ def check(
 ) -> None:
     """Raises UserError for what cannot be trained, before anything is compiled."""
     paired.check_pair("Pix2pix", cfg.given, spec)
+    conditions.check(cfg.condition, spec)
     at_least(
         0,
         algorithm__weight=cfg.weight,
@@ -306,11 +327,27 @@ def start(
     x = jnp.zeros((1, *spec.find(cfg.given).shape))
     y = jnp.zeros((1, *spec.shape))
     # the parameters know how many numbers of noise there are
-    told = Cond(vector=jnp.zeros((1, cfg.latent))) if cfg.latent else None
+    asked = conditions.told(cfg.condition, _example(cfg, spec), spec)
+    noise = Cond(vector=jnp.zeros((1, cfg.latent))) if cfg.latent else None
+    told = _together([asked, noise])
     made = {"gen": cfg.gen.init(of_gen, x, jnp.zeros(1), told, spec.shape)}
     if cfg.play:
-        made["disc"] = cfg.disc.init(of_disc, y, Cond(maps=x), (1,))
+        beside = _together([Cond(maps=x), asked])
+        made["disc"] = cfg.disc.init(of_disc, y, beside, (1,))
     return made
+
+
+def _example(
+    cfg: Pix2pix,
+    spec: Spec,
+) -> Batch:
+    """One example of zeros of what conditions are made of."""
+    found = {}
+    for name in conditions.asks(cfg.condition):
+        kind = spec.find(name)
+        shape = getattr(kind, "shape", ())
+        found[name] = jnp.zeros((1, *shape), kind.dtype)
+    return found
 
 
 def algorithm(
@@ -355,5 +392,5 @@ def algorithm(
 
     whole = functools.partial(step, cfg=cfg, spec=spec)
     # what is given, and the truth that is shown beside
-    asks = (cfg.given, spec.main)
+    asks = (cfg.given, spec.main, *conditions.asks(cfg.condition))
     return Algorithm(init, whole, measured, sampled, asks=asks, picture=drawn)

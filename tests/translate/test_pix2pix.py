@@ -6,11 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genjax.conditions import Numbers
 from genjax.config import edit
 from genjax.core import Spec
 from genjax.data.batches import batch_at
 from genjax.errors import UserError
-from genjax.fields import Image
+from genjax.fields import Image, Points
 from genjax.gan.games import LeastSquares
 from genjax.gan.penalties import R1
 from genjax.nets import ResnetDiscriminator, TimeMLP
@@ -50,6 +51,15 @@ class Drops(nn.Module):
         return nn.Dense(16)(h).reshape(len(x), *out)
 
 
+class Told(nn.Module):
+    """A number for each place of what it is told."""
+
+    @nn.compact
+    def __call__(self, x, time, cond, out):
+        values = nn.Dense(1, use_bias=False)(cond.vector)
+        return jnp.broadcast_to(values[:, :, None, None], (len(x), *out))
+
+
 def pairs() -> dict:
     """Black inputs with three truths in turn, white ones with white."""
     n = 60
@@ -73,6 +83,39 @@ def trained(cfg, steps):
         state, metrics = step(jax.random.fold_in(jax.random.key(1), i), state, batch)
     given = {name: batch[name] for name in ("index", *algorithm.asks)}
     return algorithm, state, metrics, given
+
+
+def test_what_is_asked_for_is_what_is_made():
+    asked = Numbers("age", 0.0, 10.0, places=3)
+    cfg = Pix2pix(gen=Told(), play=0.0, optimiser=TX, condition=(asked,))
+    spec = Spec((*SPEC.fields, ("age", Points((1,)))), 100)
+    years = np.tile([0.0, 5.0, 10.0], 4)[:, None]
+    shade = np.tile([0.2, 0.5, 0.9], 4)[:, None, None, None] * np.ones((1, 4, 4, 1))
+    batch = {
+        "image": np.round(255 * shade).astype(np.uint8),
+        "input": np.zeros((12, 4, 4, 1), np.uint8),
+        "age": np.float32(years),
+        "index": np.arange(12, dtype=np.uint32),
+    }
+    algorithm = cfg(spec)
+    assert algorithm.asks == ("input", "image", "age")
+    state = algorithm.init(jax.random.key(0), batch)
+    step = jax.jit(algorithm.step)
+    for i in range(200):
+        state, _ = step(jax.random.key(i), state, batch)
+    made = algorithm.sample(jax.random.key(0), state, batch)
+    np.testing.assert_allclose(made[:3, 0, 0, 0], [0.2, 0.5, 0.9], atol=0.03)
+    # between two places what the net makes of them is mixed, before the tanh
+    half = {**batch, "age": np.full((12, 1), 7.5, np.float32)}
+    between = algorithm.sample(jax.random.key(0), state, half)[0, 0, 0, 0]
+    ends = np.arctanh(2.0 * np.asarray(made[1:3, 0, 0, 0]) - 1.0)
+    np.testing.assert_allclose(between, (np.tanh(ends.mean()) + 1.0) / 2.0, atol=1e-3)
+    with pytest.raises(UserError, match="age"):
+        cfg(SPEC)
+    # a discriminator is told too
+    played = edit(cfg, {"play": 1.0, "disc": PatchGAN((4,), side=1, halvings=0)})(spec)
+    made = jax.eval_shape(played.init, jax.random.key(0), batch).params["disc"]
+    assert made["layer_0"]["kernel"].shape == (1, 1, 5, 4)  # answer, input, three places
 
 
 def test_the_absolute_error_alone_learns_the_conditional_median():
