@@ -99,7 +99,7 @@ def test_what_must_have_a_row_is_found():
     wanted |= {"consistency.Consistency", "gan.GAN", "stylegan2.StyleGAN2", "vae.VAE"}
     wanted |= {"restoration.Restoration", "model.Compression", "segmentation.Segmentation"}
     wanted |= {"restoration.Restoration", "colourise.Colouring", "colourings.Colourings"}
-    wanted |= {"pix2pix.Pix2pix", "palette.Palette", "bridge.Bridge"}
+    wanted |= {"pix2pix.Pix2pix", "palette.Palette", "bridge.Bridge", "stargan.StarGAN"}
     wanted |= {"cycle.CycleGAN", "cut.CUT", "munit.MUNIT", "unit.UNIT"}
     wanted |= {"geotrans.GeoTrans", "talking.TalkingHeads", "talkingflow.TalkingFlow"}
     assert {title(value) for value in algorithms()} == wanted
