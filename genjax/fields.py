@@ -438,6 +438,19 @@ PIXELS = (Image, Film)
 REAL = (Image, Film, Points, Series, Columns)  # kinds with unit, encode and decode
 
 
+def encoded(line: str, length: int) -> tuple[np.ndarray, bool]:
+    """(the UTF-8 bytes of a line, int32 [length], filled up with 0; whether some were cut off).
+
+    It is cut between two characters.
+    """
+    data = line.encode()
+    # the bytes of a character that is cut through are no character
+    whole = data[:length].decode(errors="ignore").encode()
+    tokens = np.zeros(length, np.int32)
+    tokens[: len(whole)] = np.frombuffer(whole, np.uint8)
+    return tokens, len(whole) < len(data)
+
+
 def need(who: str, name: str, found: Any, *kinds: type) -> None:
     """Raises UserError unless the field `found`, called `name`, is of one of the kinds that `who` can take.
 

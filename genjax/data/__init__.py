@@ -26,6 +26,7 @@ from genjax.data.scenes import Scenes
 from genjax.data.sittings import FewShots, Sitters, Sittings
 from genjax.data.sketched import Sketched
 from genjax.data.source import Digits, FashionMNIST, Source, fingerprint, train_batches
+from genjax.data.spoken import DigitPairs, SpokenHeads
 from genjax.data.stacked import StackedDigits
 from genjax.data.stamps import Stamps
 from genjax.data.stock import Stock
@@ -38,6 +39,7 @@ Known = (
     | Bleeding
     | Blank
     | Captions
+    | DigitPairs
     | Digits
     | Domains
     | Emoji
@@ -58,6 +60,7 @@ Known = (
     | Sittings
     | Sketched
     | SmallMNIST
+    | SpokenHeads
     | StackedDigits
     | Stamps
     | Stock
@@ -71,6 +74,7 @@ __all__ = [
     "Bleeding",
     "Blank",
     "Captions",
+    "DigitPairs",
     "Digits",
     "Domains",
     "Emoji",
@@ -100,6 +104,7 @@ __all__ = [
     "SmallMNIST",
     "Source",
     "Spiral",
+    "SpokenHeads",
     "StackedDigits",
     "Stamps",
     "Stock",

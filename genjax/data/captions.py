@@ -23,7 +23,7 @@ from genjax.data.pairs import over, some, stems_of, without
 from genjax.data.source import Source
 from genjax.data.summary import plain
 from genjax.errors import UserError, at_least
-from genjax.fields import Image, Tokens
+from genjax.fields import Image, Tokens, encoded
 
 TABLES = ("captions.csv", "captions.tsv")
 # what people see of a byte: its letter in ASCII; 0 fills up, and is a blank
@@ -167,19 +167,6 @@ class Captions:
         if count["empty"]:
             notes.append(f"{count['empty']} captions are empty")
         return Rows(splits), notes
-
-
-def encoded(line: str, length: int) -> tuple[np.ndarray, bool]:
-    """(the UTF-8 bytes of a line, int32 [length], filled up with 0; whether some were cut off).
-
-    It is cut between two characters.
-    """
-    data = line.encode()
-    # the bytes of a character that is cut through are no character
-    whole = data[:length].decode(errors="ignore").encode()
-    tokens = np.zeros(length, np.int32)
-    tokens[: len(whole)] = np.frombuffer(whole, np.uint8)
-    return tokens, len(whole) < len(data)
 
 
 def text(tokens: Any) -> list[str]:

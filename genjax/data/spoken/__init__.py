@@ -1,0 +1,7 @@
+"""Pictures with sentences in English, Spanish, French and Arabic, of which everything is known."""
+
+from genjax.data.spoken.digits import DigitPairs
+from genjax.data.spoken.faces import SpokenHeads
+from genjax.data.spoken.sentences import LANGUAGES, TOGETHER, WORDING, groups
+
+__all__ = ["LANGUAGES", "TOGETHER", "WORDING", "DigitPairs", "SpokenHeads", "groups"]
