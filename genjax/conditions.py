@@ -18,7 +18,7 @@ from genjax.config import Own, field
 from genjax.core import Batch, Spec
 from genjax.corruptions import Projection
 from genjax.errors import UserError, at_least
-from genjax.fields import Attributes, Category, Image, Points, Tokens, need
+from genjax.fields import Attributes, Category, Image, Points, Tokens, encoded, need
 
 
 class Cond(NamedTuple):
@@ -128,6 +128,102 @@ class Words:
 
 
 @dataclasses.dataclass(frozen=True)
+class Said:
+    """One sentence for all, never hidden: what the weak model of guidance is told where samples shall be unlike it."""
+
+    of: str = field("caption", "name of the field whose tokens it is written in")
+    text: str = field("", "the sentence, UTF-8")
+    guided: bool = field(False, "hidden in the weak model of guidance")
+
+    def check(self, spec: Spec) -> None:
+        """Raises UserError where the field holds no bytes, and for a sentence that is longer than it."""
+        kind = spec.find(self.of)
+        need("the condition Said()", self.of, kind, Tokens)
+        if kind.vocabulary < 256:
+            raise UserError(
+                f"a sentence is written in bytes, and the field {self.of!r} has {kind.vocabulary} tokens: use a field "
+                "of 256, or no sentence."
+            )
+        _, cut = encoded(self.text, kind.length)
+        if cut:
+            raise UserError(
+                f"{self.text!r} has {len(self.text.encode())} bytes, and {self.of!r} has room for {kind.length}: say "
+                "it in fewer."
+            )
+
+    def __call__(self, batch: Batch, spec: Spec) -> Cond:
+        kind = spec.find(self.of)
+        row, _ = encoded(self.text, kind.length)
+        rows = jnp.tile(row, (len(batch["index"]), 1))  # [B, T]
+        return Cond(tokens=_one_hot(rows, kind.vocabulary))
+
+
+@dataclasses.dataclass(frozen=True)
+class Caption:
+    """A sentence, each of its tokens one-hot; what fills it up, token 0, is zeros: an empty sentence says nothing.
+
+    A net reads it with `nets.Worded`, whose encoder is trained along.
+    """
+
+    of: str = field("caption", "name of the field")
+    guided: bool = field(
+        True, "hidden in the weak model of guidance, and from a share of training"
+    )
+    negative: str = field(
+        "",
+        "a sentence that the weak model of guidance is told: samples shall be unlike it; '' = nothing",
+        execution=True,
+    )
+
+    def check(self, spec: Spec) -> None:
+        """Raises UserError where the data have no such tokens, and for a negative sentence that does not fit."""
+        need("the condition Caption()", self.of, spec.find(self.of), Tokens)
+        if self.negative:
+            self.against.check(spec)
+
+    @property
+    def against(self) -> Caption | Said:
+        """What the weak model of guidance is told in the place of this."""
+        return Said(self.of, self.negative) if self.negative else self
+
+    def __call__(self, batch: Batch, spec: Spec) -> Cond:
+        vocabulary = spec.find(self.of).vocabulary
+        return Cond(tokens=_one_hot(batch[self.of], vocabulary))
+
+
+def _one_hot(tokens: jax.Array, vocabulary: int) -> jax.Array:
+    """[B, T] -> [B, T, vocabulary], zeros of token 0."""
+    there = (tokens != 0)[..., None]
+    return jax.nn.one_hot(tokens, vocabulary) * there
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedding:
+    """What another encoder made of a caption: real numbers [D], or [T, D] of its tokens, as they are.
+
+    Data bring them by `Embedded`; a caption of zeros says nothing.
+    """
+
+    of: str = field("embedding", "name of the field")
+    guided: bool = field(
+        True, "hidden in the weak model of guidance, and from a share of training"
+    )
+
+    def check(self, spec: Spec) -> None:
+        """Raises UserError where the data have no such numbers."""
+        found = spec.find(self.of)
+        need("the condition Embedding()", self.of, found, Points)
+        if len(found.shape) not in (1, 2):
+            raise UserError(
+                f"the condition Embedding() takes [D] or [T, D], and {self.of!r} is {tuple(found.shape)}."
+            )
+
+    def __call__(self, batch: Batch, spec: Spec) -> Cond:
+        values = batch[self.of].astype(jnp.float32)
+        return Cond(vector=values) if values.ndim == 2 else Cond(tokens=values)
+
+
+@dataclasses.dataclass(frozen=True)
 class Picture:
     """A picture of the input's height and width, in [-1, 1]: the field itself, or what a degradation leaves of it."""
 
@@ -154,7 +250,7 @@ class Picture:
         return Cond(maps=x)
 
 
-Conditioner = Label | Traits | Numbers | Words | Picture | Own
+Conditioner = Label | Traits | Numbers | Words | Caption | Said | Embedding | Picture | Own
 
 
 def asks(conditioners: Sequence[Any]) -> tuple[str, ...]:
@@ -188,9 +284,10 @@ def told(
 
 
 def blank(conditioners: Sequence[Any], batch: Batch, spec: Spec) -> Cond | None:
-    """What the weak model of guidance receives: `told` with the guided conditions hidden."""
+    """What the weak model of guidance receives: `told` with the guided conditions hidden, or their negative ones."""
     none = jnp.zeros(len(batch["index"]))  # [B], shown to nobody
-    return told(conditioners, batch, spec, none)
+    weak = [getattr(each, "against", each) for each in conditioners]
+    return told(weak, batch, spec, none)
 
 
 def hidden(cond: Cond | None, shown: jax.Array) -> Cond | None:

@@ -9,8 +9,19 @@ import PIL.Image
 import pytest
 
 from genjax import conditions
-from genjax.conditions import Cond, Label, Numbers, Picture, Traits, Words, blank, told
-from genjax.config import edit, field
+from genjax.conditions import (
+    Caption,
+    Cond,
+    Embedding,
+    Label,
+    Numbers,
+    Picture,
+    Traits,
+    Words,
+    blank,
+    told,
+)
+from genjax.config import digest, edit, field
 from genjax.core import Algorithm, Spec, labelled, single
 from genjax.corruptions import Coarse
 from genjax.data import Digits, Source
@@ -19,7 +30,7 @@ from genjax.diffusion import named
 from genjax.diffusion.gaussian import Diffusion
 from genjax.ema import Decay
 from genjax.errors import UserError
-from genjax.fields import Attributes, Category, Image, Points, Tokens
+from genjax.fields import Attributes, Category, Image, Points, Tokens, encoded
 from genjax.metrics.evaluate import Frechet
 from genjax.metrics.features import Components
 from genjax.nets import MLP, ConvEncoder, DiT, TimeMLP, UNet
@@ -347,3 +358,64 @@ def test_a_view_of_the_command_line():
     assert read("view", "(Flip(),Shift(pixels=2))", hint, value) == (Flip(), Shift(2))
     assert labelled(Image((2, 2, 1))).main == "image" and field is not None
     assert isinstance(told((Label(),), BATCH, SPEC), Cond)
+
+
+# Sentences
+
+
+SPOKEN = Spec((("image", Image((8, 8, 1))), ("caption", Tokens(8, 256))), 10)
+
+
+def lines(*texts: str) -> dict:
+    rows = [encoded(line, 8)[0] for line in texts]
+    return {"caption": np.stack(rows), "index": np.arange(len(texts), dtype=np.uint32)}
+
+
+def test_an_empty_sentence_is_a_hidden_one():
+    batch = lines("a b", "", "añb")
+    cond = told((Caption(),), batch, SPOKEN)
+    assert cond.tokens.shape == (3, 8, 256) and not cond.tokens[1].any()
+    np.testing.assert_array_equal(cond.tokens.sum((1, 2)), [3, 0, 4])  # bytes, and no filling
+    nothing = blank((Caption(),), batch, SPOKEN)
+    np.testing.assert_array_equal(nothing.tokens, 0 * cond.tokens)
+    one = told((Caption(),), batch, SPOKEN, jnp.array([0, 1, 1]))
+    np.testing.assert_array_equal(one.tokens[0], one.tokens[1])
+
+
+def test_a_negative_sentence_takes_the_place_of_nothing_in_guidance_alone():
+    condition = (Caption(negative="no"), Label())
+    batch = {**lines("yes", ""), "label": np.array([1, 2])}
+    fields = (*SPOKEN.fields, ("label", Category(3)))
+    spec = Spec(fields, 10)
+    weak = blank(condition, batch, spec)
+    said = told((Caption(),), lines("no", "no"), SPOKEN)
+    np.testing.assert_array_equal(weak.tokens, said.tokens)
+    assert not weak.vector.any()  # the label is hidden as before
+    # in training a hidden sentence is nothing, not the negative one
+    hidden = told(condition, batch, spec, jnp.zeros(2))
+    assert not hidden.tokens.any()
+    assert digest(Caption(negative="no")) == digest(Caption())
+
+
+def test_embeddings_of_another_encoder_are_told_as_they_are():
+    fields = {"image": Image((8, 8, 1)), "one": Points((5,)), "many": Points((4, 5))}
+    spec = Spec(tuple(fields.items()), 10)
+    batch = {"one": np.ones((2, 5)), "many": np.ones((2, 4, 5)), "index": np.arange(2)}
+    cond = told((Embedding("one"), Embedding("many")), batch, spec)
+    assert cond.vector.shape == (2, 5) and cond.tokens.shape == (2, 4, 5)
+    with pytest.raises(UserError, match=r"takes \[D\] or \[T, D\], and 'film' is \(2, 3, 4\)"):
+        Embedding("film").check(Spec((("film", Points((2, 3, 4))),)))
+
+
+def test_negative_sentences_that_do_not_fit():
+    with pytest.raises(
+        UserError, match="'far too long' has 12 bytes, and 'caption' has room for 8"
+    ):
+        Caption(negative="far too long").check(SPOKEN)
+    few = Spec((("caption", Tokens(8, 30)),))
+    with pytest.raises(
+        UserError, match="written in bytes, and the field 'caption' has 30 tokens"
+    ):
+        Caption(negative="no").check(few)
+    with pytest.raises(UserError, match="field 'caption' is not in the data"):
+        Caption().check(Spec((("image", Image((8, 8, 1))),)))

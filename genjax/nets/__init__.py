@@ -7,7 +7,7 @@ Denoisers (DiT, UNet, PlainUNet, Unveil, TimeMLP) are called `net(x, time, cond,
 # Inception, a judge of samples and no part of a model, is not among them: `genjax.nets.inception`.
 from genjax.nets.blocks import Gelu, Identity, Relu, Silu, Tanh
 from genjax.nets.conv import ConvDecoder, ConvEncoder
-from genjax.nets.dit import DiT, Learned, Rope
+from genjax.nets.dit import Context, Cross, DiT, Learned, Rope
 from genjax.nets.fill import Filled
 from genjax.nets.gan import (
     DcganDiscriminator,
@@ -21,11 +21,14 @@ from genjax.nets.r3gan import R3Discriminator, R3Generator
 from genjax.nets.stylegan2 import StyleDiscriminator, StyleMapping, StyleSynthesis
 from genjax.nets.unet import UNet
 from genjax.nets.veil import Unveil
+from genjax.nets.words import TokenEncoder, Worded
 
 __all__ = [
     "MLP",
     "ConvDecoder",
     "ConvEncoder",
+    "Context",
+    "Cross",
     "DcganDiscriminator",
     "DcganGenerator",
     "DiT",
@@ -45,8 +48,10 @@ __all__ = [
     "StyleMapping",
     "StyleSynthesis",
     "Tanh",
+    "TokenEncoder",
     "TimeMLP",
     "UNet",
     "Filled",
     "Unveil",
+    "Worded",
 ]

@@ -98,6 +98,20 @@ class Learned:
         """Nothing turns."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Cross:
+    """Patches attend to the sequence after each block, in layers of their own (arXiv:2112.10752, sec. 3.3)."""
+
+    within = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """The sequence stands beside the patches in the blocks' own attention (arXiv:2212.09748, sec. 3.2, in-context)."""
+
+    within = True
+
+
 class Block(nn.Module):
     """One adaLN-zero block: tokens [B, N, D], modulation [B, 6 D] -> tokens."""
 
@@ -166,6 +180,9 @@ class DiT(nn.Module):
     dropout: float = field(
         0.0, "share of what a block adds that is hidden in training", added=True
     )
+    words: Cross | Context = field(
+        Cross(), "how a sequence is attended to, where one is told", added=True
+    )
 
     @nn.compact
     def __call__(
@@ -185,6 +202,9 @@ class DiT(nn.Module):
         turn = self.positions.turn(h, w, self.width // self.heads)
         condition = Condition(self.width, self.frequency, name="condition")(time, cond)
         words = None if cond is None else cond.tokens
+        if words is not None and self.words.within:
+            tokens, turn = self._joined(tokens, turn, words, dtype)
+            words = None  # the blocks themselves attend to them
         told = {"condition": condition, "turn": turn, "words": words, "keys": masks(self)}
         layer = functools.partial(self._layer, **told)
         if self.scan and not self.is_initializing():  # one tree of parameters for both
@@ -192,6 +212,7 @@ class DiT(nn.Module):
         else:
             for i in range(self.depth):
                 tokens = layer(self._parts(dtype, i), tokens, i)
+        tokens = tokens[:, : h * w]  # the patches alone
         modulation = nn.Dense(2 * self.width, kernel_init=zeros, name="modulation")(condition)
         shift, scale = jnp.split(modulation[:, None], 2, -1)
         tokens = standardise(tokens) * (1 + scale) + shift
@@ -212,10 +233,33 @@ class DiT(nn.Module):
         layer = cost.dense(1, width, 6 * width) + cost.attention(n, width)
         layer += cost.chain(n, width, self.mlp_ratio * width, width)
         length, size = told.tokens
-        if length:  # of the words: embedded, then keys and values of them
+        if length and self.words.within:
+            both = n + length
+            layer = cost.dense(1, width, 6 * width) + cost.attention(both, width)
+            layer += cost.chain(both, width, self.mlp_ratio * width, width)
+            ends += cost.dense(length, size, width)
+        elif length:  # of the words: embedded, then keys and values of them
             layer += cost.dense(n, width, 2 * width) + cost.scores(n, length, width)
             layer += cost.dense(length, size + 2 * width, width)
         return ends + embedded + self.depth * layer
+
+    def _joined(
+        self, tokens: jax.Array, turn: Any, words: jax.Array, dtype: Any
+    ) -> tuple[jax.Array, Any]:
+        """The patches [B, N, D] with the words [B, L, E] behind them, [B, N + L, D], and the turns of both."""
+        length = words.shape[1]
+        # without a bias: what is hidden says only where it would be
+        embed = nn.Dense(
+            self.width, use_bias=False, dtype=dtype, kernel_init=xavier, name="words"
+        )
+        place = self.param("word_places", nn.initializers.normal(0.02), (length, self.width))
+        beyond = rowwise(embed, words) + jnp.asarray(place, dtype)
+        if turn is not None:
+            # words have no row and no column: they do not turn
+            cos, sin = turn
+            still = np.ones((length, cos.shape[1]), np.float32)
+            turn = np.concatenate([cos, still]), np.concatenate([sin, 0 * still])
+        return jnp.concatenate([tokens, beyond], 1), turn
 
     def _parts(self, dtype: Any, i: int | None) -> dict[str, nn.Module]:
         """What layer i is made of, by the names of its parameters without the number; of None apart from this net."""

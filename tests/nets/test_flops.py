@@ -5,13 +5,24 @@ import jax.numpy as jnp
 import pytest
 
 from genjax.conditions import Cond
-from genjax.nets import MLP, DiT, GatedMLP, PlainUNet, TimeMLP, UNet
+from genjax.nets import (
+    MLP,
+    Context,
+    DiT,
+    GatedMLP,
+    PlainUNet,
+    TimeMLP,
+    TokenEncoder,
+    UNet,
+    Worded,
+)
 from genjax.nets.fcn import FCN
 from genjax.nets.flops import Told
 
 SHAPE = (32, 32, 3)
 TOLD = Told(vector=10, tokens=(12, 40), clocks=2)
 PLAIN = Told(vector=10)
+READER = TokenEncoder(width=96, depth=1, heads=4, stride=4)
 
 
 def counted(net, shape, out, told, *clocks) -> float:
@@ -33,13 +44,24 @@ def counted(net, shape, out, told, *clocks) -> float:
     [
         (DiT(patch=4, width=192, depth=2, heads=3), PLAIN, 0.03),
         (DiT(patch=4, width=192, depth=1, heads=3), TOLD, 0.03),
+        (DiT(patch=4, width=192, depth=1, heads=3, words=Context()), TOLD, 0.03),
+        (Worded(DiT(patch=4, width=96, depth=1, heads=3), READER), TOLD, 0.04),
         (UNet((48, 64), blocks=1, patch=1, attention=(16,)), PLAIN, 0.03),
         (TimeMLP((256, 128, 128)), TOLD, 0.01),
         (PlainUNet((48, 64), blocks=1, patch=1), PLAIN, 0.05),
         # taps that lie beyond the border are many on maps of one or two places
         (FCN((8, 16, 16, 16, 16), head=16), PLAIN, 0.12),
     ],
-    ids=["dit", "dit with words", "unet", "mlp", "plain unet", "fcn"],
+    ids=[
+        "dit",
+        "dit with words",
+        "dit in context",
+        "worded",
+        "unet",
+        "mlp",
+        "plain unet",
+        "fcn",
+    ],
 )
 def test_denoisers_cost_what_xla_counts(net, told, near):
     time = jnp.zeros((2, told.clocks))
