@@ -9,6 +9,7 @@ from genjax.data.anomalous import Bleeding, Gait
 from genjax.data.blank import Blank
 from genjax.data.captions import Captions
 from genjax.data.domains import Domains, Unpaired
+from genjax.data.embedded import Embedded
 from genjax.data.emoji import Emoji
 from genjax.data.folder import Folder
 from genjax.data.forms import Paired, Single
@@ -42,6 +43,7 @@ Known = (
     | DigitPairs
     | Digits
     | Domains
+    | Embedded
     | Emoji
     | FashionMNIST
     | Folder
@@ -77,6 +79,7 @@ __all__ = [
     "DigitPairs",
     "Digits",
     "Domains",
+    "Embedded",
     "Emoji",
     "FashionMNIST",
     "FewShots",

@@ -145,7 +145,11 @@ def test_words_in_context_are_the_same_in_a_loop_over_layers():
     np.testing.assert_allclose(looped, plain, atol=1e-5)
 
 
-@pytest.mark.parametrize("words", [Cross(), Context()], ids=["cross", "context"])
+@pytest.mark.parametrize(
+    "words",
+    [Cross(), pytest.param(Context(), marks=pytest.mark.all)],
+    ids=["cross", "context"],
+)
 def test_a_worded_net_hears_the_sentence_and_its_encoder_learns(words):
     net = Worded(small(words), NET)
     cond = Cond(tokens=jnp.asarray(TOKENS))

@@ -1,0 +1,256 @@
+"""Do pictures show what their captions ask for? Attributes read back, by language, for what training has and has not.
+
+A reader that has learned from real training pictures names what it sees in each sample; an attribute that the caption
+says is right where the two agree. Three rows stand beside the samples: `real`, held-out pictures with their own
+captions, which is the most that this reader can find; `others`, samples judged by the captions of other pictures, which
+is what pictures that do not listen would get; and the same samples at other scales of guidance.
+
+Of a share over attributes the interval is a bootstrap over pictures, of a share of pictures Wilson's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from genjax.config import edit, field
+from genjax.core import size
+from genjax.data.captions import text
+from genjax.data.spoken.sentences import groups
+from genjax.errors import UserError, at_least
+from genjax.findings.samples import check_images, show, some
+from genjax.findings.steering import members
+from genjax.metrics.frechet import moments
+from genjax.metrics.intervals import Interval, bootstrap, frechet_interval, share
+from genjax.metrics.nearest import beside, nearest
+from genjax.metrics.reader import Reader
+from genjax.metrics.towers import Towers, precision
+from genjax.pictures.draw import captioned, grid, to_uint8
+from genjax.training.experiment import Experiment, home
+from genjax.training.run import Run
+
+NEEDED = ("caption", "attributes", "said", "language", "together", "wording")
+TIMES = 500  # repeats of a bootstrap
+
+Found = dict[str, Interval]
+
+
+class Judges(NamedTuple):
+    """What has learned from the real training pictures, and those pictures."""
+
+    read: Any  # images -> reader.Read
+    match: Any  # (images, captions) -> their vectors; None = not asked
+    train: Mapping[str, Any]
+    features: Any  # moments of the training pictures' features
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """Samples of held-out captions: asked attributes, R-precision, distance of features, nearest training pictures."""
+
+    reader: Reader = field(Reader("attributes"), "what names the attributes of a picture")
+    towers: Towers | None = field(
+        Towers(), "what matches pictures with captions; None = no R-precision"
+    )
+    samples: int = field(1000, "held-out captions, and pictures of them")
+    scales: tuple[float, ...] = field(
+        (), "scales of guidance to try; () = that of the config alone"
+    )
+    shown: int = field(8, "pictures of each language that are shown")
+
+    def check(self, exp: Experiment, source: Any) -> None:
+        """Raises UserError for data without sentences of which all is known, and for scales that cannot be tried."""
+        check_images(source)
+        at_least(2, finish__Asked__samples=self.samples)
+        at_least(1, finish__Asked__shown=self.shown)
+        for name in NEEDED:
+            if name not in source.fields:
+                raise UserError(
+                    f"--finish.Asked needs pictures of which all is known and {source.name} has no field {name!r}: use "
+                    "DigitPairs or SpokenHeads, or --finish='()'."
+                )
+        if self.scales and not hasattr(exp.algorithm, "guidance"):
+            name = type(exp.algorithm).__name__
+            raise UserError(f"--finish.Asked.scales: {name} has no guidance to try: use ().")
+
+    def __call__(self, this: Run) -> dict[str, float]:
+        test = some(this.source.test, min(self.samples, size(this.source.test)))
+        judges = self.judges(this)
+        names = this.source.fields["attributes"].names
+        real = np.asarray(test["image"])
+        told = {"real": self.measured(judges, real, real, test, names)}
+        scales = self.scales or (None,)
+        numbers = {}
+        for scale in scales:
+            pictures = self.drawn(this, test, scale)
+            name = "samples" if scale is None else f"scale {scale:g}"
+            told[name] = self.measured(judges, pictures, real, test, names)
+            # pictures that are judged by what others were asked for
+            if scale == scales[0]:
+                other = turned(test, size(test) // 2)
+                told["others"] = self.attributes(judges, pictures, other, names)
+                self.draw(this, pictures, test, judges)
+            numbers[name] = told[name]["asked"].value
+        for name, found in told.items():
+            tell(this, name, found, size(test))
+        return numbers
+
+    def judges(self, this: Run) -> Judges:
+        """The reader, and what matches pictures with captions, trained or read from beside the runs."""
+        train = this.source.train
+        folder = home(this.exp) / "features"
+        read = self.reader.reading(train, folder)
+        match = None if self.towers is None else self.towers.fit(train, folder)
+        features = np.float64(read(train["image"]).features)
+        return Judges(read, match, train, moments(features))
+
+    def drawn(self, this: Run, test: Mapping[str, Any], scale: float | None) -> np.ndarray:
+        """The pictures uint8 [N, H, W, C] of the captions of `test`, picture i with noise i."""
+        sample = this.algorithm.sample
+        if scale is not None:
+            other = edit(this.exp.algorithm, {"guidance.scale": scale})
+            sample = other(this.spec).sample
+        given = {name: np.asarray(test[name]) for name in this.algorithm.asks}
+        given["index"] = np.arange(size(test), dtype=np.uint32)
+        return to_uint8(this.draw(sample, given))
+
+    def measured(
+        self,
+        judges: Judges,
+        pictures: np.ndarray,
+        real: np.ndarray,
+        test: Mapping[str, Any],
+        names: tuple[str, ...],
+    ) -> Found:
+        """All numbers of pictures [N, H, W, C] that were asked for by the captions of `test`."""
+        found = self.attributes(judges, pictures, test, names)
+        if judges.match is not None:
+            hits = precision(judges.match, pictures, test, self.towers)
+            found["r_precision"] = share(hits.sum(), len(hits))
+        features = np.float64(judges.read(pictures).features)
+        enough = len(features) - -(-len(features) // 50) > features.shape[1]
+        if enough:
+            found["fd_reader"] = frechet_interval(judges.features, features)
+        distance, _ = nearest(pictures, judges.train["image"])
+        found["nearest"] = bootstrap(lambda rows: distance[rows].mean(), len(distance), TIMES)
+        return found
+
+    def attributes(
+        self,
+        judges: Judges,
+        pictures: np.ndarray,
+        test: Mapping[str, Any],
+        names: tuple[str, ...],
+    ) -> Found:
+        """Shares of asked attributes that are right: of all, by attribute, and by language and by what is unseen."""
+        answers = np.asarray(judges.read(pictures).answers)
+        right = agreed(answers, np.asarray(test["attributes"]), names)  # [N, G]
+        columns = [own[0] for own in groups(names).values()]
+        said = np.asarray(test["said"])[:, columns] > 0  # [N, G]
+        found = {"asked": asked(right, said)}
+        whole = np.all(right | ~said, 1)  # all that was asked
+        found["all"] = share(whole.sum(), len(whole))
+        for g, group in enumerate(groups(names)):
+            rows = said[:, g]
+            if rows.any():
+                found[group] = share(right[rows, g].sum(), int(rows.sum()))
+        for name, rows in parts(test).items():
+            if len(rows) > 1:
+                found[name] = asked(right[rows], said[rows])
+                found[f"{name}, all"] = share(whole[rows].sum(), len(rows))
+        return found
+
+    def draw(
+        self, this: Run, pictures: np.ndarray, test: Mapping[str, Any], judges: Judges
+    ) -> None:
+        """Pictures of each language, their captions in the log; and each above the training picture nearest to it."""
+        rows = by_language(test, self.shown)
+        names = this.source.fields["language"].names
+        captions = text(test["caption"])
+        for number, places in rows.items():
+            for place in places:
+                this.log.note(f"{names[number]}: {captions[place]}")
+        places = np.concatenate(list(rows.values()))
+        tiles = grid(pictures[places], self.shown)
+        there = [names[number] for number in rows]
+        show(this, "asked", captioned(tiles, there))
+        show(this, "nearest", beside(pictures[places], judges.train["image"]))
+
+
+def agreed(answers: np.ndarray, true: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """Whether what is read [N, A] of each group is true, bool [N, G]; of a group the likeliest value is read."""
+    columns = []
+    for own in groups(names).values():
+        if len(own) == 1:
+            same = (answers[:, own[0]] > 0.5) == (true[:, own[0]] > 0)
+        else:
+            same = answers[:, own].argmax(1) == true[:, own].argmax(1)
+        columns.append(same)
+    return np.stack(columns, 1)
+
+
+def asked(right: np.ndarray, said: np.ndarray) -> Interval:
+    """The share of attributes that are said [N, G] and are right [N, G]."""
+    hits = np.sum(right & said, 1)
+    count = np.sum(said, 1)
+
+    def of(rows: np.ndarray) -> float:
+        # a draw of captions that say nothing has no share
+        return float(hits[rows].sum() / max(count[rows].sum(), 1))
+
+    return bootstrap(of, len(hits), TIMES)
+
+
+def parts(test: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The rows of each part of the test: {"language 0, combination unseen": rows, …}, of all languages too."""
+    language = np.asarray(test["language"])
+    together = np.asarray(test["together"])
+    wording = np.asarray(test["wording"])
+    everyone = np.ones(len(language), bool)
+    found = {}
+    which = {"all": everyone}
+    for number in np.unique(language):
+        which[f"language {number}"] = language == number
+    for name, own in which.items():
+        if name != "all":
+            found[name] = np.flatnonzero(own)
+        # apart from each other
+        seen = own & (together == 0) & (wording == 0)
+        found[f"{name}, seen"] = np.flatnonzero(seen)
+        new_pair = own & (together == 1) & (wording == 0)
+        found[f"{name}, combination unseen"] = np.flatnonzero(new_pair)
+        new_words = own & (together == 0) & (wording == 1)
+        found[f"{name}, wording unseen"] = np.flatnonzero(new_words)
+        new_both = own & (together == 1) & (wording == 1)
+        found[f"{name}, both unseen"] = np.flatnonzero(new_both)
+    return found
+
+
+def turned(test: Mapping[str, Any], by: int) -> dict[str, np.ndarray]:
+    """The rows of a split, each in the place of another."""
+    return {name: np.roll(np.asarray(test[name]), by, 0) for name in NEEDED}
+
+
+def by_language(test: Mapping[str, Any], most: int) -> dict[int, np.ndarray]:
+    """The first rows of each language, as many of each as the one with the fewest has, `most` at most."""
+    rows = members(np.asarray(test["language"]))
+    least = min(most, *map(len, rows))
+    numbers = np.unique(test["language"])
+    return {int(number): own[:least] for number, own in zip(numbers, rows, strict=True)}
+
+
+def tell(this: Run, name: str, found: Found, n: int) -> None:
+    """Records a row with its intervals, and says the most important of it."""
+    entry = {}
+    for key, (value, low, high) in found.items():
+        entry[key] = {"value": value, "low": low, "high": high, "n": n}
+    this.log.result(f"asked: {name}", entry)
+    words = []
+    for key in ("asked", "all", "r_precision", "fd_reader", "nearest"):
+        if key in found:
+            value, low, high = found[key]
+            words.append(f"{key} {value:.3f} [{low:.3f}, {high:.3f}]")
+    this.log.note(f"{name}: {', '.join(words)}")

@@ -1,0 +1,246 @@
+"""Pictures and captions in one space: which caption of several is a picture's own?
+
+Two nets, one of pictures and one of sentences, trained on the training pairs so that what belongs together lies close
+(Radford et al. 2021, arXiv:2103.00020, fig. 3): over a batch
+
+    loss = 1/2 mean_i [ -log softmax_j(s a_i . b_j)_i  - log softmax_j(s a_j . b_i)_i ],   |a| = |b| = 1, s learned,
+
+where a caption that is true of another picture of the batch is left out of its sum: it is no wrong answer. R-precision
+(Xu et al. 2018, arXiv:1711.10485, sec. 4) is the share of pictures whose own caption is nearer than R - 1 wrong ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from genjax.config import digest, field
+from genjax.core import size
+from genjax.data.batches import eval_batches, indices, take
+from genjax.errors import UserError, at_least
+from genjax.metrics.classifier import ConvNet, fingerprint
+from genjax.metrics.features import STRANGE, load_arrays, pixels, save_arrays
+from genjax.nets.words import TokenEncoder
+from genjax.optim import Adam, CosineDecay
+
+VERSION = (
+    1  # of the nets and their training: a new number makes every stored one be trained again
+)
+FAR = -1e9  # a logit that is as good as none
+
+# (images [N, H, W, C], captions [N, T]) -> unit vectors of both, each [N, D]
+Match = Callable[[Any, Any], tuple[np.ndarray, np.ndarray]]
+
+
+class Pair(nn.Module):
+    """(image [B, H, W, C] in [0, 1], one-hot tokens [B, T, V]) -> unit vectors [B, D] of both, and s."""
+
+    widths: tuple[int, ...]
+    features: int
+    encoder: TokenEncoder
+
+    @nn.compact
+    def __call__(
+        self, image: jax.Array, tokens: jax.Array, train: bool = False
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        seen = ConvNet(self.widths, self.features, self.features)(image, train).logits
+        read = nn.Dense(self.features)(self.encoder(tokens).whole)
+        # s = e^2.66 = 1 / 0.07 at the start (arXiv:2103.00020, sec. 2.4)
+        log_scale = self.param("scale", nn.initializers.constant(2.66), ())
+        return _unit(seen), _unit(read), jnp.exp(log_scale)
+
+
+@dataclasses.dataclass(frozen=True)
+class Towers:
+    """Two small nets that learn which caption belongs to which picture, from the training split."""
+
+    widths: tuple[int, ...] = field((32, 64), "channels of the picture's levels")
+    features: int = field(64, "numbers of a vector")
+    encoder: TokenEncoder = field(TokenEncoder(), "of the sentences")
+    steps: int = field(1500, "training steps")
+    batch: int = field(128, "pairs a step")
+    optimiser: Adam = field(
+        Adam(2e-3, weight_decay=0.02, warmup=100, decay=CosineDecay(), clip=1.0), "optimiser"
+    )
+    seed: int = field(0, "of the weights and the order of the data")
+    choices: int = field(10, "R, captions to choose from: a picture's own, and wrong ones")
+
+    def fit(self, train: Mapping[str, Any], folder: str | Path | None = None) -> Match:
+        """The trained nets, from `folder` where it has them; UserError for data without captions and attributes."""
+        at_least(1, "Towers: ", steps=self.steps, batch=self.batch, features=self.features)
+        at_least(2, "Towers: ", choices=self.choices)
+        for name in ("image", "caption", "attributes", "said"):
+            if name not in train:
+                raise UserError(
+                    f"Towers: the data have {', '.join(train)} and no field {name!r}: use DigitPairs or SpokenHeads."
+                )
+        net = Pair(self.widths, self.features, self.encoder)
+        path = self._path(train, folder)
+        kept = _stored(path, _like(net, train))
+        if kept is None:
+            kept = _train(self, net, train)
+            # all processes train the same; one of them writes
+            if path is not None and jax.process_index() == 0:
+                save_arrays(path, kept)
+        return _matching(net, kept)
+
+    def _path(self, train: Mapping[str, Any], folder: str | Path | None) -> Path | None:
+        """The file of the trained nets; None without a folder."""
+        if not folder:
+            return None
+        words = np.asarray(train["caption"])
+        # captions are told apart by the fingerprint of labels: as a picture of one line
+        both = {"image": train["image"], "label": words}
+        return Path(folder) / f"towers-{digest(self)}-{fingerprint(both)}-v{VERSION}.npz"
+
+
+def wrong(true: Any, meant: Any, said: Any) -> Any:
+    """How many attributes of caption j are wrong of picture i: [N, M].
+
+    true: 0 and 1 [N, A], of the pictures; meant: those of the captions' own pictures [M, A]; said: which of them a
+    caption says, 0 and 1 [M, A].
+    """
+    # |a - b| = a + b - 2 a b of zeros and ones, summed where it is said
+    yes = said * meant
+    return true @ said.T + yes.sum(1) - 2 * true @ yes.T
+
+
+def precision(
+    match: Match, pictures: Any, test: Mapping[str, Any], towers: Towers, seed: int = 0
+) -> np.ndarray:
+    """Whether each picture's own caption is nearer than `choices` - 1 wrong ones of its language: bool [N].
+
+    A picture for which there are not so many wrong ones has all there are.
+    """
+    seen, read = match(pictures, test["caption"])
+    likeness = seen @ read.T  # [N, N]
+    language = np.asarray(test["language"])
+    true = np.asarray(test["attributes"], np.float32)
+    apart = wrong(true, true, np.asarray(test["said"], np.float32)) > 0
+    rng = np.random.default_rng(seed)
+    hits = []
+    for i in range(len(likeness)):
+        others = np.flatnonzero(apart[i] & (language == language[i]))
+        some = rng.permutation(others)[: towers.choices - 1]
+        hits.append(bool(np.all(likeness[i, i] > likeness[i, some])))
+    return np.array(hits)
+
+
+def _unit(x: jax.Array) -> jax.Array:
+    length = jnp.sqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-12)
+    return x / length
+
+
+def one_hot(tokens: jax.Array, vocabulary: int = 256) -> jax.Array:
+    """[B, T] -> [B, T, vocabulary], zeros of token 0, which fills up."""
+    return jax.nn.one_hot(tokens, vocabulary) * (tokens != 0)[..., None]
+
+
+def contrast(seen: jax.Array, read: jax.Array, scale: jax.Array, batch: Any) -> jax.Array:
+    """The loss of unit vectors of pictures and captions, [B, D] each: the equation above, a scalar."""
+    true = batch["attributes"].astype(jnp.float32)
+    said = batch["said"].astype(jnp.float32)
+    own = jnp.eye(len(seen), dtype=bool)
+    # [picture, caption]: what is true of another's picture is no wrong answer
+    against = (wrong(true, true, said) > 0.5) | own
+    logits = jnp.where(against, scale * seen @ read.T, FAR)
+    of_captions = jax.nn.log_softmax(logits, 1)
+    of_pictures = jax.nn.log_softmax(logits, 0)
+    return -0.5 * jnp.mean(jnp.diagonal(of_captions) + jnp.diagonal(of_pictures))
+
+
+def _like(net: Pair, train: Mapping[str, Any]) -> Any:
+    """Shapes and types of the nets' variables."""
+    image, tokens = _example(train)
+    # eval_shape: nothing is computed
+    return jax.eval_shape(net.init, jax.random.key(0), image, tokens)
+
+
+def _example(train: Mapping[str, Any]) -> tuple[jax.Array, jax.Array]:
+    _, *shape = train["image"].shape
+    return jnp.zeros((1, *shape)), jnp.zeros((1, train["caption"].shape[1], 256))
+
+
+def _stored(path: Path | None, like: Any) -> Any:
+    """What is in the file, None where there is none; a damaged one is told and passed over."""
+    if path is None or not path.exists():
+        return None
+    try:
+        return load_arrays(path, like)
+    except STRANGE as error:
+        told = f"warning: {path} cannot be read ({error}): the towers are trained again"
+        print(told, file=sys.stderr, flush=True)
+        return None
+
+
+def _matching(net: Pair, kept: Any) -> Match:
+    @jax.jit
+    def vectors(image: jax.Array, caption: jax.Array) -> tuple[jax.Array, jax.Array]:
+        seen, read, _ = net.apply(kept, pixels(image), one_hot(caption))
+        return seen, read
+
+    def match(images: Any, captions: Any) -> tuple[np.ndarray, np.ndarray]:
+        parts = []
+        rows = {"image": images, "caption": np.asarray(captions)}
+        for host, valid in eval_batches(rows, min(200, len(images)), (0, 1)):
+            pair = vectors(host["image"], host["caption"])
+            parts.append([np.asarray(x)[:valid] for x in pair])
+        seen, read = zip(*parts, strict=True)
+        return np.concatenate(seen), np.concatenate(read)
+
+    return match
+
+
+def _train(cfg: Towers, net: Pair, train: Mapping[str, Any]) -> Any:
+    """The variables of the trained nets: a function of cfg and the data alone."""
+    n = size(dict(train))
+    batch = min(cfg.batch, n)
+    told = f"training towers on {n} pairs, {cfg.steps} steps of {batch}"
+    print(told, file=sys.stderr, flush=True)
+    names = ("image", "caption", "attributes", "said")
+    known = {name: train[name] for name in names}
+    init, step = _steps(cfg, net)
+    state = init(jax.random.key(cfg.seed), *_example(train))
+    # no scan: on CPU the gradients of convolutions are slow in one (jax#12868)
+    for i in range(cfg.steps):
+        state = step(state, take(known, indices(cfg.seed, i, n, batch)))
+    variables, _ = jax.device_get(state)
+    return variables
+
+
+def _steps(cfg: Towers, net: Pair):
+    """`init(key, image, tokens)` and `step(state, batch)` of the training; state = (variables, optimiser's)."""
+    tx = cfg.optimiser(cfg.steps)
+
+    @jax.jit
+    def init(key: jax.Array, image: jax.Array, tokens: jax.Array):
+        variables = net.init(key, image, tokens)
+        return variables, tx.init(variables["params"])
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def step(state: Any, batch: Any):
+        variables, opt = state
+
+        def loss(params):
+            given = {**variables, "params": params}
+            x, words = pixels(batch["image"]), one_hot(batch["caption"])
+            # batch norm's averages change in the forward pass: they come out beside the loss
+            out, new = net.apply(given, x, words, True, mutable=["batch_stats"])
+            return contrast(*out, batch), new
+
+        grads, new = jax.grad(loss, has_aux=True)(variables["params"])
+        updates, opt = tx.update(grads, opt, variables["params"])
+        params = optax.apply_updates(variables["params"], updates)
+        return {"params": params, **new}, opt
+
+    return init, step

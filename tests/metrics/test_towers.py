@@ -1,0 +1,113 @@
+"""Pictures and captions in one space: the loss and the wrong captions by all pairs, R-precision by hand."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax.errors import UserError
+from genjax.metrics import towers
+from genjax.metrics.towers import Towers, contrast, precision, wrong
+from genjax.nets import TokenEncoder
+
+RNG = np.random.default_rng(0)
+TRUE = RNG.integers(0, 2, (7, 5))
+SAID = RNG.integers(0, 2, (7, 5))
+
+
+def false_of(i: int, j: int) -> int:
+    """Attributes that caption j says and picture i has not."""
+    return sum(int(SAID[j, a] and TRUE[i, a] != TRUE[j, a]) for a in range(5))
+
+
+def test_wrong_captions_are_those_that_say_what_is_not_there():
+    found = wrong(TRUE, TRUE, SAID)
+    expected = [[false_of(i, j) for j in range(7)] for i in range(7)]
+    np.testing.assert_array_equal(found, expected)
+    assert not found.diagonal().any()
+
+
+def test_the_loss_is_the_sum_over_wrong_captions_and_the_own_one():
+    a, b = (RNG.normal(size=(7, 3)).astype(np.float32) for _ in range(2))
+    s = 2.0
+    batch = {"attributes": jnp.asarray(TRUE), "said": jnp.asarray(SAID)}
+    total = 0.0
+    for i in range(7):
+        own = np.exp(s * a[i] @ b[i])
+        captions = sum(np.exp(s * a[i] @ b[j]) for j in range(7) if j != i and false_of(i, j))
+        pictures = sum(np.exp(s * a[j] @ b[i]) for j in range(7) if j != i and false_of(j, i))
+        total -= np.log(own / (own + captions)) + np.log(own / (own + pictures))
+    np.testing.assert_allclose(contrast(a, b, s, batch), total / 14, rtol=1e-5)
+
+
+def test_precision_counts_pictures_whose_own_caption_is_nearest():
+    true = np.eye(6, dtype=np.uint8)
+    test = {
+        "caption": np.arange(6)[:, None],
+        "attributes": true,
+        "said": np.ones_like(true),
+        "language": np.zeros(6, int),
+    }
+    cfg = Towers(choices=6)
+    unit = np.eye(6)
+
+    def match(images, captions):
+        return unit[images], unit[captions[:, 0]]
+
+    assert precision(match, np.arange(6), test, cfg).all()
+    # two that are taken for each other, and the others right
+    swapped = np.array([1, 0, 2, 3, 4, 5])
+    assert precision(match, swapped, test, cfg).tolist() == [False, False, *[True] * 4]
+    # of a space without differences nothing is known: ties are no hits
+    assert not precision(
+        lambda x, y: (np.ones((6, 2)), np.ones((6, 2))), swapped, test, cfg
+    ).any()
+    # a caption that says nothing is wrong of none, and another language is no choice
+    silent = {**test, "said": 0 * true}
+    assert precision(match, swapped, silent, cfg).all()
+    apart = {**test, "language": np.arange(6)}
+    assert precision(match, swapped, apart, cfg).all()
+
+
+def pairs(n: int) -> dict:
+    """Black and white pictures with a letter for each."""
+    which = np.arange(n) % 2
+    image = (
+        np.zeros((n, 8, 8, 1), np.uint8) + (255 * which).astype(np.uint8)[:, None, None, None]
+    )
+    return {
+        "image": image,
+        "caption": np.stack([65 + which, 0 * which], 1).astype(np.int32),
+        "attributes": which[:, None].astype(np.uint8),
+        "said": np.ones((n, 1), np.uint8),
+        "language": np.zeros(n, np.int32),
+    }
+
+
+@pytest.mark.all
+def test_towers_learn_what_belongs_together_and_are_kept(tmp_path, capsys):
+    cfg = Towers((4,), 4, TokenEncoder(8, 1, 2, 1, 4), steps=40, batch=16, choices=2)
+    train = pairs(32)
+    match = cfg.fit(train, tmp_path)
+    assert precision(match, train["image"], train, cfg).all()
+    assert not precision(match, 255 - train["image"], train, cfg).any()
+    assert "training towers on 32 pairs" in capsys.readouterr().err
+    again = cfg.fit(train, tmp_path)
+    assert not capsys.readouterr().err  # read back
+    for one, other in zip(
+        match(train["image"], train["caption"]),
+        again(train["image"], train["caption"]),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_allclose(np.linalg.norm(one, axis=1), 1.0, rtol=1e-4)
+    (kept,) = tmp_path.glob("towers-*.npz")
+    kept.write_bytes(b"broken")
+    stored = towers._stored(kept, {})
+    assert stored is None and "cannot be read" in capsys.readouterr().err
+
+
+def test_data_without_captions_are_refused():
+    with pytest.raises(UserError, match="the data have image and no field 'caption'"):
+        Towers().fit({"image": np.zeros((4, 8, 8, 1))})
+    with pytest.raises(UserError, match="choices=1 must be at least 2"):
+        Towers(choices=1).fit(pairs(4))

@@ -1,0 +1,146 @@
+"""What is read back of samples: shares by hand, and a model that samples real pictures is as good as these."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import text2image
+from genjax.config import edit
+from genjax.core import Algorithm, Spec, single
+from genjax.data import Digits
+from genjax.data.spoken import DigitPairs
+from genjax.ema import Decay
+from genjax.errors import UserError
+from genjax.findings.asked import Asked, agreed, asked, parts, turned
+from genjax.optim import Adam
+from genjax.training.experiment import Every
+from genjax.training.loop import run
+
+NAMES = ("hair=dark", "hair=fair", "hair=red", "smiling", "side=left", "side=right")
+
+
+def test_what_is_read_is_the_likeliest_value_of_each_group():
+    true = np.array([[1, 0, 0, 1, 1, 0], [0, 1, 0, 0, 0, 1]])
+    read = np.array([[0.2, 0.1, 0.15, 0.4, 0.1, 0.3], [0.1, 0.9, 0.2, 0.2, 0.3, 0.4]])
+    right = agreed(read, true, NAMES)
+    np.testing.assert_array_equal(right, [[True, False, False], [True, True, True]])
+
+
+def test_shares_are_of_what_is_said():
+    right = np.array([[True, False], [True, True], [False, False]])
+    said = np.array([[True, True], [True, False], [True, False]])
+    value, low, high = asked(right, said)
+    assert value == 2 / 4 and low <= value <= high
+
+
+def test_parts_are_apart():
+    test = {
+        "language": np.array([0, 0, 1, 1, 1]),
+        "together": np.array([0, 1, 0, 1, 0]),
+        "wording": np.array([0, 0, 1, 1, 0]),
+    }
+    found = {name: rows.tolist() for name, rows in parts(test).items()}
+    assert found["language 1"] == [2, 3, 4] and found["all, seen"] == [0, 4]
+    assert found["all, combination unseen"] == [1] and found["all, wording unseen"] == [2]
+    assert found["all, both unseen"] == [3]
+    assert found["language 0, seen"] == [0] and found["language 1, both unseen"] == [3]
+    turned_ = turned(
+        {
+            name: np.arange(5)
+            for name in ("caption", "attributes", "said", "language", "together", "wording")
+        },
+        2,
+    )
+    assert turned_["caption"].tolist() == [3, 4, 0, 1, 2]
+
+
+QUICK = text2image.EXPERIMENTS["quick"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Perfect:
+    """Samples are the test pictures that the captions belong to."""
+
+    def __call__(self, spec: Spec) -> Algorithm:
+        test = QUICK.data.load().test
+        images = jnp.asarray(test["image"]) / 255.0
+        captions = jnp.asarray(test["caption"])
+
+        def loss(params, key, batch, step):
+            return {"loss": jnp.square(params["net"]["w"]) + jnp.zeros(len(batch["index"]))}
+
+        def sample(key, state, given):
+            same = (given["caption"][:, None] == captions).all(-1)  # [B, N]
+            return images[jnp.argmax(same, 1)]
+
+        init, step = single(
+            lambda key, batch: {"net": {"w": jnp.ones(())}}, loss, Adam()(1), Decay(0.0)
+        )
+        return Algorithm(
+            init, step, lambda *a: loss(a[1].params, *a, 0), sample, asks=("caption",)
+        )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """One folder of runs: judges of one data set are trained once."""
+    return str(tmp_path_factory.mktemp("runs"))
+
+
+def test_samples_that_are_real_are_read_as_real_ones_are(home):
+    finding = edit(QUICK.finish[0], {"scales": (), "samples": 100, "shown": 1})
+    changes = {"algorithm": Perfect(), "steps": 1, "finish": (finding,), "runs": home}
+    this = run("asked", edit(QUICK, {**changes, "every": Every(1, 0, 0, 1)}), "perfect")
+    real, ours = this.log.result("asked: real"), this.log.result("asked: samples")
+    for name in ("asked", "all", "first", "r_precision", "fd_reader"):
+        # but for two captions that are the same
+        assert abs(real[name]["value"] - ours[name]["value"]) < 0.05, name
+    others = this.log.result("asked: others")
+    assert others["all"]["value"] < 0.2 and "r_precision" not in others
+    assert real["asked"]["low"] <= real["asked"]["value"] <= real["asked"]["high"]
+    drawn = {path.stem for path in (this.log.directory / "samples").glob("*.png")}
+    assert {"asked", "nearest"} <= drawn
+
+
+@pytest.mark.all
+def test_the_experiment_trains_draws_and_measures_at_several_scales(home):
+    this = run("text2image", edit(QUICK, {"runs": home}), "quick")
+    for name in ("real", "scale 1", "scale 2", "others"):
+        assert 0 <= this.log.result(f"asked: {name}")["asked"]["value"] <= 1
+
+
+def test_data_and_models_that_cannot_be_asked():
+    digits = Digits().load()
+    with pytest.raises(UserError, match="digits has no field 'caption'"):
+        Asked().check(QUICK, digits)
+    pairs = DigitPairs(train=20, test=20).load()
+    exp = edit(QUICK, {"algorithm": Perfect()})
+    with pytest.raises(UserError, match="Perfect has no guidance to try"):
+        Asked(scales=(1.0,)).check(exp, pairs)
+    with pytest.raises(UserError, match="samples=1 must be at least 2"):
+        Asked(samples=1).check(QUICK, pairs)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        n if n == "quick" else pytest.param(n, marks=pytest.mark.all)
+        for n in text2image.EXPERIMENTS
+    ],
+)
+def test_every_config_traces_a_step_and_a_sample(name):
+    exp = text2image.EXPERIMENTS[name]
+    cfg = edit(exp.algorithm, {"net.net.depth": 1, "net.encoder.depth": 1})
+    source = DigitPairs(train=8, test=8).load()
+    algorithm = cfg(Spec(tuple(source.fields.items()), 10))
+    batch = {**source.train, "index": np.arange(8, dtype=np.uint32)}
+
+    def one(key):
+        state, metrics = algorithm.step(key, algorithm.init(key, batch), batch)
+        return metrics, algorithm.sample(key, state, batch)
+
+    metrics, x = jax.eval_shape(one, jax.random.key(0))
+    assert x.shape == (8, 16, 16, 1) and "grad_norm" in metrics
