@@ -268,6 +268,29 @@ class Tokens:
         mend = "set the field's vocabulary, or number the tokens anew"
         check_range(what, array, 0, self.vocabulary - 1, mend)
 
+    def number(self, value: Any) -> Any:
+        """The bytes of a sentence, or of several, int32 [K, T]; other values as they are.
+
+        UserError for a sentence that is longer than the field, and for a field whose tokens are no bytes.
+        """
+        lines = [value] if isinstance(value, str) else value
+        if not isinstance(lines, list | tuple) or not all(isinstance(x, str) for x in lines):
+            return value
+        if self.vocabulary < 256:
+            raise UserError(
+                f"{lines[0]!r} is written in bytes, and there are {self.vocabulary} tokens: give their numbers."
+            )
+        rows = []
+        for line in lines:
+            tokens, cut = encoded(line, self.length)
+            # in a data set it is cut and counted; what somebody asks for is to be said whole
+            if cut:
+                raise UserError(
+                    f"{line!r} has {len(line.encode())} bytes, and there is room for {self.length}: say it in fewer."
+                )
+            rows.append(tokens)
+        return np.stack(rows)
+
     def text(self, tokens: Any) -> list[str]:
         """Each example [B, T] as a line."""
         rows = np.asarray(tokens).tolist()

@@ -42,11 +42,11 @@ def test_parts_are_apart():
         "together": np.array([0, 1, 0, 1, 0]),
         "wording": np.array([0, 0, 1, 1, 0]),
     }
-    found = {name: rows.tolist() for name, rows in parts(test).items()}
-    assert found["language 1"] == [2, 3, 4] and found["all, seen"] == [0, 4]
+    found = {name: rows.tolist() for name, rows in parts(test, ("en", "ar")).items()}
+    assert found["ar"] == [2, 3, 4] and found["all, seen"] == [0, 4]
     assert found["all, combination unseen"] == [1] and found["all, wording unseen"] == [2]
     assert found["all, both unseen"] == [3]
-    assert found["language 0, seen"] == [0] and found["language 1, both unseen"] == [3]
+    assert found["en, seen"] == [0] and found["ar, both unseen"] == [3]
     turned_ = turned(
         {
             name: np.arange(5)
@@ -98,6 +98,9 @@ def test_samples_that_are_real_are_read_as_real_ones_are(home):
     for name in ("asked", "all", "first", "r_precision", "fd_reader"):
         # but for two captions that are the same
         assert abs(real[name]["value"] - ours[name]["value"]) < 0.05, name
+    # in one's own words
+    caption = this.given(3, caption="a two above a one")["caption"]
+    assert caption.shape == (3, 96) and bytes(caption[2, :5].tolist()) == b"a two"
     others = this.log.result("asked: others")
     assert others["all"]["value"] < 0.2 and "r_precision" not in others
     assert real["asked"]["low"] <= real["asked"]["value"] <= real["asked"]["high"]

@@ -419,3 +419,15 @@ def test_negative_sentences_that_do_not_fit():
         Caption(negative="no").check(few)
     with pytest.raises(UserError, match="field 'caption' is not in the data"):
         Caption().check(Spec((("image", Image((8, 8, 1))),)))
+
+
+def test_a_sentence_is_asked_for_in_words():
+    kind = SPOKEN.find("caption")
+    rows = kind.number(["año", "b"])
+    assert rows.shape == (2, 8) and bytes(rows[0, :4].tolist()).decode() == "año"
+    np.testing.assert_array_equal(kind.number("b"), rows[1:])
+    np.testing.assert_array_equal(kind.number(rows), rows)
+    with pytest.raises(UserError, match="has 9 bytes, and there is room for 8"):
+        kind.number("nine char")
+    with pytest.raises(UserError, match="'b' is written in bytes, and there are 5 tokens"):
+        Tokens(4, 5).number("b")

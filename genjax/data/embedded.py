@@ -60,6 +60,7 @@ class Embedded:
             )
         with marked.flagged("", "data."):
             source = self.data.load()
+        # a split without rows has no array in the file
         splits, shapes = {}, {}
         for name, split in source.splits().items():
             splits[name] = split
@@ -72,6 +73,7 @@ class Embedded:
         for name, other in shapes.items():
             if other != shape:
                 self._refuse(f"{name} holds rows {list(other)} and train {list(shape)}")
+        # an empty split has the field too, of the shape of the others
         for name, split in splits.items():
             if FIELD not in split and split:
                 splits[name] = {**split, FIELD: np.zeros((0, *shape), np.float32)}
@@ -102,6 +104,7 @@ class Embedded:
         if "caption" not in split:
             self._refuse(f"holds {name}_captions, and the set has no captions")
         own = text(split["caption"])
+        # numpy's strings as Python's
         theirs = [str(line) for line in captions.tolist()]
         if len(theirs) != len(own):
             self._refuse(f"{name}_captions has {len(theirs)} rows, and that split {len(own)}")

@@ -41,6 +41,8 @@ Found = dict[str, Interval]
 class Judges(NamedTuple):
     """What has learned from the real training pictures, and those pictures."""
 
+    names: tuple[str, ...]  # of the attributes
+    languages: tuple[str, ...]
     read: Any  # images -> reader.Read
     match: Any  # (images, captions) -> their vectors; None = not asked
     train: Mapping[str, Any]
@@ -79,19 +81,19 @@ class Asked:
     def __call__(self, this: Run) -> dict[str, float]:
         test = some(this.source.test, min(self.samples, size(this.source.test)))
         judges = self.judges(this)
-        names = this.source.fields["attributes"].names
+        # held-out pictures with their own captions: the most that can be read
         real = np.asarray(test["image"])
-        told = {"real": self.measured(judges, real, real, test, names)}
+        told = {"real": self.measured(judges, real, real, test)}
         scales = self.scales or (None,)
         numbers = {}
         for scale in scales:
             pictures = self.drawn(this, test, scale)
             name = "samples" if scale is None else f"scale {scale:g}"
-            told[name] = self.measured(judges, pictures, real, test, names)
+            told[name] = self.measured(judges, pictures, real, test)
             # pictures that are judged by what others were asked for
             if scale == scales[0]:
                 other = turned(test, size(test) // 2)
-                told["others"] = self.attributes(judges, pictures, other, names)
+                told["others"] = self.attributes(judges, pictures, other)
                 self.draw(this, pictures, test, judges)
             numbers[name] = told[name]["asked"].value
         for name, found in told.items():
@@ -105,12 +107,15 @@ class Asked:
         read = self.reader.reading(train, folder)
         match = None if self.towers is None else self.towers.fit(train, folder)
         features = np.float64(read(train["image"]).features)
-        return Judges(read, match, train, moments(features))
+        names = this.source.fields["attributes"].names
+        languages = this.source.fields["language"].names
+        return Judges(names, languages, read, match, train, moments(features))
 
     def drawn(self, this: Run, test: Mapping[str, Any], scale: float | None) -> np.ndarray:
         """The pictures uint8 [N, H, W, C] of the captions of `test`, picture i with noise i."""
         sample = this.algorithm.sample
         if scale is not None:
+            # the weights stay, and so do noise and captions
             other = edit(this.exp.algorithm, {"guidance.scale": scale})
             sample = other(this.spec).sample
         given = {name: np.asarray(test[name]) for name in this.algorithm.asks}
@@ -123,17 +128,18 @@ class Asked:
         pictures: np.ndarray,
         real: np.ndarray,
         test: Mapping[str, Any],
-        names: tuple[str, ...],
     ) -> Found:
         """All numbers of pictures [N, H, W, C] that were asked for by the captions of `test`."""
-        found = self.attributes(judges, pictures, test, names)
+        found = self.attributes(judges, pictures, test)
         if judges.match is not None:
             hits = precision(judges.match, pictures, test, self.towers)
             found["r_precision"] = share(hits.sum(), len(hits))
         features = np.float64(judges.read(pictures).features)
+        # a covariance needs more rows than features, without any of the jackknife's groups too
         enough = len(features) - -(-len(features) // 50) > features.shape[1]
         if enough:
             found["fd_reader"] = frechet_interval(judges.features, features)
+        # far below the distance of real held-out pictures they would be copies
         distance, _ = nearest(pictures, judges.train["image"])
         found["nearest"] = bootstrap(lambda rows: distance[rows].mean(), len(distance), TIMES)
         return found
@@ -143,21 +149,23 @@ class Asked:
         judges: Judges,
         pictures: np.ndarray,
         test: Mapping[str, Any],
-        names: tuple[str, ...],
     ) -> Found:
         """Shares of asked attributes that are right: of all, by attribute, and by language and by what is unseen."""
+        names = judges.names
         answers = np.asarray(judges.read(pictures).answers)
         right = agreed(answers, np.asarray(test["attributes"]), names)  # [N, G]
         columns = [own[0] for own in groups(names).values()]
         said = np.asarray(test["said"])[:, columns] > 0  # [N, G]
         found = {"asked": asked(right, said)}
-        whole = np.all(right | ~said, 1)  # all that was asked
+        # a picture is right as a whole where nothing that was asked is wrong
+        whole = np.all(right | ~said, 1)
         found["all"] = share(whole.sum(), len(whole))
         for g, group in enumerate(groups(names)):
-            rows = said[:, g]
+            rows = said[:, g]  # of who is asked for it
             if rows.any():
                 found[group] = share(right[rows, g].sum(), int(rows.sum()))
-        for name, rows in parts(test).items():
+        for name, rows in parts(test, judges.languages).items():
+            # an interval needs two
             if len(rows) > 1:
                 found[name] = asked(right[rows], said[rows])
                 found[f"{name}, all"] = share(whole[rows].sum(), len(rows))
@@ -184,9 +192,10 @@ def agreed(answers: np.ndarray, true: np.ndarray, names: tuple[str, ...]) -> np.
     """Whether what is read [N, A] of each group is true, bool [N, G]; of a group the likeliest value is read."""
     columns = []
     for own in groups(names).values():
+        # a name without values is a yes or no
         if len(own) == 1:
             same = (answers[:, own[0]] > 0.5) == (true[:, own[0]] > 0)
-        else:
+        else:  # of these one is true
             same = answers[:, own].argmax(1) == true[:, own].argmax(1)
         columns.append(same)
     return np.stack(columns, 1)
@@ -204,16 +213,16 @@ def asked(right: np.ndarray, said: np.ndarray) -> Interval:
     return bootstrap(of, len(hits), TIMES)
 
 
-def parts(test: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The rows of each part of the test: {"language 0, combination unseen": rows, …}, of all languages too."""
+def parts(test: Mapping[str, Any], languages: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The rows of each part of the test: {"en, combination unseen": rows, …}, of all languages too."""
     language = np.asarray(test["language"])
     together = np.asarray(test["together"])
     wording = np.asarray(test["wording"])
     everyone = np.ones(len(language), bool)
     found = {}
     which = {"all": everyone}
-    for number in np.unique(language):
-        which[f"language {number}"] = language == number
+    for number, name in enumerate(languages):
+        which[name] = language == number
     for name, own in which.items():
         if name != "all":
             found[name] = np.flatnonzero(own)

@@ -128,6 +128,7 @@ def precision(
     true = np.asarray(test["attributes"], np.float32)
     apart = wrong(true, true, np.asarray(test["said"], np.float32)) > 0
     rng = np.random.default_rng(seed)
+    # one after the other: which captions are wrong is another matter for each picture
     hits = []
     for i in range(len(likeness)):
         others = np.flatnonzero(apart[i] & (language == language[i]))
@@ -207,6 +208,7 @@ def _train(cfg: Towers, net: Pair, train: Mapping[str, Any]) -> Any:
     batch = min(cfg.batch, n)
     told = f"training towers on {n} pairs, {cfg.steps} steps of {batch}"
     print(told, file=sys.stderr, flush=True)
+    # other fields need not travel
     names = ("image", "caption", "attributes", "said")
     known = {name: train[name] for name in names}
     init, step = _steps(cfg, net)

@@ -67,6 +67,7 @@ class TokenEncoder(nn.Module):
         there = jnp.concatenate([always, there], 1)
         turn = self._turn(x.shape[1])
         for i in range(self.depth):
+            # norms before each part, so that the way through the layers stays open
             x = x + self._attention(i, standardise(x), there, turn)
             x = x + rowwise(functools.partial(self._mlp, i), standardise(x))
         x = standardise(x) * there[..., None]
@@ -75,6 +76,7 @@ class TokenEncoder(nn.Module):
     def flops(self, told: Told) -> int:
         """Operations of reading one sentence, see `genjax.nets.flops`."""
         length, size = told.tokens
+        # the first piece is always there
         pieces = 1 + -(-length // self.stride)
         ends = cost.dense(length, size, self.letter)
         ends += cost.dense(pieces, 2 * self.stride * self.letter, self.width)
@@ -107,6 +109,7 @@ class TokenEncoder(nn.Module):
         size = d // self.heads
         parts = Parts(3, d, name=f"qkv_{i}")(x.reshape(b * n, d))
         q, k, v = (part.reshape(b, n, self.heads, size) for part in parts)
+        # what fills up is not looked at; what it looks at does not matter
         mask = there[:, None, None]  # [B, 1, 1, N]: of keys
         h = jax.nn.dot_product_attention(rotate(q, *turn), rotate(k, *turn), v, mask=mask)
         out = nn.Dense(d, kernel_init=xavier, name=f"out_{i}")
@@ -162,6 +165,7 @@ class Worded(nn.Module):
             raise UserError("Worded(): with whole=False and pieces=False nothing is told.")
         no_dropout("Worded()", self.net)
         reading = self.encoder(cond.tokens)
+        # a label, if there is one, stays beside the sentence
         vector = cond.vector
         if self.whole:
             given = [reading.whole] if vector is None else [vector, reading.whole]

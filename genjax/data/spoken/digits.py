@@ -88,6 +88,7 @@ class DigitPairs:
         image = _pictures(dice, single, (first, second), layout)
         told = self._told(dice, (first, second), layout, unseen)
         rows = np.arange(n)
+        # one of each group is true: columns in the order of NAMES
         known = np.zeros((n, len(NAMES)), np.uint8)
         for column in (first, 10 + second, 20 + layout):
             known[rows, column] = 1
@@ -115,6 +116,7 @@ class DigitPairs:
         more = np.array([len(words.unseen) for words in known])[language]
         wording = np.where(fresh, seen + dice.below(more), dice.below(seen))
         lines = []
+        # the columns are the arguments of `sentence`, but for the language
         for row in zip(language, wording, layout, *pair, of_second, strict=True):
             number, *rest = map(int, row)
             lines.append(sentence(self.languages[number], *rest))
@@ -137,6 +139,7 @@ def _pictures(
     """The pictures uint8 [N, 16, 16, 1]: each digit fills half of the one axis, and wavers along the other."""
     image, label = np.asarray(single["image"]), np.asarray(single["label"])
     canvas = np.zeros((dice.n, SIDE, SIDE, 1), np.uint8)
+    # the first is at the left or at the top
     for place, digit in enumerate(pair):
         glyph = image[_of_class(dice, label, digit)]
         middle = (SIDE - _HALF) // 2
@@ -151,6 +154,7 @@ def _pictures(
 
 def _of_class(dice: Dice, label: np.ndarray, digit: np.ndarray) -> np.ndarray:
     """A row of the single digits for each number [N]."""
+    # sorted by class, a class is a stretch of rows
     order = np.argsort(label, kind="stable")
     count = np.bincount(label, minlength=10)
     start = np.cumsum(count) - count

@@ -46,6 +46,7 @@ class SpokenHeads:
         at_least(0, data__seed=self.seed)
         faces = self.heads.load()
         splits, cut = {}, 0
+        # a stream of draws for each split: one does not move the others
         for stream, (name, split) in enumerate(faces.splits().items()):
             splits[name], short = self._spoken(split, stream, name == "train")
             cut += short
@@ -100,6 +101,7 @@ class SpokenHeads:
         order = dice.below(ORDERS)
         lines = []
         for i in range(dice.n):
+            # what is true and said
             facts = facts_of(true[i] & said[i])
             name = self.languages[language[i]]
             lines.append(sentence(name, int(wording[i]), facts, int(order[i])))
@@ -112,6 +114,7 @@ def shown(faces: Arrays) -> np.ndarray:
     answers = np.asarray(faces["attributes"]) > 0
     answer = {name: answers[:, i] for i, name in enumerate(ATTRIBUTES)}
     yaw = np.asarray(faces["pose"])[:, 0]
+    # values are numbers in the order of GROUPS
     # grey hair may be as light as fair hair: it is grey
     hair = np.where(answer["grey hair"], 1, np.where(answer["dark hair"], 0, 2))
     side = np.where(yaw < -ASIDE, 0, np.where(yaw > ASIDE, 2, 1))
@@ -147,6 +150,7 @@ def _said(dice: Dice, true: np.ndarray, years: np.ndarray, apart: np.ndarray) ->
     spoken["eyes"] &= true[:, COLUMN["eyes=closed"]] > 0
     bare = (true[:, COLUMN["sex=male"]] > 0) & (years > BARE)
     spoken["length"] &= ~(bare & (true[:, COLUMN["length=short"]] > 0))
+    # else the sentence would not ask for what training never had
     for pair in APART:
         both = (apart > 0) & (true[:, COLUMN[pair[0]]] & true[:, COLUMN[pair[1]]] > 0)
         for name in pair:

@@ -87,6 +87,7 @@ _ES = Grammar(
     smiling=_both("que sonríe"),
     closed=_both("con los ojos cerrados"),
     looks={
+        # participles agree too
         "left": ("vuelta hacia la izquierda", "vuelto hacia la izquierda"),
         "front": _both("de frente"),
         "right": ("vuelta hacia la derecha", "vuelto hacia la derecha"),
@@ -107,6 +108,7 @@ _FR = Grammar(
         {"dark": "foncés", "grey": "gris", "light": "clairs"},
         " et ",
     ),
+    # adjectives of the person, not of the face
     smiling=("souriante", "souriant"),
     closed=_both("les yeux fermés"),
     looks={
@@ -131,6 +133,7 @@ _AR = Grammar(
         {"dark": "داكن", "grey": "رمادي", "light": "فاتح"},
         " ",
     ),
+    # verbs in the third person, feminine and masculine
     smiling=("تبتسم", "يبتسم"),
     closed=("مغمضة العينين", "مغمض العينين"),
     looks={
@@ -176,6 +179,7 @@ def sentence(language: str, wording: int, facts: Mapping[str, str], order: int =
     sex = SEX.index(facts["sex"])
     pattern = (*words.seen, *words.unseen)[wording]
     clauses = []
+    # nothing is said of hair where neither length nor colour is
     hair = words.hair.get((facts.get("length", ""), facts.get("hair", "")))
     if hair:
         genitive = pattern.startswith(GENITIVE)
@@ -187,6 +191,7 @@ def sentence(language: str, wording: int, facts: Mapping[str, str], order: int =
         clauses.append(words.smiling[sex])
     if facts.get("side"):
         clauses.append(words.looks[facts["side"]][sex])
+    # both orders are in training
     if order:
         clauses.reverse()
     who = words.who[facts["age"]][sex]

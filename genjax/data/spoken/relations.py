@@ -28,6 +28,7 @@ _EN = (
     *("a zero", "a one", "a two", "a three", "a four"),
     *("a five", "a six", "a seven", "an eight", "a nine"),
 )
+# numbers are masculine as names of digits
 _ES = (
     *("un cero", "un uno", "un dos", "un tres", "un cuatro"),
     *("un cinco", "un seis", "un siete", "un ocho", "un nueve"),
@@ -36,6 +37,7 @@ _FR = (
     *("un zéro", "un un", "un deux", "un trois", "un quatre"),
     *("un cinq", "un six", "un sept", "un huit", "un neuf"),
 )
+# "the digit" agrees with its side and pronoun, so the number's own gender is not asked for
 _AR = (
     *("الرقم صفر", "الرقم واحد", "الرقم اثنان", "الرقم ثلاثة", "الرقم أربعة"),
     *("الرقم خمسة", "الرقم ستة", "الرقم سبعة", "الرقم ثمانية", "الرقم تسعة"),
@@ -71,6 +73,7 @@ SENTENCES = {
     "fr": Language(
         _FR,
         _FR,
+        # "de" before "un" loses its vowel
         ("à gauche d'", "à droite d'", "au-dessus d'", "au-dessous d'"),
         ("à sa gauche", "à sa droite", "au-dessus", "au-dessous"),
         (
@@ -107,6 +110,7 @@ def sentence(
 ) -> str:
     """One sentence; `wording` counts those of training, then those that are held out of it."""
     words = SENTENCES[language]
+    # whose place is told, and from where it is seen
     pair = (second, first) if of_second else (first, second)
     place = relation(layout, of_second)
     pattern = (*words.seen, *words.unseen)[wording]
