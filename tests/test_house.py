@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 HOUSE = ROOT / "genjax"
-FAMILIES = ("ae", "anomaly", "vae", "gan", "diffusion")
+FAMILIES = ("ae", "anomaly", "vae", "gan", "diffusion", "sequence")
 LAYERS = (  # a room knows those above it in this list, and itself; rooms of one row do not know each other
     ("errors",),
     ("config",),
@@ -17,7 +17,7 @@ LAYERS = (  # a room knows those above it in this list, and itself; rooms of one
     ("pictures",),
     ("fields",),
     ("core",),
-    ("conditions", "views"),
+    ("conditions", "draws", "views"),
     ("nets", "data"),
     ("metrics", "classical", "report", "codec"),
     ("sweep",),

@@ -8,6 +8,7 @@ from genjax.data.aged import Aged
 from genjax.data.anomalous import Bleeding, Gait
 from genjax.data.blank import Blank
 from genjax.data.captions import Captions
+from genjax.data.chains import Chain, HiddenChain
 from genjax.data.domains import Domains, Unpaired
 from genjax.data.embedded import Embedded
 from genjax.data.emoji import Emoji
@@ -40,6 +41,7 @@ Known = (
     | Bleeding
     | Blank
     | Captions
+    | Chain
     | DigitPairs
     | Digits
     | Domains
@@ -49,6 +51,7 @@ Known = (
     | Folder
     | Gait
     | Heads
+    | HiddenChain
     | Icons
     | Maps
     | Masks
@@ -76,6 +79,7 @@ __all__ = [
     "Bleeding",
     "Blank",
     "Captions",
+    "Chain",
     "DigitPairs",
     "Digits",
     "Domains",
@@ -87,6 +91,7 @@ __all__ = [
     "Gait",
     "Grid",
     "Heads",
+    "HiddenChain",
     "Icons",
     "Known",
     "Maps",
