@@ -16,7 +16,7 @@ EXPERIMENTS = (
     "anomaly", "autoencoder", "bits", "bridge", "colourise", "compare", "compress", "cyclegan",
     "defects", "denoise", "diffusion", "edit", "faces", "gan", "gan_game", "heads", "inpaint", "latents",
     "likelihood", "lossless", "marks", "munit", "onestep", "pix2pix", "samplers", "segment",
-    "series", "stacked", "stylegan2", "text2image", "toy2d", "vae",
+    "series", "stacked", "stylegan2", "text", "text2image", "toy2d", "vae",
 )  # fmt: skip
 
 

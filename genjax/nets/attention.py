@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 CACHED = 2**19  # scores that a turn may have: 2 MiB of float32
 SIDE_BY_SIDE = 3  # groups of heads in a turn, at most
@@ -31,10 +32,14 @@ def attend(
     k: jax.Array,
     v: jax.Array,
     prepare: Prepare = unchanged,
+    causal: bool = False,
 ) -> jax.Array:
-    """[B, N, heads, d] for q of that shape and k, v [B, L, heads, d], in the type of v."""
-    at_once = functools.partial(whole, prepare=prepare)
-    few = functools.partial(in_turns, prepare=prepare)
+    """[B, N, heads, d] for q of that shape and k, v [B, L, heads, d], in the type of v.
+
+    causal: query i sees the keys 0 to i alone, N = L.
+    """
+    at_once = functools.partial(whole, prepare=prepare, causal=causal)
+    few = functools.partial(in_turns, prepare=prepare, causal=causal)
     # chosen where the program is compiled: one for a TPU may be made on a CPU
     return jax.lax.platform_dependent(q, k, v, cpu=few, default=at_once)
 
@@ -44,19 +49,24 @@ def whole(
     k: jax.Array,
     v: jax.Array,
     prepare: Prepare = unchanged,
+    causal: bool = False,
 ) -> jax.Array:
     """As JAX has it, the whole batch at once."""
     q, k = prepare(q, k)
     # no implementation is named: XLA's, which has forward derivatives (cuDNN's has none) and any head size
     if v.dtype != jnp.float16:
-        return jax.nn.dot_product_attention(q, k, v)
+        return jax.nn.dot_product_attention(q, k, v, is_causal=causal)
     # of float16 JAX asks for a kind of product that only GPUs have, and fails when compiled for others
     wide = [x.astype(jnp.float32) for x in (q, k, v)]
-    return jax.nn.dot_product_attention(*wide).astype(v.dtype)
+    return jax.nn.dot_product_attention(*wide, is_causal=causal).astype(v.dtype)
 
 
 def in_turns(
-    q: jax.Array, k: jax.Array, v: jax.Array, prepare: Prepare = unchanged
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    prepare: Prepare = unchanged,
+    causal: bool = False,
 ) -> jax.Array:
     """The same to rounding, a few examples at a time; `whole` where all fit."""
     b, n, heads, _ = q.shape
@@ -65,13 +75,13 @@ def in_turns(
     own = b // devices
     few = examples_in_turn(own, heads * n * k.shape[1])
     if few == own:
-        return whole(q, k, v, prepare)
+        return whole(q, k, v, prepare, causal)
     turns = own // few
 
     def turn(taken: tuple[jax.Array, ...]) -> jax.Array:
         q, k, v = taken
         q, k = prepare(q, k)
-        return _products(q, k, v)
+        return _products(q, k, v, causal)
 
     # again for the gradient: scores that were kept would pass through memory
     turn = jax.checkpoint(turn)
@@ -102,7 +112,7 @@ def _turned(x: jax.Array, devices: int, turns: int) -> jax.Array:
     return apart.reshape(turns, -1, *rest)
 
 
-def _products(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+def _products(q: jax.Array, k: jax.Array, v: jax.Array, causal: bool = False) -> jax.Array:
     """softmax(q k' / sqrt(d)) v of a few examples, float32."""
     b, n, heads, d = q.shape
     # XLA computes a product of many small matrices on one core, so there are several such products
@@ -110,7 +120,7 @@ def _products(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     q = _by_heads(q, groups)
     k = _by_heads(k, groups)
     v = _by_heads(v, groups)
-    parts = [_softmax_product(q[i], k[i], v[i]) for i in range(groups)]
+    parts = [_softmax_product(q[i], k[i], v[i], causal) for i in range(groups)]
     h = jnp.stack(parts).reshape(groups, b, -1, n, d)
     h = h.transpose(1, 3, 0, 2, 4)
     return h.reshape(b, n, heads, d)
@@ -126,10 +136,15 @@ def _by_heads(x: jax.Array, groups: int) -> jax.Array:
     return x.reshape(groups, -1, n, d)
 
 
-def _softmax_product(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+def _softmax_product(
+    q: jax.Array, k: jax.Array, v: jax.Array, causal: bool = False
+) -> jax.Array:
     """Of [M, N, d]: exp(scores) v over exp(scores) 1, so that autodiff needs no sum over a row of scores either."""
     q = q / math.sqrt(q.shape[-1])
     scores = jnp.einsum("mnd,mld->mnl", q, k)
+    if causal:
+        past = np.tri(*scores.shape[1:], dtype=bool)  # a constant of the program
+        scores = jnp.where(past, scores, -jnp.inf)
     largest = scores.max(-1, keepdims=True)
     largest = jax.lax.stop_gradient(largest)  # it cancels
     weights = jnp.exp(scores - largest)

@@ -1,0 +1,164 @@
+"""What a model of tokens has learned of a chain whose law is known: bits beside the entropy, n-grams, infilling.
+
+    excess = mean over test sequences of (bits of the model - bits of the chain) a token = KL(p || model) a token
+
+Both costs are of the same sequences, so that their difference has a far smaller error than either.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from genjax import conditions
+from genjax.config import field
+from genjax.core import Batch, State, averaged
+from genjax.data.chains import Law, conditional, draw, entropy, log_likelihood
+from genjax.diffusion.discrete import Masking, logits
+from genjax.errors import UserError, above, at_least, at_most
+from genjax.findings.samples import kept, some, told
+from genjax.metrics.intervals import of_mean
+from genjax.metrics.ngrams import Fit, chi_square
+from genjax.training.experiment import Experiment
+from genjax.training.run import Run
+
+LOG2 = np.log(2.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Entropy:
+    """Bits a token beside the chain's own, and the n-grams of samples against those of fresh sequences."""
+
+    samples: int = field(2000, "sequences whose n-grams are counted; 0 = none")
+    order: int = field(2, "tokens of an n-gram")
+    target: float = field(0.01, "share of the entropy that the model may be above it")
+
+    def check(self, exp: Experiment, source: Any) -> None:
+        """Raises UserError for data whose law is not known."""
+        at_least(0, finish__Entropy__samples=self.samples)
+        at_least(1, finish__Entropy__order=self.order)
+        if not hasattr(exp.data, "law"):
+            raise UserError(
+                "--finish.Entropy needs data of a known law: use --data='Chain()' or 'HiddenChain()'."
+            )
+        if self.order > source.shape[0]:
+            raise UserError(
+                f"--finish.Entropy.order={self.order}: the sequences have {source.shape[0]} tokens: use fewer."
+            )
+
+    def __call__(self, this: Run) -> dict[str, float]:
+        law = this.exp.data.law()
+        x = np.asarray(this.source.test[this.spec.main])  # [N, T]
+        length = x.shape[1]
+        truth = -log_likelihood(law, x) / LOG2 / length  # [N] bits a token
+        model = this.evaluate(this.source.test)["text"] / length
+        ours, exact = of_mean(model), of_mean(truth)
+        excess = of_mean(model - truth)
+        share = excess.value / exact.value
+        result = {"bits": kept(ours), "entropy": kept(exact), "excess": kept(excess)}
+        this.log.note(f"test: {told(ours)} bits a token, the chain's own law {told(exact)}")
+        word = "within" if share <= self.target else "not within"
+        this.log.note(
+            f"KL(p || model) {excess.value:.4f} [{excess.low:.4f}, {excess.high:.4f}] bits a token, "
+            f"{100 * share:.2f} % of the entropy: {word} {100 * self.target:g} %"
+        )
+        self._samples(this, law, result)
+        this.log.result("entropy", result)
+        return {"bits": ours.value, "entropy": exact.value, "excess": excess.value}
+
+    def _samples(self, this: Run, law: Law, result: dict[str, Any]) -> None:
+        """The n-grams of samples, and of as many fresh sequences of the chain, which says what chance does."""
+        if not self.samples:
+            return
+        drawn = this.sample(self.samples)
+        length = drawn.shape[1]
+        rng = np.random.default_rng(1)
+        p = ngram_law(law, self.order)
+        fresh = draw(law, rng, self.samples, length)
+        # what the chain gives them: samples that are too sure of themselves would have little of it
+        own = -log_likelihood(law, np.asarray(drawn)) / LOG2 / length
+        for name, rows in (("samples", np.asarray(drawn)), ("fresh", fresh)):
+            # the last n tokens alone: n-grams of one sequence are not independent
+            found: Fit = chi_square(rows[:, -self.order :], p)
+            result[f"{self.order}-grams {name}"] = found._asdict()
+            this.log.note(
+                f"{self.order}-grams, {name}: chi-square {found.statistic:.1f} of {found.freedom} degrees, "
+                f"p = {found.p:.3g}"
+            )
+        cost = of_mean(own)
+        result["samples under the chain"] = kept(cost)
+        this.log.note(f"samples cost {told(cost)} bits a token under the chain itself")
+
+
+@dataclasses.dataclass(frozen=True)
+class Infilling:
+    """What masked diffusion says of hidden tokens beside the chain's exact conditional: KL(exact || model) a token."""
+
+    share: float = field(0.5, "of the tokens that are hidden, each by itself")
+    examples: int = field(500, "test sequences")
+
+    def check(self, exp: Experiment, source: Any) -> None:
+        """Raises UserError for data whose law is not known, and for models that fill nothing in."""
+        at_least(1, finish__Infilling__examples=self.examples)
+        above(0, finish__Infilling__share=self.share)
+        at_most(1, finish__Infilling__share=self.share)
+        noise = getattr(exp.algorithm, "noise", None)
+        if not hasattr(exp.data, "law") or not isinstance(noise, Masking):
+            raise UserError(
+                "--finish.Infilling needs a chain and a model of masks: use --data='Chain()' and "
+                "--algorithm='MaskedDiffusion()'."
+            )
+
+    def __call__(self, this: Run) -> dict[str, float]:
+        law = this.exp.data.law()
+        test = some(this.source.test, self.examples)
+        x = np.asarray(test[this.spec.main])
+        rng = np.random.default_rng(0)
+        known = rng.random(x.shape) >= self.share
+        z = np.where(known, x, this.spec.x.vocabulary).astype(np.int32)
+        said = self._said(this, test, z)
+        exact = conditional(law, x, known)  # [N, T, V]
+        kl = -entropy(exact) - np.sum(exact * said, -1)  # [N, T]
+        hidden = ~known
+        excess = of_mean(_over(kl, hidden))
+        best = of_mean(_over(entropy(exact), hidden))
+        this.log.note(
+            f"infilling {100 * self.share:g} % hidden: {told(excess)} bits a token "
+            f"above the exact conditional's {told(best)}"
+        )
+        this.log.result("infilling", {"excess": kept(excess), "entropy": kept(best)})
+        return {"infilling excess": excess.value}
+
+    def _said(self, this: Run, test: dict[str, Any], z: np.ndarray) -> np.ndarray:
+        """log2 p of every token at every place, [N, T, V]."""
+        cfg, spec = this.exp.algorithm, this.spec
+
+        def fn(key: Array, state: State, batch: Batch) -> dict[str, Array]:
+            cond = conditions.told(cfg.condition, batch, spec)
+            time = jnp.ones(len(batch["index"]))
+            found = logits(averaged(state), batch[spec.main], time, cond, cfg, spec)
+            return {"log": jax.nn.log_softmax(found) / LOG2}
+
+        return this.evaluate({**test, spec.main: z}, fn)["log"]
+
+
+def _over(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The mean of each row over its places, of rows that have any: tokens of one row are not independent."""
+    rows = places.any(1)
+    total = (values * places).sum(1)
+    return total[rows] / places.sum(1)[rows]
+
+
+def ngram_law(law: Law, order: int) -> np.ndarray:
+    """The exact probability of every n-gram, [V^n], the first token counting most."""
+    # [prefixes, S]: of a prefix and the state that comes next
+    ahead = law.start[None]
+    for _ in range(order):
+        joint = ahead[:, None] * law.emit.T[None]  # [prefixes, V, S]
+        ahead = joint.reshape(-1, len(law.start)) @ law.move
+    return ahead.sum(-1)

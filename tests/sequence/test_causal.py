@@ -1,0 +1,126 @@
+"""The causal model: nothing is seen ahead, kept keys change nothing, and a chain's law is learned."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from genjax.conditions import Label
+from genjax.core import State, labelled
+from genjax.draws import Sharpness
+from genjax.errors import UserError
+from genjax.fields import Image, Tokens
+from genjax.nets.attention import attend
+from genjax.nets.transformer import Transformer
+from genjax.sequence.causal import Causal, counted, logits, loss, sample
+
+NET = Transformer(16, 2, 2)
+SPEC = labelled(Tokens(6, 5), 3, name="tokens")
+B = 8
+BATCH = {
+    "tokens": np.random.default_rng(0).integers(0, 5, (B, 6)).astype(np.int32),
+    "label": np.arange(B, dtype=np.int32) % 3,
+    "index": np.arange(B, dtype=np.uint32),
+}
+
+
+@pytest.fixture(scope="module")
+def params():
+    """Random ones: those of a start give every token the same logits."""
+    start = Causal(NET, condition=(Label(),))(SPEC).init(jax.random.key(0), BATCH).params
+    leaves, tree = jax.tree.flatten(start)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    drawn = [0.5 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(tree, drawn)
+
+
+CFG = Causal(NET, condition=(Label(),))
+COND = Label()(BATCH, SPEC)
+
+
+def test_causal_attention_is_the_softmax_over_what_lies_before():
+    q, k, v = (np.random.default_rng(i).normal(size=(2, 5, 3, 4)) for i in range(3))
+    found = attend(*(jnp.asarray(x, jnp.float32) for x in (q, k, v)), causal=True)
+    for i in range(5):
+        scores = np.einsum("bhd,blhd->bhl", q[:, i], k[:, : i + 1]) / 2.0
+        weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+        expected = np.einsum("bhl,blhd->bhd", weights, v[:, : i + 1])
+        np.testing.assert_allclose(found[:, i], expected, atol=1e-5)
+
+
+def test_no_token_is_seen_before_its_turn(params):
+    x = jnp.asarray(BATCH["tokens"])
+    before = logits(params, x, COND, CFG, SPEC)
+    changed = logits(params, x.at[:, 3].set((x[:, 3] + 1) % 5), COND, CFG, SPEC)
+    np.testing.assert_allclose(before[:, :4], changed[:, :4], atol=1e-5)
+    assert np.abs(before[:, 4:] - changed[:, 4:]).max() > 1e-2
+
+
+def test_kept_keys_give_the_logits_of_the_whole_text(params):
+    x = jnp.asarray(BATCH["tokens"])
+    whole = logits(params, x, COND, CFG, SPEC)
+    cache = NET.empty(B, 6)
+    last = jnp.full(B, 5)
+    step = jax.jit(
+        lambda last, cache, at: NET.apply(
+            {"params": params["net"]}, last[:, None], COND, 5, True, cache=cache, at=at
+        )
+    )
+    for t in range(6):
+        said, cache = step(last, cache, t)
+        np.testing.assert_allclose(said[:, 0], whole[:, t], atol=1e-5)
+        last = x[:, t]
+
+
+def test_samples_follow_the_model(params):
+    """Texts of two tokens: the counts of all 25 against their exact probability."""
+    spec = labelled(Tokens(2, 5), 3, name="tokens")
+    n = 4000
+    given = {"index": np.arange(n, dtype=np.uint32), "label": np.ones(n, np.int32)}
+    drawn = jax.jit(lambda: sample(params, jax.random.key(2), given, CFG, spec))()
+    every = np.stack(np.meshgrid(range(5), range(5), indexing="ij"), -1).reshape(25, 2)
+    batch = {"tokens": every, "label": np.ones(25, np.int32)}
+    p = 2.0 ** -np.asarray(loss(params, batch, CFG, spec)["text"], np.float64)
+    assert p.sum() == pytest.approx(1.0, abs=1e-5)
+    counts = np.bincount(np.asarray(drawn) @ [5, 1], minlength=25)
+    assert stats.chisquare(counts, n * p / p.sum()).pvalue > 1e-3
+
+
+def test_what_lies_behind_an_end_is_not_counted(params):
+    x = np.array([[1, 0, 3, 0, 4, 4], [1, 2, 3, 4, 1, 2]])
+    inside = counted(jnp.asarray(x), 0)
+    np.testing.assert_array_equal(inside, [[1, 1, 0, 0, 0, 0], [1] * 6])
+    other = x.copy()
+    other[0, 2:] = 1
+    cfg = Causal(NET, end=0, condition=(Label(),))
+    found = []
+    for tokens in (x, other):
+        batch = {"tokens": tokens, "label": np.zeros(2, np.int32)}
+        found.append(loss(params, batch, cfg, SPEC))
+    np.testing.assert_allclose(found[0]["text"], found[1]["text"], rtol=1e-5)
+    np.testing.assert_allclose(found[0]["loss"] * np.array([2, 6]), found[0]["text"], rtol=1e-5)
+    drawn = np.asarray(sample(params, jax.random.key(0), BATCH, cfg, SPEC))
+    behind = np.cumsum(drawn == 0, 1) - (drawn == 0) > 0
+    assert behind.any() and (drawn[behind] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "cfg, spec, told",
+    [
+        (Causal(NET, end=9), SPEC, "algorithm.end=9 is no token of the data"),
+        (Causal(NET), labelled(Image((8, 8, 1))), "Causal takes Tokens"),
+        (Causal(NET, sharpness=Sharpness(top_k=9)), SPEC, "top_k=9: there are 5 tokens"),
+        (CFG, labelled(Tokens(6, 5), name="tokens"), "needs labels"),
+    ],
+)
+def test_bad_input(cfg, spec, told):
+    with pytest.raises(UserError, match=told):
+        cfg(spec)
+
+
+def test_bad_nets():
+    for net, told in ((Transformer(16, 2, 3), "do not divide"), (Transformer(6, 1, 2), "even")):
+        with pytest.raises(UserError, match=told):
+            Causal(net)(SPEC).init(jax.random.key(0), BATCH)
+    assert isinstance(Causal(NET)(SPEC).init(jax.random.key(0), BATCH), State)
