@@ -14,8 +14,8 @@ from genjax.sweep import Sweep
 STORED = Path(__file__).parent / "digests.json"
 EXPERIMENTS = (
     "anomaly", "autoencoder", "bits", "bridge", "colourise", "compare", "compress", "cyclegan",
-    "defects", "denoise", "diffusion", "edit", "faces", "gan", "gan_game", "heads", "inpaint", "latents",
-    "likelihood", "lossless", "marks", "munit", "onestep", "pix2pix", "samplers", "segment",
+    "deage", "defects", "denoise", "diffusion", "edit", "faces", "gan", "gan_game", "heads",
+    "inpaint", "latents", "likelihood", "lossless", "marks", "munit", "onestep", "pix2pix", "samplers", "segment",
     "series", "stacked", "stylegan2", "text", "text2image", "toy2d", "vae",
 )  # fmt: skip
 

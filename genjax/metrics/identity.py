@@ -56,7 +56,7 @@ class Embedder(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class Identity:
+class CosFace:
     """A small convolutional net that learns who is who of the people of a training split."""
 
     widths: tuple[int, ...] = field(
@@ -100,12 +100,12 @@ class Identity:
 
     def known(self, split: Mapping[str, Any]) -> dict[str, Any]:
         """Pictures, and who is in them numbered from 0 on; UserError where that cannot be learned."""
-        at_least(1, "Identity: ", steps=self.steps, batch=self.batch, embedding=self.embedding)
-        at_least(0, "Identity: ", margin=self.margin)
+        at_least(1, "CosFace: ", steps=self.steps, batch=self.batch, embedding=self.embedding)
+        at_least(0, "CosFace: ", margin=self.margin)
         for name in ("image", self.group):
             if name not in split:
                 raise UserError(
-                    f"Identity: the data have {', '.join(split)} and no field {name!r}: set group to the field that "
+                    f"CosFace: the data have {', '.join(split)} and no field {name!r}: set group to the field that "
                     "says who is in a picture."
                 )
         people, label, counts = np.unique(
@@ -113,7 +113,7 @@ class Identity:
         )
         if len(people) < 2:
             raise UserError(
-                "Identity: the data show one person: two are needed to be told apart."
+                "CosFace: the data show one person: two are needed to be told apart."
             )
         check_shots(people, counts)
         return {"image": split["image"], "label": label.astype(np.int32)}
@@ -125,12 +125,16 @@ class Identity:
         return Path(folder) / f"identity-{digest(self)}-{fingerprint(known)}-v{VERSION}.npz"
 
 
+# by what it does; nets have a layer of that name, and configs are known by the names of their classes
+Identity = CosFace
+
+
 def check_shots(people: np.ndarray, counts: np.ndarray) -> None:
     """UserError for a person with one picture: nothing says what of it is the person."""
     alone = people[counts < 2]
     if len(alone):
         raise UserError(
-            f"Identity: person {alone[0]} has one picture, and {len(alone)} of {len(people)} have: each needs two, "
+            f"CosFace: person {alone[0]} has one picture, and {len(alone)} of {len(people)} have: each needs two, "
             "as with --data.shots=2."
         )
 
@@ -249,7 +253,7 @@ def _stored(path: Path | None, like: Any) -> Any:
         return None
 
 
-def _train(cfg: Identity, net: Embedder, known: Any) -> Any:
+def _train(cfg: CosFace, net: Embedder, known: Any) -> Any:
     """The variables of the trained net: a function of cfg and the data alone. The people's weights are not kept."""
     n = size(known)
     batch = min(cfg.batch, n)
@@ -269,7 +273,7 @@ def _train(cfg: Identity, net: Embedder, known: Any) -> Any:
     return jax.tree.map(lambda x: np.asarray(x, np.float32), variables)
 
 
-def _steps(cfg: Identity, net: Embedder, people: int):
+def _steps(cfg: CosFace, net: Embedder, people: int):
     """`init(key, image)` and `step(state, key, batch)`; state = (net's variables, people's weights, optimiser's)."""
     tx = cfg.optimiser(cfg.steps)
 

@@ -5,7 +5,7 @@ import pytest
 
 from genjax.errors import UserError
 from genjax.metrics.identity import (
-    Identity,
+    CosFace,
     csim,
     equal_error_rate,
     margin_loss,
@@ -79,7 +79,7 @@ def test_verification_tells_ages_apart():
 
 
 def test_people_of_whom_none_was_in_training_are_told_apart(tmp_path):
-    cfg = Identity(widths=(8, 8), features=16, embedding=8, steps=100, batch=64)
+    cfg = CosFace(widths=(8, 8), features=16, embedding=8, steps=100, batch=64)
     train = colours(40, 4, 0)
     embed = cfg.embedding_of(train, tmp_path)
     held = colours(20, 4, 1)
@@ -100,11 +100,11 @@ def test_people_of_whom_none_was_in_training_are_told_apart(tmp_path):
 @pytest.mark.parametrize(
     "cfg, train, told",
     [
-        (Identity(), {"image": np.zeros((2, 8, 8, 3))}, "no field 'person': set group"),
-        (Identity(), colours(1, 4, 0), "the data show one person"),
-        (Identity(), colours(3, 1, 0), "person 0 has one picture, and 3 of 3 have"),
-        (Identity(steps=0), colours(3, 2, 0), "steps=0 must be at least 1"),
-        (Identity(margin=-0.1), colours(3, 2, 0), "margin=-0.1 must be at least 0"),
+        (CosFace(), {"image": np.zeros((2, 8, 8, 3))}, "no field 'person': set group"),
+        (CosFace(), colours(1, 4, 0), "the data show one person"),
+        (CosFace(), colours(3, 1, 0), "person 0 has one picture, and 3 of 3 have"),
+        (CosFace(steps=0), colours(3, 2, 0), "steps=0 must be at least 1"),
+        (CosFace(margin=-0.1), colours(3, 2, 0), "margin=-0.1 must be at least 0"),
     ],
 )
 def test_what_cannot_be_learned_is_one_line(cfg, train, told):
