@@ -4,6 +4,8 @@
     python -m experiments.text masked     masked diffusion on the same chain: its bound, target within 3 %
     python -m experiments.text uniform    tokens that become any other in place of masks
     python -m experiments.text hidden     a hidden Markov model, whose tokens depend on all before them
+    python -m experiments.text corpus     bytes of CPython's reference: bits a character beside Kneser-Ney and xz
+    python -m experiments.text signs      names of signs in four languages, told which
     python -m experiments.text tiny       does it run? seconds
 
 Prints bits a token beside the chain's exact law on the same sequences, and a chi-square of the samples' n-grams.
@@ -14,10 +16,12 @@ from __future__ import annotations
 import functools
 
 from genjax import cli
+from genjax.conditions import Label
 from genjax.config import edit
 from genjax.data import Chain, HiddenChain
+from genjax.data.text import Names, Text
 from genjax.diffusion.discrete import MaskedDiffusion, UniformState
-from genjax.findings.text import Entropy, Infilling
+from genjax.findings.text import Entropy, Infilling, Written
 from genjax.nets.transformer import Transformer
 from genjax.optim import Adam, CosineDecay
 from genjax.sequence.causal import Causal
@@ -40,6 +44,9 @@ BASE = Experiment(
 _DIFFUSION = MaskedDiffusion(NET, optimiser=TX)
 _UNIFORM = MaskedDiffusion(NET, UniformState(), optimiser=TX)
 _MASKED = {"algorithm": _DIFFUSION, "finish": (Entropy(target=0.03), Infilling())}
+_WIDE = {"algorithm.net": Transformer(width=128, depth=3), "finish": (Written(),), "batch": 32}
+_CORPUS = {**_WIDE, "data": Text(), "algorithm.end": 0, "steps": 3000}
+_SIGNS = {**_CORPUS, "data": Text(Names(), length=64), "algorithm.condition": (Label(),)}
 _TINY = {
     "steps": 20,
     "algorithm.optimiser.warmup": 5,
@@ -54,6 +61,8 @@ EXPERIMENTS = {
     "hidden": edit(BASE, {"data": HiddenChain(), "finish": (Entropy(target=0.02),)}),
     "masked": edit(BASE, _MASKED),
     "uniform": edit(BASE, {"algorithm": _UNIFORM, "finish": (Entropy(target=0.03),)}),
+    "corpus": edit(BASE, _CORPUS),
+    "signs": edit(BASE, _SIGNS),
     "tiny": edit(BASE, _TINY),
 }
 

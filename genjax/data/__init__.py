@@ -32,6 +32,7 @@ from genjax.data.spoken import DigitPairs, SpokenHeads
 from genjax.data.stacked import StackedDigits
 from genjax.data.stamps import Stamps
 from genjax.data.stock import Stock
+from genjax.data.text import Text
 from genjax.data.textures import Textures
 from genjax.data.toy import Grid, Moons, Ring, Spiral, Toy
 
@@ -69,6 +70,7 @@ Known = (
     | StackedDigits
     | Stamps
     | Stock
+    | Text
     | Textures
     | Toy
     | Unpaired
@@ -116,6 +118,7 @@ __all__ = [
     "StackedDigits",
     "Stamps",
     "Stock",
+    "Text",
     "Textures",
     "Toy",
     "Unpaired",

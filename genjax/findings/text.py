@@ -8,6 +8,7 @@ Both costs are of the same sequences, so that their difference has a far smaller
 from __future__ import annotations
 
 import dataclasses
+import lzma
 from typing import Any
 
 import jax
@@ -19,11 +20,12 @@ from genjax import conditions
 from genjax.config import field
 from genjax.core import Batch, State, averaged
 from genjax.data.chains import Law, conditional, draw, entropy, log_likelihood
+from genjax.data.text import characters, joined
 from genjax.diffusion.discrete import Masking, logits
 from genjax.errors import UserError, above, at_least, at_most
 from genjax.findings.samples import kept, some, told
 from genjax.metrics.intervals import of_mean
-from genjax.metrics.ngrams import Fit, chi_square
+from genjax.metrics.ngrams import Fit, chi_square, kneser_ney
 from genjax.training.experiment import Experiment
 from genjax.training.run import Run
 
@@ -145,6 +147,90 @@ class Infilling:
             return {"log": jax.nn.log_softmax(found) / LOG2}
 
         return this.evaluate({**test, spec.main: z}, fn)["log"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """Bits a character of held-out text, beside Kneser-Ney n-grams and xz; and how much samples copy.
+
+    xz has the training text before the test: what the test adds to the file is counted. n-grams begin anew with every
+    window, as the model does; xz does not.
+    """
+
+    orders: tuple[int, ...] = field((3, 5), "of the n-grams, in tokens")
+    samples: int = field(64, "texts whose longest copied run is looked for; 0 = none")
+
+    def check(self, exp: Experiment, source: Any) -> None:
+        """Raises UserError for data that are no bytes of text."""
+        at_least(0, finish__Written__samples=self.samples)
+        for order in self.orders:
+            at_least(1, finish__Written__orders=order)
+        vocabulary = getattr(source.fields[source.main], "vocabulary", 0)
+        if hasattr(exp.data, "law") or vocabulary != 256:
+            raise UserError("--finish.Written needs bytes of text: use --data='Text()'.")
+
+    def __call__(self, this: Run) -> dict[str, float]:
+        train = np.asarray(this.source.train[this.spec.main])
+        test = np.asarray(this.source.test[this.spec.main])
+        signs = characters(test)
+        per_window = signs / len(test)
+        end = getattr(this.exp.algorithm, "end", None)
+        model = of_mean(this.evaluate(this.source.test)["text"] / per_window)
+        costs = {"model": model}
+        for order in self.orders:
+            rows = _trimmed(test, end)
+            fitted = kneser_ney(_trimmed(train, end), this.spec.x.vocabulary, order)
+            costs[f"Kneser-Ney {order}"] = of_mean(fitted.bits(rows) / per_window)
+        result: dict[str, Any] = {}
+        for name, cost in costs.items():
+            result[name] = kept(cost)
+            this.log.note(f"{name}: {told(cost)} bits a character")
+        before = len(lzma.compress(joined(train), preset=9))
+        added = len(lzma.compress(joined(train) + joined(test), preset=9)) - before
+        result["xz"] = {"distance": 8.0 * added / signs}
+        this.log.note(
+            f"xz behind the training text: {8.0 * added / signs:.3f} bits a character"
+        )
+        self._copied(this, train, test, result)
+        this.log.result("written", result)
+        return {"bits a character": model.value}
+
+    def _copied(
+        self, this: Run, train: np.ndarray, test: np.ndarray, result: dict[str, Any]
+    ) -> None:
+        """The longest run of bytes that is in the training text too, of samples and of held-out text."""
+        if not self.samples:
+            return
+        text = joined(train)
+        held = some({"x": test}, self.samples)["x"]
+        for name, rows in (
+            ("samples", np.asarray(this.sample(self.samples))),
+            ("held out", held),
+        ):
+            longest = [longest_copy(joined(row[None]), text) for row in rows]
+            result[f"copied {name}"] = {"mean": float(np.mean(longest)), "most": max(longest)}
+            this.log.note(
+                f"longest run copied from training, {name}: mean {np.mean(longest):.1f}, most {max(longest)} bytes"
+            )
+
+
+def _trimmed(x: np.ndarray, end: int | None) -> list[np.ndarray]:
+    """Each text up to its first end, that one included: what is counted of a model that ends."""
+    rows = []
+    for row in x:
+        ends = np.flatnonzero(row == end) if end is not None else []
+        rows.append(row[: ends[0] + 1] if len(ends) else row)
+    return rows
+
+
+def longest_copy(text: bytes, source: bytes) -> int:
+    """Bytes of the longest run of `text` that is in `source`."""
+    longest = 0
+    for start in range(len(text)):
+        # only what would be longer is looked for
+        while start + longest < len(text) and text[start : start + longest + 1] in source:
+            longest += 1
+    return longest
 
 
 def _over(values: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -49,3 +50,76 @@ def chi_square(x: np.ndarray, p: np.ndarray) -> Fit:
     statistic = float(((observed - wanted) ** 2 / wanted).sum())
     freedom = len(wanted) - 1
     return Fit(statistic, freedom, float(stats.chi2.sf(statistic, freedom)))
+
+
+class KneserNey(NamedTuple):
+    """Interpolated Kneser-Ney n-grams (Kneser & Ney 1995; Chen & Goodman 1999, sec. 2.7): what any net has to beat.
+
+    p_k(w | c) = (max(n_k(c w) - d_k, 0) + d_k types_k(c) p_(k-1)(w | c')) / n_k(c),   p_0 = 1 / V
+    """
+
+    vocabulary: int
+    # of each order: {context: {token: count}}, and what is taken from every count
+    tables: tuple[dict[tuple, dict[int, int]], ...]
+    discounts: tuple[float, ...]
+
+    def p(self, context: tuple[int, ...], token: int) -> float:
+        """The probability of a token behind a context of at least order - 1 tokens."""
+        found = 1.0 / self.vocabulary
+        for k, (table, discount) in enumerate(zip(self.tables, self.discounts, strict=True)):
+            row = table.get(context[len(context) - k :])
+            if row is None:  # no longer context was seen either
+                break
+            total = sum(row.values())
+            kept = max(row.get(token, 0) - discount, 0.0)
+            found = (kept + discount * len(row) * found) / total
+        return found
+
+    def bits(self, x: Sequence[np.ndarray]) -> np.ndarray:
+        """What each of N texts costs, bits [N]; x: tokens of each, int [T]."""
+        order = len(self.tables)
+        costs = np.zeros(len(x))
+        for number, row in enumerate(x):
+            padded = _begun(row, order, self.vocabulary)
+            for i in range(order - 1, len(padded)):
+                context = padded[i - order + 1 : i]
+                costs[number] -= np.log2(self.p(context, padded[i]))
+        return costs
+
+
+def _begun(row: np.ndarray, order: int, vocabulary: int) -> tuple[int, ...]:
+    """A text behind as many beginnings as a context has tokens."""
+    return (vocabulary,) * (order - 1) + tuple(row.tolist())
+
+
+def kneser_ney(x: Sequence[np.ndarray], vocabulary: int, order: int) -> KneserNey:
+    """Counts of texts, each int [T]; the highest order counts tokens, the lower ones what they were seen behind."""
+    highest: dict[tuple, int] = {}
+    for row in x:
+        padded = _begun(row, order, vocabulary)
+        for i in range(order - 1, len(padded)):
+            gram = padded[i - order + 1 : i + 1]
+            highest[gram] = highest.get(gram, 0) + 1
+    tables, discounts = [], []
+    counts = highest
+    for _ in range(order):
+        table: dict[tuple, dict[int, int]] = {}
+        for gram, n in counts.items():
+            table.setdefault(gram[:-1], {})[gram[-1]] = n
+        tables.append(table)
+        discounts.append(_discount(counts))
+        # distinct tokens before each shorter n-gram, not how often it was there
+        shorter: dict[tuple, int] = {}
+        for gram in counts:
+            shorter[gram[1:]] = shorter.get(gram[1:], 0) + 1
+        counts = shorter
+    return KneserNey(vocabulary, tuple(tables[::-1]), tuple(discounts[::-1]))
+
+
+def _discount(counts: dict[tuple, int]) -> float:
+    """n_1 / (n_1 + 2 n_2), of the n-grams that were seen once and twice (Ney et al. 1994); a half of none."""
+    values = np.fromiter(counts.values(), np.int64)
+    once, twice = np.sum(values == 1), np.sum(values == 2)
+    if not once or not twice:
+        return 0.5
+    return float(once / (once + 2 * twice))

@@ -1,0 +1,177 @@
+"""Running text that comes with Python and Debian, or a user's own, as bytes of UTF-8.
+
+* `Topics`: the reference of the language that CPython carries for its `help()`, pydoc_data/topics.py: PSF licence.
+* `Licences`: the licence texts of Debian, /usr/share/common-licenses: each says that it may be copied unchanged.
+* `Names`: names of signs in four languages, from Unicode CLDR (Debian's unicode-cldr-core): Unicode licence.
+* `Files`: text files of the user's.
+
+A document is in one split as a whole, by a hash of its name: no window of the test overlaps one of training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from genjax.config import Own, field
+from genjax.data import signs
+from genjax.data.captions import LETTERS
+from genjax.data.source import Source
+from genjax.errors import UserError, at_least
+from genjax.fields import Category, Tokens
+from genjax.machine.files import typed
+
+DEBIAN = Path("/usr/share/common-licenses")
+END = 0  # the byte that fills up, and ends a text that is short
+
+
+class Document(NamedTuple):
+    """A text, and what its split is chosen by: documents of one key are in one split."""
+
+    key: str
+    text: bytes
+    label: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Topics:
+    """CPython's own reference, a document a topic, about 700 kB of English; differs between versions of Python."""
+
+    labels: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self) -> list[Document]:
+        from pydoc_data.topics import topics
+
+        return [Document(name, text.encode()) for name, text in sorted(topics.items())]
+
+
+@dataclasses.dataclass(frozen=True)
+class Licences:
+    """The licences that Debian installs, a document each."""
+
+    path: str = field(str(DEBIAN), "their folder", execution=True)
+    labels: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self) -> list[Document]:
+        # versions of one licence have most of their text in common: one split for all of them
+        return [each._replace(key=each.key.split("-")[0]) for each in _read(self.path, "")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """The user's own texts: every file of a folder that ends so, a document each."""
+
+    path: str = field("", "the folder", execution=True)
+    ending: str = field(".txt", "of the files' names")
+    labels: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self) -> list[Document]:
+        if not self.path:
+            raise UserError("--data.corpus.path is not set: name the folder of your texts.")
+        return _read(self.path, self.ending)
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """Names of signs, a document each, labelled by their languages; all names of one design are in one split."""
+
+    languages: tuple[str, ...] = field(signs.LANGUAGES, "of en, es, fr, ar")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The languages, in the order of their numbers."""
+        return self.languages
+
+    def __call__(self) -> list[Document]:
+        if not self.languages:
+            raise UserError(
+                "--data.corpus.languages=() is no language: name some of en, es, fr, ar."
+            )
+        of = signs.names_package(self.languages)  # refuses a language that the data lack
+        folder = signs.find_names(of, None)
+        if folder is None:
+            signs.missing_names(of, None)
+        documents = []
+        for label, language in enumerate(self.languages):
+            found = signs.read_names(of, folder, language)
+            for code, name in sorted(found.items()):
+                documents.append(Document(signs.design(code), name.encode(), label))
+        return documents
+
+
+def _read(path: str, ending: str) -> list[Document]:
+    """The files of a folder by name; links are left out, which name one text twice."""
+    folder = typed(path)
+    if not folder.is_dir():
+        raise UserError(f"--data.corpus.path={path} is no folder.")
+    documents = []
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and not file.is_symlink() and file.name.endswith(ending):
+            documents.append(Document(file.name, _utf8(file)))
+    return documents
+
+
+def _utf8(file: Path) -> bytes:
+    """The bytes of a file; UserError, with the place, where they are not UTF-8."""
+    content = file.read_bytes()
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{file} is not UTF-8: byte {error.start}, in line {line}, is 0x{content[error.start]:02x}: convert the "
+            "file, e.g. by `iconv -f latin1 -t utf8`."
+        ) from error
+    return content
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """A corpus as bytes: windows one behind the other, or whole documents where these are short."""
+
+    corpus: Topics | Licences | Files | Names | Own = field(Topics(), "where the text is from")
+    length: int = field(128, "bytes of an example")
+
+    def load(self) -> Source:
+        """{"tokens": int32 [N, length], "label": int32 [N]}, 0 behind a text; UserError for an empty corpus."""
+        at_least(1, data__length=self.length)
+        rows: dict[str, list[np.ndarray]] = {"train": [], "valid": [], "test": []}
+        labels: dict[str, list[int]] = {split: [] for split in rows}
+        for document in self.corpus():
+            split = signs.side(document.key)
+            # the last window of a document is filled up
+            for start in range(0, len(document.text), self.length):
+                part = np.frombuffer(document.text[start : start + self.length], np.uint8)
+                row = np.full(self.length, END, np.int32)
+                row[: len(part)] = part
+                rows[split].append(row)
+                labels[split].append(document.label)
+        name = type(self.corpus).__name__.lower()
+        for split in ("train", "test"):
+            if not rows[split]:
+                raise UserError(
+                    f"{name}: the corpus has no text in its {split} split: give it more documents, since each is in "
+                    "one split as a whole."
+                )
+        kinds = {"tokens": Tokens(self.length, 256, LETTERS)}
+        names = self.corpus.labels
+        kinds["label"] = Category(len(names), tuple(names))
+        splits = {}
+        for split, its in rows.items():
+            tokens = np.array(its, np.int32).reshape(-1, self.length)
+            splits[split] = {"tokens": tokens, "label": np.array(labels[split], np.int32)}
+        return Source(name, kinds, splits["train"], splits["valid"], splits["test"])
+
+
+def characters(x: np.ndarray) -> int:
+    """The characters of windows [N, T]: the bytes that begin one."""
+    begins = (x & 0xC0) != 0x80  # of a character's bytes the others are 10xxxxxx
+    return int(np.sum(begins & (x != END)))
+
+
+def joined(x: np.ndarray) -> bytes:
+    """Windows [N, T] one behind the other, without what fills them up."""
+    return b"".join(bytes(row.astype(np.uint8)).rstrip(b"\0") for row in x)

@@ -1,0 +1,75 @@
+"""Text as bytes: whole documents in one split, every byte kept, and errors that say where."""
+
+import numpy as np
+import pytest
+
+from genjax.data import signs
+from genjax.data.source import check
+from genjax.data.text import Files, Names, Text, Topics, characters, joined
+from genjax.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Files of every split, in several scripts."""
+    for i in range(30):
+        text = f"número {i}: ¿qué? مرحبا {i}\n" * (i % 4 + 1)
+        (tmp_path / f"{i}.txt").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_all_bytes_of_a_document_are_in_one_split(folder):
+    source = Text(Files(str(folder)), 16).load()
+    check(source)
+    for split, arrays in source.splits().items():
+        own = [
+            path.read_bytes()
+            for path in sorted(folder.iterdir())
+            if signs.side(path.name) == split
+        ]
+        assert joined(arrays["tokens"]) == b"".join(own)
+        found = characters(arrays["tokens"])
+        assert found == sum(len(text.decode()) for text in own)
+
+
+def test_what_python_carries_is_text():
+    source = Text(Topics()).load()
+    assert source.train["tokens"].shape[1] == 128 and len(source.test["tokens"]) > 50
+    joined(source.test["tokens"]).decode()
+    assert source.classes == 0 and not source.test["label"].any()
+
+
+def test_bytes_that_are_not_utf8_are_told_with_their_place(folder):
+    (folder / "wrong.txt").write_bytes(b"good\nbad: " + b"\xe9t\xe9")
+    with pytest.raises(UserError, match="wrong.txt is not UTF-8: byte 10, in line 2, is 0xe9"):
+        Text(Files(str(folder))).load()
+
+
+@pytest.mark.parametrize(
+    "cfg, told",
+    [
+        (Text(Names(("en", "xx"))), "there is no language 'xx'"),
+        (Text(Files()), "data.corpus.path is not set"),
+        (Text(Files("/nowhere/at/all")), "is no folder"),
+        (Text(length=0), "data.length=0 must be at least 1"),
+    ],
+)
+def test_bad_input(cfg, told):
+    with pytest.raises(UserError, match=told):
+        cfg.load()
+
+
+def test_an_empty_corpus_is_told(tmp_path):
+    with pytest.raises(UserError, match="the corpus has no text in its train split"):
+        Text(Files(str(tmp_path))).load()
+
+
+def test_names_have_the_languages_as_labels(monkeypatch, tmp_path):
+    names = {"en": {"1f600": "face", "1f601": "grin"}, "ar": {"1f600": "وجه", "2764": "قلب"}}
+    monkeypatch.setattr(signs, "find_names", lambda of, path: tmp_path)
+    monkeypatch.setattr(signs, "read_names", lambda of, folder, language: names[language])
+    monkeypatch.setattr(signs, "side", lambda key: "test" if key == "hearts" else "train")
+    source = Text(Names(("en", "ar")), 16).load()
+    assert source.class_names == ("en", "ar")
+    assert signs.text(source.train["tokens"]) == ["face", "grin", "وجه"]
+    np.testing.assert_array_equal(source.test["label"], [1])
