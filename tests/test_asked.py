@@ -32,8 +32,8 @@ def test_what_is_read_is_the_likeliest_value_of_each_group():
 def test_shares_are_of_what_is_said():
     right = np.array([[True, False], [True, True], [False, False]])
     said = np.array([[True, True], [True, False], [True, False]])
-    value, low, high = asked(right, said)
-    assert value == 2 / 4 and low <= value <= high
+    value, low, high, n = asked(right, said)
+    assert value == 2 / 4 and low <= value <= high and n == 3
 
 
 def test_parts_are_apart():
@@ -102,6 +102,9 @@ def test_samples_that_are_real_are_read_as_real_ones_are(home):
     caption = this.given(3, caption="a two above a one")["caption"]
     assert caption.shape == (3, 96) and bytes(caption[2, :5].tolist()) == b"a two"
     others = this.log.result("asked: others")
+    # what is told of a part is of its pictures alone
+    of_parts = [real[f"{name}, seen"]["n"] for name in ("en", "es", "fr", "ar")]
+    assert sum(of_parts) == real["all, seen"]["n"] < real["all"]["n"] == 100
     assert others["all"]["value"] < 0.2 and "r_precision" not in others
     assert real["asked"]["low"] <= real["asked"]["value"] <= real["asked"]["high"]
     drawn = {path.stem for path in (this.log.directory / "samples").glob("*.png")}

@@ -24,7 +24,7 @@ from genjax.errors import UserError, at_least
 from genjax.findings.samples import check_images, show, some
 from genjax.findings.steering import members
 from genjax.metrics.frechet import moments
-from genjax.metrics.intervals import Interval, bootstrap, frechet_interval, share
+from genjax.metrics.intervals import bootstrap, frechet_interval, share
 from genjax.metrics.nearest import beside, nearest
 from genjax.metrics.reader import Reader
 from genjax.metrics.towers import Towers, precision
@@ -35,7 +35,17 @@ from genjax.training.run import Run
 NEEDED = ("caption", "attributes", "said", "language", "together", "wording")
 TIMES = 500  # repeats of a bootstrap
 
-Found = dict[str, Interval]
+
+class Number(NamedTuple):
+    """An estimate with its 95 % interval, of n pictures."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+Found = dict[str, Number]
 
 
 class Judges(NamedTuple):
@@ -83,13 +93,13 @@ class Asked:
         judges = self.judges(this)
         # held-out pictures with their own captions: the most that can be read
         real = np.asarray(test["image"])
-        told = {"real": self.measured(judges, real, real, test)}
+        told = {"real": self.measured(judges, real, test)}
         scales = self.scales or (None,)
         numbers = {}
         for scale in scales:
             pictures = self.drawn(this, test, scale)
             name = "samples" if scale is None else f"scale {scale:g}"
-            told[name] = self.measured(judges, pictures, real, test)
+            told[name] = self.measured(judges, pictures, test)
             # pictures that are judged by what others were asked for
             if scale == scales[0]:
                 other = turned(test, size(test) // 2)
@@ -97,7 +107,7 @@ class Asked:
                 self.draw(this, pictures, test, judges)
             numbers[name] = told[name]["asked"].value
         for name, found in told.items():
-            tell(this, name, found, size(test))
+            tell(this, name, found)
         return numbers
 
     def judges(self, this: Run) -> Judges:
@@ -126,22 +136,23 @@ class Asked:
         self,
         judges: Judges,
         pictures: np.ndarray,
-        real: np.ndarray,
         test: Mapping[str, Any],
     ) -> Found:
         """All numbers of pictures [N, H, W, C] that were asked for by the captions of `test`."""
         found = self.attributes(judges, pictures, test)
         if judges.match is not None:
             hits = precision(judges.match, pictures, test, self.towers)
-            found["r_precision"] = share(hits.sum(), len(hits))
+            found["r_precision"] = counted(hits)
         features = np.float64(judges.read(pictures).features)
         # a covariance needs more rows than features, without any of the jackknife's groups too
         enough = len(features) - -(-len(features) // 50) > features.shape[1]
         if enough:
-            found["fd_reader"] = frechet_interval(judges.features, features)
+            apart = frechet_interval(judges.features, features)
+            found["fd_reader"] = Number(*apart, len(features))
         # far below the distance of real held-out pictures they would be copies
         distance, _ = nearest(pictures, judges.train["image"])
-        found["nearest"] = bootstrap(lambda rows: distance[rows].mean(), len(distance), TIMES)
+        mean = bootstrap(lambda rows: distance[rows].mean(), len(distance), TIMES)
+        found["nearest"] = Number(*mean, len(distance))
         return found
 
     def attributes(
@@ -159,16 +170,16 @@ class Asked:
         found = {"asked": asked(right, said)}
         # a picture is right as a whole where nothing that was asked is wrong
         whole = np.all(right | ~said, 1)
-        found["all"] = share(whole.sum(), len(whole))
+        found["all"] = counted(whole)
         for g, group in enumerate(groups(names)):
             rows = said[:, g]  # of who is asked for it
             if rows.any():
-                found[group] = share(right[rows, g].sum(), int(rows.sum()))
+                found[group] = counted(right[rows, g])
         for name, rows in parts(test, judges.languages).items():
             # an interval needs two
             if len(rows) > 1:
                 found[name] = asked(right[rows], said[rows])
-                found[f"{name}, all"] = share(whole[rows].sum(), len(rows))
+                found[f"{name}, all"] = counted(whole[rows])
         return found
 
     def draw(
@@ -182,7 +193,8 @@ class Asked:
             for place in places:
                 this.log.note(f"{names[number]}: {captions[place]}")
         places = np.concatenate(list(rows.values()))
-        tiles = grid(pictures[places], self.shown)
+        # as many of each language
+        tiles = grid(pictures[places], len(places) // len(rows))
         there = [names[number] for number in rows]
         show(this, "asked", captioned(tiles, there))
         show(this, "nearest", beside(pictures[places], judges.train["image"]))
@@ -201,7 +213,12 @@ def agreed(answers: np.ndarray, true: np.ndarray, names: tuple[str, ...]) -> np.
     return np.stack(columns, 1)
 
 
-def asked(right: np.ndarray, said: np.ndarray) -> Interval:
+def counted(hits: np.ndarray) -> Number:
+    """The share of pictures [N] that are right."""
+    return Number(*share(hits.sum(), len(hits)), len(hits))
+
+
+def asked(right: np.ndarray, said: np.ndarray) -> Number:
     """The share of attributes that are said [N, G] and are right [N, G]."""
     hits = np.sum(right & said, 1)
     count = np.sum(said, 1)
@@ -210,7 +227,7 @@ def asked(right: np.ndarray, said: np.ndarray) -> Interval:
         # a draw of captions that say nothing has no share
         return float(hits[rows].sum() / max(count[rows].sum(), 1))
 
-    return bootstrap(of, len(hits), TIMES)
+    return Number(*bootstrap(of, len(hits), TIMES), len(hits))
 
 
 def parts(test: Mapping[str, Any], languages: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -251,15 +268,15 @@ def by_language(test: Mapping[str, Any], most: int) -> dict[int, np.ndarray]:
     return {int(number): own[:least] for number, own in zip(numbers, rows, strict=True)}
 
 
-def tell(this: Run, name: str, found: Found, n: int) -> None:
+def tell(this: Run, name: str, found: Found) -> None:
     """Records a row with its intervals, and says the most important of it."""
     entry = {}
-    for key, (value, low, high) in found.items():
-        entry[key] = {"value": value, "low": low, "high": high, "n": n}
+    for key, number in found.items():
+        entry[key] = number._asdict()
     this.log.result(f"asked: {name}", entry)
     words = []
     for key in ("asked", "all", "r_precision", "fd_reader", "nearest"):
         if key in found:
-            value, low, high = found[key]
+            value, low, high, _ = found[key]
             words.append(f"{key} {value:.3f} [{low:.3f}, {high:.3f}]")
     this.log.note(f"{name}: {', '.join(words)}")
