@@ -31,7 +31,7 @@ from genjax.optim import Adam, CosineDecay
 from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
 
-NET = Worded(DiT(patch=4, width=128, depth=6, heads=4), TokenEncoder(width=96, depth=2))
+NET = Worded(DiT(patch=4, width=128, depth=4, heads=4), TokenEncoder(width=96, depth=2))
 FLOW = edit(
     named.FLOW,
     {
@@ -47,9 +47,9 @@ READER = Reader("attributes")
 BASE = Experiment(
     data=SpokenHeads(),
     algorithm=FLOW,
-    steps=2500,
+    steps=1500,
     batch=64,
-    every=Every(log=100, evaluate=1000, sample=1000, save=500),
+    every=Every(log=100, evaluate=500, sample=500, save=250),
     finish=(Asked(READER, scales=(1.0, 2.0, 4.0), samples=600),),
 )
 _DIGITS = {
