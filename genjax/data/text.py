@@ -43,6 +43,7 @@ class Topics:
     labels: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self) -> list[Document]:
+        # large, so it is read only where it is asked for
         from pydoc_data.topics import topics
 
         return [Document(name, text.encode()) for name, text in sorted(topics.items())]
@@ -141,6 +142,7 @@ class Text:
         rows: dict[str, list[np.ndarray]] = {"train": [], "valid": [], "test": []}
         labels: dict[str, list[int]] = {split: [] for split in rows}
         for document in self.corpus():
+            # a document that is added leaves the others in their splits
             split = signs.side(document.key)
             # the last window of a document is filled up
             for start in range(0, len(document.text), self.length):
@@ -157,6 +159,7 @@ class Text:
                     "one split as a whole."
                 )
         kinds = {"tokens": Tokens(self.length, 256, LETTERS)}
+        # no labels but those of the languages: 0 classes are an unlabelled set
         names = self.corpus.labels
         kinds["label"] = Category(len(names), tuple(names))
         splits = {}

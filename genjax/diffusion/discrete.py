@@ -94,6 +94,7 @@ class Masking:
         self, logits: jax.Array, z: jax.Array, x: jax.Array, alpha: jax.Array, speed: jax.Array
     ) -> jax.Array:
         """What the time t adds to the bound, nats [B]; logits [B, T, V], alpha and speed [B]."""
+        # only what is hidden costs anything: the rest is seen
         hidden = z == logits.shape[-1]
         log_p = jax.nn.log_softmax(logits)
         cost = -jnp.take_along_axis(log_p, x[..., None], -1)[..., 0]
@@ -128,6 +129,7 @@ class UniformState:
 
     def noised(self, key: jax.Array, x: jax.Array, alpha: jax.Array, size: int) -> jax.Array:
         """z [T] of one text x [T]."""
+        # a token that is drawn anew may be the old one again
         keep, new = jax.random.split(key)
         kept = jax.random.uniform(keep, x.shape) < alpha
         other = jax.random.randint(new, x.shape, 0, size)
@@ -158,6 +160,7 @@ class UniformState:
         size = logits.shape[-1]
         ratio = after / before
         there = ratio * jax.nn.one_hot(z, size) + (1.0 - ratio) / size
+        # of the token at the earlier time, whatever is there now
         law = before * jax.nn.softmax(logits) + (1.0 - before) / size
         return jnp.log(there) + jnp.log(law)
 

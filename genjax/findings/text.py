@@ -122,6 +122,7 @@ class Infilling:
         x = np.asarray(test[this.spec.main])
         rng = np.random.default_rng(0)
         known = rng.random(x.shape) >= self.share
+        # the number behind the tokens is the mask
         z = np.where(known, x, this.spec.x.vocabulary).astype(np.int32)
         said = self._said(this, test, z)
         exact = conditional(law, x, known)  # [N, T, V]
@@ -185,6 +186,7 @@ class Written:
         for name, cost in costs.items():
             result[name] = kept(cost)
             this.log.note(f"{name}: {told(cost)} bits a character")
+        # what it has learned from the training text is paid for there
         before = len(lzma.compress(joined(train), preset=9))
         added = len(lzma.compress(joined(train) + joined(test), preset=9)) - before
         result["xz"] = {"distance": 8.0 * added / signs}
@@ -201,6 +203,7 @@ class Written:
         """The longest run of bytes that is in the training text too, of samples and of held-out text."""
         if not self.samples:
             return
+        # as one text: a run may go over the border of two windows
         text = joined(train)
         held = some({"x": test}, self.samples)["x"]
         for name, rows in (

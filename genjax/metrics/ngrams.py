@@ -36,18 +36,22 @@ def chi_square(x: np.ndarray, p: np.ndarray) -> Fit:
     counts = np.bincount(numbers(x, vocabulary), minlength=len(p)).astype(np.float64)
     expected = len(x) * p
     rare = expected < LEAST
-    observed, wanted = counts[~rare], expected[~rare]
+    observed = counts[~rare]
+    wanted = expected[~rare]
     # what is left together may itself be rare: it then joins the rarest of the others
-    rest = [counts[rare].sum(), expected[rare].sum()]
-    if rest[1] >= LEAST:
-        observed, wanted = np.append(observed, rest[0]), np.append(wanted, rest[1])
+    seen = counts[rare].sum()
+    chance = expected[rare].sum()
+    if chance >= LEAST:
+        observed = np.append(observed, seen)
+        wanted = np.append(wanted, chance)
     elif len(wanted):
         rarest = wanted.argmin()
-        observed[rarest] += rest[0]
-        wanted[rarest] += rest[1]
+        observed[rarest] += seen
+        wanted[rarest] += chance
     if len(wanted) < 2:
         raise ValueError(f"{len(x)} n-grams are too few for a test of {len(p)} cells")
-    statistic = float(((observed - wanted) ** 2 / wanted).sum())
+    squares = (observed - wanted) ** 2
+    statistic = float((squares / wanted).sum())
     freedom = len(wanted) - 1
     return Fit(statistic, freedom, float(stats.chi2.sf(statistic, freedom)))
 
@@ -66,13 +70,18 @@ class KneserNey(NamedTuple):
     def p(self, context: tuple[int, ...], token: int) -> float:
         """The probability of a token behind a context of at least order - 1 tokens."""
         found = 1.0 / self.vocabulary
-        for k, (table, discount) in enumerate(zip(self.tables, self.discounts, strict=True)):
-            row = table.get(context[len(context) - k :])
+        orders = zip(self.tables, self.discounts, strict=True)
+        for k, (table, discount) in enumerate(orders):
+            start = len(context) - k
+            row = table.get(context[start:])
             if row is None:  # no longer context was seen either
                 break
             total = sum(row.values())
-            kept = max(row.get(token, 0) - discount, 0.0)
-            found = (kept + discount * len(row) * found) / total
+            own = row.get(token, 0)
+            kept = max(own - discount, 0.0)
+            # what was taken from the counts is shared out by the shorter context
+            taken = discount * len(row)
+            found = (kept + taken * found) / total
         return found
 
     def bits(self, x: Sequence[np.ndarray]) -> np.ndarray:
@@ -82,8 +91,10 @@ class KneserNey(NamedTuple):
         for number, row in enumerate(x):
             padded = _begun(row, order, self.vocabulary)
             for i in range(order - 1, len(padded)):
-                context = padded[i - order + 1 : i]
-                costs[number] -= np.log2(self.p(context, padded[i]))
+                start = i - order + 1
+                context = padded[start:i]
+                p = self.p(context, padded[i])
+                costs[number] -= np.log2(p)
         return costs
 
 
@@ -98,20 +109,26 @@ def kneser_ney(x: Sequence[np.ndarray], vocabulary: int, order: int) -> KneserNe
     for row in x:
         padded = _begun(row, order, vocabulary)
         for i in range(order - 1, len(padded)):
-            gram = padded[i - order + 1 : i + 1]
-            highest[gram] = highest.get(gram, 0) + 1
+            start = i - order + 1
+            gram = padded[start : i + 1]
+            seen = highest.get(gram, 0)
+            highest[gram] = seen + 1
     tables, discounts = [], []
     counts = highest
     for _ in range(order):
         table: dict[tuple, dict[int, int]] = {}
         for gram, n in counts.items():
-            table.setdefault(gram[:-1], {})[gram[-1]] = n
+            *before, token = gram
+            row = table.setdefault(tuple(before), {})
+            row[token] = n
         tables.append(table)
         discounts.append(_discount(counts))
         # distinct tokens before each shorter n-gram, not how often it was there
         shorter: dict[tuple, int] = {}
         for gram in counts:
-            shorter[gram[1:]] = shorter.get(gram[1:], 0) + 1
+            tail = gram[1:]
+            seen = shorter.get(tail, 0)
+            shorter[tail] = seen + 1
         counts = shorter
     return KneserNey(vocabulary, tuple(tables[::-1]), tuple(discounts[::-1]))
 
