@@ -34,7 +34,7 @@ from genjax.findings.steering import members
 from genjax.metrics.evaluate import Extractor
 from genjax.metrics.features import RandomNet
 from genjax.metrics.frechet import frechet, moments
-from genjax.metrics.identity import Identity, csim, verified
+from genjax.metrics.identity import CosFace, csim, verified
 from genjax.metrics.images import mse, ssim
 from genjax.metrics.intervals import Interval, by_group
 from genjax.metrics.memorisation import neighbours
@@ -47,7 +47,7 @@ from genjax.training.run import Run
 TRUTH = "truth"
 _TX = Adam(3e-3, weight_decay=0.02, warmup=50, decay=CosineDecay())
 LANDMARKS = Reader(numbers=("landmarks",), steps=600, batch=64, optimiser=_TX)
-IDENTITY = Identity(steps=600, batch=64, optimiser=_TX)
+IDENTITY = CosFace(steps=600, batch=64, optimiser=_TX)
 
 Found = dict[str, Interval]
 # images [N, H, W, C] -> numbers of each, [N, ...]
@@ -99,7 +99,7 @@ class Talking:
     made: int = field(8, "pictures of each that are made, the last ones")
     library: int = field(4000, "training pictures that distances are from, at most")
     landmarks: Reader = field(LANDMARKS, "what finds landmarks in pictures")
-    identity: Identity = field(IDENTITY, "whose embeddings tell people apart")
+    identity: CosFace = field(IDENTITY, "whose embeddings tell people apart")
     on: Extractor = field(RandomNet(), "features that the Fréchet distance is of")
     drawing: Drawing = field(Drawing(), "as the view has it")
     shown: int = field(6, "people in the picture and in the films", execution=True)

@@ -125,10 +125,6 @@ class CosFace:
         return Path(folder) / f"identity-{digest(self)}-{fingerprint(known)}-v{VERSION}.npz"
 
 
-# by what it does; nets have a layer of that name, and configs are known by the names of their classes
-Identity = CosFace
-
-
 def check_shots(people: np.ndarray, counts: np.ndarray) -> None:
     """UserError for a person with one picture: nothing says what of it is the person."""
     alone = people[counts < 2]

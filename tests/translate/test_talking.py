@@ -17,7 +17,7 @@ from genjax.errors import UserError
 from genjax.fields import Category, Film, Image
 from genjax.findings.talking import between, posed
 from genjax.metrics.features import Components
-from genjax.metrics.identity import Identity
+from genjax.metrics.identity import CosFace
 from genjax.metrics.reader import Reader
 from genjax.nets import TimeMLP
 from genjax.nets.talking import (
@@ -309,7 +309,7 @@ SMALL = {
     "finish.Talking.made": 3,
     "finish.Talking.between": 2,
     "finish.Talking.landmarks": Reader(numbers=("landmarks",), widths=(4,), steps=2),
-    "finish.Talking.identity": Identity((4,), 8, 4, steps=2),
+    "finish.Talking.identity": CosFace((4,), 8, 4, steps=2),
     "finish.Talking.on": Components(2),
 }
 
