@@ -3,7 +3,7 @@
     python -m experiments.heads                 BASE: people of 32x32, known by 1, 8 and 32 pictures, fitted or not
     python -m experiments.heads no_game         the absolute error of pixels alone, nobody judges
     python -m experiments.heads flow            no game either: frames out of noise by a flow that is told the drawing
-    python -m experiments.heads quick           does it run? people of 16x16, in about a minute
+    python -m experiments.heads quick           does it run? people of 16x16, in two to four minutes
     python -m genjax.report RUN RUN RUN         their numbers side by side
 
 Zakharov et al. 2019 (arXiv:1905.08233) on rendered people, of whom every pose is known: a person sits at one age, in
