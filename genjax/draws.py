@@ -46,13 +46,16 @@ class Sharpness:
 
     def __call__(self, logits: jax.Array) -> jax.Array:
         """Logits [..., V] of the law that is drawn from; -inf of tokens that are never drawn."""
+        # half precision would make ties of what is nearly as likely
         logits = logits.astype(jnp.float32)
+        # 0 is a limit, not a divisor: it is dealt with below
         if self.temperature not in (0.0, 1.0):
             logits = logits / self.temperature
         # one token is left of temperature 0, as of top_k = 1
         most = 1 if self.temperature == 0.0 else self.top_k
         if most:
             logits = _likeliest(logits, most)
+        # of what top_k has left, whose probabilities sum to 1 again
         if self.top_p < 1.0:
             logits = _nucleus(logits, self.top_p)
         return logits
@@ -91,4 +94,5 @@ def _nucleus(logits: jax.Array, share: float) -> jax.Array:
 def _rank(logits: jax.Array) -> jax.Array:
     """How many tokens are likelier than each, [..., V]."""
     order = jnp.argsort(-logits, -1)  # stable: of equal ones the first comes first
+    # the inverse of the order: at each token, its rank
     return jnp.argsort(order, -1)

@@ -40,6 +40,7 @@ class Embedded:
 
     def resolved(self) -> Embedded:
         """The same with the marks of what lies in files filled in."""
+        # only sets that lie in files have something to fill in
         fill = getattr(self.data, "resolved", None)
         inner = self.data
         if fill is not None:
@@ -53,6 +54,7 @@ class Embedded:
         UserError for a file that cannot be read, that lacks a split, and whose rows are not those of the set.
         """
         mark = self._mark()
+        # the path is no part of what a run is: the mark alone tells another file
         if self.content and self.content != mark:
             raise UserError(
                 f"--data.embeddings={self.embeddings} is not the file that this run began with: use that one, or begin "
@@ -69,6 +71,7 @@ class Embedded:
             rows = self._rows(name, split)
             shapes[name] = rows.shape[1:]
             splits[name] = {**split, FIELD: rows}
+        # a field has one shape for all splits: training says which
         shape = shapes["train"]
         for name, other in shapes.items():
             if other != shape:
@@ -86,14 +89,17 @@ class Embedded:
         found = self._array(name)
         if found is None:
             self._refuse(f"has no array {name!r}, and that split has {count} examples")
+        # whole numbers would be tokens rather than embeddings
         if found.dtype.kind != "f" or found.ndim not in (2, 3):
             self._refuse(
                 f"{name} is {found.dtype} {list(found.shape)}, expected floats [N, D] or [N, T, D]"
             )
         if len(found) != count:
             self._refuse(f"{name} has {len(found)} rows, and that split {count} examples")
+        # one NaN in a batch would make all weights NaN
         if not np.isfinite(found).all():
             self._refuse(f"{name} holds NaN or infinite values")
+        # without these the number of rows is all that can be checked
         captions = self._array(f"{name}_captions")
         if captions is not None:
             self._check_captions(name, split, captions)

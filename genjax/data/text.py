@@ -70,6 +70,7 @@ class Files:
     labels: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self) -> list[Document]:
+        # no folder by default: whose texts they are is the user's to say
         if not self.path:
             raise UserError("--data.corpus.path is not set: name the folder of your texts.")
         return _read(self.path, self.ending)
@@ -109,6 +110,7 @@ def _read(path: str, ending: str) -> list[Document]:
     if not folder.is_dir():
         raise UserError(f"--data.corpus.path={path} is no folder.")
     documents = []
+    # a folder lists its files in no order of its own
     for file in sorted(folder.iterdir()):
         if file.is_file() and not file.is_symlink() and file.name.endswith(ending):
             documents.append(Document(file.name, _utf8(file)))
@@ -118,9 +120,11 @@ def _read(path: str, ending: str) -> list[Document]:
 def _utf8(file: Path) -> bytes:
     """The bytes of a file; UserError, with the place, where they are not UTF-8."""
     content = file.read_bytes()
+    # decoded only to see that it can be: models are shown the bytes
     try:
         content.decode()
     except UnicodeDecodeError as error:
+        # the line too: few editors count bytes
         line = content[: error.start].count(b"\n") + 1
         raise UserError(
             f"{file} is not UTF-8: byte {error.start}, in line {line}, is 0x{content[error.start]:02x}: convert the "
@@ -146,24 +150,28 @@ class Text:
             split = signs.side(document.key)
             # the last window of a document is filled up
             for start in range(0, len(document.text), self.length):
+                # bytes are cut and not characters: a window may begin within one
                 part = np.frombuffer(document.text[start : start + self.length], np.uint8)
                 row = np.full(self.length, END, np.int32)
                 row[: len(part)] = part
                 rows[split].append(row)
                 labels[split].append(document.label)
         name = type(self.corpus).__name__.lower()
+        # valid may be empty: a few documents need not reach it
         for split in ("train", "test"):
             if not rows[split]:
                 raise UserError(
                     f"{name}: the corpus has no text in its {split} split: give it more documents, since each is in "
                     "one split as a whole."
                 )
+        # 256 and not just the bytes that occur here: any text can be told
         kinds = {"tokens": Tokens(self.length, 256, LETTERS)}
         # no labels but those of the languages: 0 classes are an unlabelled set
         names = self.corpus.labels
         kinds["label"] = Category(len(names), tuple(names))
         splits = {}
         for split, its in rows.items():
+            # [0, length] of a split without text, which alone would be flat
             tokens = np.array(its, np.int32).reshape(-1, self.length)
             splits[split] = {"tokens": tokens, "label": np.array(labels[split], np.int32)}
         return Source(name, kinds, splits["train"], splits["valid"], splits["test"])

@@ -87,6 +87,7 @@ class Masking:
 
     def noised(self, key: jax.Array, x: jax.Array, alpha: jax.Array, size: int) -> jax.Array:
         """z [T] of one text x [T]."""
+        # each place by itself, at the rate alpha: the bound sums over places
         kept = jax.random.uniform(key, x.shape) < alpha
         return jnp.where(kept, x, size)
 
@@ -98,6 +99,7 @@ class Masking:
         hidden = z == logits.shape[-1]
         log_p = jax.nn.log_softmax(logits)
         cost = -jnp.take_along_axis(log_p, x[..., None], -1)[..., 0]
+        # eq. 5: the weight has no limit as less is hidden, and the sum falls as fast in the mean
         return speed / (1.0 - alpha) * jnp.sum(cost * hidden, -1)
 
     def earlier(
@@ -105,6 +107,7 @@ class Masking:
     ) -> jax.Array:
         """Logits [B, T, V + 1] of z at an earlier time, alpha `before` > `after` (MD4, eq. 3)."""
         size = logits.shape[-1]
+        # the chance that what is hidden at the later time is seen at the earlier one
         shown = (before - after) / (1.0 - after)
         token = jax.nn.log_softmax(logits) + jnp.log(shown)
         # -inf at the last step, after which nothing is hidden
@@ -151,6 +154,7 @@ class UniformState:
         d = (error - at_z) / (1.0 + at_z)
         # r_net - r + r log (r / r_net), 0 where y = z
         terms = r * (d - jnp.log1p(d))
+        # beta / V of the equation above
         return speed / alpha / size * jnp.sum(terms, (1, 2))
 
     def earlier(
@@ -159,9 +163,11 @@ class UniformState:
         """Logits [B, T, V] of z at an earlier time, alpha `before` > `after` (D3PM, arXiv:2107.03006, eq. 3)."""
         size = logits.shape[-1]
         ratio = after / before
+        # q(z | the token at the earlier time), as a function of that token
         there = ratio * jax.nn.one_hot(z, size) + (1.0 - ratio) / size
         # of the token at the earlier time, whatever is there now
         law = before * jax.nn.softmax(logits) + (1.0 - before) / size
+        # Bayes: the product of both, which need not sum to 1 to be drawn from
         return jnp.log(there) + jnp.log(law)
 
 
@@ -215,6 +221,7 @@ def bound(
     """An unbiased estimate of the bound on -log p(x), nats [B], at times u [B] that are uniform in (0, 1)."""
     x = batch[spec.main].astype(jnp.int32)
     alpha = cfg.schedule.alpha(u)
+    # keys of examples: the noise of a text does not depend on its batch
     keys = example_keys(key, batch["index"])
     size = spec.x.vocabulary
     z = jax.vmap(lambda own, x, a: cfg.noise.noised(own, x, a, size))(keys, x, alpha)
@@ -224,6 +231,7 @@ def bound(
 
 def _parts(nats: jax.Array, spec: Spec) -> Parts:
     text = nats / LOG2
+    # of the whole length: unlike Causal's, nothing is left out behind an end
     return {"loss": text / spec.x.length, "text": text}
 
 
@@ -239,14 +247,18 @@ def evaluate(
 ) -> Parts:
     """As `loss`, the mean over `times` times, evenly spread for each example, and as many orders."""
     level, noise = jax.random.split(key)
+    # without places: what an example is measured at depends on its index alone
     first = times.strata(level, times.unplaced(batch))
 
     def add(total: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
+        # 1 / times apart, around the circle: each is uniform still, and their mean less noisy
         u = jnp.mod(first + i / cfg.times, 1.0)
+        # at time 0 nothing is hidden, and the weight of that is infinite
         u = jnp.clip(u, times.EDGE, 1.0 - times.EDGE)
         own = jax.random.fold_in(noise, i)
         return total + bound(params, own, u, batch, cfg, spec), None
 
+    # one after the other: no more memory than one time takes
     total, _ = jax.lax.scan(add, jnp.zeros(len(first)), jnp.arange(cfg.times))
     return _parts(total / cfg.times, spec)
 
@@ -275,6 +287,7 @@ def sample(
         return jax.vmap(jax.random.fold_in, (0, None))(keys, i)
 
     def back(z: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
+        # from t = 1, all noise, down to s = 0 in the last step
         t, s = 1.0 - i / cfg.steps, 1.0 - (i + 1) / cfg.steps
         said = logits(params, z, jnp.full(len(keys), t), cond, cfg, spec)
         # the law of the tokens is sharpened; when each is shown is not
@@ -286,6 +299,7 @@ def sample(
     # a key of its own: those below the number of steps are the steps'
     z = cfg.noise.start(own(cfg.steps), spec.x.length, spec.x.vocabulary)
     if known is not None:
+        # a step of masks leaves what is shown as it is, so this stays to the end
         z = jnp.where(known >= 0, known, z)
     z, _ = jax.lax.scan(back, z, jnp.arange(cfg.steps))
     return z
@@ -306,6 +320,7 @@ def algorithm(cfg: MaskedDiffusion, spec: Spec) -> Algorithm:
     def init_params(key: jax.Array, batch: Batch) -> dict:
         cond = told(cfg.condition, batch, spec)
         x = batch[spec.main].astype(jnp.int32)
+        # as in training: a layer that is not used here would have no weights there
         time = jnp.ones(len(x)) if cfg.noise.timed else None
         variables = cfg.net.init(key, x, cond, spec.x.vocabulary, False, time=time)
         return {"net": variables["params"]}

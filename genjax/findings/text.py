@@ -60,6 +60,7 @@ class Entropy:
         truth = -log_likelihood(law, x) / LOG2 / length  # [N] bits a token
         model = this.evaluate(this.source.test)["text"] / length
         ours, exact = of_mean(model), of_mean(truth)
+        # of differences: the interval of either cost by itself is far wider
         excess = of_mean(model - truth)
         share = excess.value / exact.value
         result = {"bits": kept(ours), "entropy": kept(exact), "excess": kept(excess)}
@@ -79,6 +80,7 @@ class Entropy:
             return
         drawn = this.sample(self.samples)
         length = drawn.shape[1]
+        # always the same, so that runs are held against the same fresh sequences
         rng = np.random.default_rng(1)
         p = ngram_law(law, self.order)
         fresh = draw(law, rng, self.samples, length)
@@ -120,15 +122,18 @@ class Infilling:
         law = this.exp.data.law()
         test = some(this.source.test, self.examples)
         x = np.asarray(test[this.spec.main])
+        # always the same, so that all models fill in the same places
         rng = np.random.default_rng(0)
         known = rng.random(x.shape) >= self.share
         # the number behind the tokens is the mask
         z = np.where(known, x, this.spec.x.vocabulary).astype(np.int32)
         said = self._said(this, test, z)
         exact = conditional(law, x, known)  # [N, T, V]
+        # KL(p || q) = -H(p) - sum p log q
         kl = -entropy(exact) - np.sum(exact * said, -1)  # [N, T]
         hidden = ~known
         excess = of_mean(_over(kl, hidden))
+        # what the exact law pays itself: no model can pay less in the mean
         best = of_mean(_over(entropy(exact), hidden))
         this.log.note(
             f"infilling {100 * self.share:g} % hidden: {told(excess)} bits a token "
@@ -143,6 +148,7 @@ class Infilling:
 
         def fn(key: Array, state: State, batch: Batch) -> dict[str, Array]:
             cond = conditions.told(cfg.condition, batch, spec)
+            # any time will do: a net of masks is not told it
             time = jnp.ones(len(batch["index"]))
             found = logits(averaged(state), batch[spec.main], time, cond, cfg, spec)
             return {"log": jax.nn.log_softmax(found) / LOG2}
@@ -167,6 +173,7 @@ class Written:
         for order in self.orders:
             at_least(1, finish__Written__orders=order)
         vocabulary = getattr(source.fields[source.main], "vocabulary", 0)
+        # a chain has tokens too, but no text to be held against: that is Entropy's matter
         if hasattr(exp.data, "law") or vocabulary != 256:
             raise UserError("--finish.Written needs bytes of text: use --data='Text()'.")
 
@@ -174,11 +181,14 @@ class Written:
         train = np.asarray(this.source.train[this.spec.main])
         test = np.asarray(this.source.test[this.spec.main])
         signs = characters(test)
+        # one divisor for all: a mean of ratios would weigh windows of few characters more
         per_window = signs / len(test)
+        # what has no end counts the whole window, fillings too
         end = getattr(this.exp.algorithm, "end", None)
         model = of_mean(this.evaluate(this.source.test)["text"] / per_window)
         costs = {"model": model}
         for order in self.orders:
+            # the n-grams pay for what the model pays for, and for no more
             rows = _trimmed(test, end)
             fitted = kneser_ney(_trimmed(train, end), this.spec.x.vocabulary, order)
             costs[f"Kneser-Ney {order}"] = of_mean(fitted.bits(rows) / per_window)
@@ -210,6 +220,7 @@ class Written:
             ("samples", np.asarray(this.sample(self.samples))),
             ("held out", held),
         ):
+            # row by row: two samples behind each other make a run that neither has
             longest = [longest_copy(joined(row[None]), text) for row in rows]
             result[f"copied {name}"] = {"mean": float(np.mean(longest)), "most": max(longest)}
             this.log.note(
@@ -238,6 +249,7 @@ def longest_copy(text: bytes, source: bytes) -> int:
 
 def _over(values: np.ndarray, places: np.ndarray) -> np.ndarray:
     """The mean of each row over its places, of rows that have any: tokens of one row are not independent."""
+    # a row with nothing hidden has no mean
     rows = places.any(1)
     total = (values * places).sum(1)
     return total[rows] / places.sum(1)[rows]

@@ -89,6 +89,7 @@ class CosFace:
         shape = tuple(known["image"].shape[1:])
         net = Embedder(self.widths, self.features, self.embedding)
         path = self._path(known, folder)
+        # a fresh net's shapes say whether the file is of this one
         variables = _stored(path, _like(net, shape))
         if variables is None:
             variables = _train(self, net, known)
@@ -108,6 +109,7 @@ class CosFace:
                     f"CosFace: the data have {', '.join(split)} and no field {name!r}: set group to the field that "
                     "says who is in a picture."
                 )
+        # numbered anew: a split need not have every number, and each costs a row of weights
         people, label, counts = np.unique(
             np.asarray(split[self.group]), return_inverse=True, return_counts=True
         )
@@ -140,6 +142,7 @@ def csim(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a = np.asarray(a, np.float64)
     b = np.asarray(b, np.float64)
     lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    # an embedding of length 0 is like nobody: a cosine of 0, and no NaN
     return np.sum(a * b, -1) / np.maximum(lengths, LEAST)
 
 
@@ -162,6 +165,7 @@ def verified(
     """All pairs of pictures, of embeddings [N, D], persons [N] and years [N]; UserError for data without such pairs."""
     person = np.ravel(person)
     years = np.ravel(years)
+    # each pair once, and no picture with itself
     first, second = np.triu_indices(len(person), 1)
     cosine = csim(embeddings[first], embeddings[second])
     same = person[first] == person[second]
@@ -169,6 +173,7 @@ def verified(
         raise UserError("verification needs people with two pictures, and two people at least.")
     apart = np.abs(years[first] - years[second])
     close = apart <= near
+    # a pair of two people counts for the first: groups may not share pairs
     who = person[first]
     ranking = auroc(cosine, same)
     return Verified(
@@ -184,8 +189,10 @@ def _over(values: np.ndarray, who: np.ndarray, which: np.ndarray) -> Interval:
     """The mean of the values at `which`, with an interval over whom they are of, NaN for fewer than two of these."""
     chosen = values[which]
     mean = float(np.mean(chosen)) if len(chosen) else float("nan")
+    # people numbered anew from 0: some have no such pairs
     _, of = np.unique(who[which], return_inverse=True)
     count = int(of.max(initial=-1)) + 1
+    # the jackknife leaves one group out each time: of one, nothing would be left
     if count < 2:
         return Interval(mean, float("nan"), float("nan"))
     groups = [np.flatnonzero(of == i) for i in range(count)]
@@ -200,9 +207,11 @@ def equal_error_rate(scores: np.ndarray, positive: np.ndarray) -> float:
     ordered = np.asarray(scores)[order]
     # a threshold lies below all, or above the last of equal scores
     ends = np.append(ordered[1:] > ordered[:-1], True)
+    # the 0 in front is the threshold below all: nobody missed, everybody let in
     missed = np.append(0, np.cumsum(right)[ends]) / right.sum()
     passed = np.append(0, np.cumsum(~right)[ends])
     let_in = 1.0 - passed / (~right).sum()
+    # of finitely many scores the two rates need not meet
     nearest = np.argmin(np.abs(missed - let_in))
     return float((missed[nearest] + let_in[nearest]) / 2)
 
@@ -215,6 +224,7 @@ def margin_loss(
 ) -> jax.Array:
     """The module's L of cosines [B, P] between embeddings and the people's weights, of people [B]: [B]."""
     own = jax.nn.one_hot(label, cosines.shape[1])
+    # eq. 4: the margin is taken from the right person's cosine alone
     logits = scale * (cosines - margin * own)
     return optax.softmax_cross_entropy(logits, own)
 
@@ -222,6 +232,7 @@ def margin_loss(
 def _unit(x: jax.Array) -> jax.Array:
     """Rows [N, D] divided by their lengths."""
     squares = jnp.sum(x * x, -1, keepdims=True)
+    # LEAST inside the root, whose slope at 0 has no bound
     return x * jax.lax.rsqrt(squares + LEAST**2)
 
 
@@ -277,6 +288,7 @@ def _steps(cfg: CosFace, net: Embedder, people: int):
     def init(key: jax.Array, image: jax.Array):
         of_net, of_people = jax.random.split(key)
         variables = net.init(of_net, image)
+        # of any length: the loss divides by it
         centres = jax.random.normal(of_people, (people, cfg.embedding))
         learned = {"net": variables["params"], "people": centres}
         return variables, centres, tx.init(learned)

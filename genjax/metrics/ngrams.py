@@ -32,6 +32,7 @@ def chi_square(x: np.ndarray, p: np.ndarray) -> Fit:
     from scipy import stats
 
     n = x.shape[1]
+    # V from the V^n cells: a root of floats may miss the whole number by a little
     vocabulary = round(len(p) ** (1 / n))
     counts = np.bincount(numbers(x, vocabulary), minlength=len(p)).astype(np.float64)
     expected = len(x) * p
@@ -52,6 +53,7 @@ def chi_square(x: np.ndarray, p: np.ndarray) -> Fit:
         raise ValueError(f"{len(x)} n-grams are too few for a test of {len(p)} cells")
     squares = (observed - wanted) ** 2
     statistic = float((squares / wanted).sum())
+    # nothing of the law was fitted: one degree is lost, to the total
     freedom = len(wanted) - 1
     return Fit(statistic, freedom, float(stats.chi2.sf(statistic, freedom)))
 
@@ -69,6 +71,7 @@ class KneserNey(NamedTuple):
 
     def p(self, context: tuple[int, ...], token: int) -> float:
         """The probability of a token behind a context of at least order - 1 tokens."""
+        # from p_0 up: each order needs the answer of the one below
         found = 1.0 / self.vocabulary
         orders = zip(self.tables, self.discounts, strict=True)
         for k, (table, discount) in enumerate(orders):
@@ -100,6 +103,7 @@ class KneserNey(NamedTuple):
 
 def _begun(row: np.ndarray, order: int, vocabulary: int) -> tuple[int, ...]:
     """A text behind as many beginnings as a context has tokens."""
+    # V is no token: no count of the text proper is mixed with those of beginnings
     return (vocabulary,) * (order - 1) + tuple(row.tolist())
 
 
@@ -138,5 +142,6 @@ def _discount(counts: dict[tuple, int]) -> float:
     values = np.fromiter(counts.values(), np.int64)
     once, twice = np.sum(values == 1), np.sum(values == 2)
     if not once or not twice:
+        # else 0, 1 or 0 / 0: nothing, or all of a count of one, would be taken
         return 0.5
     return float(once / (once + 2 * twice))

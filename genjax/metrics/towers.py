@@ -86,6 +86,7 @@ class Towers:
                 )
         net = Pair(self.widths, self.features, self.encoder)
         path = self._path(train, folder)
+        # fresh nets' shapes say whether the file is of these
         kept = _stored(path, _like(net, train))
         if kept is None:
             kept = _train(self, net, train)
@@ -126,18 +127,22 @@ def precision(
     likeness = seen @ read.T  # [N, N]
     language = np.asarray(test["language"])
     true = np.asarray(test["attributes"], np.float32)
+    # one wrong attribute makes a caption wrong
     apart = wrong(true, true, np.asarray(test["said"], np.float32)) > 0
+    # always the same wrong ones for a seed, so that models can be compared
     rng = np.random.default_rng(seed)
     # one after the other: which captions are wrong is another matter for each picture
     hits = []
     for i in range(len(likeness)):
         others = np.flatnonzero(apart[i] & (language == language[i]))
         some = rng.permutation(others)[: towers.choices - 1]
+        # nearer, not as near: a net that says the same of everything wins nothing
         hits.append(bool(np.all(likeness[i, i] > likeness[i, some])))
     return np.array(hits)
 
 
 def _unit(x: jax.Array) -> jax.Array:
+    # inside the root, whose slope at 0 has no bound
     length = jnp.sqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-12)
     return x / length
 
@@ -151,10 +156,12 @@ def contrast(seen: jax.Array, read: jax.Array, scale: jax.Array, batch: Any) -> 
     """The loss of unit vectors of pictures and captions, [B, D] each: the equation above, a scalar."""
     true = batch["attributes"].astype(jnp.float32)
     said = batch["said"].astype(jnp.float32)
+    # its own is true of it too, and would be left out with the others that are
     own = jnp.eye(len(seen), dtype=bool)
     # [picture, caption]: what is true of another's picture is no wrong answer
     against = (wrong(true, true, said) > 0.5) | own
     logits = jnp.where(against, scale * seen @ read.T, FAR)
+    # each picture chooses among captions, and each caption among pictures
     of_captions = jax.nn.log_softmax(logits, 1)
     of_pictures = jax.nn.log_softmax(logits, 0)
     return -0.5 * jnp.mean(jnp.diagonal(of_captions) + jnp.diagonal(of_pictures))
@@ -195,6 +202,7 @@ def _matching(net: Pair, kept: Any) -> Match:
         rows = {"image": images, "caption": np.asarray(captions)}
         for host, valid in eval_batches(rows, min(200, len(images)), (0, 1)):
             pair = vectors(host["image"], host["caption"])
+            # the last batch is filled up to the size of the others
             parts.append([np.asarray(x)[:valid] for x in pair])
         seen, read = zip(*parts, strict=True)
         return np.concatenate(seen), np.concatenate(read)

@@ -48,6 +48,7 @@ Cache = tuple[Kept, ...]
 
 def rotations(length: int, size: int, base: float) -> tuple[np.ndarray, np.ndarray]:
     """(cos, sin) [length, size / 2] of the angles by which the pairs of a head of `size` channels turn (eq. 15)."""
+    # from 1 to nearly 1 / base rad a token: fast pairs tell near places, slow ones far ones
     speed = base ** -(np.arange(size // 2) / (size // 2))
     angles = np.arange(length)[:, None] * speed
     angles = angles.astype(np.float32)
@@ -73,10 +74,12 @@ class SelfAttention(nn.Module):
         # flat: on CPU a Dense of several leading axes has a slow gradient
         parts = Parts(3, d, name="qkv")(x.reshape(b * n, d))
         q, k, v = (part.reshape(b, n, self.heads, size) for part in parts)
+        # values stay as they are: distance decides who attends, not what is passed on
         q, k = rotate(q, *turn), rotate(k, *turn)
         if kept is None:
             h = attention.attend(q, k, v, causal=self.causal)
         else:
+            # keys are kept turned by their own places, so that none is turned twice
             kept = _with(kept, k, v, at)
             h = _one(q, kept, at)
         out = nn.Dense(d, kernel_init=xavier, name="out")
@@ -124,6 +127,7 @@ class Transformer(nn.Module):
         at: jax.Array | int = 0,
     ) -> jax.Array | tuple[jax.Array, Cache]:
         self._check()
+        # V + 1: the beginning or the mask is the last
         embed = nn.Embed(vocabulary + 1, self.width, name="embed")
         x = embed(tokens) + self._told(time, cond)  # [B, N, width]
         if not causal:
@@ -134,6 +138,7 @@ class Transformer(nn.Module):
         length = tokens.shape[1] if cache is None else cache[0].keys.shape[1]
         turn = rotations(length, self.width // self.heads, self.base)
         if cache is not None:
+            # a traced place: one row [1, size / 2] of each table, taken by index
             turn = tuple(jnp.asarray(part)[at][None] for part in turn)
         after = []
         for i in range(self.depth):
@@ -170,6 +175,7 @@ class Transformer(nn.Module):
         """A cache for texts of so many tokens, with nothing in it."""
         shape = (examples, length, self.heads, self.width // self.heads)
         nothing = Kept(jnp.zeros(shape), jnp.zeros(shape))
+        # one for all layers: no array is ever changed in place
         return (nothing,) * self.depth
 
     def _check(self) -> None:

@@ -58,6 +58,7 @@ class Causal:
 
 def logits(params: dict, x: jax.Array, cond: Cond | None, cfg: Causal, spec: Spec) -> jax.Array:
     """Of every token given those before it, [B, T, V]; x [B, T]."""
+    # the text moves one place on: its first token is told from the beginning alone
     begin = jnp.full_like(x[:, :1], spec.x.vocabulary)
     before = jnp.concatenate([begin, x[:, :-1]], 1)  # the last token is seen by nobody
     variables = {"params": params["net"]}
@@ -66,6 +67,7 @@ def logits(params: dict, x: jax.Array, cond: Cond | None, cfg: Causal, spec: Spe
 
 def bits(params: dict, batch: Batch, cfg: Causal, spec: Spec) -> tuple[jax.Array, jax.Array]:
     """(what each token costs in bits [B, T], whether it is counted [B, T])."""
+    # whatever type the data have: in uint8 the beginning, number 256 of bytes, would be 0
     x = batch[spec.main].astype(jnp.int32)
     cond = told(cfg.condition, batch, spec)
     log_p = jax.nn.log_softmax(logits(params, x, cond, cfg, spec))
@@ -86,6 +88,7 @@ def counted(x: jax.Array, end: int | None) -> jax.Array:
 def loss(params: dict, batch: Batch, cfg: Causal, spec: Spec) -> Parts:
     """Bits a token [B]; "text" is the bits of the whole text [B]."""
     cost, inside = bits(params, batch, cfg, spec)
+    # behind the end nothing is left to say, so nothing is paid
     text = jnp.sum(cost * inside, -1)
     return {"loss": text / jnp.sum(inside, -1), "text": text}
 
@@ -107,11 +110,13 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: Causal, spec: Spec) 
         own = jax.vmap(jax.random.fold_in, (0, None))(keys, at)
         token = draw(own, said[:, 0], cfg.sharpness)
         if cfg.end is not None:
+            # an end is final: training counts nothing behind it, so that the net knows no law there
             token = jnp.where(last == cfg.end, cfg.end, token)
         return (token, cache), token
 
     # the number behind the tokens begins a text
     begin = jnp.full(examples, size, jnp.int32)
+    # as long as a text from the start: a scan needs shapes that do not change
     start = begin, cfg.net.empty(examples, spec.x.length)
     _, tokens = jax.lax.scan(write, start, jnp.arange(spec.x.length))
     return tokens.T  # [B, T]
@@ -136,11 +141,13 @@ def algorithm(cfg: Causal, spec: Spec) -> Algorithm:
     def init_params(key: jax.Array, batch: Batch) -> dict:
         cond = told(cfg.condition, batch, spec)
         x = batch[spec.main].astype(jnp.int32)
+        # of the batch only the shapes matter here
         variables = cfg.net.init(key, x, cond, spec.x.vocabulary, True)
         return {"net": variables["params"]}
 
     init, step = single(
         init_params,
+        # neither key nor step: nothing is drawn, since the likelihood is exact
         lambda params, key, batch, step: loss(params, batch, cfg, spec),
         cfg.optimiser(spec.steps),
         cfg.ema,
@@ -148,6 +155,7 @@ def algorithm(cfg: Causal, spec: Spec) -> Algorithm:
     )
 
     def evaluation(key: jax.Array, state: State, batch: Batch) -> Parts:
+        # whatever the key: one look at a text says all
         return loss(averaged(state), batch, cfg, spec)
 
     return Algorithm(
