@@ -71,9 +71,11 @@ class Aged:
             from genjax.data import builders
 
             shapes.model()  # its errors before anything is written
+            # split=split: a plain closure would see the last one alone
             splits = {split: lambda split=split: self.rows(split) for split in SPLITS}
             return builders.rows(directory, self.fields(), splits)
 
+        # other shapes make other pictures of the same request
         mark = f"{shapes.CRC:08x}"
         return assemble("heads at two ages", "aged", request, mark, prepare, 0, self.stream)
 
@@ -99,6 +101,7 @@ class Aged:
     def rows(self, split: str) -> Iterator[dict[str, np.ndarray]]:
         """The examples of a split, person by person, rendered as they are asked for."""
         numbers = np.arange(self.people)
+        # by person, so that nobody is in two splits
         own = numbers[split_of(numbers) == SPLITS.index(split)]
         for first in range(0, len(own), _AT_A_TIME):
             some = own[first : first + _AT_A_TIME]
@@ -119,6 +122,7 @@ class Aged:
     def evenly(self, years: np.ndarray) -> np.ndarray:
         """Ages as `Heads` draws them, in even shares of its groups, moved so that they are even over `years`."""
         shares = np.linspace(0.0, 1.0, len(GROUP_YEARS))
+        # groups are alike in chance, though not in years: within one it is a line
         rank = np.interp(years, GROUP_YEARS, shares)
         low, high = self.years
         return (low + rank * (high - low)).astype(np.float32)
@@ -130,6 +134,7 @@ class Aged:
         asked: np.ndarray,
     ) -> dict[str, np.ndarray]:
         """The fields of any people and shots, and of the years [M] that are asked for."""
+        # the years alone: all else of the shot stays
         after = shots._replace(years=asked.astype(np.float32))
         # the fields tell of the picture that is modelled
         columns = examples(people, after, self.size)

@@ -51,6 +51,7 @@ from genjax.training.run import Run
 HOME = "deage"  # the folder of these runs
 PEAK = 255.0
 SHOWN = 6  # people in a picture
+# rows that no model makes: a ceiling and two floors
 TRUTH, NOTHING, NEAREST = "truth", "nothing", "nearest"
 UNIT = {
     "age": "years",
@@ -121,6 +122,7 @@ class Edited:
     def check(self, source: Any) -> None:
         """Raises UserError for a model that is no denoiser told of years."""
         cfg = self.exp.algorithm
+        # a path is what noise goes up and down by: StarGAN has none
         if not hasattr(cfg, "path") or "age" not in names(cfg):
             raise UserError(
                 "--ways: Edited() needs a diffusion model that is told years: give it the condition "
@@ -134,7 +136,9 @@ class Edited:
         cfg = edit(this.exp.algorithm, {"schedule.steps": self.steps})
         spec = this.spec
         levels = cfg.schedule(cfg.path)  # falling
+        # the schedule of pure noise, cut off: less strength is fewer steps
         below = levels[levels < self.strength]
+        # from the strength itself, whatever levels the schedule has
         first = jnp.asarray([self.strength], below.dtype)
         sigmas = jnp.concatenate([first, below])
 
@@ -144,12 +148,14 @@ class Edited:
             denoise = gaussian.guided(params, given, cfg, spec)
 
             def noise(i: Any) -> jax.Array:
+                # by index: a picture's noise does not depend on its batch
                 own = jax.random.fold_in(key, i)
                 return example_normal(own, given["index"], spec.shape)
 
             if not self.inverted:
                 x = editing.sdedit(cfg.sampler, denoise, image, sigmas, noise)
                 return jnp.clip(spec.decode(x), 0.0, 1.0)
+            # the picture is likely under its own age, so the way up is told that
             as_it_is = {**given, "age": given["before"]}
             known = gaussian.guided(params, as_it_is, cfg, spec)
             up = editing.invert(known, image, sigmas)
@@ -194,6 +200,7 @@ class Ageing:
         source = self.data.load()
         for entry in self.ways:
             entry.of.check(source)
+        # rendered once: all ways are asked the same
         questions = {change: self.asked(change) for change in self.changes}
         log = place(HOME, name, self, origin)
         judges = self.judges(source, log)
@@ -208,10 +215,12 @@ class Ageing:
             tables[title] = {}
             shown[title] = {"input": asked.given[:SHOWN] / PEAK}
             for who, way in ways.items():
+                # readers must see nothing that a picture could not show
                 made = np.clip(np.float32(way(asked)), 0.0, 1.0)
                 found = measured(made, asked, judges)
                 tables[title][who] = self.tell(log, f"{title}: {who}", found, len(made))
                 shown[title][who] = made[:SHOWN]
+                # `distances` puts changes together: a covariance needs many
                 answers.setdefault(who, []).append(made)
         tables["all changes"] = self.distances(log, answers, judges)
         for title, rows in shown.items():
@@ -221,12 +230,14 @@ class Ageing:
     def check(self) -> None:
         """Raises UserError for ages outside the data's, and for numbers that leave nothing."""
         check_names(self.ways, "--ways")
+        # over one person there is no interval
         at_least(2, people=self.people)
         at_least(0, seed=self.seed, close=self.close)
         at_least(2, data__shots=self.data.shots)  # of one picture nobody can learn who it is of
         self.data.check()
         low, high = self.data.years
         for change in self.changes:
+            # by the whole range there would be a single age to begin from
             if not 0 < abs(change) < high - low:
                 raise UserError(
                     f"--changes: {change:g} years lead out of the ages of the data, {low:g} to {high:g}: ask for less, "
@@ -235,6 +246,7 @@ class Ageing:
 
     def run(self, entry: Competitor, origin: Mapping[str, Any]) -> Run:
         """The trained run of a way."""
+        # the same data and seed for all ways, whatever their experiments say
         changes = {"data": self.data, "seed": self.seed, "runs": self.runs, "finish": ()}
         exp = edit(entry.of.exp, changes)
         return loop.run(HOME, exp, entry.name, {**origin, "differences": {}})
@@ -242,6 +254,7 @@ class Ageing:
     def asked(self, change: float) -> Asked:
         """One picture of each test person at an age from which the change leads to another one of the data."""
         world = world_of(self.heads(), "test")
+        # one picture a person: intervals are over people
         _, first = np.unique(world.shots.person, return_index=True)
         n = min(self.people, len(first))
         some = world.rows(first[chosen(n, len(first))])
@@ -249,6 +262,7 @@ class Ageing:
         # the rank of a person's age among all is kept
         rank = (self.data.evenly(some.shots.years) - low) / (high - low)
         room = high - low - abs(change)
+        # so that both ages lie in the range, whichever way the change goes
         before = low + max(-change, 0.0) + rank * room
         return self.rendered(some, before, before + change)
 
@@ -259,6 +273,7 @@ class Ageing:
     def rendered(self, world: World, before: np.ndarray, years: np.ndarray) -> Asked:
         """The pictures of a world at two ages [M]."""
         given = render(world.people, at(world.shots, before), self.data.size)
+        # landmarks of the asked age: proportions change with the years
         after = examples(world.people, at(world.shots, years), self.data.size)
         return Asked(
             given=given.image,
@@ -277,13 +292,16 @@ class Ageing:
         _, numbers = self.reader.names(source.fields)
         places = {"age": [], "landmarks": []}
         for i, name in enumerate(numbers):
+            # a field of several numbers has them as landmarks_0, landmarks_1, …
             field_of = name.rpartition("_")[0] or name
             places.setdefault(field_of, []).append(i)
+        # float32 has too few digits for a covariance
         features = np.float64(read(source.train["image"]).features)
         judges = Judges(self.reader, read, places, embed, moments(features))
         test = source.test
         found = np.asarray(read(test["image"]).numbers)
         off = np.abs(found[:, places["age"]] - test["age"])
+        # with the ages: can it tell who it is across years?
         known = verified(embed(test["image"]), test["person"], test["age"])
         errors = {
             "mean error of years": float(off.mean()),
@@ -354,6 +372,7 @@ class Ageing:
 def names(cfg: Any) -> list[str]:
     """The fields of numbers that a model is told."""
     conditions = [*getattr(cfg, "condition", ())]
+    # StarGAN's number is no condition of a denoiser
     if hasattr(cfg, "asked"):
         conditions.append(cfg.asked)
     return [each.of for each in conditions if isinstance(each, Numbers)]
@@ -396,6 +415,7 @@ def measured(made: np.ndarray, asked: Asked, judges: Judges) -> dict[str, Any]:
     numbers = np.asarray(read.numbers)
     age = numbers[:, judges.places["age"]]
     who = judges.embed(made)
+    # kept is 1 for who changes nothing, which right is not
     kept = csim(who, judges.embed(asked.given / np.float32(PEAK)))
     right = csim(who, judges.embed(asked.truth / np.float32(PEAK)))
     found = {

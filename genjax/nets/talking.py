@@ -36,6 +36,7 @@ class Embedder(nn.Module):
         drawing: jax.Array,
     ) -> jax.Array:
         check("Embedder", self, frame.shape[1:], size=self.size)
+        # the drawing tells what is pose, so that e need not
         both = jnp.concatenate([frame, drawing], -1)
         *_, last = levels(both, self.widths, self.patch)
         # where in the picture something is tells hair from skin: no mean over places
@@ -71,10 +72,12 @@ class TalkingGenerator(nn.Module):
         h = Down(self.widths, self.patch)(drawing)
         # the first numbers are those of the blocks
         used = 4 * self.blocks * self.widths[-1]
+        # [B, convolution, mean or deviation, channel]
         of_blocks = style[:, :used].reshape(len(h), 2 * self.blocks, 2, -1)
         h = Residuals(self.blocks)(h, about(of_blocks, 2))
         # the smallest size is where we are
         for width in self.widths[-2::-1]:
+            # four times the channels, for twice the height and the width
             h = depth_to_space(nn.Conv(4 * width, (3, 3), kernel_init=scaled)(h), 2)
             own = style[:, used : used + 2 * width].reshape(len(h), 2, width)
             used += 2 * width
@@ -91,6 +94,7 @@ def about(
     """Means about 0 and deviations about 1, where an instance norm would be; they lie along an axis of two."""
     shape = [1] * style.ndim
     shape[axis] = 2
+    # so that a style of zeros asks for a plain instance norm
     return style + jnp.array([0.0, 1.0]).reshape(shape)
 
 
@@ -111,6 +115,7 @@ class TalkingDiscriminator(nn.Module):
         check("TalkingDiscriminator", self, frame.shape[1:], size=self.size)
         both = jnp.concatenate([frame, drawing], -1)
         seen = levels(both, self.widths, self.patch)
+        # places kept apart, as in the embedder
         whole = seen[-1].reshape(len(frame), -1)
         return nn.Dense(self.size)(whole), seen
 
@@ -186,6 +191,8 @@ def divided(
     rest = maps[..., channels:]
     # frames and drawings are as many
     k = rest.shape[-1] // (2 * channels)
+    # all frames lie before all drawings
     parts = rest.reshape(*rest.shape[:3], 2, k, channels)
+    # [B, H, W, 2, K, C] -> [2, B, K, H, W, C]
     shots, drawings = jnp.moveaxis(parts, (3, 4), (0, 2))
     return drawing, shots, drawings

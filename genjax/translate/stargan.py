@@ -74,6 +74,7 @@ class StarGAN:
 def scaled(cfg: StarGAN, value: jax.Array) -> jax.Array:
     """A number [B, 1] of the data in [-1, 1], [B]: `low` is -1, `high` is 1."""
     low, high = cfg.asked.low, cfg.asked.high
+    # not clipped at the ends, as `Numbers` is
     share = (value.reshape(-1) - low) / (high - low)
     return 2.0 * share - 1.0
 
@@ -100,6 +101,7 @@ def told(
     spec: Spec,
 ) -> Cond:
     """What the generator is told of a number [B, 1]."""
+    # under the asked one's name, for the way back is told the own number
     return cfg.asked({cfg.asked.of: number}, spec)
 
 
@@ -110,6 +112,7 @@ def judged(
 ) -> tuple[jax.Array, jax.Array]:
     """(scores of patches [B, P], the number that is read [B] in [-1, 1])."""
     found = cfg.disc.apply({"params": disc}, x, None, (2,))
+    # [B, P, 2]: a score and a number of each patch
     flat = found.reshape(len(x), -1, 2)
     # a patch knows a part: together they read the whole picture
     return flat[..., 0], jnp.mean(flat[..., 1], -1)
@@ -128,6 +131,7 @@ def disc_loss(
     made = translate(cfg, gen, x, batch[cfg.asked.of], spec)
     made = jax.lax.stop_gradient(made)  # this is D's turn
     real, number = judged(cfg, disc, x)
+    # what D reads of it is not learned from: G would teach it mistakes
     fake, _ = judged(cfg, disc, made)
 
     # penalties are on the slope of one number an example
@@ -135,12 +139,14 @@ def disc_loss(
         patches, _ = judged(cfg, disc, picture)
         return jnp.mean(patches, -1)
 
+    # by index, so that no layout of devices changes a draw
     keys = example_keys(key, batch["index"])
     terms = [term(critic, x, made, keys) for term in cfg.penalties]
     penalty = sum(terms, start=jnp.zeros(len(x)))
     game = jnp.mean(cfg.game.disc(real, fake), -1)
     # of real pictures alone: eq. 3
     misread = jnp.square(number - scaled(cfg, batch[cfg.own]))
+    # patch by patch: 1/2 = no critic
     higher = real > fake
     return {
         "loss": game + penalty + cfg.read * misread,
@@ -223,6 +229,7 @@ def check(cfg: StarGAN, spec: Spec) -> None:
     paired.check_pair("StarGAN", cfg.given, spec)
     paired.check_alike("StarGAN", cfg.given, spec)
     cfg.asked.check(spec)
+    # the second of D's two answers has to be a single number
     found = spec.find(cfg.own)
     if not isinstance(found, Points) or found.shape != (1,):
         known = ", ".join(name for name, _ in spec.fields)
@@ -231,6 +238,7 @@ def check(cfg: StarGAN, spec: Spec) -> None:
             f"among {known}."
         )
     at_least(0, algorithm__read=cfg.read, algorithm__cycle=cfg.cycle)
+    # at 0 every answer would be the input
     above(0, algorithm__strength=cfg.strength)
 
 
@@ -256,6 +264,7 @@ def algorithm(cfg: StarGAN, spec: Spec) -> Algorithm:
         # against the critic as it is: it has no average
         gen = averaged(state)["gen"]
         parts = gen_loss(gen, state.params["disc"], key, batch, cfg, spec)
+        # the data are pairs, so there is a truth, though no loss sees it
         near = paired.nearness(sampled(key, state, batch), spec.unit(batch))
         return {**parts, "psnr": near["psnr"]}
 
@@ -264,6 +273,7 @@ def algorithm(cfg: StarGAN, spec: Spec) -> Algorithm:
         x = paired.encoded(given, cfg.given, spec)
         made = translate(cfg, gen, x, given[cfg.asked.of], spec)
         moved = x + cfg.strength * (made - x)
+        # x + change has no end, as a tanh would have
         return jnp.clip(spec.decode(moved), 0.0, 1.0)
 
     def drawn(samples: Any, given: Batch) -> np.ndarray:
@@ -278,6 +288,7 @@ def algorithm(cfg: StarGAN, spec: Spec) -> Algorithm:
 
 def _probe(init: Any, spec: Spec) -> None:
     """Builds the shapes of a state, so that a net that does not fit the pictures says so before anything else."""
+    # one example of each field, without any numbers in it
     batch: Batch = {"index": jax.ShapeDtypeStruct((1,), jnp.uint32)}
     for name, kind in spec.fields:
         shape = (1, *getattr(kind, "shape", ()))

@@ -42,7 +42,9 @@ Portraits = Callable[[Any], jax.Array]
 # (key, K frames as they are stored, their drawings in [0, 1], whether to fit) -> Portraits
 Portrayer = Callable[[jax.Array, Any, Any, bool], Portraits]
 
+# b1 = 0.5: in a game old gradients are of an opponent that is no more
 TX = Adam(5e-4, b1=0.5, warmup=100)
+# a fitting is shorter than that warmup, so it has none
 FIT = Adam(2e-4, b1=0.5)
 
 
@@ -96,6 +98,7 @@ class TalkingHeads:
 class Judge(NamedTuple):
     """A discriminator with what it knows of the people it is asked about."""
 
+    # theta, the weights of V
     net: Any
     row: jax.Array  # [B, N], W_i + w_0
     bias: jax.Array
@@ -108,6 +111,7 @@ def embedded(
     cfg: TalkingHeads,
 ) -> jax.Array:
     """e [B, N] of people by K frames [B, K, H, W, C] and their drawings, in [-1, 1] (eq. 5)."""
+    # K is read off the frames: in training and at a fitting it may differ
     people, k = shots.shape[:2]
 
     def flat(frames: jax.Array) -> jax.Array:
@@ -115,6 +119,7 @@ def embedded(
 
     # all frames of all people at once
     each = cfg.embed.apply({"params": gen["embed"]}, flat(shots), flat(drawings))
+    # a mean, so that neither K nor the order of frames matters
     return each.reshape(people, k, -1).mean(1)
 
 
@@ -135,6 +140,7 @@ def styled(
     e: jax.Array,
 ) -> jax.Array:
     """P e, the style [B, S] of embeddings [B, N]."""
+    # what `start` made as an nn.Dense
     return e @ gen["project"]["kernel"] + gen["project"]["bias"]
 
 
@@ -180,6 +186,7 @@ def trained_judge(
     batch: Batch,
 ) -> Judge:
     """D of the people of a training batch, with their rows."""
+    # W_i + w_0: what is learned of one person, and of all
     row = disc["rows"][batch["person"]] + disc["row"]
     return Judge(disc["net"], row, disc["bias"])
 
@@ -193,6 +200,7 @@ def disc_parts(
 ) -> Parts:
     """The discriminator's loss (eq. 4) and its parts, each [B]."""
     drawing = paired.encoded(batch, "drawing", spec)
+    # D is shown the drawing too, so that a good face in a wrong pose is told
     real, _ = judged(judge, spec.encode(batch), drawing, cfg)
     # it is D's turn
     fake, _ = judged(judge, jax.lax.stop_gradient(made), drawing, cfg)
@@ -214,6 +222,7 @@ def gen_parts(
     if judge is not None:
         drawing = paired.encoded(batch, "drawing", spec)
         fake, of_made = judged(judge, made, drawing, cfg)
+        # eq. 2 needs its features alone; its score is for relativistic games
         real, of_true = judged(judge, x, drawing, cfg)
         # L_FM: layer by layer, each as much
         apart = [paired.mean(jnp.abs(a - b)) for a, b in zip(of_made, of_true, strict=True)]
@@ -231,6 +240,7 @@ def disc_loss(
     spec: Spec,
 ) -> tuple[jax.Array, Parts]:
     """`descend`'s form of eq. 4, on training people."""
+    # gen is given and not moved here: `descend` differentiates disc alone
     e = known(gen, batch, cfg, spec)
     drawing = paired.encoded(batch, "drawing", spec)
     made = generate(gen["gen"], styled(gen, e), drawing, cfg, spec)
@@ -248,17 +258,20 @@ def gen_loss(
     e = known(gen, batch, cfg, spec)
     drawing = paired.encoded(batch, "drawing", spec)
     made = generate(gen["gen"], styled(gen, e), drawing, cfg, spec)
+    # without a game there are no rows, and nothing to match
     if not cfg.play:
         return _meaned(gen_parts(None, made, batch, cfg, spec))
     parts = gen_parts(trained_judge(disc, batch), made, batch, cfg, spec)
     # the row is D's own; what is moved here is the embedder
     rows = disc["rows"][batch["person"]]
+    # L_MCH, without which e could not stand in the place of a row later
     parts["match"] = paired.mean(jnp.abs(e - rows))
     parts["loss"] = parts["loss"] + cfg.match * parts["match"]
     return _meaned(parts)
 
 
 def _meaned(parts: Parts) -> tuple[jax.Array, Parts]:
+    # the loss is what is differentiated; all else is only told
     means = {name: jnp.mean(value) for name, value in parts.items()}
     return means.pop("loss"), means
 
@@ -285,7 +298,9 @@ def step(
         params["disc"], opt["disc"], played = descend(
             loss, tx, params["disc"], opt["disc"], batch, params["gen"], **how
         )
+        # both players have a loss and a gradient norm
         metrics = {f"disc_{name}": value for name, value in played.items()}
+    # against D as it is after its step, or None where nobody plays
     loss = functools.partial(gen_loss, cfg=cfg, spec=spec)
     tx = cfg.optimiser(spec.steps)
     params["gen"], opt["gen"], made = descend(
@@ -314,6 +329,7 @@ def evaluate(
         disc = params["disc"]
         judge = Judge(disc["net"], e + disc["row"], disc["bias"])
     parts = gen_parts(judge, made, batch, cfg, spec)
+    # of pictures in [0, 1], whatever range nets work in
     near = paired.nearness(spec.decode(made), spec.unit(batch))
     return {**parts, "psnr": near["psnr"]}
 
@@ -332,11 +348,13 @@ def begin(
     {"gen": psi and psi' = P e, "disc": theta, w' = w_0 + e and b}; without a game "gen" alone.
     """
     gen = params["gen"]
+    # a batch of one person
     e = embedded(gen, shots[None], drawings[None], cfg)
     # psi' is free from here on: no embedding makes it any more
     found = {"gen": {"gen": gen["gen"], "style": styled(gen, e)[0]}}
     if cfg.play:
         disc = params["disc"]
+        # w' of eq. 6: e where W_i would be
         row = disc["row"] + e[0]
         found["disc"] = {"net": disc["net"], "row": row, "bias": disc["bias"]}
     return found
@@ -360,6 +378,7 @@ def own_judge(
     batch: Batch,
 ) -> Judge:
     """D' of a person, V' w' + b."""
+    # all frames are of one person
     row = jnp.broadcast_to(disc["row"], (len(batch["drawing"]), *disc["row"].shape))
     return Judge(disc["net"], row, disc["bias"])
 
@@ -375,6 +394,7 @@ def fit_step(
 
     def of_disc(disc: Any, batch: Batch, gen: Any) -> tuple[jax.Array, Parts]:
         drawing = paired.encoded(batch, "drawing", spec)
+        # by the style that is fitted: frames are not embedded again
         made = portray({"gen": gen}, drawing, cfg, spec)
         return _meaned(disc_parts(own_judge(disc, batch), made, batch, cfg, spec))
 
@@ -382,6 +402,7 @@ def fit_step(
         drawing = paired.encoded(batch, "drawing", spec)
         made = portray({"gen": gen}, drawing, cfg, spec)
         judge = own_judge(disc, batch) if cfg.play else None
+        # eq. 6 has no L_MCH: no embedding is left to match
         return _meaned(gen_parts(judge, made, batch, cfg, spec))
 
     # copies: who calls keeps what she had
@@ -416,9 +437,11 @@ def frames_of(
     how: Fitting,
 ) -> Iterator[np.ndarray]:
     """The order of K frames at every step of a fitting, int [K], by key: on the host, no part of a compiled step."""
+    # the key's own numbers: orders follow from it alone
     seed = np.asarray(jax.random.key_data(key)).ravel().tolist()
     rng = np.random.default_rng(seed)
     for _ in range(how.steps):
+        # a permutation, so that no frame comes twice in a step
         yield rng.permutation(k)
 
 
@@ -438,6 +461,7 @@ def fit(
     # a python loop: gradients of convolutions are slow in a scan on CPU
     for rows in frames_of(key, len(shots), cfg.fitting):
         some = rows[: cfg.fitting.batch]
+        # as many at every step: `take` is compiled once for each K
         batch = {"image": shots[some], "drawing": drawings[some]}
         person, opt, _ = take(person, opt, batch)
     return person
@@ -464,9 +488,11 @@ def portrayer(
         y = spec.find("drawing").encode(drawings)
         person = first(params, x, y)
         if fitted:
+            # frames as they are stored: the losses encode them
             person = fit(key, person, shots, drawings, cfg, take)
 
         def portraits(asked: Any) -> jax.Array:
+            # no chance in it: a drawing has one answer
             made = draw(person, spec.find("drawing").encode(asked))
             return spec.decode(made)
 
@@ -484,8 +510,10 @@ def check(
     need("TalkingHeads", "person", spec.find("person"), Category)
     weights = {"content": cfg.content, "play": cfg.play, "features": cfg.features}
     at_least(0, "--algorithm.", **weights, match=cfg.match)
+    # 0 steps leave a person as the embedder saw her
     at_least(0, "--algorithm.fitting.", steps=cfg.fitting.steps)
     at_least(1, "--algorithm.fitting.", batch=cfg.fitting.batch)
+    # features and match come with the game alone
     if not cfg.content and not cfg.play:
         raise UserError(
             "--algorithm.content=0 and --algorithm.play=0 leave the generator nothing to learn: set one of them."
@@ -527,6 +555,7 @@ def start(
     x = jnp.zeros((1, *spec.shape))
     drawing = jnp.zeros((1, *spec.find("drawing").shape))
     embed = cfg.embed.init(of_embed, x, drawing)
+    # how long an embedding is the net alone knows
     e = cfg.embed.apply(embed, x, drawing)
     # of its size alone the generator must know
     style = jnp.zeros((1, cfg.gen.styles))
@@ -581,6 +610,7 @@ def algorithm(
         state: State,
         given: Batch,
     ) -> jax.Array:
+        # not fitted: samples of a run need no steps of their own
         return translate(averaged(state), given, cfg, spec)
 
     def drawn(

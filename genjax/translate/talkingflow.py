@@ -29,6 +29,7 @@ from genjax.optim import Adam
 from genjax.translate import paired
 from genjax.translate.talking import Fitting, Portraits, Portrayer, check_sitting, frames_of
 
+# few steps: somebody who talks is many frames, and each costs all of them
 MODEL = edit(
     named.FLOW,
     {
@@ -50,6 +51,7 @@ class Frames:
     def check(self, spec: Spec) -> None:
         """Raises UserError where the data are no sittings, and for drawings of other channels than frames."""
         check_sitting("TalkingFlow", spec)
+        # `divided` cuts maps into parts of equal size
         drawn = spec.find("drawing").shape
         if drawn != spec.shape:
             raise UserError(
@@ -58,6 +60,7 @@ class Frames:
 
     def __call__(self, batch: Batch, spec: Spec) -> Cond:
         drawing = paired.encoded(batch, self.of, spec)
+        # the order in which `divided` takes them apart
         parts = [drawing]
         for name in ("shots", "shot_drawings"):
             frames = paired.encoded(batch, name, spec)  # [B, K, H, W, C]
@@ -107,6 +110,7 @@ def inner(cfg: TalkingFlow) -> Diffusion:
 
 def told_at_once(cfg: TalkingFlow) -> Diffusion:
     """The model, told a drawing and an embedding."""
+    # the vector tells `TalkingDenoiser` that all maps are the drawing
     known = (*cfg.model.condition, Embedding(), Picture(of="drawing"))
     return edit(cfg.model, {"condition": known})
 
@@ -120,6 +124,7 @@ def embedded(
     """e [N] of a person by K frames [K, H, W, C] and their drawings, in [-1, 1]."""
     # the embedder by itself: it knows no time and no noise
     each = cfg.model.net.embed.apply({"params": params["net"]["embed"]}, shots, drawings)
+    # as inside of the net, for any K
     return each.mean(0)
 
 
@@ -133,6 +138,7 @@ def portray(
 ) -> jax.Array:
     """Drawings [T, H, W, C] as pictures of a person [T, *shape], in [0, 1]; number t is a function of (key, t)."""
     given = {
+        # noise is drawn by it: each frame has its own
         "index": jnp.arange(len(asked), dtype=jnp.uint32),
         "drawing": asked,
         "embedding": jnp.broadcast_to(e, (len(asked), *e.shape)),
@@ -155,6 +161,7 @@ def fit_step(
         parts = gaussian.loss(params, key, batch, inner(cfg), spec)
         return parts["loss"].mean(), {}
 
+    # of all weights: what was learned of faces is where a person begins
     tx = cfg.fitting.optimiser(cfg.fitting.steps)
     return descend(mean_loss, tx, params, opt, batch)
 
@@ -173,9 +180,11 @@ def fit(
     """
     k = len(shots)
     count = min(cfg.fitting.batch, k)
+    # frames have no number in a data set: it only tells their draws apart
     index = np.arange(count, dtype=np.uint32)
     opt = cfg.fitting.optimiser(cfg.fitting.steps).init(params)
     for i, rows in enumerate(frames_of(key, k, cfg.fitting)):
+        # they are embedded again for each frame of the step: few keep it cheap
         known = rows[:SHOWN]
         # every frame of the step is told of the same ones
         some = {
@@ -186,6 +195,7 @@ def fit(
             "shots": np.repeat(shots[known][None], count, 0),
             "shot_drawings": np.repeat(drawings[known][None], count, 0),
         }
+        # other times and other noise at each step
         params, opt, _ = take(jax.random.fold_in(key, i), params, opt, some)
     return params
 
@@ -211,9 +221,11 @@ def portrayer(
         own = fit(key, params, shots, drawings, cfg, take) if fitted else params
         x = spec.find("shots").encode(shots)
         y = spec.find("drawing").encode(drawings)
+        # by the fitted embedder, of all K frames, once for all drawings
         e = first(own, x, y)
 
         def portraits(asked: Any) -> jax.Array:
+            # one key: who asks twice is answered alike
             return draw(own, key, e, asked)
 
         return portraits
