@@ -139,3 +139,23 @@ def test_an_experiment_is_a_question_and_configs(path):
     assert len(lines) <= 120, f"{path.name} has {len(lines)} lines"
     for node in ast.walk(ast.parse(path.read_text())):
         assert not isinstance(node, ast.ClassDef), f"{path.name} defines {node.name}"
+
+
+ITERATORS = ("enumerate", "filter", "iter", "map", "reversed", "zip")
+
+
+def test_cases_are_no_iterators():
+    """An iterator that several tests share is empty for all but the first, and pytest tells no fault of it."""
+    found = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or len(node.args) < 2:
+                continue
+            # pytest.mark.parametrize(names, values)
+            if getattr(node.func, "attr", "") != "parametrize":
+                continue
+            values = node.args[1]
+            called = isinstance(values, ast.Call) and getattr(values.func, "id", "")
+            if isinstance(values, ast.GeneratorExp) or called in ITERATORS:
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert not found, f"make lists of the cases at {', '.join(found)}"
