@@ -33,6 +33,14 @@ def digits() -> dict[str, np.ndarray]:
 
 # Cases that cost seconds and whose like `make test` has: `make test-all` takes them, as it does what is marked `all`
 LONG = (
+    "ae/test_colourise.py::test_a_run_measures_its_colourings_beside_what_takes_no_model",
+    "diffusion/test_discrete.py::test_a_step_lowers_the_bound_of_a_text[noise1]",
+    "diffusion/test_discrete.py::test_the_bound_is_the_mean_over_all_orders[0.5-schedule0]",
+    "diffusion/test_discrete.py::test_the_bound_is_the_mean_over_all_orders[1.0-schedule1]",
+    "nets/test_attention.py::test_turns_have_the_derivatives_of_the_whole_batch",
+    "nets/test_fill.py::test_one_pixel_is_enough_and_none_gives_nothing",
+    "test_asked.py::test_samples_that_are_real_are_read_as_real_ones_are",
+    "test_marking.py::test_the_second_sight_fits_the_line_again",
     "test_classical.py::test_densities_integrate_to_one_and_samples_agree_with_them[KernelDensity",
     "test_conditions.py::test_denoisers_see_every_condition_that_they_take[mlp]",
     "test_contract.py::test_a_step_with_nan_is_skipped_as_a_whole[vae-conditional-iwae]",
