@@ -185,7 +185,7 @@ class ResidualTranslator(nn.Module):
 
     An instance norm takes means and deviations out of a picture, and a generator that must keep its colours and its
     background has to smuggle them past the norms, which shows as speckles (Karras et al. 2020, arXiv:1912.04958,
-    sec. 2). Here what is not to be changed passes by. The sum has no tanh: critics keep it within [-1, 1].
+    sec. 2). Here what is not to be changed passes by. The sum has no tanh, and samples are cut to [-1, 1].
     """
 
     widths: tuple[int, ...] = field((32, 64), "channels of each level, from the largest size")

@@ -156,9 +156,7 @@ def algorithm(cfg: CycleGAN, spec: Spec) -> Algorithm:
         key: jax.Array,
         given: Batch,
     ) -> jax.Array:
-        answer = translate(cfg, gen[second], spec.encode(given[first]))
-        # what is added to a picture may lead beyond its range
-        return jnp.clip(answer, -1.0, 1.0)
+        return translate(cfg, gen[second], spec.encode(given[first]))
 
     makers = Makers(init, costs, spec.domains)
     return unpaired.algorithm(cfg, spec, makers, sample)

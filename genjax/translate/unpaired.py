@@ -253,7 +253,9 @@ def algorithm(
         given: Batch,
     ) -> jax.Array:
         gen = averaged(state)["gen"]
-        return spec.decode(sample(gen, key, given))
+        answer = sample(gen, key, given)
+        # a net that adds to its input may lead beyond the range of pictures
+        return spec.decode(jnp.clip(answer, -1.0, 1.0))
 
     def drawn(samples: Any, given: Batch) -> np.ndarray:
         return picture(samples, given, spec)
