@@ -42,7 +42,7 @@ BASE = Experiment(
     finish=(Entropy(),),
 )
 _DIFFUSION = MaskedDiffusion(NET, optimiser=TX)
-_UNIFORM = MaskedDiffusion(NET, UniformState(), optimiser=TX)
+_UNIFORM = MaskedDiffusion(NET, UniformState(), steps=64, optimiser=TX)
 _MASKED = {"algorithm": _DIFFUSION, "finish": (Entropy(target=0.03), Infilling())}
 _WIDE = {"algorithm.net": Transformer(width=128, depth=3), "finish": (Written(),), "batch": 32}
 _CORPUS = {**_WIDE, "data": Text(), "algorithm.end": 0, "steps": 3000}

@@ -189,7 +189,9 @@ class MaskedDiffusion:
     times: int = field(
         8, "times and orders that evaluation takes the mean over", execution=True
     )
-    steps: int = field(64, "steps of sampling", execution=True)
+    steps: int | None = field(
+        None, "steps of sampling; None = a token a step, exact, of masks alone", execution=True
+    )
     sharpness: Sharpness = field(PLAIN, "how samples are drawn", execution=True)
     optimiser: Optimiser = field(Adam(1e-3), "of the net")
     ema: Decay | Power = field(
@@ -271,7 +273,7 @@ def sample(
     spec: Spec,
     known: jax.Array | None = None,
 ) -> jax.Array:
-    """Texts int32 [B, T] by ancestral sampling, number i a function of (key, given["index"][i]).
+    """Texts int32 [B, T], number i a function of (key, given["index"][i]).
 
     known: int [B, T], tokens that are there already and -1 elsewhere; the rest is filled in given them. Of masks alone,
     whose conditionals are of just this kind; UserError for uniform noise.
@@ -282,9 +284,25 @@ def sample(
         )
     keys = example_keys(key, given["index"])
     cond = told(cfg.condition, given, spec)
+    # a stream of its own for the beginning
+    begin = jax.vmap(jax.random.fold_in, (0, None))(keys, 2**31)
+    z = cfg.noise.start(begin, spec.x.length, spec.x.vocabulary)
+    if known is not None:
+        # what is shown stays as it is to the end, in both samplers
+        z = jnp.where(known >= 0, known, z)
+    way = _ancestral if cfg.steps else _one_by_one
+    return way(params, keys, z, cond, cfg, spec)
 
-    def own(i: jax.Array | int) -> jax.Array:
-        return jax.vmap(jax.random.fold_in, (0, None))(keys, i)
+
+def _each(keys: jax.Array, i: jax.Array | int) -> jax.Array:
+    """Keys of step i, [B]."""
+    return jax.vmap(jax.random.fold_in, (0, None))(keys, i)
+
+
+def _ancestral(
+    params: dict, keys: jax.Array, z: jax.Array, cond: Cond | None, cfg: MaskedDiffusion, spec: Spec
+) -> jax.Array:
+    """Even steps in time. Tokens that change in one step are drawn each by itself, which is no longer the model's law."""
 
     def back(z: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
         # from t = 1, all noise, down to s = 0 in the last step
@@ -294,21 +312,47 @@ def sample(
         said = cfg.sharpness(said)
         before = cfg.schedule.alpha(s)
         law = cfg.noise.earlier(said, z, cfg.schedule.alpha(t), before)
-        return draw(own(i), law), None
+        return draw(_each(keys, i), law), None
 
-    # a key of its own: those below the number of steps are the steps'
-    z = cfg.noise.start(own(cfg.steps), spec.x.length, spec.x.vocabulary)
-    if known is not None:
-        # a step of masks leaves what is shown as it is, so this stays to the end
-        z = jnp.where(known >= 0, known, z)
     z, _ = jax.lax.scan(back, z, jnp.arange(cfg.steps))
+    return z
+
+
+def _one_by_one(
+    params: dict, keys: jax.Array, z: jax.Array, cond: Cond | None, cfg: MaskedDiffusion, spec: Spec
+) -> jax.Array:
+    """What infinitely many steps draw, by as many calls of the net as there are tokens (arXiv:2409.02908, prop. 4.1).
+
+    All orders of showing the hidden tokens are equally likely whatever alpha is, and the net is not told the time.
+    """
+    mask = spec.x.vocabulary
+
+    def show(z: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
+        own = jax.vmap(jax.random.split)(_each(keys, i))
+        hidden = z == mask
+        # the place that is shown next: any hidden one
+        place = draw(own[:, 0], jnp.where(hidden, 0.0, -jnp.inf))
+        said = logits(params, z, jnp.ones(len(keys)), cond, cfg, spec)
+        here = jnp.take_along_axis(said, place[:, None, None], 1)[:, 0]  # [B, V]
+        token = draw(own[:, 1], here, cfg.sharpness)
+        chosen = jnp.arange(z.shape[1]) == place[:, None]
+        # of a text that is complete, no place is hidden and nothing changes
+        return jnp.where(chosen & hidden, token[:, None], z), None
+
+    z, _ = jax.lax.scan(show, z, jnp.arange(z.shape[1]))
     return z
 
 
 def check(cfg: MaskedDiffusion, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
     need("MaskedDiffusion", spec.main, spec.x, Tokens)
-    at_least(1, algorithm__times=cfg.times, algorithm__steps=cfg.steps)
+    at_least(1, algorithm__times=cfg.times)
+    if cfg.steps is not None:
+        at_least(1, algorithm__steps=cfg.steps)
+    elif cfg.noise.timed:
+        raise UserError(
+            "--algorithm.steps=None needs masks: tokens that change several times have no order; use 64, for example."
+        )
     conditions.check(cfg.condition, spec)
     cfg.sharpness.check(spec.x.vocabulary)
 

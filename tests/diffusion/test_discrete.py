@@ -136,14 +136,18 @@ def drawn(cfg, n=4000, known=None, spec=SPEC):
     return np.asarray(fn())
 
 
-def test_samples_follow_the_law():
-    cfg = MaskedDiffusion(Table(), steps=500)  # two tokens shown at once are rare
+@pytest.mark.parametrize("steps", [None, 500])  # of 500 steps, two tokens shown at once are rare
+def test_samples_follow_the_law(steps):
+    cfg = MaskedDiffusion(Table(), steps=steps)
     counts = np.bincount(drawn(cfg) @ [9, 3, 1], minlength=27)
     expected = 4000 * np.exp(log_likelihood(LAW, EVERY))
     likely = expected > 5
     observed = np.append(counts[likely], counts[~likely].sum())
     wanted = np.append(expected[likely], expected[~likely].sum())
     assert stats.chisquare(observed, wanted * observed.sum() / wanted.sum()).pvalue > 1e-3
+
+
+def test_samples_of_uniform_noise_follow_the_law():
     one = drawn(MaskedDiffusion(Prior(), UniformState(), steps=16), spec=_one())
     counts = np.bincount(one[:, 0], minlength=V)
     assert stats.chisquare(counts, 4000 * LAW.start).pvalue > 1e-3
@@ -153,9 +157,10 @@ def _one():
     return labelled(Tokens(1, V), name="tokens")
 
 
-def test_infilling_keeps_what_is_known_and_follows_the_conditional():
+@pytest.mark.parametrize("steps", [None, 4])
+def test_infilling_keeps_what_is_known_and_follows_the_conditional(steps):
     known = np.tile(np.array([0, -1, 2], np.int32), (4000, 1))
-    x = drawn(MaskedDiffusion(Table(), steps=4), known=known)
+    x = drawn(MaskedDiffusion(Table(), steps=steps), known=known)
     assert (x[:, 0] == 0).all() and (x[:, 2] == 2).all()
     p = conditional(LAW, np.array([[0, 0, 2]]), np.array([[True, False, True]]))[0, 1]
     counts = np.bincount(x[:, 1], minlength=V)
@@ -176,7 +181,7 @@ def test_evaluation_is_the_bound_in_bits():
 @pytest.mark.parametrize("noise", [Masking(), UniformState()])
 def test_a_step_lowers_the_bound_of_a_text(noise):
     net = Transformer(16, 1, 2)
-    cfg = MaskedDiffusion(net, noise, times=16, optimiser=Adam(1e-2), ema=Decay(0.0))
+    cfg = MaskedDiffusion(net, noise, times=16, steps=4, optimiser=Adam(1e-2), ema=Decay(0.0))
     algorithm = cfg(SPEC)
     text = np.tile(np.array([0, 2, 1], np.int32), (16, 1))
     batch = {"tokens": text, "index": np.arange(16, dtype=np.uint32)}
@@ -194,6 +199,7 @@ def test_a_step_lowers_the_bound_of_a_text(noise):
     [
         (MaskedDiffusion(), labelled(Image((8, 8, 1))), "MaskedDiffusion takes Tokens"),
         (MaskedDiffusion(times=0), SPEC, "algorithm.times=0 must be at least 1"),
+        (MaskedDiffusion(noise=UniformState()), SPEC, "algorithm.steps=None needs masks"),
         (MaskedDiffusion(steps=0), SPEC, "algorithm.steps=0 must be at least 1"),
         (MaskedDiffusion(condition=(Label(),)), SPEC, "needs labels"),
     ],
