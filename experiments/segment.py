@@ -2,6 +2,7 @@
 
     python -m experiments.segment              BASE: the parts of heads, people that the net has not seen
     python -m experiments.segment stamps       things cut out of photographs, on scenes: things and scenes not seen
+    python -m experiments.segment varied       the same with turns, scales and colours drawn anew at every sight
     python -m experiments.segment fcn8         Long et al.'s net with two skips; fcn16 with one, fcn32 with none
     python -m experiments.segment entropy      by cross-entropy alone; dice: by overlap alone. BASE has both
     python -m experiments.segment quick        does it run? half a minute
@@ -28,7 +29,7 @@ from genjax.nets.fcn import FCN
 from genjax.optim import CosineDecay, Muon
 from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
-from genjax.views import Flip
+from genjax.views import Colours, Flip, Turn
 
 # reckoned from tries: 10 minutes of two cores, FCN(stride=8) 15, and 3 of measuring. After 300 steps of a run as short
 # the valid people's mean IoU was .71: teeth, of two pixels, .20, all large parts above .89
@@ -53,6 +54,7 @@ _STAMPS = {
     "view": (Flip(("image", "mask")),),
     "finish": (Segmenting(group="scene", names=("scene", *KINDS)),),
 }
+_VARIED = {"view": (Flip(("image", "mask")), Turn(of=("image", "mask")), Colours())}
 _QUICK = {
     "data": Heads(32, people=60),
     "algorithm.net": nets.PlainUNet((16, 24), blocks=1, patch=2, bias=True),
@@ -85,6 +87,7 @@ def losses(*of) -> Experiment:
 EXPERIMENTS = {
     "base": BASE,
     "stamps": edit(BASE, _STAMPS),
+    "varied": edit(BASE, {**_STAMPS, **_VARIED}),
     "fcn8": net(FCN(stride=8)),
     "fcn16": net(FCN(stride=16)),
     "fcn32": net(FCN(stride=32)),

@@ -8,6 +8,7 @@ sampling see in its place: the same arrays where the shape stays, else the one m
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 
 from genjax.config import Own, field
 from genjax.core import Algorithm, Batch, Spec, example_keys
-from genjax.errors import UserError, at_least
+from genjax.errors import UserError, at_least, at_most
 from genjax.fields import Film, Image, Mask, Points, Series, need, to_float
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green, blue: BT.601
@@ -307,6 +308,113 @@ class Erase:
 
 
 @dataclasses.dataclass(frozen=True)
+class Turn:
+    """Turns and scales pictures and masks about their centre, all the named fields alike.
+
+    What comes in beyond the edge is mirrored. Pictures between pixels are bilinear, masks those of the nearest pixel.
+    """
+
+    degrees: float = field(15.0, "largest turn, either way")
+    scale: float = field(1.25, "largest factor, up or down; 1 = none")
+    of: tuple[str, ...] = field(("image",), "names of the fields")
+
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """Fields whose pixels change their places."""
+        return self.of
+
+    def check(self, fields: dict[str, Any]) -> None:
+        """Raises UserError for a field that is no picture, and for a scale below 1."""
+        at_least(0, view__degrees=self.degrees)
+        at_least(1, view__scale=self.scale)
+        for name in self.of:
+            need("the view Turn()", name, fields.get(name), Image, Mask)
+        _same_sizes("Turn", self.of, fields)
+
+    def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
+        return fields
+
+    def __call__(self, keys: jax.Array, batch: Batch) -> Batch:
+        first = batch[self.of[0]]
+        places = jax.vmap(lambda key: self._places(key, first.shape[1:3]))(keys)
+        for name in self.of:
+            x = batch[name]  # [B, H, W, ...]
+            # between two classes there is no third
+            order = 1 if x.ndim == 4 else 0
+            moved = jax.vmap(functools.partial(_taken, order=order))(x, places)
+            batch = _changed(batch, name, moved)
+        return batch
+
+    def _places(self, key: jax.Array, size: tuple[int, int]) -> jax.Array:
+        """Where each pixel is taken from, [2, H, W]."""
+        turn, factor = jax.random.uniform(key, (2,), minval=-1.0, maxval=1.0)
+        angle = jnp.deg2rad(self.degrees) * turn
+        # even in its logarithm: as often half as large as twice
+        zoom = self.scale**factor
+        cos, sin = jnp.cos(angle) / zoom, jnp.sin(angle) / zoom
+        middle = jnp.array([(side - 1) / 2 for side in size])[:, None, None]
+        y, x = jnp.indices(size) - middle
+        return jnp.stack([cos * y - sin * x, sin * y + cos * x]) + middle
+
+    def still(self, batch: Batch) -> Batch:
+        return batch
+
+
+def _taken(x: jax.Array, places: jax.Array, order: int) -> jax.Array:
+    """One example [H, W, ...] at places [2, H, W]."""
+    flat = x.reshape(*x.shape[:2], -1)
+
+    def one(channel: jax.Array) -> jax.Array:
+        return jax.scipy.ndimage.map_coordinates(channel, places, order, mode="mirror")
+
+    return jax.vmap(one, -1, -1)(flat).reshape(x.shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class Colours:
+    """Other light and another camera: saturation, contrast, and a gain of each channel; cut to [0, 1] after it."""
+
+    saturation: float = field(0.5, "largest change of the distance to grey, a share")
+    contrast: float = field(0.3, "largest change of the distance to the mean, a share")
+    gain: float = field(0.2, "largest change of a channel, in its logarithm")
+    of: str = field("image", "name of the field")
+
+    def check(self, fields: dict[str, Any]) -> None:
+        """Raises UserError for a field that is no colour picture, and for changes that turn it inside out."""
+        at_least(0, view__gain=self.gain)
+        for name in ("saturation", "contrast"):
+            share = getattr(self, name)
+            at_least(0, **{f"view__{name}": share})
+            at_most(1, **{f"view__{name}": share})
+        need("the view Colours()", self.of, fields.get(self.of), Image)
+        shape = fields[self.of].shape
+        if shape[-1] != 3:
+            raise UserError(
+                f"--view=Colours() takes pictures of 3 channels, and {self.of!r} is {shape}: leave it out."
+            )
+
+    def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
+        return fields
+
+    def __call__(self, keys: jax.Array, batch: Batch) -> Batch:
+        x = to_float(batch[self.of])  # bytes in [0, 1]
+        return _changed(batch, self.of, jax.vmap(self._one)(keys, x))
+
+    def _one(self, key: jax.Array, x: jax.Array) -> jax.Array:
+        """One picture [H, W, 3]."""
+        saturation, contrast, *gains = jax.random.uniform(key, (5,), minval=-1.0, maxval=1.0)
+        grey = jnp.sum(x * jnp.array(LUMA), -1, keepdims=True)
+        x = grey + (1.0 + self.saturation * saturation) * (x - grey)
+        mean = jnp.mean(x)
+        x = mean + (1.0 + self.contrast * contrast) * (x - mean)
+        x = x * jnp.exp(self.gain * jnp.stack(gains))
+        return jnp.clip(x, 0.0, 1.0)
+
+    def still(self, batch: Batch) -> Batch:
+        return batch
+
+
+@dataclasses.dataclass(frozen=True)
 class Frames:
     """K different shots out of the N that an example has, in random order; evaluation sees the first K.
 
@@ -355,7 +463,7 @@ class Frames:
         return batch
 
 
-View = Flip | Shift | Crop | Luma | Noise | Erase | Frames | Own
+View = Flip | Shift | Crop | Turn | Luma | Colours | Noise | Erase | Frames | Own
 
 
 def seen_fields(views: Sequence[Any], fields: dict[str, Any]) -> dict[str, Any]:

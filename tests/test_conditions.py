@@ -39,7 +39,19 @@ from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
 from genjax.training.watch import Watch
 from genjax.vae.vae import VAE
-from genjax.views import Crop, Erase, Flip, Frames, Luma, Noise, Shift, seen_fields, viewed
+from genjax.views import (
+    Colours,
+    Crop,
+    Erase,
+    Flip,
+    Frames,
+    Luma,
+    Noise,
+    Shift,
+    Turn,
+    seen_fields,
+    viewed,
+)
 
 FIELDS = {
     "image": Image((8, 8, 1)),
@@ -299,6 +311,42 @@ def test_luma_is_that_of_pillow_and_the_same_at_every_sight():
     assert Luma().still({}) == {}
 
 
+def test_a_turn_is_a_rotation_and_a_scale_and_the_mask_goes_along():
+    side = np.arange(16) / 15
+    y, x = np.meshgrid(side, side, indexing="ij")
+    ramp = np.stack([y, x], -1)[None].repeat(3, 0)
+    mask = (x > 0.5)[None].repeat(3, 0).astype(np.uint8)
+    fields = ("image", "mask")
+    same = Turn(0.0, 1.0, fields)(KEYS, {"image": ramp, "mask": mask})
+    np.testing.assert_allclose(same["image"], ramp, atol=1e-6)
+    seen = Turn(30.0, 1.25, fields)(KEYS, {"image": ramp, "mask": mask})
+    middle = np.asarray(seen["image"])[:, 5:11, 5:11]  # nothing here is mirrored
+    down, right = (15 * np.diff(middle, axis=axis) for axis in (1, 2))
+    for a, b in zip(down.reshape(3, -1, 2), right.reshape(3, -1, 2), strict=True):
+        # of a plane bilinear values are exact: one vector everywhere, and one at a right angle
+        np.testing.assert_allclose(a, a[:1].repeat(len(a), 0), atol=1e-4)
+        np.testing.assert_allclose(b[0], [-a[0, 1], a[0, 0]], atol=1e-4)
+        assert 0.79 < np.hypot(*a[0]) < 1.26 and abs(np.arctan2(*a[0][::-1])) < np.pi / 6
+    assert len({round(float(d[0, 0, 0]), 4) for d in down}) == 3  # each picture its own
+    there = abs(middle[..., 1] - 0.5) > 0.05  # within a pixel of the border either is right
+    np.testing.assert_array_equal(
+        np.asarray(seen["mask"])[:, 5:11, 5:11][there], (middle[..., 1] > 0.5)[there]
+    )
+
+
+def test_colours_keep_grey_and_mean_where_they_say_so():
+    pictures = np.random.default_rng(0).integers(90, 160, (3, 8, 8, 3), np.uint8)
+    before = pictures / np.float32(255)
+    luma = np.array([0.299, 0.587, 0.114])
+    drawn = np.asarray(Colours(0.5, 0.0, 0.0)(KEYS, {"image": pictures})["image"])
+    np.testing.assert_allclose(drawn @ luma, before @ luma, atol=1e-5)
+    drawn = np.asarray(Colours(0.0, 0.3, 0.0)(KEYS, {"image": pictures})["image"])
+    np.testing.assert_allclose(drawn.mean((1, 2, 3)), before.mean((1, 2, 3)), atol=1e-5)
+    drawn = np.asarray(Colours(0.0, 0.0, 0.2)(KEYS, {"image": pictures})["image"])
+    gains = np.log(drawn / before)
+    assert gains.std((1, 2)).max() < 1e-4 and 0.05 < abs(gains).max() <= 0.2001
+
+
 def test_frames_are_different_shots_of_one_example():
     shots = {"point": np.arange(12.0).reshape(3, 4, 1), "index": BATCH["index"]}
     chosen = np.asarray(Frames(2, ("point",))(KEYS, shots)["point"])[..., 0]
@@ -327,6 +375,10 @@ def test_views_are_of_training_alone_and_change_what_is_modelled():
 
 VIEWS = {
     "a flip of tokens": (Flip(("tokens",)), "takes Image or Mask, and the field 'tokens'"),
+    "a turn of tokens": (Turn(of=("tokens",)), "takes Image or Mask, and the field 'tokens'"),
+    "a scale of half": (Turn(scale=0.5), "view.scale=0.5 must be at least 1"),
+    "colours of grey": (Colours(), "takes pictures of 3 channels"),
+    "a contrast of two": (Colours(contrast=2.0), "view.contrast=2.0 must be at most 1"),
     "a large crop": (Crop(9), r"does not fit pictures of 8x8: use 1 to 8"),
     "noise on labels": (Noise(0.1, "label"), "the field 'label' is a Category"),
     "frames of a picture": (Frames(2), "takes Film or Points or Series"),

@@ -300,9 +300,14 @@ def _each(keys: jax.Array, i: jax.Array | int) -> jax.Array:
 
 
 def _ancestral(
-    params: dict, keys: jax.Array, z: jax.Array, cond: Cond | None, cfg: MaskedDiffusion, spec: Spec
+    params: dict,
+    keys: jax.Array,
+    z: jax.Array,
+    cond: Cond | None,
+    cfg: MaskedDiffusion,
+    spec: Spec,
 ) -> jax.Array:
-    """Even steps in time. Tokens that change in one step are drawn each by itself, which is no longer the model's law."""
+    """Even steps in time. Tokens that change in one step are drawn each by itself: no longer the model's law."""
 
     def back(z: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
         # from t = 1, all noise, down to s = 0 in the last step
@@ -319,7 +324,12 @@ def _ancestral(
 
 
 def _one_by_one(
-    params: dict, keys: jax.Array, z: jax.Array, cond: Cond | None, cfg: MaskedDiffusion, spec: Spec
+    params: dict,
+    keys: jax.Array,
+    z: jax.Array,
+    cond: Cond | None,
+    cfg: MaskedDiffusion,
+    spec: Spec,
 ) -> jax.Array:
     """What infinitely many steps draw, by as many calls of the net as there are tokens (arXiv:2409.02908, prop. 4.1).
 

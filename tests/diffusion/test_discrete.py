@@ -136,7 +136,8 @@ def drawn(cfg, n=4000, known=None, spec=SPEC):
     return np.asarray(fn())
 
 
-@pytest.mark.parametrize("steps", [None, 500])  # of 500 steps, two tokens shown at once are rare
+# of 500 steps, two tokens shown at once are rare
+@pytest.mark.parametrize("steps", [None, 500])
 def test_samples_follow_the_law(steps):
     cfg = MaskedDiffusion(Table(), steps=steps)
     counts = np.bincount(drawn(cfg) @ [9, 3, 1], minlength=27)
