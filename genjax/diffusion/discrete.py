@@ -209,25 +209,37 @@ def logits(
     cond: Cond | None,
     cfg: MaskedDiffusion,
     spec: Spec,
+    keys: jax.Array | None = None,
 ) -> jax.Array:
-    """Of every token of the text, [B, T, V]; z [B, T], t [B]."""
+    """Of every token of the text, [B, T, V]; z [B, T], t [B]; keys: the examples' own, for dropout, None = none."""
     variables = {"params": params["net"]}
+    if keys is not None:  # a net without dropout does not look at them
+        variables["dropout"] = {"keys": keys}
     # of masks the time is seen, and the best answer does not depend on it (MD4, sec. 3)
     clock = t if cfg.noise.timed else None
     return cfg.net.apply(variables, z, cond, spec.x.vocabulary, False, time=clock)
 
 
 def bound(
-    params: dict, key: jax.Array, u: jax.Array, batch: Batch, cfg: MaskedDiffusion, spec: Spec
+    params: dict,
+    key: jax.Array,
+    u: jax.Array,
+    batch: Batch,
+    cfg: MaskedDiffusion,
+    spec: Spec,
+    masks: jax.Array | None = None,
 ) -> jax.Array:
-    """An unbiased estimate of the bound on -log p(x), nats [B], at times u [B] that are uniform in (0, 1)."""
+    """An unbiased estimate of the bound on -log p(x), nats [B], at times u [B] that are uniform in (0, 1).
+
+    masks: keys [B] for dropout, or None.
+    """
     x = batch[spec.main].astype(jnp.int32)
     alpha = cfg.schedule.alpha(u)
     # keys of examples: the noise of a text does not depend on its batch
     keys = example_keys(key, batch["index"])
     size = spec.x.vocabulary
     z = jax.vmap(lambda own, x, a: cfg.noise.noised(own, x, a, size))(keys, x, alpha)
-    said = logits(params, z, u, told(cfg.condition, batch, spec), cfg, spec)
+    said = logits(params, z, u, told(cfg.condition, batch, spec), cfg, spec, masks)
     return cfg.noise.bound(said, z, x, alpha, cfg.schedule.speed(u))
 
 
@@ -241,7 +253,9 @@ def loss(params: dict, key: jax.Array, batch: Batch, cfg: MaskedDiffusion, spec:
     """The bound in bits a token [B], and of the whole text, at one time for each example, evenly spread."""
     level, noise = jax.random.split(key)
     u = times.strata(level, batch)
-    return _parts(bound(params, noise, u, batch, cfg, spec), spec)
+    # 0 and 1 are those of the split: what dropout hides has nothing to do with what the noise does
+    masks = example_keys(jax.random.fold_in(key, 2), batch["index"])
+    return _parts(bound(params, noise, u, batch, cfg, spec, masks), spec)
 
 
 def evaluate(

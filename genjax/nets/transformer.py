@@ -22,8 +22,12 @@ from genjax.nets import attention
 from genjax.nets.blocks import (
     FEATURES,
     Parts,
+    check_dropout,
     check_heads,
     check_sizes,
+    dropout,
+    folded,
+    masks,
     rotate,
     rowwise,
     standardise,
@@ -114,6 +118,9 @@ class Transformer(nn.Module):
     base: float = field(
         10_000.0, "the slowest pair of channels turns about 1 / base rad a token"
     )
+    dropout: float = field(
+        0.0, "share of what a block adds that is hidden in training", added=True
+    )
 
     @nn.compact
     def __call__(
@@ -141,12 +148,14 @@ class Transformer(nn.Module):
             # a traced place: one row [1, size / 2] of each table, taken by index
             turn = tuple(jnp.asarray(part)[at][None] for part in turn)
         after = []
+        keys = masks(self)
         for i in range(self.depth):
             attend = SelfAttention(self.heads, causal, name=f"attention_{i}")
             kept = None if cache is None else cache[i]
             h, kept = attend(standardise(x), turn, kept, at)
-            x = x + h
-            x = x + rowwise(lambda rows, i=i: self._mlp(rows, i), standardise(x))
+            x = x + dropout(h, self.dropout, folded(keys, 2 * i))
+            h = rowwise(lambda rows, i=i: self._mlp(rows, i), standardise(x))
+            x = x + dropout(h, self.dropout, folded(keys, 2 * i + 1))
             after.append(kept)
         # all tokens alike at the start
         last = nn.Dense(vocabulary, kernel_init=zeros, name="last")
@@ -183,6 +192,7 @@ class Transformer(nn.Module):
         names = ("width", "depth", "heads", "mlp_ratio")
         check_sizes(NAME, **{name: getattr(self, name) for name in names})
         above(1, "--algorithm.net.", base=self.base)
+        check_dropout(NAME, self.dropout)
         check_heads(NAME, self.width, self.heads)
         size = self.width // self.heads
         if size % 2:

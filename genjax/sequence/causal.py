@@ -56,21 +56,32 @@ class Causal:
         return algorithm(self, spec)
 
 
-def logits(params: dict, x: jax.Array, cond: Cond | None, cfg: Causal, spec: Spec) -> jax.Array:
-    """Of every token given those before it, [B, T, V]; x [B, T]."""
+def logits(
+    params: dict,
+    x: jax.Array,
+    cond: Cond | None,
+    cfg: Causal,
+    spec: Spec,
+    keys: jax.Array | None = None,
+) -> jax.Array:
+    """Of every token given those before it, [B, T, V]; x [B, T]; keys: the examples' own, for dropout, None = none."""
     # the text moves one place on: its first token is told from the beginning alone
     begin = jnp.full_like(x[:, :1], spec.x.vocabulary)
     before = jnp.concatenate([begin, x[:, :-1]], 1)  # the last token is seen by nobody
     variables = {"params": params["net"]}
+    if keys is not None:  # a net without dropout does not look at them
+        variables["dropout"] = {"keys": keys}
     return cfg.net.apply(variables, before, cond, spec.x.vocabulary, True)
 
 
-def bits(params: dict, batch: Batch, cfg: Causal, spec: Spec) -> tuple[jax.Array, jax.Array]:
+def bits(
+    params: dict, batch: Batch, cfg: Causal, spec: Spec, keys: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
     """(what each token costs in bits [B, T], whether it is counted [B, T])."""
     # whatever type the data have: in uint8 the beginning, number 256 of bytes, would be 0
     x = batch[spec.main].astype(jnp.int32)
     cond = told(cfg.condition, batch, spec)
-    log_p = jax.nn.log_softmax(logits(params, x, cond, cfg, spec))
+    log_p = jax.nn.log_softmax(logits(params, x, cond, cfg, spec, keys))
     own = jnp.take_along_axis(log_p, x[..., None], -1)[..., 0]  # [B, T]
     return -own / LOG2, counted(x, cfg.end)
 
@@ -85,9 +96,11 @@ def counted(x: jax.Array, end: int | None) -> jax.Array:
     return before == 0
 
 
-def loss(params: dict, batch: Batch, cfg: Causal, spec: Spec) -> Parts:
-    """Bits a token [B]; "text" is the bits of the whole text [B]."""
-    cost, inside = bits(params, batch, cfg, spec)
+def loss(
+    params: dict, batch: Batch, cfg: Causal, spec: Spec, keys: jax.Array | None = None
+) -> Parts:
+    """Bits a token [B]; "text" is the bits of the whole text [B]. keys: as in `logits`."""
+    cost, inside = bits(params, batch, cfg, spec, keys)
     # behind the end nothing is left to say, so nothing is paid
     text = jnp.sum(cost * inside, -1)
     return {"loss": text / jnp.sum(inside, -1), "text": text}
@@ -147,8 +160,10 @@ def algorithm(cfg: Causal, spec: Spec) -> Algorithm:
 
     init, step = single(
         init_params,
-        # neither key nor step: nothing is drawn, since the likelihood is exact
-        lambda params, key, batch, step: loss(params, batch, cfg, spec),
+        # the likelihood is exact: what is drawn is what dropout hides
+        lambda params, key, batch, step: loss(
+            params, batch, cfg, spec, example_keys(key, batch["index"])
+        ),
         cfg.optimiser(spec.steps),
         cfg.ema,
         spec.microbatches,

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from genjax.conditions import Label
-from genjax.core import State, labelled
+from genjax.config import edit
+from genjax.core import State, example_keys, labelled
 from genjax.draws import Sharpness
 from genjax.errors import UserError
 from genjax.fields import Image, Tokens
@@ -85,6 +86,21 @@ def test_samples_follow_the_model(params):
     assert p.sum() == pytest.approx(1.0, abs=1e-5)
     counts = np.bincount(np.asarray(drawn) @ [5, 1], minlength=25)
     assert stats.chisquare(counts, n * p / p.sum()).pvalue > 1e-3
+
+
+def test_dropout_hides_by_the_example_and_in_training_alone(params):
+    cfg = edit(CFG, {"net.dropout": 0.5})
+    keys = example_keys(jax.random.key(0), jnp.arange(B))
+    fn = jax.jit(lambda keys: loss(params, BATCH, cfg, SPEC, keys)["loss"])
+    hidden, turned = fn(keys), fn(keys[::-1])
+    assert (np.asarray(hidden) != np.asarray(turned)).all()
+    # one text by itself: what is hidden of it does not depend on its batch
+    alone = {name: values[:1] for name, values in BATCH.items()}
+    np.testing.assert_allclose(
+        loss(params, alone, cfg, SPEC, keys[:1])["loss"], hidden[:1], rtol=1e-5
+    )
+    whole = loss(params, BATCH, cfg, SPEC)["loss"]
+    np.testing.assert_array_equal(whole, loss(params, BATCH, CFG, SPEC)["loss"])
 
 
 def test_what_lies_behind_an_end_is_not_counted(params):
