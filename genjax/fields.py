@@ -27,6 +27,8 @@ from genjax.errors import UserError, nearest
 from genjax.pictures import draw
 
 CHECKED = 65_536  # rows looked at in one go, so that a large set is never copied whole
+# ends of lines, tabs and other signs that move a pen: a blank each
+BLANKS = dict.fromkeys((*range(32), *range(127, 160)), " ")
 
 
 def to_float(x: jax.Array) -> jax.Array:
@@ -250,6 +252,13 @@ class Tokens:
     length: int = field(32, "tokens of an example")
     vocabulary: int = field(256, "number of different tokens")
     letters: str = field("", "the character of each token, for people; '' = its number")
+    pieces: tuple[str, ...] = field(
+        (), "the bytes of UTF-8 that each token writes, a character for a byte; () = letters"
+    )
+
+    def __post_init__(self):
+        if self.pieces and len(self.pieces) != self.vocabulary:
+            raise ValueError(f"{self.vocabulary} tokens have {len(self.pieces)} pieces")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -291,8 +300,22 @@ class Tokens:
             rows.append(tokens)
         return np.stack(rows)
 
+    def written(self, tokens: Any) -> list[bytes]:
+        """The bytes that each example [B, T] writes; ValueError of tokens that write none."""
+        if not self.pieces:
+            raise ValueError(f"{self.vocabulary} tokens without pieces")
+        bytes_of = [piece.encode("latin-1") for piece in self.pieces]
+        return [
+            b"".join([bytes_of[token] for token in row]) for row in np.asarray(tokens).tolist()
+        ]
+
     def text(self, tokens: Any) -> list[str]:
-        """Each example [B, T] as a line."""
+        """Each example [B, T] as a line; bytes that are no UTF-8, as a model may make them, become U+FFFD."""
+        if self.pieces:
+            # decoded as a whole: a character may be spelled in several tokens
+            decoded = [row.decode(errors="replace") for row in self.written(tokens)]
+            # a line is one line
+            return [row.translate(BLANKS) for row in decoded]
         rows = np.asarray(tokens).tolist()
         if not self.letters:
             return [" ".join(map(str, row)) for row in rows]

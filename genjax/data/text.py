@@ -1,4 +1,4 @@
-"""Running text that comes with Python and Debian, or a user's own, as bytes of UTF-8.
+"""Running text that comes with Python and Debian, or a user's own, in bytes, characters or pieces of words.
 
 * `Topics`: the reference of the language that CPython carries for its `help()`, pydoc_data/topics.py: PSF licence.
 * `Licences`: the licence texts of Debian, /usr/share/common-licenses: each says that it may be copied unchanged.
@@ -18,14 +18,14 @@ import numpy as np
 
 from genjax.config import Own, field
 from genjax.data import signs
-from genjax.data.captions import LETTERS
+from genjax.data.alphabets import Bytes, Characters, Code, Pieces
 from genjax.data.source import Source
 from genjax.errors import UserError, at_least
 from genjax.fields import Category, Tokens
 from genjax.machine.files import typed
 
 DEBIAN = Path("/usr/share/common-licenses")
-END = 0  # the byte that fills up, and ends a text that is short
+END = 0  # the token that fills up, and ends a text that is short
 
 
 class Document(NamedTuple):
@@ -135,54 +135,77 @@ def _utf8(file: Path) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-    """A corpus as bytes: windows one behind the other, or whole documents where these are short."""
+    """A corpus as tokens: windows one behind the other, or whole documents where these are short."""
 
     corpus: Topics | Licences | Files | Names | Own = field(Topics(), "where the text is from")
-    length: int = field(128, "bytes of an example")
+    length: int = field(128, "tokens of an example")
+    alphabet: Bytes | Characters | Pieces | Own = field(
+        Bytes(), "what tokens are, learned from the training texts", added=True
+    )
 
     def load(self) -> Source:
-        """{"tokens": int32 [N, length], "label": int32 [N]}, 0 behind a text; UserError for an empty corpus."""
+        """{"tokens": int32 [N, length], "label": int32 [N]}, 0 behind a text.
+
+        UserError for an empty corpus, and for an alphabet that it is too small for.
+        """
         at_least(1, data__length=self.length)
-        rows: dict[str, list[np.ndarray]] = {"train": [], "valid": [], "test": []}
-        labels: dict[str, list[int]] = {split: [] for split in rows}
-        for document in self.corpus():
-            # a document that is added leaves the others in their splits
-            split = signs.side(document.key)
-            # the last window of a document is filled up
-            for start in range(0, len(document.text), self.length):
-                # bytes are cut and not characters: a window may begin within one
-                part = np.frombuffer(document.text[start : start + self.length], np.uint8)
-                row = np.full(self.length, END, np.int32)
-                row[: len(part)] = part
-                rows[split].append(row)
-                labels[split].append(document.label)
         name = type(self.corpus).__name__.lower()
+        documents: dict[str, list[Document]] = {"train": [], "valid": [], "test": []}
+        for document in self.corpus():
+            _check(document)
+            # a document that is added leaves the others in their splits
+            documents[signs.side(document.key)].append(document)
         # valid may be empty: a few documents need not reach it
         for split in ("train", "test"):
-            if not rows[split]:
+            if not any(document.text for document in documents[split]):
                 raise UserError(
                     f"{name}: the corpus has no text in its {split} split: give it more documents, since each is in "
                     "one split as a whole."
                 )
-        # 256 and not just the bytes that occur here: any text can be told
-        kinds = {"tokens": Tokens(self.length, 256, LETTERS)}
+        # learned from training alone: what test has beside is spelled
+        code = self.alphabet([document.text for document in documents["train"]])
+        splits = {split: self._rows(its, code) for split, its in documents.items()}
+        kinds = {"tokens": Tokens(self.length, len(code.pieces), pieces=code.letters)}
         # no labels but those of the languages: 0 classes are an unlabelled set
         names = self.corpus.labels
         kinds["label"] = Category(len(names), tuple(names))
-        splits = {}
-        for split, its in rows.items():
-            # [0, length] of a split without text, which alone would be flat
-            tokens = np.array(its, np.int32).reshape(-1, self.length)
-            splits[split] = {"tokens": tokens, "label": np.array(labels[split], np.int32)}
         return Source(name, kinds, splits["train"], splits["valid"], splits["test"])
 
+    def _rows(self, documents: list[Document], code: Code) -> dict[str, np.ndarray]:
+        """The windows of documents, with their labels."""
+        rows, labels = [], []
+        for document in documents:
+            tokens = code.numbers(document.text)
+            # the last window of a document is filled up
+            for start in range(0, len(tokens), self.length):
+                # tokens are cut and not characters: a window may begin within one
+                part = tokens[start : start + self.length]
+                row = np.full(self.length, END, np.int32)
+                row[: len(part)] = part
+                rows.append(row)
+                labels.append(document.label)
+        # [0, length] of a split without text, which alone would be flat
+        windows = np.array(rows, np.int32).reshape(-1, self.length)
+        return {"tokens": windows, "label": np.array(labels, np.int32)}
 
-def characters(x: np.ndarray) -> int:
-    """The characters of windows [N, T]: the bytes that begin one."""
-    begins = (x & 0xC0) != 0x80  # of a character's bytes the others are 10xxxxxx
-    return int(np.sum(begins & (x != END)))
+
+def _check(document: Document) -> None:
+    """Raises UserError for a text that is not UTF-8, or has a byte that stands for the end."""
+    text = document.text
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"the text {document.key!r} is not UTF-8: byte {error.start} is 0x{text[error.start]:02x}: convert it."
+        ) from error
+    if b"\0" in text:
+        raise UserError(
+            f"the text {document.key!r} is no text: byte {text.index(0)} is 0x00, which ends one: leave it out."
+        )
 
 
-def joined(x: np.ndarray) -> bytes:
-    """Windows [N, T] one behind the other, without what fills them up."""
-    return b"".join(bytes(row.astype(np.uint8)).rstrip(b"\0") for row in x)
+def characters(text: bytes) -> int:
+    """The characters of UTF-8: the bytes that begin one, wherever the text was cut."""
+    x = np.frombuffer(text, np.uint8)
+    # of a character's bytes the others are 10xxxxxx
+    return int(np.sum((x & 0xC0) != 0x80))

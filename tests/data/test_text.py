@@ -5,7 +5,7 @@ import pytest
 
 from genjax.data import signs
 from genjax.data.source import check
-from genjax.data.text import Files, Names, Text, Topics, characters, joined
+from genjax.data.text import Files, Names, Text, Topics, characters
 from genjax.errors import UserError
 
 
@@ -27,15 +27,15 @@ def test_all_bytes_of_a_document_are_in_one_split(folder):
             for path in sorted(folder.iterdir())
             if signs.side(path.name) == split
         ]
-        assert joined(arrays["tokens"]) == b"".join(own)
-        found = characters(arrays["tokens"])
-        assert found == sum(len(text.decode()) for text in own)
+        written = b"".join(source.fields["tokens"].written(arrays["tokens"]))
+        assert written == b"".join(own)
+        assert characters(written) == sum(len(text.decode()) for text in own)
 
 
 def test_what_python_carries_is_text():
     source = Text(Topics()).load()
     assert source.train["tokens"].shape[1] == 128 and len(source.test["tokens"]) > 50
-    joined(source.test["tokens"]).decode()
+    b"".join(source.fields["tokens"].written(source.test["tokens"])).decode()
     assert source.classes == 0 and not source.test["label"].any()
 
 

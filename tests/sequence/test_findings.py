@@ -1,6 +1,9 @@
 """What the findings of text count, against the sum over all sequences and a search by hand."""
 
 import itertools
+import lzma
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,9 +11,12 @@ import pytest
 from experiments.text import EXPERIMENTS
 from genjax.config import edit
 from genjax.data import HiddenChain
+from genjax.data.alphabets import Characters
 from genjax.data.chains import log_likelihood
 from genjax.errors import UserError
+from genjax.fields import Tokens
 from genjax.findings.text import Infilling, Written, longest_copy, ngram_law
+from genjax.metrics.ngrams import kneser_ney
 from genjax.training.loop import run
 
 
@@ -44,9 +50,68 @@ def test_a_run_on_a_chain_ends_with_its_entropy(name, tmp_path):
 
 @pytest.mark.parametrize(
     "finding, told",
-    [(Written(), "needs bytes of text"), (Infilling(), "needs a chain and a model of masks")],
+    [
+        (Written(), "needs tokens that write text"),
+        (Infilling(), "needs a chain and a model of masks"),
+    ],
 )
 def test_findings_refuse_what_they_cannot_measure(finding, told):
     exp = edit(EXPERIMENTS["base"], {"data.train": 8, "data.test": 8})
     with pytest.raises(UserError, match=told):
         finding.check(exp, exp.data.load())
+
+
+class Told(list):
+    """The log of a run that was made up: its notes, and its entries by name."""
+
+    def __init__(self):
+        self.entries = {}
+        self.note = self.append
+
+    def result(self, name, values):
+        self.entries[name] = values
+
+
+def made_up(cheaper):
+    """A run on text in characters, whose model costs less than the n-grams of order 2, in bits a window."""
+    lines = [f"سلام {i} señor\n".encode() for i in range(30)]
+    code = Characters()(lines)
+    x = np.zeros((30, 16), np.int32)
+    for row, line in zip(x, lines, strict=True):
+        tokens = code.numbers(line)
+        row[: len(tokens)] = tokens
+    kind = Tokens(16, len(code.pieces), pieces=code.letters)
+    train, test = {"tokens": x[:20]}, {"tokens": x[20:]}
+    rows = [row[: np.flatnonzero(row == 0)[0] + 1] for row in x]
+    bits = kneser_ney(rows[:20], kind.vocabulary, 2).bits(rows[20:])
+    return SimpleNamespace(
+        spec=SimpleNamespace(x=kind, main="tokens"),
+        source=SimpleNamespace(train=train, test=test, class_names=("ar", "es")),
+        exp=SimpleNamespace(algorithm=SimpleNamespace(end=0)),
+        algorithm=SimpleNamespace(asks=("label",)),
+        evaluate=lambda split: {"text": bits - cheaper},
+        sample=lambda n: x[:n],
+        given=lambda n: {"label": np.arange(n) % 2},
+        log=Told(),
+    ), b"".join(lines)
+
+
+@pytest.mark.parametrize("cheaper, word", [(1.0, "below it"), (0.0, "not below it")])
+def test_text_is_paid_for_by_the_character(cheaper, word, monkeypatch):
+    """A bit a window less than the n-grams is as many bits a character less as characters have windows."""
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    this, text = made_up(cheaper)
+    Written((2, 3), samples=2)(this)
+    found = this.log.entries["written"]
+    signs = len(text.decode()) - len("".join(f"سلام {i} señor\n" for i in range(20)))
+    expected = 0.0 - cheaper * 10 / signs
+    less = found["model"]["distance"] - found["Kneser-Ney 2"]["distance"]
+    assert less == pytest.approx(expected, abs=1e-6)
+    assert any(f"character: {word}" in note for note in this.log)
+    first = "".join(f"سلام {i} señor\n" for i in range(20)).encode()
+    added = len(lzma.compress(text, preset=9)) - len(lzma.compress(first, preset=9))
+    assert found["xz"]["distance"] == pytest.approx(8 * added / signs)
+    assert "zstd" not in found and any("zstd is not measured" in note for note in this.log)
+    # samples are read as letters, and are the training text's own here
+    assert this.log.entries["texts"]["sample 1, es"] == "سلام 1 señor "
+    assert found["copied samples"]["most"] == len("سلام 1 señor\n".encode())
