@@ -4,8 +4,12 @@
     python -m experiments.text masked     masked diffusion on the same chain: its bound, target within 3 %
     python -m experiments.text uniform    tokens that become any other in place of masks
     python -m experiments.text hidden     a hidden Markov model, whose tokens depend on all before them
-    python -m experiments.text corpus     bytes of CPython's reference: bits a character beside Kneser-Ney and xz
-    python -m experiments.text signs      names of signs in four languages, told which
+    python -m experiments.text corpus     bytes of CPython's reference: bits a character beside Kneser-Ney, xz, zstd
+    python -m experiments.text pieces     the same text in 1,024 pieces of words
+    python -m experiments.text corpus_masked   masked diffusion on the bytes: its bound
+    python -m experiments.text signs      names of signs in four languages, told which, and read back
+    python -m experiments.text characters the same names, a token a character
+    python -m experiments.text signs_masked    masked diffusion on them, with guidance
     python -m experiments.text tiny       does it run? seconds
 
 Prints bits a token beside the chain's exact law on the same sequences, and a chi-square of the samples' n-grams.
@@ -19,8 +23,10 @@ from genjax import cli
 from genjax.conditions import Label
 from genjax.config import edit
 from genjax.data import Chain, HiddenChain
+from genjax.data.alphabets import Characters, Pieces
 from genjax.data.text import Names, Text
 from genjax.diffusion.discrete import MaskedDiffusion, UniformState
+from genjax.findings.language import Language
 from genjax.findings.text import Entropy, Infilling, Written
 from genjax.nets.transformer import Transformer
 from genjax.optim import Adam, CosineDecay
@@ -46,7 +52,21 @@ _UNIFORM = MaskedDiffusion(NET, UniformState(), steps=64, optimiser=TX)
 _MASKED = {"algorithm": _DIFFUSION, "finish": (Entropy(target=0.03), Infilling())}
 _WIDE = {"algorithm.net": Transformer(width=128, depth=3), "finish": (Written(),), "batch": 32}
 _CORPUS = {**_WIDE, "data": Text(), "algorithm.end": 0, "steps": 3000}
-_SIGNS = {**_CORPUS, "data": Text(Names(), length=64), "algorithm.condition": (Label(),)}
+_NAMES = {
+    "data": Text(Names(), length=64),
+    "algorithm.condition": (Label(),),
+    "finish": (Written(), Language()),
+}
+_SIGNS = {**_CORPUS, **_NAMES}
+# no end: what fills a text up is drawn, and paid for, as any other token
+_HIDDEN = {"algorithm": _DIFFUSION, **_WIDE, "steps": 3000}
+_CORPUS_MASKED = {**_HIDDEN, "data": Text()}
+_SIGNS_MASKED = {
+    **_HIDDEN,
+    **_NAMES,
+    "algorithm.drop": 0.1,
+    "finish": (Written(), Language(scales=(1.0, 2.0))),
+}
 _TINY = {
     "steps": 20,
     "algorithm.optimiser.warmup": 5,
@@ -62,7 +82,12 @@ EXPERIMENTS = {
     "masked": edit(BASE, _MASKED),
     "uniform": edit(BASE, {"algorithm": _UNIFORM, "finish": (Entropy(target=0.03),)}),
     "corpus": edit(BASE, _CORPUS),
+    "corpus_masked": edit(BASE, _CORPUS_MASKED),
+    # fewer tokens tell as much text: 128 pieces are about 380 bytes
+    "pieces": edit(BASE, {**_CORPUS, "data": Text(alphabet=Pieces())}),
     "signs": edit(BASE, _SIGNS),
+    "signs_masked": edit(BASE, _SIGNS_MASKED),
+    "characters": edit(BASE, {**_SIGNS, "data.alphabet": Characters()}),
     "tiny": edit(BASE, _TINY),
 }
 

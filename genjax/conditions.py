@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 
 from genjax.config import Own, field
-from genjax.core import Batch, Spec
+from genjax.core import Batch, Spec, example_keys
 from genjax.corruptions import Projection
-from genjax.errors import UserError, at_least
+from genjax.errors import UserError, at_least, at_most
 from genjax.fields import Attributes, Category, Image, Points, Tokens, encoded, need
 
 
@@ -288,6 +288,30 @@ def blank(conditioners: Sequence[Any], batch: Batch, spec: Spec) -> Cond | None:
     none = jnp.zeros(len(batch["index"]))  # [B], shown to nobody
     weak = [getattr(each, "against", each) for each in conditioners]
     return told(weak, batch, spec, none)
+
+
+def shown(key: jax.Array, batch: Batch, drop: float) -> jax.Array:
+    """Whether an example is told its condition in training, bool [B]: hidden from a share `drop` of them."""
+    keys = example_keys(key, batch["index"])
+    # a coin of the example's own: the same whichever device and microbatch it falls into
+    return jax.vmap(jax.random.uniform)(keys) >= drop
+
+
+def check_guidance(conditioners: Sequence[Any], drop: float, scale: float) -> None:
+    """Raises UserError for a share that is none, and for guidance by what is never hidden."""
+    at_least(0, algorithm__drop=drop)
+    at_most(1, algorithm__drop=drop)
+    # a scale that does nothing, or guides by what was never trained, would go unnoticed
+    guided_by = [each for each in conditioners if each.guided]
+    if not guided_by and scale != 1.0:
+        raise UserError(
+            f"--algorithm.guidance.scale={scale} sets the condition against none, and this model has no condition to "
+            "hide: use --algorithm.condition='(Label(),)', or a scale of 1."
+        )
+    if guided_by and scale != 1.0 and not drop:
+        raise UserError(
+            "--algorithm.guidance needs a model that was trained without its condition too: use --algorithm.drop=0.1."
+        )
 
 
 def hidden(cond: Cond | None, shown: jax.Array) -> Cond | None:

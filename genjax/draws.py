@@ -10,6 +10,7 @@ nucleus, of Holtzman et al. 2020 (arXiv:1904.09751, sec. 3.1).
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -62,6 +63,36 @@ class Sharpness:
 
 
 PLAIN = Sharpness()
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenGuidance:
+    """p ~ p_main^scale p_weak^(1 - scale), normalised for each token by itself; 1 = none.
+
+    Classifier-free guidance (arXiv:2207.12598; its w is scale - 1) of logits: the weak model is the same one with its
+    condition hidden. Of one token this is the power law itself; of a text drawn token by token it is another law than
+    p(x | c)^scale p(x)^(1 - scale), whose conditionals look ahead.
+    """
+
+    scale: float = field(1.0, "1 = none")
+
+    def __post_init__(self):
+        if not math.isfinite(self.scale):
+            raise ValueError(f"guidance has a finite scale, got {self.scale}")
+
+    @property
+    def guides(self) -> bool:
+        """Whether the weak model is asked at all."""
+        return self.scale != 1.0
+
+    def __call__(self, main: jax.Array, weak: jax.Array | None = None) -> jax.Array:
+        """Logits [..., V] of the guided law; without a weak model those of the main one, to the bit."""
+        if weak is None:
+            return main
+        # constants of a token's logits are of no matter: this only keeps numbers small
+        strong = jax.nn.log_softmax(main)
+        base = jax.nn.log_softmax(weak)
+        return strong + (self.scale - 1.0) * (strong - base)
 
 
 def draw(keys: jax.Array, logits: jax.Array, sharpness: Sharpness = PLAIN) -> jax.Array:

@@ -20,13 +20,14 @@ with r(y) = q(y | x) / q(z_i | x), and of the net's law of x in its place.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from genjax import conditions
-from genjax.conditions import Cond, Conditioner, told
+from genjax.conditions import Cond, Conditioner, blank, told
 from genjax.config import field
 from genjax.core import (
     LOSS,
@@ -40,7 +41,7 @@ from genjax.core import (
     single,
 )
 from genjax.diffusion import times
-from genjax.draws import PLAIN, Sharpness, draw
+from genjax.draws import PLAIN, Sharpness, TokenGuidance, draw
 from genjax.ema import Decay, Power
 from genjax.errors import UserError, at_least
 from genjax.fields import Tokens, need
@@ -186,6 +187,12 @@ class MaskedDiffusion:
         EvenShare(), "alpha(t), the share that is still there"
     )
     condition: tuple[Conditioner, ...] = field((), "what the net is told, e.g. (Label(),)")
+    drop: float = field(
+        0.0, "share of training examples whose condition is hidden, for guidance", added=True
+    )
+    guidance: TokenGuidance = field(
+        TokenGuidance(), "of the condition against none, in sampling", execution=True
+    )
     times: int = field(
         8, "times and orders that evaluation takes the mean over", execution=True
     )
@@ -227,11 +234,12 @@ def bound(
     batch: Batch,
     cfg: MaskedDiffusion,
     spec: Spec,
+    shown: jax.Array | None = None,
     masks: jax.Array | None = None,
 ) -> jax.Array:
     """An unbiased estimate of the bound on -log p(x), nats [B], at times u [B] that are uniform in (0, 1).
 
-    masks: keys [B] for dropout, or None.
+    shown: see `conditions.told`. masks: keys [B] for dropout, or None.
     """
     x = batch[spec.main].astype(jnp.int32)
     alpha = cfg.schedule.alpha(u)
@@ -239,7 +247,8 @@ def bound(
     keys = example_keys(key, batch["index"])
     size = spec.x.vocabulary
     z = jax.vmap(lambda own, x, a: cfg.noise.noised(own, x, a, size))(keys, x, alpha)
-    said = logits(params, z, u, told(cfg.condition, batch, spec), cfg, spec, masks)
+    cond = told(cfg.condition, batch, spec, shown)
+    said = logits(params, z, u, cond, cfg, spec, masks)
     return cfg.noise.bound(said, z, x, alpha, cfg.schedule.speed(u))
 
 
@@ -250,12 +259,19 @@ def _parts(nats: jax.Array, spec: Spec) -> Parts:
 
 
 def loss(params: dict, key: jax.Array, batch: Batch, cfg: MaskedDiffusion, spec: Spec) -> Parts:
-    """The bound in bits a token [B], and of the whole text, at one time for each example, evenly spread."""
+    """The bound in bits a token [B], and of the whole text, at one time for each example, evenly spread.
+
+    The condition is hidden from a share `drop` of the examples.
+    """
     level, noise = jax.random.split(key)
     u = times.strata(level, batch)
-    # 0 and 1 are those of the split: what dropout hides has nothing to do with what the noise does
-    masks = example_keys(jax.random.fold_in(key, 2), batch["index"])
-    return _parts(bound(params, noise, u, batch, cfg, spec, masks), spec)
+    shown = None
+    if cfg.drop:
+        # beside the two keys, which stay what they were
+        hide = jax.random.fold_in(key, 2)
+        shown = conditions.shown(hide, batch, cfg.drop)
+    masks = example_keys(jax.random.fold_in(key, 3), batch["index"])
+    return _parts(bound(params, noise, u, batch, cfg, spec, shown, masks), spec)
 
 
 def evaluate(
@@ -297,15 +313,26 @@ def sample(
             "infilling needs a net that has learned from masks: use --algorithm.noise='Masking()'."
         )
     keys = example_keys(key, given["index"])
-    cond = told(cfg.condition, given, spec)
+    # what the net is told and, where that guides, what its weak side is told
+    conds = [told(cfg.condition, given, spec)]
+    if cfg.guidance.guides:
+        conds.append(blank(cfg.condition, given, spec))
     # a stream of its own for the beginning
     begin = jax.vmap(jax.random.fold_in, (0, None))(keys, 2**31)
     z = cfg.noise.start(begin, spec.x.length, spec.x.vocabulary)
     if known is not None:
         # what is shown stays as it is to the end, in both samplers
         z = jnp.where(known >= 0, known, z)
+
+    def guided(z: jax.Array, t: jax.Array) -> jax.Array:
+        laws = [logits(params, z, t, cond, cfg, spec) for cond in conds]
+        return cfg.guidance(*laws)
+
     way = _ancestral if cfg.steps else _one_by_one
-    return way(params, keys, z, cond, cfg, spec)
+    return way(keys, z, guided, cfg, spec)
+
+
+Law = Callable[[jax.Array, jax.Array], jax.Array]  # (z [B, T], t [B]) -> logits [B, T, V]
 
 
 def _each(keys: jax.Array, i: jax.Array | int) -> jax.Array:
@@ -314,36 +341,26 @@ def _each(keys: jax.Array, i: jax.Array | int) -> jax.Array:
 
 
 def _ancestral(
-    params: dict,
-    keys: jax.Array,
-    z: jax.Array,
-    cond: Cond | None,
-    cfg: MaskedDiffusion,
-    spec: Spec,
+    keys: jax.Array, z: jax.Array, law: Law, cfg: MaskedDiffusion, spec: Spec
 ) -> jax.Array:
     """Even steps in time. Tokens that change in one step are drawn each by itself: no longer the model's law."""
 
     def back(z: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
         # from t = 1, all noise, down to s = 0 in the last step
         t, s = 1.0 - i / cfg.steps, 1.0 - (i + 1) / cfg.steps
-        said = logits(params, z, jnp.full(len(keys), t), cond, cfg, spec)
-        # the law of the tokens is sharpened; when each is shown is not
+        said = law(z, jnp.full(len(keys), t))
+        # the law of the tokens is guided and sharpened; when each is shown is not
         said = cfg.sharpness(said)
         before = cfg.schedule.alpha(s)
-        law = cfg.noise.earlier(said, z, cfg.schedule.alpha(t), before)
-        return draw(_each(keys, i), law), None
+        earlier = cfg.noise.earlier(said, z, cfg.schedule.alpha(t), before)
+        return draw(_each(keys, i), earlier), None
 
     z, _ = jax.lax.scan(back, z, jnp.arange(cfg.steps))
     return z
 
 
 def _one_by_one(
-    params: dict,
-    keys: jax.Array,
-    z: jax.Array,
-    cond: Cond | None,
-    cfg: MaskedDiffusion,
-    spec: Spec,
+    keys: jax.Array, z: jax.Array, law: Law, cfg: MaskedDiffusion, spec: Spec
 ) -> jax.Array:
     """What infinitely many steps draw, by as many calls of the net as there are tokens (arXiv:2409.02908, prop. 4.1).
 
@@ -356,7 +373,7 @@ def _one_by_one(
         hidden = z == mask
         # the place that is shown next: any hidden one
         place = draw(own[:, 0], jnp.where(hidden, 0.0, -jnp.inf))
-        said = logits(params, z, jnp.ones(len(keys)), cond, cfg, spec)
+        said = law(z, jnp.ones(len(keys)))
         here = jnp.take_along_axis(said, place[:, None, None], 1)[:, 0]  # [B, V]
         token = draw(own[:, 1], here, cfg.sharpness)
         chosen = jnp.arange(z.shape[1]) == place[:, None]
@@ -378,6 +395,7 @@ def check(cfg: MaskedDiffusion, spec: Spec) -> None:
             "--algorithm.steps=None needs masks: tokens that change several times have no order; use 64, for example."
         )
     conditions.check(cfg.condition, spec)
+    conditions.check_guidance(cfg.condition, cfg.drop, cfg.guidance.scale)
     cfg.sharpness.check(spec.x.vocabulary)
 
 

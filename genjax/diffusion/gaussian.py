@@ -35,7 +35,7 @@ from genjax.diffusion import ranges, samplers, schedules, times
 from genjax.diffusion.guidance import Guidance, Keep, Threshold
 from genjax.diffusion.paths import Linear, Path, Prediction, Velocity, combine, over, solve
 from genjax.ema import Decay, Power
-from genjax.errors import UserError, above, at_least, at_most
+from genjax.errors import UserError, above, at_least
 from genjax.fields import REAL, need
 from genjax.nets import DiT
 from genjax.optim import Adam, Optimiser
@@ -157,9 +157,7 @@ def _loss(
 def loss(params: dict, key: jax.Array, batch: Batch, cfg: Diffusion, spec: Spec) -> Parts:
     """The training loss [B] at stratified times, conditions hidden from a share `drop` of the examples."""
     level, noise, hide = jax.random.split(key, 3)
-    keys = example_keys(hide, batch["index"])
-    # a coin of the example's own: the same whichever device and microbatch it falls into
-    shown = jax.vmap(jax.random.uniform)(keys) >= cfg.drop
+    shown = conditions.shown(hide, batch, cfg.drop)
     cond = told(cfg.condition, batch, spec, shown)
     u = times.strata(level, batch)
     # beside the three keys, which stay what they were
@@ -247,8 +245,6 @@ def start(key: jax.Array, index: jax.Array, cfg: Diffusion, spec: Spec):
 def check(cfg: Diffusion, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
     at_least(1, algorithm__schedule__steps=cfg.schedule.steps)
-    at_least(0, algorithm__drop=cfg.drop)
-    at_most(1, algorithm__drop=cfg.drop)
     above(0, algorithm__std=cfg.std)
     need("Diffusion", spec.main, spec.x, *REAL)
     conditions.check(cfg.condition, spec)
@@ -261,17 +257,7 @@ def check(cfg: Diffusion, spec: Spec) -> None:
                 "data: set both to the same."
             )
     ranges.check(cfg.path, cfg.time, cfg.schedule, cfg.std)
-    # a scale that does nothing, or guides by what was never trained, would go unnoticed
-    guided_by = [each for each in cfg.condition if each.guided]
-    if not guided_by and cfg.guidance.scale != 1.0:
-        raise UserError(
-            f"--algorithm.guidance.scale={cfg.guidance.scale} sets the condition against none, and this model has no "
-            "condition to hide: use --algorithm.condition='(Label(),)', or a scale of 1."
-        )
-    if guided_by and cfg.guidance.scale != 1.0 and not cfg.drop:
-        raise UserError(
-            "--algorithm.guidance needs a model that was trained without its condition too: use --algorithm.drop=0.1."
-        )
+    conditions.check_guidance(cfg.condition, cfg.drop, cfg.guidance.scale)
 
 
 def algorithm(cfg: Diffusion, spec: Spec) -> Algorithm:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax import conditions
-from genjax.conditions import Cond, Conditioner, told
+from genjax.conditions import Cond, Conditioner, blank, told
 from genjax.config import field
 from genjax.core import (
     LOSS,
@@ -27,7 +27,7 @@ from genjax.core import (
     example_keys,
     single,
 )
-from genjax.draws import PLAIN, Sharpness, draw
+from genjax.draws import PLAIN, Sharpness, TokenGuidance, draw
 from genjax.ema import Decay, Power
 from genjax.errors import UserError
 from genjax.fields import Tokens, need
@@ -46,6 +46,12 @@ class Causal:
         None, "the token that ends a text: what is behind it is not counted; None = all is"
     )
     condition: tuple[Conditioner, ...] = field((), "what the net is told, e.g. (Label(),)")
+    drop: float = field(
+        0.0, "share of training examples whose condition is hidden, for guidance", added=True
+    )
+    guidance: TokenGuidance = field(
+        TokenGuidance(), "of the condition against none, in sampling", execution=True
+    )
     sharpness: Sharpness = field(PLAIN, "how samples are drawn", execution=True)
     optimiser: Optimiser = field(Adam(1e-3), "of the net")
     ema: Decay | Power = field(
@@ -75,12 +81,17 @@ def logits(
 
 
 def bits(
-    params: dict, batch: Batch, cfg: Causal, spec: Spec, keys: jax.Array | None = None
+    params: dict,
+    batch: Batch,
+    cfg: Causal,
+    spec: Spec,
+    shown: jax.Array | None = None,
+    keys: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """(what each token costs in bits [B, T], whether it is counted [B, T])."""
+    """(what each token costs in bits [B, T], whether it is counted [B, T]); `shown`: see `conditions.told`."""
     # whatever type the data have: in uint8 the beginning, number 256 of bytes, would be 0
     x = batch[spec.main].astype(jnp.int32)
-    cond = told(cfg.condition, batch, spec)
+    cond = told(cfg.condition, batch, spec, shown)
     log_p = jax.nn.log_softmax(logits(params, x, cond, cfg, spec, keys))
     own = jnp.take_along_axis(log_p, x[..., None], -1)[..., 0]  # [B, T]
     return -own / LOG2, counted(x, cfg.end)
@@ -97,41 +108,64 @@ def counted(x: jax.Array, end: int | None) -> jax.Array:
 
 
 def loss(
-    params: dict, batch: Batch, cfg: Causal, spec: Spec, keys: jax.Array | None = None
+    params: dict,
+    batch: Batch,
+    cfg: Causal,
+    spec: Spec,
+    shown: jax.Array | None = None,
+    keys: jax.Array | None = None,
 ) -> Parts:
-    """Bits a token [B]; "text" is the bits of the whole text [B]. keys: as in `logits`."""
-    cost, inside = bits(params, batch, cfg, spec, keys)
+    """Bits a token [B]; "text" is the bits of the whole text [B]. shown: see `conditions.told`; keys: see `logits`."""
+    cost, inside = bits(params, batch, cfg, spec, shown, keys)
     # behind the end nothing is left to say, so nothing is paid
     text = jnp.sum(cost * inside, -1)
     return {"loss": text / jnp.sum(inside, -1), "text": text}
+
+
+def trained(params: dict, key: jax.Array, batch: Batch, cfg: Causal, spec: Spec) -> Parts:
+    """As `loss`, with the condition hidden from a share `drop` of the examples, and what the net's dropout hides.
+
+    Without either nothing is drawn, since the likelihood is exact.
+    """
+    shown = conditions.shown(key, batch, cfg.drop) if cfg.drop else None
+    # a purpose of its own: which condition is hidden has nothing to do with what is dropped
+    keys = example_keys(jax.random.fold_in(key, 1), batch["index"])
+    return loss(params, batch, cfg, spec, shown, keys)
 
 
 def sample(params: dict, key: jax.Array, given: Batch, cfg: Causal, spec: Spec) -> jax.Array:
     """Texts int32 [B, T], number i a function of (key, given["index"][i]); behind an end are ends alone."""
     keys = example_keys(key, given["index"])
     examples = len(keys)
-    cond = told(cfg.condition, given, spec)
+    # what the net is told and, where that guides, what its weak side is told
+    conds = [told(cfg.condition, given, spec)]
+    if cfg.guidance.guides:
+        conds.append(blank(cfg.condition, given, spec))
     size = spec.x.vocabulary
     variables = {"params": params["net"]}
 
     def write(carried: tuple, at: jax.Array) -> tuple[tuple, jax.Array]:
-        last, cache = carried
-        said, cache = cfg.net.apply(
-            variables, last[:, None], cond, size, True, cache=cache, at=at
-        )
+        last, caches = carried
+        laws, after = [], []
+        for cond, cache in zip(conds, caches, strict=True):
+            said, cache = cfg.net.apply(
+                variables, last[:, None], cond, size, True, cache=cache, at=at
+            )
+            laws.append(said[:, 0])
+            after.append(cache)
         # noise of the example and the place: a text does not depend on its batch
         own = jax.vmap(jax.random.fold_in, (0, None))(keys, at)
-        token = draw(own, said[:, 0], cfg.sharpness)
+        token = draw(own, cfg.guidance(*laws), cfg.sharpness)
         if cfg.end is not None:
             # an end is final: training counts nothing behind it, so that the net knows no law there
             token = jnp.where(last == cfg.end, cfg.end, token)
-        return (token, cache), token
+        return (token, after), token
 
     # the number behind the tokens begins a text
     begin = jnp.full(examples, size, jnp.int32)
     # as long as a text from the start: a scan needs shapes that do not change
-    start = begin, cfg.net.empty(examples, spec.x.length)
-    _, tokens = jax.lax.scan(write, start, jnp.arange(spec.x.length))
+    empty = [cfg.net.empty(examples, spec.x.length) for _ in conds]
+    _, tokens = jax.lax.scan(write, (begin, empty), jnp.arange(spec.x.length))
     return tokens.T  # [B, T]
 
 
@@ -139,6 +173,7 @@ def check(cfg: Causal, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
     need("Causal", spec.main, spec.x, Tokens)
     conditions.check(cfg.condition, spec)
+    conditions.check_guidance(cfg.condition, cfg.drop, cfg.guidance.scale)
     cfg.sharpness.check(spec.x.vocabulary)
     last = spec.x.vocabulary - 1
     if cfg.end is not None and not 0 <= cfg.end <= last:
@@ -160,10 +195,7 @@ def algorithm(cfg: Causal, spec: Spec) -> Algorithm:
 
     init, step = single(
         init_params,
-        # the likelihood is exact: what is drawn is what dropout hides
-        lambda params, key, batch, step: loss(
-            params, batch, cfg, spec, example_keys(key, batch["index"])
-        ),
+        lambda params, key, batch, step: trained(params, key, batch, cfg, spec),
         cfg.optimiser(spec.steps),
         cfg.ema,
         spec.microbatches,

@@ -20,8 +20,10 @@ from genjax.diffusion.discrete import (
     UniformState,
     bound,
     evaluate,
+    loss,
     sample,
 )
+from genjax.draws import TokenGuidance
 from genjax.ema import Decay
 from genjax.errors import UserError
 from genjax.fields import Image, Tokens
@@ -156,6 +158,90 @@ def test_samples_of_uniform_noise_follow_the_law():
 
 def _one():
     return labelled(Tokens(1, V), name="tokens")
+
+
+class Two(nn.Module):
+    """Exact conditionals of the chain where a label is told, an even law for some places where it is hidden."""
+
+    @nn.compact
+    def __call__(self, z, cond, vocabulary, causal, time=None):
+        own = Table()(z, cond, vocabulary, causal)
+        shown = cond.vector.sum(-1)[:, None, None]  # 1, or 0 of nothing told
+        return shown * own + (1.0 - shown) * jnp.asarray(WEAK)
+
+
+WEAK = np.float32([[0.0, 1.0, -1.0]])  # logits of every token, whatever is seen
+LABELLED = labelled(Tokens(T, V), 2, name="tokens")
+
+
+def guided_law(scale):
+    """The law of texts whose tokens are drawn by p_c^s p_0^(1 - s), the mean over all orders of the places, [27]."""
+    p = EXACT**scale * np.exp(WEAK) ** (1.0 - scale)
+    p = p / p.sum(-1, keepdims=True)  # [64, T, V]
+    total = np.zeros(len(EVERY))
+    orders = list(itertools.permutations(range(T)))
+    for order in orders:
+        own = np.ones(len(EVERY))
+        z = np.full_like(EVERY, V)
+        for place in order:
+            said = p[z @ (V + 1) ** np.arange(T - 1, -1, -1), place]
+            own *= said[np.arange(len(EVERY)), EVERY[:, place]]
+            z[:, place] = EVERY[:, place]
+        total += own / len(orders)
+    return total
+
+
+def labelled_draws(cfg, n=4000):
+    given = {"index": np.arange(n, dtype=np.uint32), "label": np.arange(n) % 2}
+    fn = jax.jit(lambda: sample({"net": {}}, jax.random.key(1), given, cfg, LABELLED))
+    return np.asarray(fn())
+
+
+@pytest.mark.parametrize("scale", [2.0, 0.0])
+def test_guided_texts_follow_the_power_law_of_each_token(scale):
+    cfg = MaskedDiffusion(Two(), condition=(Label(),), drop=0.1, guidance=TokenGuidance(scale))
+    counts = np.bincount(labelled_draws(cfg) @ [9, 3, 1], minlength=27)
+    expected = 4000 * guided_law(scale)
+    assert expected.sum() == pytest.approx(4000)
+    likely = expected > 5
+    observed = np.append(counts[likely], counts[~likely].sum() + 1e-9)
+    wanted = np.append(expected[likely], expected[~likely].sum() + 1e-9)
+    assert stats.chisquare(observed, wanted * observed.sum() / wanted.sum()).pvalue > 1e-3
+    # another scale is another law: the test could fail
+    assert np.abs(guided_law(scale) - guided_law(1.0)).sum() > 0.2
+
+
+def test_a_scale_of_one_is_no_guidance():
+    plain = MaskedDiffusion(Two(), condition=(Label(),))
+    ones = MaskedDiffusion(Two(), condition=(Label(),), drop=0.1, guidance=TokenGuidance(1.0))
+    np.testing.assert_array_equal(labelled_draws(plain, 64), labelled_draws(ones, 64))
+
+
+def test_conditions_are_hidden_from_a_share_of_training():
+    """The bound of a mixture: with all hidden that of the weak law, which is the same for every order."""
+    n = 400
+    batch = {
+        "tokens": np.tile(EVERY[5], (n, 1)),
+        "label": np.zeros(n, np.int32),
+        "index": np.arange(n, dtype=np.uint32),
+    }
+    key = jax.random.key(3)
+    found = {}
+    for drop in (0.0, 0.5, 1.0):
+        cfg = MaskedDiffusion(Two(), condition=(Label(),), drop=drop)
+        found[drop] = np.asarray(loss({"net": {}}, key, batch, cfg, LABELLED)["text"])
+    told = np.asarray(found[0.5] == found[0.0])
+    hidden = found[0.5] == found[1.0]
+    assert (told | hidden).all() and 0.4 < told.mean() < 0.75
+    with pytest.raises(UserError, match="algorithm.drop=1.5 must be at most 1"):
+        MaskedDiffusion(condition=(Label(),), drop=1.5)(LABELLED)
+    guided = {"condition": (Label(),), "guidance": TokenGuidance(2.0)}
+    with pytest.raises(UserError, match="trained without its condition too"):
+        MaskedDiffusion(**guided)(LABELLED)
+    with pytest.raises(UserError, match="this model has no condition to hide"):
+        MaskedDiffusion(guidance=TokenGuidance(2.0))(LABELLED)
+    with pytest.raises(ValueError, match="a finite scale"):
+        TokenGuidance(float("nan"))
 
 
 @pytest.mark.parametrize("steps", [None, 4])

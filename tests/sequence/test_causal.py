@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genjax.conditions import Label
+from genjax.conditions import Label, blank
 from genjax.config import edit
 from genjax.core import State, example_keys, labelled
 from genjax.draws import Sharpness
@@ -14,7 +14,7 @@ from genjax.errors import UserError
 from genjax.fields import Image, Tokens
 from genjax.nets.attention import attend
 from genjax.nets.transformer import Transformer
-from genjax.sequence.causal import Causal, counted, logits, loss, sample
+from genjax.sequence.causal import Causal, counted, logits, loss, sample, trained
 
 NET = Transformer(16, 2, 2)
 SPEC = labelled(Tokens(6, 5), 3, name="tokens")
@@ -91,16 +91,58 @@ def test_samples_follow_the_model(params):
 def test_dropout_hides_by_the_example_and_in_training_alone(params):
     cfg = edit(CFG, {"net.dropout": 0.5})
     keys = example_keys(jax.random.key(0), jnp.arange(B))
-    fn = jax.jit(lambda keys: loss(params, BATCH, cfg, SPEC, keys)["loss"])
+    fn = jax.jit(lambda keys: loss(params, BATCH, cfg, SPEC, None, keys)["loss"])
     hidden, turned = fn(keys), fn(keys[::-1])
     assert (np.asarray(hidden) != np.asarray(turned)).all()
     # one text by itself: what is hidden of it does not depend on its batch
     alone = {name: values[:1] for name, values in BATCH.items()}
     np.testing.assert_allclose(
-        loss(params, alone, cfg, SPEC, keys[:1])["loss"], hidden[:1], rtol=1e-5
+        loss(params, alone, cfg, SPEC, None, keys[:1])["loss"], hidden[:1], rtol=1e-5
     )
     whole = loss(params, BATCH, cfg, SPEC)["loss"]
     np.testing.assert_array_equal(whole, loss(params, BATCH, CFG, SPEC)["loss"])
+
+
+def test_guided_texts_follow_the_power_law_of_each_token(params):
+    """p(x_t | c)^s p(x_t)^(1 - s), normalised for each token, by the logits of whole texts; scale 1 changes nothing."""
+    spec = labelled(Tokens(2, 5), 3, name="tokens")
+    n = 4000
+    given = {"index": np.arange(n, dtype=np.uint32), "label": np.ones(n, np.int32)}
+
+    def drawn(scale):
+        cfg = edit(CFG, {"drop": 0.1, "guidance.scale": scale})
+        return np.asarray(
+            jax.jit(lambda: sample(params, jax.random.key(2), given, cfg, spec))()
+        )
+
+    every = np.stack(np.meshgrid(range(5), range(5), indexing="ij"), -1).reshape(25, 2)
+    batch = {"label": np.ones(25, np.int32), "index": np.arange(25)}
+    said = []
+    for cond in (Label()(batch, spec), blank((Label(),), batch, spec)):
+        found = logits(params, jnp.asarray(every), cond, CFG, spec)
+        said.append(np.asarray(jax.nn.log_softmax(found), np.float64))
+    law = 2.0 * said[0] - 1.0 * said[1]
+    p = np.exp(law) / np.exp(law).sum(-1, keepdims=True)
+    each = np.take_along_axis(p, every[..., None], -1)[..., 0].prod(1)
+    counts = np.bincount(drawn(2.0) @ [5, 1], minlength=25)
+    likely = n * each > 5
+    observed = np.append(counts[likely], counts[~likely].sum() + 1e-9)
+    wanted = n * np.append(each[likely], each[~likely].sum() + 1e-9 / n)
+    assert stats.chisquare(observed, wanted * observed.sum() / wanted.sum()).pvalue > 1e-3
+    plain = jax.jit(lambda: sample(params, jax.random.key(2), given, CFG, spec))()
+    np.testing.assert_array_equal(drawn(1.0), plain)
+
+
+def test_conditions_are_hidden_from_a_share_of_training(params):
+    cfg = edit(CFG, {"drop": 0.5})
+    batch = jax.tree.map(lambda x: np.concatenate([x] * 25), BATCH)
+    batch["index"] = np.arange(200, dtype=np.uint32)
+    mixed = trained(params, jax.random.key(0), batch, cfg, SPEC)["text"]
+    told = np.asarray(loss(params, batch, cfg, SPEC)["text"])
+    hidden = np.asarray(loss(params, batch, cfg, SPEC, np.zeros(200))["text"])
+    of_told = np.isclose(mixed, told, rtol=1e-5)
+    assert 0.35 < of_told.mean() < 0.65
+    assert (of_told | np.isclose(mixed, hidden, rtol=1e-5)).all()
 
 
 def test_what_lies_behind_an_end_is_not_counted(params):
@@ -128,6 +170,7 @@ def test_what_lies_behind_an_end_is_not_counted(params):
         (Causal(NET), labelled(Image((8, 8, 1))), "Causal takes Tokens"),
         (Causal(NET, sharpness=Sharpness(top_k=9)), SPEC, "top_k=9: there are 5 tokens"),
         (CFG, labelled(Tokens(6, 5), name="tokens"), "needs labels"),
+        (edit(CFG, {"guidance.scale": 2.0}), SPEC, "trained without its condition too"),
     ],
 )
 def test_bad_input(cfg, spec, told):

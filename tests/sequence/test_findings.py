@@ -13,8 +13,10 @@ from genjax.config import edit
 from genjax.data import HiddenChain
 from genjax.data.alphabets import Characters
 from genjax.data.chains import log_likelihood
+from genjax.data.text import Document, Text
 from genjax.errors import UserError
 from genjax.fields import Tokens
+from genjax.findings.language import Language
 from genjax.findings.text import Infilling, Written, longest_copy, ngram_law
 from genjax.metrics.ngrams import kneser_ney
 from genjax.training.loop import run
@@ -72,19 +74,24 @@ class Told(list):
         self.entries[name] = values
 
 
-def made_up(cheaper):
-    """A run on text in characters, whose model costs less than the n-grams of order 2, in bits a window."""
-    lines = [f"سلام {i} señor\n".encode() for i in range(30)]
+def windows(lines):
+    """Lines in characters, a window each, and how they are read."""
     code = Characters()(lines)
-    x = np.zeros((30, 16), np.int32)
+    x = np.zeros((len(lines), 16), np.int32)
     for row, line in zip(x, lines, strict=True):
         tokens = code.numbers(line)
         row[: len(tokens)] = tokens
-    kind = Tokens(16, len(code.pieces), pieces=code.letters)
+    return x, Tokens(16, len(code.pieces), pieces=code.letters)
+
+
+def made_up(cheaper):
+    """A run on text in characters, whose model costs less than the n-grams of order 2, in bits a window."""
+    lines = [f"سلام {i} señor\n".encode() for i in range(30)]
+    x, kind = windows(lines)
     train, test = {"tokens": x[:20]}, {"tokens": x[20:]}
     rows = [row[: np.flatnonzero(row == 0)[0] + 1] for row in x]
     bits = kneser_ney(rows[:20], kind.vocabulary, 2).bits(rows[20:])
-    return SimpleNamespace(
+    this = SimpleNamespace(
         spec=SimpleNamespace(x=kind, main="tokens"),
         source=SimpleNamespace(train=train, test=test, class_names=("ar", "es")),
         exp=SimpleNamespace(algorithm=SimpleNamespace(end=0)),
@@ -93,7 +100,8 @@ def made_up(cheaper):
         sample=lambda n: x[:n],
         given=lambda n: {"label": np.arange(n) % 2},
         log=Told(),
-    ), b"".join(lines)
+    )
+    return this, b"".join(lines)
 
 
 @pytest.mark.parametrize("cheaper, word", [(1.0, "below it"), (0.0, "not below it")])
@@ -101,7 +109,7 @@ def test_text_is_paid_for_by_the_character(cheaper, word, monkeypatch):
     """A bit a window less than the n-grams is as many bits a character less as characters have windows."""
     monkeypatch.setitem(sys.modules, "zstandard", None)
     this, text = made_up(cheaper)
-    Written((2, 3), samples=2)(this)
+    Written((2,), samples=2)(this)
     found = this.log.entries["written"]
     signs = len(text.decode()) - len("".join(f"سلام {i} señor\n" for i in range(20)))
     expected = 0.0 - cheaper * 10 / signs
@@ -115,3 +123,65 @@ def test_text_is_paid_for_by_the_character(cheaper, word, monkeypatch):
     # samples are read as letters, and are the training text's own here
     assert this.log.entries["texts"]["sample 1, es"] == "سلام 1 señor "
     assert found["copied samples"]["most"] == len("سلام 1 señor\n".encode())
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_languages_are_read_back(listens):
+    """Samples that are real texts: as asked, or all of one language, which is what chance gets."""
+    lines = [f"سلام {i % 9}".encode() for i in range(40)]
+    lines += [f"señor {i % 9}".encode() for i in range(40)]
+    x, kind = windows(lines)
+    label = np.repeat([0, 1], 40)
+    even = {"tokens": x[::2], "label": label[::2]}
+    odd = {"tokens": x[1::2], "label": label[1::2]}
+
+    def sample(n, label):
+        rows = np.where(label == 0, 0, 40) if listens else np.zeros(n, int)
+        return x[rows]
+
+    this = SimpleNamespace(
+        spec=SimpleNamespace(x=kind, main="tokens"),
+        source=SimpleNamespace(train=even, test=odd, class_names=("ar", "es")),
+        sample=sample,
+        log=Told(),
+    )
+    found = Language(samples=50)(this)
+    assert found["real"] == 1.0 and found["samples"] == (1.0 if listens else 0.5)
+    entry = this.log.entries["language"]
+    assert entry["samples, ar"]["n"] == 50 and entry["samples, ar"]["distance"] == 1.0
+    assert entry["samples, es"]["distance"] == (1.0 if listens else 0.0)
+    # whatever is drawn, half of the shuffled labels are of each language
+    assert 0.3 < entry["samples shuffled"]["distance"] < 0.7
+    assert this.log.entries["asked"]["ar"] == "سلام 0, سلام 0, سلام 0"
+
+
+LINES = [Document(f"{i}", "سلام señor".encode(), i % 2) for i in range(60)]
+
+
+class Spoken:
+    """A corpus of two languages, of which only one was found."""
+
+    labels = ("ar", "es")
+
+    def __init__(self, most):
+        self.most = most
+
+    def __call__(self):
+        return [each._replace(label=min(each.label, self.most)) for each in LINES]
+
+
+@pytest.mark.parametrize(
+    "most, changes, told",
+    [
+        (0, {}, "has no training text in 'es'"),
+        (1, {"algorithm.condition": ()}, "the model is told none"),
+        (1, {"finish.Language.scales": (2.0,)}, "trained without its condition too"),
+    ],
+)
+def test_languages_that_cannot_be_read_back(most, changes, told):
+    exp = edit(EXPERIMENTS["signs"], changes)
+    source = Text(Spoken(most), 16).load()
+    with pytest.raises(UserError, match=told):
+        exp.finish[1].check(exp, source)
+    with pytest.raises(UserError, match="needs text in several languages"):
+        Language().check(exp, edit(EXPERIMENTS["base"].data, {"train": 4, "test": 4}).load())
