@@ -2,6 +2,7 @@
 
     python -m experiments.text2image           BASE: rendered faces of 32x32, told by age, sex, hair, mood and side
     python -m experiments.text2image digits2   two digits, one beside or above the other
+    python -m experiments.text2image signs     signs of Unicode by two vendors, with their names
     python -m experiments.text2image context   words in the blocks' own attention; cross: no vector beside the words
     python -m experiments.text2image whole     no words to attend to: the sentence as one vector
     python -m experiments.text2image quick     does it run? about a minute, most of it compiling
@@ -19,7 +20,7 @@ import functools
 from genjax import cli
 from genjax.conditions import Caption
 from genjax.config import edit
-from genjax.data.spoken import DigitPairs, SpokenHeads
+from genjax.data.spoken import DigitPairs, SpokenHeads, SpokenSigns
 from genjax.diffusion import named, schedules
 from genjax.diffusion.guidance import Guidance
 from genjax.ema import Decay
@@ -60,6 +61,13 @@ _DIGITS = {
     "finish.Asked.samples": 1000,
 }
 DIGITS = edit(BASE, _DIGITS)
+# which sign it is tells captions apart, not only tone, gender and occupation
+_SIGNS = {
+    "data": SpokenSigns(),
+    "finish.Asked.towers": Towers(same="sign"),
+    "finish.Asked.samples": 1451,
+}
+SIGNS = edit(BASE, _SIGNS)
 _TINY = TokenEncoder(width=16, depth=1, heads=2, letter=8)
 _JUDGES = {
     "finish.Asked.reader": Reader("attributes", widths=(8, 8), features=8, steps=20),
@@ -69,12 +77,17 @@ _JUDGES = {
     "finish.Asked.shown": 2,
 }
 _QUICK = {
-    "data": DigitPairs(train=400, test=100),
     "algorithm.net": Worded(DiT(patch=8, width=16, depth=1, heads=2), _TINY),
     "algorithm.schedule.steps": 2,
     "algorithm.optimiser.warmup": 5,
     "steps": 20,
     **_JUDGES,
+}
+_QUICK_SIGNS = {
+    "data.emoji.size": 16,
+    "data.emoji.languages": ("en", "ar"),
+    **_QUICK,
+    "finish.Asked.towers.same": "sign",
 }
 EXPERIMENTS = {
     "base": BASE,
@@ -83,7 +96,9 @@ EXPERIMENTS = {
     "whole": edit(BASE, {"algorithm.net.pieces": False}),
     "digits2": DIGITS,
     "digits2_context": edit(DIGITS, {"algorithm.net.net.words": Context()}),
-    "quick": edit(DIGITS, _QUICK),
+    "signs": SIGNS,
+    "quick": edit(DIGITS, {"data": DigitPairs(train=400, test=100), **_QUICK}),
+    "quick_signs": edit(SIGNS, _QUICK_SIGNS),
 }
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from genjax.data.scenes import Scenes
 from genjax.data.sittings import FewShots, Sitters, Sittings
 from genjax.data.sketched import Sketched
 from genjax.data.source import Digits, FashionMNIST, Source, fingerprint, train_batches
-from genjax.data.spoken import DigitPairs, SpokenHeads
+from genjax.data.spoken import DigitPairs, SpokenHeads, SpokenSigns
 from genjax.data.stacked import StackedDigits
 from genjax.data.stamps import Stamps
 from genjax.data.stock import Stock
@@ -67,6 +67,7 @@ Known = (
     | Sketched
     | SmallMNIST
     | SpokenHeads
+    | SpokenSigns
     | StackedDigits
     | Stamps
     | Stock
@@ -115,6 +116,7 @@ __all__ = [
     "Source",
     "Spiral",
     "SpokenHeads",
+    "SpokenSigns",
     "StackedDigits",
     "Stamps",
     "Stock",

@@ -19,7 +19,7 @@ import numpy as np
 from genjax.config import edit, field
 from genjax.core import size
 from genjax.data.captions import text
-from genjax.data.spoken.sentences import groups
+from genjax.data.spoken.sentences import TOGETHER, WORDING, groups
 from genjax.errors import UserError, at_least
 from genjax.findings.samples import check_images, show, some
 from genjax.findings.steering import members
@@ -53,6 +53,7 @@ class Judges(NamedTuple):
 
     names: tuple[str, ...]  # of the attributes
     languages: tuple[str, ...]
+    unseen: tuple[str, str]  # what is new to training: "combination unseen", "wording unseen"
     read: Any  # images -> reader.Read
     match: Any  # (images, captions) -> their vectors; None = not asked
     train: Mapping[str, Any]
@@ -82,7 +83,7 @@ class Asked:
             if name not in source.fields:
                 raise UserError(
                     f"--finish.Asked needs pictures of which all is known and {source.name} has no field {name!r}: use "
-                    "DigitPairs or SpokenHeads, or --finish='()'."
+                    "DigitPairs, SpokenHeads or SpokenSigns, or --finish='()'."
                 )
         if self.scales and not hasattr(exp.algorithm, "guidance"):
             name = type(exp.algorithm).__name__
@@ -117,9 +118,12 @@ class Asked:
         read = self.reader.reading(train, folder)
         match = None if self.towers is None else self.towers.fit(train, folder)
         features = np.float64(read(train["image"]).features)
-        names = this.source.fields["attributes"].names
-        languages = this.source.fields["language"].names
-        return Judges(names, languages, read, match, train, moments(features))
+        kinds = this.source.fields
+        names = kinds["attributes"].names
+        languages = kinds["language"].names
+        # 1 is what training has not
+        unseen = (kinds["together"].names[1], kinds["wording"].names[1])
+        return Judges(names, languages, unseen, read, match, train, moments(features))
 
     def drawn(self, this: Run, test: Mapping[str, Any], scale: float | None) -> np.ndarray:
         """The pictures uint8 [N, H, W, C] of the captions of `test`, picture i with noise i."""
@@ -175,7 +179,7 @@ class Asked:
             rows = said[:, g]  # of who is asked for it
             if rows.any():
                 found[group] = counted(right[rows, g])
-        for name, rows in parts(test, judges.languages).items():
+        for name, rows in parts(test, judges.languages, judges.unseen).items():
             # an interval needs two
             if len(rows) > 1:
                 found[name] = asked(right[rows], said[rows])
@@ -230,8 +234,15 @@ def asked(right: np.ndarray, said: np.ndarray) -> Number:
     return Number(*bootstrap(of, len(hits), TIMES), len(hits))
 
 
-def parts(test: Mapping[str, Any], languages: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The rows of each part of the test: {"en, combination unseen": rows, …}, of all languages too."""
+def parts(
+    test: Mapping[str, Any],
+    languages: tuple[str, ...],
+    unseen: tuple[str, str] = (TOGETHER[1], WORDING[1]),
+) -> dict[str, np.ndarray]:
+    """The rows of each part of the test: {"en, combination unseen": rows, …}, of all languages too.
+
+    unseen: what 1 in the fields `together` and `wording` is called.
+    """
     language = np.asarray(test["language"])
     together = np.asarray(test["together"])
     wording = np.asarray(test["wording"])
@@ -247,9 +258,9 @@ def parts(test: Mapping[str, Any], languages: tuple[str, ...]) -> dict[str, np.n
         seen = own & (together == 0) & (wording == 0)
         found[f"{name}, seen"] = np.flatnonzero(seen)
         new_pair = own & (together == 1) & (wording == 0)
-        found[f"{name}, combination unseen"] = np.flatnonzero(new_pair)
+        found[f"{name}, {unseen[0]}"] = np.flatnonzero(new_pair)
         new_words = own & (together == 0) & (wording == 1)
-        found[f"{name}, wording unseen"] = np.flatnonzero(new_words)
+        found[f"{name}, {unseen[1]}"] = np.flatnonzero(new_words)
         new_both = own & (together == 1) & (wording == 1)
         found[f"{name}, both unseen"] = np.flatnonzero(new_both)
     return found

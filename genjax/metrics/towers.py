@@ -5,7 +5,8 @@ Two nets, one of pictures and one of sentences, trained on the training pairs so
 
     loss = 1/2 mean_i [ -log softmax_j(s a_i . b_j)_i  - log softmax_j(s a_j . b_i)_i ],   |a| = |b| = 1, s learned,
 
-where a caption that is true of another picture of the batch is left out of its sum: it is no wrong answer. R-precision
+where a caption that is true of another picture of the batch is left out of its sum: it is no wrong answer. Which are
+true is told by attributes, by a number (`same`), or, where nothing else is known, by being the same words. R-precision
 (Xu et al. 2018, arXiv:1711.10485, sec. 4) is the share of pictures whose own caption is nearer than R - 1 wrong ones.
 """
 
@@ -74,15 +75,22 @@ class Towers:
     )
     seed: int = field(0, "of the weights and the order of the data")
     choices: int = field(10, "R, captions to choose from: a picture's own, and wrong ones")
+    same: str = field(
+        "",
+        "name of a field of numbers: captions are true of each other's pictures where it is equal; '' = as attributes "
+        "say, and of data without these captions of the same words",
+        added=True,
+    )
 
     def fit(self, train: Mapping[str, Any], folder: str | Path | None = None) -> Match:
-        """The trained nets, from `folder` where it has them; UserError for data without captions and attributes."""
+        """The trained nets, from `folder` where it has them; UserError for data without captions, or without `same`."""
         at_least(1, "Towers: ", steps=self.steps, batch=self.batch, features=self.features)
         at_least(2, "Towers: ", choices=self.choices)
-        for name in ("image", "caption", "attributes", "said"):
+        for name in ("image", "caption", self.same or "caption"):
             if name not in train:
                 raise UserError(
-                    f"Towers: the data have {', '.join(train)} and no field {name!r}: use DigitPairs or SpokenHeads."
+                    f"Towers: the data have {', '.join(train)} and no field {name!r}: use Captions, DigitPairs or "
+                    "SpokenHeads."
                 )
         net = Pair(self.widths, self.features, self.encoder)
         path = self._path(train, folder)
@@ -116,6 +124,27 @@ def wrong(true: Any, meant: Any, said: Any) -> Any:
     return true @ said.T + yes.sum(1) - 2 * true @ yes.T
 
 
+def meanings(split: Mapping[str, Any], same: str = "") -> dict[str, np.ndarray]:
+    """What tells of a split which of its captions are wrong of which pictures, for `apart`."""
+    if same:
+        return {"meaning": np.asarray(split[same])}
+    if "attributes" in split and "said" in split:
+        return {name: np.asarray(split[name]) for name in ("attributes", "said")}
+    # of any other words nobody knows whether they are true of the picture: they count as wrong
+    _, number = np.unique(np.asarray(split["caption"]), axis=0, return_inverse=True)
+    return {"meaning": number.reshape(-1).astype(np.int32)}
+
+
+def apart(rows: Mapping[str, Any]) -> Any:
+    """Whether caption j is wrong of picture i, bool [N, N], of N rows of `meanings`."""
+    if "meaning" in rows:
+        number = rows["meaning"]
+        return number[:, None] != number[None]
+    true, said = (1.0 * rows[name] for name in ("attributes", "said"))
+    # counts are whole numbers: one wrong attribute makes a caption wrong
+    return wrong(true, true, said) > 0.5
+
+
 def precision(
     match: Match, pictures: Any, test: Mapping[str, Any], towers: Towers, seed: int = 0
 ) -> np.ndarray:
@@ -125,16 +154,15 @@ def precision(
     """
     seen, read = match(pictures, test["caption"])
     likeness = seen @ read.T  # [N, N]
-    language = np.asarray(test["language"])
-    true = np.asarray(test["attributes"], np.float32)
-    # one wrong attribute makes a caption wrong
-    apart = wrong(true, true, np.asarray(test["said"], np.float32)) > 0
+    # of a set that names none all are of one language
+    language = np.asarray(test.get("language", np.zeros(len(likeness), int)))
+    false = apart(meanings(test, towers.same))
     # always the same wrong ones for a seed, so that models can be compared
     rng = np.random.default_rng(seed)
     # one after the other: which captions are wrong is another matter for each picture
     hits = []
     for i in range(len(likeness)):
-        others = np.flatnonzero(apart[i] & (language == language[i]))
+        others = np.flatnonzero(false[i] & (language == language[i]))
         some = rng.permutation(others)[: towers.choices - 1]
         # nearer, not as near: a net that says the same of everything wins nothing
         hits.append(bool(np.all(likeness[i, i] > likeness[i, some])))
@@ -154,12 +182,10 @@ def one_hot(tokens: jax.Array, vocabulary: int = 256) -> jax.Array:
 
 def contrast(seen: jax.Array, read: jax.Array, scale: jax.Array, batch: Any) -> jax.Array:
     """The loss of unit vectors of pictures and captions, [B, D] each: the equation above, a scalar."""
-    true = batch["attributes"].astype(jnp.float32)
-    said = batch["said"].astype(jnp.float32)
     # its own is true of it too, and would be left out with the others that are
     own = jnp.eye(len(seen), dtype=bool)
     # [picture, caption]: what is true of another's picture is no wrong answer
-    against = (wrong(true, true, said) > 0.5) | own
+    against = apart(batch) | own
     logits = jnp.where(against, scale * seen @ read.T, FAR)
     # each picture chooses among captions, and each caption among pictures
     of_captions = jax.nn.log_softmax(logits, 1)
@@ -217,8 +243,8 @@ def _train(cfg: Towers, net: Pair, train: Mapping[str, Any]) -> Any:
     told = f"training towers on {n} pairs, {cfg.steps} steps of {batch}"
     print(told, file=sys.stderr, flush=True)
     # other fields need not travel
-    names = ("image", "caption", "attributes", "said")
-    known = {name: train[name] for name in names}
+    known = {"image": train["image"], "caption": train["caption"]}
+    known |= meanings(train, cfg.same)
     init, step = _steps(cfg, net)
     state = init(jax.random.key(cfg.seed), *_example(train))
     # no scan: on CPU the gradients of convolutions are slow in one (jax#12868)

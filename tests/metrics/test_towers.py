@@ -6,7 +6,7 @@ import pytest
 
 from genjax.errors import UserError
 from genjax.metrics import towers
-from genjax.metrics.towers import Towers, contrast, precision, wrong
+from genjax.metrics.towers import Towers, apart, contrast, meanings, precision, wrong
 from genjax.nets import TokenEncoder
 
 RNG = np.random.default_rng(0)
@@ -68,6 +68,33 @@ def test_precision_counts_pictures_whose_own_caption_is_nearest():
     assert precision(match, swapped, apart, cfg).all()
 
 
+def test_captions_are_wrong_by_attributes_by_a_number_or_by_their_words():
+    split = {
+        "caption": np.array([[1, 2], [1, 2], [3, 0], [1, 3]]),
+        "attributes": np.array([[1], [0], [1], [1]], np.uint8),
+        "said": np.array([[1], [1], [0], [1]], np.uint8),
+        "sign": np.array([7, 7, 7, 2]),
+    }
+    true = apart(meanings(split))
+    assert true.astype(int).tolist() == [[0, 1, 0, 0], [1, 0, 0, 1], [0, 1, 0, 0], [0, 1, 0, 0]]
+    same = apart(meanings(split, "sign"))
+    np.testing.assert_array_equal(same, split["sign"][:, None] != split["sign"])
+    # of a folder of pictures nothing is known but the words
+    words = apart(meanings({"caption": split["caption"]}))
+    assert words.astype(int).tolist() == [
+        [0, 0, 1, 1],
+        [0, 0, 1, 1],
+        [1, 1, 0, 1],
+        [1, 1, 1, 0],
+    ]
+    # and all captions count as of one language
+    bare = {"caption": np.arange(6)[:, None]}
+    unit = np.eye(6)
+    swapped = np.array([1, 0, 2, 3, 4, 5])
+    hits = precision(lambda x, y: (unit[x], unit[y[:, 0]]), swapped, bare, Towers(choices=6))
+    assert hits.tolist() == [False, False, *[True] * 4]
+
+
 def pairs(n: int) -> dict:
     """Black and white pictures with a letter for each."""
     which = np.arange(n) % 2
@@ -109,5 +136,7 @@ def test_towers_learn_what_belongs_together_and_are_kept(tmp_path, capsys):
 def test_data_without_captions_are_refused():
     with pytest.raises(UserError, match="the data have image and no field 'caption'"):
         Towers().fit({"image": np.zeros((4, 8, 8, 1))})
+    with pytest.raises(UserError, match="no field 'sign'"):
+        Towers(same="sign").fit(pairs(4))
     with pytest.raises(UserError, match="choices=1 must be at least 2"):
         Towers(choices=1).fit(pairs(4))

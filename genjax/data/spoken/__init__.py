@@ -3,5 +3,14 @@
 from genjax.data.spoken.digits import DigitPairs
 from genjax.data.spoken.faces import SpokenHeads
 from genjax.data.spoken.sentences import LANGUAGES, TOGETHER, WORDING, groups
+from genjax.data.spoken.signs import SpokenSigns
 
-__all__ = ["LANGUAGES", "TOGETHER", "WORDING", "DigitPairs", "SpokenHeads", "groups"]
+__all__ = [
+    "LANGUAGES",
+    "TOGETHER",
+    "WORDING",
+    "DigitPairs",
+    "SpokenHeads",
+    "SpokenSigns",
+    "groups",
+]

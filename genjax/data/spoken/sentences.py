@@ -17,8 +17,9 @@ from genjax.errors import UserError, nearest
 from genjax.fields import Attributes, Category, Tokens, encoded
 
 LANGUAGES = ("en", "es", "fr", "ar")
-TOGETHER = ("seen", "unseen")  # combinations, in training
-WORDING = ("seen", "unseen")  # ways to say it, in training
+# whether training has the things that are said together, and the way to say it
+TOGETHER = ("combination seen", "combination unseen")
+WORDING = ("wording seen", "wording unseen")
 
 
 class Sentences(NamedTuple):
@@ -30,18 +31,18 @@ class Sentences(NamedTuple):
     cut: int  # sentences that were longer
 
 
-def check_languages(languages: Sequence[str]) -> None:
+def check_languages(languages: Sequence[str], flag: str = "data.languages") -> None:
     """Raises UserError for none, for one that is not among LANGUAGES, and for one that is named twice."""
     if not languages:
-        raise UserError("--data.languages=() leaves nothing to say: name some of them.")
+        raise UserError(f"--{flag}=() leaves nothing to say: name some of them.")
     for name in languages:
         if name not in LANGUAGES:
             known = ", ".join(LANGUAGES)
             raise UserError(
-                f"--data.languages: there are no sentences in {name!r}, only in {known}.{nearest(name, LANGUAGES)}"
+                f"--{flag}: there are no sentences in {name!r}, only in {known}.{nearest(name, LANGUAGES)}"
             )
     if len(set(languages)) < len(languages):
-        raise UserError(f"--data.languages={tuple(languages)} names one of them twice.")
+        raise UserError(f"--{flag}={tuple(languages)} names one of them twice.")
 
 
 def groups(names: Sequence[str]) -> dict[str, list[int]]:
@@ -53,15 +54,20 @@ def groups(names: Sequence[str]) -> dict[str, list[int]]:
     return found
 
 
-def fields(names: Sequence[str], languages: Sequence[str], length: int) -> dict[str, Any]:
-    """The fields that all such sets have beside their pictures."""
+def fields(
+    names: Sequence[str],
+    languages: Sequence[str],
+    length: int,
+    wording: tuple[str, str] = WORDING,
+) -> dict[str, Any]:
+    """The fields that all such sets have beside their pictures; `wording`: what its 0 and 1 are called."""
     return {
         "caption": Tokens(length, 256, LETTERS),
         "attributes": Attributes(tuple(names)),
         "said": Attributes(tuple(names)),
         "language": Category(len(languages), tuple(languages)),
         "together": Category(len(TOGETHER), TOGETHER),
-        "wording": Category(len(WORDING), WORDING),
+        "wording": Category(len(wording), wording),
     }
 
 
