@@ -3,6 +3,7 @@
     python -m experiments.text2image           BASE: rendered faces of 32x32, told by age, sex, hair, mood and side
     python -m experiments.text2image digits2   two digits, one beside or above the other
     python -m experiments.text2image signs     signs of Unicode by two vendors, with their names
+    python -m experiments.text2image folder --data.path=DIR    your pictures, a text file beside each: no attributes
     python -m experiments.text2image context   words in the blocks' own attention; cross: no vector beside the words
     python -m experiments.text2image whole     no words to attend to: the sentence as one vector
     python -m experiments.text2image quick     does it run? about a minute, most of it compiling
@@ -20,11 +21,13 @@ import functools
 from genjax import cli
 from genjax.conditions import Caption
 from genjax.config import edit
+from genjax.data.captions import Captions
 from genjax.data.spoken import DigitPairs, SpokenHeads, SpokenSigns
 from genjax.diffusion import named, schedules
 from genjax.diffusion.guidance import Guidance
 from genjax.ema import Decay
 from genjax.findings.asked import Asked
+from genjax.metrics.features import Components
 from genjax.metrics.reader import Reader
 from genjax.metrics.towers import Towers
 from genjax.nets import Context, DiT, TokenEncoder, Worded
@@ -68,14 +71,20 @@ _SIGNS = {
     "finish.Asked.samples": 1451,
 }
 SIGNS = edit(BASE, _SIGNS)
+_FOLDER = {
+    "data": Captions(size=32),
+    # of these pictures their captions alone are known
+    "finish.Asked.reader": None,
+}
+FOLDER = edit(BASE, _FOLDER)
 _TINY = TokenEncoder(width=16, depth=1, heads=2, letter=8)
 _JUDGES = {
-    "finish.Asked.reader": Reader("attributes", widths=(8, 8), features=8, steps=20),
     "finish.Asked.towers": Towers((8, 8), 8, _TINY, steps=20),
     "finish.Asked.samples": 60,
     "finish.Asked.scales": (1.0, 2.0),
     "finish.Asked.shown": 2,
 }
+_READ = {"finish.Asked.reader": Reader("attributes", widths=(8, 8), features=8, steps=20)}
 _QUICK = {
     "algorithm.net": Worded(DiT(patch=8, width=16, depth=1, heads=2), _TINY),
     "algorithm.schedule.steps": 2,
@@ -87,6 +96,7 @@ _QUICK_SIGNS = {
     "data.emoji.size": 16,
     "data.emoji.languages": ("en", "ar"),
     **_QUICK,
+    **_READ,
     "finish.Asked.towers.same": "sign",
 }
 EXPERIMENTS = {
@@ -97,8 +107,12 @@ EXPERIMENTS = {
     "digits2": DIGITS,
     "digits2_context": edit(DIGITS, {"algorithm.net.net.words": Context()}),
     "signs": SIGNS,
-    "quick": edit(DIGITS, {"data": DigitPairs(train=400, test=100), **_QUICK}),
+    "folder": FOLDER,
+    "quick": edit(DIGITS, {"data": DigitPairs(train=400, test=100), **_QUICK, **_READ}),
     "quick_signs": edit(SIGNS, _QUICK_SIGNS),
+    "quick_folder": edit(
+        FOLDER, {**_QUICK, "batch": 8, "finish.Asked.features": Components(4)}
+    ),
 }
 
 if __name__ == "__main__":

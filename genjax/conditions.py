@@ -265,29 +265,51 @@ def check(conditioners: Sequence[Any], spec: Spec) -> None:
 
 
 def told(
-    conditioners: Sequence[Any], batch: Batch, spec: Spec, shown: jax.Array | None = None
+    conditioners: Sequence[Any],
+    batch: Batch,
+    spec: Spec,
+    shown: jax.Array | Sequence[jax.Array] | None = None,
 ) -> Cond | None:
     """What nets receive, or None for an unconditional model.
 
-    shown: [B], 1 or 0 (False): where it is 0 the guided conditions are hidden; None = all are shown.
+    shown: [B], 1 or 0 (False): where it is 0 the guided conditions are hidden; one for each of them, or None = all are
+    shown.
     """
     if not conditioners:  # nets then have no input for it at all
         return None
+    guided = [each for each in conditioners if each.guided]
+    own = shown if isinstance(shown, list | tuple) else [shown] * len(guided)
+    left = iter(own)
     found = []
     for each in conditioners:
         cond = each(batch, spec)
         # what is not guided stays: a picture to restore is no matter of guidance
-        if each.guided and shown is not None:
-            cond = hidden(cond, shown)
+        seen = next(left) if each.guided else None
+        if seen is not None:
+            cond = hidden(cond, seen)
         found.append(cond)
     return joined(found)
 
 
 def blank(conditioners: Sequence[Any], batch: Batch, spec: Spec) -> Cond | None:
     """What the weak model of guidance receives: `told` with the guided conditions hidden, or their negative ones."""
+    return partly(conditioners, batch, spec, ())
+
+
+def partly(
+    conditioners: Sequence[Any], batch: Batch, spec: Spec, names: Sequence[str]
+) -> Cond | None:
+    """`told` with the guided conditions of these fields; the others are hidden, or their negative ones."""
     none = jnp.zeros(len(batch["index"]))  # [B], shown to nobody
-    weak = [getattr(each, "against", each) for each in conditioners]
-    return told(weak, batch, spec, none)
+    used, shown = [], []
+    for each in conditioners:
+        open_ = not each.guided or each.of in names
+        one = each if open_ else getattr(each, "against", each)
+        used.append(one)
+        # a negative sentence is not hidden: it is told in the place of nothing
+        if one.guided:
+            shown.append(None if open_ else none)
+    return told(used, batch, spec, shown)
 
 
 def shown(key: jax.Array, batch: Batch, drop: float) -> jax.Array:

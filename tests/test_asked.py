@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments import text2image
 from genjax.config import edit
@@ -14,7 +15,9 @@ from genjax.data import Digits
 from genjax.data.spoken import DigitPairs
 from genjax.ema import Decay
 from genjax.errors import UserError
-from genjax.findings.asked import Asked, agreed, asked, parts, turned
+from genjax.findings.asked import Asked, Judges, agreed, asked, parts, turned
+from genjax.metrics.features import Components
+from genjax.metrics.frechet import moments
 from genjax.optim import Adam
 from genjax.training.experiment import Every
 from genjax.training.loop import run
@@ -118,11 +121,70 @@ def test_the_experiment_trains_draws_and_measures_at_several_scales(home):
         assert 0 <= this.log.result(f"asked: {name}")["asked"]["value"] <= 1
 
 
+def test_of_captions_alone_all_is_measured_that_needs_no_attributes():
+    rng = np.random.default_rng(0)
+    train = {"image": rng.integers(0, 256, (300, 4, 4, 1), np.uint8)}
+    test = {"image": train["image"][:100], "caption": np.arange(100)[:, None]}
+    cfg = edit(QUICK.finish[0], {"reader": None, "features": Components(4)})
+    extract = cfg.features.fit(train)
+    unit = np.eye(100)
+
+    def match(images, captions):
+        return unit[np.arange(len(images))], unit[captions[:, 0]]
+
+    seen = moments(np.float64(extract(train["image"]).features))
+    judges = Judges((), (), ("", ""), None, extract, "fd_pca4", match, train, seen)
+    found = cfg.measured(judges, test["image"], test)
+    assert list(found) == ["r_precision", "fd_pca4", "nearest"]
+    assert found["r_precision"].value == 1.0 and found["nearest"].value == 0.0
+    # a third of them from the same law are near, white pictures are not
+    white = cfg.measured(judges, 255 + 0 * test["image"], test)
+    assert found["fd_pca4"].value < 0.5 < white["fd_pca4"].value
+    assert cfg.others(judges, test["image"], test) == {}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Forty pictures of a colour, each with a line that names it."""
+    root = tmp_path / "pictures"
+    root.mkdir()
+    for i in range(40):
+        name, colour = (("red", (200, i, i)), ("azul", (i, i, 200)))[i % 2]
+        Image.new("RGB", (40, 32), colour).save(root / f"{i}.png")
+        (root / f"{i}.txt").write_text(f"{name} {i}", encoding="utf-8")
+    return root
+
+
+@pytest.mark.all
+def test_a_folder_of_one_s_own_goes_the_same_way(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("GENJAX_CACHE", str(tmp_path / "cache"))
+    changes = {"data.path": str(folder), "data.test": 0.3, "runs": str(tmp_path / "runs")}
+    exp = edit(text2image.EXPERIMENTS["quick_folder"], changes)
+    this = run("text2image", exp, "quick_folder")
+    for name in ("real", "scale 1", "scale 2"):
+        found = this.log.result(f"asked: {name}")
+        assert {"r_precision", "nearest"} <= set(found) and "asked" not in found
+    assert {path.stem for path in (this.log.directory / "samples").glob("*.png")} >= {
+        "asked",
+        "nearest",
+    }
+
+
+def test_a_folder_that_is_not_named_is_one_line():
+    with pytest.raises(UserError, match="--data.path is not set: name a folder") as error:
+        text2image.EXPERIMENTS["folder"].data.load()
+    assert "\n" not in str(error.value)
+
+
 def test_data_and_models_that_cannot_be_asked():
     digits = Digits().load()
     with pytest.raises(UserError, match="digits has no field 'caption'"):
         Asked().check(QUICK, digits)
+    with pytest.raises(UserError, match="digits has no field 'caption'"):
+        Asked(reader=None).check(QUICK, digits)
     pairs = DigitPairs(train=20, test=20).load()
+    with pytest.raises(UserError, match="nothing tells what captions ask for"):
+        Asked(reader=None, towers=None).check(QUICK, pairs)
     exp = edit(QUICK, {"algorithm": Perfect()})
     with pytest.raises(UserError, match="Perfect has no guidance to try"):
         Asked(scales=(1.0,)).check(exp, pairs)

@@ -28,7 +28,7 @@ from genjax.data.scenes import Scenes
 from genjax.data.sittings import FewShots, Sitters, Sittings
 from genjax.data.sketched import Sketched
 from genjax.data.source import Digits, FashionMNIST, Source, fingerprint, train_batches
-from genjax.data.spoken import DigitPairs, SpokenHeads, SpokenSigns
+from genjax.data.spoken import DigitPairs, InstructedHeads, SpokenHeads, SpokenSigns
 from genjax.data.stacked import StackedDigits
 from genjax.data.stamps import Stamps
 from genjax.data.stock import Stock
@@ -54,6 +54,7 @@ Known = (
     | Heads
     | HiddenChain
     | Icons
+    | InstructedHeads
     | Maps
     | Masks
     | MovingDigits
@@ -96,6 +97,7 @@ __all__ = [
     "Heads",
     "HiddenChain",
     "Icons",
+    "InstructedHeads",
     "Known",
     "Maps",
     "Masks",

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax import conditions
-from genjax.conditions import Cond, Conditioner, blank, told
+from genjax.conditions import Cond, Conditioner, partly, told
 from genjax.config import field
 from genjax.core import (
     LOSS,
@@ -32,7 +32,7 @@ from genjax.core import (
     single,
 )
 from genjax.diffusion import ranges, samplers, schedules, times
-from genjax.diffusion.guidance import Guidance, Keep, Threshold
+from genjax.diffusion.guidance import Guidance, Keep, Stepwise, Threshold
 from genjax.diffusion.paths import Linear, Path, Prediction, Velocity, combine, over, solve
 from genjax.ema import Decay, Power
 from genjax.errors import UserError, above, at_least
@@ -85,11 +85,18 @@ class Diffusion:
         0.1,
         "share of training examples whose condition is hidden, for classifier-free guidance",
     )
+    alone: float = field(
+        0.0,
+        "share whose first guided condition alone is hidden, and the same of each other one, for guidance step by step",
+        added=True,
+    )
     sampler: samplers.Sampler = field(samplers.Heun(), "how samples are drawn", execution=True)
     schedule: schedules.Schedule = field(
         schedules.Times(), "the noise levels of sampling", execution=True
     )
-    guidance: Guidance = field(Guidance(), "of the condition against none", execution=True)
+    guidance: Guidance | Stepwise = field(
+        Guidance(), "of the condition against none", execution=True
+    )
     threshold: Threshold = field(Keep(), "of the denoised image", execution=True)
     optimiser: Optimiser = field(Adam(2e-4), "of the net")
     ema: Decay | Power = field(
@@ -155,14 +162,30 @@ def _loss(
 
 
 def loss(params: dict, key: jax.Array, batch: Batch, cfg: Diffusion, spec: Spec) -> Parts:
-    """The training loss [B] at stratified times, conditions hidden from a share `drop` of the examples."""
+    """The training loss [B] at stratified times, conditions hidden from shares `drop` and `alone` of the examples."""
     level, noise, hide = jax.random.split(key, 3)
-    shown = conditions.shown(hide, batch, cfg.drop)
+    keys = example_keys(hide, batch["index"])
+    # a coin of the example's own: the same whichever device and microbatch it falls into
+    coin = jax.vmap(jax.random.uniform)(keys)  # [B]
+    shown = [seen(coin, k, cfg) for k in range(len(guided_by(cfg)))]
     cond = told(cfg.condition, batch, spec, shown)
     u = times.strata(level, batch)
     # beside the three keys, which stay what they were
     masks = example_keys(jax.random.fold_in(key, 3), batch["index"])
     return _loss(params, noise, u, cond, batch, cfg, spec, masks)
+
+
+def seen(coin: jax.Array, k: int, cfg: Diffusion) -> jax.Array:
+    """Whether guided condition k is shown, bool [B], to examples of coins in [0, 1)."""
+    # from the first share all are hidden, from the next the first alone, then the second …
+    first = cfg.drop + k * cfg.alone
+    alone = (coin >= first) & (coin < first + cfg.alone)
+    return (coin >= cfg.drop) & ~alone
+
+
+def guided_by(cfg: Diffusion) -> list[str]:
+    """The fields of the conditions that guidance may hide."""
+    return [each.of for each in cfg.condition if each.guided]
 
 
 def evaluate(params: dict, key: jax.Array, batch: Batch, cfg: Diffusion, spec: Spec) -> Parts:
@@ -200,15 +223,16 @@ def guided(
     The weak model of the guidance is the same net with its conditions hidden or, where `weak` parameters are given,
     that net with them (autoguidance).
     """
-    cond = told(cfg.condition, given, spec)
-    main = denoiser(params, cond, cfg, spec)
     if weak is None:
-        hidden = blank(cfg.condition, given, spec)
-        other = denoiser(params, hidden, cfg, spec)
+        models = []
+        for names in cfg.guidance.tells(guided_by(cfg)):
+            cond = partly(cfg.condition, given, spec, names)
+            models.append(denoiser(params, cond, cfg, spec))
     else:  # arXiv:2406.02507
-        other = denoiser(weak, cond, cfg, spec)
+        cond = told(cfg.condition, given, spec)
+        models = [denoiser(each, cond, cfg, spec) for each in (params, weak)]
     # in this order: guidance is what drives images out of their range
-    return cfg.threshold(cfg.guidance(main, other))
+    return cfg.threshold(cfg.guidance(*models))
 
 
 def sample(
@@ -245,6 +269,7 @@ def start(key: jax.Array, index: jax.Array, cfg: Diffusion, spec: Spec):
 def check(cfg: Diffusion, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
     at_least(1, algorithm__schedule__steps=cfg.schedule.steps)
+    at_least(0, algorithm__alone=cfg.alone)
     above(0, algorithm__std=cfg.std)
     need("Diffusion", spec.main, spec.x, *REAL)
     conditions.check(cfg.condition, spec)
@@ -257,7 +282,33 @@ def check(cfg: Diffusion, spec: Spec) -> None:
                 "data: set both to the same."
             )
     ranges.check(cfg.path, cfg.time, cfg.schedule, cfg.std)
-    conditions.check_guidance(cfg.condition, cfg.drop, cfg.guidance.scale)
+    # of several scales that are not all 1 there is one that guides, whichever it is
+    scale = getattr(cfg.guidance, "scale", 1.0 if cfg.guidance.plain else 0.0)
+    conditions.check_guidance(cfg.condition, cfg.drop, scale)
+    _check_steps(cfg)
+
+
+def _check_steps(cfg: Diffusion) -> None:
+    """Raises UserError for conditions that are hidden alone, and guided by, as none can be."""
+    names = guided_by(cfg)
+    # a guidance that tells all or none names none
+    steps = getattr(cfg.guidance, "of", names)
+    if sorted(steps) != sorted(names):
+        raise UserError(
+            f"--algorithm.guidance.of={tuple(steps)} must name each condition that is guided once, and these are "
+            f"{', '.join(names) or 'none'}."
+        )
+    # what lies beyond 1 would never be hidden alone
+    if cfg.drop + len(names) * cfg.alone > 1:
+        raise UserError(
+            f"--algorithm.drop={cfg.drop} and --algorithm.alone={cfg.alone} of each of {len(names)} conditions are "
+            "more than all: use smaller shares."
+        )
+    if steps is not names and not cfg.guidance.plain and not cfg.alone:
+        raise UserError(
+            "--algorithm.guidance step by step needs a model that was trained with one condition and without another: "
+            "use --algorithm.alone=0.05."
+        )
 
 
 def algorithm(cfg: Diffusion, spec: Spec) -> Algorithm:

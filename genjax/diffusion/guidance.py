@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +33,17 @@ class Guidance:
                 f"low={self.low}, high={self.high}"
             )
 
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is guided."""
+        return self.scale == 1.0
+
+    def tells(self, guided: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+        """Which of the guided conditions, by their fields, each of the models is told."""
+        return tuple(guided), ()
+
     def __call__(self, main: Denoiser, weak: Denoiser) -> Denoiser:
-        if self.scale == 1.0:
+        if self.plain:
             return main  # and the weak one costs nothing
 
         def guided(x: jax.Array, sigma: jax.Array) -> jax.Array:
@@ -43,6 +53,47 @@ class Guidance:
             # D_weak + scale (D_main - D_weak), written from D_main: outside the interval it is D_main to the bit.
             extra = jnp.where(inside, self.scale - 1.0, 0.0)
             return strong + extra * (strong - base)
+
+        return guided
+
+
+@dataclasses.dataclass(frozen=True)
+class Stepwise:
+    """D = D_0 + sum_k scale_k (D_k - D_k-1), D_k told the first k conditions and D_0 none.
+
+    Of two, a picture and then words, it is eq. 3 of InstructPix2Pix (Brooks et al. 2023, arXiv:2211.09800).
+    """
+
+    of: tuple[str, ...] = field((), "names of the conditions' fields, in order")
+    scales: tuple[float, ...] = field((), "of each; all 1 = none")
+
+    def __post_init__(self):
+        if len(self.of) != len(self.scales) or not self.of or len(set(self.of)) < len(self.of):
+            raise ValueError(
+                f"guidance step by step has a scale for each condition, got of={self.of}, scales={self.scales}"
+            )
+        if not all(math.isfinite(scale) for scale in self.scales):
+            raise ValueError(f"guidance has finite scales, got {self.scales}")
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is guided: the sum is then the last of its models."""
+        return all(scale == 1.0 for scale in self.scales)
+
+    def tells(self, guided: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+        """The first k of the conditions, from none to all."""
+        return tuple(self.of[:k] for k in range(len(self.of) + 1))
+
+    def __call__(self, *told: Denoiser) -> Denoiser:
+        if self.plain:
+            return told[-1]  # and the others cost nothing
+
+        def guided(x: jax.Array, sigma: jax.Array) -> jax.Array:
+            said = [denoise(x, sigma) for denoise in told]
+            found = said[0]
+            for scale, before, after in zip(self.scales, said[:-1], said[1:], strict=True):
+                found = found + scale * (after - before)
+            return found
 
         return guided
 

@@ -5,6 +5,9 @@ says is right where the two agree. Three rows stand beside the samples: `real`, 
 captions, which is the most that this reader can find; `others`, samples judged by the captions of other pictures, which
 is what pictures that do not listen would get; and the same samples at other scales of guidance.
 
+Of pictures of which captions alone are known (`reader=None`) there are no attributes to read: what is left are
+R-precision, a distance on features that need no labels, whose floor is the row `real`, and nearest training pictures.
+
 Of a share over attributes the interval is a bootstrap over pictures, of a share of pictures Wilson's.
 """
 
@@ -23,6 +26,8 @@ from genjax.data.spoken.sentences import TOGETHER, WORDING, groups
 from genjax.errors import UserError, at_least
 from genjax.findings.samples import check_images, show, some
 from genjax.findings.steering import members
+from genjax.metrics.evaluate import Extractor
+from genjax.metrics.features import Components
 from genjax.metrics.frechet import moments
 from genjax.metrics.intervals import bootstrap, frechet_interval, share
 from genjax.metrics.nearest import beside, nearest
@@ -54,7 +59,9 @@ class Judges(NamedTuple):
     names: tuple[str, ...]  # of the attributes
     languages: tuple[str, ...]
     unseen: tuple[str, str]  # what is new to training: "combination unseen", "wording unseen"
-    read: Any  # images -> reader.Read
+    read: Any  # images -> reader.Read; None = no attributes are known
+    extract: Any  # images -> features.Extracted
+    distance: str  # what the distance on those features is called
     match: Any  # (images, captions) -> their vectors; None = not asked
     train: Mapping[str, Any]
     features: Any  # moments of the training pictures' features
@@ -64,7 +71,9 @@ class Judges(NamedTuple):
 class Asked:
     """Samples of held-out captions: asked attributes, R-precision, distance of features, nearest training pictures."""
 
-    reader: Reader = field(Reader("attributes"), "what names the attributes of a picture")
+    reader: Reader | None = field(
+        Reader("attributes"), "what names the attributes of a picture; None = none are known"
+    )
     towers: Towers | None = field(
         Towers(), "what matches pictures with captions; None = no R-precision"
     )
@@ -73,19 +82,30 @@ class Asked:
         (), "scales of guidance to try; () = that of the config alone"
     )
     shown: int = field(8, "pictures of each language that are shown")
+    features: Extractor = field(
+        Components(),
+        "what the distance is measured on where nothing reads pictures",
+        added=True,
+    )
 
     def check(self, exp: Experiment, source: Any) -> None:
         """Raises UserError for data without sentences of which all is known, and for scales that cannot be tried."""
         check_images(source)
         at_least(2, finish__Asked__samples=self.samples)
         at_least(1, finish__Asked__shown=self.shown)
-        for name in NEEDED:
+        for name in NEEDED if self.reader else ("caption",):
             if name not in source.fields:
                 raise UserError(
                     f"--finish.Asked needs pictures of which all is known and {source.name} has no field {name!r}: use "
-                    "DigitPairs, SpokenHeads or SpokenSigns, or --finish='()'."
+                    "DigitPairs, SpokenHeads or SpokenSigns, --finish.Asked.reader=None for captions alone, or "
+                    "--finish='()'."
                 )
-        if self.scales and not hasattr(exp.algorithm, "guidance"):
+        if self.reader is None and self.towers is None:
+            raise UserError(
+                "--finish.Asked: with reader=None and towers=None nothing tells what captions ask for: set one of them."
+            )
+        guidance = getattr(exp.algorithm, "guidance", None)
+        if self.scales and not hasattr(guidance, "scale"):
             name = type(exp.algorithm).__name__
             raise UserError(f"--finish.Asked.scales: {name} has no guidance to try: use ().")
 
@@ -101,12 +121,10 @@ class Asked:
             pictures = self.drawn(this, test, scale)
             name = "samples" if scale is None else f"scale {scale:g}"
             told[name] = self.measured(judges, pictures, test)
-            # pictures that are judged by what others were asked for
             if scale == scales[0]:
-                other = turned(test, size(test) // 2)
-                told["others"] = self.attributes(judges, pictures, other)
+                told |= self.others(judges, pictures, test)
                 self.draw(this, pictures, test, judges)
-            numbers[name] = told[name]["asked"].value
+            numbers[name] = told[name]["r_precision" if judges.read is None else "asked"].value
         for name, found in told.items():
             tell(this, name, found)
         return numbers
@@ -115,15 +133,30 @@ class Asked:
         """The reader, and what matches pictures with captions, trained or read from beside the runs."""
         train = this.source.train
         folder = home(this.exp) / "features"
-        read = self.reader.reading(train, folder)
         match = None if self.towers is None else self.towers.fit(train, folder)
-        features = np.float64(read(train["image"]).features)
         kinds = this.source.fields
+        if self.reader is None:
+            extract = self.features.fit(train, folder)
+            seen = moments(np.float64(extract(train["image"]).features))
+            name = f"fd_{self.features.name}"
+            languages = getattr(kinds.get("language"), "names", ())
+            return Judges((), languages, ("", ""), None, extract, name, match, train, seen)
+        read = self.reader.reading(train, folder)
+        seen = moments(np.float64(read(train["image"]).features))
         names = kinds["attributes"].names
         languages = kinds["language"].names
         # 1 is what training has not
         unseen = (kinds["together"].names[1], kinds["wording"].names[1])
-        return Judges(names, languages, unseen, read, match, train, moments(features))
+        return Judges(names, languages, unseen, read, read, "fd_reader", match, train, seen)
+
+    def others(
+        self, judges: Judges, pictures: np.ndarray, test: Mapping[str, Any]
+    ) -> dict[str, Found]:
+        """The row of pictures that are judged by what others were asked for; none where nothing is read."""
+        if judges.read is None:
+            return {}
+        other = turned(test, size(test) // 2)
+        return {"others": self.attributes(judges, pictures, other)}
 
     def drawn(self, this: Run, test: Mapping[str, Any], scale: float | None) -> np.ndarray:
         """The pictures uint8 [N, H, W, C] of the captions of `test`, picture i with noise i."""
@@ -143,16 +176,16 @@ class Asked:
         test: Mapping[str, Any],
     ) -> Found:
         """All numbers of pictures [N, H, W, C] that were asked for by the captions of `test`."""
-        found = self.attributes(judges, pictures, test)
+        found = {} if judges.read is None else self.attributes(judges, pictures, test)
         if judges.match is not None:
             hits = precision(judges.match, pictures, test, self.towers)
             found["r_precision"] = counted(hits)
-        features = np.float64(judges.read(pictures).features)
+        features = np.float64(judges.extract(pictures).features)
         # a covariance needs more rows than features, without any of the jackknife's groups too
         enough = len(features) - -(-len(features) // 50) > features.shape[1]
         if enough:
             apart = frechet_interval(judges.features, features)
-            found["fd_reader"] = Number(*apart, len(features))
+            found[judges.distance] = Number(*apart, len(features))
         # far below the distance of real held-out pictures they would be copies
         distance, _ = nearest(pictures, judges.train["image"])
         mean = bootstrap(lambda rows: distance[rows].mean(), len(distance), TIMES)
@@ -190,8 +223,9 @@ class Asked:
         self, this: Run, pictures: np.ndarray, test: Mapping[str, Any], judges: Judges
     ) -> None:
         """Pictures of each language, their captions in the log; and each above the training picture nearest to it."""
-        rows = by_language(test, self.shown)
-        names = this.source.fields["language"].names
+        # of captions alone nobody knows the language
+        names = judges.languages or ("captions",)
+        rows = by_language({"language": np.zeros(len(pictures), int), **test}, self.shown)
         captions = text(test["caption"])
         for number, places in rows.items():
             for place in places:
@@ -286,8 +320,8 @@ def tell(this: Run, name: str, found: Found) -> None:
         entry[key] = number._asdict()
     this.log.result(f"asked: {name}", entry)
     words = []
-    for key in ("asked", "all", "r_precision", "fd_reader", "nearest"):
-        if key in found:
-            value, low, high, _ = found[key]
+    for key, (value, low, high, _) in found.items():
+        # parts and single attributes are in the table alone
+        if key in ("asked", "all", "r_precision", "nearest") or key.startswith("fd_"):
             words.append(f"{key} {value:.3f} [{low:.3f}, {high:.3f}]")
     this.log.note(f"{name}: {', '.join(words)}")

@@ -33,6 +33,11 @@ class Palette:
     model: Diffusion = field(
         MODEL, "of what is modelled; the given picture is added to its conditions"
     )
+    guided: bool = field(
+        False,
+        "the given picture is hidden from shares of training too, for guidance by it",
+        added=True,
+    )
 
     def __call__(self, spec: Spec) -> Algorithm:
         return algorithm(self, spec)
@@ -40,8 +45,9 @@ class Palette:
 
 def inner(cfg: Palette) -> Diffusion:
     """The model, told what is given."""
-    # never hidden: there is nothing to translate without it
-    condition = (*cfg.model.condition, Picture(of=cfg.given))
+    # there is nothing to translate without it: it is hidden for guidance alone
+    picture = Picture(of=cfg.given, guided=cfg.guided)
+    condition = (*cfg.model.condition, picture)
     return edit(cfg.model, {"condition": condition})
 
 

@@ -10,15 +10,15 @@ import pytest
 
 from genjax.conditions import Label, Picture
 from genjax.config import edit
-from genjax.core import labelled
+from genjax.core import Spec, labelled
 from genjax.corruptions import Coarse
 from genjax.diffusion import gaussian, likelihood, named, paths, samplers, schedules
 from genjax.diffusion.consistency import Consistency
-from genjax.diffusion.guidance import Guidance, Keep
+from genjax.diffusion.guidance import Guidance, Keep, Stepwise
 from genjax.diffusion.onestep import MeanFlow
 from genjax.diffusion.vdm import VDM
 from genjax.errors import UserError
-from genjax.fields import Image, Points
+from genjax.fields import Category, Image, Points
 from genjax.nets import TimeMLP, UNet
 from genjax.nets.blocks import dropout, masks
 
@@ -185,6 +185,72 @@ def test_labels_are_hidden_from_a_share_and_shown_in_evaluation():
 
 
 @pytest.mark.all
+class Hears(nn.Module):
+    """Says 1 where it sees a label and 10 more where it sees a picture, at any time and noise."""
+
+    @nn.compact
+    def __call__(self, x, time, told, out):
+        none = self.param("none", nn.initializers.zeros, ())
+        picture = jnp.abs(told.maps).max((1, 2, 3)) > 0
+        said = jnp.sum(told.vector, -1) + 10.0 * picture
+        return said[:, None, None, None] * jnp.ones(out) + none
+
+
+def test_each_condition_is_hidden_by_itself_and_guided_by_itself():
+    both = (Label(), Picture(of="input", guided=True))
+    shape = Image((2, 2, 1))
+    spec = Spec((("image", shape), ("label", Category(3)), ("input", shape)), 10)
+    n = 4000
+    rows = {
+        "image": np.zeros((n, 2, 2, 1), np.float32),
+        "input": np.ones((n, 2, 2, 1), np.float32),
+        "label": np.arange(n) % 3,
+        "index": np.arange(n, dtype=np.uint32),
+    }
+    cfg = gaussian.Diffusion(
+        net=Hears(), predict=paths.X(), condition=both, drop=0.1, alone=0.2, threshold=Keep()
+    )
+    params = {"net": {"none": jnp.zeros(())}}
+    loss = gaussian.loss(params, jax.random.key(0), rows, cfg, spec)["loss"]
+    # data are 0 in bytes, -1 for the net: (said + 1)² tells who was shown what
+    said = np.round(np.sqrt(loss) - 1.0)
+    shares = [np.mean(said == value) for value in (0, 10, 1, 11)]
+    np.testing.assert_allclose(shares, [0.1, 0.2, 0.2, 0.5], atol=0.03)
+    # D_0 + s_I (D_I - D_0) + s_T (D_IT - D_I), eq. 3 of arXiv:2211.09800
+    one_step = {"schedule": schedules.Times(1), "sampler": samplers.Euler()}
+    for of, scales in ((("input", "label"), (1.5, 4.0)), (("label", "input"), (0.5, 1.5))):
+        guided = edit(cfg, {**one_step, "guidance": Stepwise(of, scales)})
+        few = {name: column[:5] for name, column in rows.items()}
+        x = gaussian.sample(params, jax.random.key(0), few, guided, spec)
+        change = {"input": 10.0, "label": 1.0}
+        wanted = sum(scale * change[name] for name, scale in zip(of, scales, strict=True))
+        # unit values, of a net that speaks of [-1, 1]
+        np.testing.assert_allclose(2 * x - 1, wanted, rtol=1e-5)
+    plain = edit(cfg, {**one_step, "guidance": Stepwise(("input", "label"), (1.0, 1.0))})
+    x = gaussian.sample(params, jax.random.key(0), few, plain, spec)
+    np.testing.assert_allclose(2 * x - 1, 11.0, rtol=1e-5)
+
+
+def test_guidance_step_by_step_names_each_condition_once():
+    shape = Image((2, 2, 1))
+    spec = Spec((("image", shape), ("label", Category(3)), ("input", shape)), 10)
+    both = (Label(), Picture(of="input", guided=True))
+    cfg = gaussian.Diffusion(condition=both, guidance=Stepwise(("label",), (2.0,)))
+    with pytest.raises(
+        UserError, match="must name each condition that is guided once.* label, input"
+    ):
+        cfg(spec)
+    cfg = edit(cfg, {"guidance": Stepwise(("label", "input"), (2.0, 2.0))})
+    with pytest.raises(UserError, match="use --algorithm.alone=0.05"):
+        cfg(spec)
+    with pytest.raises(UserError, match="of each of 2 conditions are more than all"):
+        edit(cfg, {"drop": 0.5, "alone": 0.3})(spec)
+    with pytest.raises(ValueError, match="a scale for each condition"):
+        Stepwise(("label",), (1.0, 2.0))
+    with pytest.raises(ValueError, match="finite scales"):
+        Stepwise(("label",), (float("nan"),))
+
+
 def test_a_net_that_is_given_a_degraded_image_sees_it():
     spec = labelled(Image((4, 4, 1)), 0, 10)
     cfg = gaussian.Diffusion(

@@ -2,6 +2,7 @@
 
 from genjax.data.spoken.digits import DigitPairs
 from genjax.data.spoken.faces import SpokenHeads
+from genjax.data.spoken.instructed import InstructedHeads
 from genjax.data.spoken.sentences import LANGUAGES, TOGETHER, WORDING, groups
 from genjax.data.spoken.signs import SpokenSigns
 
@@ -10,6 +11,7 @@ __all__ = [
     "TOGETHER",
     "WORDING",
     "DigitPairs",
+    "InstructedHeads",
     "SpokenHeads",
     "SpokenSigns",
     "groups",
