@@ -487,9 +487,15 @@ REAL = (Image, Film, Points, Series, Columns)  # kinds with unit, encode and dec
 def encoded(line: str, length: int) -> tuple[np.ndarray, bool]:
     """(the UTF-8 bytes of a line, int32 [length], filled up with 0; whether some were cut off).
 
-    It is cut between two characters.
+    It is cut between two characters. UserError for what a command line was given in another encoding.
     """
-    data = line.encode()
+    try:
+        data = line.encode()
+    except UnicodeEncodeError as error:
+        # bytes that are no UTF-8 come from there as half characters
+        raise UserError(
+            f"{line!a} is not UTF-8 at character {error.start + 1}: write the sentence in UTF-8."
+        ) from error
     # the bytes of a character that is cut through are no character
     whole = data[:length].decode(errors="ignore").encode()
     tokens = np.zeros(length, np.int32)

@@ -483,3 +483,13 @@ def test_a_sentence_is_asked_for_in_words():
         kind.number("nine char")
     with pytest.raises(UserError, match="'b' is written in bytes, and there are 5 tokens"):
         Tokens(4, 5).number("b")
+
+
+def test_a_sentence_in_another_encoding_is_refused_with_its_place():
+    # as Python reads the byte 0xf1, an "ñ" of Latin 1, from a command line
+    line = b"ni\xf1o".decode("utf-8", "surrogateescape")
+    with pytest.raises(UserError, match="is not UTF-8 at character 3: write the") as error:
+        Tokens(8, 256).number(line)
+    assert str(error.value).isascii()
+    with pytest.raises(UserError, match="is not UTF-8"):
+        Caption(negative=line).check(SPOKEN)
