@@ -10,6 +10,7 @@
     DIR/samples.npz    on request, and of data that are no images always: "samples" [n, ...] (images uint8, other data
                        in their own units; of several outputs "samples/<name>"), "index" [n], and each field that the
                        model was given by its name: "label" [n]
+    DIR/samples.txt    of text: a sample a line, UTF-8; a sample's own ends of lines are blanks there
     DIR/samples.json   the run, the step, the seed, what was asked for, and what the class is called: another command
                        for this DIR is refused
 
@@ -55,8 +56,11 @@ from genjax.training.opened import Opened, open_run
 from genjax.training.preempt import alone
 
 PLAN, ARRAYS, GRID, LOCK = "samples.json", "samples.npz", "grid.png", "lock"
+LINES = "samples.txt"
 # what a kill leaves of a file that was being written, see `whole`
-HALF = re.compile(r"\.(\d+\.png|grid\.png|samples\.json|samples\.npz|\d+-\d+\.npz)\.\d+")
+HALF = re.compile(
+    r"\.(\d+\.png|grid\.png|samples\.json|samples\.npz|samples\.txt|\d+-\d+\.npz)\.\d+"
+)
 ALL = "all"
 
 
@@ -352,12 +356,22 @@ def _join(
     wanted = options.npz or isinstance(store, Parts)
     if wanted and not joined.exists():
         save_arrays(joined, {**given, **store.got(n)})
+    lines = folder / LINES
+    # what is modelled comes first
+    kind = next(iter(opened.fields.values()))
+    if getattr(kind, "pieces", ()) and not lines.exists():
+        _save_lines(lines, kind.text(store.got(n)["samples"]))
     store.end()
     grid = folder / GRID
     if options.grid and not grid.exists():
         shown = min(n, opened.config.samples)
         first = jax.tree.map(lambda x: x[:shown], given)
         save_png(grid, _picture(opened, first, store.got(shown)))
+
+
+def _save_lines(path: Path, lines: Sequence[str]) -> None:
+    with whole(path) as new:
+        new.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _picture(opened: Opened, given: dict[str, Any], found: dict[str, np.ndarray]) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from genjax.config import edit, field
 from genjax.data.source import spec_of
-from genjax.errors import UserError, at_least
+from genjax.errors import UserError, at_least, distinct
 from genjax.findings.samples import kept
 from genjax.metrics.intervals import share
 from genjax.metrics.language import naive_bayes
@@ -46,8 +46,9 @@ class Language:
                 "--algorithm.condition='(Label(),)'."
             )
         # what the model cannot do at one scale is told before training, not after it
+        distinct("finish.Language.scales", self.scales)
         for scale in self.scales:
-            self._guided(exp, scale)(spec_of(source))
+            self._guided(exp, scale)(spec_of(source, exp.steps))
         for split, arrays in (("training", source.train), ("test", source.test)):
             there = np.bincount(arrays["label"], minlength=source.classes)
             if not there.all():
@@ -81,6 +82,7 @@ class Language:
             this.log.note(
                 f"read as asked, {name}: {value:.1f} % [{low:.1f}, {high:.1f}] of {found['n']}"
             )
+        # those of the last scale
         self._shown(this, drawn, names)
         this.log.result("language", result)
         wholes = [name for name in result if "," not in name]
@@ -119,6 +121,7 @@ def _asked(
     # always the same order, so that runs share their floor's
     other = np.random.default_rng(0).permutation(asked)
     found = {prefix: _counted(read == asked), f"{prefix} shuffled": _counted(read == other)}
+    # a language that is always drawn is right in its own row and wrong in the others
     for number, name in enumerate(names):
         found[f"{prefix}, {name}"] = _counted(read[asked == number] == number)
     return found

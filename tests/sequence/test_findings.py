@@ -13,12 +13,13 @@ from genjax.config import edit
 from genjax.data import HiddenChain
 from genjax.data.alphabets import Characters
 from genjax.data.chains import log_likelihood
-from genjax.data.text import Document, Text
+from genjax.data.text import Document, Files, Text
 from genjax.errors import UserError
 from genjax.fields import Tokens
 from genjax.findings.language import Language
 from genjax.findings.text import Infilling, Written, longest_copy, ngram_law
 from genjax.metrics.ngrams import kneser_ney
+from genjax.sample import Options, write
 from genjax.training.loop import run
 
 
@@ -185,3 +186,27 @@ def test_languages_that_cannot_be_read_back(most, changes, told):
         exp.finish[1].check(exp, source)
     with pytest.raises(UserError, match="needs text in several languages"):
         Language().check(exp, edit(EXPERIMENTS["base"].data, {"train": 4, "test": 4}).load())
+
+
+@pytest.mark.all
+@pytest.mark.parametrize("name", ["corpus_masked", "characters"])
+def test_a_run_on_text_ends_in_letters(name, tmp_path):
+    """From files to samples in letters: a finding's, and those of `python -m genjax.sample`."""
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for i in range(40):
+        (folder / f"{i}.txt").write_text(f"número {i} مرحبا\n", encoding="utf-8")
+    data = Text(Files(str(folder)), 12, EXPERIMENTS[name].data.alphabet)
+    changes = {"data": data, "steps": 2, "batch": 8, "chunk": 1, "samples": 4}
+    changes |= {"every.sample": 0, "every.save": 2, "runs": str(tmp_path)}
+    net = {"width": 8, "depth": 1, "heads": 2}
+    changes |= {f"algorithm.net.{part}": value for part, value in net.items()}
+    changes |= {"algorithm.optimiser.warmup": 1, "finish": (Written((2,), samples=4),)}
+    exp = edit(EXPERIMENTS[name], {"algorithm.condition": (), "algorithm.drop": 0.0})
+    this = run("text", edit(exp, changes), name)
+    shown = this.log.result("texts")
+    assert len(shown) == 4 and this.log.result("written")["model"]["distance"] > 1.0
+    write(this.log.directory, Options(out=str(tmp_path / "out"), n=3))
+    lines = (tmp_path / "out" / "samples.txt").read_text(encoding="utf-8").split("\n")
+    found = np.load(tmp_path / "out" / "samples.npz")["samples"]
+    assert lines == [*this.spec.x.text(found), ""]
