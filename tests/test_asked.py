@@ -108,6 +108,10 @@ def test_samples_that_are_real_are_read_as_real_ones_are(home):
     # what is told of a part is of its pictures alone
     of_parts = [real[f"{name}, seen"]["n"] for name in ("en", "es", "fr", "ar")]
     assert sum(of_parts) == real["all, seen"]["n"] < real["all"]["n"] == 100
+    of_languages = [real[f"{name}, first"]["n"] for name in ("en", "es", "fr", "ar")]
+    assert sum(of_languages) == real["first"]["n"] == 100
+    unseen = real["all, combination unseen, layout"]
+    assert unseen["n"] == real["all, combination unseen"]["n"] and 0 <= unseen["value"] <= 1
     assert others["all"]["value"] < 0.2 and "r_precision" not in others
     assert real["asked"]["low"] <= real["asked"]["value"] <= real["asked"]["high"]
     drawn = {path.stem for path in (this.log.directory / "samples").glob("*.png")}

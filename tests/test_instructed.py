@@ -2,14 +2,17 @@
 
 import functools
 
+import jax
 import numpy as np
 import pytest
 
 from experiments import instruct
 from genjax.config import edit
+from genjax.core import Spec
 from genjax.data import Digits
 from genjax.data.spoken import InstructedHeads
 from genjax.errors import UserError
+from genjax.fields import Tokens
 from genjax.findings.instructed import Instructed, Judge, measured, moved, over, parts
 from genjax.metrics.reader import Read
 from genjax.training.loop import run
@@ -97,6 +100,33 @@ def test_data_and_models_that_cannot_be_measured():
     Instructed().check(one, Source)
     with pytest.raises(UserError, match="samples=1 must be at least 2"):
         Instructed(samples=1).check(QUICK, Source)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        n if n == "base" else pytest.param(n, marks=pytest.mark.all)
+        for n in instruct.EXPERIMENTS
+    ],
+)
+def test_every_config_traces_a_step_and_an_answer(name):
+    exp = instruct.EXPERIMENTS[name]
+    cfg = edit(exp.algorithm, {"model.net.net.depth": 1, "model.net.encoder.depth": 1})
+    fields = {**InstructedHeads(16).fields(), "caption": Tokens(80, 256)}
+    algorithm = cfg(Spec(tuple(fields.items()), 10))
+    assert algorithm.asks == ("input", "caption", "image")
+    batch = {
+        "image": np.zeros((8, 16, 16, 3), np.uint8),
+        "index": np.arange(8, dtype=np.uint32),
+    }
+    batch |= {"input": batch["image"], "caption": np.ones((8, 80), np.int32)}
+
+    def one(key):
+        state, metrics = algorithm.step(key, algorithm.init(key, batch), batch)
+        return metrics, algorithm.sample(key, state, batch)
+
+    metrics, x = jax.eval_shape(one, jax.random.key(0))
+    assert x.shape == (8, 16, 16, 3) and "grad_norm" in metrics
 
 
 @pytest.mark.all

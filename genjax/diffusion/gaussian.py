@@ -85,11 +85,6 @@ class Diffusion:
         0.1,
         "share of training examples whose condition is hidden, for classifier-free guidance",
     )
-    alone: float = field(
-        0.0,
-        "share whose first guided condition alone is hidden, and the same of each other one, for guidance step by step",
-        added=True,
-    )
     sampler: samplers.Sampler = field(samplers.Heun(), "how samples are drawn", execution=True)
     schedule: schedules.Schedule = field(
         schedules.Times(), "the noise levels of sampling", execution=True
@@ -101,6 +96,11 @@ class Diffusion:
     optimiser: Optimiser = field(Adam(2e-4), "of the net")
     ema: Decay | Power = field(
         Decay(0.999), "average of the weights that evaluation and samples use"
+    )
+    alone: float = field(
+        0.0,
+        "share whose first guided condition alone is hidden, and the same of each other one, for guidance step by step",
+        added=True,
     )
 
     def __call__(self, spec: Spec) -> Algorithm:

@@ -91,6 +91,7 @@ class Stepwise:
         def guided(x: jax.Array, sigma: jax.Array) -> jax.Array:
             said = [denoise(x, sigma) for denoise in told]
             found = said[0]
+            # what each condition adds to those before it
             for scale, before, after in zip(self.scales, said[:-1], said[1:], strict=True):
                 found = found + scale * (after - before)
             return found

@@ -217,6 +217,12 @@ class Asked:
             if len(rows) > 1:
                 found[name] = asked(right[rows], said[rows])
                 found[f"{name}, all"] = counted(whole[rows])
+            # single attributes of a language, and of what is unseen in all of them
+            if name in judges.languages or name.startswith("all, "):
+                for g, group in enumerate(groups(names)):
+                    own = rows[said[rows, g]]
+                    if len(own) > 1:
+                        found[f"{name}, {group}"] = counted(right[own, g])
         return found
 
     def draw(

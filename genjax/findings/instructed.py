@@ -87,6 +87,7 @@ class Instructed:
         test = some(this.source.test, min(self.samples, size(this.source.test)))
         judge = self.judge(this)
         given = np.asarray(test["input"]) / PEAK
+        # a ceiling and two floors, which no model makes
         rows = {
             TRUTH: np.asarray(test["image"]) / PEAK,
             NOTHING: given,
@@ -121,6 +122,7 @@ class Instructed:
         if scale is not None:
             # the weights stay, and so do noise and instructions
             algorithm = this.exp.algorithm
+            # the config may name the two in either order
             places = {"input": scale[0], "caption": scale[1]}
             ordered = tuple(places[name] for name in algorithm.model.guidance.of)
             sample = edit(algorithm, {"model.guidance.scales": ordered})(this.spec).sample
@@ -142,14 +144,16 @@ class Instructed:
 
 def moved(given: np.ndarray, asked: Any, train: Mapping[str, Any]) -> np.ndarray:
     """Pictures [N, H, W, C] with the mean change that training has of the same instruction [N]; all in [0, 1]."""
-    change = np.zeros((len(np.unique(train["edit"])), *given.shape[1:]))
-    known = {number: i for i, number in enumerate(np.unique(train["edit"]))}
-    for number, i in known.items():
-        rows = np.asarray(train["edit"]) == number
+    edit_of = np.asarray(train["edit"])
+    change = {}
+    for number in np.unique(edit_of):
+        rows = edit_of == number
+        # one instruction after the other: the whole set need not be in memory as floats
         before, after = (np.asarray(train[name])[rows] / PEAK for name in ("input", "image"))
-        change[i] = (after - before).mean(0)
+        change[number] = (after - before).mean(0)
     # an instruction that training has not changes nothing
-    more = [change[known[number]] if number in known else 0.0 * change[0] for number in asked]
+    none = np.zeros(given.shape[1:])
+    more = [change.get(number, none) for number in np.asarray(asked)]
     return np.clip(given + np.stack(more), 0.0, 1.0)
 
 
@@ -164,6 +168,7 @@ def measured(judge: Judge, pictures: np.ndarray, test: Mapping[str, Any]) -> Fou
     # one of the groups is asked for, and all others should be as they are in the true picture
     asked = np.sum(right & said, 1) / said.sum(1)
     kept = np.sum(right & ~said, 1) / (~said).sum(1)
+    # of the pixels: readers see neither light nor background
     psnr = decibels(mse(pictures, np.asarray(test["image"]) / PEAK))
     person = np.asarray(test["person"])
     found = {}
@@ -176,6 +181,7 @@ def measured(judge: Judge, pictures: np.ndarray, test: Mapping[str, Any]) -> Fou
 
 def over(values: np.ndarray, person: np.ndarray) -> Number:
     """The mean of values [N]; its interval is a bootstrap over whole people."""
+    # pictures of one person are not independent
     own = members(person)
 
     def mean(some: np.ndarray) -> float:
@@ -190,7 +196,7 @@ def parts(judge: Judge, test: Mapping[str, Any]) -> dict[str, np.ndarray]:
     language, wording, asked = (
         np.asarray(test[name]) for name in ("language", "wording", "edit")
     )
-    which = {"": np.ones(len(language), bool)}
+    which = {"": np.ones(len(language), bool)}  # all
     for k, fresh in enumerate(judge.wordings):
         which[fresh] = wording == k
         for number, name in enumerate(judge.languages):

@@ -70,8 +70,10 @@ class SpokenSigns:
         own["together"] = new[held].astype(np.int32)
         test = self._spoken(drawn.test, np.arange(len(drawn.test["sign"])), 1, len(groups))
         valid = self._spoken(drawn.valid, np.arange(len(drawn.valid["sign"])), 2, len(groups))
+        # of these training has neither the words nor the drawings
         for strange in (test, valid):
-            _unknown(strange)
+            strange["wording"] = np.ones_like(strange["wording"])
+            strange["said"] = said(strange["attributes"], known=False)
         test = {name: np.concatenate([own[name], test[name]]) for name in own}
         told = f"{new.sum()} test drawings show a design in a skin tone that training never has it in"
         return Source("spoken_signs", fields, train, valid, test, notes=(*drawn.notes, told))
@@ -141,21 +143,22 @@ def shown(split: Arrays, kinds: int) -> np.ndarray:
     return np.concatenate(parts, 1)
 
 
-def said(true: np.ndarray) -> np.ndarray:
+def said(true: np.ndarray, known: bool = True) -> np.ndarray:
     """What the name of each sign says, uint8 [N, A]: 1 at all values of a group that it says.
 
     The tone, the occupation, and that it is a woman or a man, where it is so; of a sign of which it says none of these
-    what kind of thing it is.
+    what kind of thing it is. known=False: of designs that training has not, whose occupation no reader ever saw.
     """
     parts = []
     silent = np.ones(len(true), bool)
     first = 0
-    for values in READ.values():
+    for name, values in READ.items():
         own = true[:, first : first + len(values)]
         first += len(values)
         # "cook" says nothing of the gender, nor "thumbs up" of a tone
         plain = [number for number, value in enumerate(values) if value in PLAIN]
         told = own[:, plain].sum(1) == 0
+        told &= known or name != "occupation"
         parts.append(np.tile(told[:, None], len(values)))
         silent &= ~told
     kinds = true.shape[1] - first
@@ -167,13 +170,6 @@ def never(design: str, code: str) -> bool:
     """Whether training never has a sign: its tone, or one of its tones, is the one that its design is held out in."""
     tones = tuple(TONE_CODES)
     return tones[_number(design) % len(tones)] in code.split("-")
-
-
-def _unknown(split: Arrays) -> None:
-    """Marks signs of designs that training has not: of an occupation that it never saw no reader knows anything."""
-    split["wording"] = np.ones_like(split["wording"])
-    first = len(TONES) + len(GENDERS)
-    split["said"][:, first : first + len(OCCUPATIONS)] = 0
 
 
 def _pairs(split: Arrays) -> zip:
