@@ -19,7 +19,7 @@ from genjax.conditions import Cond
 from genjax.config import field
 from genjax.errors import UserError
 from genjax.nets.adain import adain, instance_norm
-from genjax.nets.blocks import check_sizes, depth_to_space, space_to_depth
+from genjax.nets.blocks import check_sizes, depth_to_space, space_to_depth, vector
 from genjax.nets.gan import check_levels
 from genjax.nets.norm import GroupNorm
 from genjax.nets.thin import Conv
@@ -199,30 +199,72 @@ class ResidualTranslator(nn.Module):
         cond: Cond | None,
         out: tuple[int, ...],
     ) -> jax.Array:
-        check("ResidualTranslator", self, x.shape[1:], blocks=self.blocks)
-        check_channels(x.shape[1:], out)
-        h = space_to_depth(x, self.patch)
-        seen = []
-        for level, width in enumerate(self.widths):
-            if level:
-                h = space_to_depth(h, 2)
-            h = nn.relu(Conv(width, scaled)(h))
-            self.sow(FEATURES, f"level_{level}", h)
-            seen.append(h)
-        for i in range(self.blocks):
-            change = nn.relu(Conv(h.shape[-1], scaled)(h))
-            # each block starts as no change
-            h = h + Conv(h.shape[-1], nn.initializers.zeros)(change)
-            self.sow(FEATURES, f"block_{i}", h)
-        # the smallest has nothing to be laid beside
-        for beside in seen[-2::-1]:
-            width = beside.shape[-1]
-            h = nn.relu(Conv(4 * width, scaled)(h))
-            h = depth_to_space(h, 2)
-            h = jnp.concatenate([h, beside], -1)
-            h = nn.relu(Conv(width, scaled)(h))
-        patches = Conv(self.patch**2 * out[-1], slight)(h)
-        return x + depth_to_space(patches, self.patch)
+        return x + change(self, x, cond, out)
+
+
+class ResidualChange(nn.Module):
+    """f(x) of `ResidualTranslator` without the x, for who adds it: net(x, time, cond, out), which needs no time.
+
+    It is told what is asked by a scale and a shift of every channel (FiLM: Perez et al. 2018, arXiv:1709.07871).
+    """
+
+    widths: tuple[int, ...] = field((32, 64), "channels of each level, from the largest size")
+    blocks: int = field(3, "residual blocks at the smallest size")
+    patch: int = field(1, "side of the patches that are folded into channels first [pixels]")
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        time: jax.Array,
+        cond: Cond | None,
+        out: tuple[int, ...],
+    ) -> jax.Array:
+        return change(self, x, cond, out)
+
+
+def change(
+    net: ResidualTranslator | ResidualChange,
+    x: jax.Array,
+    cond: Cond | None,
+    out: tuple[int, ...],
+) -> jax.Array:
+    """What a net adds to a picture, in its own scope: slight at the start. UserError for sizes that do not fit."""
+    check(type(net).__name__, net, x.shape[1:], blocks=net.blocks)
+    check_channels(x.shape[1:], out)
+    told = vector(type(net).__name__, cond)
+    h = space_to_depth(x, net.patch)
+    seen = []
+    for level, width in enumerate(net.widths):
+        if level:
+            h = space_to_depth(h, 2)
+        h = nn.relu(_told(Conv(width, scaled)(h), told))
+        net.sow(FEATURES, f"level_{level}", h)
+        seen.append(h)
+    for i in range(net.blocks):
+        inner = nn.relu(_told(Conv(h.shape[-1], scaled)(h), told))
+        # each block starts as no change
+        h = h + Conv(h.shape[-1], nn.initializers.zeros)(inner)
+        net.sow(FEATURES, f"block_{i}", h)
+    # the smallest has nothing to be laid beside
+    for beside in seen[-2::-1]:
+        width = beside.shape[-1]
+        h = nn.relu(Conv(4 * width, scaled)(h))
+        h = depth_to_space(h, 2)
+        h = jnp.concatenate([h, beside], -1)
+        h = nn.relu(_told(Conv(width, scaled)(h), told))
+    patches = Conv(net.patch**2 * out[-1], slight)(h)
+    return depth_to_space(patches, net.patch)
+
+
+def _told(h: jax.Array, told: jax.Array | None) -> jax.Array:
+    """Maps [B, h, w, C] with every channel scaled and shifted by what is told [B, D]; as they are where nothing is."""
+    # a net that is told nothing has no weights for it
+    if told is None:
+        return h
+    both = nn.Dense(2 * h.shape[-1])(told)
+    scale, shift = jnp.split(both[:, None, None], 2, -1)
+    return h * (1.0 + scale) + shift
 
 
 class ContentEncoder(nn.Module):

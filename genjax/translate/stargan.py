@@ -6,6 +6,14 @@ The generator G(x, c) is told what is asked, c; the critic D judges a picture an
 real pictures and their own c (eq. 3), and asked of what is made (eq. 2); the way back, |x - G(G(x, c), c')| with the
 picture's own c' (eq. 4), keeps what c does not speak of. Choi et al. have yes-or-no attributes, which D reads as
 probabilities; a number is read in units of `low` to `high`, by squared error, and G is told it by `Numbers`.
+
+Or D is told the number (`told`) and reads none: D(x, c) scores whether picture and number belong together (Mirza &
+Osindero 2014, arXiv:1411.1784, eq. 2), so a real x with its own c' is played against G(x, c) with c,
+
+    L_D = -L_adv + a L_adv(x with c' against x with c),     L_G = L_adv + w L_rec,
+
+where a weighs real pictures that are told the asked number in the place of their own (arXiv:1605.05396, sec. 4.1): what
+is wrong of them is the number alone.
 Strength: an answer is x + s (G(x, c) - x), with s = 1 in training.
 """
 
@@ -13,7 +21,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -55,12 +63,24 @@ class StarGAN:
     disc: nn.Module = field(
         PatchGAN(), "picture -> [B, h, w, 2]: a score of each patch, and the number it reads"
     )
+    told: bool = field(
+        False,
+        "whether the critic is told the number in the place of reading it: its score is of both together",
+        added=True,
+    )
     game: Game = field(LeastSquares(), "what both play for, patch by patch")
     penalties: tuple[Penalty, ...] = field((), "added to the critic's loss")
+    every: int = field(1, "steps from one time that penalties are due to the next", added=True)
     # of eq. 5 and 6, where a read number in [-1, 1] has a squared error and not a cross-entropy
-    read: float = field(1.0, "a, weight of the squared error of what is read, in [-1, 1]")
+    read: float = field(
+        1.0,
+        "a, weight of the squared error of what is read, in [-1, 1], or of the wrongly told",
+    )
     cycle: float = field(10.0, "w, weight of the mean absolute error of the way back")
-    strength: float = field(1.0, "s, how far samples go from what is given to the answer")
+    # execution: it changes samples, not what is trained
+    strength: float = field(
+        1.0, "s, how far samples go from what is given to the answer", execution=True
+    )
     optimiser: Optimiser = field(TX, "of the generator")
     disc_optimiser: Optimiser = field(TX, "of the critic")
     ema: Decay = field(
@@ -105,17 +125,32 @@ def told(
     return cfg.asked({cfg.asked.of: number}, spec)
 
 
+class Verdict(NamedTuple):
+    """What a critic says of pictures."""
+
+    scores: jax.Array  # [B, P], patch by patch
+    # [B], squared error in [-1, 1] of the number that is read; 0 of a critic that reads none
+    misread: jax.Array
+
+
 def judged(
     cfg: StarGAN,
     disc: Any,
     x: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """(scores of patches [B, P], the number that is read [B] in [-1, 1])."""
-    found = cfg.disc.apply({"params": disc}, x, None, (2,))
+    number: jax.Array,
+    spec: Spec,
+) -> Verdict:
+    """The verdict on pictures in [-1, 1] that have, or should have, the numbers [B, 1]."""
+    weights = {"params": disc}
+    if cfg.told:
+        found = cfg.disc.apply(weights, x, told(cfg, number, spec), (1,))
+        return Verdict(found.reshape(len(x), -1), jnp.zeros(len(x)))
+    found = cfg.disc.apply(weights, x, None, (2,))
     # [B, P, 2]: a score and a number of each patch
     flat = found.reshape(len(x), -1, 2)
     # a patch knows a part: together they read the whole picture
-    return flat[..., 0], jnp.mean(flat[..., 1], -1)
+    read = jnp.mean(flat[..., 1], -1)
+    return Verdict(flat[..., 0], jnp.square(read - scaled(cfg, number)))
 
 
 def disc_loss(
@@ -125,35 +160,68 @@ def disc_loss(
     batch: Batch,
     cfg: StarGAN,
     spec: Spec,
+    due: bool = True,
 ) -> Parts:
-    """The critic's loss and its parts, each [B]: eq. 5."""
+    """The critic's loss and its parts, each [B]: eq. 5, or the module's, with the penalties only if `due`."""
     x = paired.encoded(batch, cfg.given, spec)
-    made = translate(cfg, gen, x, batch[cfg.asked.of], spec)
+    own, asked = batch[cfg.own], batch[cfg.asked.of]
+    made = translate(cfg, gen, x, asked, spec)
     made = jax.lax.stop_gradient(made)  # this is D's turn
-    real, number = judged(cfg, disc, x)
+    real = judged(cfg, disc, x, own, spec)
     # what D reads of it is not learned from: G would teach it mistakes
-    fake, _ = judged(cfg, disc, made)
-
-    # penalties are on the slope of one number an example
-    def critic(picture: jax.Array) -> jax.Array:
-        patches, _ = judged(cfg, disc, picture)
-        return jnp.mean(patches, -1)
-
-    # by index, so that no layout of devices changes a draw
-    keys = example_keys(key, batch["index"])
-    terms = [term(critic, x, made, keys) for term in cfg.penalties]
-    penalty = sum(terms, start=jnp.zeros(len(x)))
-    game = jnp.mean(cfg.game.disc(real, fake), -1)
+    fake = judged(cfg, disc, made, asked, spec).scores
+    game = jnp.mean(cfg.game.disc(real.scores, fake), -1)
     # of real pictures alone: eq. 3
-    misread = jnp.square(number - scaled(cfg, batch[cfg.own]))
+    number = real.misread
+    if cfg.told and cfg.read:
+        # real, but of another number than it is told
+        wrong = judged(cfg, disc, x, asked, spec).scores
+        number = jnp.mean(cfg.game.disc(real.scores, wrong), -1)
+    penalty = jnp.zeros(len(x))
+    if due:
+        penalty = penalised(disc, x, made, key, batch, cfg, spec)
     # patch by patch: 1/2 = no critic
-    higher = real > fake
+    higher = real.scores > fake
     return {
-        "loss": game + penalty + cfg.read * misread,
+        "loss": game + penalty + cfg.read * number,
         "penalty": penalty,
-        "misread": misread,
+        "misread": number,
         "higher": jnp.mean(higher.astype(jnp.float32), -1),
     }
+
+
+def penalised(
+    disc: Any,
+    x: jax.Array,
+    made: jax.Array,
+    key: jax.Array,
+    batch: Batch,
+    cfg: StarGAN,
+    spec: Spec,
+) -> jax.Array:
+    """The sum of the penalties, [B], as many times over as there are steps from one time to the next."""
+
+    # a penalty calls for points, and a point is a picture with its number in one more channel
+    def critic(point: jax.Array) -> jax.Array:
+        # slopes are in the picture alone
+        number = jax.lax.stop_gradient(point[:, 0, 0, -1:])
+        scores = judged(cfg, disc, point[..., :-1], number, spec).scores
+        # of one number an example: the mean of its patches
+        return jnp.mean(scores, -1)
+
+    real = _beside(x, batch[cfg.own])
+    fake = _beside(made, batch[cfg.asked.of])
+    # by index, so that no layout of devices changes a draw
+    keys = example_keys(key, batch["index"])
+    terms = [term(critic, real, fake, keys) for term in cfg.penalties]
+    # lazy: due every so many steps, they weigh as many times as much
+    return cfg.every * sum(terms, start=jnp.zeros(len(x)))
+
+
+def _beside(x: jax.Array, number: jax.Array) -> jax.Array:
+    """Pictures with their numbers [B, 1] as one more channel."""
+    channel = jnp.broadcast_to(number[:, None, None], (*x.shape[:3], 1))
+    return jnp.concatenate([x, channel.astype(x.dtype)], -1)
 
 
 def gen_loss(
@@ -166,18 +234,16 @@ def gen_loss(
 ) -> Parts:
     """The generator's loss and its parts, each [B], against the critic as it is: eq. 6."""
     x = paired.encoded(batch, cfg.given, spec)
-    asked = batch[cfg.asked.of]
+    own, asked = batch[cfg.own], batch[cfg.asked.of]
     made = translate(cfg, gen, x, asked, spec)
     # what matters to a relativistic game alone
-    real, _ = judged(cfg, disc, x)
-    fake, number = judged(cfg, disc, made)
-    game = jnp.mean(cfg.game.gen(real, fake), -1)
-    misread = jnp.square(number - scaled(cfg, asked))  # eq. 2
+    real = judged(cfg, disc, x, own, spec)
+    fake = judged(cfg, disc, made, asked, spec)
     # back to the picture's own number: eq. 4
-    back = translate(cfg, gen, made, batch[cfg.own], spec)
+    back = translate(cfg, gen, made, own, spec)
     parts = {
-        "game": game,
-        "asked": cfg.read * misread,
+        "game": jnp.mean(cfg.game.gen(real.scores, fake.scores), -1),
+        "asked": cfg.read * fake.misread,  # eq. 2
         "cycle": cfg.cycle * distance(back, x),
     }
     return {"loss": sum(parts.values()), **parts}
@@ -191,13 +257,14 @@ def step(
     *,
     cfg: StarGAN,
     spec: Spec,
+    due: bool = True,
 ) -> tuple[State, dict[str, jax.Array]]:
-    """The critic's descent, then the generator's against the critic as it is then."""
+    """The critic's descent, with penalties if `due`, then the generator's against the critic as it is then."""
     how = {"axis": axis, "microbatches": spec.microbatches}
     gen = state.params["gen"]
     disc = state.params["disc"]
     tx = cfg.disc_optimiser(spec.steps)
-    loss = _mean_of(disc_loss, cfg, spec)
+    loss = _mean_of(functools.partial(disc_loss, due=due), cfg, spec)
     disc, disc_opt, played = descend(loss, tx, disc, state.opt["disc"], batch, gen, key, **how)
     # the generator has a loss and a gradient norm too
     metrics = {f"disc_{name}": value for name, value in played.items()}
@@ -238,6 +305,7 @@ def check(cfg: StarGAN, spec: Spec) -> None:
             f"among {known}."
         )
     at_least(0, algorithm__read=cfg.read, algorithm__cycle=cfg.cycle)
+    at_least(1, algorithm__every=cfg.every)
     # at 0 every answer would be the input
     above(0, algorithm__strength=cfg.strength)
 
@@ -251,7 +319,8 @@ def algorithm(cfg: StarGAN, spec: Spec) -> Algorithm:
         x = paired.encoded(batch, cfg.given, spec)
         cond = told(cfg, batch[cfg.asked.of], spec)
         gen = cfg.gen.init(of_gen, x, jnp.zeros(len(x)), cond, spec.shape)["params"]
-        disc = cfg.disc.init(of_disc, x, None, (2,))["params"]
+        seen, answers = (told(cfg, batch[cfg.own], spec), 1) if cfg.told else (None, 2)
+        disc = cfg.disc.init(of_disc, x, seen, (answers,))["params"]
         opt = {
             "gen": cfg.optimiser(spec.steps).init(gen),
             "disc": cfg.disc_optimiser(spec.steps).init(disc),
@@ -281,9 +350,14 @@ def algorithm(cfg: StarGAN, spec: Spec) -> Algorithm:
 
     _probe(init, spec)
     whole = functools.partial(step, cfg=cfg, spec=spec)
+    cycle = ()
+    if cfg.penalties and cfg.every > 1:
+        # second derivatives are not even compiled where they are not due
+        plain = functools.partial(whole, due=False)
+        cycle = (whole, *[plain] * (cfg.every - 1))
     # the truth is shown beside, and never trained on
     asks = (cfg.given, spec.main, cfg.asked.of)
-    return Algorithm(init, whole, evaluate, sampled, asks=asks, picture=drawn)
+    return Algorithm(init, whole, evaluate, sampled, cycle, asks=asks, picture=drawn)
 
 
 def _probe(init: Any, spec: Spec) -> None:
