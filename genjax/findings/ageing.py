@@ -3,14 +3,20 @@
 Test people are drawn by the renderer so many years before the asked age, and at it: the same shot, so every answer has
 a truth. Of answers are measured
 
-* the age that a reader sees beside the years that were asked for, |read - asked|;
+* the age that a reader sees beside the years that were asked for, |read - asked|, and its share of that of `nothing`;
 * whether it is still the person: the cosine of the identity's embeddings of answer and input, beside that of two real
-  pictures of the person at the two ages, the row `truth`; and of answer and truth;
-* whether all else stayed: PSNR, SSIM and landmarks against the truth, and how far answers are from real faces, `fd`.
+  pictures of the person at the two ages, the row `truth`, and its share of that; and the cosine of answer and truth;
+* whether all else stayed: PSNR and SSIM to the truth, PSNR of the background alone, landmarks and pose against the
+  renderer's, answers of the reader about the expression that are as the truth has it;
+* how far answers are from real faces, `fd`.
+
+A change of 0 years asks for the input itself: what a way loses there, as by an inversion, no change of age can bring
+back.
 
 Neither reader was in a loss; both learn from pictures of training people alone, and what they make of real pictures of
 the test people is the row `truth`: nothing below it can be told. Floors: the input as it is, and the training face of
-about the asked age that is nearest to it. Intervals are over people.
+about the asked age that is nearest to it. Each person is in one picture a table, so bootstraps are over people, and the
+jackknife of `fd`, which is of all changes together, leaves out a person at a time.
 """
 
 from __future__ import annotations
@@ -19,32 +25,29 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from genjax.conditions import Numbers
 from genjax.config import edit, field
-from genjax.core import averaged, example_normal
 from genjax.data.aged import Aged
 from genjax.data.batches import chosen
-from genjax.data.heads import Heads, Shots, examples, render
-from genjax.diffusion import editing, gaussian, samplers
+from genjax.data.heads import PARTS, Heads, Shots, examples
 from genjax.errors import UserError, at_least
-from genjax.findings.directions import over_people
+from genjax.findings.directed import Directed
+from genjax.findings.directions import over_people, square
 from genjax.findings.encoders import check_names
 from genjax.findings.knobs import World, world_of
 from genjax.findings.restored import decibels, window
-from genjax.findings.tabled import Row, cell, finish, keep_picture, place, stored, wide
+from genjax.findings.tabled import Row, finish, keep_picture, place, stored, wide
+from genjax.findings.years import Asked, Edited, Translated, Way, check_range
 from genjax.machine.files import typed
 from genjax.metrics.frechet import Moments, frechet, moments
 from genjax.metrics.identity import CosFace, Embed, csim, verified
 from genjax.metrics.images import mse, ssim
+from genjax.metrics.intervals import Interval, bootstrap, by_group
 from genjax.metrics.nearest import nearest as nearest_of
 from genjax.metrics.reader import Read, Reader
 from genjax.pictures.draw import captioned, grid
 from genjax.training import loop
-from genjax.training.experiment import Experiment
 from genjax.training.log import Log
 from genjax.training.run import Run
 
@@ -56,20 +59,14 @@ TRUTH, NOTHING, NEAREST = "truth", "nothing", "nearest"
 UNIT = {
     "age": "years",
     "PSNR": "dB",
+    "background": "dB",
     "landmarks": "pixels",
+    "pose": "degrees",
 }
-
-Way = Callable[["Asked"], np.ndarray]  # -> pictures [M, H, W, C] in [0, 1]
-
-
-class Asked(NamedTuple):
-    """What is asked for M test pictures, and what the answer should be."""
-
-    given: np.ndarray  # uint8 [M, H, W, C]
-    before: np.ndarray  # [M, 1] years
-    years: np.ndarray  # [M, 1], asked for
-    truth: np.ndarray  # uint8 [M, H, W, C]
-    landmarks: np.ndarray  # [M, 14, 2] pixels, of the truth
+# answers about the expression, which an age leaves as it is
+EXPRESSION = ("mouth open", "smiling", "eyes closed")
+# values of each person, [M], by column
+Values = dict[str, np.ndarray]
 
 
 class Judges(NamedTuple):
@@ -80,93 +77,7 @@ class Judges(NamedTuple):
     places: Mapping[str, list[int]]  # name of a field -> its columns among the numbers
     embed: Embed
     real: Moments  # of the reader's features of training pictures
-
-
-@dataclasses.dataclass(frozen=True)
-class Translated:
-    """A translator that is given a picture and told years: an experiment whose data, seed and folder are set."""
-
-    exp: Experiment = field(Experiment(), "the run")
-
-    def check(self, source: Any) -> None:
-        """Raises UserError for an algorithm that is not told years."""
-        asks = names(self.exp.algorithm)
-        if "age" not in asks:
-            raise UserError(
-                "--ways: a translator of ages is told them: give it the condition Numbers('age', 18.0, 85.0)."
-            )
-
-    def start(self, this: Run) -> Way:
-        """Its answers."""
-
-        def translated(asked: Asked) -> np.ndarray:
-            given = told(asked)
-            return this.draw(this.algorithm.sample, given)
-
-        return translated
-
-
-@dataclasses.dataclass(frozen=True)
-class Edited:
-    """A denoiser that is told years: noise up to a level, and down again with the asked age in the place of the own.
-
-    SDEdit (Meng et al. 2022, arXiv:2108.01073), or the inversion of the deterministic flow, told the own age, instead
-    of noise (Song et al. 2021, arXiv:2010.02502, sec. 4.3).
-    """
-
-    exp: Experiment = field(Experiment(), "the run")
-    strength: float = field(1.0, "sigma / alpha up to which noise goes")
-    steps: int = field(20, "denoising steps from pure noise; fewer are taken from the strength")
-    inverted: bool = field(False, "up by inversion, without noise")
-
-    def check(self, source: Any) -> None:
-        """Raises UserError for a model that is no denoiser told of years."""
-        cfg = self.exp.algorithm
-        # a path is what noise goes up and down by: StarGAN has none
-        if not hasattr(cfg, "path") or "age" not in names(cfg):
-            raise UserError(
-                "--ways: Edited() needs a diffusion model that is told years: give it the condition "
-                "Numbers('age', 18.0, 85.0)."
-            )
-        at_least(1e-3, "Edited: ", strength=self.strength)
-        at_least(2, "Edited: ", steps=self.steps)
-
-    def start(self, this: Run) -> Way:
-        """Its answers."""
-        cfg = edit(this.exp.algorithm, {"schedule.steps": self.steps})
-        spec = this.spec
-        levels = cfg.schedule(cfg.path)  # falling
-        # the schedule of pure noise, cut off: less strength is fewer steps
-        below = levels[levels < self.strength]
-        # from the strength itself, whatever levels the schedule has
-        first = jnp.asarray([self.strength], below.dtype)
-        sigmas = jnp.concatenate([first, below])
-
-        def edited(key: jax.Array, state: Any, given: Any) -> jax.Array:
-            params = averaged(state)
-            image = spec.find("input").encode(given["input"])
-            denoise = gaussian.guided(params, given, cfg, spec)
-
-            def noise(i: Any) -> jax.Array:
-                # by index: a picture's noise does not depend on its batch
-                own = jax.random.fold_in(key, i)
-                return example_normal(own, given["index"], spec.shape)
-
-            if not self.inverted:
-                x = editing.sdedit(cfg.sampler, denoise, image, sigmas, noise)
-                return jnp.clip(spec.decode(x), 0.0, 1.0)
-            # the picture is likely under its own age, so the way up is told that
-            as_it_is = {**given, "age": given["before"]}
-            known = gaussian.guided(params, as_it_is, cfg, spec)
-            up = editing.invert(known, image, sigmas)
-            # down again by the same steps, told the asked age
-            x = samplers.sample(samplers.Euler(), denoise, up, sigmas, samplers.still(up))
-            return jnp.clip(spec.decode(x), 0.0, 1.0)
-
-        def answered(asked: Asked) -> np.ndarray:
-            return this.draw(edited, told(asked))
-
-        return answered
+    expression: tuple[int, ...] = ()  # columns among the answers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +85,7 @@ class Competitor:
     """A way under the name that the table gives it."""
 
     name: str = field("", "in the table and of the run directory")
-    of: Translated | Edited = field(Translated(), "how ages are changed")
+    of: Translated | Edited | Directed = field(Translated(), "how ages are changed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,11 +94,14 @@ class Ageing:
 
     data: Aged = field(Aged(), "the faces")
     ways: tuple[Competitor, ...] = field((), "what is compared")
-    changes: tuple[float, ...] = field((-40.0, -20.0, 20.0, 40.0), "years from given to asked")
+    changes: tuple[float, ...] = field(
+        (-40.0, -20.0, 0.0, 20.0, 40.0), "years from given to asked"
+    )
     people: int = field(200, "test people, at most")
     close: float = field(5.0, "years from the asked age within which a training face is of it")
     reader: Reader = field(
-        Reader(numbers=("age", "pose", "landmarks")), "reads years and landmarks of pictures"
+        Reader("attributes", ("age", "pose", "landmarks")),
+        "reads years, pose, landmarks and expression of pictures",
     )
     identity: CosFace = field(CosFace(), "reads who is in a picture")
     seed: int = field(0, "of weights and orders")
@@ -212,16 +126,21 @@ class Ageing:
             ways[entry.name] = entry.of.start(self.run(entry, origin))
         for change, asked in questions.items():
             title = f"{change:+.0f} years"
-            tables[title] = {}
+            values: dict[str, Values] = {}
             shown[title] = {"input": asked.given[:SHOWN] / PEAK}
             for who, way in ways.items():
                 # readers must see nothing that a picture could not show
                 made = np.clip(np.float32(way(asked)), 0.0, 1.0)
-                found = measured(made, asked, judges)
-                tables[title][who] = self.tell(log, f"{title}: {who}", found, len(made))
+                values[who] = measured(made, asked, judges)
                 shown[title][who] = made[:SHOWN]
                 # `distances` puts changes together: a covariance needs many
                 answers.setdefault(who, []).append(made)
+            n = len(asked.given)
+            rows = {}
+            for who, own in values.items():
+                found = {**intervals(own), **shares(own, values)}
+                rows[who] = self.tell(log, f"{title}: {who}", found, n)
+            tables[f"{title}, {n} people"] = rows
         tables["all changes"] = self.distances(log, answers, judges)
         for title, rows in shown.items():
             keep_picture(log, title.replace(" ", "-"), pictured(rows))
@@ -235,14 +154,30 @@ class Ageing:
         at_least(0, seed=self.seed, close=self.close)
         at_least(2, data__shots=self.data.shots)  # of one picture nobody can learn who it is of
         self.data.check()
+        self.check_readers()
         low, high = self.data.years
+        for entry in self.ways:
+            check_range(entry.name, entry.of.exp.algorithm, self.data.years)
         for change in self.changes:
             # by the whole range there would be a single age to begin from
-            if not 0 < abs(change) < high - low:
+            if not abs(change) < high - low:
                 raise UserError(
                     f"--changes: {change:g} years lead out of the ages of the data, {low:g} to {high:g}: ask for less, "
                     "or set --data.years."
                 )
+
+    def check_readers(self) -> None:
+        """Raises UserError for what the data do not tell, and for a reader of no years."""
+        fields = self.data.fields()
+        self.reader.names(fields)
+        if "age" not in self.reader.numbers:
+            raise UserError(
+                f"--reader.numbers={self.reader.numbers}: the tables are of years, so 'age' must be read."
+            )
+        if self.identity.group not in fields:
+            raise UserError(
+                f"--identity.group={self.identity.group}: the data have {', '.join(fields)} and no such field."
+            )
 
     def run(self, entry: Competitor, origin: Mapping[str, Any]) -> Run:
         """The trained run of a way."""
@@ -272,15 +207,21 @@ class Ageing:
 
     def rendered(self, world: World, before: np.ndarray, years: np.ndarray) -> Asked:
         """The pictures of a world at two ages [M]."""
-        given = render(world.people, at(world.shots, before), self.data.size)
+        given = examples(world.people, at(world.shots, before), self.data.size)
         # landmarks of the asked age: proportions change with the years
         after = examples(world.people, at(world.shots, years), self.data.size)
+        behind = PARTS.index("background")
+        # where hair goes there was none of it
+        both = (given["parts"] == behind) & (after["parts"] == behind)
         return Asked(
-            given=given.image,
+            given=given["image"],
             before=np.float32(before)[:, None],
             years=np.float32(years)[:, None],
             truth=after["image"],
             landmarks=after["landmarks"],
+            pose=after["pose"],
+            attributes=after["attributes"],
+            background=both,
         )
 
     def judges(self, source: Any, log: Log) -> Judges:
@@ -289,7 +230,7 @@ class Ageing:
         folder = typed(self.runs) / "features"
         read = self.reader.reading(source.train, folder)
         embed = self.identity.embedding_of(source.train, folder)
-        _, numbers = self.reader.names(source.fields)
+        answers, numbers = self.reader.names(source.fields)
         places = {"age": [], "landmarks": []}
         for i, name in enumerate(numbers):
             # a field of several numbers has them as landmarks_0, landmarks_1, …
@@ -297,12 +238,22 @@ class Ageing:
             places.setdefault(field_of, []).append(i)
         # float32 has too few digits for a covariance
         features = np.float64(read(source.train["image"]).features)
-        judges = Judges(self.reader, read, places, embed, moments(features))
-        test = source.test
-        found = np.asarray(read(test["image"]).numbers)
-        off = np.abs(found[:, places["age"]] - test["age"])
+        expression = [i for i, name in enumerate(answers) if name in EXPRESSION]
+        real = moments(features)
+        judges = Judges(self.reader, read, places, embed, real, tuple(expression))
+        errors = self.errors(source.test, judges)
+        log.result("readers on held-out people", errors)
+        for what, value in errors.items():
+            log.note(f"readers: {what} {value:.3f}")
+        return judges
+
+    def errors(self, test: Mapping[str, Any], judges: Judges) -> dict[str, float]:
+        """How far readers are off on real pictures of the test people: no result can be finer."""
+        read = judges.read(test["image"])
+        numbers = np.asarray(read.numbers)
+        off = np.abs(numbers[:, judges.places["age"]] - test["age"])
         # with the ages: can it tell who it is across years?
-        known = verified(embed(test["image"]), test["person"], test["age"])
+        known = verified(judges.embed(test["image"]), test["person"], test["age"])
         errors = {
             "mean error of years": float(off.mean()),
             "AUROC of who is who": known.auroc,
@@ -311,14 +262,17 @@ class Ageing:
             "cosine, one person further apart": known.other_age.value,
             "cosine, two people": known.others.value,
         }
-        if places["landmarks"]:
-            errors["mean error of landmarks"] = float(
-                distance_of(found[:, places["landmarks"]], test["landmarks"]).mean()
+        if judges.places.get("landmarks"):
+            far = distance_of(numbers[:, judges.places["landmarks"]], test["landmarks"])
+            errors["mean error of landmarks in pixels"] = float(far.mean())
+        if judges.places.get("pose"):
+            errors["mean error of pose in degrees"] = float(
+                turned(numbers, test["pose"], judges).mean()
             )
-        log.result("readers on held-out people", errors)
-        for what, value in errors.items():
-            log.note(f"readers: {what} {value:.3f}")
-        return judges
+        if judges.expression:
+            right = as_true(read, test["attributes"], judges)
+            errors["right answers about the expression"] = float(right.mean())
+        return errors
 
     def nearest(self, source: Any) -> Way:
         """Of the training faces of about the asked age the one whose pixels are nearest to the input."""
@@ -349,12 +303,12 @@ class Ageing:
         rows = {}
         for who, made in answers.items():
             features = np.float64(judges.read(np.concatenate(made)).features)
-            # a covariance of fewer pictures than features is none
-            if len(features) <= features.shape[1]:
+            people = len(made[0])
+            # a covariance of fewer pictures than features is none, without anybody too
+            if len(features) - len(made) <= features.shape[1]:
                 continue
-            far = frechet(judges.real, moments(features))
-            log.result(f"distance: {who}", {"fd_reader": far, "n": len(features)})
-            rows[who] = {"fd_reader": cell(far, 2)}
+            far = apart(judges.real, features, people)
+            rows[who] = self.tell(log, f"distance: {who}", {"fd_reader": far}, people)
         return rows
 
     def tell(self, log: Log, title: str, found: Mapping[str, Any], n: int) -> Row:
@@ -367,26 +321,6 @@ class Ageing:
             row[f"{column}{unit}"] = wide(value, 2)
         log.result(title, kept)
         return row
-
-
-def names(cfg: Any) -> list[str]:
-    """The fields of numbers that a model is told."""
-    conditions = [*getattr(cfg, "condition", ())]
-    # StarGAN's number is no condition of a denoiser
-    if hasattr(cfg, "asked"):
-        conditions.append(cfg.asked)
-    return [each.of for each in conditions if isinstance(each, Numbers)]
-
-
-def told(asked: Asked) -> dict[str, Any]:
-    """What ways are given: never the truth."""
-    n = len(asked.given)
-    return {
-        "input": asked.given,
-        "before": asked.before,
-        "age": asked.years,
-        "index": np.arange(n, dtype=np.uint32),
-    }
 
 
 def at(shots: Shots, years: np.ndarray) -> Shots:
@@ -408,27 +342,84 @@ def distance_of(read: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     return np.linalg.norm(away, axis=-1).mean(-1)
 
 
-def measured(made: np.ndarray, asked: Asked, judges: Judges) -> dict[str, Any]:
-    """The numbers of pictures [M, H, W, C] in [0, 1], each with its interval over people."""
+def apart(
+    real: Moments,
+    features: np.ndarray,
+    people: int,
+) -> Interval:
+    """The Fréchet distance of features [changes * people, D], people within changes, with an interval over people."""
+    rows = np.arange(len(features)).reshape(-1, people)
+
+    def distance(some: np.ndarray) -> float:
+        return frechet(real, moments(features[some]))
+
+    # all pictures of a person come and go together
+    return by_group(distance, list(rows.T))
+
+
+def measured(made: np.ndarray, asked: Asked, judges: Judges) -> Values:
+    """The numbers of pictures [M, H, W, C] in [0, 1], by column, [M] each."""
     truth = asked.truth / PEAK
     read = judges.read(made)
     numbers = np.asarray(read.numbers)
     age = numbers[:, judges.places["age"]]
     who = judges.embed(made)
-    # kept is 1 for who changes nothing, which right is not
-    kept = csim(who, judges.embed(asked.given / np.float32(PEAK)))
-    right = csim(who, judges.embed(asked.truth / np.float32(PEAK)))
+    behind = square(made, asked.truth, asked.background)
     found = {
-        "age": over_people(np.abs(age - asked.years)[:, 0]),
-        "CSIM to the input": over_people(kept),
-        "CSIM to the truth": over_people(right),
-        "PSNR": over_people(decibels(mse(made, truth))),
-        "SSIM": over_people(ssim(made, truth, window(truth.shape[1:]))),
+        "age": np.abs(age - asked.years)[:, 0],
+        # kept is 1 for who changes nothing, which right is not
+        "CSIM to the input": csim(who, judges.embed(asked.given / np.float32(PEAK))),
+        "CSIM to the truth": csim(who, judges.embed(asked.truth / np.float32(PEAK))),
+        "PSNR": decibels(mse(made, truth)),
+        "background": decibels(behind),
+        "SSIM": ssim(made, truth, window(truth.shape[1:])),
     }
-    if judges.places["landmarks"]:
+    # what the reader was not taught it does not say
+    if judges.places.get("landmarks"):
         places = numbers[:, judges.places["landmarks"]]
-        found["landmarks"] = over_people(distance_of(places, asked.landmarks))
+        found["landmarks"] = distance_of(places, asked.landmarks)
+    if judges.places.get("pose"):
+        found["pose"] = turned(numbers, asked.pose, judges)
+    if judges.expression:
+        found["expression"] = as_true(read, asked.attributes, judges)
     return found
+
+
+def turned(numbers: np.ndarray, pose: np.ndarray, judges: Judges) -> np.ndarray:
+    """The mean distance of yaw and pitch among numbers [M, K] that are read from the true ones [M, 2], [M] degrees."""
+    away = np.abs(numbers[:, judges.places["pose"]] - pose)
+    return np.degrees(away).mean(-1)
+
+
+def as_true(read: Read, attributes: np.ndarray, judges: Judges) -> np.ndarray:
+    """The share of the answers about the expression that are as the attributes [M, A] say, [M]."""
+    columns = list(judges.expression)
+    yes = np.asarray(read.answers)[:, columns] > 0.5
+    true = np.asarray(attributes)[:, columns] > 0.5
+    return np.mean(yes == true, -1)
+
+
+def intervals(values: Values) -> dict[str, Interval]:
+    """The mean of each column, with its interval over people."""
+    return {column: over_people(value) for column, value in values.items()}
+
+
+def shares(own: Values, rows: Mapping[str, Values]) -> dict[str, Interval]:
+    """What is left of the age that `nothing` misses, and of the likeness that the truth has to the input."""
+    return {
+        "age / nothing": ratio(own["age"], rows[NOTHING]["age"]),
+        "CSIM / truth": ratio(own["CSIM to the input"], rows[TRUTH]["CSIM to the input"]),
+    }
+
+
+def ratio(above: np.ndarray, below: np.ndarray) -> Interval:
+    """The ratio of two means of values [M] of the same people, with its interval over people."""
+
+    def of(rows: np.ndarray) -> float:
+        # people who are hard for the one are hard for the other
+        return float(above[rows].mean() / below[rows].mean())
+
+    return bootstrap(of, len(above), 500)
 
 
 def pictured(rows: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -153,7 +153,15 @@ class Reader:
         return Taught(label, answers, np.concatenate(columns, 1))
 
     def names(self, fields: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The names of the answers and of the numbers, of a data set with these fields, in the order of `Read`."""
+        """The names of the answers and of the numbers, of a data set with these fields, in the order of `Read`.
+
+        UserError for a field that they lack.
+        """
+        for name in filter(None, (*self.numbers, self.attributes)):
+            if name not in fields:
+                raise UserError(
+                    f"Reader: the data have {', '.join(fields)} and no field {name!r}: set attributes and numbers."
+                )
         answers = fields[self.attributes].names if self.attributes else ()
         numbers: list[str] = []
         for name in self.numbers:
