@@ -10,7 +10,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LAYERS = (  # from the lowest; a module imports from layers below its own, never from its own
     {"__init__", "tasks"},  # plain data: sizes, nets, learning rates
-    {"tasks.vae", "tasks.diffusion", "tasks.gan", "tasks.growth", "tasks.translate"},
+    {
+        "tasks.vae",
+        "tasks.diffusion",
+        "tasks.gan",
+        "tasks.growth",
+        "tasks.text",
+        "tasks.translate",
+    },
     {"tasks.gpu", "gpu"},
     {"gpu.lines"},
     {"profile"},
@@ -23,6 +30,7 @@ LAYERS = (  # from the lowest; a module imports from layers below its own, never
         "diffusion_torch",
         "gan_torch",
         "translate_torch",
+        "text_torch",
         "peers_torch",
     },  # the workers
     {
@@ -30,6 +38,7 @@ LAYERS = (  # from the lowest; a module imports from layers below its own, never
         "diffusion_genjax",
         "gan_genjax",
         "translate_genjax",
+        "text_genjax",
         "floors_genjax",
         "heads_genjax",
         "overhead_genjax",
@@ -44,6 +53,7 @@ LAYERS = (  # from the lowest; a module imports from layers below its own, never
         "diffusion",
         "gan",
         "translate",
+        "text",
         "peers",
         "growth",
         "health",
