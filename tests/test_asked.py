@@ -144,6 +144,9 @@ def test_of_captions_alone_all_is_measured_that_needs_no_attributes():
     # a third of them from the same law are near, white pictures are not
     white = cfg.measured(judges, 255 + 0 * test["image"], test)
     assert found["fd_pca4"].value < 0.5 < white["fd_pca4"].value
+    # of too few pictures there is no distance
+    few = {name: column[:32] for name, column in test.items()}
+    assert "fd_pca4" not in cfg.measured(judges, few["image"], few)
     assert cfg.others(judges, test["image"], test) == {}
 
 

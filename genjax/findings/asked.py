@@ -39,6 +39,7 @@ from genjax.training.run import Run
 
 NEEDED = ("caption", "attributes", "said", "language", "together", "wording")
 TIMES = 500  # repeats of a bootstrap
+JACKKNIFE = 50  # groups of a jackknife
 
 
 class Number(NamedTuple):
@@ -182,7 +183,8 @@ class Asked:
             found["r_precision"] = counted(hits)
         features = np.float64(judges.extract(pictures).features)
         # a covariance needs more rows than features, without any of the jackknife's groups too
-        enough = len(features) - -(-len(features) // 50) > features.shape[1]
+        n, size_of = features.shape
+        enough = n >= JACKKNIFE and n - -(-n // JACKKNIFE) > size_of
         if enough:
             apart = frechet_interval(judges.features, features)
             found[judges.distance] = Number(*apart, len(features))
