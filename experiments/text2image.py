@@ -74,12 +74,8 @@ _SIGNS = {
     "finish.Asked.samples": 1451,
 }
 SIGNS = edit(BASE, _SIGNS)
-_FOLDER = {
-    "data": Captions(size=32),
-    # of these pictures their captions alone are known
-    "finish.Asked.reader": None,
-}
-FOLDER = edit(BASE, _FOLDER)
+# of these pictures their captions alone are known
+FOLDER = edit(BASE, {"data": Captions(size=32), "finish.Asked.reader": None})
 _TINY = TokenEncoder(width=16, depth=1, heads=2, letter=8)
 _JUDGES = {
     "finish.Asked.towers": Towers((8, 8), 8, _TINY, steps=20),
