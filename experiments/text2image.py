@@ -43,9 +43,8 @@ FLOW = edit(
         "condition": (Caption(),),
         "guidance": Guidance(2.0),
         "schedule": schedules.Times(steps=10),
-        # what is asked for shows where there is most noise
+        # what is asked for shows where there is most noise; Adam hears it several times as late
         "time": times.LogitNormal(0.5, 1.0),
-        # after 600 steps of digits2 a wrong sentence costs .19 at t = .5, by Adam(1e-3) .06
         "optimiser": Muon(2e-3, warmup=100, decay=StableDecay(0.3), clip=1.0),
         "ema": Decay(0.998),
     },
