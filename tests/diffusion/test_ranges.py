@@ -9,6 +9,7 @@ from genjax.core import labelled
 from genjax.diffusion import named, ranges
 from genjax.diffusion.consistency import Consistency
 from genjax.diffusion.gaussian import Diffusion
+from genjax.diffusion.guidance import Guidance
 from genjax.diffusion.onestep import MeanFlow
 from genjax.diffusion.paths import Cosine, CosineBeta, Exploding, Linear, LinearBeta
 from genjax.diffusion.schedules import Karras, LogUniform, Times
@@ -123,6 +124,6 @@ def test_the_models_of_all_experiments_belong_together():
     for cfg in found.values():
         # points and no condition: of the data nothing is asked here
         changes = {"net": TimeMLP((8,)), "condition": ()}
-        guided = {"guidance.scale": 1.0} if isinstance(cfg, Diffusion) else {}
+        guided = {"guidance": Guidance()} if isinstance(cfg, Diffusion) else {}
         built_in = {"omega": 1.0, "kappa": 0.0} if isinstance(cfg, MeanFlow) else {}
         edit(cfg, {**changes, **guided, **built_in})(SPEC)
