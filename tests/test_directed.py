@@ -13,7 +13,7 @@ from genjax.config import edit
 from genjax.core import Spec, State
 from genjax.errors import UserError
 from genjax.fields import Image, Points
-from genjax.findings.directed import Directed, moved, seen_per_year
+from genjax.findings.directed import Directed, moved, reach, seen_per_year
 from genjax.findings.directions import Means, Regression
 from genjax.findings.years import Asked
 from genjax.gan.gan import GAN
@@ -155,6 +155,16 @@ def test_the_direction_is_that_of_the_law_of_styles():
     assert abs(other @ u[:, 1]) > 0.01
     layered = WAY.step(codes.reshape(-1, 2, 2), values, 0)
     np.testing.assert_allclose(layered, step.reshape(2, 2), rtol=1e-8)
+
+
+def test_a_direction_in_which_nobody_grows_older_is_not_followed():
+    assert [reach(seen, 4.0) for seen in (2.0, 0.5, 0.1, 0.0, -0.3)] == [
+        0.5,
+        2.0,
+        4.0,
+        0.0,
+        0.0,
+    ]
 
 
 def test_a_year_moved_is_seen_as_the_reader_sees_it():

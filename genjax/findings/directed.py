@@ -101,8 +101,7 @@ class Directed:
         held = np.arange(len(codes)) % HELD == 0
         step = self.step(codes[~held], values[~held], age)
         seen = seen_per_year(codes[held], step, self.span, years_of)
-        # a direction in which no years are seen would be followed without end
-        times = min(1.0 / max(seen, 1e-6), self.most)
+        times = reach(seen, self.most)
         this.log.result("direction of age", {"seen": seen, "times": times, "n": len(codes)})
         this.log.note(
             f"direction of age: a year moved is {seen:.2f} years read, so styles go {times:.2f} times as far"
@@ -167,6 +166,14 @@ class Directed:
             f"{len(target)} faces inverted: squared error {float(found.loss.mean()):.4f}"
         )
         return np.asarray(found.w)
+
+
+def reach(seen: float, most: float) -> float:
+    """How many times as far as asked styles are moved where a year moved is `seen` years read; at most `most` times."""
+    # along a direction in which faces grow no older nothing is gained by any step
+    if seen <= 0.0:
+        return 0.0
+    return min(1.0 / seen, most)
 
 
 def pictures_of(this: Run) -> Make:
