@@ -5,7 +5,7 @@
     python -m experiments.deage read          StarGAN whose critic reads years, and is not told them; half: its strength
     python -m experiments.deage known         directed by inverted faces of known years; narrow: in w, and not in w+
     python -m experiments.deage strong        SDEdit from more noise; inverted: up by inversion, without noise
-    python -m experiments.deage quick         does it run? pictures of 16x16, in a minute
+    python -m experiments.deage quick         does it run? pictures of 16x16, in two minutes
 
 All faces are rendered (`Aged`), so the same person, pose, light and background at the asked age is known. Supervised
 regression is shown it in training; the attribute translator (StarGAN, arXiv:1711.09020) and the flow that SDEdit uses

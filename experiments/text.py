@@ -50,7 +50,7 @@ BASE = Experiment(
 _DIFFUSION = MaskedDiffusion(NET, optimiser=TX)
 _UNIFORM = MaskedDiffusion(NET, UniformState(), steps=64, optimiser=TX)
 _MASKED = {"algorithm": _DIFFUSION, "finish": (Entropy(target=0.03), Infilling())}
-# without dropout the bytes of the reference are learned by heart: valid 1.81 after 1,000 steps and 1.84 after 2,000
+# without it the bytes of the reference are learned by heart: valid rises from 1.81 after 1,000 steps
 _READER = Transformer(width=128, depth=3, dropout=0.2)
 _WIDE = {"algorithm.net": _READER, "finish": (Written(),), "batch": 32}
 _CORPUS = {**_WIDE, "data": Text(), "algorithm.end": 0, "steps": 3000}

@@ -43,7 +43,7 @@ FLOW = edit(
         "condition": (Caption(),),
         "guidance": Guidance(2.0),
         "schedule": schedules.Times(steps=10),
-        # what is asked for shows where there is most noise; Adam hears it several times as late
+        # what is asked for shows where there is most noise
         "time": times.LogitNormal(0.5, 1.0),
         "optimiser": Muon(2e-3, warmup=100, decay=StableDecay(0.3), clip=1.0),
         "ema": Decay(0.998),
