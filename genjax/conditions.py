@@ -312,25 +312,31 @@ def partly(
     return told(used, batch, spec, shown)
 
 
+def coins(key: jax.Array, batch: Batch) -> jax.Array:
+    """A number in [0, 1) for each example [B], the same whichever device and microbatch it falls into."""
+    keys = example_keys(key, batch["index"])
+    return jax.vmap(jax.random.uniform)(keys)
+
+
 def shown(key: jax.Array, batch: Batch, drop: float) -> jax.Array:
     """Whether an example is told its condition in training, bool [B]: hidden from a share `drop` of them."""
-    keys = example_keys(key, batch["index"])
-    # a coin of the example's own: the same whichever device and microbatch it falls into
-    return jax.vmap(jax.random.uniform)(keys) >= drop
+    return coins(key, batch) >= drop
 
 
-def check_guidance(conditioners: Sequence[Any], drop: float, scale: float) -> None:
+def check_guidance(conditioners: Sequence[Any], drop: float, guidance: Any) -> None:
     """Raises UserError for a share that is none, and for guidance by what is never hidden."""
     at_least(0, algorithm__drop=drop)
     at_most(1, algorithm__drop=drop)
     # a scale that does nothing, or guides by what was never trained, would go unnoticed
     guided_by = [each for each in conditioners if each.guided]
-    if not guided_by and scale != 1.0:
+    if guidance.plain:
+        return
+    if not guided_by:
         raise UserError(
-            f"--algorithm.guidance.scale={scale} sets the condition against none, and this model has no condition to "
+            f"--algorithm.guidance={guidance} sets the condition against none, and this model has no condition to "
             "hide: use --algorithm.condition='(Label(),)', or a scale of 1."
         )
-    if guided_by and scale != 1.0 and not drop:
+    if not drop:
         raise UserError(
             "--algorithm.guidance needs a model that was trained without its condition too: use --algorithm.drop=0.1."
         )

@@ -81,9 +81,9 @@ class TokenGuidance:
             raise ValueError(f"guidance has a finite scale, got {self.scale}")
 
     @property
-    def guides(self) -> bool:
-        """Whether the weak model is asked at all."""
-        return self.scale != 1.0
+    def plain(self) -> bool:
+        """Whether nothing is guided, so that the weak model is not asked at all."""
+        return self.scale == 1.0
 
     def __call__(self, main: jax.Array, weak: jax.Array | None = None) -> jax.Array:
         """Logits [..., V] of the guided law; without a weak model those of the main one, to the bit."""

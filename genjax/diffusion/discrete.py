@@ -315,7 +315,7 @@ def sample(
     keys = example_keys(key, given["index"])
     # what the net is told and, where that guides, what its weak side is told
     conds = [told(cfg.condition, given, spec)]
-    if cfg.guidance.guides:
+    if not cfg.guidance.plain:
         conds.append(blank(cfg.condition, given, spec))
     # a stream of its own for the beginning
     begin = jax.vmap(jax.random.fold_in, (0, None))(keys, 2**31)
@@ -395,7 +395,7 @@ def check(cfg: MaskedDiffusion, spec: Spec) -> None:
             "--algorithm.steps=None needs masks: tokens that change several times have no order; use 64, for example."
         )
     conditions.check(cfg.condition, spec)
-    conditions.check_guidance(cfg.condition, cfg.drop, cfg.guidance.scale)
+    conditions.check_guidance(cfg.condition, cfg.drop, cfg.guidance)
     cfg.sharpness.check(spec.x.vocabulary)
 
 

@@ -164,9 +164,7 @@ def _loss(
 def loss(params: dict, key: jax.Array, batch: Batch, cfg: Diffusion, spec: Spec) -> Parts:
     """The training loss [B] at stratified times, conditions hidden from shares `drop` and `alone` of the examples."""
     level, noise, hide = jax.random.split(key, 3)
-    keys = example_keys(hide, batch["index"])
-    # a coin of the example's own: the same whichever device and microbatch it falls into
-    coin = jax.vmap(jax.random.uniform)(keys)  # [B]
+    coin = conditions.coins(hide, batch)  # [B]
     shown = [seen(coin, k, cfg) for k in range(len(guided_by(cfg)))]
     cond = told(cfg.condition, batch, spec, shown)
     u = times.strata(level, batch)
@@ -282,9 +280,7 @@ def check(cfg: Diffusion, spec: Spec) -> None:
                 "data: set both to the same."
             )
     ranges.check(cfg.path, cfg.time, cfg.schedule, cfg.std)
-    # of several scales that are not all 1 there is one that guides, whichever it is
-    scale = getattr(cfg.guidance, "scale", 1.0 if cfg.guidance.plain else 0.0)
-    conditions.check_guidance(cfg.condition, cfg.drop, scale)
+    conditions.check_guidance(cfg.condition, cfg.drop, cfg.guidance)
     _check_steps(cfg)
 
 

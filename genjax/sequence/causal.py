@@ -139,7 +139,7 @@ def sample(params: dict, key: jax.Array, given: Batch, cfg: Causal, spec: Spec) 
     examples = len(keys)
     # what the net is told and, where that guides, what its weak side is told
     conds = [told(cfg.condition, given, spec)]
-    if cfg.guidance.guides:
+    if not cfg.guidance.plain:
         conds.append(blank(cfg.condition, given, spec))
     size = spec.x.vocabulary
     variables = {"params": params["net"]}
@@ -173,7 +173,7 @@ def check(cfg: Causal, spec: Spec) -> None:
     """Raises UserError for what cannot be trained or sampled."""
     need("Causal", spec.main, spec.x, Tokens)
     conditions.check(cfg.condition, spec)
-    conditions.check_guidance(cfg.condition, cfg.drop, cfg.guidance.scale)
+    conditions.check_guidance(cfg.condition, cfg.drop, cfg.guidance)
     cfg.sharpness.check(spec.x.vocabulary)
     last = spec.x.vocabulary - 1
     if cfg.end is not None and not 0 <= cfg.end <= last:

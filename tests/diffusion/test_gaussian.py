@@ -302,7 +302,7 @@ def test_the_data_have_one_standard_deviation():
         (
             {"guidance": Guidance(2.0)},
             SPEC,
-            "--algorithm.guidance.scale=2.0 sets the condition against none",
+            "sets the condition against none",
         ),
         (
             {"guidance": Guidance(2.0), "condition": (Label(),), "drop": 0.0},
