@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 HOUSE = ROOT / "genjax"
-FAMILIES = ("ae", "anomaly", "vae", "gan", "diffusion", "sequence")
+FAMILIES = ("ae", "anomaly", "audit", "vae", "gan", "diffusion", "sequence")
 LAYERS = (  # a room knows those above it in this list, and itself; rooms of one row do not know each other
     ("errors",),
     ("config",),

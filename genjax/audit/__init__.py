@@ -1,0 +1,1 @@
+"""Trust: what is generated is told from what is real, and how sure that is."""
