@@ -247,12 +247,14 @@ def _mean(values: np.ndarray, level: float) -> Interval:
     return _bootstrapped(mean, len(values), level)
 
 
-def _bootstrapped(statistic: Callable[[np.ndarray], float], n: int, level: float) -> Interval:
+def _bootstrapped(
+    statistic: Callable[[np.ndarray], float], n: int, level: float, times: int = 1000
+) -> Interval:
     """The statistic of n examples with its percentile bootstrap; of one example that is not known."""
     if n < 2:
         alone = np.arange(n)
         return Interval(statistic(alone), np.nan, np.nan)
-    return bootstrap(statistic, n, level=level)
+    return bootstrap(statistic, n, times, level)
 
 
 def log_loss(probabilities: np.ndarray, label: np.ndarray, level: float = 0.95) -> Interval:
@@ -296,7 +298,11 @@ def calibration(
 
 
 def ece(
-    probabilities: np.ndarray, label: np.ndarray, bins: int = 15, level: float = 0.95
+    probabilities: np.ndarray,
+    label: np.ndarray,
+    bins: int = 15,
+    level: float = 0.95,
+    times: int = 1000,
 ) -> Interval:
     """Expected calibration error: the mean over examples of |accuracy - confidence| of their bin.
 
@@ -312,6 +318,6 @@ def ece(
         total = np.sum(count * gaps)
         return float(total / len(rows))
 
-    value, low, high = _bootstrapped(error, len(y), level)
+    value, low, high = _bootstrapped(error, len(y), level, times)
     reflected = np.maximum([2.0 * value - high, 2.0 * value - low], 0.0)
     return Interval(value, float(reflected[0]), float(reflected[1]))
