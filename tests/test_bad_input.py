@@ -95,7 +95,7 @@ def empty_cache(tmp_path, monkeypatch):
         ("digits --layout=Jitt()", "constructors: Jit, Mesh, Pmap. Did you mean Jit"),
         (
             "--data=Digit()",
-            "constructors: Aged, Blank, .* Digits, .* Toy, Unpaired. Did you mean Digits",
+            "constructors: Aged, Blank, .* Digits, .* Toy, Unpaired, Workers. Did you mean Digits",
         ),
         ("digits --batch=0", "--batch=0 must be at least 1"),
         ("digits --steps=0", "--steps=0 must be at least 1"),

@@ -1,1 +1,1 @@
-"""Trust: what is generated is told from what is real, and how sure that is."""
+"""Audits of models and of their samples: what is generated, who is shown, and what a generator knows of classes."""

@@ -28,7 +28,7 @@ from genjax.data.scenes import Scenes
 from genjax.data.sittings import FewShots, Sitters, Sittings
 from genjax.data.sketched import Sketched
 from genjax.data.source import Digits, FashionMNIST, Source, fingerprint, train_batches
-from genjax.data.spoken import DigitPairs, InstructedHeads, SpokenHeads, SpokenSigns
+from genjax.data.spoken import DigitPairs, InstructedHeads, SpokenHeads, SpokenSigns, Workers
 from genjax.data.stacked import StackedDigits
 from genjax.data.stamps import Stamps
 from genjax.data.stock import Stock
@@ -76,6 +76,7 @@ Known = (
     | Textures
     | Toy
     | Unpaired
+    | Workers
 )
 
 __all__ = [
@@ -126,6 +127,7 @@ __all__ = [
     "Textures",
     "Toy",
     "Unpaired",
+    "Workers",
     "fingerprint",
     "train_batches",
 ]

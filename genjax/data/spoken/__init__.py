@@ -5,6 +5,7 @@ from genjax.data.spoken.faces import SpokenHeads
 from genjax.data.spoken.instructed import InstructedHeads
 from genjax.data.spoken.sentences import LANGUAGES, TOGETHER, WORDING, groups
 from genjax.data.spoken.signs import SpokenSigns
+from genjax.data.spoken.workers import Workers
 
 __all__ = [
     "LANGUAGES",
@@ -14,5 +15,6 @@ __all__ = [
     "InstructedHeads",
     "SpokenHeads",
     "SpokenSigns",
+    "Workers",
     "groups",
 ]

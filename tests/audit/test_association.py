@@ -1,0 +1,131 @@
+"""How two categories go together: tables whose answer is known by hand, and intervals that hold it."""
+
+import numpy as np
+import pytest
+
+from genjax.audit.association import (
+    amplification,
+    association,
+    bergsma,
+    conditional,
+    cramers_v,
+    directional,
+    independent,
+    information,
+    slope,
+    spread,
+)
+from genjax.audit.confusion import corrected, crossed, known, perfect
+
+
+def planted(bias: float) -> np.ndarray:
+    """Shares of two occupations and two sexes, which differ by `bias` in their share of women."""
+    return np.array([[1 + bias, 1 - bias], [1 - bias, 1 + bias]]) / 4
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.2, 0.5, 1.0])
+def test_v_of_a_balanced_table_of_four_is_the_bias_itself(bias):
+    assert cramers_v(planted(bias)) == pytest.approx(bias)
+    # two fair coins that agree with probability (1 + bias) / 2
+    same = (1 + bias) / 2
+    entropy = -sum(p * np.log(p) for p in (same, 1 - same) if p > 0)
+    assert information(planted(bias)) == pytest.approx(np.log(2) - entropy)
+
+
+def test_v_of_counts_is_scipys():
+    from scipy.stats.contingency import association as scipys
+
+    counts = np.array([[20, 30, 5], [10, 10, 40]])
+    assert cramers_v(counts / counts.sum()) == pytest.approx(scipys(counts, "cramer"))
+
+
+def test_bergsma_takes_away_what_independent_tables_have():
+    rng = np.random.default_rng(0)
+    plain, mended = [], []
+    for _ in range(300):
+        counts = rng.multinomial(100, np.full(12, 1 / 12)).reshape(3, 4) + 1e-9
+        plain.append(cramers_v(counts / counts.sum()) ** 2)
+        mended.append(bergsma(counts) ** 2)
+    assert np.mean(plain) > 0.02
+    # cut at 0, so that a little is left
+    assert np.mean(mended) < 0.012
+    # of a table of one diagonal nothing is taken
+    assert bergsma(np.eye(2) * 500) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_the_draws_own_correction_is_bergsmas_where_the_reader_is_perfect():
+    counts = np.array([[60, 40], [45, 55.0]])
+    table = corrected(counts.ravel(), perfect(4), times=20_000)
+    table = table._replace(value=table.value.reshape(2, 2), draws=table.draws.reshape(-1, 2, 2))
+    assert association(table).value == pytest.approx(bergsma(counts), abs=0.02)
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.2, 0.5])
+def test_intervals_of_v_hold_it_behind_a_readers_errors(bias):
+    reader = known(np.array([[0.9, 0.1], [0.15, 0.85]]))
+    both = crossed(reader, reader)
+    held = 0
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        counts = rng.multinomial(4000, planted(bias).ravel() @ both.matrix)
+        found = corrected(counts, both, times=300, seed=seed)
+        table = found._replace(
+            value=found.value.reshape(2, 2), draws=found.draws.reshape(-1, 2, 2)
+        )
+        _, low, high = association(table)
+        held += low <= bias <= high
+    # fewer than 43 of 50 come by chance in 1 of 100
+    assert held >= 43
+
+
+def test_permutations_of_independent_columns_give_even_p():
+    p = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        a, b = rng.integers(0, 3, 80), rng.integers(0, 2, 80)
+        p.append(independent(a, b, times=60, seed=seed))
+    assert np.mean(np.array(p) < 0.2) < 0.35 and 0.35 < np.mean(p) < 0.65
+    a = np.tile([0, 1], 40)
+    assert independent(a, a, times=99) == pytest.approx(0.01)
+    # nothing is to be told of one column of a single value
+    assert independent(a, np.zeros(80, int), times=20) == 1.0
+
+
+def test_amplification_is_that_of_hand():
+    data = planted(0.2)  # 60 % of each occupation are of its sex
+    more = planted(0.5)  # 75 %
+    assert amplification(data, data) == 0.0
+    # Zhao: of each occupation one sex leads, by .15 more
+    assert amplification(more, data) == pytest.approx(0.15)
+    # the other sex is less by as much, which the directional one counts too: .15 of every pair
+    assert directional(more, data) == pytest.approx(0.15)
+    assert directional(planted(-0.5), data) == pytest.approx(-0.35)
+    # draws [S, A, B] at once
+    np.testing.assert_allclose(
+        directional(np.stack([data, more]), data), [0.0, 0.15], atol=1e-12
+    )
+
+
+def test_direction_matters_where_margins_move():
+    """p(b | a) is the data's, and a alone is another: from a to b nothing is amplified, back it is."""
+    data = np.array([[0.3, 0.2], [0.1, 0.4]])
+    moved = conditional(data) * np.array([[0.8], [0.2]])
+    assert directional(moved, data) == pytest.approx(0.0)
+    back = conditional(moved.T) - conditional(data.T)
+    signs = np.array([[1, -1], [-1, 1]])
+    found = directional(moved.T, data.T)
+    assert found == pytest.approx(np.mean(signs * back))
+    assert found < -0.05
+
+
+def test_spread_is_1_of_all_alike_and_0_of_one_alone():
+    joint = np.array([[0.25, 0.25], [0.5, 0.0]])
+    np.testing.assert_allclose(spread(joint), [1.0, 0.0], atol=1e-9)
+
+
+def test_the_slope_over_a_scale_is_least_squares():
+    scale = np.array([1, 1 / 3, -1 / 3, -1])
+    shares = 0.5 + 0.4 * scale
+    assert slope(shares, scale) == pytest.approx(0.4)
+    noisy = shares + np.array([0.1, 0.0, 0.05, 0.0])
+    assert slope(noisy, scale) == pytest.approx(np.polyfit(scale, noisy, 1)[0])
