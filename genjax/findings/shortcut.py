@@ -1,0 +1,112 @@
+"""A shortcut planted in training: who reads the mark in the corner, and who the picture?
+
+Each test picture is read three times: with the mark of its class, with that of another class, and as it is. The first
+two are the groups (Sagawa et al. 2020, arXiv:1911.08731); the worst is what a user of such a classifier is left with.
+Of the worse group the class that is read worst is told too; a least of several is lower than each by chance alone. Differences to the reference are of the same pictures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from genjax.config import field
+from genjax.core import size
+from genjax.data import Digits
+from genjax.data.planted import Planted
+from genjax.errors import UserError, at_least
+from genjax.findings.classified import Board, counted, paired, right, task_of
+from genjax.findings.classifiers import HOME, Contestant, check_task
+from genjax.findings.samples import some
+from genjax.findings.tabled import finish, keep_picture, place, wide
+from genjax.metrics.intervals import Interval
+from genjax.pictures.draw import captioned, grid
+
+AGREES, CONTRADICTS, PLAIN = "mark agrees", "mark contradicts", "no mark"
+SHOWN = 10  # pictures of each group in a picture
+
+
+@dataclasses.dataclass(frozen=True)
+class Shortcut:
+    """The comparison."""
+
+    data: Planted = field(Planted(Digits(300)), "the set and its mark")
+    contestants: tuple[Contestant, ...] = field((), "what tells classes apart")
+    reference: str = field("CNN", "whose accuracy the others' is held against")
+    fit: int = field(60_000, "training examples that closed forms see, at most")
+    valid: int = field(1000, "held-out examples, marked as in training, at most")
+    test: int = field(10_000, "test pictures, at most")
+    seed: int = field(0, "of weights and orders")
+    runs: str = field("runs", "folder of the run directories", execution=True)
+
+    def __call__(self, name: str, origin: Mapping[str, Any]) -> None:
+        """Trains or restores all, reads, tells; UserError, before anything is written, for what cannot be done."""
+        if not hasattr(self.data, "marked"):
+            raise UserError(
+                "--data must be Planted(…): without a shortcut there is none to find."
+            )
+        source = self.data.load()
+        check_task(source, self.contestants, self.reference)
+        at_least(10, fit=self.fit, valid=self.valid, test=self.test)
+        at_least(0, seed=self.seed)
+        task = task_of(self, source, origin)
+        groups = self.groups(source)
+        label = np.asarray(some(source.test, self.test)["label"])
+        log = place(HOME, name, self, origin)
+        keep_picture(log, "groups", pictured(groups))
+        board = Board(log)
+        first: np.ndarray | None = None
+        order = sorted(self.contestants, key=lambda one: one.name != self.reference)
+        for one in order:
+            reading = one.of.start(one.name, task)
+            hits = {}
+            for group, images in groups.items():
+                hits[group] = right(reading.log_joint(images), label)
+            rows = self.rows(hits, label)
+            if first is None:
+                first = hits[CONTRADICTS]
+            else:
+                ahead = paired(hits[CONTRADICTS], first)
+                rows[f"contradicted, less {self.reference}"] = ahead
+            board.put("shortcut", one.name, rows, len(label), reading.told)
+            log.note(f"{one.name}: worst group {wide(rows['worst group'])}")
+        finish(log, board.tables)
+
+    def groups(self, source: Any) -> dict[str, np.ndarray]:
+        """The same test pictures with both marks and without."""
+        test = some(source.test, self.test)
+        plain = self.data.of.load()
+        # the same draw of the same split: what was marked, as it was before
+        bare = some(plain.test, self.test)
+        if size(bare) != size(test):
+            raise UserError(f"{source.name} has lost test pictures since it was marked.")
+        label = np.asarray(bare["label"])
+        images = np.asarray(bare[plain.main])
+        return {
+            AGREES: self.data.marked(images, label, plain.classes),
+            CONTRADICTS: np.asarray(test[source.main]),
+            PLAIN: images,
+        }
+
+    def rows(self, hits: Mapping[str, np.ndarray], label: np.ndarray) -> dict[str, Interval]:
+        """Accuracy of each group, of the worse of the two, and of its worst class."""
+        found = {group: counted(own) for group, own in hits.items()}
+        worst = min((AGREES, CONTRADICTS), key=lambda group: found[group].value)
+        classes = [hits[worst][label == c] for c in np.unique(label)]
+        least = min(classes, key=lambda own: own.mean())
+        return {
+            **found,
+            "contradicts less agrees": paired(hits[CONTRADICTS], hits[AGREES]),
+            "worst group": found[worst],
+            "its worst class": counted(least),
+        }
+
+
+def pictured(groups: Mapping[str, np.ndarray]) -> np.ndarray:
+    """A row for each group, the same pictures."""
+    columns = min(SHOWN, *map(len, groups.values()))
+    tiles = [images[:columns] for images in groups.values()]
+    return captioned(grid(np.concatenate(tiles), columns), list(groups))
