@@ -1,7 +1,7 @@
-"""Tell classes apart by p(y | x), or make pictures of each, p(x | y), and ask Bayes: which is more often right, and when?
+"""To tell classes apart, learn p(y | x), or pictures of each class, p(x | y), and Bayes' rule: which is right, when?
 
     python -m experiments.classify            BASE: 8x8 digits; a CNN, logistic regression, and six generative ones
-    python -m experiments.classify few        over 2 to 100 labels a class: where naive Bayes and logistic regression cross
+    python -m experiments.classify few        2 to 100 labels a class: where generative and discriminative cross
     python -m experiments.classify shortcut   a corner pixel tells the class in training and another one at test
     python -m experiments.classify clothes    Fashion-MNIST, 1,000 test pictures
     python -m experiments.classify quick      does it run? the digits with short trainings
@@ -70,6 +70,7 @@ def shrunk(of: Gaussians) -> Chosen:
 
 CNN = Classifier(nets.ConvEncoder((32, 64), patch=1), optimiser=TX)
 GATED = nets.GatedMLP((256, 256))
+EVEN = Gaussians(diagonal=True)  # one variance for all classes
 OF_VAE = VAE(16, GATED, GATED, DiscretisedLogistic(), condition=TOLD, warmup=500, optimiser=TX)
 _FLOW = {"std": 0.7, "condition": TOLD, "drop": 0.0, "optimiser": TX, "ema": Decay(0.995)}
 FLOW = edit(named.FLOW, {**_FLOW, "net": nets.TimeMLP((512, 512, 512), waves=0)})
@@ -97,8 +98,57 @@ BASE = Classified(
     others=200,
 )
 
+SHORTCUT = Shortcut(Planted(Digits(valid=300)), BASE.contestants)
+FEW = FewLabels(
+    data=Digits(valid=300),
+    contestants=(*CLOSED[:4], Contestant("naive Bayes, one variance", shrunk(EVEN))),
+)
+
+_CONV = {"enc": nets.ConvEncoder((32, 64)), "dec": nets.ConvDecoder((32, 64))}
+UNET = nets.UNet(widths=(32, 64), blocks=1)
+# pictures of 14x14 in 8 greys: 784 tokens are too many for a few minutes
+COARSE = Levelled(levels=8, side=14)
+CLOTHES = (
+    Contestant("CNN", Discriminative(experiment(edit(CNN, {"net.patch": 2}), 2000, 1))),
+    Contestant(
+        "logistic regression",
+        Discriminative(experiment(Classifier(nets.MLP(), optimiser=TX), 10_000)),
+    ),
+    Contestant("VAE", Conditional(experiment(edit(OF_VAE, _CONV), 1500, 1), Iwae(50))),
+    Contestant(
+        "diffusion classifier",
+        Conditional(experiment(edit(FLOW, {"net": UNET}), 1000, 1), Errors(16)),
+    ),
+    Contestant("causal pixels", Conditional(experiment(PIXELS, 500), Tokenwise(), COARSE)),
+    *CLOSED[1:],
+)
+_CLOTHES = {
+    "data": FashionMNIST(valid=1000),
+    "contestants": CLOTHES,
+    "valid": 300,
+    "test": 1000,
+    "corruptions": (Gaussian(0.2, 0.2), SaltPepper(0.1, 0.1), Blur(2.0, 2.0), Holes()),
+    "strangers": (Digits(),),
+}
+
+
+# hardly trained: does it run?
+_SHORT = {"of.experiment.steps": 200}
+SHORT = tuple(edit(one, _SHORT) for one in DEEP)
+_QUICK = {
+    "contestants": (*SHORT, *CLOSED[1:3]),
+    "corruptions": (),
+    "valid": 100,
+    "test": 100,
+    "others": 50,
+}
+
 EXPERIMENTS = {
     "base": BASE,
+    "few": FEW,
+    "shortcut": SHORTCUT,
+    "clothes": edit(BASE, _CLOTHES),
+    "quick": edit(BASE, _QUICK),
 }
 
 if __name__ == "__main__":

@@ -74,12 +74,13 @@ class Levelled:
     def tokens(self, images: Any) -> np.ndarray:
         """Bytes [N, H, W, 1] -> levels int32 [N, h w]."""
         images = np.asarray(images)
-        if self.side and len(images):
+        if self.side:
             images = _small(images, self.side)
         last = self.levels - 1
         # each level's bytes lie about its own: 0 and 255 are levels
         level = np.rint(images.astype(np.float64) * last / WHITE)
-        return level.reshape(len(images), -1).astype(np.int32)
+        length = int(np.prod(level.shape[1:]))  # of no pictures -1 would not tell it
+        return level.reshape(len(images), length).astype(np.int32)
 
     def pictures(self, tokens: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         """Levels [N, h w] -> pictures float32 [N, h, w, 1] in [0, 1]."""

@@ -2,7 +2,8 @@
 
 Each test picture is read three times: with the mark of its class, with that of another class, and as it is. The first
 two are the groups (Sagawa et al. 2020, arXiv:1911.08731); the worst is what a user of such a classifier is left with.
-Of the worse group the class that is read worst is told too; a least of several is lower than each by chance alone. Differences to the reference are of the same pictures.
+Of the worse group the class that is read worst is told too; a least of several is lower than each by chance alone.
+Differences to the reference are of the same pictures.
 """
 
 from __future__ import annotations
