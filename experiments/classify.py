@@ -22,21 +22,12 @@ from genjax.conditions import Label
 from genjax.config import edit
 from genjax.corruptions import Blur, Gaussian, Holes, SaltPepper
 from genjax.data import Digits, FashionMNIST
+from genjax.data.cornered import Cornered
 from genjax.data.levelled import Levelled
-from genjax.data.planted import Planted
 from genjax.diffusion import named
 from genjax.ema import Decay
+from genjax.findings import classifiers as by
 from genjax.findings.classified import Classified
-from genjax.findings.classifiers import (
-    Bayes,
-    Chosen,
-    Conditional,
-    Contestant,
-    Discriminative,
-    Errors,
-    Logistic,
-    Tokenwise,
-)
 from genjax.findings.fewlabels import FewLabels
 from genjax.findings.likelihood import Iwae
 from genjax.findings.shortcut import Shortcut
@@ -51,104 +42,77 @@ from genjax.views import Shift
 
 TX = Adam(1e-3, weight_decay=0.05, warmup=100, decay=CosineDecay(), clip=1.0)
 QUIET = Every(log=500, evaluate=0, sample=0, save=1000)
-TOLD = (Label(),)
-# pixels that change in one class alone need little of it, few examples much
-SHRUNK = (0.01, 0.03, 0.1, 0.3, 0.6)
+ONE = by.Contestant
 
 
-def experiment(algorithm: Any, steps: int, chunk: int = 10, **more: Any) -> Experiment:
+def run(algorithm: Any, steps: int, chunk: int = 10, **more: Any) -> Experiment:
     """A run without findings; chunk = 1 of convolutions, whose gradients are slow inside a loop on CPU."""
-    return Experiment(
-        algorithm=algorithm, steps=steps, batch=64, chunk=chunk, every=QUIET, **more
-    )
+    of = {"algorithm": algorithm, "steps": steps, "batch": 64}
+    return Experiment(**of, chunk=chunk, every=QUIET, **more)
 
 
-def shrunk(of: Gaussians) -> Chosen:
+def shrunk(of: Gaussians) -> by.Chosen:
     """Gaussians whose shrinkage is chosen on validation examples."""
-    return Chosen(tuple(Bayes(edit(of, {"shrinkage": a})) for a in SHRUNK))
+    each = [edit(of, {"shrinkage": a}) for a in (0.01, 0.03, 0.1, 0.3, 0.6)]
+    return by.Chosen(tuple(by.Bayes(gaussians) for gaussians in each))
 
 
 CNN = Classifier(nets.ConvEncoder((32, 64), patch=1), optimiser=TX)
+TOLD = {"condition": (Label(),), "optimiser": TX}
 GATED = nets.GatedMLP((256, 256))
-EVEN = Gaussians(diagonal=True)  # one variance for all classes
-OF_VAE = VAE(16, GATED, GATED, DiscretisedLogistic(), condition=TOLD, warmup=500, optimiser=TX)
-_FLOW = {"std": 0.7, "condition": TOLD, "drop": 0.0, "optimiser": TX, "ema": Decay(0.995)}
-FLOW = edit(named.FLOW, {**_FLOW, "net": nets.TimeMLP((512, 512, 512), waves=0)})
-PIXELS = Causal(Transformer(96, 3, dropout=0.2), condition=TOLD, optimiser=TX)
+OF_VAE = VAE(16, GATED, GATED, DiscretisedLogistic(), warmup=500, **TOLD)
+_MLP = {"net": nets.TimeMLP((512, 512, 512), waves=0), "drop": 0.0, "ema": Decay(0.995)}
+FLOW = edit(named.FLOW, {"std": 0.7, **_MLP, **TOLD})
+PIXELS = Causal(Transformer(96, 3, dropout=0.2), **TOLD)
 
-LOGISTIC = Chosen(tuple(Logistic(c) for c in (1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0)))
+STRENGTHS = (1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0)
+LOGISTIC = by.Chosen(tuple(by.LogisticRegression(c) for c in STRENGTHS))
 CLOSED = (
-    Contestant("logistic regression", LOGISTIC),
-    Contestant("naive Bayes", shrunk(NAIVE)),
-    Contestant("LDA", shrunk(LDA)),
-    Contestant("QDA", shrunk(QDA)),
-    Contestant("mixture", Bayes(Mixture(2, 24, 1e-3))),
+    ONE("logistic regression", LOGISTIC),
+    ONE("naive Bayes", shrunk(NAIVE)),
+    ONE("LDA", shrunk(LDA)),
+    ONE("QDA", shrunk(QDA)),
 )
 DEEP = (
-    Contestant("CNN", Discriminative(experiment(CNN, 1500, 1, view=(Shift(),)))),
-    Contestant("VAE", Conditional(experiment(OF_VAE, 6000), Iwae(200))),
-    Contestant("diffusion classifier", Conditional(experiment(FLOW, 6000), Errors(100))),
-    Contestant("causal pixels", Conditional(experiment(PIXELS, 800), Tokenwise(), Levelled())),
+    ONE("CNN", by.Discriminative(run(CNN, 1500, 1, view=(Shift(),)))),
+    ONE("VAE", by.Conditional(run(OF_VAE, 6000), Iwae(200))),
+    ONE("diffusion classifier", by.Conditional(run(FLOW, 6000), by.Errors(100))),
+    ONE("causal pixels", by.Conditional(run(PIXELS, 800), by.Tokenwise(), Levelled())),
 )
+MIXTURE = ONE("mixture", by.Bayes(Mixture(2, 24, 1e-3)))
+DIGITS = Digits(valid=300)
 BASE = Classified(
-    data=Digits(valid=300),
-    contestants=(*DEEP, *CLOSED),
+    DIGITS,
+    (*DEEP, *CLOSED, MIXTURE),
     corruptions=(Gaussian(0.2, 0.2), SaltPepper(0.1, 0.1), Blur(0.8, 0.8), Holes()),
     strangers=(FashionMNIST(),),
     others=200,
 )
-
-SHORTCUT = Shortcut(Planted(Digits(valid=300)), BASE.contestants)
-FEW = FewLabels(
-    data=Digits(valid=300),
-    contestants=(*CLOSED[:4], Contestant("naive Bayes, one variance", shrunk(EVEN))),
-)
+EVEN = ONE("naive Bayes, one variance", shrunk(Gaussians(diagonal=True)))
 
 _CONV = {"enc": nets.ConvEncoder((32, 64)), "dec": nets.ConvDecoder((32, 64))}
-UNET = nets.UNet(widths=(32, 64), blocks=1)
-# pictures of 14x14 in 8 greys: 784 tokens are too many for a few minutes
+_UNET = {"net": nets.UNet(widths=(32, 64), blocks=1)}
+# 14x14 in 8 greys: 784 tokens are too many for minutes
 COARSE = Levelled(levels=8, side=14)
+LINEAR = Classifier(nets.MLP(), optimiser=TX)
 CLOTHES = (
-    Contestant("CNN", Discriminative(experiment(edit(CNN, {"net.patch": 2}), 2000, 1))),
-    Contestant(
-        "logistic regression",
-        Discriminative(experiment(Classifier(nets.MLP(), optimiser=TX), 10_000)),
-    ),
-    Contestant("VAE", Conditional(experiment(edit(OF_VAE, _CONV), 1500, 1), Iwae(50))),
-    Contestant(
-        "diffusion classifier",
-        Conditional(experiment(edit(FLOW, {"net": UNET}), 1000, 1), Errors(16)),
-    ),
-    Contestant("causal pixels", Conditional(experiment(PIXELS, 500), Tokenwise(), COARSE)),
-    *CLOSED[1:],
+    ONE("CNN", by.Discriminative(run(edit(CNN, {"net.patch": 2}), 2000, 1))),
+    ONE("VAE", by.Conditional(run(edit(OF_VAE, _CONV), 1500, 1), Iwae(50))),
+    ONE("diffusion classifier", by.Conditional(run(edit(FLOW, _UNET), 1000, 1), by.Errors(16))),
+    ONE("causal pixels", by.Conditional(run(PIXELS, 500), by.Tokenwise(), COARSE)),
+    ONE("logistic regression", by.Discriminative(run(LINEAR, 10_000))),
 )
-_CLOTHES = {
-    "data": FashionMNIST(valid=1000),
-    "contestants": CLOTHES,
-    "valid": 300,
-    "test": 1000,
-    "corruptions": (Gaussian(0.2, 0.2), SaltPepper(0.1, 0.1), Blur(2.0, 2.0), Holes()),
-    "strangers": (Digits(),),
-}
-
-
-# hardly trained: does it run?
-_SHORT = {"of.experiment.steps": 200}
-SHORT = tuple(edit(one, _SHORT) for one in DEEP)
-_QUICK = {
-    "contestants": (*SHORT, *CLOSED[1:3]),
-    "corruptions": (),
-    "valid": 100,
-    "test": 100,
-    "others": 50,
-}
+_CLOTHES = {"data": FashionMNIST(valid=1000), "contestants": (*CLOTHES, *CLOSED[1:], MIXTURE)}
+_CLOTHES |= {"valid": 300, "test": 1000, "strangers": (Digits(),)}
+SHORT = tuple(edit(one, {"of.experiment.steps": 100}) for one in DEEP)
+_FEWER = {"corruptions": (), "valid": 50, "test": 100, "others": 20}
 
 EXPERIMENTS = {
     "base": BASE,
-    "few": FEW,
-    "shortcut": SHORTCUT,
+    "few": FewLabels(DIGITS, (*CLOSED, EVEN)),
+    "shortcut": Shortcut(Cornered(DIGITS), BASE.contestants),
     "clothes": edit(BASE, _CLOTHES),
-    "quick": edit(BASE, _QUICK),
+    "quick": edit(BASE, {"contestants": (*SHORT, *CLOSED[1:3]), **_FEWER}),
 }
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from genjax.audit.gaussians import LDA, NAIVE
 from genjax.config import edit
 from genjax.corruptions import SaltPepper
 from genjax.data import Blank, Digits, Toy
-from genjax.data.planted import Planted
+from genjax.data.cornered import Cornered
 from genjax.errors import UserError
 from genjax.findings.classified import (
     Classified,
@@ -26,7 +26,7 @@ from genjax.findings.classifiers import (
     Contestant,
     Discriminative,
     Errors,
-    Logistic,
+    LogisticRegression,
     Tokenwise,
     check_task,
 )
@@ -41,7 +41,7 @@ TOY = Classified(
     CLOSED,
     reference="LDA",
     corruptions=(SaltPepper(0.2, 0.2),),
-    strangers=(Planted(DATA),),
+    strangers=(Cornered(DATA),),
     others=100,
 )
 
@@ -114,13 +114,13 @@ def test_closed_forms_are_compared(tmp_path, capsys):
     assert found["LDA, shifted"]["shares off by"] < 0.1
     # the same digits with a mark in a corner that is always black: p(x) sees nothing else
     strange = found["naive Bayes, strangers"]
-    assert strange["digits_planted, by p(x)"]["value"] > 0.6
+    assert strange["digits_cornered, by p(x)"]["value"] > 0.6
     told = capsys.readouterr().out
     assert "| naive Bayes |" in told and "by EM" in told
 
 
 def test_a_shortcut_is_told_by_group(tmp_path):
-    cfg = Shortcut(Planted(DATA), CLOSED, "LDA", runs=str(tmp_path))
+    cfg = Shortcut(Cornered(DATA), CLOSED, "LDA", runs=str(tmp_path))
     cfg("toy", {"question": "?"})
     found = results(tmp_path, "toy")["naive Bayes, shortcut"]
     agrees, contradicts = found["mark agrees"], found["mark contradicts"]
@@ -130,7 +130,7 @@ def test_a_shortcut_is_told_by_group(tmp_path):
 
 
 def test_few_labels_are_a_curve_with_bands(tmp_path, capsys):
-    models = (CLOSED[1], Contestant("logistic regression", Logistic(0.1)))
+    models = (CLOSED[1], Contestant("logistic regression", LogisticRegression(0.1)))
     cfg = FewLabels(DATA, models, labels=(2, 16), draws=3, runs=str(tmp_path))
     cfg("toy", {"question": "?"})
     curve = results(tmp_path, "toy")["naive Bayes, accuracy over labels of a class"]
@@ -192,7 +192,7 @@ def test_contestants_that_cannot_be_are_told_in_one_line():
         (edit(flow, {"by.high": 0.01}), "high=0.01 must be above"),
         (Discriminative(flow.experiment), "Diffusion gives no p"),
         (Chosen(()), "nothing to choose from"),
-        (Logistic(0.0), "strength=0.0 must be above 0"),
+        (LogisticRegression(0.0), "strength=0.0 must be above 0"),
     ):
         with pytest.raises(UserError, match=message):
             check_task(source, (Contestant("one", of),), "one")

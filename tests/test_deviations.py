@@ -102,7 +102,8 @@ def test_what_must_have_a_row_is_found():
     wanted |= {"pix2pix.Pix2pix", "palette.Palette", "bridge.Bridge", "stargan.StarGAN"}
     wanted |= {"cycle.CycleGAN", "cut.CUT", "munit.MUNIT", "unit.UNIT"}
     wanted |= {"geotrans.GeoTrans", "talking.TalkingHeads", "talkingflow.TalkingFlow"}
-    wanted |= {"causal.Causal", "discrete.MaskedDiffusion", "detector.Detector"}
+    wanted |= {"causal.Causal", "discrete.MaskedDiffusion"}
+    wanted |= {"detector.Detector", "classifier.Classifier"}
     assert {title(value) for value in algorithms()} == wanted
     found = [name for name in required() if name.startswith("named.")]
     assert len(found) == len(diffusion.ALL) + len(gan.ALL)

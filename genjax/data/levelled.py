@@ -50,18 +50,24 @@ class Levelled:
                 fields[name] = other
         splits = {}
         for name, split in source.splits().items():
-            others = {key: split[key] for key in fields if key in split}
-            splits[name] = {"tokens": self.tokens(split[source.main]), **others}
+            # the same order of fields as above
+            row = {"tokens": self.tokens(split[source.main])}
+            for key in fields:
+                if key in split:
+                    row[key] = split[key]
+            splits[name] = row
 
         def drawn(tokens: Any) -> np.ndarray:
             """Samples as pictures."""
             unit = self.pictures(np.asarray(tokens), shape)
-            return Image((*shape, 1)).picture(unit)
+            kind = Image((*shape, 1))
+            return kind.picture(unit)
 
         return Source(f"{source.name}_levels", fields, **splits, drawn=drawn)
 
     def check_shape(self, name: str, kind: Any) -> None:
         """Raises UserError for what are no grey images."""
+        # of three channels a pixel would be three tokens, or one of very many
         if not isinstance(kind, Image) or kind.shape[2:] != (1,):
             raise UserError(
                 f"Levelled() makes a token of a grey pixel, and {name} has no grey images: use of=Digits()."
@@ -78,7 +84,8 @@ class Levelled:
             images = _small(images, self.side)
         last = self.levels - 1
         # each level's bytes lie about its own: 0 and 255 are levels
-        level = np.rint(images.astype(np.float64) * last / WHITE)
+        unit = images.astype(np.float64) / WHITE
+        level = np.rint(unit * last)
         length = int(np.prod(level.shape[1:]))  # of no pictures -1 would not tell it
         return level.reshape(len(images), length).astype(np.int32)
 
@@ -88,6 +95,7 @@ class Levelled:
         return unit.reshape(-1, *shape, 1).astype(np.float32)
 
     def _check(self) -> None:
+        # one level says nothing, and a byte has no more than 256
         at_least(2, data__levels=self.levels)
         at_most(WHITE + 1, data__levels=self.levels)
         at_least(0, data__side=self.side)
@@ -99,6 +107,7 @@ def _small(images: np.ndarray, side: int) -> np.ndarray:
 
     found = np.zeros((len(images), side, side, 1), np.uint8)
     for i, image in enumerate(images):
+        # Pillow knows grey pictures as [H, W] alone
         picture = Pillow.fromarray(image[..., 0])
         sized = picture.resize((side, side), Pillow.Resampling.BOX)
         found[i, ..., 0] = np.asarray(sized)

@@ -101,11 +101,15 @@ class Classified:
         source = self.data.load()
         self.check(source)
         task = task_of(self, source, origin)
+        # made once: all contestants read the same bytes
         sets = self.sets(source)
         log = place(HOME, name, self, origin)
-        label = np.asarray(some(source.test, self.test)["label"])
+        test = some(source.test, self.test)
+        label = np.asarray(test["label"])
         few = np.asarray(self.few(source)["label"])
-        old = bayes.shares(np.asarray(source.train["label"]), source.classes)
+        # p(y) as all have learned it
+        trained = np.asarray(source.train["label"])
+        old = bayes.shares(trained, source.classes)
         board = Board(log)
         first: np.ndarray | None = None
         # the reference before the others, which are held against it
@@ -117,62 +121,83 @@ class Classified:
             if first is None:
                 first = hits
             else:
-                of_test[f"accuracy less that of {self.reference}"] = paired(hits, first)
-            shifted, off = self.of_shifted(said, label, old)
+                behind = f"accuracy less that of {self.reference}"
+                of_test[behind] = paired(hits, first)
             told = {"temperature": said.temperature, **said.reading.told}
             board.put("test", one.name, of_test, len(label), told)
-            board.put("corrupted", one.name, self.of_corrupted(said, few), len(few))
-            board.put("strangers", one.name, self.of_strangers(said), len(label))
-            board.put("shifted", one.name, shifted, len(label), {"shares off by": off})
-            log.note(f"{one.name}: accuracy {wide(of_test['accuracy'])}")
+            corrupted = self.of_corrupted(said, few)
+            board.put("corrupted", one.name, corrupted, len(few))
+            # the pictures that are none of the data's are fewer, or more
+            strange = self.of_strangers(said)
+            board.put("strangers", one.name, strange, len(label))
+            shifted, told_too = self.of_shifted(said, label, old)
+            board.put("shifted", one.name, shifted, len(label), told_too)
+            accuracy = wide(of_test["accuracy"])
+            log.note(f"{one.name}: accuracy {accuracy}")
         finish(log, board.tables)
 
     def check(self, source: Any) -> None:
         """Raises UserError for data, counts and names that nothing can be made of."""
         check_task(source, self.contestants, self.reference)
-        at_least(10, fit=self.fit, valid=self.valid, test=self.test, others=self.others)
+        # of fewer no interval says anything
+        counts = {"fit": self.fit, "valid": self.valid}
+        counts |= {"test": self.test, "others": self.others}
+        at_least(10, **counts)
         at_least(0, seed=self.seed)
         at_least(1, bins=self.bins)
         above(0, tilt=self.tilt)
         at_most(1, tilt=self.tilt)
         for corruption in self.corruptions:
             corruption.check(source.shape)
+        # read now: a package that is missing is told before minutes of training
         for other in self.strangers:
             strange_pictures(other, source.shape, 1)
 
     def sets(self, source: Any) -> dict[str, np.ndarray]:
         """All pictures that are read, by name: bytes [N, H, W, C]."""
-        test = some(source.test, self.test)[source.main]
-        few = self.few(source)[source.main]
+        main = source.main
+        valid = some(source.valid, self.valid)
+        test = some(source.test, self.test)
+        # out of a memory map, once for all contestants
         sets = {
-            "valid": some(source.valid, self.valid)[source.main],
-            "test": test,
+            "valid": np.asarray(valid[main]),
+            "test": np.asarray(test[main]),
         }
+        few = np.asarray(self.few(source)[main])
         for i, corruption in enumerate(self.corruptions):
-            sets[called(corruption)] = spoilt(few, corruption, self.seed + i)
+            name = called(corruption)
+            sets[name] = spoilt(few, corruption, self.seed + i)
         for other in self.strangers:
             name, images = strange_pictures(other, source.shape, self.others)
+            # a name of its own: a set may be called as a corruption is
             sets[STRANGE + name] = images
-        return {name: np.asarray(images) for name, images in sets.items()}
+        return sets
 
     def few(self, source: Any) -> dict[str, Any]:
         """The test pictures that are corrupted: some of those that are read as they are."""
-        return some(some(source.test, self.test), self.others)
+        test = some(source.test, self.test)
+        return some(test, self.others)
 
     def answers(self, one: Contestant, task: Task, sets: dict[str, np.ndarray]) -> Answers:
         """What a contestant says of all pictures, and the temperature that suits it."""
         reading = one.of.start(one.name, task)
-        joints = {where: reading.log_joint(images) for where, images in sets.items()}
+        joints = {}
+        for where, images in sets.items():
+            joints[where] = reading.log_joint(images)
+        # by validation labels: those of the test choose nothing
         held = some(task.source.valid, self.valid)
-        t = bayes.temperature(joints["valid"], np.asarray(held["label"]))
+        label = np.asarray(held["label"])
+        t = bayes.temperature(joints["valid"], label)
         return Answers(reading, joints, t)
 
     def of_test(self, said: Answers, label: np.ndarray) -> dict[str, Interval]:
         """How often right, and how sure."""
-        raw = bayes.posterior(said.joints["test"])
-        tempered = bayes.posterior(said.joints["test"], said.temperature)
+        joint = said.joints["test"]
+        raw = bayes.posterior(joint)
+        # one number for all classes: the order of the classes stays, and so does the accuracy
+        tempered = bayes.posterior(joint, said.temperature)
         return {
-            "accuracy": counted(right(raw, label)),
+            "accuracy": counted(right(joint, label)),
             "log loss": log_loss(raw, label),
             "ECE": ece(raw, label, self.bins),
             "log loss at temperature": log_loss(tempered, label),
@@ -184,7 +209,8 @@ class Classified:
         found = {}
         for corruption in self.corruptions:
             name = called(corruption)
-            found[name] = counted(right(said.joints[name], label))
+            hits = right(said.joints[name], label)
+            found[name] = counted(hits)
         return found
 
     def of_strangers(self, said: Answers) -> dict[str, Interval]:
@@ -195,26 +221,36 @@ class Classified:
             if not name.startswith(STRANGE):
                 continue
             both = np.concatenate([test, joint])
-            strange = np.arange(len(both)) >= len(test)
+            # the test pictures come first
+            place_ = np.arange(len(both))
+            strange = place_ >= len(test)
             others = name.removeprefix(STRANGE)
             if said.reading.density:
-                found[f"{others}, by p(x)"] = auroc(-bayes.evidence(both), strange)
-            surest = bayes.posterior(both, said.temperature).max(1)
-            found[f"{others}, by max p(y | x)"] = auroc(-surest, strange)
+                unlikely = -bayes.evidence(both)
+                found[f"{others}, by p(x)"] = auroc(unlikely, strange)
+            p = bayes.posterior(both, said.temperature)
+            unsure = 1.0 - p.max(1)
+            found[f"{others}, by the surest class"] = auroc(unsure, strange)
         return found
 
     def of_shifted(
         self, said: Answers, label: np.ndarray, old: np.ndarray
-    ) -> tuple[dict[str, Interval], float]:
+    ) -> tuple[dict[str, Interval], dict[str, float]]:
         """Accuracy where classes have other shares than `old` [K], by what is known of them; how far EM's are off."""
+        # the same answers again: p(x | y) has not changed
         picked = tilted(label, len(old), self.tilt)
         own = label[picked]
-        truth = np.bincount(own, minlength=len(old)) / len(own)
-        p = bayes.posterior(said.joints["test"][picked], said.temperature)
+        count = np.bincount(own, minlength=len(old))
+        truth = count / len(own)
+        joint = said.joints["test"][picked]
+        # EM takes probabilities at their word: those at the temperature
+        p = bayes.posterior(joint, said.temperature)
         guessed = bayes.shifted(p, old)
+        mended = bayes.reweighted(p, old, guessed)
+        best = bayes.reweighted(p, old, truth)
         before = right(p, own)
-        after = right(bayes.reweighted(p, old, guessed), own)
-        known = right(bayes.reweighted(p, old, truth), own)
+        after = right(mended, own)
+        known = right(best, own)
         rows = {
             "as trained": counted(before),
             "by EM": counted(after),
@@ -223,7 +259,7 @@ class Classified:
         }
         # total variation
         off = 0.5 * np.abs(guessed - truth).sum()
-        return rows, float(off)
+        return rows, {"shares off by": float(off)}
 
 
 def task_of(cfg: Any, source: Any, origin: Mapping[str, Any]) -> Task:
@@ -236,12 +272,14 @@ def task_of(cfg: Any, source: Any, origin: Mapping[str, Any]) -> Task:
 
 def right(scores: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Whether the highest of scores [N, K] is the label's, [N] of 0 and 1."""
-    return np.float64(scores.argmax(1) == label)
+    said = scores.argmax(1)
+    return np.float64(said == label)
 
 
 def counted(hits: np.ndarray) -> Interval:
     """The share of hits [N], with Wilson's interval."""
-    return share(float(hits.sum()), len(hits))
+    total = float(hits.sum())
+    return share(total, len(hits))
 
 
 def paired(hits: np.ndarray, others: np.ndarray) -> Interval:
@@ -270,7 +308,9 @@ def tilted(label: np.ndarray, classes: int, tilt: float) -> np.ndarray:
     picked = []
     for c in range(classes):
         n = int(most * wanted[c])
-        picked.append(np.flatnonzero(label == c)[:n])
+        own = np.flatnonzero(label == c)
+        # the first ones: a test set's order within a class is of no importance
+        picked.append(own[:n])
     found = np.concatenate(picked)
     if not len(found):
         raise UserError(
@@ -285,14 +325,17 @@ def spoilt(images: Any, corruption: Any, seed: int) -> np.ndarray:
     index = jnp.arange(len(images), dtype=jnp.uint32)
     keys = example_keys(random.key(seed), index)
     unit = jnp.asarray(images, jnp.float32) / 255.0
-    left = damaged((corruption,), keys, unit).x
-    return to_uint8(np.clip(np.asarray(left), 0.0, 1.0))
+    left = damaged((corruption,), keys, unit)
+    # noise leads beyond black and white, which a file cannot
+    kept = np.clip(np.asarray(left.x), 0.0, 1.0)
+    return to_uint8(kept)
 
 
 def strange_pictures(other: Any, shape: tuple[int, ...], n: int) -> tuple[str, np.ndarray]:
     """(name, up to n test pictures in another shape, bytes) of a set; UserError for one that has no pictures."""
     load = getattr(other, "load", None)
     source = load() if load is not None else None
+    # words or points cannot be scaled to a picture's size
     if source is None or not isinstance(source.fields[source.main], Image):
         raise UserError(
             f"--strangers: {type(other).__name__} has no pictures to be told apart: name a set that has, "

@@ -20,6 +20,7 @@ import numpy as np
 from jax import Array
 
 from genjax.audit import bayes
+from genjax.audit.classifier import logits
 from genjax.audit.gaussians import LDA, Gaussians
 from genjax.classical import KernelDensity, Mixture, Ppca, dequantised
 from genjax.conditions import told
@@ -32,6 +33,7 @@ from genjax.fields import Image
 from genjax.findings.encoders import Task, check_names
 from genjax.findings.likelihood import Iwae, Ode
 from genjax.findings.strangers import Bound
+from genjax.machine.files import typed
 from genjax.metrics.classifier import Convolutional
 from genjax.metrics.components import rows
 from genjax.metrics.probe import STEPS, scale_of
@@ -59,24 +61,24 @@ class Reading(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Logistic:
+class LogisticRegression:
     """Logistic regression on scaled pixels, to its optimum by L-BFGS."""
 
     strength: float = field(1.0, "the inverse of the penalty on the weights, scikit-learn's C")
 
     def check(self, source: Any) -> None:
         """Raises UserError for a strength that is none."""
-        above(0, "Logistic: ", strength=self.strength)
+        above(0, "LogisticRegression: ", strength=self.strength)
 
     def start(self, name: str, task: Task) -> Reading:
         """Fitted to the task's part of the training examples."""
+        from sklearn import linear_model
         from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression
 
         flat = rows(task.fit[task.source.main])
         # so that one penalty is the same for all pixels
         scale = scale_of(flat)
-        model = LogisticRegression(C=self.strength, max_iter=STEPS)
+        model = linear_model.LogisticRegression(C=self.strength, max_iter=STEPS)
         with warnings.catch_warnings():
             # of classes that a plane parts there is no optimum without a penalty
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -106,17 +108,18 @@ class Discriminative:
 
     def start(self, name: str, task: Task) -> Reading:
         """Trains or restores the run."""
-        from genjax.audit.classifier import logits
-
-        this = loop.run(HOME, task.set(self.experiment), name, task.origin)
+        this = loop.run(HOME, task.set(self.experiment), folder(name), task.origin)
         cfg, spec = this.exp.algorithm, this.spec
 
         def read(key: Array, state: State, batch: Batch) -> dict[str, Array]:
-            return {"logits": logits(averaged(state), batch, cfg, spec)}
+            scores = logits(averaged(state), batch, cfg, spec)
+            return {"logits": scores}
 
         def log_joint(images: np.ndarray) -> np.ndarray:
-            found = this.evaluate({spec.main: images}, read)["logits"]
-            return np.log(np.maximum(bayes.posterior(found), bayes.TINY))
+            asked = {spec.main: images}
+            found = this.evaluate(asked, read)
+            # log p(y | x) but for a number of x, which the softmax takes away
+            return np.float64(found["logits"])
 
         return Reading(log_joint, False, seconds_of(this))
 
@@ -132,14 +135,13 @@ class Recogniser:
 
     def start(self, name: str, task: Task) -> Reading:
         """Trained, or read from beside the runs."""
-        from genjax.machine.files import typed
-
-        folder = typed(task.runs) / "features"
-        extract = self.of.fit(task.source.train, folder)
+        # where metrics look for it too: it is trained once for both
+        home = typed(task.runs) / "features"
+        extract = self.of.fit(task.source.train, home)
 
         def log_joint(images: np.ndarray) -> np.ndarray:
-            logits = extract(images).logits
-            return np.log(np.maximum(bayes.posterior(logits), bayes.TINY))
+            found = extract(images)
+            return np.float64(found.logits)
 
         return Reading(log_joint, False)
 
@@ -155,6 +157,7 @@ class Bayes:
 
     def check(self, source: Any) -> None:
         """Raises UserError for settings of Gaussians that cannot be."""
+        # the densities of `classical` are checked as they are fitted
         check = getattr(self.of, "check", None)
         if check is not None:
             check()
@@ -165,19 +168,24 @@ class Bayes:
         label = np.asarray(task.fit["label"])
         classes = task.source.classes
         if isinstance(self.of, Gaussians):
-            fitted = self.of.fit(rows(images), label, classes)
+            # of pixels as they are, in [0, 1]
+            flat = rows(images)
+            fitted = self.of.fit(flat, label, classes)
             return Reading(lambda new: fitted(rows(new)), True)
         prior = bayes.shares(label, classes, task.source.name)
-        density = self.of.fit(dequantised(images, task.seed), label)
+        # grey levels would give a density without bound
+        pixels = dequantised(images, task.seed)
+        density = self.of.fit(pixels, label)
 
         def log_joint(new: np.ndarray) -> np.ndarray:
-            # the same noise for all classes
-            pixels = dequantised(new, task.seed + 1)
+            # the same noise for all classes, and other than in training
+            noisy = dequantised(new, task.seed + 1)
             columns = []
             for c in range(classes):
-                told_class = np.full(len(new), c)
-                columns.append(density.log_prob(pixels, told_class))
-            return np.stack(columns, 1) + np.log(prior)
+                same = np.full(len(new), c)
+                log_p = density.log_prob(noisy, same)
+                columns.append(log_p)
+            return joined(columns, prior)
 
         return Reading(log_joint, True)
 
@@ -244,6 +252,7 @@ class Conditional:
         """Raises UserError for a model that is told no class, and for a log p that it has not got."""
         at_least(1, "Conditional: ", batch=self.batch)
         cfg = self.experiment.algorithm
+        # of a second condition one would not know what to tell it
         asks = [each.of for each in getattr(cfg, "condition", ())]
         if asks != ["label"]:
             kind = type(cfg).__name__
@@ -260,9 +269,10 @@ class Conditional:
         exp = task.set(self.experiment)
         levels = self.levels
         if levels is not None:
+            # the same pictures in another form: the splits stay
             levels = edit(levels, {"of": task.data})
             exp = edit(exp, {"data": levels})
-        this = loop.run(HOME, exp, name, task.origin)
+        this = loop.run(HOME, exp, folder(name), task.origin)
         cfg, spec, by = this.exp.algorithm, this.spec, self.by
         # of all that was trained on
         label = np.asarray(this.source.train["label"])
@@ -276,10 +286,12 @@ class Conditional:
             x = images if levels is None else levels.tokens(images)
             columns = []
             for c in range(len(prior)):
-                asked = {spec.main: x, "label": np.full(len(x), c, np.int32)}
+                # what the picture is told to be, whatever it is
+                same = np.full(len(x), c, np.int32)
+                asked = {spec.main: x, "label": same}
                 found = this.evaluate(asked, read, self.batch)
-                columns.append(np.float64(found["log_p"]))
-            return np.stack(columns, 1) + np.log(prior)
+                columns.append(found["log_p"])
+            return joined(columns, prior)
 
         return Reading(log_joint, True, seconds_of(this))
 
@@ -301,22 +313,24 @@ class Chosen:
         """Starts all, of which runs that are alike are trained once."""
         images = np.asarray(task.valid[task.source.main])
         label = np.asarray(task.valid["label"])
-        best: Reading | None = None
-        least, number = np.inf, 0
-        for i, each in enumerate(self.of):
+        readings = []
+        losses = []
+        for each in self.of:
             reading = each.start(name, task)
             joint = reading.log_joint(images)
+            # finer than accuracy, of which a few hundred examples know little
             t = bayes.temperature(joint, label)
             loss = bayes.nats(joint, label, t)
-            if best is None or loss < least:
-                best = reading
-                least, number = loss, i
-        if best is None:  # refused by `check` before
-            raise UserError("Chosen(of=()) leaves nothing to choose from.")
-        return best._replace(told={**best.told, "choice": number})
+            readings.append(reading)
+            losses.append(loss)
+        # of equals the first
+        number = int(np.argmin(losses))
+        best = readings[number]
+        told_too = {**best.told, "choice": number}
+        return best._replace(told=told_too)
 
 
-Kind = Logistic | Discriminative | Recogniser | Bayes | Conditional | Chosen
+Kind = LogisticRegression | Discriminative | Recogniser | Bayes | Conditional | Chosen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -324,7 +338,18 @@ class Contestant:
     """A classifier under the name that the tables give it."""
 
     name: str = field("", "in the tables and of the run directory")
-    of: Kind = field(Logistic(), "what tells classes apart")
+    of: Kind = field(LogisticRegression(), "what tells classes apart")
+
+
+def joined(columns: list[np.ndarray], prior: np.ndarray) -> np.ndarray:
+    """log p(x, y) [N, K] of log p(x | y) [N] of each class and p(y) [K], in float64: sums over pixels are large."""
+    log_p = np.stack(columns, 1)
+    return np.float64(log_p) + np.log(prior)
+
+
+def folder(name: str) -> str:
+    """A contestant's name as that of a directory, which a shell takes as one word."""
+    return name.replace(" ", "-")
 
 
 def seconds_of(this: Run) -> dict[str, float]:
@@ -339,7 +364,9 @@ def check_task(source: Any, contestants: tuple[Contestant, ...], reference: str)
         raise UserError(
             f"classifiers here are of images and {source.name} has none: use --data='Digits(valid=300)'."
         )
-    label = np.asarray(source.train.get("label", np.zeros(0, np.int64)))
+    # a set without labels may have no such field at all
+    none = np.zeros(0, np.int64)
+    label = np.asarray(source.train.get("label", none))
     bayes.shares(label, source.classes, source.name)
     if not size(source.test):
         raise UserError(

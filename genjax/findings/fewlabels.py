@@ -21,14 +21,21 @@ from genjax.config import field
 from genjax.data import Digits, Known
 from genjax.errors import UserError, at_least, distinct
 from genjax.findings.classified import Board, right, task_of
-from genjax.findings.classifiers import HOME, Bayes, Chosen, Contestant, Logistic, check_task
+from genjax.findings.classifiers import (
+    HOME,
+    Bayes,
+    Chosen,
+    Contestant,
+    LogisticRegression,
+    check_task,
+)
 from genjax.findings.encoders import Task
 from genjax.findings.samples import some
 from genjax.findings.tabled import finish, keep_picture, place
 from genjax.metrics.intervals import Interval, of_mean
 from genjax.pictures import figure
 
-CLOSED = (Bayes, Chosen, Logistic)  # what is fitted to the draw in moments
+CLOSED = (Bayes, Chosen, LogisticRegression)  # what is fitted to the draw in moments
 Curve = dict[int, np.ndarray]  # {labels of a class: accuracy of each draw [draws]}
 
 
@@ -54,28 +61,39 @@ class FewLabels:
         source = self.data.load()
         self.check(source)
         task = task_of(self, source, origin)
-        scarce = int(np.bincount(task.fit["label"]).min())
+        count = np.bincount(task.fit["label"])
+        scarce = int(count.min())
         if max(self.labels) > scarce:
             raise UserError(
                 f"--labels: some class has {scarce} training examples, fewer than {max(self.labels)}: ask for fewer."
             )
         test = some(source.test, self.test)
         log = place(HOME, name, self, origin)
-        curves = {one.name: self.curve(one, task, test) for one in self.contestants}
+        curves = {}
+        for one in self.contestants:
+            curves[one.name] = self.curve(one, task, test)
         board = Board(log)
         for who, curve in curves.items():
-            rows = {str(m): of_mean(values) for m, values in curve.items()}
-            board.put("accuracy over labels of a class", who, rows, self.draws)
-            if who == self.reference:
-                continue
-            ahead = self.ahead(curve, curves[self.reference])
-            crossed = crossing({m: value.value for m, value in ahead.items()})
-            log.note(f"{who}: {told(crossed)} {self.reference}")
-            rows = {str(m): value for m, value in ahead.items()}
-            place_ = {"crosses at": float(crossed)} if crossed is not None else {}
-            board.put(f"ahead of {self.reference}", who, rows, self.draws, place_)
+            bands = named(means(curve))
+            board.put("accuracy over labels of a class", who, bands, self.draws)
+            if who != self.reference:
+                self.tell_lead(board, who, curve, curves[self.reference])
         keep_picture(log, "labels", pictured(curves))
         finish(log, board.tables)
+
+    def tell_lead(self, board: Board, who: str, curve: Curve, reference: Curve) -> None:
+        """By how much one is ahead of the reference, draw by draw on the same examples, and where that ends."""
+        ahead = {}
+        for m, values in curve.items():
+            # what is an easy draw for one is so for the other
+            ahead[m] = values - reference[m]
+        bands = means(ahead)
+        crossed = crossing({m: band.value for m, band in bands.items()})
+        board.log.note(f"{who} against {self.reference}: {told(crossed)}")
+        # where they do not cross, the cell is empty
+        where = {} if crossed is None else {"crosses at": crossed}
+        title = f"ahead of {self.reference}"
+        board.put(title, who, named(bands), self.draws, where)
 
     def check(self, source: Any) -> None:
         """Raises UserError for data, counts and contestants that no curve can be made of."""
@@ -91,7 +109,7 @@ class FewLabels:
         for one in self.contestants:
             if not isinstance(one.of, CLOSED):
                 raise UserError(
-                    f"{one.name}: a curve takes hundreds of fits, so of Logistic(), Bayes() and Chosen() alone."
+                    f"{one.name}: a curve takes hundreds of fits, so of closed forms and LogisticRegression() alone."
                 )
 
     def curve(self, one: Contestant, task: Task, test: Mapping[str, Any]) -> Curve:
@@ -102,16 +120,25 @@ class FewLabels:
         for m in sorted(self.labels):
             found = []
             for draw in range(self.draws):
+                # the same examples for all contestants
                 few = drawn(task.fit, m, [self.seed, draw])
-                reading = one.of.start(one.name, task._replace(fit=few))
-                hits = right(reading.log_joint(images), label)
+                own = task._replace(fit=few)
+                reading = one.of.start(one.name, own)
+                joint = reading.log_joint(images)
+                hits = right(joint, label)
                 found.append(hits.mean())
             curve[m] = np.array(found)
         return curve
 
-    def ahead(self, curve: Curve, reference: Curve) -> dict[int, Interval]:
-        """By how much one is more often right, draw by draw on the same examples."""
-        return {m: of_mean(values - reference[m]) for m, values in curve.items()}
+
+def means(curve: Curve) -> dict[int, Interval]:
+    """The mean over draws at each point, with Student's interval."""
+    return {m: of_mean(values) for m, values in curve.items()}
+
+
+def named(bands: Mapping[int, Interval]) -> dict[str, Interval]:
+    """By the column's name."""
+    return {str(m): band for m, band in bands.items()}
 
 
 def drawn(split: Mapping[str, Any], m: int, seed: list[int]) -> dict[str, Any]:
@@ -120,11 +147,16 @@ def drawn(split: Mapping[str, Any], m: int, seed: list[int]) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     picked = []
     for c in np.unique(label):
+        own = np.flatnonzero(label == c)
         # all of a class are put in order, whatever m
-        order = rng.permutation(np.flatnonzero(label == c))
+        order = rng.permutation(own)
         picked.append(order[:m])
-    rows = np.sort(np.concatenate(picked))
-    return {name: np.asarray(array)[rows] for name, array in split.items()}
+    together = np.concatenate(picked)
+    rows = np.sort(together)
+    few = {}
+    for name, array in split.items():
+        few[name] = np.asarray(array)[rows]
+    return few
 
 
 def crossing(ahead: Mapping[int, float]) -> float | None:
@@ -138,8 +170,11 @@ def crossing(ahead: Mapping[int, float]) -> float | None:
         return None
     last = leads[-1]
     after = counts[counts.index(last) + 1]
-    share = ahead[last] / (ahead[last] - ahead[after])
-    log_m = np.log(last) + share * (np.log(after) - np.log(last))
+    # the share of the way at which the line is at 0
+    fall = ahead[last] - ahead[after]
+    share = ahead[last] / fall
+    first, second = np.log(last), np.log(after)
+    log_m = first + share * (second - first)
     return float(np.exp(log_m))
 
 
@@ -156,11 +191,12 @@ def pictured(curves: Mapping[str, Curve]) -> np.ndarray:
     plot = axes[0, 0]
     for name, curve in curves.items():
         labels = list(curve)
-        bands = [of_mean(values) for values in curve.values()]
-        (line,) = plot.plot(labels, [band.value for band in bands], marker="o", label=name)
-        low = [band.low for band in bands]
-        high = [band.high for band in bands]
-        plot.fill_between(labels, low, high, alpha=0.2, color=line.get_color())
+        bands = means(curve).values()
+        middle, low, high = np.transpose(list(bands))
+        (line,) = plot.plot(labels, middle, marker="o", label=name)
+        colour = line.get_color()
+        plot.fill_between(labels, low, high, alpha=0.2, color=colour)
+    # labels are doubled from point to point
     plot.set_xscale("log", base=2)
     plot.set_xlabel("training examples of each class")
     plot.set_ylabel("accuracy")

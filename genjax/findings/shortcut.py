@@ -17,7 +17,7 @@ import numpy as np
 from genjax.config import field
 from genjax.core import size
 from genjax.data import Digits
-from genjax.data.planted import Planted
+from genjax.data.cornered import Cornered
 from genjax.errors import UserError, at_least
 from genjax.findings.classified import Board, counted, paired, right, task_of
 from genjax.findings.classifiers import HOME, Contestant, check_task
@@ -34,7 +34,7 @@ SHOWN = 10  # pictures of each group in a picture
 class Shortcut:
     """The comparison."""
 
-    data: Planted = field(Planted(Digits(300)), "the set and its mark")
+    data: Cornered = field(Cornered(Digits(300)), "the set and its mark")
     contestants: tuple[Contestant, ...] = field((), "what tells classes apart")
     reference: str = field("CNN", "whose accuracy the others' is held against")
     fit: int = field(60_000, "training examples that closed forms see, at most")
@@ -47,7 +47,7 @@ class Shortcut:
         """Trains or restores all, reads, tells; UserError, before anything is written, for what cannot be done."""
         if not hasattr(self.data, "marked"):
             raise UserError(
-                "--data must be Planted(…): without a shortcut there is none to find."
+                "--data must be Cornered(…): without a shortcut there is none to find."
             )
         source = self.data.load()
         check_task(source, self.contestants, self.reference)
@@ -55,17 +55,20 @@ class Shortcut:
         at_least(0, seed=self.seed)
         task = task_of(self, source, origin)
         groups = self.groups(source)
-        label = np.asarray(some(source.test, self.test)["label"])
+        test = some(source.test, self.test)
+        label = np.asarray(test["label"])
         log = place(HOME, name, self, origin)
         keep_picture(log, "groups", pictured(groups))
         board = Board(log)
         first: np.ndarray | None = None
+        # the reference before the others, which are held against it
         order = sorted(self.contestants, key=lambda one: one.name != self.reference)
         for one in order:
             reading = one.of.start(one.name, task)
             hits = {}
             for group, images in groups.items():
-                hits[group] = right(reading.log_joint(images), label)
+                joint = reading.log_joint(images)
+                hits[group] = right(joint, label)
             rows = self.rows(hits, label)
             if first is None:
                 first = hits[CONTRADICTS]
@@ -95,9 +98,14 @@ class Shortcut:
     def rows(self, hits: Mapping[str, np.ndarray], label: np.ndarray) -> dict[str, Interval]:
         """Accuracy of each group, of the worse of the two, and of its worst class."""
         found = {group: counted(own) for group, own in hits.items()}
-        worst = min((AGREES, CONTRADICTS), key=lambda group: found[group].value)
-        classes = [hits[worst][label == c] for c in np.unique(label)]
-        least = min(classes, key=lambda own: own.mean())
+        # what is unmarked is no group: nobody meets it after such a training
+        marked = AGREES, CONTRADICTS
+        worst = min(marked, key=lambda group: found[group].value)
+        classes = []
+        for c in np.unique(label):
+            own = hits[worst][label == c]
+            classes.append(own)
+        least = min(classes, key=np.mean)
         return {
             **found,
             "contradicts less agrees": paired(hits[CONTRADICTS], hits[AGREES]),
@@ -109,5 +117,7 @@ class Shortcut:
 def pictured(groups: Mapping[str, np.ndarray]) -> np.ndarray:
     """A row for each group, the same pictures."""
     columns = min(SHOWN, *map(len, groups.values()))
+    # the first ones of each, so that a column is one picture
     tiles = [images[:columns] for images in groups.values()]
-    return captioned(grid(np.concatenate(tiles), columns), list(groups))
+    picture = grid(np.concatenate(tiles), columns)
+    return captioned(picture, list(groups))

@@ -8,11 +8,11 @@ import pytest
 
 from genjax.config import edit
 from genjax.data import Digits, Toy
+from genjax.data.cornered import Cornered
 from genjax.data.levelled import Levelled
-from genjax.data.planted import Planted
 from genjax.errors import UserError
 
-CFG = Planted(Digits(valid=300), agree=0.9)
+CFG = Cornered(Digits(valid=300), agree=0.9)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_bad_input_is_one_line(plain):
         dataclasses.replace(digits, agree=1.2).load()
     with pytest.raises(UserError, match="data.side=8 covers pictures of 8x8"):
         dataclasses.replace(digits, side=8).load()
-    with pytest.raises(UserError, match="Planted.. marks images"):
+    with pytest.raises(UserError, match="Cornered.. marks images"):
         edit(CFG, {"of": Toy()}).load()
     with pytest.raises(UserError, match="data.levels=1 must be at least 2"):
         Levelled(levels=1).load()

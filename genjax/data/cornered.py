@@ -24,7 +24,7 @@ WHITE = 255
 
 
 @dataclasses.dataclass(frozen=True)
-class Planted:
+class Cornered:
     """`of` with a mark in the upper left corner: in training of the class, in the test split of another class."""
 
     of: Any = field(Digits(), "the labelled set, images; any config with load()")
@@ -32,7 +32,7 @@ class Planted:
     side: int = field(1, "of the mark [pixels]")
     seed: int = field(0, "of the classes that are marked where mark and class disagree")
 
-    def resolved(self) -> Planted:
+    def resolved(self) -> Cornered:
         """The same with the marks of what lies in files filled in."""
         fill = getattr(self.of, "resolved", None)
         if fill is None:
@@ -46,20 +46,15 @@ class Planted:
         with marked.flagged("", "of."):
             source = self.of.load()
         self.check(source)
-        main, classes = source.main, source.classes
-        splits = {"train": source.train, "valid": source.valid, "test": source.test}
-        for place, (name, split) in enumerate(splits.items()):
-            label = np.asarray(split["label"]) if size(split) else np.zeros(0, np.int64)
+        splits = {}
+        for place, (name, split) in enumerate(source.splits().items()):
+            # a stream of its own: what is held out leaves the test as it is
             rng = np.random.default_rng([self.seed, place])
-            agree = rng.random(len(label)) < self.agree
-            if name == "test":
-                agree[:] = False
-            other = self.other(label, classes, rng)
-            shown = np.where(agree, label, other)
-            splits[name] = self._with(split, main, shown, classes)
+            share = 0.0 if name == "test" else self.agree
+            splits[name] = self._split(split, source, share, rng)
         note = f"a mark in the corner tells the class in {self.agree:.0%} of training and never at test"
         return Source(
-            f"{source.name}_planted",
+            f"{source.name}_cornered",
             source.fields,
             **splits,
             drawn=source.drawn,
@@ -73,10 +68,11 @@ class Planted:
         at_least(1, data__side=self.side)
         at_least(0, data__seed=self.seed)
         images = isinstance(source.fields[source.main], Image)
+        # marks are laid before training, over all pictures at once
         whole = source.records is None and not domains(source.train)
         if not images or not whole or source.classes < 2:
             raise UserError(
-                f"Planted() marks images with their class, in memory, and {source.name} has no such: use of=Digits()."
+                f"Cornered() marks images with their class, in memory, and {source.name} has no such: use of=Digits()."
             )
         if self.side >= min(source.shape[:2]):
             raise UserError(
@@ -85,17 +81,29 @@ class Planted:
 
     def other(self, label: np.ndarray, classes: int, rng: np.random.Generator) -> np.ndarray:
         """Another class for each label [N], all alike in chance."""
+        # never a whole turn, which would be the class itself
         step = rng.integers(1, classes, len(label))
         return (label + step) % classes
 
     def marked(self, images: Any, shown: np.ndarray, classes: int) -> np.ndarray:
         """Pictures [N, H, W, C] with the mark of a class each, [N]; class 0 is no black, which corners are anyway."""
+        # a copy: the set itself, perhaps a memory map, stays as it is
         found = np.array(images)
-        grey = np.rint((shown + 1) * (WHITE / classes)).astype(found.dtype)
+        step = WHITE / classes
+        grey = np.rint(step * (shown + 1))
         found[:, : self.side, : self.side] = grey[:, None, None, None]
         return found
 
-    def _with(self, split: Arrays, main: str, shown: np.ndarray, classes: int) -> Arrays:
+    def _split(
+        self, split: Arrays, source: Source, share: float, rng: np.random.Generator
+    ) -> Arrays:
+        """A split whose marks agree in a share of its pictures."""
+        # a set need not have every split
         if not size(split):
             return split
-        return {**split, main: self.marked(split[main], shown, classes)}
+        label = np.asarray(split["label"])
+        draw = rng.random(len(label))
+        other = self.other(label, source.classes, rng)
+        shown = np.where(draw < share, label, other)
+        images = self.marked(split[source.main], shown, source.classes)
+        return {**split, source.main: images}
