@@ -103,7 +103,7 @@ def test_what_must_have_a_row_is_found():
     wanted |= {"cycle.CycleGAN", "cut.CUT", "munit.MUNIT", "unit.UNIT"}
     wanted |= {"geotrans.GeoTrans", "talking.TalkingHeads", "talkingflow.TalkingFlow"}
     wanted |= {"causal.Causal", "discrete.MaskedDiffusion"}
-    wanted |= {"detector.Detector", "classifier.Classifier"}
+    wanted |= {"detector.Detector", "classifier.Classifier", "words.TextDetector"}
     assert {title(value) for value in algorithms()} == wanted
     found = [name for name in required() if name.startswith("named.")]
     assert len(found) == len(diffusion.ALL) + len(gan.ALL)

@@ -113,11 +113,11 @@ def _read(path: str, ending: str) -> list[Document]:
     # a folder lists its files in no order of its own
     for file in sorted(folder.iterdir()):
         if file.is_file() and not file.is_symlink() and file.name.endswith(ending):
-            documents.append(Document(file.name, _utf8(file)))
+            documents.append(Document(file.name, utf8(file)))
     return documents
 
 
-def _utf8(file: Path) -> bytes:
+def utf8(file: Path) -> bytes:
     """The bytes of a file; UserError, with the place, where they are not UTF-8."""
     content = file.read_bytes()
     # decoded only to see that it can be: models are shown the bytes

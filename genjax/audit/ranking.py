@@ -1,0 +1,79 @@
+"""Average precision and rates of texts that come in groups: those of one document are no independent draws.
+
+Documents are few, and a percentile bootstrap of few groups is too narrow: the jackknife leaves out one at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from genjax.audit.alarms import checked, exact
+from genjax.errors import UserError
+from genjax.metrics.intervals import Interval, by_group
+from genjax.metrics.prediction import average_precision
+
+MOST = 50  # groups: each is an average precision of all the others
+
+
+def groups_of(group: np.ndarray, most: int = MOST) -> list[np.ndarray]:
+    """The rows of each group; of more than `most` groups some are put together, in turn."""
+    _, place = np.unique(group, return_inverse=True)
+    # in turn: documents of both kinds are spread evenly, whichever have the lower numbers
+    place = place % most
+    order = np.argsort(place, kind="stable")
+    ends = np.cumsum(np.bincount(place))[:-1]
+    return np.split(order, ends)
+
+
+def precision(
+    scores: np.ndarray, positive: np.ndarray, group: np.ndarray, level: float = 0.95
+) -> Interval:
+    """Average precision of scores [N] with the jackknife's interval over groups [N], within [0, 1].
+
+    Where the two kinds are apart without an exception that says nothing: there it is exact for as many texts as the
+    smaller kind has. UserError for texts of one kind alone.
+    """
+    scores = checked(scores, "average precision")
+    truth = np.asarray(positive, bool)
+    fewer = int(min(truth.sum(), (~truth).sum()))
+    if not fewer:
+        raise UserError(f"all {len(truth)} texts are of one kind: an order needs both.")
+
+    def of(rows: np.ndarray) -> float:
+        # its own bootstrap takes texts for independent: the value alone
+        return average_precision(scores[rows], truth[rows], times=1).value
+
+    group = np.asarray(group)
+    # without its only document a kind would have no text
+    kinds = [np.unique(group[kind]) for kind in (truth, ~truth)]
+    if min(map(len, kinds)) < 2:
+        return Interval(of(np.arange(len(truth))), 0.0, 1.0)
+    found = _within(of, groups_of(group), level)
+    if found.value == 1.0:
+        return exact(fewer, fewer, level)
+    return found
+
+
+def share(alarms: np.ndarray, group: np.ndarray, level: float = 0.95) -> Interval:
+    """The share of alarms [N]: of exact interval and jackknife over groups [N] the wider end on each side.
+
+    The exact one takes texts for independent; the jackknife knows no width where no text, or each one, is an alarm.
+    """
+    alarms = np.asarray(alarms, bool)
+    alone = exact(int(alarms.sum()), len(alarms), level)
+    together = _within(lambda rows: float(np.mean(alarms[rows])), groups_of(group), level)
+    low = min(alone.low, together.low)
+    high = max(alone.high, together.high)
+    return Interval(alone.value, low, high)
+
+
+def _within(
+    of: Callable[[np.ndarray], float], groups: list[np.ndarray], level: float
+) -> Interval:
+    """The jackknife's interval cut at 0 and 1; of a single group nothing is known."""
+    if len(groups) < 2:
+        return Interval(of(groups[0]), 0.0, 1.0)
+    found = by_group(of, groups, level)
+    return Interval(found.value, max(found.low, 0.0), min(found.high, 1.0))

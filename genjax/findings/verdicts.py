@@ -1,0 +1,256 @@
+"""Is a text written by a person or by a model, and how sure is that? Detectors by the author that they learned from.
+
+Each detector learns from one author and is tested on all: on the diagonal of the table it knows whom it looks for. Real
+texts are in four parts without a common document: what generators learned, what detectors learn, what thresholds are
+set on, what all is measured on. As many real texts are tested as generated ones. Texts of a length are all whole pieces
+of the windows, and intervals leave out a document, or an author's window, at a time. `real` beside the authors is half
+of the real documents in the place of generated ones: where a detector has found anything there, it was of the topic.
+
+Where both laws are known, the likelihood ratio is the bar, and how far below it each detector is has an interval over
+the same texts: one that is above it for certain would have seen what it should not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from genjax.audit import alarms, best, ranking
+from genjax.config import field
+from genjax.data.windows import Part, Sequences, Windows
+from genjax.errors import UserError, above, at_least, below
+from genjax.findings.encoders import check_names
+from genjax.findings.suspects import HOME, AnyAuthor, ChainAuthor, Suspect, Task
+from genjax.findings.tabled import Row, cell, finish, place, stored, wide
+from genjax.findings.witnesses import (
+    BestRatio,
+    Case,
+    Curvature,
+    MeanLogP,
+    MeanLogRank,
+    NgramRatio,
+    Texts,
+    TrainedDetector,
+    Witness,
+)
+from genjax.metrics.intervals import Interval
+from genjax.metrics.prediction import auroc_difference, threshold
+from genjax.training.log import Log
+
+NULL = "real"  # the column of real texts in the place of generated ones
+SCORER = "scorer"  # and the name of its run directory
+Sets = dict[str, dict[int, Texts]]  # part of an author, or of the real texts -> length -> texts
+Scores = dict[str, np.ndarray]  # of the same parts, at one length
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdicts:
+    """The comparison."""
+
+    data: Windows | Sequences = field(Windows(), "real texts")
+    suspects: tuple[Suspect, ...] = field((), "who wrote the others")
+    witnesses: tuple[Witness, ...] = field(
+        (NgramRatio(), MeanLogP(), MeanLogRank(), Curvature(), TrainedDetector()),
+        "the detectors",
+    )
+    scorer: AnyAuthor | None = field(
+        None, "a causal model that statistics are of; None = those need none"
+    )
+    lengths: tuple[int, ...] = field((50, 200, 1000), "tokens of a text")
+    false_alarms: tuple[float, ...] = field(
+        (0.01, 0.05), "shares that thresholds are set for, on held-out real texts"
+    )
+    draws: int = field(20_000, "texts of either law that the bar is estimated by")
+    seed: int = field(0, "of weights, orders and texts")
+    runs: str = field("runs", "folder of the run directories", execution=True)
+
+    def __call__(self, name: str, origin: Mapping[str, Any]) -> None:
+        """Trains or restores all, writes, judges; UserError, before anything is written, for what cannot be done."""
+        task = Task(self.data, self.seed, self.runs, origin)
+        self.check(task)
+        log = place(HOME, name, self, origin)
+        sets = self.sets(task)
+        tables: dict[str, dict[str, Row]] = {}
+        order: dict[int, dict[str, Row]] = {length: {} for length in self.lengths}
+        limits: dict[int, dict[str, Row]] = {length: {} for length in self.lengths}
+        bars: dict[str, Row] = {}
+        for suspect in self.suspects:
+            found = self.judged(suspect, sets, task)
+            for length in self.lengths:
+                for witness, scores in found[length].items():
+                    row = f"{witness}, of {suspect.name}"
+                    order[length][row] = self.precisions(log, row, length, scores, sets)
+                    limits[length] |= self.limits(log, row, suspect, length, scores, sets)
+                if isinstance(suspect.of, ChainAuthor) and isinstance(self.data, Sequences):
+                    bars |= self.bars(log, suspect, length, found[length])
+        for length in self.lengths:
+            tables[f"average precision, {length} characters"] = order[length]
+        for length in self.lengths:
+            tables[f"alarms, {length} characters"] = limits[length]
+        if bars:
+            tables["beside the best test"] = bars
+        finish(log, tables)
+
+    def check(self, task: Task) -> None:
+        """Raises UserError for what leaves nothing to compare, and for texts that are too few or too short."""
+        check_names(self.suspects, "--suspects")
+        taken = [suspect.name for suspect in self.suspects if suspect.name in (NULL, SCORER)]
+        if taken:
+            raise UserError(
+                f"--suspects: {taken[0]!r} is a name of the tables' own: use another."
+            )
+        at_least(0, seed=self.seed)
+        at_least(1, draws=self.draws)
+        if not self.lengths or not self.witnesses or not self.false_alarms:
+            raise UserError(
+                "--lengths, --witnesses and --false_alarms must name one each, at least."
+            )
+        for length in self.lengths:
+            at_least(1, lengths=length)
+            if length > self.data.length:
+                raise UserError(
+                    f"--lengths: {length} is longer than the texts, {self.data.length}: set --data.length."
+                )
+        for rate in self.false_alarms:
+            above(0, false_alarms=rate)
+            below(1, false_alarms=rate)
+        for witness in self.witnesses:
+            witness.check(task, self.suspects)
+            if witness.scored and self.scorer is None:
+                raise UserError(
+                    f"--scorer=None: {type(witness).__name__} is of a model that scores: name one, or leave it out."
+                )
+        source = self.data.load()
+        held = self.data.parts()["held"]
+        # for its error: the longest texts are the fewest
+        fewest = len(held.pieces(max(self.lengths)).tokens)
+        threshold(np.zeros(fewest), min(self.false_alarms))
+        for suspect in self.suspects:
+            suspect.of.check(source)
+        if self.scorer is not None:
+            self.scorer.check(source)
+            self.scorer.check_scoring()
+
+    def sets(self, task: Task) -> Sets:
+        """All texts at all lengths, with what the scoring model says of them."""
+        found: dict[str, Part] = {}
+        for part, texts in self.data.parts().items():
+            if part != "model":
+                found[part] = texts
+        for suspect in self.suspects:
+            for part, texts in suspect.parts(task).items():
+                found[f"{suspect.name}/{part}"] = texts
+        needed = any(witness.scored for witness in self.witnesses)
+        say = self.scorer.scored(SCORER, task) if needed and self.scorer else None
+        sets: Sets = {}
+        for name, part in found.items():
+            sets[name] = {}
+            for length in self.lengths:
+                tokens, group = part.pieces(length)
+                told = {} if say is None else say(tokens)
+                sets[name][length] = Texts(tokens, group, told)
+        return sets
+
+    def judged(self, suspect: Suspect, sets: Sets, task: Task) -> dict[int, dict[str, Scores]]:
+        """{length: {detector: scores of held-out and test texts}} of all detectors that learned from an author."""
+        kind = self.data.load()
+        vocabulary = kind.fields[kind.main].vocabulary
+        fit = sets["fit"], sets[f"{suspect.name}/fit"]
+        case = Case(suspect, *fit, vocabulary, task)
+        tested = ["held", "test", *(f"{each.name}/test" for each in self.suspects)]
+        found: dict[int, dict[str, Scores]] = {length: {} for length in self.lengths}
+        for witness in self.witnesses:
+            judge = witness.learn(case)
+            for length in self.lengths:
+                scores = {name: judge(sets[name][length]) for name in tested}
+                found[length][witness.name] = scores
+            keep = getattr(witness, "keep", None)  # of what others may want to ask later
+            if keep is not None:
+                keep(case, {length: found[length][witness.name] for length in self.lengths})
+        return found
+
+    def precisions(
+        self, log: Log, name: str, length: int, scores: Scores, sets: Sets
+    ) -> dict[str, str]:
+        """Average precision on each author, and on real texts against real ones."""
+        row = {}
+        real = sets["test"][length]
+        for suspect in self.suspects:
+            theirs = f"{suspect.name}/test"
+            values = np.concatenate([scores["test"], scores[theirs]])
+            own = sets[theirs][length].group
+            truth = np.repeat([False, True], [len(real.group), len(own)])
+            # no window has the number of a document
+            group = np.concatenate([real.group, own + real.group.max() + 1])
+            found = ranking.precision(values, truth, group)
+            row[suspect.name] = wide(found)
+            log.result(f"AP {length}: {name}: {suspect.name}", stored(found, len(truth)))
+        _, number = np.unique(real.group, return_inverse=True)
+        # every second document in the place of a generated one
+        odd = number % 2 == 1
+        if odd.any():
+            found = ranking.precision(scores["test"], odd, real.group)
+            row[NULL] = wide(found)
+            row[f"{NULL}: share"] = cell(float(odd.mean()))
+            log.result(f"AP {length}: {name}: {NULL}", stored(found, len(odd)))
+        return row
+
+    def limits(
+        self, log: Log, name: str, suspect: Suspect, length: int, scores: Scores, sets: Sets
+    ) -> dict[str, Row]:
+        """What thresholds do on the author that a detector knows, and what is behind their alarms."""
+        found: dict[str, Row] = {}
+        theirs = f"{suspect.name}/test"
+        for rate in self.false_alarms:
+            limit = threshold(scores["held"], rate)
+            real, generated = scores["test"], scores[theirs]
+            false = ranking.share(real > limit, sets["test"][length].group)
+            hits = ranking.share(generated > limit, sets[theirs][length].group)
+            right = alarms.accuracy(hits, false)
+            told = {"false alarms": false, "hits": hits, "accuracy": right}
+            for each in alarms.alarmed(real, generated, limit):
+                told[f"real behind alarms, {100 * each.prior:g} % generated"] = each.real
+            title = f"{name}, {100 * rate:g} %"
+            n = min(len(real), len(generated))
+            for what, value in told.items():
+                log.result(f"{what} {length}: {title}", stored(value, n))
+            found[title] = {what: wide(value) for what, value in told.items()}
+        return found
+
+    def bars(
+        self, log: Log, suspect: Suspect, length: int, found: Mapping[str, Scores]
+    ) -> dict[str, Row]:
+        """How far each detector that knows the author is from the likelihood ratio, on the same texts."""
+        real: Any = self.data
+        author: Any = suspect.of
+        laws = real.law(), author.law()
+        bar = best.best(*laws, length, self.draws, self.seed + 1)
+        rows: dict[str, Row] = {}
+        title = f"{suspect.name}, {length}"
+        rows[f"{title}: the law"] = {"AUROC": cell(bar.auroc), "AP": cell(bar.precision)}
+        log.result(f"bar {title}", {"AUROC": bar.auroc, "AP": bar.precision})
+        ours = found.get(BestRatio.name)
+        for witness, scores in found.items():
+            values = self.both(scores, suspect)
+            truth = np.arange(len(values)) >= len(scores["test"])
+            area = ranking.precision(values, truth, np.arange(len(values)))
+            row = {"AP": wide(area)}
+            if ours is not None and witness != BestRatio.name:
+                less = auroc_difference(values, self.both(ours, suspect), truth)
+                row["AUROC less the best's"] = wide(less)
+                row["passes it"] = _passes(less)
+                log.result(f"less than the best {title}: {witness}", stored(less, len(truth)))
+            rows[f"{title}: {witness}"] = row
+        return rows
+
+    def both(self, scores: Scores, suspect: Suspect) -> np.ndarray:
+        """Scores of the real texts of the test, and behind them an author's."""
+        return np.concatenate([scores["test"], scores[f"{suspect.name}/test"]])
+
+
+def _passes(less: Interval) -> str:
+    """Whether a difference is above 0 for certain."""
+    return "yes" if less.low > 0.0 else "no"
