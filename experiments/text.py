@@ -29,7 +29,7 @@ from genjax.diffusion.discrete import MaskedDiffusion, UniformState
 from genjax.findings.language import Language
 from genjax.findings.text import Entropy, Infilling, Written
 from genjax.nets.transformer import Transformer
-from genjax.optim import Adam, CosineDecay
+from genjax.optim import Adam, CosineDecay, Muon
 from genjax.sequence.causal import Causal
 from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
@@ -52,7 +52,13 @@ _UNIFORM = MaskedDiffusion(NET, UniformState(), steps=64, optimiser=TX)
 _MASKED = {"algorithm": _DIFFUSION, "finish": (Entropy(target=0.03), Infilling())}
 # without it the bytes of the reference are learned by heart: valid rises from 1.81 after 1,000 steps
 _READER = Transformer(width=128, depth=3, dropout=0.2)
-_WIDE = {"algorithm.net": _READER, "finish": (Written(),), "batch": 32}
+_MUON = Muon(2e-3, warmup=100, decay=CosineDecay(), clip=1.0)
+_WIDE = {
+    "algorithm.net": _READER,
+    "algorithm.optimiser": _MUON,
+    "finish": (Written(),),
+    "batch": 32,
+}
 _CORPUS = {**_WIDE, "data": Text(), "algorithm.end": 0, "steps": 3000}
 _NAMES = {
     "data": Text(Names(), length=64),
