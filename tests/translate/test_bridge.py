@@ -129,7 +129,7 @@ def pictures(n=64):
 
 def trained(cfg, spec, batch, steps=60):
     algorithm = cfg(spec)
-    state = algorithm.init(jax.random.key(0), batch)
+    state = jax.jit(algorithm.init)(jax.random.key(0), batch)
     step = jax.jit(algorithm.step)
     losses = []
     for i in range(steps):
@@ -149,14 +149,14 @@ def test_training_brings_what_it_makes_nearer_to_the_truth(flow):
     algorithm, state, losses, batch = flow
     assert losses[-1] < 0.5 * losses[0]
     given = {name: batch[name] for name in ("index", *algorithm.asks)}
-    made = algorithm.sample(jax.random.key(2), state, given)
+    made = jax.jit(algorithm.sample)(jax.random.key(2), state, given)
     truth = batch["image"] / 255.0
     before = np.mean((batch["input"] / 255.0 - truth) ** 2)
     assert np.mean((made - truth) ** 2) < 0.5 * before
     assert algorithm.picture(made, given).shape[2] == 1
     # the answer to an input is a function of it and of its number
     part = {name: values[5:9] for name, values in given.items()}
-    again = algorithm.sample(jax.random.key(2), state, part)
+    again = jax.jit(algorithm.sample)(jax.random.key(2), state, part)
     np.testing.assert_allclose(again, made[5:9], atol=1e-5)
 
 
@@ -168,11 +168,11 @@ def test_two_domains_are_coupled_within_the_step():
     algorithm, state, losses = trained(cfg, APART, batch, 20)
     assert losses[-1] < losses[0]
     given = {name: batch[name] for name in ("index", *algorithm.asks)}
-    made = algorithm.sample(jax.random.key(0), state, given)
+    made = jax.jit(algorithm.sample)(jax.random.key(0), state, given)
     assert made.shape == (32, 4, 4, 1) and algorithm.asks == ("a", "b")
     # pairs that are hidden choose no state; those that are seen may
     assert algorithm.criterion is None and Bridge(**SMALL)(PAIRED).criterion is not None
-    values = algorithm.evaluate(jax.random.key(0), state, batch)
+    values = jax.jit(algorithm.evaluate)(jax.random.key(0), state, batch)
     assert values["loss"].shape == (32,)
 
 

@@ -86,7 +86,7 @@ def people(numbers) -> dict:
 def trained():
     algorithm = CFG(SPEC)
     batch = people(range(5))
-    first = algorithm.init(jax.random.key(0), batch)
+    first = jax.jit(algorithm.init)(jax.random.key(0), batch)
     step = jax.jit(algorithm.step)
     state, history = first, []
     for i in range(40):
@@ -185,7 +185,7 @@ def test_a_new_person_begins_at_the_embedding_and_fitting_brings_her_nearer(trai
 def test_without_a_game_nobody_judges():
     cfg = edit(CFG, {"play": 0.0})
     algorithm, batch = cfg(SPEC), people([0, 1])
-    state = algorithm.init(jax.random.key(0), batch)
+    state = jax.jit(algorithm.init)(jax.random.key(0), batch)
     assert set(state.params) == {"gen"}
     _, metrics = jax.eval_shape(algorithm.step, jax.random.key(0), state, batch)
     assert set(metrics) == {"loss", "absolute", "grad_norm"}
@@ -253,7 +253,7 @@ def test_a_flow_traces_a_step_and_a_sample():
 @pytest.mark.all
 def test_a_flow_that_is_told_frames_makes_pictures_of_whom_they_show():
     algorithm, batch = FLOW(SPEC), people(range(5))
-    state = algorithm.init(jax.random.key(0), batch)
+    state = jax.jit(algorithm.init)(jax.random.key(0), batch)
     step = jax.jit(algorithm.step)
     for i in range(120):
         state, metrics = step(jax.random.key(i), state, batch)
