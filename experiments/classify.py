@@ -61,7 +61,7 @@ CNN = Classifier(nets.ConvEncoder((32, 64), patch=1), optimiser=TX)
 TOLD = {"condition": (Label(),), "optimiser": TX}
 GATED = nets.GatedMLP((256, 256))
 OF_VAE = VAE(16, GATED, GATED, DiscretisedLogistic(), warmup=500, **TOLD)
-_MLP = {"net": nets.TimeMLP((512, 512, 512), waves=0), "drop": 0.0, "ema": Decay(0.995)}
+_MLP = {"net": nets.TimeMLP((256, 256, 256), waves=0), "drop": 0.0, "ema": Decay(0.995)}
 FLOW = edit(named.FLOW, {"std": 0.7, **_MLP, **TOLD})
 PIXELS = Causal(Transformer(96, 3, dropout=0.2), **TOLD)
 
@@ -76,7 +76,7 @@ CLOSED = (
 DEEP = (
     ONE("CNN", by.Discriminative(run(CNN, 1500, 1, view=(Shift(),)))),
     ONE("VAE", by.Conditional(run(OF_VAE, 6000), Iwae(200))),
-    ONE("diffusion classifier", by.Conditional(run(FLOW, 6000), by.Errors(100))),
+    ONE("diffusion classifier", by.Conditional(run(FLOW, 5000), by.Errors(100))),
     ONE("causal pixels", by.Conditional(run(PIXELS, 800), by.Tokenwise(), Levelled())),
 )
 MIXTURE = ONE("mixture", by.Bayes(Mixture(2, 24, 1e-3)))
