@@ -44,6 +44,7 @@ class BlurJpeg:
 
     def __call__(self, keys: jax.Array, batch: Batch) -> Batch:
         x = to_float(batch[self.of])  # [B, H, W, C] in [0, 1]
+        # blurred first and saved afterwards, as pictures are
         for i, damage in enumerate((self.blur, self.jpeg)):
             own = jax.vmap(jax.random.fold_in, (0, None))(keys, i)
             damaged = damage(own, x)

@@ -64,6 +64,7 @@ class Detector:
 
 def logit(params: dict, x: jax.Array, cfg: Detector) -> jax.Array:
     """f [B] of pictures [B, H, W, C] in [0, 1]: above 0 the net takes them for generated."""
+    # the same in training and in tests
     seen = cfg.front(x)
     weights = {"params": params["net"]}
     out = cfg.net.apply(weights, seen, None, (1,))  # None: there is no condition

@@ -59,6 +59,7 @@ class Handling:
 def halved(images: np.ndarray) -> np.ndarray:
     """Means of 2x2 pixels of uint8 [N, H, W, C], H and W even."""
     n, height, width, channels = images.shape
+    # means of stored values, of both halves alike
     blocks = images.reshape(n, height // 2, 2, width // 2, 2, channels)
     means = blocks.mean((2, 4))
     return np.rint(means).astype(np.uint8)

@@ -46,6 +46,7 @@ def test_the_loss_is_the_cross_entropy_of_the_logit():
     np.testing.assert_array_equal(parts["accuracy"], (f > 0) == (few["label"] == 1))
 
 
+@pytest.mark.all
 @pytest.mark.parametrize("cfg", [LINEAR, Detector(Spectrum(), MLP(), Adam(0.3))])
 def test_a_planted_wave_is_found_in_pixels_and_in_the_spectrum(cfg):
     made = algorithm(cfg, SPEC)
@@ -70,6 +71,7 @@ def test_a_summary_of_one_kind_or_of_a_net_that_diverged_has_no_ranking():
     assert summary(known)["average_precision"] == 1.0
 
 
+@pytest.mark.all
 def test_the_view_is_a_jpeg_or_none_and_evaluation_sees_neither():
     images = batch(40, 3)
     keys = jax.random.split(jax.random.key(0), 40)
@@ -86,6 +88,7 @@ def test_the_view_is_a_jpeg_or_none_and_evaluation_sees_neither():
     np.testing.assert_array_equal(never, images["image"])
 
 
+@pytest.mark.all
 def test_blur_comes_as_often_as_it_should_and_keeps_the_mean():
     images = batch(60, 4)
     keys = jax.random.split(jax.random.key(1), 60)

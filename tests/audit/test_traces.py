@@ -9,7 +9,7 @@ from genjax.audit.handling import Handling, halved, resaved
 from genjax.errors import UserError
 
 
-def pictures(n: int, seed: int, side: int = 24, channels: int = 1) -> np.ndarray:
+def pictures(n: int, seed: int, side: int = 16, channels: int = 1) -> np.ndarray:
     """Smooth noise with some grain, as photographs have it."""
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal((n, side, side, channels))
@@ -32,7 +32,10 @@ def test_fresh_halves_pass(halves):
     assert found.told() == "" and found.ghost < 0.2
 
 
-@pytest.mark.parametrize("quality", [50, 75, 90])
+DEAR = [pytest.param(quality, marks=pytest.mark.all) for quality in (50, 90)]
+
+
+@pytest.mark.parametrize("quality", [75, *DEAR])
 def test_a_jpeg_in_the_past_of_the_real_half_is_told_with_its_quality(halves, quality):
     real, generated = halves
     with pytest.raises(UserError, match="saved as JPEG of a quality of about"):
@@ -44,6 +47,7 @@ def test_a_jpeg_in_the_past_of_the_real_half_is_told_with_its_quality(halves, qu
     assert traces.check_alike(*both).ghost < traces.GHOST
 
 
+@pytest.mark.all
 def test_a_smoother_half_is_no_jpeg(halves):
     real, generated = halves
     smooth = np.uint8(gaussian_filter(np.float32(generated), (0, 0.7, 0.7, 0)))
@@ -74,7 +78,7 @@ def test_blocks_are_a_grid_and_lines_are_none():
 @pytest.mark.parametrize(
     "other, told",
     [
-        (pictures(40, 1, 16), "by their size"),
+        (pictures(40, 1, 24), "by their size"),
         (np.float32(pictures(40, 1)) / 255.0, "bytes"),
         (pictures(5, 1), "too few"),
     ],

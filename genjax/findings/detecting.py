@@ -1,0 +1,386 @@
+"""Who tells generated pictures from real ones: trained on the pictures of one generator, tested on those of each.
+
+The matrix, for every detector and for all together: average precision; the share of pictures that are told rightly at
+a threshold of 1 and of 5 % false alarms; the calibration error of the probabilities. Thresholds, scales and directions
+of scores come from held-out pictures of the row's own generator, so a column that is no row's own is a generator that
+nobody has seen. Real pictures of other examples are a generator too: in their column a detector that finds anything has
+found a difference between portions.
+
+Also how it lasts, AP on the diagonal after JPEG, another size, a crop, blur, noise, a screenshot; and the radial
+spectrum of each generator beside the real one. Intervals take pictures for independent ones: of several pictures of a
+person they are too narrow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from genjax.audit.fronts import radial
+from genjax.audit.handling import Handling
+from genjax.audit.hardships import (
+    Blurred,
+    Cropped,
+    Hardship,
+    Noisy,
+    Resaved,
+    Resized,
+    Screenshot,
+)
+from genjax.audit.judged import Cell, Halves, Scale, ensemble, judged, scale_of
+from genjax.config import field
+from genjax.data.batches import chosen
+from genjax.data.portions import Reals
+from genjax.errors import UserError, at_least, below
+from genjax.findings.detectors import Entry, Score, Task
+from genjax.findings.generated import HOME, OTHER, Maker, RealAndGenerated, Untouched
+from genjax.findings.tabled import Row, finish, keep_picture, place, wide
+from genjax.metrics.prediction import average_precision, threshold
+from genjax.pictures.draw import captioned, grid
+from genjax.pictures.heat import heat, lines
+from genjax.training.log import Log
+
+ALL = "together"
+SHOWN = 12  # pictures of a generator in a row
+HARDSHIPS = (
+    *(Resaved(quality) for quality in (95, 75, 50, 30)),
+    *(Resized(factor) for factor in (0.5, 0.75, 1.5)),
+    *(Cropped(share) for share in (0.9, 0.75)),
+    *(Blurred(width) for width in (0.5, 1.0)),
+    *(Noisy(sigma) for sigma in (0.02, 0.05)),
+    *(Screenshot(gamma) for gamma in (0.8, 1.2)),
+)
+Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # {part: (real, generated)}
+Cells = dict[str, dict[str, Cell]]  # {trained on: {tested on: cell}}
+
+
+class Line(NamedTuple):
+    """Logits of one detector that learned from one generator."""
+
+    held: np.ndarray  # of held-out real pictures [N]
+    real: np.ndarray  # of the test's [M]
+    generated: dict[str, np.ndarray]  # {generator: [M]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Detection:
+    """The comparison."""
+
+    reals: Reals = field(Reals(), "the real pictures and how they are shared out")
+    generators: tuple[Maker, ...] = field((), "who makes pictures, besides the real ones")
+    detectors: tuple[Entry, ...] = field((), "who tells them apart")
+    handling: Handling = field(Handling(), "what all pictures go through alike")
+    rates: tuple[float, ...] = field((0.01, 0.05), "shares of false alarms for the thresholds")
+    train: int = field(4000, "pictures of each kind to learn from, at most")
+    held: int = field(1000, "of each kind for scales and thresholds, at most")
+    test: int = field(1000, "of each kind in a test, at most")
+    hardships: tuple[Hardship, ...] = field(HARDSHIPS, "what pictures of the test go through")
+    lasting: int = field(300, "pictures of each kind that go through it, 0 = none")
+    refuse: bool = field(
+        True, "raise an error where what is no picture tells the halves apart", execution=True
+    )
+    seed: int = field(0, "of weights and orders")
+    runs: str = field("runs", "folder of the run directories", execution=True)
+
+    def __call__(self, name: str, origin: Mapping[str, Any]) -> None:
+        """Trains or restores all, scores, judges; UserError, before anything is trained, for what cannot be done."""
+        # what can be told of the config alone, before folders are made
+        self.check()
+        log = place(HOME, name, self, origin)
+        makers = (Untouched(), *self.generators)
+        # all generators before any detector: a matrix with a hole is none
+        sets = {maker.name: self.data(maker).halves()[1] for maker in makers}
+        found: dict[str, dict[str, Line]] = {entry.name: {} for entry in self.detectors}
+        found[ALL] = {}
+        lasts: dict[str, dict[str, np.ndarray]] = {}
+        shared: dict[str, Score] = {}  # of those that learn from no generator
+        for maker in makers:
+            rows, scales = self.row(maker, sets, shared)
+            for detector, line in rows.items():
+                found[detector][maker.name] = line
+            # of real pictures against real ones nothing can last
+            if self.lasting and maker.name != OTHER:
+                lasts[maker.name] = self.lasted(sets[maker.name]["test"], scales)
+            log.note(f"{maker.name}: scored by {', '.join(rows)}")
+        tables = self.tell(log, found)
+        if lasts:
+            tables |= self.tell_lasting(log, lasts)
+        self.draw(log, sets, found)
+        finish(log, tables)
+
+    def check(self) -> None:
+        """Raises UserError for numbers that leave nothing, names of two, and too few held-out pictures."""
+        at_least(1, train=self.train, held=self.held, test=self.test)
+        at_least(0, seed=self.seed, lasting=self.lasting)
+        if not self.generators or not self.detectors:
+            raise UserError(
+                "--generators and --detectors must not be empty: there is nothing to tell apart, or nobody to do it."
+            )
+        for what, entries in (("generators", self.generators), ("detectors", self.detectors)):
+            _distinct(what, [entry.name for entry in entries])
+        for entry in self.detectors:
+            entry.of.check(entry.name)
+        for hardship in self.hardships:
+            hardship.check()
+        below(1, **{f"rates.{i}": rate for i, rate in enumerate(self.rates)})
+        for rate in self.rates:
+            # for its error: before the training
+            threshold(np.zeros(self.held), rate)
+        # and with as many as the set really has
+        counts = self.data(Untouched()).counts(self.reals.load())
+        for rate in self.rates:
+            threshold(np.zeros(counts["held"]), rate)
+
+    def data(self, maker: Maker) -> RealAndGenerated:
+        """The labelled set of a generator."""
+        # in the order of the fields
+        counts = (self.train, self.held, self.test)
+        more = (self.seed, self.refuse, self.runs)
+        return RealAndGenerated(self.reals, maker, self.handling, *counts, *more)
+
+    def row(
+        self, maker: Maker, sets: Mapping[str, Parts], shared: dict[str, Score]
+    ) -> tuple[dict[str, Line], dict[str, tuple[Score, Scale]]]:
+        """({detector: its line}, {detector: (its scores, their scale)}) after learning from one generator."""
+        own = sets[maker.name]
+        # the halves have been looked at: once is enough
+        data = dataclasses.replace(self.data(maker), refuse=False)
+        task = Task(data, *own["train"], self.labels(), self.seed, self.runs)
+        rows, scales = {}, {}
+        for entry in self.detectors:
+            score = shared.get(entry.name)
+            if score is None:
+                called = f"{maker.name}-{entry.name}" if entry.of.learns else entry.name
+                score = entry.of.start(called, task)
+                if not entry.of.learns:
+                    # the same for all generators: only its scale is another
+                    score = shared[entry.name] = _once(score)
+            held = Halves(*(score(half) for half in own["held"]))
+            scale = scale_of(held)
+            # the scale is of this row's generator, whatever is tested
+            generated = {name: scale(score(parts["test"][1])) for name, parts in sets.items()}
+            real = scale(score(own["test"][0]))
+            rows[entry.name] = Line(scale(held.real), real, generated)
+            scales[entry.name] = (score, scale)
+        rows[ALL] = _together(rows)
+        return rows, scales
+
+    def labels(self) -> np.ndarray | None:
+        """Classes of the real pictures that detectors learn from, where the data have any."""
+        source = self.reals.load()
+        if source.classes < 2:
+            return None
+        label = self.reals.portions(source)["train"]["label"]
+        n = self.data(Untouched()).counts(source)["train"]
+        return np.asarray(label[chosen(n, len(label))])
+
+    def lasted(
+        self, test: tuple[np.ndarray, np.ndarray], scales: Mapping[str, tuple[Score, Scale]]
+    ) -> dict[str, np.ndarray]:
+        """{detector: AP after no hardship and after each, [1 + hardships]} on a row's own generator."""
+        some = [half[: self.lasting] for half in test]
+        found: dict[str, list[float]] = {name: [] for name in (*scales, ALL)}
+        for hardship in (None, *self.hardships):
+            halves = [half if hardship is None else hardship(half) for half in some]
+            logits = {}
+            for name, (score, scale) in scales.items():
+                logits[name] = Halves(*(scale(score(half)) for half in halves))
+            logits[ALL] = _mean(logits)
+            for name, pair in logits.items():
+                found[name].append(_precision(pair))
+        return {name: np.array(values) for name, values in found.items()}
+
+    def tell(
+        self, log: Log, found: Mapping[str, Mapping[str, Line]]
+    ) -> dict[str, dict[str, Row]]:
+        """Judges all cells, records them, draws the heat map; the tables."""
+        tables: dict[str, dict[str, Row]] = {"over generators": {}}
+        shares = {}
+        for detector, rows in found.items():
+            cells = self.cells(rows)
+            # every number of every cell; tables show some
+            log.result(f"matrix {detector}", _kept(cells, rows))
+            told = f"{detector}: average precision, trained on (row), tested on (column)"
+            tables[told] = _table(cells, lambda cell: cell.average_precision)
+            tables["over generators"][detector] = _summary(cells)
+            shares[detector] = _values(cells)
+            if detector == ALL:
+                tables |= self.more(cells)
+        names = list(found[ALL])
+        columns = list(found[ALL][names[0]].generated)
+        picture = heat(shares, names, columns, "tested on", "trained on")
+        keep_picture(log, "matrix", picture)
+        log.result("over generators", {name: _numbers(v, names) for name, v in shares.items()})
+        return tables
+
+    def cells(self, rows: Mapping[str, Line]) -> Cells:
+        """{trained on: {tested on: cell}} of one detector."""
+        found: Cells = {}
+        for trained, line in rows.items():
+            found[trained] = {}
+            for tested, generated in line.generated.items():
+                pair = Halves(line.real, generated)
+                found[trained][tested] = judged(pair, line.held, self.rates)
+        return found
+
+    def more(self, cells: Cells) -> dict[str, dict[str, Row]]:
+        """The other tables of all detectors together."""
+        tables = {}
+        for rate in self.rates:
+            title = f"{ALL}: accuracy at {100 * rate:g} % false alarms"
+            tables[title] = _table(cells, lambda cell, rate=rate: cell.bars[rate].accuracy)
+        tables[f"{ALL}: expected calibration error"] = _table(cells, lambda cell: cell.ece)
+        return tables
+
+    def tell_lasting(
+        self, log: Log, lasts: Mapping[str, Mapping[str, np.ndarray]]
+    ) -> dict[str, dict[str, Row]]:
+        """The mean AP of the diagonal after each hardship: recorded, drawn, and as a table."""
+        names = ["as it is", *(f"{each.name} {each.at:g}" for each in self.hardships)]
+        rows: dict[str, Row] = {}
+        curves: dict[str, dict[str, dict[float, float]]] = {}
+        for detector in next(iter(lasts.values())):
+            # [generators, 1 + hardships]
+            of_all = np.stack([of_row[detector] for of_row in lasts.values()])
+            mean = of_all.mean(0)  # over generators
+            values = dict(zip(names, map(float, mean), strict=True))
+            each = {name: of.tolist() for name, of in zip(lasts, of_all, strict=True)}
+            log.result(f"lasting {detector}", {"mean": values, "each": each})
+            rows[detector] = {name: f"{value:.2f}" for name, value in values.items()}
+            for hardship, value in zip(self.hardships, mean[1:], strict=True):
+                # a panel for each kind, over its own number
+                panel = curves.setdefault(hardship.name, {})
+                panel.setdefault(detector, {})[hardship.at] = float(value)
+        if curves:
+            keep_picture(log, "lasting", lines(curves, "average precision", (0.4, 1.02)))
+        title = f"average precision on its own generator, mean of {len(lasts)}, after"
+        return {title: rows}
+
+    def draw(self, log: Log, sets: Mapping[str, Parts], found: Any) -> None:
+        """Pictures of every generator, and their radial spectra less that of real pictures."""
+        real = next(iter(sets.values()))["test"][0]
+        tiles = [real[:SHOWN]]
+        curves = {}
+        mean = _spectrum(real)
+        for name, parts in sets.items():
+            own = parts["test"][1]
+            tiles.append(own[:SHOWN])
+            # ring 0 is the mean grey, which is no trace
+            apart = (_spectrum(own) - mean)[1:]
+            decibels = 10.0 / np.log(10.0) * apart
+            curves[name] = {float(k + 1): float(value) for k, value in enumerate(decibels)}
+        log.result("spectra", {name: list(curve.values()) for name, curve in curves.items()})
+        picture = lines({"radial power spectrum, less that of real pictures": curves}, "dB")
+        keep_picture(log, "spectra", picture)
+        # a set may be smaller than a row
+        shown = min(map(len, tiles))
+        picture = grid(np.concatenate([tile[:shown] for tile in tiles]), shown)
+        keep_picture(log, "generators", captioned(picture, ["test", *sets]))
+
+
+def _distinct(what: str, names: list[str]) -> None:
+    """Raises UserError for names that are empty, there twice, or taken."""
+    for name in names:
+        if not name or names.count(name) > 1 or name in (OTHER, ALL):
+            raise UserError(
+                f"--{what}: each needs a name of its own, other than {OTHER!r} and {ALL!r}, got {', '.join(names)}."
+            )
+
+
+def _once(score: Score) -> Score:
+    """A score that is computed once for each array: all rows ask it of the same pictures."""
+    known: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def found(images: np.ndarray) -> np.ndarray:
+        # the array is kept too: of one that is gone another may have the number
+        if id(images) not in known:
+            known[id(images)] = (images, score(images))
+        return known[id(images)][1]
+
+    return found
+
+
+def _together(rows: Mapping[str, Line]) -> Line:
+    """The line of the mean logit of all detectors."""
+    held = ensemble({name: line.held for name, line in rows.items()})
+    real = ensemble({name: line.real for name, line in rows.items()})
+    generated = {}
+    for tested in next(iter(rows.values())).generated:
+        generated[tested] = ensemble(
+            {name: line.generated[tested] for name, line in rows.items()}
+        )
+    return Line(held, real, generated)
+
+
+def _mean(logits: Mapping[str, Halves]) -> Halves:
+    """The mean logits of all detectors."""
+    real = ensemble({name: pair.real for name, pair in logits.items()})
+    generated = ensemble({name: pair.generated for name, pair in logits.items()})
+    return Halves(real, generated)
+
+
+def _precision(pair: Halves) -> float:
+    """Average precision, without an interval."""
+    logits = np.concatenate(pair)
+    truth = np.arange(len(logits)) >= len(pair.real)
+    return average_precision(logits, truth, 2).value
+
+
+def _kept(cells: Cells, rows: Mapping[str, Line]) -> dict[str, Any]:
+    """As results.json keeps a matrix."""
+    found = {}
+    for trained, of_row in cells.items():
+        for tested, cell in of_row.items():
+            found[f"{trained} on {tested}"] = cell.kept(len(rows[trained].real))
+    return found
+
+
+def _table(cells: Cells, of: Any) -> dict[str, Row]:
+    """One number of each cell with its interval."""
+    rows: dict[str, Row] = {}
+    for trained, of_row in cells.items():
+        rows[trained] = {tested: wide(of(cell), 2) for tested, cell in of_row.items()}
+    return rows
+
+
+def _values(cells: Cells) -> np.ndarray:
+    """Average precision [rows, columns]."""
+    return np.array(
+        [
+            [cell.average_precision.value for cell in of_row.values()]
+            for of_row in cells.values()
+        ]
+    )
+
+
+def _numbers(values: np.ndarray, names: list[str]) -> dict[str, float]:
+    """What a matrix [generators, generators] says in a few numbers; the first row and column are the real ones."""
+    # without the real ones, of which nobody can tell anything
+    own = values[1:, 1:]
+    diagonal = np.diag(own)
+    away = own[~np.eye(len(own), dtype=bool)]
+    found = {
+        "on its own generator": float(diagonal.mean()),
+        "least on its own": float(diagonal.min()),
+        "real against real, least": float(values[:, 0].min()),
+        "real against real, most": float(values[:, 0].max()),
+    }
+    # of a single generator there is no other
+    if len(away):
+        found["on others"] = float(away.mean())
+    return found
+
+
+def _summary(cells: Cells) -> Row:
+    """A row of `_numbers`."""
+    values = _values(cells)
+    return {key: f"{value:.3f}" for key, value in _numbers(values, list(cells)).items()}
+
+
+def _spectrum(images: np.ndarray) -> np.ndarray:
+    """The mean radial log power of pictures [N, H, W, C], [K]."""
+    unit = np.float32(images) / np.float32(255.0)
+    return np.asarray(radial(unit)).mean(0)

@@ -1,0 +1,283 @@
+"""Data of two halves and the matrix: exact reconstruction of normals, planted shortcuts, real against real, errors."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.detect import EXPERIMENTS
+from genjax.ae.autoencoder import Autoencoder
+from genjax.audit.detector import Detector
+from genjax.audit.handling import Handling
+from genjax.audit.judged import Halves, scale_of
+from genjax.config import edit
+from genjax.core import labelled, size
+from genjax.data import Digits
+from genjax.data.enlarged import Enlarged
+from genjax.data.portions import Reals
+from genjax.errors import UserError
+from genjax.fields import Image
+from genjax.findings import detecting, generated
+from genjax.findings.detecting import Detection, Line
+from genjax.findings.detectors import Entry, Near, Recovered, Task, Told, dire
+from genjax.findings.generated import Generator, Handled, RealAndGenerated, Untouched, kept
+from genjax.metrics.features import Pixels, save_arrays
+from genjax.training.experiment import Experiment
+
+REALS = Reals(Enlarged(Digits(valid=300), side=16, border=0))
+# as many and as large as those of test_traces: one program for all
+SMALL = {"train": 40, "held": 40, "test": 50}
+
+
+@dataclasses.dataclass(frozen=True)
+class Planted:
+    """Real pictures again, after something that is no picture."""
+
+    change: object = None
+    name: str = "planted"
+
+    def pictures(self, cfg, source):
+        found = Untouched().pictures(cfg, source)
+        return {part: self.change(images) for part, images in found.items()}
+
+
+def test_dire_of_normals_is_that_of_the_product_of_its_steps():
+    # of data N(0, c²) the denoiser is D(x, s) = c² / (c² + s²) x, so every step multiplies x by a number
+    c2 = 0.04
+    sigmas = np.array([2.0, 1.0, 0.5, 0.2, 0.05])
+    spec = labelled(Image((4, 4, 1)))
+
+    def denoise(x, sigma):
+        return c2 / (c2 + sigma**2) * x
+
+    x = np.random.default_rng(0).uniform(-0.5, 0.5, (6, 4, 4, 1)).astype(np.float32)
+    found = dire(denoise, jnp.asarray(x), jnp.asarray(sigmas, jnp.float32), spec)
+    factor = 1.0
+    up = sigmas[::-1]
+    for levels in (up, sigmas):  # inverted, and drawn again
+        for at, to in zip(levels[:-1], levels[1:], strict=True):
+            factor *= 1.0 + (to - at) * at / (c2 + at**2)
+    factor *= c2 / (c2 + sigmas[-1] ** 2)
+    # in units of [0, 1]: half of that of the net's; what leaves them is cut
+    unit = 0.5 * (x + 1.0)
+    again = np.clip(0.5 * (factor * x + 1.0), 0.0, 1.0)
+    by_hand = np.abs(unit - again).mean((1, 2, 3))
+    np.testing.assert_allclose(found, by_hand, rtol=1e-4)
+    # with small steps the flow comes back to where it began
+    many = jnp.geomspace(2.0, 0.002, 400)
+    assert np.all(np.asarray(dire(denoise, jnp.asarray(x), many, spec)) < 0.1 * by_hand)
+
+
+def test_both_halves_are_of_pictures_that_nobody_else_has():
+    data = RealAndGenerated(REALS, Untouched(), **SMALL)
+    source = data.load()
+    assert [size(split) for split in source.splits().values()] == [80, 80, 100]
+    assert source.classes == 2 and source.shape == (16, 16, 1)
+    for split in source.splits().values():
+        half = len(split["label"]) // 2
+        assert not split["label"][:half].any() and split["label"][half:].all()
+    portions = REALS.portions(REALS.load())
+    whole = [picture.tobytes() for picture in portions["generator"]["image"]]
+    tested = {picture.tobytes() for picture in source.test["image"]}
+    assert not tested & {*whole, *(picture.tobytes() for picture in source.train["image"])}
+
+
+def test_a_planted_jpeg_and_lost_levels_are_refused_unless_all_go_the_same_way():
+    saved = Handling(kind="JPEG", quality=60)
+    planted = RealAndGenerated(REALS, Planted(saved), **SMALL)
+    with pytest.raises(UserError, match="saved as JPEG"):
+        planted.load()
+    # scikit-learn's digits have 17 levels, and no net has
+    few = RealAndGenerated(REALS, Planted(lambda images: images // 16 * 16), **SMALL)
+    with pytest.raises(UserError, match="grey levels"):
+        few.load()
+    assert dataclasses.replace(few, refuse=False).load().classes == 2
+    alike = RealAndGenerated(REALS, Untouched(), saved, **SMALL)
+    assert alike.load().shape == (16, 16, 1)
+
+
+def test_a_model_that_recovers_sees_what_all_see():
+    found = Handled(handling=Handling(1, "WEBP", 80))
+    data = dataclasses.replace(found, data=edit(found.data, {"reals": REALS}))
+    source = data.load()
+    assert source.shape == (8, 8, 1) and set(source.fields) == {"image", "label"}
+    whole = REALS.portions(REALS.load())["generator"]["image"]
+    np.testing.assert_array_equal(source.train["image"], found.handling(whole))
+
+
+def test_samples_are_kept_and_those_of_other_marks_are_not_taken(tmp_path):
+    path = tmp_path / "generated.npz"
+    assert kept(path, {"a": (1, 2)}) is None
+    image = np.zeros((2, 4, 4, 1), np.uint8)
+    save_arrays(path, {"image": image, "marks": np.array('{"a": [1, 2]}')})
+    np.testing.assert_array_equal(kept(path, {"a": (1, 2)}), image)
+    assert kept(path, {"a": (1, 3)}) is None
+    path.write_bytes(path.read_bytes()[:100])
+    assert kept(path, {"a": (1, 2)}) is None
+
+
+def test_neighbours_know_which_side_is_nearer(tmp_path):
+    rng = np.random.default_rng(0)
+    dark, bright = (rng.integers(low, low + 40, (30, 4, 4, 1), np.uint8) for low in (20, 190))
+    task = Task(RealAndGenerated(), dark, bright, None, 0, str(tmp_path))
+    score = Near(Pixels(), k=3).start("near", task)
+    grey = rng.integers(100, 150, (10, 4, 4, 1), np.uint8)
+    found = score(np.concatenate([dark[:10], grey, bright[:10]])).reshape(3, 10)
+    assert np.all(found[0] < found[1]) and np.all(found[1] < found[2])
+    # by hand, of one
+    flat = [known.reshape(30, -1) / 255.0 for known in (dark, bright)]
+    away = [
+        np.sort(np.linalg.norm(known - grey[0].ravel() / 255.0, axis=1))[:3] for known in flat
+    ]
+    assert found[1][0] == pytest.approx(away[0].mean() - away[1].mean(), rel=1e-4)
+    with pytest.raises(UserError, match="31 neighbours"):
+        Near(Pixels(), k=31).start("near", task)
+
+
+def lines(n: int = 200):
+    """Scores of two generators, of which a detector of the first sees the second badly, and of nothing."""
+    rng = np.random.default_rng(1)
+    scores = {}
+    apart = {"real": (0, 0, 0), "a": (0, 6, 1), "b": (0, 0, 6)}
+    for trained, means in apart.items():
+        held = Halves(
+            rng.standard_normal(n), rng.standard_normal(n) + means[list(apart).index(trained)]
+        )
+        scale = scale_of(held)
+        tested = {
+            name: scale(rng.standard_normal(n) + mean)
+            for name, mean in zip(apart, means, strict=True)
+        }
+        scores[trained] = Line(scale(held.real), scale(rng.standard_normal(n)), tested)
+    return scores
+
+
+def test_a_matrix_of_known_scores_says_what_they_are():
+    cells = Detection(rates=(0.05,)).cells(lines())
+    assert cells["a"]["a"].average_precision.value > 0.99
+    assert cells["b"]["b"].bars[0.05].accuracy.value > 0.95
+    assert 0.45 < cells["b"]["a"].average_precision.value < 0.6
+    assert 0.65 < cells["a"]["b"].average_precision.value < 0.85
+    found = detecting._numbers(detecting._values(cells), list(cells))
+    assert found["least on its own"] > 0.99
+    assert 0.4 < found["real against real, least"] <= found["real against real, most"] < 0.6
+    away = [cells["a"]["b"], cells["b"]["a"]]
+    by_hand = np.mean([cell.average_precision.value for cell in away])
+    assert found["on others"] == pytest.approx(by_hand)
+    kept_ = cells["a"]["a"].kept(200)
+    assert set(kept_) == {
+        "average_precision", "ece", "accuracy_at_0.05", "false_alarms_at_0.05", "hits_at_0.05",
+    }  # fmt: skip
+
+
+def test_a_score_of_nobody_s_is_computed_once():
+    asked = []
+    score = detecting._once(lambda images: asked.append(1) or images.mean((1, 2, 3)))
+    images = np.ones((3, 2, 2, 1))
+    np.testing.assert_array_equal(score(images), score(images))
+    assert len(asked) == 1
+    score(2 * images)
+    assert len(asked) == 2
+
+
+AE = Generator("ae", Experiment(algorithm=Autoencoder()))
+
+
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"generators": ()}, "nothing to tell apart"),
+        ({"detectors": ()}, "nobody to do it"),
+        ({"generators": (AE, AE)}, "a name of its own"),
+        ({"generators": (dataclasses.replace(AE, name="real"),)}, "a name of its own"),
+        ({"detectors": (Entry("", Near()),)}, "a name of its own"),
+        ({"detectors": (Entry("cnn", Told(Experiment(algorithm=Autoencoder()))),)}, "Detector"),
+        ({"detectors": (Entry("dire", Recovered(steps=1)),)}, "at least 2"),
+        ({"detectors": (Entry("near", Near(k=0)),)}, "at least 1"),
+        ({"rates": (0.001,)}, "hold out 999"),
+        ({"rates": (1.5,)}, "below 1"),
+        ({"held": 0}, "--held"),
+        ({"hardships": (detecting.Resaved(0),)}, "Resaved"),
+    ],
+)
+def test_what_cannot_be_done_is_told_before_anything_is_written(changes, told, tmp_path):
+    base = Detection(REALS, (AE,), (Entry("near", Near()),), runs=str(tmp_path))
+    with pytest.raises(UserError, match=told):
+        dataclasses.replace(base, **changes)("wrong", {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_few_real_pictures_for_a_rate_are_told():
+    few = Reals(Digits())
+    with pytest.raises(UserError, match="90 normal examples are too few"):
+        Detection(few, (AE,), (Entry("near", Near()),)).check()
+
+
+def test_what_is_no_picture_is_told():
+    from genjax.data import Ring, Toy
+
+    with pytest.raises(UserError, match="no pictures"):
+        RealAndGenerated(Reals(Toy(Ring(), train=100))).halves()
+    with pytest.raises(UserError, match="--train"):
+        RealAndGenerated(REALS, train=0).halves()
+    assert generated.HOME == "detect"
+
+
+def traced(name: str, exp: Experiment, shape: tuple[int, ...]):
+    return pytest.param(exp, shape, marks=pytest.mark.all, id=f"{name}-{shape[0]}")
+
+
+RUNS = {each.name: each.exp for each in EXPERIMENTS["base"].generators}
+RUNS |= {e.name: e.of.exp for e in EXPERIMENTS["base"].detectors if hasattr(e.of, "exp")}
+TRACED = [traced(*run, shape) for shape in ((28, 28, 1), (32, 32, 3)) for run in RUNS.items()]
+
+
+@pytest.mark.parametrize("exp, shape", TRACED)
+def test_every_run_of_base_traces_a_step_and_its_samples(exp, shape):
+    detector = isinstance(exp.algorithm, Detector)
+    spec = labelled(Image(shape), 2 if detector else 10, exp.steps)
+    algorithm = exp.algorithm(spec)
+    batch = {
+        "image": np.zeros((8, *shape), np.uint8),
+        "label": np.zeros(8, np.int32),
+        "index": np.arange(8, dtype=np.uint32),
+        "position": np.arange(8, dtype=np.uint32),
+    }
+
+    def one(key):
+        state, metrics = algorithm.step(key, algorithm.init(key, batch), batch)
+        made = None if algorithm.sample is None else algorithm.sample(key, state, batch)
+        return metrics, made
+
+    metrics, made = jax.eval_shape(one, jax.random.key(0))
+    assert metrics
+    assert made is None or made.shape == (8, *shape)
+
+
+@pytest.mark.all
+def test_the_quick_matrix_runs_to_its_end_and_says_all_that_it_promises(tmp_path):
+    cfg = edit(EXPERIMENTS["quick"], {"runs": str(tmp_path)})
+    cfg("quick", {})
+    [home] = (tmp_path / "detect").glob("quick-*")
+    results = json.loads((home / "results.json").read_text())
+    names = ["real", "autoencoder", "flow"]
+    detectors = [entry.name for entry in cfg.detectors]
+    for detector in (*detectors, "together"):
+        cells = results[f"matrix {detector}"]
+        for trained in names:
+            for tested in names:
+                cell = cells[f"{trained} on {tested}"]
+                assert set(cell) >= {"average_precision", "ece", "accuracy_at_0.05"}
+                ap = cell["average_precision"]
+                assert 0.0 <= ap["low"] <= ap["value"] <= ap["high"] <= 1.0
+        # the diagonal before any hardship is of the same pictures, but fewer
+        assert len(results[f"lasting {detector}"]["mean"]) == 1 + len(cfg.hardships)
+    text = (home / "table.md").read_text()
+    assert "together: accuracy at 5 % false alarms" in text and "JPEG" in text
+    for picture in ("matrix", "spectra", "lasting", "generators"):
+        assert list(home.rglob(f"{picture}*.png")), picture
+    # each net keeps what says how rare a score is
+    assert len(list((tmp_path / "detect").glob("*-cnn-*/scores.npz"))) == len(names)
