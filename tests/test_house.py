@@ -54,7 +54,8 @@ def imports(path: Path) -> set[str]:
 def test_rooms_know_only_what_lies_below_them():
     for path in FILES:
         room = room_of(path)
-        if room == "__init__":
+        # a family's own command stands above all rooms, wherever it lies
+        if room == "__init__" or path.name == "__main__.py":
             continue
         for other in imports(path) - {room}:
             assert HEIGHT[other] < HEIGHT[room], f"{path.relative_to(ROOT)} imports {other}"
