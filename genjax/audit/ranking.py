@@ -12,7 +12,7 @@ import numpy as np
 from genjax.audit.alarms import checked, exact
 from genjax.errors import UserError
 from genjax.metrics.intervals import Interval, by_group
-from genjax.metrics.prediction import average_precision
+from genjax.metrics.prediction import auroc_difference
 
 MOST = 50  # groups: each is an average precision of all the others
 
@@ -37,15 +37,16 @@ def precision(
     """
     scores = checked(scores, "average precision")
     truth = np.asarray(positive, bool)
+    group = np.asarray(group)
     fewer = int(min(truth.sum(), (~truth).sum()))
     if not fewer:
         raise UserError(f"all {len(truth)} texts are of one kind: an order needs both.")
+    # held fixed: a document less is no change of what is asked
+    prior = float(truth.mean())
 
     def of(rows: np.ndarray) -> float:
-        # its own bootstrap takes texts for independent: the value alone
-        return average_precision(scores[rows], truth[rows], times=1).value
+        return at_share(scores[rows], truth[rows], prior)
 
-    group = np.asarray(group)
     # without its only document a kind would have no text
     kinds = [np.unique(group[kind]) for kind in (truth, ~truth)]
     if min(map(len, kinds)) < 2:
@@ -54,6 +55,40 @@ def precision(
     if found.value == 1.0:
         return exact(fewer, fewer, level)
     return found
+
+
+def at_share(scores: np.ndarray, truth: np.ndarray, prior: float) -> float:
+    """Average precision where a share `prior` is generated, whatever the share among scores [N]; ties are one step.
+
+    At the share among them it is that of `metrics.prediction`.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    hits = np.cumsum(truth[order])
+    called = np.arange(1, len(ordered) + 1)
+    # the last of each run of equal scores
+    last = np.append(ordered[1:] != ordered[:-1], True)
+    recall = hits[last] / hits[-1]
+    alarms = (called - hits)[last] / np.sum(~truth)
+    of_generated = prior * recall
+    precision = of_generated / (of_generated + (1.0 - prior) * alarms)
+    steps = np.diff(recall, prepend=0.0)
+    return float(np.sum(steps * precision))
+
+
+def difference(
+    scores: np.ndarray,
+    others: np.ndarray,
+    positive: np.ndarray,
+    group: np.ndarray,
+    level: float = 0.95,
+) -> Interval:
+    """AUROC of `scores` less that of `others` [N], on the same texts, with the jackknife's interval over groups [N]."""
+
+    def of(rows: np.ndarray) -> float:
+        return auroc_difference(scores[rows], others[rows], positive[rows]).value
+
+    return by_group(of, groups_of(group), level)
 
 
 def share(alarms: np.ndarray, group: np.ndarray, level: float = 0.95) -> Interval:

@@ -48,6 +48,7 @@ def evidence(params: dict, batch: Batch, cfg: TextDetector, spec: Spec) -> jax.A
 def loss(params: dict, batch: Batch, cfg: TextDetector, spec: Spec) -> Parts:
     """Nats [B], whether it is right [B], and the log odds [B]."""
     found = evidence(params, batch, cfg, spec)
+    # 1 of generated, -1 of real
     side = 2.0 * batch["label"] - 1.0  # s
     margin = side * found
     right = (margin > 0.0).astype(jnp.float32)
@@ -56,6 +57,7 @@ def loss(params: dict, batch: Batch, cfg: TextDetector, spec: Spec) -> Parts:
 
 def summary(values: dict[str, Any]) -> dict[str, float]:
     """Means of loss and accuracy, and the area under the ROC curve where there are texts of both kinds."""
+    # labels travel with the values: a summary sees nothing else
     label = np.asarray(values["label"])
     found = {name: values[name] for name in ("loss", "accuracy")}
     told = means(found)

@@ -101,6 +101,7 @@ class Windows:
         parts = self.parts()
         kind = Tokens(self.length, BYTES, pieces=Bytes()([]).letters)
         name = f"{type(self.corpus).__name__.lower()} windows"
+        # nothing is chosen by looking at held-out texts: a run is as long as it is asked to be
         none = np.zeros((0, self.length), np.int32)
         splits = {"train": parts["model"].tokens, "valid": none, "test": parts["fit"].tokens}
         arrays = {split: {"tokens": tokens} for split, tokens in splits.items()}
@@ -114,6 +115,7 @@ def _windows(document: Document, length: int) -> np.ndarray:
         raise UserError(
             f"the text {document.key!r} is no text: byte {text.index(0)} is 0x00: leave it out."
         )
+    # what is left behind the last whole window is left out
     n = len(text) // length
     whole = np.frombuffer(text[: n * length], np.uint8)
     return whole.astype(np.int32).reshape(n, length)

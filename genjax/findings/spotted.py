@@ -49,6 +49,7 @@ def spotted(model: Opened, files: Sequence[str | Path], rate: float) -> dict[str
     texts = [read(place(file), min(known)) for file in files]
     found = []
     for file, text in zip(files, texts, strict=True):
+        # the longer the text, the surer: by the longest that the file has
         length = max(n for n in known if n <= len(text))
         score = _score(model, text[:length])
         one = judged(score, known[length], rate)
@@ -58,6 +59,7 @@ def spotted(model: Opened, files: Sequence[str | Path], rate: float) -> dict[str
 
 def judged(score: float, known: dict[str, np.ndarray], rate: float) -> dict[str, Any]:
     """What a score says, by the scores of real and generated texts of that length."""
+    # anew for each file: a threshold is of texts of one length
     limit = threshold(known["held"], rate)
     rare = alarms.rarity(score, known["held"])
     behind = alarms.alarmed(known["real"], known["generated"], limit)

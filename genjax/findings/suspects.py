@@ -70,8 +70,10 @@ class Author:
 
     def texts(self, name: str, task: Task, n: int) -> np.ndarray:
         """Samples 0 to n - 1, int32 [n, T]."""
+        # trained, or restored where it was trained before
         this = task.run(self.exp, name)
         path = this.log.directory / f"texts-{n}.npz"
+        # how many steps a sampler takes is no part of the run's digest
         basis = this.basis(self)
         mark = json.dumps([VERSION, basis["hash"], basis["code"]], sort_keys=True)
         try:
@@ -98,6 +100,7 @@ class Author:
         this = task.run(self.exp, name)
         cfg, spec = this.exp.algorithm, this.spec
 
+        # one function, so that it is compiled once for each length
         def fn(key: jax.Array, state: State, batch: Batch) -> dict[str, jax.Array]:
             cond = conditions.told(cfg.condition, batch, spec)
             x = batch[spec.main]
@@ -173,6 +176,7 @@ class Suspect:
         real = task.real.parts()
         sizes = {part: len(real[part].tokens) for part in ("fit", "test")}
         tokens = self.of.texts(self.name, task, sum(sizes.values()))
+        # what detectors learn from, and behind it what they are tested on
         border = sizes["fit"]
         each = np.arange(len(tokens))
         return {
@@ -208,6 +212,7 @@ class Suspected:
         main = dataclasses.replace(source.fields[source.main], length=self.length)
         fields = {"tokens": main, "label": Category(len(KINDS), KINDS)}
         arrays = {split: _joined(each) for split, each in splits.items()}
+        # the test is the finding's, at several lengths
         nothing = {name: values[:0] for name, values in arrays["valid"].items()}
         name = f"{source.name} and {self.suspect.name}"
         return Source(name, fields, **arrays, test=nothing)

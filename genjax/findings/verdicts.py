@@ -36,11 +36,11 @@ from genjax.findings.witnesses import (
     TrainedDetector,
     Witness,
 )
-from genjax.metrics.intervals import Interval
-from genjax.metrics.prediction import auroc_difference, threshold
+from genjax.metrics.prediction import auroc, threshold
 from genjax.training.log import Log
 
 NULL = "real"  # the column of real texts in the place of generated ones
+PAIR = 0.975  # level of each of two intervals that are to hold together in 95 %
 SCORER = "scorer"  # and the name of its run directory
 Sets = dict[str, dict[int, Texts]]  # part of an author, or of the real texts -> length -> texts
 Scores = dict[str, np.ndarray]  # of the same parts, at one length
@@ -70,6 +70,7 @@ class Verdicts:
     def __call__(self, name: str, origin: Mapping[str, Any]) -> None:
         """Trains or restores all, writes, judges; UserError, before anything is written, for what cannot be done."""
         task = Task(self.data, self.seed, self.runs, origin)
+        # before any folder is made, and minutes of training are spent
         self.check(task)
         log = place(HOME, name, self, origin)
         sets = self.sets(task)
@@ -77,6 +78,7 @@ class Verdicts:
         order: dict[int, dict[str, Row]] = {length: {} for length in self.lengths}
         limits: dict[int, dict[str, Row]] = {length: {} for length in self.lengths}
         bars: dict[str, Row] = {}
+        # a detector at a time: its net or its counts are let go before the next
         for suspect in self.suspects:
             found = self.judged(suspect, sets, task)
             for length in self.lengths:
@@ -85,7 +87,7 @@ class Verdicts:
                     order[length][row] = self.precisions(log, row, length, scores, sets)
                     limits[length] |= self.limits(log, row, suspect, length, scores, sets)
                 if isinstance(suspect.of, ChainAuthor) and isinstance(self.data, Sequences):
-                    bars |= self.bars(log, suspect, length, found[length])
+                    bars |= self.bars(log, suspect, length, found[length], sets)
         for length in self.lengths:
             tables[f"average precision, {length} characters"] = order[length]
         for length in self.lengths:
@@ -138,13 +140,18 @@ class Verdicts:
         """All texts at all lengths, with what the scoring model says of them."""
         found: dict[str, Part] = {}
         for part, texts in self.data.parts().items():
+            # what generators have read is judged by nobody
             if part != "model":
                 found[part] = texts
         for suspect in self.suspects:
             for part, texts in suspect.parts(task).items():
                 found[f"{suspect.name}/{part}"] = texts
         needed = any(witness.scored for witness in self.witnesses)
-        say = self.scorer.scored(SCORER, task) if needed and self.scorer else None
+        say = None
+        if needed and self.scorer is not None:
+            # an author who scores is trained once
+            same = [each.name for each in self.suspects if each.of == self.scorer]
+            say = self.scorer.scored((*same, SCORER)[0], task)
         sets: Sets = {}
         for name, part in found.items():
             sets[name] = {}
@@ -160,6 +167,7 @@ class Verdicts:
         vocabulary = kind.fields[kind.main].vocabulary
         fit = sets["fit"], sets[f"{suspect.name}/fit"]
         case = Case(suspect, *fit, vocabulary, task)
+        # of generated texts none is held out: thresholds are set on real ones alone
         tested = ["held", "test", *(f"{each.name}/test" for each in self.suspects)]
         found: dict[int, dict[str, Scores]] = {length: {} for length in self.lengths}
         for witness in self.witnesses:
@@ -179,13 +187,8 @@ class Verdicts:
         row = {}
         real = sets["test"][length]
         for suspect in self.suspects:
-            theirs = f"{suspect.name}/test"
-            values = np.concatenate([scores["test"], scores[theirs]])
-            own = sets[theirs][length].group
-            truth = np.repeat([False, True], [len(real.group), len(own)])
-            # no window has the number of a document
-            group = np.concatenate([real.group, own + real.group.max() + 1])
-            found = ranking.precision(values, truth, group)
+            truth, group = tested(suspect, length, sets)
+            found = ranking.precision(both(scores, suspect), truth, group)
             row[suspect.name] = wide(found)
             log.result(f"AP {length}: {name}: {suspect.name}", stored(found, len(truth)))
         _, number = np.unique(real.group, return_inverse=True)
@@ -205,14 +208,19 @@ class Verdicts:
         found: dict[str, Row] = {}
         theirs = f"{suspect.name}/test"
         for rate in self.false_alarms:
+            # whatever the author: it is of real texts
             limit = threshold(scores["held"], rate)
             real, generated = scores["test"], scores[theirs]
-            false = ranking.share(real > limit, sets["test"][length].group)
-            hits = ranking.share(generated > limit, sets[theirs][length].group)
+            of_real = real > limit, sets["test"][length].group
+            of_theirs = generated > limit, sets[theirs][length].group
+            false = ranking.share(*of_real)
+            hits = ranking.share(*of_theirs)
             right = alarms.accuracy(hits, false)
             told = {"false alarms": false, "hits": hits, "accuracy": right}
-            for each in alarms.alarmed(real, generated, limit):
-                told[f"real behind alarms, {100 * each.prior:g} % generated"] = each.real
+            rates = ranking.share(*of_theirs, PAIR), ranking.share(*of_real, PAIR)
+            for prior in alarms.PRIORS:
+                each = alarms.behind(*rates, prior)
+                told[f"real behind alarms, {100 * prior:g} % generated"] = each.real
             title = f"{name}, {100 * rate:g} %"
             n = min(len(real), len(generated))
             for what, value in told.items():
@@ -221,36 +229,49 @@ class Verdicts:
         return found
 
     def bars(
-        self, log: Log, suspect: Suspect, length: int, found: Mapping[str, Scores]
+        self,
+        log: Log,
+        suspect: Suspect,
+        length: int,
+        found: Mapping[str, Scores],
+        sets: Sets,
     ) -> dict[str, Row]:
         """How far each detector that knows the author is from the likelihood ratio, on the same texts."""
+        # both are chains, or there is no bar
         real: Any = self.data
         author: Any = suspect.of
-        laws = real.law(), author.law()
-        bar = best.best(*laws, length, self.draws, self.seed + 1)
+        bar = best.best(real.law(), author.law(), length, self.draws, self.seed + 1)
         rows: dict[str, Row] = {}
         title = f"{suspect.name}, {length}"
         rows[f"{title}: the law"] = {"AUROC": cell(bar.auroc), "AP": cell(bar.precision)}
         log.result(f"bar {title}", {"AUROC": bar.auroc, "AP": bar.precision})
+        truth, group = tested(suspect, length, sets)
         ours = found.get(BestRatio.name)
         for witness, scores in found.items():
-            values = self.both(scores, suspect)
-            truth = np.arange(len(values)) >= len(scores["test"])
-            area = ranking.precision(values, truth, np.arange(len(values)))
-            row = {"AP": wide(area)}
+            values = both(scores, suspect)
+            row = {
+                "AUROC": cell(auroc(values, truth).value),
+                "AP": wide(ranking.precision(values, truth, group)),
+            }
             if ours is not None and witness != BestRatio.name:
-                less = auroc_difference(values, self.both(ours, suspect), truth)
-                row["AUROC less the best's"] = wide(less)
-                row["passes it"] = _passes(less)
+                # on the same texts: what is hard is hard for both
+                less = ranking.difference(values, both(ours, suspect), truth, group)
+                row["AUROC less the best's"] = wide(less, 4)
+                row["passes it"] = "yes" if less.low > 0.0 else "no"
                 log.result(f"less than the best {title}: {witness}", stored(less, len(truth)))
             rows[f"{title}: {witness}"] = row
         return rows
 
-    def both(self, scores: Scores, suspect: Suspect) -> np.ndarray:
-        """Scores of the real texts of the test, and behind them an author's."""
-        return np.concatenate([scores["test"], scores[f"{suspect.name}/test"]])
+
+def both(scores: Scores, suspect: Suspect) -> np.ndarray:
+    """Scores of the real texts of the test, and behind them an author's."""
+    return np.concatenate([scores["test"], scores[f"{suspect.name}/test"]])
 
 
-def _passes(less: Interval) -> str:
-    """Whether a difference is above 0 for certain."""
-    return "yes" if less.low > 0.0 else "no"
+def tested(suspect: Suspect, length: int, sets: Sets) -> tuple[np.ndarray, np.ndarray]:
+    """(which of the same texts are generated, whom each is of)."""
+    real = sets["test"][length].group
+    own = sets[f"{suspect.name}/test"][length].group
+    truth = np.repeat([False, True], [len(real), len(own)])
+    # no window has the number of a document
+    return truth, np.concatenate([real, own + real.max() + 1])

@@ -66,6 +66,7 @@ class NgramRatio:
     def learn(self, case: Case) -> Judge:
         """A pair of models for each length: windows begin in their own way."""
         fitted = {}
+        # windows of a length begin without a context: counts of longer ones would say too little of that
         for length, real in case.real.items():
             kinds = (real, case.generated[length])
             fitted[length] = [
@@ -84,6 +85,7 @@ def directed(name: str, case: Case) -> Judge:
     """A statistic of the scoring model, turned round at each length where the author's texts have less of it."""
     signs = {}
     for length, real in case.real.items():
+        # by texts to learn from, never by those of the test
         both = [texts.told[name] for texts in (real, case.generated[length])]
         truth = np.repeat([False, True], [len(values) for values in both])
         area = auroc(np.concatenate(both), truth).value
@@ -171,6 +173,7 @@ class TrainedDetector:
     def learn(self, case: Case) -> Judge:
         """Trains it, or restores it."""
         exp, name = self.asked(case)
+        # of an edit of nothing: its report tells no differences
         origin = {**case.task.origin, "differences": {}}
         this = loop.run(HOME, exp, name, origin)
 

@@ -1,0 +1,88 @@
+"""A text file's score and what it is worth; what is no text, or too short, is told in a line with its place."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from genjax.audit.words import TextDetector
+from genjax.core import Spec
+from genjax.data.alphabets import Bytes
+from genjax.errors import UserError
+from genjax.fields import Tokens
+from genjax.findings import spotted
+from genjax.findings.witnesses import KEPT
+from genjax.metrics.features import save_arrays
+from genjax.sequence.causal import Causal
+
+PIECES = Bytes()([]).letters
+
+
+def model(folder, algorithm=None, pieces=PIECES):
+    """A detector whose evidence is the share of the letter z among the bytes."""
+    kind = Tokens(4, len(pieces) or 12, pieces=pieces)
+    share = lambda arrays: {"evidence": np.mean(arrays["tokens"] == ord("z"), 1)}  # noqa: E731
+    return SimpleNamespace(
+        directory=folder,
+        config=SimpleNamespace(algorithm=algorithm or TextDetector()),
+        run=SimpleNamespace(spec=Spec((("tokens", kind),)), evaluate=share),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    real = {"held": np.arange(99.0) / 200, "real": np.zeros(50), "generated": np.ones(40)}
+    longer = {**real, "held": np.zeros(99)}
+    save_arrays(tmp_path / KEPT, {"4": real, "8": longer})
+    return tmp_path
+
+
+def test_a_file_is_judged_by_as_many_bytes_as_scores_were_kept_of(folder):
+    for name, text in {"short.txt": "zzzba", "long.txt": "zabczabczzzzzz"}.items():
+        (folder / name).write_text(text)
+    found = spotted.spotted(model(folder), [folder / "short.txt", folder / "long.txt"], 0.05)
+    short, long = found["files"]
+    assert (short["bytes"], short["score"]) == (4, 0.75) and (long["bytes"], long["score"]) == (
+        8,
+        0.25,
+    )
+    # 0.75 is above all 99 real texts
+    assert short["false_alarms"] == 0.01 and short["flagged"] and long["flagged"]
+    # of 50 real texts and 40 generated ones: no false alarm and no miss
+    [rare, even] = short["behind"]
+    assert rare["real_of_flagged"]["value"] == 0.0 < even["real_of_flagged"]["high"]
+    assert rare["real_of_flagged"]["high"] > 0.8
+    lines = spotted.told(found)
+    assert len(lines) == 6 and lines[0].endswith("as high of real texts 1 % [0, 3.7]  FLAGGED")
+    # 0 of 50 may be 8.4 % at 97.5 %, 40 of 40 may be 89.6 %: 0.99 * 8.4 of 0.99 * 8.4 + 0.01 * 89.6
+    assert "if 1 % of all texts are generated, 0 % [0, 90] of flagged ones are real" in lines[1]
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"ab\nc\xffde", "byte 4, in line 2, is 0xff"),
+        (b"abc\0def", "is no text: byte 3 is 0x00"),
+        (b"abc", "has 3 bytes, and a detector needs 4"),
+        (None, "cannot read"),
+    ],
+)
+def test_what_is_no_text_is_refused_with_its_place(folder, content, message):
+    file = folder / "odd.txt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UserError, match=message) as error:
+        spotted.spotted(model(folder), [file], 0.05)
+    assert "\n" not in str(error.value)
+
+
+def test_runs_that_tell_no_texts_apart_are_refused(folder):
+    with pytest.raises(UserError, match="run of Causal and tells no texts apart"):
+        spotted.spotted(model(folder, Causal()), [], 0.05)
+    with pytest.raises(UserError, match="tokens that are no bytes"):
+        spotted.spotted(model(folder, pieces=()), [], 0.05)
+    with pytest.raises(UserError, match="rate=1.5 must be below 1"):
+        spotted.spotted(model(folder), [], 1.5)
+    (folder / KEPT).unlink()
+    with pytest.raises(UserError, match="no scores of real texts"):
+        spotted.spotted(model(folder), [], 0.05)
