@@ -192,6 +192,22 @@ def corrected(
     return Estimate(value, draws, int(total.sum()))
 
 
+def plausible(
+    counts: np.ndarray, errors: Confusion, times: int = TIMES, seed: int = 0
+) -> float:
+    """How many draws of what is read [R] have an answer that needs no negative share, T = R.
+
+    A half or more where all groups are there; near 0 where no mixture of pictures that are read as the tested ones are
+    can be read so: then the reader errs otherwise on these, and the shares mean little.
+    """
+    rng = np.random.default_rng(seed)
+    matrices = errors.draws(rng, times)
+    gammas = rng.gamma(counts + 1.0 / len(counts), size=(times, len(counts)))
+    read = gammas / gammas.sum(-1, keepdims=True)
+    back = (read[:, None] @ np.linalg.pinv(matrices))[:, 0]
+    return float(np.mean((back >= 0).all(-1)))
+
+
 def unmixed(read: np.ndarray, matrix: np.ndarray, rounds: int = ROUNDS) -> np.ndarray:
     """The most likely π [S, K, T] of shares that are read [S, K, R] by readers C [S, T, R]."""
     truths, classes = matrix.shape[1:]

@@ -42,6 +42,7 @@ def represented(
     compare: Comparisons = Holm(),
 ) -> list[Share]:
     """Each group's share of an estimate [T] beside the reference's [T]; all are compared together."""
+    # of all groups together
     p = [tail(found.draws[:, t], reference[t]) for t in range(len(names))]
     adjusted = compare(np.array(p))
     rows = []
@@ -60,6 +61,7 @@ def enough(what: str, counts: np.ndarray, names: Sequence[str], least: int) -> E
             f"{what}: no group has {least} members, the largest {counts.max(initial=0):.0f}: ask for more samples, or "
             "for fewer groups at once."
         )
+    # named one by one, with how many there are
     few = [f"{names[t]} ({counts[t]:.0f})" for t in np.flatnonzero(counts < least)]
     if not few:
         return Enough(kept, "")

@@ -18,6 +18,7 @@ def asked_table(
     of_row = counts.sum(1, keepdims=True)
     # of what was never asked for nothing is known: a row of nothing
     there = of_row[:, 0] > 0
+    # one reader for all rows: its draws are the same in each
     found = corrected(counts[there], b, times, seed)
     value = np.zeros(counts.shape)
     draws = np.zeros((times, *counts.shape))

@@ -12,6 +12,7 @@ from genjax.audit.confusion import (
     interval,
     known,
     perfect,
+    plausible,
     tail,
     unmixed,
 )
@@ -135,6 +136,13 @@ def test_intervals_hold_a_planted_bias_and_are_a_tenth_wide(bias):
     # 95 % of 40 are 38; fewer than 34 come by chance in 1 of 100
     assert held >= 34
     assert np.mean(widths) < 0.1
+
+
+def test_what_no_mixture_of_tested_pictures_can_be_read_as_is_not_plausible():
+    # women are read as such in .9 of cases: more than that nothing explains
+    assert plausible(np.array([980, 20]), known(READER)) < 0.001
+    assert plausible(np.array([900, 100]), known(READER)) == pytest.approx(0.5, abs=0.1)
+    assert plausible(np.array([500, 500]), known(READER)) == 1.0
 
 
 def test_without_the_readers_own_doubt_intervals_are_too_narrow():

@@ -1,0 +1,220 @@
+"""What an audit is of: anything that gives pictures, asked for one value of a category after the other.
+
+A sampler is a config value with `start(name, task)`, which gives pictures under one name or several: `Held`, pictures
+that training never saw, in the place of a sampler; `Sampled`, a run that is trained or restored, asked through its own
+conditions, at several scales of guidance if wanted. Conditions are those of rows of the training data, so that what is
+not asked for is as the data have it; `even` asks for one category in even shares instead, which is fair guidance in the
+sense of Friedrich et al. 2023 (arXiv:2302.10893), who turn a coin for what to guide by.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from genjax.config import edit, field
+from genjax.core import size
+from genjax.data.source import Source
+from genjax.data.spoken.sentences import groups
+from genjax.errors import UserError
+from genjax.pictures.draw import to_uint8
+from genjax.training import loop
+from genjax.training.experiment import Experiment
+
+HOME = "bias"  # the folder of these runs
+
+
+class Task(NamedTuple):
+    """What all samplers of an audit are asked."""
+
+    data: Any  # the data set's config
+    source: Source
+    about: str  # the category that is asked for
+    n: int  # pictures
+    seed: int
+    runs: str
+    origin: Mapping[str, Any]  # what a report tells of where a run comes from
+
+    @property
+    def columns(self) -> list[int]:
+        """Of what is asked for, among the attributes."""
+        return groups(names_of(self.source))[self.about]
+
+
+class Drawn(NamedTuple):
+    """Pictures uint8 [N, H, W, C], and the number of the value that each was asked for; None = nothing was asked."""
+
+    images: np.ndarray
+    asked: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """Real pictures that no model was trained on: what an audit says of the data themselves."""
+
+    def check(self, task: Task) -> None:
+        """Raises UserError for data without any."""
+        if not size(held(task.source)):
+            raise UserError(
+                f"--samplers: {task.source.name} holds no pictures out of training: leave Held() out."
+            )
+
+    def start(self, name: str, task: Task) -> dict[str, Drawn]:
+        """One picture of each person, for several of one are no independent draws."""
+        split = single(held(task.source))
+        asked = value_of(split, task.columns)
+        return {name: Drawn(np.asarray(split["image"]), asked)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampled:
+    """A model of this library: an experiment whose data, seed and folders the audit sets."""
+
+    exp: Experiment = field(Experiment(), "the run")
+    data: Any = field(
+        None,
+        "what it is trained on; None = the audit's data, e.g. Balanced() of them to mend it",
+    )
+    scales: tuple[float, ...] = field(
+        (), "scales of guidance, each audited by itself; () = the config's alone"
+    )
+    even: str = field("", "category that is asked for in even shares; '' = as in the data")
+
+    def check(self, task: Task) -> None:
+        """Raises UserError for scales of what has no guidance, and for even shares of what cannot be asked for."""
+        guidance = getattr(self.exp.algorithm, "guidance", None)
+        kind = type(self.exp.algorithm).__name__
+        if self.scales and not hasattr(guidance, "scale"):
+            raise UserError(f"--samplers: {kind} has no guidance to try scales of: use ().")
+        if not self.even:
+            return
+        check_group("even", self.even, task.source)
+        told = [each.of for each in getattr(self.exp.algorithm, "condition", ())]
+        if not {self.even, "attributes", "caption"} & set(told):
+            raise UserError(
+                f"--samplers: even={self.even!r} needs a model that is told it, and this one is told "
+                f"{', '.join(told) or 'nothing'}: add Label({self.even!r}) to its condition."
+            )
+
+    def start(self, name: str, task: Task) -> dict[str, Drawn]:
+        """Trains or restores the run, and asks."""
+        changes = {
+            "data": task.data if self.data is None else self.data,
+            "seed": task.seed,
+            "runs": task.runs,
+            "finish": (),
+        }
+        exp = edit(self.exp, changes)
+        this = loop.run(HOME, exp, name, {**task.origin, "differences": {}})
+        asks = this.algorithm.asks
+        rows, asked = self.rows(task, "caption" in asks)
+        # of what is told nothing the occupation has to be read
+        known = asked if asks else None
+        given = {field: np.asarray(task.source.train[field])[rows] for field in asks}
+        given["index"] = np.arange(len(rows), dtype=np.uint32)
+        found = {}
+        for scale in self.scales or (None,):
+            sample = this.algorithm.sample
+            title = name
+            if scale is not None:
+                # the weights stay, and so do noise and conditions
+                sample = edit(exp.algorithm, {"guidance.scale": scale})(this.spec).sample
+                title = f"{name}, scale {scale:g}"
+            images = to_uint8(this.draw(sample, given))
+            found[title] = Drawn(images, known)
+        return found
+
+    def rows(self, task: Task, words: bool) -> tuple[np.ndarray, np.ndarray]:
+        """(training rows [N] whose conditions are asked, the value of each), as many of every value.
+
+        words: only sentences that say the value and nothing else. UserError where there are none.
+        """
+        train = task.source.train
+        asked = value_of(train, task.columns)
+        usable = np.ones(len(asked), bool)
+        if words:
+            said = np.asarray(train["said"]) > 0
+            others = np.delete(said, task.columns, 1)
+            # the first column says of all whether the category is said
+            usable = said[:, task.columns[0]] & ~others.any(1)
+        rng = np.random.default_rng(task.seed)
+        parts = []
+        for k in range(len(task.columns)):
+            own = np.flatnonzero(usable & (asked == k))
+            if not len(own):
+                value = names_of(task.source)[task.columns[k]]
+                how = " in a sentence that says nothing else" if words else ""
+                raise UserError(
+                    f"--data: no training example asks for {value}{how}: use more data."
+                )
+            count = task.n // len(task.columns)
+            parts.append(rng.choice(own, count, p=self._odds(task, own)))
+        rows = np.concatenate(parts)
+        return rows, asked[rows]
+
+    def _odds(self, task: Task, own: np.ndarray) -> np.ndarray | None:
+        """How likely each of the rows is taken; None = all alike."""
+        if not self.even:
+            return None
+        columns = groups(names_of(task.source))[self.even]
+        value = value_of(task.source.train, columns)[own]
+        count = np.bincount(value, minlength=len(columns))
+        odds = 1.0 / count[value]
+        return odds / odds.sum()
+
+
+@dataclasses.dataclass(frozen=True)
+class Audited:
+    """A sampler under the name that tables give it."""
+
+    name: str = field("", "in the tables and of the run directory")
+    of: Held | Sampled = field(Held(), "where pictures come from")
+
+
+def names_of(source: Source) -> Sequence[str]:
+    """The names of a set's attributes, "group=value"; UserError for data without labels of this kind."""
+    kind = source.fields.get("attributes")
+    names = getattr(kind, "names", ())
+    if not any("=" in name for name in names):
+        raise UserError(
+            f"--data: an audit needs pictures of which the groups are known, as attributes named sex=woman or so, and "
+            f"{source.name} has none: use Workers(), SpokenHeads() or a set of your own with such a field."
+        )
+    return names
+
+
+def check_group(flag: str, group: str, source: Source) -> None:
+    """Raises UserError for a category that the attributes do not have."""
+    known = groups(names_of(source))
+    there = [name for name, columns in known.items() if len(columns) > 1]
+    if group not in there:
+        raise UserError(
+            f"--{flag}: {source.name} has no category {group!r}, it has {', '.join(there)}."
+        )
+
+
+def value_of(split: Mapping[str, Any], columns: Sequence[int]) -> np.ndarray:
+    """The number of the value that is true of each example [N], of a category with these columns."""
+    # exactly one is 1
+    return np.asarray(split["attributes"])[:, columns].argmax(1)
+
+
+def single(split: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The first picture of each person, where it is known whose they are."""
+    if "person" not in split:
+        return dict(split)
+    _, first = np.unique(split["person"], return_index=True)
+    return {name: array[first] for name, array in split.items()}
+
+
+def held(source: Source) -> dict[str, np.ndarray]:
+    """What is not in training: the validation and test splits one after the other."""
+    found = {}
+    # a set need not have both
+    for name in source.fields:
+        parts = [np.asarray(split[name]) for split in (source.valid, source.test) if split]
+        found[name] = np.concatenate(parts)
+    return found

@@ -1,0 +1,505 @@
+"""Whom does a generator show, how often, with what, and how well? An audit of samplers, with the reader's own errors.
+
+A net that has learned from pictures in which no category tells another (`judged`) reads each category of samples; how
+often it is wrong was counted on held-out people, and is taken out again (`audit.confusion`). Then, for each sampler,
+
+* representation: the share of every group, beside the data's or the user's, all comparisons adjusted together;
+* dependence of the category that is asked for on each other one: Cramér's V, a permutation test of what was read, how
+  far it is amplified against the data, the spread, and for every value the shares themselves;
+* intersections: shares of all groups at once; of those with too few members nothing is said;
+* quality by group: the Fréchet distance from training pictures of the group, and how often what was asked for is read.
+
+Groups of samples are as they are read, also those of the held-out pictures that are the floor of the distances.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from genjax.audit.association import (
+    amplification,
+    association,
+    conditional,
+    cramers_v,
+    directional,
+    independent,
+    spread,
+)
+from genjax.audit.comparisons import Comparisons, Holm
+from genjax.audit.confusion import (
+    Confusion,
+    Estimate,
+    confusion,
+    corrected,
+    crossed,
+    interval,
+    plausible,
+)
+from genjax.audit.shares import Share, asked_shares, enough, represented
+from genjax.audit.tables import asked_table, counted, margin, read_table
+from genjax.config import field
+from genjax.core import size
+from genjax.data.source import Source
+from genjax.data.spoken.sentences import groups
+from genjax.data.spoken.workers import SCALE, Workers
+from genjax.errors import UserError, at_least
+from genjax.findings import auditwords
+from genjax.findings.audited import (
+    HOME,
+    Audited,
+    Drawn,
+    Held,
+    Task,
+    check_group,
+    held,
+    names_of,
+    single,
+    value_of,
+)
+from genjax.findings.encoders import check_names
+from genjax.findings.tabled import Row, finish, keep_picture, place, stored, wide
+from genjax.machine.files import typed
+from genjax.metrics.evaluate import Extractor
+from genjax.metrics.features import Components
+from genjax.metrics.frechet import Moments, moments
+from genjax.metrics.intervals import Interval, bootstrap, frechet_interval, share
+from genjax.metrics.reader import Reader
+from genjax.pictures.draw import captioned, grid
+from genjax.training.log import Log
+
+SHOWN = 6  # pictures of each value that are shown
+JACKKNIFE = 50  # groups of the jackknife
+DOUBT = 0.005  # share of draws with an answer below which there is none
+
+
+class Judges(NamedTuple):
+    """What reads pictures, with its errors, and what they are held against."""
+
+    values: Mapping[str, tuple[str, ...]]  # {category: its values}
+    columns: Mapping[str, list[int]]
+    answers: Callable[[Any], np.ndarray]  # images -> [N, A]
+    errors: Mapping[str, Confusion]
+    features: Callable[[Any], np.ndarray]  # images -> [N, D]
+    distance: str  # what a distance on these is called
+    data: Mapping[str, np.ndarray]  # the data's labels of each category [M]
+    real: Mapping[str, list[Moments]]  # of the training pictures of each value
+    # moments of all pictures: of the data, and of the set in which nothing tells another
+    whole: Mapping[str, Moments]
+    # {category: how often it is read rightly, of each group}
+    served: Mapping[str, Row] = {}
+
+
+class Found(NamedTuple):
+    """What an audit says of one sampler."""
+
+    n: int
+    tables: dict[str, Estimate]  # {category: shares [K, G] with what was asked for}
+    shares: list[Share]
+    ties: dict[str, dict[str, Any]]  # {category: V, p and what else is said of the dependence}
+    cells: list[Share]
+    quality: dict[str, dict[str, Interval]]  # {distance or what else: {group: number}}
+    cost: dict[str, Interval]
+    notes: list[str]
+    back: Interval | None = None  # how often what was asked for is read
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit:
+    """The audit of several samplers."""
+
+    data: Any = field(Workers(bias=0.5), "what is modelled, and held against")
+    judged: Any = field(
+        Workers(), "the same pictures with independent categories: what the reader learns from"
+    )
+    samplers: tuple[Audited, ...] = field((), "what is audited")
+    about: str = field("occupation", "the category that is asked for")
+    of: tuple[str, ...] = field(
+        ("sex", "tone", "age"), "the categories that it is held against"
+    )
+    scale: tuple[float, ...] = field(
+        SCALE, "places of the values of `about`, by which they are ordered; () = as they come"
+    )
+    reference: tuple[tuple[str, float], ...] = field(
+        (), "shares that ought to be, as (('sex=woman', 0.5),); what is not named is the data's"
+    )
+    samples: int = field(2000, "pictures of each sampler")
+    least: int = field(40, "members from which something is said of a group")
+    compare: Comparisons = field(Holm(), "how p of many comparisons are adjusted")
+    reader: Reader = field(
+        Reader("attributes", steps=1200), "reads the categories of a picture"
+    )
+    features: Extractor = field(Components(24), "what distances are on")
+    draws: int = field(2000, "of a reader and of what it reads, for each interval")
+    seed: int = field(0, "of weights, orders and draws")
+    runs: str = field("runs", "folder of the run directories", execution=True)
+
+    def __call__(self, name: str, origin: Mapping[str, Any]) -> None:
+        """Trains or restores all, reads, tells; UserError, before anything is written, for what cannot be audited."""
+        check_names(self.samplers, "--samplers")
+        at_least(1, least=self.least, samples=self.samples)
+        # fewer have no quantiles worth the name
+        at_least(100, draws=self.draws)
+        at_least(0, seed=self.seed)
+        source = self.data.load()
+        self.check(source)
+        task = Task(self.data, source, self.about, self.samples, self.seed, self.runs, origin)
+        for entry in self.samplers:
+            entry.of.check(task)
+        judges = self.judges(source)
+        log = place(HOME, name, self, origin)
+        self.tell_reader(log, judges)
+        found: dict[str, Found] = {}
+        # one after the other: pictures of one sampler are in memory
+        for entry in self.samplers:
+            for title, drawn in entry.of.start(entry.name, task).items():
+                found[title] = self.measured(title, drawn, judges)
+                self.tell(log, title, found[title])
+                keep_picture(log, title.replace(" ", "-"), self.shown(drawn, judges))
+        words = auditwords.sentences(self, judges, found)
+        log.result("In words", {str(i + 1): line for i, line in enumerate(words)})
+        for line in words:
+            log.note(line)
+        keep_picture(log, "shares", auditwords.figure(self, judges, found))
+        finish(log, auditwords.tables(self, judges, found))
+
+    def check(self, source: Source) -> None:
+        """Raises UserError for categories that the data lack, and for a scale and shares that do not fit them."""
+        for group in (self.about, *self.of):
+            check_group("of", group, source)
+        values = values_of(source)
+        k = len(values[self.about])
+        if self.scale and len(self.scale) != k:
+            raise UserError(
+                f"--scale={self.scale}: {self.about} has {k} values, {', '.join(values[self.about])}: "
+                "give each a place."
+            )
+        self.check_count("--samples", self.samples, values)
+        if any(isinstance(entry.of, Held) for entry in self.samplers):
+            self.check_count("--data, Held()", size(single(held(source))), values)
+        known = [f"{group}={value}" for group in self.of for value in values[group]]
+        for name, _ in self.reference:
+            if name not in known:
+                raise UserError(f"--reference: {name!r} is none of {', '.join(known)}.")
+
+    def check_count(self, what: str, n: int, values: Mapping[str, tuple[str, ...]]) -> None:
+        """Raises UserError for pictures so few that perhaps no group of all categories at once had enough."""
+        cells = math.prod(len(values[group]) for group in self.of)
+        asked = len(values[self.about])
+        if n // max(cells, asked) < self.least:
+            raise UserError(
+                f"{what}: {n} pictures in {max(cells, asked)} groups may leave none with --least={self.least} members: "
+                "ask for more samples, or for fewer categories in --of."
+            )
+
+    def judges(self, source: Source) -> Judges:
+        """The reader with its errors on held-out people, and what samples are held against."""
+        judged = self.judged.load()
+        names = names_of(source)
+        if tuple(names_of(judged)) != tuple(names):
+            raise UserError("--judged: its attributes are others than those of --data.")
+        # beside the runs: a reader of one data set serves them all
+        folder = typed(self.runs) / "features"
+        read = self.reader.reading(judged.train, folder)
+        extract = self.features.fit(judged.train, folder)
+
+        def features(images: Any) -> np.ndarray:
+            # float32 has too few digits for a covariance
+            return np.float64(extract(images).features)
+
+        def answers(images: Any) -> np.ndarray:
+            return np.asarray(read(images).answers)
+
+        columns = groups(names)
+        values = values_of(source)
+        test = held(judged)
+        said = answers(test["image"])
+        # pictures of one person are no independent trials
+        who = test.get("person", np.arange(len(said)))
+        errors, true, right = {}, {}, {}
+        for group in (self.about, *self.of):
+            own = columns[group]
+            true[group] = value_of(test, own)
+            read_as = said[:, own].argmax(1)
+            errors[group] = confusion(group, true[group], read_as, values[group], who)
+            right[group] = read_as == true[group]
+        # of the data as they are, with all that goes together in them
+        seen = features(source.train["image"])
+        data = {group: value_of(source.train, columns[group]) for group in errors}
+        fair = moments(features(judged.train["image"]))
+        return Judges(
+            values=values,
+            columns=columns,
+            answers=answers,
+            errors=errors,
+            features=features,
+            distance=f"fd_{self.features.name}",
+            data=data,
+            real=by_value(seen, data, values),
+            whole={"the data": moments(seen), "independent categories": fair},
+            served=self.served(true, right, who, values),
+        )
+
+    def served(
+        self,
+        true: Mapping[str, np.ndarray],
+        right: Mapping[str, np.ndarray],
+        who: np.ndarray,
+        values: Mapping[str, tuple[str, ...]],
+    ) -> dict[str, Row]:
+        """How often the reader itself is right of each group that has members enough, with intervals over people."""
+        found: dict[str, Row] = {}
+        for category, hits in right.items():
+            row = {}
+            for group in self.of:
+                for t, value in enumerate(values[group]):
+                    own = true[group] == t
+                    if own.sum() >= self.least:
+                        row[f"{group}={value}"] = wide(of_people(hits[own], who[own]))
+            found[category] = row
+        return found
+
+    def tell_reader(self, log: Log, judges: Judges) -> None:
+        """How often the reader is right, of each value of each category."""
+        for group, errors in judges.errors.items():
+            right = np.diag(errors.matrix)
+            values = judges.values[group]
+            own = {value: float(share) for value, share in zip(values, right, strict=True)}
+            log.result(f"reader: {group}", own)
+            log.result(f"reader: {group} right, by group", dict(judges.served[group]))
+            told = ", ".join(f"{value} {share:.3f}" for value, share in own.items())
+            log.note(f"the reader is right on held-out people: {group} {told}")
+
+    def measured(self, title: str, drawn: Drawn, judges: Judges) -> Found:
+        """All that is said of a sampler's pictures; UserError where all of them are in groups too small."""
+        said = judges.answers(drawn.images)
+        read = {group: said[:, judges.columns[group]].argmax(1) for group in judges.errors}
+        first = read[self.about] if drawn.asked is None else drawn.asked
+        tables = {group: self.table(drawn, read, group, judges) for group in self.of}
+        cells, note = self.cells(title, read, judges)
+        quality, notes = self.quality(title, drawn, read, judges)
+        # what a mended sampler pays: far from the data, or from what they should be
+        cost = {}
+        features = judges.features(drawn.images)
+        for name, real in judges.whole.items():
+            far = distance(real, features)
+            if far is not None:
+                cost[name] = far
+        back = None
+        if drawn.asked is not None:
+            right = read[self.about] == drawn.asked
+            back = share(right.sum(), len(right))
+        notes += [self.doubt(title, group, read[group], judges) for group in self.of]
+        return Found(
+            n=len(drawn.images),
+            tables=tables,
+            shares=self.shares(tables, judges),
+            ties=self.ties(tables, first, read, judges),
+            cells=cells,
+            quality=quality,
+            cost=cost,
+            notes=[line for line in (note, *notes) if line],
+            back=back,
+        )
+
+    def doubt(self, title: str, group: str, read: np.ndarray, judges: Judges) -> str:
+        """A line where what is read cannot come of pictures like those that the reader was tested on; "" = it can."""
+        counts = np.bincount(read, minlength=len(judges.values[group]))
+        if plausible(counts, judges.errors[group], seed=self.seed) >= DOUBT:
+            return ""
+        return (
+            f"{title}: no mixture of real pictures is read as these are in {group}, so that the reader errs otherwise "
+            "on them and their shares mean little"
+        )
+
+    def table(
+        self, drawn: Drawn, read: Mapping[str, np.ndarray], group: str, judges: Judges
+    ) -> Estimate:
+        """Shares of what was asked for, or is read where nothing was, with a category."""
+        errors = judges.errors[group]
+        if drawn.asked is None:
+            own = judges.errors[self.about]
+            return read_table(read[self.about], read[group], own, errors, self.draws, self.seed)
+        count = len(judges.values[self.about])
+        return asked_table(drawn.asked, read[group], count, errors, self.draws, self.seed)
+
+    def data_table(self, table: Estimate, group: str, judges: Judges) -> np.ndarray:
+        """The data's shares [K, G], what is asked for as often as in a table of samples."""
+        sizes = [len(judges.values[self.about]), len(judges.values[group])]
+        counts = counted([judges.data[self.about], judges.data[group]], sizes)
+        # labels, and no reading: without error
+        return conditional(counts) * table.value.sum(1, keepdims=True)
+
+    def shares(self, tables: Mapping[str, Estimate], judges: Judges) -> list[Share]:
+        """The share of every group, beside the reference's."""
+        names, wanted, values, draws = [], [], [], []
+        for group, table in tables.items():
+            own = [f"{group}={value}" for value in judges.values[group]]
+            data = self.data_table(table, group, judges).sum(0)
+            names += own
+            wanted.append(asked_shares(dict(self.reference), own, data, "reference"))
+            found = margin(table)
+            values.append(found.value)
+            draws.append(found.draws)
+        n = next(iter(tables.values())).n
+        # all categories at once, so that p are adjusted together
+        together = Estimate(np.concatenate(values), np.concatenate(draws, 1), n)
+        return represented(together, names, np.concatenate(wanted), self.compare)
+
+    def ties(
+        self,
+        tables: Mapping[str, Estimate],
+        first: np.ndarray,
+        read: Mapping[str, np.ndarray],
+        judges: Judges,
+    ) -> dict[str, dict[str, Any]]:
+        """How far each category goes with what was asked for, in samples and in the data."""
+        p = [independent(first, read[group], seed=self.seed) for group in tables]
+        adjusted = self.compare(np.array(p))
+        found = {}
+        for (group, table), value in zip(tables.items(), adjusted, strict=True):
+            data = self.data_table(table, group, judges)
+
+            def of(statistic: Callable, table: Estimate = table, data: Any = data) -> Interval:
+                value = statistic(table.value, data)
+                return interval(float(value), statistic(table.draws, data))
+
+            found[group] = {
+                "V": association(table),
+                "V of the data": float(cramers_v(data)),
+                "p": float(value),
+                "amplification": of(amplification),
+                "directional": of(directional),
+                "spread": of(lambda joint, _: spread(joint).mean(-1)),
+                "spread of the data": float(spread(data).mean()),
+            }
+        return found
+
+    def cells(
+        self, title: str, read: Mapping[str, np.ndarray], judges: Judges
+    ) -> tuple[list[Share], str]:
+        """Shares of all categories at once, of the cells with members enough, and what is left out."""
+        if len(self.of) < 2:
+            return [], ""
+        sizes = [len(judges.values[group]) for group in self.of]
+        counts = counted([read[group] for group in self.of], sizes).ravel()
+        names = crossed_names([judges.values[group] for group in self.of])
+        kept = enough(f"{title}, {' x '.join(self.of)}", counts, names, self.least)
+        errors = crossed(*(judges.errors[group] for group in self.of))
+        found = corrected(counts, errors, self.draws, self.seed)
+        data = counted([judges.data[group] for group in self.of], sizes).ravel()
+        data = data / data.sum()
+        some = Estimate(found.value[kept.rows], found.draws[:, kept.rows], found.n)
+        own = [names[t] for t in kept.rows]
+        return represented(some, own, data[kept.rows], self.compare), kept.told
+
+    def quality(
+        self, title: str, drawn: Drawn, read: Mapping[str, np.ndarray], judges: Judges
+    ) -> tuple[dict[str, dict[str, Interval]], list[str]]:
+        """Distances by group and how often what was asked for is read, and what is left out."""
+        found: dict[str, dict[str, Interval]] = {judges.distance: {}}
+        if drawn.asked is not None:
+            found["read back"] = {}
+        notes = []
+        for group in self.of:
+            values = judges.values[group]
+            counts = np.bincount(read[group], minlength=len(values))
+            kept = enough(f"{title}, {group}", counts, values, self.least)
+            notes.append(kept.told)
+            for t in kept.rows:
+                name = f"{group}={values[t]}"
+                own = read[group] == t
+                far = distance(judges.real[group][t], judges.features(drawn.images[own]))
+                if far is not None:
+                    found[judges.distance][name] = far
+                if drawn.asked is not None:
+                    right = read[self.about][own] == drawn.asked[own]
+                    found["read back"][name] = share(right.sum(), len(right))
+        return found, notes
+
+    def tell(self, log: Log, title: str, found: Found) -> None:
+        """Records all numbers of a sampler."""
+        log.result(f"{title}: shares", {each.name: told(each) for each in found.shares})
+        if found.cells:
+            log.result(f"{title}: together", {each.name: told(each) for each in found.cells})
+        for group, own in found.ties.items():
+            kept = {}
+            for name, value in own.items():
+                kept[name] = value if isinstance(value, float) else stored(value, found.n)
+            log.result(f"{title}: {self.about} and {group}", kept)
+        for name, own in found.quality.items():
+            kept = {group: stored(value, found.n) for group, value in own.items()}
+            log.result(f"{title}: {name}", kept)
+        cost = {name: stored(value, found.n) for name, value in found.cost.items()}
+        log.result(f"{title}: distance", cost)
+        for line in found.notes:
+            log.note(line)
+
+    def shown(self, drawn: Drawn, judges: Judges) -> np.ndarray:
+        """A few pictures of each value that was asked for."""
+        if drawn.asked is None:
+            return grid(drawn.images[: 4 * SHOWN], SHOWN)
+        values = judges.values[self.about]
+        rows = [np.flatnonzero(drawn.asked == k)[:SHOWN] for k in range(len(values))]
+        # as many of each
+        least = min(map(len, rows))
+        picked = np.concatenate([own[:least] for own in rows])
+        return captioned(grid(drawn.images[picked], least), list(values))
+
+
+def values_of(source: Source) -> dict[str, tuple[str, ...]]:
+    """{category: the names of its values} of a set's attributes."""
+    names = names_of(source)
+    found = {}
+    for group, columns in groups(names).items():
+        found[group] = tuple(names[column].partition("=")[2] for column in columns)
+    return found
+
+
+def by_value(
+    features: np.ndarray,
+    data: Mapping[str, np.ndarray],
+    values: Mapping[str, tuple[str, ...]],
+) -> dict[str, list[Moments]]:
+    """The moments of features [M, D] of each value of each category; of a value that none has those of all."""
+    found = {}
+    for group, column in data.items():
+        found[group] = []
+        for t in range(len(values[group])):
+            own = features[column == t]
+            found[group].append(moments(own if len(own) else features))
+    return found
+
+
+def distance(real: Moments, features: np.ndarray) -> Interval | None:
+    """The Fréchet distance of features [n, D]; None of so few that a covariance has not full rank."""
+    n, dimensions = features.shape
+    # without any of the jackknife's groups too
+    if n < JACKKNIFE or n - -(-n // JACKKNIFE) <= dimensions:
+        return None
+    return frechet_interval(real, features, JACKKNIFE)
+
+
+def crossed_names(values: list[tuple[str, ...]]) -> list[str]:
+    """The names of the cells of several categories, the last counted fastest."""
+    names = [""]
+    for own in values:
+        names = [f"{name}, {value}".removeprefix(", ") for name in names for value in own]
+    return names
+
+
+def of_people(hits: np.ndarray, who: np.ndarray) -> Interval:
+    """The share of hits [N], a bootstrap over the people whose pictures they are of."""
+    _, person = np.unique(who, return_inverse=True)
+    count = np.bincount(person)
+    right = np.bincount(person, hits)
+    return bootstrap(lambda rows: right[rows].sum() / count[rows].sum(), len(count), 500)
+
+
+def told(each: Share) -> dict[str, float]:
+    """A share as results.json keeps it."""
+    return {**stored(each.share, each.n), "reference": each.reference, "p": each.p}

@@ -1,0 +1,45 @@
+"""Bars with intervals, beside marks of what they are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from genjax.pictures import figure as figures
+
+WIDE = 0.8  # of the room of a group that its bars fill
+Bar = tuple[float, float, float]  # height and the ends of its interval
+
+
+def bars(
+    series: Mapping[str, Sequence[Bar]],
+    names: Sequence[str],
+    up: str,
+    marks: Mapping[str, Sequence[float]] | None = None,
+) -> np.ndarray:
+    """A group of bars for each name, one of each series with its interval, in shares of 0 to 1: uint8 [H, W, 3].
+
+    marks: {what: heights} that are drawn as a line across the group of each name. `up` names the axis.
+    """
+    figure, axes = figures.canvas(max(480, 150 * len(names)), 360)
+    plot = axes[0, 0]
+    width = WIDE / max(len(series), 1)
+    left = np.arange(len(names)) - WIDE / 2
+    for i, (name, own) in enumerate(series.items()):
+        values, low, high = np.array(own, np.float64).T
+        # an interval that leaves its value out by rounding has no length there
+        ends = np.maximum([values - low, high - values], 0.0)
+        at = left + (i + 0.5) * width
+        plot.bar(at, values, width, yerr=ends, capsize=2, label=name, edgecolor="white")
+    for name, heights in (marks or {}).items():
+        at = np.arange(len(names))
+        plot.hlines(heights, at - 0.5, at + 0.5, "black", "dashed", name, linewidth=1)
+    plot.set_xticks(np.arange(len(names)), labels=names)
+    plot.set_ylim(0.0, 1.0)
+    plot.set_ylabel(up, fontsize=9)
+    plot.tick_params(labelsize=8)
+    # above the bars, whatever their height
+    plot.legend(fontsize=7, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    figure.tight_layout()
+    return figures.pixels(figure)

@@ -1,0 +1,318 @@
+"""Audits of samplers whose truth is known: pictures that carry their groups, and a reader that errs as it is told."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from genjax.audit.association import cramers_v
+from genjax.audit.confusion import known, perfect
+from genjax.audit.tables import asked_table, counted, margin, read_table
+from genjax.data import Digits
+from genjax.data.balanced import Balanced, Fewer, Weighed, independent
+from genjax.data.heads import Heads
+from genjax.data.spoken.sentences import groups
+from genjax.data.spoken.workers import NAMES, SCALE, VALUES, Workers
+from genjax.diffusion import named
+from genjax.errors import UserError
+from genjax.findings import auditwords
+from genjax.findings.audited import Audited, Drawn, Held, Sampled, Task, names_of
+from genjax.findings.auditing import Audit, Judges, by_value, crossed_names
+from genjax.findings.planted import Errors, Faces, Planted, v_of
+from genjax.metrics.features import Components
+from genjax.metrics.frechet import moments
+from genjax.training.experiment import Experiment
+from genjax.vae.vae import VAE
+
+FEW = Workers(16, people=30, shots=2, bias=0.8)
+READER = np.array([[0.9, 0.1], [0.2, 0.8]])
+SIZES = {"occupation": 4, "sex": 2, "tone": 3, "age": 4}
+
+
+def planted(n: int, bias: float, seed: int) -> dict[str, np.ndarray]:
+    """n people, as many of each occupation, with sexes as planted."""
+    rng = np.random.default_rng(seed)
+    found = {name: rng.integers(0, size, n) for name, size in SIZES.items()}
+    found["occupation"] = np.arange(n) % 4
+    share = (1 + bias * np.array(SCALE)[found["occupation"]]) / 2
+    found["sex"] = (rng.random(n) >= share).astype(int)
+    return found
+
+
+def pictures(values: dict[str, np.ndarray], seed: int) -> np.ndarray:
+    """Pictures of noise whose first pixels are the values, uint8 [N, 4, 4, 3]."""
+    rng = np.random.default_rng(seed)
+    n = len(values["sex"])
+    found = rng.integers(0, 256, (n, 4, 4, 3)).astype(np.uint8)
+    found[:, 0, :, 0] = np.stack(list(values.values()), 1)
+    return found
+
+
+def answers(images: np.ndarray) -> np.ndarray:
+    """What a reader says that errs in sex alone, as READER has it; a picture is always read alike."""
+    rows = images.reshape(len(images), -1)[:, 13:].astype(np.uint64)
+    chance = (rows.sum(1) * 2654435761 % 2**32) / 2**32
+    parts = []
+    for column, (name, size) in enumerate(SIZES.items()):
+        value = images[:, 0, column, 0].astype(int)
+        if name == "sex":
+            value = np.where(chance < READER[value, 0], 0, 1)
+        parts.append(np.eye(size)[value])
+    return np.concatenate(parts, 1)
+
+
+def judges(bias: float) -> Judges:
+    """Of data of this bias."""
+    data = planted(4000, bias, 1)
+    images = pictures(data, 2)
+
+    def features(x):
+        return x.reshape(len(x), -1)[:, 20:24] / 255.0
+
+    errors = {name: perfect(size) for name, size in SIZES.items()}
+    errors["sex"] = known(READER)
+    values = {name: tuple(own) for name, own in VALUES.items()}
+    seen = features(images)
+    return Judges(
+        values=values,
+        columns=groups(NAMES),
+        answers=answers,
+        errors=errors,
+        features=features,
+        distance="fd_pca4",
+        data=data,
+        real=by_value(seen, data, values),
+        whole={"the data": moments(seen)},
+    )
+
+
+@pytest.fixture(scope="module")
+def known_judges():
+    return judges(0.4)
+
+
+@pytest.fixture(scope="module")
+def amplified(known_judges):
+    """What is said of a sampler of twice the bias of its data."""
+    audit = Audit()
+    values = planted(4000, 0.8, 3)
+    drawn = Drawn(pictures(values, 4), values["occupation"])
+    return audit.measured("model", drawn, known_judges)
+
+
+def test_a_table_of_what_is_asked_for_keeps_its_shares():
+    asked = np.repeat([0, 2], [30, 10])
+    read = np.tile([0, 1], 20)
+    table = asked_table(asked, read, 3, perfect(2), times=50)
+    np.testing.assert_allclose(table.value, [[0.375, 0.375], [0, 0], [0.125, 0.125]])
+    np.testing.assert_allclose(table.draws.sum(-1), np.tile([0.75, 0.0, 0.25], (50, 1)))
+    np.testing.assert_allclose(margin(table).value, [0.5, 0.5])
+    both = read_table(asked, read, perfect(3), perfect(2), times=50)
+    np.testing.assert_allclose(both.value, table.value, atol=1e-9)
+
+
+def test_amplification_and_v_are_found_behind_the_readers_errors(amplified, known_judges):
+    tie = amplified.ties["sex"]
+    truth = 0.8 * np.sqrt(np.mean(np.square(SCALE)))
+    assert tie["V"].low <= truth <= tie["V"].high and tie["V"].high - tie["V"].low < 0.15
+    counts = counted([known_judges.data["occupation"], known_judges.data["sex"]], [4, 2])
+    assert tie["V of the data"] == pytest.approx(cramers_v(counts / counts.sum()), abs=0.01)
+    assert tie["p"] < 0.01
+    # each leading sex has (.8 - .4) |s| / 2 more
+    more = 0.2 * np.mean(np.abs(SCALE))
+    assert tie["amplification"].low <= more <= tie["amplification"].high
+    assert tie["amplification"].low > 0
+    # nothing else was planted
+    for other in ("tone", "age"):
+        assert amplified.ties[other]["p"] > 0.05
+        assert amplified.ties[other]["amplification"].low < 0.03
+
+
+def test_uncorrected_reading_would_miss_the_planted_share(amplified, known_judges):
+    table = auditwords.within(amplified.tables["sex"])
+    assert table.value[0, 0] == pytest.approx(0.9, abs=0.06)
+    # as read it is .9 * .9 + .2 * .1
+    assert table.value[0, 0] > 0.83 + 0.02
+    women = next(each for each in amplified.shares if each.name == "sex=woman")
+    assert not women.differs and women.share.low <= 0.5 <= women.share.high
+
+
+def test_a_users_share_is_what_is_held_against(known_judges):
+    audit = Audit(reference=(("sex=woman", 0.8),))
+    values = planted(2000, 0.4, 5)
+    found = audit.measured("m", Drawn(pictures(values, 6), None), known_judges)
+    women = next(each for each in found.shares if each.name == "sex=woman")
+    assert women.reference == 0.8 and women.differs
+    # nothing was asked for: nothing can be read back
+    assert "read back" not in found.quality
+
+
+def test_small_groups_are_said_and_not_averaged(known_judges):
+    audit = Audit(least=90)
+    values = planted(2000, 0.4, 7)
+    # hardly any old
+    values["age"] = np.where(values["age"] == 3, 0, values["age"])
+    values["age"][:20] = 3
+    found = audit.measured("m", Drawn(pictures(values, 8), values["occupation"]), known_judges)
+    assert any("nothing is said of old (20)" in note for note in found.notes)
+    assert "age=old" not in found.quality["fd_pca4"]
+    assert not any("old" in each.name for each in found.cells)
+
+
+def test_a_group_that_is_drawn_worse_is_found(known_judges):
+    audit = Audit(of=("sex", "tone"))
+    values = planted(3000, 0.4, 9)
+    images = pictures(values, 10)
+    dark = values["tone"] == 2
+    images[dark] = np.where(
+        np.arange(48).reshape(4, 4, 3) < 13, images[dark], images[dark] // 4
+    )
+    found = audit.measured("m", Drawn(images, values["occupation"]), known_judges)
+    distance = found.quality["fd_pca4"]
+    assert distance["tone=dark"].low > 5 * distance["tone=light"].high
+    assert found.quality["read back"]["tone=dark"].value == 1.0
+    words = " ".join(auditwords.quality_in_words("m", found))
+    assert "groups are not served alike" in words and "tone=dark" in words
+
+
+def test_words_say_what_is_found_and_no_more(amplified, known_judges):
+    audit = Audit()
+    lines = auditwords.sentences(audit, known_judges, {"model": amplified})
+    text = " ".join(lines)
+    assert "in this order, by the stated scale: nurse, teacher, engineer, builder" in text
+    assert "model, asked for nurse: woman in" in text and "asked for builder: woman in" in text
+    assert "ties occupation to sex more than the data do" in text
+    assert "no tie of occupation and tone can be told" in text
+    tables = auditwords.tables(audit, known_judges, {"model": amplified})
+    assert set(tables["Shares of sex by occupation"]) >= {"model: nurse", "model: builder"}
+    picture = auditwords.figure(audit, known_judges, {"model": amplified})
+    assert picture.dtype == np.uint8 and picture.shape[2] == 3
+
+
+def test_names_of_cells():
+    assert crossed_names([("a", "b"), ("x", "y")]) == ["a, x", "a, y", "b, x", "b, y"]
+
+
+@pytest.fixture(scope="module")
+def task():
+    return Task(FEW, FEW.load(), "occupation", 40, 0, "runs", {})
+
+
+def test_rows_ask_for_every_value_alike(task):
+    rows, asked = Sampled().rows(task, words=False)
+    assert np.bincount(asked).tolist() == [10, 10, 10, 10]
+    np.testing.assert_array_equal(np.asarray(task.source.train["label"])[rows], asked)
+    # in words the sentence says it and nothing else
+    rows, asked = Sampled().rows(task, words=True)
+    said = np.asarray(task.source.train["said"])[rows]
+    assert (said.sum(1) == 4).all() and (said[:, task.columns] == 1).all()
+
+
+def test_even_shares_are_asked_of_uneven_data(task):
+    many = task._replace(n=4000)
+    sex = np.asarray(task.source.train["sex"])
+    label = np.asarray(task.source.train["label"])
+    rows, asked = Sampled(even="sex").rows(many, words=False)
+    for k in range(4):
+        if len(np.unique(sex[label == k])) == 2:
+            assert np.mean(sex[rows[asked == k]]) == pytest.approx(0.5, abs=0.06)
+
+
+def test_what_was_held_out_is_audited_as_it_is(task):
+    (drawn,) = Held().start("real", task).values()
+    # a picture of each person out of training
+    assert len(drawn.images) == 6 == len(drawn.asked)
+
+
+def test_what_cannot_be_audited_is_refused_before_anything_is_trained(task):
+    plain = Experiment(algorithm=named.FLOW)
+    with pytest.raises(
+        UserError, match="needs a model that is told it, and this one is told nothing"
+    ):
+        Sampled(plain, even="sex").check(task)
+    with pytest.raises(
+        UserError, match="no category 'shoe', it has occupation, sex, tone, age"
+    ):
+        Sampled(plain, even="shoe").check(task)
+    with pytest.raises(UserError, match="has no guidance to try scales of"):
+        Sampled(Experiment(algorithm=VAE()), scales=(2.0,)).check(task)
+    with pytest.raises(
+        UserError, match="an audit needs pictures of which the groups are known"
+    ):
+        names_of(Digits().load())
+    for changes, told in (
+        ({"about": "shoe"}, "no category 'shoe'"),
+        ({"scale": (1.0, 2.0)}, "occupation has 4 values"),
+        ({"samples": 30}, "--samples: 30 pictures in 24 groups may leave none with --least=40"),
+        ({"reference": (("sex=cat", 0.5),)}, "'sex=cat' is none of"),
+        # as many as there are people out of training
+        ({"samplers": (Audited("x", Held()),)}, "Held.*: 6 pictures in 24 groups"),
+    ):
+        cfg = dataclasses.replace(Audit(), **changes)
+        with pytest.raises(UserError, match=told):
+            cfg.check(task.source)
+
+
+@pytest.mark.parametrize("how", [Weighed(), Fewer()])
+def test_balanced_data_have_independent_fields(how):
+    rng = np.random.default_rng(0)
+    cell = rng.choice(4, 20_000, p=[0.4, 0.1, 0.2, 0.3])
+    wanted = independent(cell, [2, 2])
+    rows = how(cell, wanted, rng)
+    shares = np.bincount(cell[rows], minlength=4) / len(rows)
+    np.testing.assert_allclose(shares, [0.3, 0.2, 0.3, 0.2], atol=0.012)
+    if isinstance(how, Fewer):
+        assert len(np.unique(rows)) == len(rows) < len(cell)
+    else:
+        assert len(rows) == len(cell)
+
+
+def test_balanced_leaves_the_other_splits_and_refuses_what_is_no_class():
+    mild = dataclasses.replace(FEW, bias=0.0)
+    source, before = Balanced(mild).load(), mild.load()
+    assert len(source.train["label"]) == len(before.train["label"])
+    np.testing.assert_array_equal(source.test["image"], before.test["image"])
+    again = Balanced(mild).load()
+    np.testing.assert_array_equal(source.train["label"], again.train["label"])
+    with pytest.raises(UserError, match="no classes 'caption'"):
+        Balanced(mild, ("label", "caption")).load()
+
+
+def test_the_calibration_holds_what_it_plants_and_reading_alone_does_not():
+    rng = np.random.default_rng(0)
+    cfg = Planted(
+        audits=10, samples=2000, tested=2000, faces=Heads(people=6000, shots=1, seed=1)
+    )
+    man = np.arange(6000) % 2
+    # a reader that errs on faces, whatever the coat
+    sex = np.where(rng.random(6000) < READER[man, 0], 0, 1)
+    work = np.tile(np.arange(4), (6000, 1))
+    faces = Faces(man, np.tile(sex[:, None], (1, 4)), work)
+    audits = []
+    for audit in range(cfg.audits):
+        order = rng.permutation(6000)
+        errors = cfg.errors(faces, order[:2000], rng)
+        asked, rows = cfg.drawn(faces, order[2000:], 0.5, rng)
+        assert len(np.unique(rows)) == len(rows)
+        audits.append(cfg.found(faces, rows, asked, errors, audit))
+    row = cfg.row(0.5, audits)
+    assert row["gap held"] >= 8 and row["gap, read held"] >= 8 and row["V held"] >= 8
+    # 0.7 of the gap is what such a reader sees
+    assert row["gap, uncorrected held"] <= 2
+    assert isinstance(errors, Errors)
+
+
+def test_v_of_what_is_planted():
+    share = (1 + 0.5 * np.array(SCALE)) / 2
+    joint = np.stack([share, 1 - share], 1) / 4
+    assert v_of(0.5) == pytest.approx(cramers_v(joint))
+
+
+def test_a_calibration_without_faces_enough_is_refused():
+    with pytest.raises(UserError, match="--faces.people=100: 4000 for the reader's errors"):
+        Planted(faces=Heads(people=100, shots=1, seed=1)).check()
+    with pytest.raises(UserError, match="--faces.seed is that of --data"):
+        Planted(faces=Heads(people=20_000, shots=1)).check()
+    with pytest.raises(UserError, match="--biases=1.2"):
+        Planted(biases=(1.2,)).check()
+    assert Components(4).name == "pca4"
