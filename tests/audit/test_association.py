@@ -65,7 +65,7 @@ def test_intervals_of_v_hold_it_behind_a_readers_errors(bias):
     reader = known(np.array([[0.9, 0.1], [0.15, 0.85]]))
     both = crossed(reader, reader)
     held = 0
-    for seed in range(50):
+    for seed in range(40):
         rng = np.random.default_rng(seed)
         counts = rng.multinomial(4000, planted(bias).ravel() @ both.matrix)
         found = corrected(counts, both, times=300, seed=seed)
@@ -74,8 +74,8 @@ def test_intervals_of_v_hold_it_behind_a_readers_errors(bias):
         )
         _, low, high = association(table)
         held += low <= bias <= high
-    # fewer than 43 of 50 come by chance in 1 of 100
-    assert held >= 43
+    # fewer than 34 of 40 come by chance in 1 of 100
+    assert held >= 34
 
 
 def test_permutations_of_independent_columns_give_even_p():

@@ -94,7 +94,7 @@ def known_judges():
 @pytest.fixture(scope="module")
 def amplified(known_judges):
     """What is said of a sampler of twice the bias of its data."""
-    audit = Audit()
+    audit = Audit(draws=600)
     values = planted(4000, 0.8, 3)
     drawn = Drawn(pictures(values, 4), values["occupation"])
     return audit.measured("model", drawn, known_judges)
@@ -138,7 +138,7 @@ def test_uncorrected_reading_would_miss_the_planted_share(amplified, known_judge
 
 
 def test_a_users_share_is_what_is_held_against(known_judges):
-    audit = Audit(reference=(("sex=woman", 0.8),))
+    audit = Audit(draws=600, reference=(("sex=woman", 0.8),))
     values = planted(2000, 0.4, 5)
     found = audit.measured("m", Drawn(pictures(values, 6), None), known_judges)
     women = next(each for each in found.shares if each.name == "sex=woman")
@@ -148,7 +148,7 @@ def test_a_users_share_is_what_is_held_against(known_judges):
 
 
 def test_small_groups_are_said_and_not_averaged(known_judges):
-    audit = Audit(least=90)
+    audit = Audit(draws=600, least=90)
     values = planted(2000, 0.4, 7)
     # hardly any old
     values["age"] = np.where(values["age"] == 3, 0, values["age"])
@@ -160,7 +160,7 @@ def test_small_groups_are_said_and_not_averaged(known_judges):
 
 
 def test_a_group_that_is_drawn_worse_is_found(known_judges):
-    audit = Audit(of=("sex", "tone"))
+    audit = Audit(draws=600, of=("sex", "tone"))
     values = planted(3000, 0.4, 9)
     images = pictures(values, 10)
     dark = values["tone"] == 2
@@ -176,7 +176,7 @@ def test_a_group_that_is_drawn_worse_is_found(known_judges):
 
 
 def test_words_say_what_is_found_and_no_more(amplified, known_judges):
-    audit = Audit()
+    audit = Audit(draws=600)
     lines = auditwords.sentences(audit, known_judges, {"model": amplified})
     text = " ".join(lines)
     assert "in this order, by the stated scale: nurse, teacher, engineer, builder" in text
@@ -281,7 +281,11 @@ def test_balanced_leaves_the_other_splits_and_refuses_what_is_no_class():
 def test_the_calibration_holds_what_it_plants_and_reading_alone_does_not():
     rng = np.random.default_rng(0)
     cfg = Planted(
-        audits=10, samples=2000, tested=2000, faces=Heads(people=6000, shots=1, seed=1)
+        audits=10,
+        draws=400,
+        samples=2000,
+        tested=2000,
+        faces=Heads(people=6000, shots=1, seed=1),
     )
     man = np.arange(6000) % 2
     # a reader that errs on faces, whatever the coat
