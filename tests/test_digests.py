@@ -15,8 +15,8 @@ STORED = Path(__file__).parent / "digests.json"
 EXPERIMENTS = (
     "anomaly", "autoencoder", "bias", "bits", "bridge", "classify", "colourise", "compare", "compress",
     "cyclegan", "deage", "defects", "denoise", "detect", "detect_text", "diffusion", "edit", "faces", "gan", "gan_game",
-    "heads", "inpaint", "instruct", "latents", "likelihood", "lossless", "marks", "munit", "onestep", "pix2pix", "samplers",
-    "segment", "series", "stacked", "stylegan2", "text", "text2image", "toy2d", "vae",
+    "heads", "inpaint", "instruct", "latents", "likelihood", "lossless", "marks", "munit", "onestep", "pix2pix",
+    "samplers", "segment", "series", "stacked", "stylegan2", "text", "text2image", "toy2d", "vae",
 )  # fmt: skip
 
 
