@@ -21,8 +21,9 @@ def test_a_linear_autoencoder_finds_the_principal_subspace(digits):
     batch["index"] = np.arange(n, dtype=np.uint32)
     state = Jit().init(algorithm.init, jax.random.key(0), batch)
     step = Jit().train(guarded(algorithm.step), state)
-    placed = Jit().put({name: x[None] for name, x in batch.items()})
-    for _ in range(spec.steps):
+    chunk = 100  # steps in one dispatch
+    placed = Jit().put({name: np.stack([x] * chunk) for name, x in batch.items()})
+    for _ in range(spec.steps // chunk):
         state, _ = step(jax.random.key(0), state, {}, placed)
     x = batch["image"].reshape(n, 64) / 255.0
     pca = PCA(k, svd_solver="full").fit(x)
@@ -49,7 +50,7 @@ def test_psnr_of_a_known_error(digits):
         "index": np.arange(2, dtype=np.uint32),
     }
     params = jax.tree.map(
-        np.zeros_like, cfg(spec).init(jax.random.key(0), batch).params
+        np.zeros_like, jax.jit(cfg(spec).init)(jax.random.key(0), batch).params
     )  # reconstructs 0 for 1
     parts = ae.evaluate(params, batch, cfg, spec)
     np.testing.assert_allclose(parts["mse"], 1.0)

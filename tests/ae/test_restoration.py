@@ -18,6 +18,7 @@ from genjax.nets.plain import PlainUNet
 from genjax.optim import Adam, CosineDecay
 
 KEY = jax.random.key(0)
+loss = jax.jit(r.loss, static_argnums=(3, 4))
 MIXTURE = Ring()()
 
 
@@ -75,8 +76,10 @@ def test_noisy_targets_add_their_own_variance_and_nothing_else():
     batch = {"points": x, "index": np.arange(n, dtype=np.uint32)}
     clean = r.Restoration((Gaussian(sigma, sigma),), TimeMLP((16,)))
     noisy = r.Restoration((Gaussian(sigma, sigma),), TimeMLP((16,)), teacher=r.Second())
-    params = clean(spec).init(KEY, batch).params  # says that nothing is wrong: f(y) = y
-    losses = [r.loss(params, KEY, batch, cfg, spec)["loss"] for cfg in (clean, noisy)]
+    params = jax.jit(clean(spec).init)(
+        KEY, batch
+    ).params  # says that nothing is wrong: f(y) = y
+    losses = [loss(params, KEY, batch, cfg, spec)["loss"] for cfg in (clean, noisy)]
     assert jnp.mean(losses[0]) == pytest.approx(sigma**2, rel=0.03)
     assert jnp.mean(losses[1]) == pytest.approx(2 * sigma**2, rel=0.03)
 
@@ -105,21 +108,22 @@ def test_damage_once_is_the_same_at_every_sight():
     }
     for once in (False, True):
         cfg = r.Restoration(once=once, net=PlainUNet((4,), 1))
-        params = cfg(spec).init(KEY, batch).params
-        a, b = (r.loss(params, jax.random.key(k), batch, cfg, spec)["loss"] for k in (1, 2))
+        params = jax.jit(cfg(spec).init)(KEY, batch).params
+        a, b = (loss(params, jax.random.key(k), batch, cfg, spec)["loss"] for k in (1, 2))
         assert bool(jnp.all(a == b)) is once
 
 
-def _random(params, scale=0.2):
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(7), len(leaves))
-    made = [scale * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(tree, made)
+def _random(net, x, scale=0.2):
+    """Parameters of a net that leaves no layer at zero."""
+    level, out = jnp.ones(len(x)), x.shape[1:]
+    shapes = jax.eval_shape(lambda: net.init(KEY, x, level, None, out))
+    rng = np.random.default_rng(7)
+    return jax.tree.map(lambda p: np.float32(scale * rng.standard_normal(p.shape)), shapes)
 
 
 def test_tiles_are_equal_to_the_whole():
     net = PlainUNet((4,), blocks=1, patch=2)
-    params = _random(net.init(KEY, jnp.zeros((1, 8, 8, 3)), jnp.ones(1), None, (8, 8, 3)))
+    params = _random(net, jnp.zeros((1, 8, 8, 3)))
 
     @jax.jit
     def run(x):
@@ -151,16 +155,14 @@ def test_tiles_cover_a_picture_once_and_lie_within_what_is_seen():
 def test_the_reach_is_the_gradients():
     net = PlainUNet((4, 6), blocks=1, patch=2)
     side = 96
-    params = _random(
-        net.init(KEY, jnp.zeros((1, side, side, 1)), jnp.ones(1), None, (side, side, 1))
-    )
+    params = _random(net, jnp.zeros((1, side, side, 1)))
 
     def at(x):
         return net.apply(params, x, jnp.ones(1), None, (side, side, 1))[0, 48, 48, 0]
 
     # no rectifier is shut for all pixels at once
     x = jax.random.normal(KEY, (1, side, side, 1))
-    touched = np.argwhere(np.asarray(jax.grad(at)(x))[0, :, :, 0] != 0)
+    touched = np.argwhere(np.asarray(jax.jit(jax.grad(at))(x))[0, :, :, 0] != 0)
     furthest = np.abs(touched - 48).max()
     assert furthest <= net.reach and furthest > net.reach // 2
 
@@ -168,9 +170,9 @@ def test_the_reach_is_the_gradients():
 def test_a_net_without_bias_is_homogeneous():
     net = PlainUNet((4, 6), blocks=1)
     x = jax.random.normal(KEY, (2, 16, 16, 1))
-    params = _random(net.init(KEY, x, jnp.ones(2), None, (16, 16, 1)))
-    out = net.apply(params, x, jnp.ones(2), None, (16, 16, 1))
-    twice = net.apply(params, 2 * x, 2 * jnp.ones(2), None, (16, 16, 1))
+    params = _random(net, x)
+    run = jax.jit(lambda x, level: net.apply(params, x, level, None, (16, 16, 1)))
+    out, twice = run(x, jnp.ones(2)), run(2 * x, 2 * jnp.ones(2))
     np.testing.assert_allclose(twice, 2 * out, rtol=1e-4, atol=1e-5)
 
 

@@ -7,8 +7,11 @@ import pytest
 
 from genjax.conditions import Cond
 from genjax.errors import UserError
-from genjax.nets.fill import Filled, push_pull
+from genjax.nets import fill
+from genjax.nets.fill import Filled
 from genjax.nets.plain import PlainUNet
+
+push_pull = jax.jit(fill.push_pull)  # one program instead of one for each operation
 
 
 def with_hole(side=13):
@@ -62,8 +65,10 @@ def test_the_net_begins_at_the_filling_and_must_be_told_where():
     net = Filled(PlainUNet((4,), blocks=1, patch=2))
     told = Cond(maps=2 * jnp.asarray(known) - 1)
     level = jnp.zeros(1)
-    weights = net.init(jax.random.key(0), x, level, told, (12, 12, 2))
-    away = net.apply(weights, x, level, told, (12, 12, 2))
+    weights = jax.jit(net.init, static_argnums=4)(
+        jax.random.key(0), x, level, told, (12, 12, 2)
+    )
+    away = jax.jit(net.apply, static_argnums=4)(weights, x, level, told, (12, 12, 2))
     np.testing.assert_allclose(x - away, push_pull(x, known), atol=1e-6)
     with pytest.raises(UserError, match="blind=False"):
         net.init(jax.random.key(0), x, level, None, (12, 12, 2))
@@ -75,10 +80,13 @@ def test_an_answer_has_the_contrast_and_the_brightness_of_its_picture():
     net = Filled(PlainUNet((4,), blocks=1, patch=2))
     told = Cond(maps=2 * jnp.asarray(known) - 1)
     level = jnp.full(1, 0.2)
-    weights = net.init(jax.random.key(0), x, level, told, (12, 12, 2))
+    weights = jax.jit(net.init, static_argnums=4)(
+        jax.random.key(0), x, level, told, (12, 12, 2)
+    )
     # the last layer begins at zero, and zero has every symmetry
     weights = jax.tree.map(lambda w: w + 0.02, weights)
 
+    @jax.jit
     def answer(x):
         return x - net.apply(weights, x, level, told, (12, 12, 2))
 

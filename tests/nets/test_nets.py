@@ -23,7 +23,7 @@ def test_folding_pixels_is_undone_and_keeps_neighbours_together():
 
 def test_an_mlp_without_hidden_layers_is_affine():
     net, x = MLP(), jax.random.normal(KEY, (3, 4))
-    f = lambda x: net.apply(net.init(KEY, x, None, (2, 2)), x, None, (2, 2))  # noqa: E731
+    f = jax.jit(lambda x: net.init_with_output(KEY, x, None, (2, 2))[0])
     assert f(x).shape == (3, 2, 2)
     zero = f(jnp.zeros_like(x))
     np.testing.assert_allclose(f(2 * x) - zero, 2 * (f(x) - zero), atol=1e-5)

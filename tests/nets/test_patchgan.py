@@ -25,13 +25,13 @@ def test_patches_are_of_the_papers_sizes(net, patch):
 def seen(net: PatchGAN, side: int) -> tuple[np.ndarray, tuple[int, ...]]:
     """Which rows of a picture the output in the middle depends on, and the shape of all outputs."""
     x = jax.random.normal(jax.random.key(0), (1, side, side, 1))
-    variables = net.init(jax.random.key(1), x, None, (1,))
+    variables = jax.jit(net.init, static_argnums=3)(jax.random.key(1), x, None, (1,))
 
     def middle(x):
         y = net.apply(variables, x, None, (1,))
         return y[0, y.shape[1] // 2, y.shape[2] // 2, 0], y
 
-    gradient, y = jax.grad(middle, has_aux=True)(x)
+    gradient, y = jax.jit(jax.grad(middle, has_aux=True))(x)
     return np.flatnonzero(np.abs(gradient[0, :, :, 0]).sum(1)), y.shape
 
 
@@ -59,7 +59,7 @@ def test_a_norm_lets_it_see_the_whole_picture():
 def test_the_folded_layer_is_the_convolution_with_strides():
     x = jax.random.normal(jax.random.key(0), (2, 12, 12, 3))
     net = PatchGAN((5,), 1)
-    variables = net.init(jax.random.key(1), x, None, (1,))
+    variables = jax.jit(net.init, static_argnums=3)(jax.random.key(1), x, None, (1,))
     folded = variables["params"]["layer_0"]["kernel"]  # [2, 2, 4 * 3, 5]
     kernel = folded.reshape(2, 2, 2, 2, 3, 5).transpose(0, 2, 1, 3, 4, 5).reshape(4, 4, 3, 5)
     axes = ("NHWC", "HWIO", "NHWC")

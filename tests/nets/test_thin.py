@@ -22,7 +22,7 @@ def test_it_is_flax_s_convolution_with_its_start_and_its_gradient(sizes):
     x = jax.random.normal(jax.random.key(0), (2, 5, 4, inputs))
 
     def both_ways(net):
-        params = net.init(jax.random.key(1), x)
+        params = jax.jit(net.init)(jax.random.key(1), x)
         y, back = jax.vjp(net.apply, params, x)
         return params, y, back(jnp.cos(y))
 
@@ -36,7 +36,7 @@ def test_it_is_flax_s_convolution_with_its_start_and_its_gradient(sizes):
 def test_it_computes_in_the_type_that_it_is_told(dtype):
     x = jax.random.normal(jax.random.key(0), (2, 5, 4, 3 * FEW_INPUTS))
     net = Conv(2, dtype=dtype)
-    params = net.init(jax.random.key(1), x)
+    params = jax.jit(net.init)(jax.random.key(1), x)
     y = net.apply(params, x)
     assert y.dtype == dtype
     exact = Conv(2).apply(params, x)
@@ -46,7 +46,7 @@ def test_it_computes_in_the_type_that_it_is_told(dtype):
 def test_a_gpu_convolves_as_ever():
     x = jnp.ones((1, 4, 4, 2))
     net = Conv(2)
-    params = net.init(jax.random.key(0), x)
+    params = jax.jit(net.init)(jax.random.key(0), x)
     convolves = {}
     for platform in ("cpu", "cuda"):
         text = jax.jit(net.apply).trace(params, x).lower(lowering_platforms=(platform,))
