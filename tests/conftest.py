@@ -16,6 +16,8 @@ if cheap and metadata.version("jaxlib") == "0.10.2":
     quick = ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"]
     # the user's own come later and win
     os.environ["XLA_FLAGS"] = " ".join([*quick, *os.environ.get("XLA_FLAGS", "").split()])
+# So quick are most programs now that none would be kept for the other worker, the other processes and the next run.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 # Tracing makes objects by the thousand, few of them garbage: looking for it was 5 % of the time.
 gc.set_threshold(20_000, 20, 20)
 
