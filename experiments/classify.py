@@ -65,6 +65,7 @@ _MLP = {"net": nets.TimeMLP((256, 256, 256), waves=0), "drop": 0.0, "ema": Decay
 FLOW = edit(named.FLOW, {"std": 0.7, **_MLP, **TOLD})
 PIXELS = Causal(Transformer(96, 3, dropout=0.2), **TOLD)
 
+ERRORS = by.Errors(100, 0.2, 8.0)  # a range by which validation labels are likelier
 STRENGTHS = (1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0)
 LOGISTIC = by.Chosen(tuple(by.LogisticRegression(c) for c in STRENGTHS))
 CLOSED = (
@@ -76,7 +77,7 @@ CLOSED = (
 DEEP = (
     ONE("CNN", by.Discriminative(run(CNN, 1500, 1, view=(Shift(),)))),
     ONE("VAE", by.Conditional(run(OF_VAE, 6000), Iwae(200))),
-    ONE("diffusion classifier", by.Conditional(run(FLOW, 5000), by.Errors(100))),
+    ONE("diffusion classifier", by.Conditional(run(FLOW, 3000), ERRORS)),
     ONE("causal pixels", by.Conditional(run(PIXELS, 800), by.Tokenwise(), Levelled())),
 )
 MIXTURE = ONE("mixture", by.Bayes(Mixture(2, 24, 1e-3)))
@@ -90,15 +91,15 @@ BASE = Classified(
 )
 EVEN = ONE("naive Bayes, one variance", shrunk(Gaussians(diagonal=True)))
 
-_CONV = {"enc": nets.ConvEncoder((32, 64)), "dec": nets.ConvDecoder((32, 64))}
-_UNET = {"net": nets.UNet(widths=(32, 64), blocks=1)}
-# 14x14 in 8 greys: 784 tokens are too many for minutes
-COARSE = Levelled(levels=8, side=14)
+# dense nets: each class of each picture is asked for dozens of times
+_VAE = {"latent": 32, "enc": nets.GatedMLP(), "dec": nets.GatedMLP()}
+WIDE = edit(FLOW, {"net.hidden": (512, 512, 512)})
+COARSE = Levelled(levels=8, side=14)  # 784 tokens are too many for minutes
 LINEAR = Classifier(nets.MLP(), optimiser=TX)
 CLOTHES = (
     ONE("CNN", by.Discriminative(run(edit(CNN, {"net.patch": 2}), 2000, 1))),
-    ONE("VAE", by.Conditional(run(edit(OF_VAE, _CONV), 1500, 1), Iwae(50))),
-    ONE("diffusion classifier", by.Conditional(run(edit(FLOW, _UNET), 1000, 1), by.Errors(16))),
+    ONE("VAE", by.Conditional(run(edit(OF_VAE, _VAE), 8000), Iwae(20))),
+    ONE("diffusion classifier", by.Conditional(run(WIDE, 3000), edit(ERRORS, {"draws": 20}))),
     ONE("causal pixels", by.Conditional(run(PIXELS, 500), by.Tokenwise(), COARSE)),
     ONE("logistic regression", by.Discriminative(run(LINEAR, 10_000))),
 )
