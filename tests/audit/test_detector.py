@@ -6,12 +6,13 @@ import pytest
 
 from genjax.audit.augment import BlurJpeg
 from genjax.audit.detector import Detector, algorithm, logit, loss, summary
-from genjax.audit.fronts import Residual, Spectrum
+from genjax.audit.fronts import Residual, Spectrum, radial
 from genjax.core import labelled
 from genjax.corruptions import Blur, Jpeg
 from genjax.corruptions.jpeg import jpeg
 from genjax.errors import UserError
 from genjax.fields import Image, Points
+from genjax.metrics.prediction import average_precision
 from genjax.nets import MLP
 from genjax.optim import Adam
 
@@ -46,19 +47,35 @@ def test_the_loss_is_the_cross_entropy_of_the_logit():
     np.testing.assert_array_equal(parts["accuracy"], (f > 0) == (few["label"] == 1))
 
 
+def matched(x: np.ndarray) -> np.ndarray:
+    """What the wave leaves: the best statistic of pixels, of white noise (Neyman and Pearson's, but for clipping)."""
+    columns = np.where(np.arange(SIDE) % 2, 1.0, -1.0)
+    return (x[..., 0] * columns).sum((1, 2))
+
+
+def ring(x: np.ndarray) -> np.ndarray:
+    """The power of the ring on which the wave lies: of radial numbers no other knows anything of it."""
+    return np.asarray(radial(x / np.float32(255)))[:, SIDE // 2]
+
+
 @pytest.mark.all
-@pytest.mark.parametrize("cfg", [LINEAR, Detector(Spectrum(), MLP(), Adam(0.3))])
-def test_a_planted_wave_is_found_in_pixels_and_in_the_spectrum(cfg):
+@pytest.mark.parametrize(
+    "cfg, best", [(LINEAR, matched), (Detector(Spectrum(), MLP(), Adam(0.1)), ring)]
+)
+def test_a_planted_wave_is_found_as_well_as_it_can_be(cfg, best):
     made = algorithm(cfg, SPEC)
     train, test = batch(128, 1), batch(400, 2)
     state = made.init(jax.random.key(0), train)
     step = jax.jit(made.step)
     before = summary(made.evaluate(jax.random.key(1), state, test))
-    for i in range(100):
-        state, _ = step(jax.random.key(i), state, train)
+    key = jax.random.key(0)  # a detector draws nothing
+    for _ in range(600):
+        state, _ = step(key, state, train)
     after = summary(made.evaluate(jax.random.key(1), state, test))
     assert after["loss"] < before["loss"]
-    assert after["average_precision"] > 0.99 and after["auroc"] > 0.99
+    limit = average_precision(best(test["image"]), test["label"] == 1, 2).value
+    assert limit > 0.95
+    assert limit - 0.02 < after["average_precision"] < limit + 0.02
 
 
 def test_a_summary_of_one_kind_or_of_a_net_that_diverged_has_no_ranking():
