@@ -30,39 +30,48 @@ TINY = 1e-12
 
 def margins(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(m_a [..., A, 1], m_b [..., 1, B]) of tables [..., A, B]."""
-    return joint.sum(-1, keepdims=True), joint.sum(-2, keepdims=True)
+    of_a = joint.sum(-1, keepdims=True)
+    of_b = joint.sum(-2, keepdims=True)
+    return of_a, of_b
 
 
 def phi2(joint: np.ndarray) -> np.ndarray:
     """φ² of tables of shares [..., A, B]; a row or column of nothing adds nothing."""
     a, b = margins(joint)
     expected = a * b
-    away = (joint - expected) ** 2 / np.maximum(expected, TINY)
-    return away.sum((-2, -1))
+    there = np.maximum(expected, TINY)
+    away = (joint - expected) ** 2
+    return np.sum(away / there, (-2, -1))
 
 
 def cramers_v(joint: np.ndarray) -> np.ndarray:
     """V of tables of shares [..., A, B] as it is, without a correction."""
-    return np.sqrt(phi2(joint) / _most(joint))
+    most = _most(joint)
+    return np.sqrt(phi2(joint) / most)
 
 
 def bergsma(counts: np.ndarray) -> float:
     """V of a table of counts [A, B] with Bergsma's correction: φ² of independent ones is 0, but for the cut."""
     n = counts.sum()
     rows, columns = counts.shape
-    excess = (rows - 1) * (columns - 1) / (n - 1)
-    left = max(0.0, float(phi2(counts / n)) - excess)
-    # fewer rows, as many as would give this excess by chance
-    shrunk = [k - (k - 1) ** 2 / (n - 1) for k in (rows, columns)]
-    return float(np.sqrt(left / (min(shrunk) - 1)))
+    free = (rows - 1) * (columns - 1)
+    excess = free / (n - 1)
+    found = phi2(counts / n)
+    left = np.maximum(found - excess, 0.0)
+    # fewer rows and columns, by what chance gives
+    fewest = min(rows, columns)
+    shrunk = fewest - (fewest - 1) ** 2 / (n - 1)
+    return float(np.sqrt(left / (shrunk - 1)))
 
 
 def information(joint: np.ndarray) -> np.ndarray:
     """I of tables of shares [..., A, B] in nats, without a correction."""
     a, b = margins(joint)
-    ratio = np.maximum(joint, TINY) / np.maximum(a * b, TINY)
+    there = np.maximum(joint, TINY)
+    expected = np.maximum(a * b, TINY)
+    ratio = there / expected
     # 0 log 0 is 0
-    terms = np.where(joint > 0, joint * np.log(ratio), 0.0)
+    terms = joint * np.log(ratio)
     return terms.sum((-2, -1))
 
 
@@ -74,16 +83,19 @@ def unbiased(statistic: Callable[[np.ndarray], np.ndarray], table: Estimate) -> 
     value = statistic(table.value)
     draws = statistic(table.draws)  # [S]
     # draws lie about an estimate that itself lies about the truth
-    excess = max(float(draws.mean() - value), 0.0)
-    value = max(float(value) - excess, 0.0)
-    return interval(value, np.maximum(draws - 2.0 * excess, 0.0))
+    noise = float(draws.mean() - value)
+    excess = max(noise, 0.0)
+    left = max(float(value) - excess, 0.0)
+    around = np.maximum(draws - 2.0 * excess, 0.0)
+    return interval(left, around)
 
 
 def association(table: Estimate) -> Interval:
     """V of an estimated table [A, B], corrected for its noise."""
-    found = unbiased(phi2, table)
     most = _most(table.value)
-    return Interval(*(float(np.sqrt(end / most)) for end in found))
+    ends = np.array(unbiased(phi2, table))
+    value, low, high = np.sqrt(ends / most).tolist()
+    return Interval(value, low, high)
 
 
 def independent(a: np.ndarray, b: np.ndarray, times: int = 1000, seed: int = 0) -> float:
@@ -93,20 +105,29 @@ def independent(a: np.ndarray, b: np.ndarray, times: int = 1000, seed: int = 0) 
     errors in one go with the other is told of too.
     """
     rng = np.random.default_rng(seed)
-    sizes = int(a.max()) + 1, int(b.max()) + 1
-    found = phi2(_table(a, b, sizes))
+    rows = int(a.max()) + 1
+    columns = int(b.max()) + 1
+
+    def statistic(b: np.ndarray) -> float:
+        number = a * columns + b
+        counts = np.bincount(number, minlength=rows * columns)
+        table = counts.reshape(rows, columns)
+        return float(phi2(table / len(a)))
+
     # rounding must not tell two equal tables apart
-    above = 1
+    found = statistic(b) - TINY
+    above = 1  # the table itself
     for _ in range(times):
         shuffled = rng.permutation(b)
-        above += phi2(_table(a, shuffled, sizes)) >= found - TINY
-    return float(above / (times + 1))
+        above += statistic(shuffled) >= found
+    return above / (times + 1)
 
 
 def conditional(joint: np.ndarray) -> np.ndarray:
     """p(b | a) of tables [..., A, B]."""
     rows, _ = margins(joint)
-    return joint / np.maximum(rows, TINY)
+    there = np.maximum(rows, TINY)
+    return joint / there
 
 
 def amplification(joint: np.ndarray, data: np.ndarray) -> np.ndarray:
@@ -114,15 +135,19 @@ def amplification(joint: np.ndarray, data: np.ndarray) -> np.ndarray:
     before = conditional(data)
     after = conditional(joint)
     rows, columns = data.shape
+    # what is more than it would be of all alike
     leading = before > 1.0 / columns
-    return ((after - before) * leading).sum((-2, -1)) / rows
+    change = after - before
+    more = np.sum(change * leading, (-2, -1))
+    return more / rows
 
 
 def directional(joint: np.ndarray, data: np.ndarray) -> np.ndarray:
     """Wang & Russakovsky's amplification from a to b of tables [..., A, B] against the data's; turn both for b to a."""
     a, b = margins(data)
     together = data > a * b  # y
-    change = conditional(joint) - conditional(data)
+    before = conditional(data)
+    change = conditional(joint) - before
     signed = np.where(together, change, -change)
     return signed.mean((-2, -1))
 
@@ -131,23 +156,21 @@ def spread(joint: np.ndarray) -> np.ndarray:
     """How evenly b is spread within each a, [..., A] in 0 to 1, of tables [..., A, B]."""
     p = conditional(joint)
     # TINY for 0 log 0
-    entropy = -np.sum(p * np.log(np.maximum(p, TINY)), -1)
-    return entropy / np.log(p.shape[-1])
+    there = np.maximum(p, TINY)
+    entropy = -np.sum(p * np.log(there), -1)
+    values = p.shape[-1]
+    return entropy / np.log(values)
 
 
 def slope(shares: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """The slope by least squares of shares [..., K] over a stated scale [K]: what a step of 1 on it brings."""
     away = scale - scale.mean()
-    return shares @ away / np.sum(away**2)
+    square = np.sum(away**2)
+    return shares @ away / square
 
 
 def _most(joint: np.ndarray) -> int:
     """The largest φ² of a table of this shape."""
-    rows, columns = joint.shape[-2:]
-    return max(min(rows, columns) - 1, 1)
-
-
-def _table(a: np.ndarray, b: np.ndarray, sizes: tuple[int, int]) -> np.ndarray:
-    """The shares of a table of two columns [N]."""
-    counts = np.bincount(a * sizes[1] + b, minlength=sizes[0] * sizes[1])
-    return counts.reshape(sizes) / len(a)
+    fewest = min(joint.shape[-2:])
+    # of a single row or column φ² is 0
+    return max(fewest - 1, 1)

@@ -55,18 +55,21 @@ class Confusion(NamedTuple):
         if self.known is not None:
             return np.tile(self.known, (times, 1, 1))
         people = len(self.parts[0])
-        flat = np.concatenate([part.reshape(people, -1) for part in self.parts], 1)
+        rows = [part.reshape(people, -1) for part in self.parts]
+        flat = np.concatenate(rows, 1)
         # people with the same counts weigh a gamma draw together: the sum of their exponential ones
         kinds, number = np.unique(flat, axis=0, return_counts=True)
-        weights = rng.gamma(number, size=(times, len(number)))
+        size = (times, len(number))
+        weights = rng.gamma(number, size=size)
         # whoever is weighed is so in all categories
-        ends = np.cumsum([part[0].size for part in self.parts])
+        counted = weights @ kinds
+        widths = [row.shape[1] for row in rows]
+        ends = np.cumsum(widths)[:-1]
+        each = np.split(counted, ends, 1)
         drawn = []
-        for part, counted in zip(
-            self.parts, np.split(weights @ kinds, ends[:-1], 1), strict=True
-        ):
+        for part, own in zip(self.parts, each, strict=True):
             _, truths, classes = part.shape
-            counts = counted.reshape(times, truths, classes)
+            counts = own.reshape(times, truths, classes)
             # what was never read wrongly may be one day
             prior = rng.gamma(1.0 / classes, size=counts.shape)
             drawn.append(_rows(counts + prior))
@@ -75,7 +78,8 @@ class Confusion(NamedTuple):
     @property
     def accuracy(self) -> float:
         """The mean over truths of how often they are read: balanced, whatever is frequent."""
-        return float(np.mean(np.diag(self.matrix)))
+        right = np.diag(self.matrix)
+        return float(right.mean())
 
 
 class Estimate(NamedTuple):
@@ -101,10 +105,13 @@ def confusion(
     classes = len(names)
     who = np.arange(len(true)) if who is None else who
     _, person = np.unique(who, return_inverse=True)
-    counts = np.zeros((person.max(initial=-1) + 1, classes, classes))
+    people = person.max(initial=-1) + 1
+    counts = np.zeros((people, classes, classes))
     np.add.at(counts, (person, true, read), 1.0)
     of_class = counts.sum((0, 2))
-    few = [f"{names[t]!r} ({of_class[t]:.0f})" for t in np.flatnonzero(of_class < least)]
+    few = []
+    for t in np.flatnonzero(of_class < least):
+        few.append(f"{names[t]!r} ({of_class[t]:.0f})")
     if few:
         raise UserError(
             f"the reader's errors in {what} cannot be told: of {', '.join(few)} there are fewer than {least} held-out "
@@ -183,12 +190,16 @@ def corrected(
     conditions, classes = rows.shape
     # one reader for all conditions
     matrices = errors.draws(rng, times)  # [S, T, R]
-    gammas = rng.gamma(rows + 1.0 / classes, size=(times, conditions, classes))
-    read = gammas / gammas.sum(-1, keepdims=True)  # q, [S, K, R]
+    size = (times, conditions, classes)
+    gammas = rng.gamma(rows + 1.0 / classes, size=size)
+    read = _rows(gammas)  # q, [S, K, R]
     draws = unmixed(read, matrices)
-    value = unmixed((rows / total)[None], errors.matrix[None])[0]
+    # the same of what was counted, without a draw
+    shares = (rows / total)[None]
+    value = unmixed(shares, errors.matrix[None])[0]
     if counts.ndim == 1:
-        value, draws = value[0], draws[:, 0]
+        value = value[0]
+        draws = draws[:, 0]
     return Estimate(value, draws, int(total.sum()))
 
 
@@ -202,10 +213,13 @@ def plausible(
     """
     rng = np.random.default_rng(seed)
     matrices = errors.draws(rng, times)
-    gammas = rng.gamma(counts + 1.0 / len(counts), size=(times, len(counts)))
-    read = gammas / gammas.sum(-1, keepdims=True)
-    back = (read[:, None] @ np.linalg.pinv(matrices))[:, 0]
-    return float(np.mean((back >= 0).all(-1)))
+    classes = len(counts)
+    size = (times, 1, classes)
+    gammas = rng.gamma(counts + 1.0 / classes, size=size)
+    read = _rows(gammas)
+    back = read @ np.linalg.pinv(matrices)
+    inside = np.all(back >= 0, -1)
+    return float(inside.mean())
 
 
 def unmixed(read: np.ndarray, matrix: np.ndarray, rounds: int = ROUNDS) -> np.ndarray:
@@ -214,10 +228,11 @@ def unmixed(read: np.ndarray, matrix: np.ndarray, rounds: int = ROUNDS) -> np.nd
     if truths == classes:
         # pinv: a draw of a poor reader may be near a matrix without an inverse
         start = read @ np.linalg.pinv(matrix)
-        inside = (start >= 0).all(-1)
+        inside = np.all(start >= 0, -1)
     else:
-        start = np.full((*read.shape[:2], truths), 1.0 / truths)
-        inside = np.zeros(read.shape[:2], bool)
+        shape = read.shape[:2]
+        start = np.full((*shape, truths), 1.0 / truths)
+        inside = np.zeros(shape, bool)
     outside = ~inside
     if outside.any():
         draw, _ = np.nonzero(outside)
@@ -228,15 +243,15 @@ def unmixed(read: np.ndarray, matrix: np.ndarray, rounds: int = ROUNDS) -> np.nd
 def _em(start: np.ndarray, read: np.ndarray, matrix: np.ndarray, rounds: int) -> np.ndarray:
     """π [M, T] by EM from a start, for shares that are read [M, R] by readers C [M, T, R]."""
     # a share of 0 would stay there
-    pi = np.maximum(start, 1e-3)
-    pi = pi / pi.sum(-1, keepdims=True)
-    pi, read = pi[:, None], read[:, None]
+    pi = _rows(np.maximum(start, 1e-3))
+    pi = pi[:, None]
+    read = read[:, None]
     back = matrix.swapaxes(1, 2)
     for _ in range(rounds):
         q = pi @ matrix
         ratio = read / np.maximum(q, 1e-300)
         pi = pi * (ratio @ back)
-    return pi[:, 0] / pi[:, 0].sum(-1, keepdims=True)
+    return _rows(pi[:, 0])
 
 
 def interval(value: float, draws: np.ndarray, level: float = LEVEL) -> Interval:
@@ -244,7 +259,9 @@ def interval(value: float, draws: np.ndarray, level: float = LEVEL) -> Interval:
     ends = [(1 - level) / 2, (1 + level) / 2]
     low, high = np.quantile(draws, ends)
     value = float(value)
-    return Interval(value, min(float(low), value), max(float(high), value))
+    low = min(float(low), value)
+    high = max(float(high), value)
+    return Interval(value, low, high)
 
 
 def tail(draws: np.ndarray, at: float) -> float:

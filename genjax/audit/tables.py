@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from genjax.audit.confusion import TIMES, Confusion, Estimate, cells, corrected, crossed
@@ -14,7 +16,8 @@ def asked_table(
 
     The shares of what was asked for are as they are: nothing is drawn of them.
     """
-    counts = counted([asked, read], [a, len(b.matrix)])
+    sizes = [a, len(b.matrix)]
+    counts = counted([asked, read], sizes)
     of_row = counts.sum(1, keepdims=True)
     # of what was never asked for nothing is known: a row of nothing
     there = of_row[:, 0] > 0
@@ -45,18 +48,23 @@ def read_table(
 
 def shaped(found: Estimate, sizes: list[int]) -> Estimate:
     """An estimate of cells [T] as a table of these sizes."""
-    return Estimate(
-        found.value.reshape(sizes), found.draws.reshape(len(found.draws), *sizes), found.n
-    )
+    value = found.value.reshape(sizes)
+    draws = found.draws.reshape(-1, *sizes)
+    return Estimate(value, draws, found.n)
 
 
 def margin(table: Estimate) -> Estimate:
     """The shares of the last category of a table."""
-    return Estimate(table.value.sum(0), table.draws.sum(1), table.n)
+    value = table.value.sum(0)
+    draws = table.draws.sum(1)
+    return Estimate(value, draws, table.n)
 
 
 def counted(columns: list[np.ndarray], sizes: list[int]) -> np.ndarray:
     """How many pictures are in each cell of several categories [N], of these sizes."""
     number = cells(columns, sizes)
-    counts = np.bincount(number, minlength=int(np.prod(sizes)))
-    return counts.reshape(sizes).astype(np.float64)
+    length = math.prod(sizes)
+    counts = np.bincount(number, minlength=length)
+    # so that what was never counted has its place too
+    table = counts.reshape(sizes)
+    return table.astype(np.float64)

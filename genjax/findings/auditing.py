@@ -28,13 +28,12 @@ from genjax.audit.association import (
     cramers_v,
     directional,
     independent,
+    slope,
     spread,
 )
 from genjax.audit.comparisons import Comparisons, Holm
 from genjax.audit.confusion import (
-    Confusion,
     Estimate,
-    confusion,
     corrected,
     crossed,
     interval,
@@ -45,7 +44,6 @@ from genjax.audit.tables import asked_table, counted, margin, read_table
 from genjax.config import field
 from genjax.core import size
 from genjax.data.source import Source
-from genjax.data.spoken.sentences import groups
 from genjax.data.spoken.workers import SCALE, Workers
 from genjax.errors import UserError, at_least
 from genjax.findings import auditwords
@@ -57,41 +55,21 @@ from genjax.findings.audited import (
     Task,
     check_group,
     held,
-    names_of,
     single,
-    value_of,
 )
 from genjax.findings.encoders import check_names
-from genjax.findings.tabled import Row, finish, keep_picture, place, stored, wide
+from genjax.findings.judging import Judges, Values, distance, judges_of, values_of
+from genjax.findings.tabled import finish, keep_picture, place, stored
 from genjax.machine.files import typed
 from genjax.metrics.evaluate import Extractor
 from genjax.metrics.features import Components
-from genjax.metrics.frechet import Moments, moments
-from genjax.metrics.intervals import Interval, bootstrap, frechet_interval, share
+from genjax.metrics.intervals import Interval, share
 from genjax.metrics.reader import Reader
 from genjax.pictures.draw import captioned, grid
 from genjax.training.log import Log
 
 SHOWN = 6  # pictures of each value that are shown
-JACKKNIFE = 50  # groups of the jackknife
 DOUBT = 0.005  # share of draws with an answer below which there is none
-
-
-class Judges(NamedTuple):
-    """What reads pictures, with its errors, and what they are held against."""
-
-    values: Mapping[str, tuple[str, ...]]  # {category: its values}
-    columns: Mapping[str, list[int]]
-    answers: Callable[[Any], np.ndarray]  # images -> [N, A]
-    errors: Mapping[str, Confusion]
-    features: Callable[[Any], np.ndarray]  # images -> [N, D]
-    distance: str  # what a distance on these is called
-    data: Mapping[str, np.ndarray]  # the data's labels of each category [M]
-    real: Mapping[str, list[Moments]]  # of the training pictures of each value
-    # moments of all pictures: of the data, and of the set in which nothing tells another
-    whole: Mapping[str, Moments]
-    # {category: how often it is read rightly, of each group}
-    served: Mapping[str, Row] = {}
 
 
 class Found(NamedTuple):
@@ -186,7 +164,7 @@ class Audit:
             if name not in known:
                 raise UserError(f"--reference: {name!r} is none of {', '.join(known)}.")
 
-    def check_count(self, what: str, n: int, values: Mapping[str, tuple[str, ...]]) -> None:
+    def check_count(self, what: str, n: int, values: Values) -> None:
         """Raises UserError for pictures so few that perhaps no group of all categories at once had enough."""
         cells = math.prod(len(values[group]) for group in self.of)
         asked = len(values[self.about])
@@ -198,70 +176,12 @@ class Audit:
 
     def judges(self, source: Source) -> Judges:
         """The reader with its errors on held-out people, and what samples are held against."""
-        judged = self.judged.load()
-        names = names_of(source)
-        if tuple(names_of(judged)) != tuple(names):
-            raise UserError("--judged: its attributes are others than those of --data.")
         # beside the runs: a reader of one data set serves them all
         folder = typed(self.runs) / "features"
-        read = self.reader.reading(judged.train, folder)
-        extract = self.features.fit(judged.train, folder)
-
-        def features(images: Any) -> np.ndarray:
-            # float32 has too few digits for a covariance
-            return np.float64(extract(images).features)
-
-        def answers(images: Any) -> np.ndarray:
-            return np.asarray(read(images).answers)
-
-        columns = groups(names)
-        values = values_of(source)
-        test = held(judged)
-        said = answers(test["image"])
-        # pictures of one person are no independent trials
-        who = test.get("person", np.arange(len(said)))
-        errors, true, right = {}, {}, {}
-        for group in (self.about, *self.of):
-            own = columns[group]
-            true[group] = value_of(test, own)
-            read_as = said[:, own].argmax(1)
-            errors[group] = confusion(group, true[group], read_as, values[group], who)
-            right[group] = read_as == true[group]
-        # of the data as they are, with all that goes together in them
-        seen = features(source.train["image"])
-        data = {group: value_of(source.train, columns[group]) for group in errors}
-        fair = moments(features(judged.train["image"]))
-        return Judges(
-            values=values,
-            columns=columns,
-            answers=answers,
-            errors=errors,
-            features=features,
-            distance=f"fd_{self.features.name}",
-            data=data,
-            real=by_value(seen, data, values),
-            whole={"the data": moments(seen), "independent categories": fair},
-            served=self.served(true, right, who, values),
-        )
-
-    def served(
-        self,
-        true: Mapping[str, np.ndarray],
-        right: Mapping[str, np.ndarray],
-        who: np.ndarray,
-        values: Mapping[str, tuple[str, ...]],
-    ) -> dict[str, Row]:
-        """How often the reader itself is right of each group that has members enough, with intervals over people."""
-        found: dict[str, Row] = {}
-        for category, hits in right.items():
-            row = {}
-            for group in self.of:
-                for t, value in enumerate(values[group]):
-                    own = true[group] == t
-                    if own.sum() >= self.least:
-                        row[f"{group}={value}"] = wide(of_people(hits[own], who[own]))
-            found[category] = row
-        return found
+        categories = (self.about, *self.of)
+        judged = self.judged.load()
+        tools = (self.reader, self.features, folder, self.least)
+        return judges_of(source, judged, categories, *tools)
 
     def tell_reader(self, log: Log, judges: Judges) -> None:
         """How often the reader is right, of each value of each category."""
@@ -377,6 +297,12 @@ class Audit:
                 "spread": of(lambda joint, _: spread(joint).mean(-1)),
                 "spread of the data": float(spread(data).mean()),
             }
+            if self.scale:
+                scale = np.array(self.scale)
+                # of the share of the first value
+                found[group]["slope over the scale"] = of(
+                    lambda joint, _, scale=scale: slope(conditional(joint)[..., 0], scale)
+                )
         return found
 
     def cells(
@@ -451,55 +377,18 @@ class Audit:
         return captioned(grid(drawn.images[picked], least), list(values))
 
 
-def values_of(source: Source) -> dict[str, tuple[str, ...]]:
-    """{category: the names of its values} of a set's attributes."""
-    names = names_of(source)
-    found = {}
-    for group, columns in groups(names).items():
-        found[group] = tuple(names[column].partition("=")[2] for column in columns)
-    return found
-
-
-def by_value(
-    features: np.ndarray,
-    data: Mapping[str, np.ndarray],
-    values: Mapping[str, tuple[str, ...]],
-) -> dict[str, list[Moments]]:
-    """The moments of features [M, D] of each value of each category; of a value that none has those of all."""
-    found = {}
-    for group, column in data.items():
-        found[group] = []
-        for t in range(len(values[group])):
-            own = features[column == t]
-            found[group].append(moments(own if len(own) else features))
-    return found
-
-
-def distance(real: Moments, features: np.ndarray) -> Interval | None:
-    """The Fréchet distance of features [n, D]; None of so few that a covariance has not full rank."""
-    n, dimensions = features.shape
-    # without any of the jackknife's groups too
-    if n < JACKKNIFE or n - -(-n // JACKKNIFE) <= dimensions:
-        return None
-    return frechet_interval(real, features, JACKKNIFE)
-
-
 def crossed_names(values: list[tuple[str, ...]]) -> list[str]:
     """The names of the cells of several categories, the last counted fastest."""
     names = [""]
     for own in values:
-        names = [f"{name}, {value}".removeprefix(", ") for name in names for value in own]
+        longer = []
+        for name in names:
+            longer += [f"{name}, {value}".removeprefix(", ") for value in own]
+        names = longer
     return names
-
-
-def of_people(hits: np.ndarray, who: np.ndarray) -> Interval:
-    """The share of hits [N], a bootstrap over the people whose pictures they are of."""
-    _, person = np.unique(who, return_inverse=True)
-    count = np.bincount(person)
-    right = np.bincount(person, hits)
-    return bootstrap(lambda rows: right[rows].sum() / count[rows].sum(), len(count), 500)
 
 
 def told(each: Share) -> dict[str, float]:
     """A share as results.json keeps it."""
-    return {**stored(each.share, each.n), "reference": each.reference, "p": each.p}
+    kept = stored(each.share, each.n)
+    return {**kept, "reference": each.reference, "p": each.p}

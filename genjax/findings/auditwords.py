@@ -14,7 +14,8 @@ from genjax.metrics.intervals import Interval
 from genjax.pictures.bars import bars
 
 if TYPE_CHECKING:
-    from genjax.findings.auditing import Audit, Found, Judges
+    from genjax.findings.auditing import Audit, Found
+    from genjax.findings.judging import Judges
 
 INTRODUCTION = (
     "How to read this: behind each share stands, in brackets, the range in which the truth lies in 19 of 20 such "

@@ -22,24 +22,31 @@ def bars(
 
     marks: {what: heights} that are drawn as a line across the group of each name. `up` names the axis.
     """
-    figure, axes = figures.canvas(max(480, 150 * len(names)), 360)
+    pixels = max(480, 150 * len(names))
+    figure, axes = figures.canvas(pixels, 360)
     plot = axes[0, 0]
+    middle = np.arange(len(names))
     width = WIDE / max(len(series), 1)
-    left = np.arange(len(names)) - WIDE / 2
+    left = middle - WIDE / 2
     for i, (name, own) in enumerate(series.items()):
-        values, low, high = np.array(own, np.float64).T
+        numbers = np.array(own, np.float64)
+        values, low, high = numbers.T
+        down = values - low
+        above = high - values
         # an interval that leaves its value out by rounding has no length there
-        ends = np.maximum([values - low, high - values], 0.0)
+        ends = np.maximum([down, above], 0.0)
         at = left + (i + 0.5) * width
-        plot.bar(at, values, width, yerr=ends, capsize=2, label=name, edgecolor="white")
+        style = {"capsize": 2, "edgecolor": "white"}
+        plot.bar(at, values, width, yerr=ends, label=name, **style)
     for name, heights in (marks or {}).items():
-        at = np.arange(len(names))
-        plot.hlines(heights, at - 0.5, at + 0.5, "black", "dashed", name, linewidth=1)
-    plot.set_xticks(np.arange(len(names)), labels=names)
+        style = {"colors": "black", "linestyles": "dashed", "linewidth": 1}
+        plot.hlines(heights, middle - 0.5, middle + 0.5, label=name, **style)
+    plot.set_xticks(middle, labels=names)
     plot.set_ylim(0.0, 1.0)
     plot.set_ylabel(up, fontsize=9)
     plot.tick_params(labelsize=8)
     # above the bars, whatever their height
-    plot.legend(fontsize=7, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
+    plot.legend(fontsize=7, ncols=3, **place)
     figure.tight_layout()
     return figures.pixels(figure)

@@ -17,7 +17,8 @@ from genjax.diffusion import named
 from genjax.errors import UserError
 from genjax.findings import auditwords
 from genjax.findings.audited import Audited, Drawn, Held, Sampled, Task, names_of
-from genjax.findings.auditing import Audit, Judges, by_value, crossed_names
+from genjax.findings.auditing import Audit, crossed_names
+from genjax.findings.judging import Judges, HeldOut, by_value, served
 from genjax.findings.planted import Errors, Faces, Planted, v_of
 from genjax.metrics.features import Components
 from genjax.metrics.frechet import moments
@@ -187,6 +188,26 @@ def test_words_say_what_is_found_and_no_more(amplified, known_judges):
     assert set(tables["Shares of sex by occupation"]) >= {"model: nurse", "model: builder"}
     picture = auditwords.figure(audit, known_judges, {"model": amplified})
     assert picture.dtype == np.uint8 and picture.shape[2] == 3
+
+
+def test_the_readers_own_errors_are_told_by_group():
+    true = {"sex": np.repeat([0, 1], 50), "tone": np.tile([0, 1], 50)}
+    # men of the second tone are all read wrongly
+    wrong = (true["sex"] == 1) & (true["tone"] == 1)
+    read = {"sex": np.where(wrong, 0, true["sex"]), "tone": true["tone"]}
+    rows = served(
+        HeldOut(true, read, np.arange(100)), {"sex": ("w", "m"), "tone": ("a", "b")}, 20
+    )
+    assert rows["sex"]["sex=w"] == "1.000 [1.000, 1.000]"
+    assert rows["sex"]["sex=m"].startswith("0.500") and rows["sex"]["tone=b"].startswith(
+        "0.500"
+    )
+    assert (
+        served(
+            HeldOut(true, read, np.arange(100)), {"sex": ("w", "m"), "tone": ("a", "b")}, 51
+        )["sex"]
+        == {}
+    )
 
 
 def test_names_of_cells():
