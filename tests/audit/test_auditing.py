@@ -18,7 +18,7 @@ from genjax.errors import UserError
 from genjax.findings import auditwords
 from genjax.findings.audited import Audited, Drawn, Held, Sampled, Task, names_of
 from genjax.findings.auditing import Audit, crossed_names
-from genjax.findings.judging import Judges, HeldOut, by_value, served
+from genjax.findings.judging import HeldOut, Judges, by_value, served
 from genjax.findings.planted import Errors, Faces, Planted, v_of
 from genjax.metrics.features import Components
 from genjax.metrics.frechet import moments
