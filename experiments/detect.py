@@ -84,7 +84,7 @@ DETECTORS = (
     Entry("cnn", Told(trained(audit.PIXELS, 600, view=(BlurJpeg(),)))),
     Entry("residuals", Told(trained(audit.RESIDUALS, 600))),
     Entry("spectrum", Told(trained(audit.SPECTRUM, 2000, 256))),
-    Entry("dire", Recovered(FLOW)),
+    Entry("dire", Recovered(FLOW, 8)),
     Entry("recoded", Recovered(AE)),
     Entry("neighbours", Near()),
 )

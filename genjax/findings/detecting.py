@@ -74,11 +74,11 @@ class Detection:
     detectors: tuple[Entry, ...] = field((), "who tells them apart")
     handling: Handling = field(Handling(), "what all pictures go through alike")
     rates: tuple[float, ...] = field((0.01, 0.05), "shares of false alarms for the thresholds")
-    train: int = field(4000, "pictures of each kind to learn from, at most")
+    train: int = field(2000, "pictures of each kind to learn from, at most")
     held: int = field(1000, "of each kind for scales and thresholds, at most")
     test: int = field(1000, "of each kind in a test, at most")
     hardships: tuple[Hardship, ...] = field(HARDSHIPS, "what pictures of the test go through")
-    lasting: int = field(300, "pictures of each kind that go through it, 0 = none")
+    lasting: int = field(100, "pictures of each kind that go through it, 0 = none")
     refuse: bool = field(
         True, "raise an error where what is no picture tells the halves apart", execution=True
     )

@@ -112,7 +112,7 @@ class RealAndGenerated:
     reals: Reals = field(Reals(), "the real pictures and how they are shared out")
     by: Maker = field(Untouched(), "what generates")
     handling: Handling = field(Handling(), "what both go through alike")
-    train: int = field(4000, "pictures of each kind to learn from, at most")
+    train: int = field(2000, "pictures of each kind to learn from, at most")
     held: int = field(1000, "of each kind that thresholds and scales come from, at most")
     test: int = field(1000, "of each kind in the test, at most")
     seed: int = field(0, "of the generator's run")
