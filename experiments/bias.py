@@ -84,13 +84,13 @@ MENDED = (
     Audited("fair", Sampled(_TOLD, even="sex")),
 )
 ASKED = (HELD, Audited("text to image", Sampled(_WORDS, scales=(1.0, 2.0))))
-_READ = {"widths": (8, 16), "features": 16, "steps": 120, "batch": 64}
+_READ = {"widths": (16, 32), "features": 32, "steps": 150, "batch": 64}
 _SMALL = edit(
     _RUN, {"algorithm.net": nets.DiT(patch=4, width=16, depth=1, heads=2), "steps": 5}
 )
 _QUICK = {
-    "data": Workers(16, people=400, bias=0.5),
-    "judged": Workers(16, people=400),
+    "data": Workers(16, people=1000, shots=1, bias=0.5),
+    "judged": Workers(16, people=1000, shots=1),
     "samplers": (HELD, Audited("flow", Sampled(_SMALL, scales=(1.0, 2.0)))),
     "of": ("sex",),
     "samples": 120,
@@ -99,7 +99,7 @@ _QUICK = {
     "features": Components(8),
 }
 _QUICK_CALIBRATION = {
-    "data": Workers(16, people=400),
+    "data": Workers(16, people=1000, shots=1),
     "faces": Heads(16, people=500, shots=1, seed=1),
     "audits": 3,
     "samples": 200,

@@ -30,8 +30,11 @@ class Weighed:
         """Rows of a set whose cells [N] are wanted as shares [T]."""
         count = np.bincount(cell, minlength=len(wanted))
         # w of the module, for each picture
-        p = (wanted / np.maximum(count, 1))[cell]
-        return rng.choice(len(cell), len(cell), p=p / p.sum())
+        weight = wanted / np.maximum(count, 1)
+        p = weight[cell]
+        p = p / p.sum()
+        n = len(cell)
+        return rng.choice(n, n, p=p)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +51,12 @@ class Fewer:
         total = np.min(count[there] / wanted[there])
         kept = []
         for t in np.flatnonzero(there):
-            own = rng.permutation(np.flatnonzero(cell == t))
-            kept.append(own[: int(total * wanted[t])])
-        return np.sort(np.concatenate(kept))
+            own = np.flatnonzero(cell == t)
+            order = rng.permutation(own)
+            many = int(total * wanted[t])
+            kept.append(order[:many])
+        rows = np.concatenate(kept)
+        return np.sort(rows)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +73,9 @@ class Balanced:
         at_least(0, data__seed=self.seed)
         source = self.of.load()
         sizes = [self._classes(source, name) for name in self.by]
+        first = np.asarray(source.train[self.by[0]])
+        second = np.asarray(source.train[self.by[1]])
         # the second one is counted fastest
-        first, second = (np.asarray(source.train[name]) for name in self.by)
         cell = first * sizes[1] + second
         wanted = independent(cell, sizes)
         count = np.bincount(cell, minlength=len(wanted))
@@ -99,7 +106,8 @@ class Balanced:
 
 def independent(cell: np.ndarray, sizes: list[int]) -> np.ndarray:
     """The shares p(a) p(b) of cells [N] of two categories of these sizes, [A B]."""
-    count = np.bincount(cell, minlength=sizes[0] * sizes[1]).reshape(sizes)
-    shares = count / count.sum()
-    both = shares.sum(1, keepdims=True) * shares.sum(0, keepdims=True)
-    return both.ravel()
+    count = np.bincount(cell, minlength=sizes[0] * sizes[1])
+    shares = count.reshape(sizes) / len(cell)
+    first = shares.sum(1, keepdims=True)
+    second = shares.sum(0, keepdims=True)
+    return np.ravel(first * second)

@@ -252,7 +252,9 @@ class Audit:
         sizes = [len(judges.values[self.about]), len(judges.values[group])]
         counts = counted([judges.data[self.about], judges.data[group]], sizes)
         # labels, and no reading: without error
-        return conditional(counts) * table.value.sum(1, keepdims=True)
+        within = conditional(counts)
+        asked = table.value.sum(1, keepdims=True)
+        return within * asked
 
     def shares(self, tables: Mapping[str, Estimate], judges: Judges) -> list[Share]:
         """The share of every group, beside the reference's."""
@@ -265,10 +267,13 @@ class Audit:
             found = margin(table)
             values.append(found.value)
             draws.append(found.draws)
-        n = next(iter(tables.values())).n
         # all categories at once, so that p are adjusted together
-        together = Estimate(np.concatenate(values), np.concatenate(draws, 1), n)
-        return represented(together, names, np.concatenate(wanted), self.compare)
+        value = np.concatenate(values)
+        drawn = np.concatenate(draws, 1)
+        reference = np.concatenate(wanted)
+        some = next(iter(tables.values()))
+        together = Estimate(value, drawn, some.n)
+        return represented(together, names, reference, self.compare)
 
     def ties(
         self,
@@ -319,9 +324,12 @@ class Audit:
         found = corrected(counts, errors, self.draws, self.seed)
         data = counted([judges.data[group] for group in self.of], sizes).ravel()
         data = data / data.sum()
-        some = Estimate(found.value[kept.rows], found.draws[:, kept.rows], found.n)
+        value = found.value[kept.rows]
+        draws = found.draws[:, kept.rows]
+        some = Estimate(value, draws, found.n)
         own = [names[t] for t in kept.rows]
-        return represented(some, own, data[kept.rows], self.compare), kept.told
+        reference = data[kept.rows]
+        return represented(some, own, reference, self.compare), kept.told
 
     def quality(
         self, title: str, drawn: Drawn, read: Mapping[str, np.ndarray], judges: Judges
@@ -339,7 +347,8 @@ class Audit:
             for t in kept.rows:
                 name = f"{group}={values[t]}"
                 own = read[group] == t
-                far = distance(judges.real[group][t], judges.features(drawn.images[own]))
+                features = judges.features(drawn.images[own])
+                far = distance(judges.real[group][t], features)
                 if far is not None:
                     found[judges.distance][name] = far
                 if drawn.asked is not None:
@@ -349,9 +358,11 @@ class Audit:
 
     def tell(self, log: Log, title: str, found: Found) -> None:
         """Records all numbers of a sampler."""
-        log.result(f"{title}: shares", {each.name: told(each) for each in found.shares})
-        if found.cells:
-            log.result(f"{title}: together", {each.name: told(each) for each in found.cells})
+        shares = {each.name: told(each) for each in found.shares}
+        log.result(f"{title}: shares", shares)
+        cells = {each.name: told(each) for each in found.cells}
+        if cells:
+            log.result(f"{title}: together", cells)
         for group, own in found.ties.items():
             kept = {}
             for name, value in own.items():

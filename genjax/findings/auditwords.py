@@ -28,26 +28,38 @@ READABLE = 0.8  # of the reader's accuracy on real pictures: below it samples ha
 
 def percent(value: Interval) -> str:
     """A share as people say it: 81 % [78, 84]."""
-    middle, low, high = (100 * end for end in value)
+    middle, low, high = 100 * np.array(value)
     return f"{middle:.0f} % [{low:.0f}, {high:.0f}]"
 
 
 def points(value: Interval) -> str:
     """A difference of shares in points: 4.0 points [1.2, 6.8]."""
-    middle, low, high = (100 * end for end in value)
+    middle, low, high = 100 * np.array(value)
     return f"{middle:.1f} points [{low:.1f}, {high:.1f}]"
 
 
 def order(audit: Audit, judges: Judges) -> list[int]:
     """The values of what is asked for by the stated scale, largest first."""
     # without a scale they stay as they come
-    places = audit.scale or range(len(judges.values[audit.about]), 0, -1)
-    return [int(k) for k in np.argsort(-np.asarray(places), kind="stable")]
+    count = len(judges.values[audit.about])
+    places = audit.scale or range(count, 0, -1)
+    falling = -np.asarray(places)
+    ranked = np.argsort(falling, kind="stable")
+    return ranked.tolist()
 
 
 def within(table: Estimate) -> Estimate:
     """Shares of a category within each value that is asked for."""
-    return Estimate(conditional(table.value), conditional(table.draws), table.n)
+    value = conditional(table.value)
+    draws = conditional(table.draws)
+    return Estimate(value, draws, table.n)
+
+
+def one(shares: Estimate, k: int, g: int) -> Interval:
+    """The share of value g among what was asked for as k."""
+    value = shares.value[k, g]
+    draws = shares.draws[:, k, g]
+    return interval(value, draws)
 
 
 def sentences(audit: Audit, judges: Judges, found: Mapping[str, Found]) -> list[str]:
@@ -67,6 +79,7 @@ def sentences(audit: Audit, judges: Judges, found: Mapping[str, Found]) -> list[
         for group in audit.of:
             lines += dependence_in_words(audit, judges, title, own, group)
         lines += quality_in_words(title, own)
+        lines += cost_in_words(judges, title, own)
         # last what nothing is said of
         lines += [f"{note}." for note in own.notes]
     return lines
@@ -126,7 +139,7 @@ def dependence_in_words(
         return [f"{title}: no tie of {audit.about} and {group} can be told."]
     # both ends of the scale
     for k in (ranked[0], ranked[-1]):
-        share = interval(shares.value[k, 0], shares.draws[:, k, 0])
+        share = one(shares, k, 0)
         lines.append(
             f"{title}, asked for {values[k]}: {said} in {percent(share)} of the pictures; in the data it is "
             f"{100 * data[k, 0]:.0f} %."
@@ -163,6 +176,15 @@ def quality_in_words(title: str, own: Found) -> list[str]:
     return lines
 
 
+def cost_in_words(judges: Judges, title: str, own: Found) -> list[str]:
+    """How far all pictures are from the data, and from data in which no category goes with another."""
+    told = [f"{wide(value)} from {name}" for name, value in own.cost.items()]
+    if not told:
+        return []
+    away = " and ".join(told)
+    return [f"{title}: its pictures lie {away} ({judges.distance}, 0 = not told apart)."]
+
+
 def figure(audit: Audit, judges: Judges, found: Mapping[str, Found]) -> np.ndarray:
     """Bars with intervals: the share of the first value of the first category, for each value that is asked for."""
     group = audit.of[0]
@@ -172,7 +194,7 @@ def figure(audit: Audit, judges: Judges, found: Mapping[str, Found]) -> np.ndarr
     data: Any = None  # the same for all samplers
     for title, own in found.items():
         shares = within(own.tables[group])
-        series[title] = [interval(shares.value[k, 0], shares.draws[:, k, 0]) for k in ranked]
+        series[title] = [one(shares, k, 0) for k in ranked]
         data = conditional(audit.data_table(own.tables[group], group, judges))
     marks = {"training data": [data[k, 0] for k in ranked]}
     up = f"share of {judges.values[group][0]}"
@@ -240,6 +262,6 @@ def by_row(audit: Audit, judges: Judges, own: Found, group: str) -> dict[str, Ro
     for k in order(audit, judges):
         row = {}
         for g, value in enumerate(judges.values[group]):
-            row[value] = wide(interval(shares.value[k, g], shares.draws[:, k, g]))
+            row[value] = wide(one(shares, k, g))
         rows[judges.values[audit.about][k]] = row
     return rows

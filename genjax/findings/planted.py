@@ -81,8 +81,10 @@ class Planted:
         for audit in range(self.audits):
             rng = np.random.default_rng(self.seed + audit)
             order = rng.permutation(len(faces.man))
-            errors = self.errors(faces, order[: self.tested], rng)
+            # no face is in both
+            tested = order[: self.tested]
             rest = order[self.tested :]
+            errors = self.errors(faces, tested, rng)
             for bias in self.biases:
                 asked, rows = self.drawn(faces, rest, bias, rng)
                 held[bias].append(self.found(faces, rows, asked, errors, audit))
@@ -92,7 +94,8 @@ class Planted:
             title = f"planted {bias:g}"
             log.result(title, row)
             table[title] = {key: told(value) for key, value in row.items()}
-            log.note(f"{title}: gap held in {row['gap held']:.0f} of {self.audits}")
+            held_in = row["gap held"]
+            log.note(f"{title}: gap held in {held_in:.0f} of {self.audits}")
         keep_picture(log, "gaps", self.figure(held))
         finish(log, {f"Intervals of {self.audits} audits that held what was planted": table})
 
@@ -121,25 +124,34 @@ class Planted:
         """All faces in all coats."""
         source = self.faces.load()
         splits = source.splits().values()
-        image = np.concatenate([np.asarray(split["image"]) for split in splits])
-        person = np.concatenate([np.asarray(split["person"]) for split in splits])
+
+        def joined(name: str) -> np.ndarray:
+            return np.concatenate([np.asarray(split[name]) for split in splits])
+
+        image = joined("image")
+        person = joined("person")
         female = ATTRIBUTES.index("female")
-        woman = np.concatenate([np.asarray(split["attributes"])[:, female] for split in splits])
+        woman = joined("attributes")[:, female].astype(np.int64)
         columns = groups(NAMES)
         # no audit renders or reads anew
         sex, work = [], []
         for k in range(len(OCCUPATIONS)):
             coat = np.full(len(image), k)
-            said = answers(dressed(image, coat, person))
-            sex.append(said[:, columns["sex"]].argmax(1))
-            work.append(said[:, columns["occupation"]].argmax(1))
-        return Faces(1 - woman.astype(np.int64), np.stack(sex, 1), np.stack(work, 1))
+            shown = dressed(image, coat, person)
+            said = answers(shown)
+            of_sex = said[:, columns["sex"]]
+            of_work = said[:, columns["occupation"]]
+            sex.append(of_sex.argmax(1))
+            work.append(of_work.argmax(1))
+        return Faces(1 - woman, np.stack(sex, 1), np.stack(work, 1))
 
     def errors(self, faces: Faces, rows: np.ndarray, rng: np.random.Generator) -> Errors:
         """The reader's errors on some faces, in coats that nothing tells."""
         coat = rng.integers(0, len(OCCUPATIONS), len(rows))
-        sex = confusion("sex", faces.man[rows], faces.sex[rows, coat], SEXES)
-        work = confusion("occupation", coat, faces.work[rows, coat], OCCUPATIONS)
+        read = faces.sex[rows, coat]
+        sex = confusion("sex", faces.man[rows], read, SEXES)
+        read = faces.work[rows, coat]
+        work = confusion("occupation", coat, read, OCCUPATIONS)
         return Errors(work, sex)
 
     def drawn(
@@ -156,7 +168,8 @@ class Planted:
         man = place >= women[occupation]
         rows = np.empty(len(man), np.int64)
         for sex in (0, 1):
-            own = rng.permutation(rest[faces.man[rest] == sex])
+            there = rest[faces.man[rest] == sex]
+            own = rng.permutation(there)
             wanted = np.flatnonzero(man == sex)
             if len(own) < len(wanted):
                 raise UserError(
@@ -190,10 +203,11 @@ class Planted:
             truth = v_of(bias) if name == "V" else bias
             found = [audit[name] for audit in audits]
             widths = [each.high - each.low for each in found]
-            row[f"{name} held"] = sum(each.low <= truth <= each.high for each in found)
+            holds = [each.low <= truth <= each.high for each in found]
+            row[f"{name} held"] = sum(holds)
             row[f"{name} widest"] = float(np.max(widths))
-        low = share(row["gap held"], len(audits)).low
-        row["held, at least"] = low
+        held = share(row["gap held"], len(audits))
+        row["held, at least"] = held.low
         row["widest is at most a tenth"] = float(row["gap widest"] <= WIDTH)
         return row
 
@@ -208,14 +222,17 @@ class Planted:
 
 def gap(table: Estimate) -> Interval:
     """Women among the first occupation less those among the last."""
-    value = conditional(table.value)[..., 0]
-    draws = conditional(table.draws)[..., 0]
-    return interval(value[0] - value[-1], draws[:, 0] - draws[:, -1])
+    women = conditional(table.value)[:, 0]  # [K]
+    drawn = conditional(table.draws)[..., 0]  # [S, K]
+    value = women[0] - women[-1]
+    draws = drawn[:, 0] - drawn[:, -1]
+    return interval(value, draws)
 
 
 def v_of(bias: float) -> float:
     """V of the planted table: half of all are women and occupations are alike, so φ² is the mean of (bias s)²."""
-    return float(bias * np.sqrt(np.mean(np.square(SCALE))))
+    square = np.square(SCALE)
+    return float(bias * np.sqrt(square.mean()))
 
 
 def told(value: float) -> str:
