@@ -40,6 +40,11 @@ EVERY = (
 )
 
 
+def seen(corruption, x=GREY):
+    """The damaged pictures, by one program."""
+    return jax.jit(corruption.__call__)(KEYS, x)
+
+
 @pytest.mark.parametrize("corruption", EVERY, ids=lambda c: type(c).__name__)
 def test_an_example_is_damaged_by_its_own_key_alone(corruption):
     corruption.check(GREY.shape[1:])
@@ -53,14 +58,14 @@ def test_an_example_is_damaged_by_its_own_key_alone(corruption):
 
 
 def test_noise_has_the_deviation_that_it_tells():
-    noisy = Gaussian(0.05, 0.3)(KEYS, GREY)
+    noisy = seen(Gaussian(0.05, 0.3))
     found = jnp.std(noisy.x - GREY, (1, 2, 3))
     # of 256 pixels each: 4.4 % is the deviation of a deviation
     assert jnp.abs(found / noisy.level - 1).max() < 0.2
     assert jnp.abs(jnp.mean(noisy.x - GREY)) < 0.005  # unclipped: no bias
     assert noisy.level.min() < 0.07 and noisy.level.max() > 0.28
 
-    counted = Poisson(0.05, 0.05)(KEYS, GREY)
+    counted = seen(Poisson(0.05, 0.05))
     # var(n / peak) = x / peak
     assert jnp.std(counted.x) == pytest.approx(0.05 * np.sqrt(0.25), rel=0.03)
     assert jnp.mean(counted.x) == pytest.approx(0.25, abs=0.001)
@@ -68,18 +73,18 @@ def test_noise_has_the_deviation_that_it_tells():
 
 def test_what_is_lost_is_told_and_the_rest_is_as_it_was():
     for corruption in (Pixels(0.3, 0.6), Holes(3)):
-        left = corruption(KEYS, GREY)
+        left = seen(corruption)
         assert set(np.unique(left.known)) == {0.0, 1.0}
         np.testing.assert_array_equal(left.x, GREY * left.known)
         np.testing.assert_allclose(1 - left.known.mean((1, 2, 3)), left.level, atol=0.12)
-    salted = SaltPepper(0.4, 0.4)(KEYS, GREY)
+    salted = seen(SaltPepper(0.4, 0.4))
     changed = np.asarray(salted.x != GREY)
     assert changed.mean() == pytest.approx(0.4, abs=0.01)
     assert (np.asarray(salted.x)[changed] == 1).mean() == pytest.approx(0.5, abs=0.02)
 
 
 def test_a_hole_has_the_sides_that_were_asked_for():
-    known = np.asarray(Holes(1, 0.25, 0.25)(KEYS, jnp.ones((64, 16, 32, 1))).known)
+    known = np.asarray(seen(Holes(1, 0.25, 0.25), jnp.ones((64, 16, 32, 1))).known)
     assert (known == 0).sum((1, 2, 3)).tolist() == [4 * 8] * 64
     # every place is as likely: the edges too
     assert (known[:, 0] == 0).any() and (known[:, -1] == 0).any()
@@ -87,7 +92,7 @@ def test_a_hole_has_the_sides_that_were_asked_for():
 
 def test_a_blur_keeps_the_mean_and_spreads_by_its_width():
     point = jnp.zeros((64, 33, 33, 1)).at[:, 16, 16].set(1.0)
-    found = Blur(1.5, 1.5)(KEYS, point).x[0, :, :, 0]
+    found = seen(Blur(1.5, 1.5), point).x[0, :, :, 0]
     assert found.sum() == pytest.approx(1.0, abs=1e-5)
     offset = np.arange(33) - 16.0
     variance = (found.sum(0) * offset**2).sum()
@@ -118,10 +123,11 @@ def test_jpeg_leaves_what_pillow_leaves(quality, channels):
 
 
 def test_several_are_done_in_turn_and_each_draws_anew():
-    both = damaged((Gaussian(0.1, 0.1), Pixels(0.5, 0.5), Holes(1)), KEYS, GREY)
+    together = jax.jit(damaged, static_argnums=0)
+    both = together((Gaussian(0.1, 0.1), Pixels(0.5, 0.5), Holes(1)), KEYS, GREY)
     assert both.level.shape == (64, 3)
     assert np.all(np.asarray(both.x)[np.broadcast_to(both.known == 0, both.x.shape)] == 0)
-    twice = damaged((Gaussian(0.1, 0.1), Gaussian(0.1, 0.1)), KEYS, GREY)
+    twice = together((Gaussian(0.1, 0.1), Gaussian(0.1, 0.1)), KEYS, GREY)
     assert jnp.std(twice.x) == pytest.approx(0.1 * np.sqrt(2), rel=0.05)
 
 
@@ -150,7 +156,7 @@ def test_what_cannot_be_done_is_said_in_one_line(corruption, told):
 
 
 def test_there_is_no_light_below_black_where_other_noise_came_before():
-    below = Poisson()(KEYS, GREY - 1.0)
+    below = seen(Poisson(), GREY - 1.0)
     np.testing.assert_array_equal(below.x, 0.0)
 
 

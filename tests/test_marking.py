@@ -31,6 +31,8 @@ from genjax.views import Luma
 KEY = jax.random.key(0)
 SPEC = labelled(Image((16, 16, 3)), 0, 1)
 NET = PlainUNet((4,), blocks=1, bias=True)
+restore = jax.jit(r.restore, static_argnums=(2, 3))
+loss = jax.jit(r.loss, static_argnums=(3, 4))
 UNSEEN = (Letters(("STIX",), ("demo",)),)
 TINY = Experiment(
     data=Photographs(32, train=16, test=6, valid=4),
@@ -145,10 +147,10 @@ def test_a_mark_on_plain_ground_is_taken_off_and_elsewhere_nothing_is():
     mark = Mark(coverage, jnp.full(2, 0.6), jnp.ones((2, 3)))
     seen = Damaged(laid(x, mark), jnp.ones((2, 1)), 1.0 - coverage)
     cfg = r.Restoration((Marks(side=16),), veil.Unveil(Sure(), Sure()))
-    np.testing.assert_allclose(r.restore({"net": {}}, seen, cfg, SPEC), x, atol=1e-3)
+    np.testing.assert_allclose(restore({"net": {}}, seen, cfg, SPEC), x, atol=1e-3)
     busy = jax.random.uniform(KEY, x.shape)
     bare = Damaged(busy, jnp.ones((2, 1)), jnp.ones((2, 16, 16, 1)))
-    np.testing.assert_allclose(r.restore({"net": {}}, bare, cfg, SPEC), busy, atol=1e-6)
+    np.testing.assert_allclose(restore({"net": {}}, bare, cfg, SPEC), busy, atol=1e-6)
 
 
 def test_where_the_mark_is_is_learned_beside():
@@ -160,20 +162,20 @@ def test_where_the_mark_is_is_learned_beside():
         error=r.Absolute(),
     )
     batch = {"image": jax.random.uniform(KEY, (2, 16, 16, 3)), "index": jnp.arange(2)}
-    params = cfg(SPEC).init(KEY, batch | {"label": jnp.zeros(2, jnp.int32)}).params
-    parts = r.loss(params, KEY, batch, cfg, SPEC)
+    params = jax.jit(cfg(SPEC).init)(KEY, batch | {"label": jnp.zeros(2, jnp.int32)}).params
+    parts = loss(params, KEY, batch, cfg, SPEC)
     np.testing.assert_allclose(parts["loss"], parts["error"] + 0.5 * parts["missed"], rtol=1e-6)
     # the last layer begins at zero: all pixels are held for covered by the same share
-    seen = r.damage(KEY, batch, cfg, SPEC)
+    seen = jax.jit(r.damage, static_argnums=(2, 3))(KEY, batch, cfg, SPEC)
     covered = np.mean(np.asarray(seen.known) == 0, (1, 2, 3))
     share = 1 / (1 + np.exp(veil.RARE))
     nats = -covered * np.log(share) - (1 - covered) * np.log(1 - share)
     np.testing.assert_allclose(parts["missed"], nats, rtol=1e-5)
-    heavy = r.loss(params, KEY, batch, edit(cfg, {"rare": 3.0}), SPEC)
+    heavy = loss(params, KEY, batch, edit(cfg, {"rare": 3.0}), SPEC)
     weighed = -3 * covered * np.log(share) - (1 - covered) * np.log(1 - share)
     np.testing.assert_allclose(heavy["missed"], weighed, rtol=1e-5)
     # the error of what is covered weighs as much more
-    wrong = np.abs(r.restore(params, seen, cfg, SPEC) - SPEC.unit(batch))
+    wrong = np.abs(restore(params, seen, cfg, SPEC) - SPEC.unit(batch))
     of_pixel = np.where(np.asarray(seen.known) == 0, 3.0, 1.0) * wrong
     np.testing.assert_allclose(heavy["error"], np.mean(of_pixel, (1, 2, 3)), rtol=1e-5)
     for change in ({"net": NET}, {"corruption": (Gaussian(),)}):
@@ -184,7 +186,6 @@ def test_where_the_mark_is_is_learned_beside():
 
 
 TOLD = r.Restoration((Pixels(),), NET)
-restore = jax.jit(r.restore, static_argnums=(2, 3))
 
 
 @pytest.fixture(scope="module")

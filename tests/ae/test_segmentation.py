@@ -47,6 +47,7 @@ from genjax.training.task import bind
 from genjax.views import Crop, Flip, Shift
 
 FLAT = Image((8, 8, 3))
+predicted = jax.jit(predict, static_argnums=(2, 3))
 
 
 def spec(x=FLAT, mask=Mask((8, 8), 3), steps=10) -> Spec:
@@ -110,13 +111,13 @@ def test_the_loss_is_the_weighted_sum_and_the_summary_is_of_all_pixels_together(
         "mask": rng.integers(0, 3, (5, 8, 8)).astype(np.uint8),
         "index": np.arange(5, dtype=np.uint32),
     }
-    state = algorithm.init(jax.random.key(0), batch)
+    state = jax.jit(algorithm.init)(jax.random.key(0), batch)
     noisy = jax.tree.map(lambda p: p + 0.1 * rng.normal(size=p.shape), state.params)
     state = state.replace(params=noisy)
-    values = algorithm.evaluate(jax.random.key(1), state, batch)
+    values = jax.jit(algorithm.evaluate)(jax.random.key(1), state, batch)
     total = 0.5 * values["cross_entropy"] + 2.0 * values["dice"]
     np.testing.assert_allclose(values["loss"], total, rtol=1e-6)
-    p = np.asarray(predict(noisy, batch, cfg, spec()))
+    p = np.asarray(predicted(noisy, batch, cfg, spec()))
     np.testing.assert_allclose(p.sum(-1), 1.0, rtol=1e-5)
     counts = masks.confusion(batch["mask"], p.argmax(-1), 3)
     np.testing.assert_array_equal(values["counts"], counts)
@@ -138,20 +139,22 @@ def test_void_pixels_are_neither_learned_nor_judged():
     unknown = truth == 2
     assert void_of(cfg) == (2,) and void_of(Segmentation()) == ()
 
+    of_parts, counts_of = (jax.jit(each, static_argnums=2) for each in (parts, counted))
+
     def total(x):
         return parts(x, truth, cfg)["loss"].sum()
 
     # whatever is said there
-    gradient = jax.grad(total)(logits)
+    gradient = jax.jit(jax.grad(total))(logits)
     assert not np.any(gradient[unknown]) and np.all(np.any(gradient[~unknown], -1))
     # of who is certain and right about all others there is nothing to lose
     right = 50.0 * jax.nn.one_hot(np.where(unknown, 0, truth), 4)
-    np.testing.assert_allclose(parts(right, truth, cfg)["dice"], 0.0, atol=1e-6)
-    counts = np.asarray(counted(right, truth, cfg))
+    np.testing.assert_allclose(of_parts(right, truth, cfg)["dice"], 0.0, atol=1e-6)
+    counts = np.asarray(counts_of(right, truth, cfg))
     assert counts.sum() == (~unknown).sum() and not counts[:, 2].any()
     # and void is no answer
     void_said = right + 100.0 * jax.nn.one_hot(np.full(truth.shape, 2), 4)
-    np.testing.assert_array_equal(counted(void_said, truth, cfg), counts)
+    np.testing.assert_array_equal(counts_of(void_said, truth, cfg), counts)
     found = summary({"loss": np.zeros(2), "counts": counts})
     assert found["accuracy"] == 1.0 and found["mean_iou"] == 1.0
 
@@ -214,11 +217,11 @@ def test_a_linear_net_reaches_the_accuracy_that_no_other_is_above():
     cfg = Segmentation(OneByOne(), optimiser=Adam(0.3, decay=CosineDecay()))
     algorithm = cfg(task)
     step = jax.jit(algorithm.step)
-    state = algorithm.init(jax.random.key(0), two_normals(1, 0))
+    state = jax.jit(algorithm.init)(jax.random.key(0), two_normals(1, 0))
     for i in range(300):
         state, _ = step(jax.random.key(i), state, two_normals(8, i))
     held = two_normals(500, 10_000)
-    values = algorithm.evaluate(jax.random.key(0), state, held)
+    values = jax.jit(algorithm.evaluate)(jax.random.key(0), state, held)
     found = summary(values)
     # a threshold at 1/2, a deviation from either mean; 32,000 pixels have an error of 0.2 %
     assert found["accuracy"] == pytest.approx(norm.cdf(1.0), abs=0.008)
@@ -226,7 +229,7 @@ def test_a_linear_net_reaches_the_accuracy_that_no_other_is_above():
     best = norm.cdf(1.0) / (2 - norm.cdf(1.0))
     assert found["mean_iou"] == pytest.approx(best, abs=0.012)
     # log odds are 20 (x - 1/2), and so are probabilities: they are right as often as they say
-    p = np.asarray(predict(state.params, held, cfg, task))
+    p = np.asarray(predicted(state.params, held, cfg, task))
     exact = 1.0 / (1.0 + np.exp(-20.0 * (held["image"][..., 0] - 0.5)))
     assert np.abs(p[..., 1] - exact).mean() < 0.02
     assert ece(p.reshape(-1, 2)[:5000], held["mask"].ravel()[:5000]).value < 0.02
@@ -243,8 +246,7 @@ def test_the_ways_up_keep_a_ramp_a_ramp(factor):
     up = enlarged(jnp.asarray(ramp), factor)
     if factor == 2:
         net = Doubled()
-        begun = net.init(jax.random.key(0), ramp)
-        up = net.apply(begun, ramp)
+        up, _ = jax.jit(net.init_with_output)(jax.random.key(0), ramp)
         np.testing.assert_allclose(up, enlarged(jnp.asarray(ramp), 2), atol=1e-5)
     # a fine pixel's place in the coarse map, and what a line has there; the border's values go on
     places = np.clip((np.arange(6 * factor) + 0.5) / factor - 0.5, 0, 5)
