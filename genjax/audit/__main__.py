@@ -1,7 +1,8 @@
-"""Files of pictures, looked at by a finished run of `Detector`: how much each looks generated, and how sure that is.
+"""Pictures or texts, looked at by a finished run of a detector: how much each looks generated, and how sure that is.
 
     python -m genjax.audit detect RUN photo.png
     python -m genjax.audit detect RUN a.png b.jpg --json
+    python -m genjax.audit detect RUN letter.txt      # RUN is one of TextDetector()
 
 For every file the score (above 0 the net takes it for generated), the rate of false alarms if one raised the alarm at
 that score, by held-out real pictures, and whether it is one at `--rate`. Then what alarms are of: the share of flagged
@@ -14,7 +15,8 @@ is promised.
     --step=N      the checkpoint; by default the newest
     --trust='("mine",)'   modules of your own that the run's config.json may name
 
-Files have the size of the run's pictures. Nothing is written.
+Pictures have the size of the run's. A text is UTF-8; it is judged by its first bytes, by the longest texts that scores
+were kept of, and for each file it is told what flags of texts of that length are worth. Nothing is written.
 """
 
 from __future__ import annotations
@@ -31,9 +33,11 @@ import numpy as np
 from genjax import command
 from genjax.audit import alarms
 from genjax.audit.detector import HELD, Detector
+from genjax.audit.words import TextDetector
 from genjax.config import field
 from genjax.data import given
 from genjax.errors import UserError, above, below
+from genjax.findings import spotted
 from genjax.machine.files import place
 from genjax.metrics.features import STRANGE
 from genjax.metrics.prediction import threshold
@@ -55,7 +59,7 @@ class Options:
 def detect(run: str | Path, files: Sequence[str | Path], options: Options) -> dict[str, Any]:
     """{"files": [{"file", "score", "false_alarms", "low", "high", "flagged"}], "threshold", "flagged": [...]}.
 
-    UserError for what is no run of a detector, no picture, or a picture of another size.
+    Of texts see `spotted`. UserError for what is no run of a detector, no picture, or a picture of another size.
     """
     above(0, rate=options.rate)
     below(1, rate=options.rate)
@@ -63,11 +67,13 @@ def detect(run: str | Path, files: Sequence[str | Path], options: Options) -> di
     for file in files:
         given.check_file(place(file))
     model = open_run(run, options.step, trust=options.trust)
+    if isinstance(model.config.algorithm, TextDetector):
+        return spotted.spotted(model, files, options.rate)
     if not isinstance(model.config.algorithm, Detector):
         kind = type(model.config.algorithm).__name__
         raise UserError(
-            f"{run} is a run of {kind} and tells nothing apart: name one of Detector(), as `experiments.detect` makes "
-            "them in runs/detect."
+            f"{run} is a run of {kind} and tells nothing apart: name one of Detector() or TextDetector(), as "
+            "`experiments.detect` and `detect_text` make them in runs/detect and runs/detect_text."
         )
     known = _known(Path(model.directory))
     limit = threshold(known["held"], options.rate)
@@ -87,6 +93,7 @@ def detect(run: str | Path, files: Sequence[str | Path], options: Options) -> di
         )
     behind = alarms.alarmed(known["real"], known["generated"], limit)
     return {
+        "of": "pictures",
         "files": found,
         "rate": options.rate,
         "threshold": limit,
@@ -159,7 +166,8 @@ def _act(do: str, run: str, *rest: Any) -> None:
     if options.json:
         print(json.dumps(found))
         return
-    for line in told(found):
+    tell = spotted.told if found["of"] == spotted.TEXTS else told
+    for line in tell(found):
         print(line)
 
 

@@ -23,11 +23,12 @@ from genjax.metrics.features import STRANGE
 from genjax.metrics.prediction import threshold
 from genjax.training.opened import Opened
 
+TEXTS = "texts"  # what is judged, as the answer names it
 Known = dict[int, dict[str, np.ndarray]]  # length -> held, real, generated -> scores
 
 
 def spotted(model: Opened, files: Sequence[str | Path], rate: float) -> dict[str, Any]:
-    """{"files": [{"file", "bytes", "score", "false_alarms", "low", "high", "flagged", "behind"}], "rate"}.
+    """{"of", "files": [{"file", "bytes", "score", "false_alarms", "low", "high", "flagged", "behind"}], "rate"}.
 
     behind: of flagged texts of that length, the share that is real if 1 % or 50 % of all are generated. UserError for
     what is no run of a detector of texts, no text, and shorter than the shortest texts that scores were kept of.
@@ -54,7 +55,7 @@ def spotted(model: Opened, files: Sequence[str | Path], rate: float) -> dict[str
         score = _score(model, text[:length])
         one = judged(score, known[length], rate)
         found.append({"file": str(file), "bytes": length, "score": score, **one})
-    return {"files": found, "rate": rate}
+    return {"of": TEXTS, "files": found, "rate": rate}
 
 
 def judged(score: float, known: dict[str, np.ndarray], rate: float) -> dict[str, Any]:

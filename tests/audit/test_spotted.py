@@ -1,19 +1,28 @@
 """A text file's score and what it is worth; what is no text, or too short, is told in a line with its place."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from genjax.audit.__main__ import main
 from genjax.audit.words import TextDetector
+from genjax.config import edit
 from genjax.core import Spec
+from genjax.data import Chain
 from genjax.data.alphabets import Bytes
+from genjax.data.windows import Windows
 from genjax.errors import UserError
 from genjax.fields import Tokens
 from genjax.findings import spotted
-from genjax.findings.witnesses import KEPT
+from genjax.findings.suspects import ChainAuthor, Suspect
+from genjax.findings.tabled import carry_out
+from genjax.findings.verdicts import Verdicts
+from genjax.findings.witnesses import KEPT, TrainedDetector
 from genjax.metrics.features import save_arrays
 from genjax.sequence.causal import Causal
+from genjax.training.experiment import Every, Experiment
 
 PIECES = Bytes()([]).letters
 
@@ -86,3 +95,38 @@ def test_runs_that_tell_no_texts_apart_are_refused(folder):
     (folder / KEPT).unlink()
     with pytest.raises(UserError, match="no scores of real texts"):
         spotted.spotted(model(folder), [], 0.05)
+
+
+@pytest.mark.all
+def test_the_command_judges_a_file_by_a_detector_that_a_finding_trained(tmp_path, capsys):
+    """Real text against bytes of a chain, all the way: trained, its scores kept, a file asked about."""
+    every = Every(log=2, evaluate=0, sample=0, save=20)
+    exp = Experiment(algorithm=TextDetector(), steps=20, batch=16, every=every)
+    cfg = Verdicts(
+        Windows(length=64, most=40),
+        (Suspect("noise", ChainAuthor(Chain(256, 64, 1.0))),),
+        (TrainedDetector(exp, length=32),),
+        lengths=(32, 64),
+        false_alarms=(0.05,),
+    )
+    carry_out(edit(cfg, {"runs": str(tmp_path)}), "noise", {})
+    (run,) = (tmp_path / "detect_text").glob("trained-on-noise-*")
+    file = tmp_path / "a.txt"
+    file.write_text(
+        "The import statement combines two operations: it searches for the named module."
+    )
+    capsys.readouterr()
+    assert main(["detect", str(run), str(file), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    [one] = found["files"]
+    with np.load(run / KEPT) as kept:
+        held = kept["64/held"]
+    # kept in float64 of what the net says in float32
+    assert one["bytes"] == 64 and one["false_alarms"] == (np.sum(held >= one["score"]) + 1) / (
+        len(held) + 1
+    )
+    assert main(["detect", str(run), str(file)]) == 0
+    assert "64 bytes: score" in capsys.readouterr().out
+    file.write_bytes(b"\x89PNG\r\n")
+    assert main(["detect", str(run), str(file)]) == 2
+    assert "is not UTF-8: byte 0, in line 1, is 0x89" in capsys.readouterr().err
