@@ -97,13 +97,16 @@ class Detection:
         found[ALL] = {}
         lasts: dict[str, dict[str, np.ndarray]] = {}
         shared: dict[str, Score] = {}  # of those that learn from no generator
+        # the real pictures of all sets are the same: once is enough
+        real = self.worn(sets[OTHER]["test"][0])
         for maker in makers:
             rows, scales = self.row(maker, sets, shared)
             for detector, line in rows.items():
                 found[detector][maker.name] = line
             # of real pictures against real ones nothing can last
             if self.lasting and maker.name != OTHER:
-                lasts[maker.name] = self.lasted(sets[maker.name]["test"], scales)
+                generated = self.worn(sets[maker.name]["test"][1])
+                lasts[maker.name] = _lasted(real, generated, scales)
             log.note(f"{maker.name}: scored by {', '.join(rows)}")
         tables = self.tell(log, found)
         if lasts:
@@ -146,6 +149,8 @@ class Detection:
     ) -> tuple[dict[str, Line], dict[str, tuple[Score, Scale]]]:
         """({detector: its line}, {detector: (its scores, their scale)}) after learning from one generator."""
         own = sets[maker.name]
+        # of the first set for all: the same arrays are scored once by those that learn from no generator
+        real = sets[OTHER]
         # the halves have been looked at: once is enough
         data = dataclasses.replace(self.data(maker), refuse=False)
         task = Task(data, *own["train"], self.labels(), self.seed, self.runs)
@@ -158,12 +163,12 @@ class Detection:
                 if not entry.of.learns:
                     # the same for all generators: only its scale is another
                     score = shared[entry.name] = _once(score)
-            held = Halves(*(score(half) for half in own["held"]))
+            held = Halves(score(real["held"][0]), score(own["held"][1]))
             scale = scale_of(held)
             # the scale is of this row's generator, whatever is tested
             generated = {name: scale(score(parts["test"][1])) for name, parts in sets.items()}
-            real = scale(score(own["test"][0]))
-            rows[entry.name] = Line(scale(held.real), real, generated)
+            tested = scale(score(real["test"][0]))
+            rows[entry.name] = Line(scale(held.real), tested, generated)
             scales[entry.name] = (score, scale)
         rows[ALL] = _together(rows)
         return rows, scales
@@ -177,21 +182,12 @@ class Detection:
         n = self.data(Untouched()).counts(source)["train"]
         return np.asarray(label[chosen(n, len(label))])
 
-    def lasted(
-        self, test: tuple[np.ndarray, np.ndarray], scales: Mapping[str, tuple[Score, Scale]]
-    ) -> dict[str, np.ndarray]:
-        """{detector: AP after no hardship and after each, [1 + hardships]} on a row's own generator."""
-        some = [half[: self.lasting] for half in test]
-        found: dict[str, list[float]] = {name: [] for name in (*scales, ALL)}
-        for hardship in (None, *self.hardships):
-            halves = [half if hardship is None else hardship(half) for half in some]
-            logits = {}
-            for name, (score, scale) in scales.items():
-                logits[name] = Halves(*(scale(score(half)) for half in halves))
-            logits[ALL] = _mean(logits)
-            for name, pair in logits.items():
-                found[name].append(_precision(pair))
-        return {name: np.array(values) for name, values in found.items()}
+    def worn(self, images: np.ndarray) -> list[np.ndarray]:
+        """Some pictures of a test as they are, and after each hardship."""
+        some = images[: self.lasting]
+        if not self.lasting:
+            return []
+        return [some, *(hardship(some) for hardship in self.hardships)]
 
     def tell(
         self, log: Log, found: Mapping[str, Mapping[str, Line]]
@@ -313,6 +309,23 @@ def _together(rows: Mapping[str, Line]) -> Line:
             {name: line.generated[tested] for name, line in rows.items()}
         )
     return Line(held, real, generated)
+
+
+def _lasted(
+    real: list[np.ndarray],
+    generated: list[np.ndarray],
+    scales: Mapping[str, tuple[Score, Scale]],
+) -> dict[str, np.ndarray]:
+    """{detector: AP after no hardship and after each, [1 + hardships]} on a row's own generator."""
+    found: dict[str, list[float]] = {name: [] for name in (*scales, ALL)}
+    for halves in zip(real, generated, strict=True):
+        logits = {}
+        for name, (score, scale) in scales.items():
+            logits[name] = Halves(*(scale(score(half)) for half in halves))
+        logits[ALL] = _mean(logits)
+        for name, pair in logits.items():
+            found[name].append(_precision(pair))
+    return {name: np.array(values) for name, values in found.items()}
 
 
 def _mean(logits: Mapping[str, Halves]) -> Halves:
