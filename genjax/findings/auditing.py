@@ -84,6 +84,7 @@ class Found(NamedTuple):
     cost: dict[str, Interval]
     notes: list[str]
     back: Interval | None = None  # how often what was asked for is read
+    doubts: tuple[str, ...] = ()  # categories of which nothing should be said
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,7 +214,12 @@ class Audit:
         if drawn.asked is not None:
             right = read[self.about] == drawn.asked
             back = share(right.sum(), len(right))
-        notes += [self.doubt(title, group, read[group], judges) for group in self.of]
+        doubts = [group for group in self.of if self.doubted(read[group], group, judges)]
+        for group in doubts:
+            notes.append(
+                f"{title}: no mixture of real pictures is read as these are in {group}, so that the reader errs "
+                "otherwise on them, and nothing is said of it in words"
+            )
         return Found(
             n=len(drawn.images),
             tables=tables,
@@ -224,17 +230,15 @@ class Audit:
             cost=cost,
             notes=[line for line in (note, *notes) if line],
             back=back,
+            doubts=tuple(doubts),
         )
 
-    def doubt(self, title: str, group: str, read: np.ndarray, judges: Judges) -> str:
-        """A line where what is read cannot come of pictures like those that the reader was tested on; "" = it can."""
-        counts = np.bincount(read, minlength=len(judges.values[group]))
-        if plausible(counts, judges.errors[group], seed=self.seed) >= DOUBT:
-            return ""
-        return (
-            f"{title}: no mixture of real pictures is read as these are in {group}, so that the reader errs otherwise "
-            "on them and their shares mean little"
-        )
+    def doubted(self, read: np.ndarray, group: str, judges: Judges) -> bool:
+        """Whether what is read cannot come of pictures like those that the reader was tested on."""
+        classes = len(judges.values[group])
+        counts = np.bincount(read, minlength=classes)
+        errors = judges.errors[group]
+        return plausible(counts, errors, self.draws, self.seed) < DOUBT
 
     def table(
         self, drawn: Drawn, read: Mapping[str, np.ndarray], group: str, judges: Judges

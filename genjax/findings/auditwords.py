@@ -77,6 +77,8 @@ def sentences(audit: Audit, judges: Judges, found: Mapping[str, Found]) -> list[
         lines += shown_in_words(audit, judges, title, own)
         lines += represented_in_words(title, own)
         for group in audit.of:
+            if group in own.doubts:
+                continue
             lines += dependence_in_words(audit, judges, title, own, group)
         lines += quality_in_words(title, own)
         lines += cost_in_words(judges, title, own)
@@ -107,7 +109,11 @@ def shown_in_words(audit: Audit, judges: Judges, title: str, own: Found) -> list
 def represented_in_words(title: str, own: Found) -> list[str]:
     """Groups that are shown more or less often than they ought to be."""
     lines = []
-    for each in [*own.shares, *own.cells]:
+    told = [each for each in own.shares if each.name.partition("=")[0] not in own.doubts]
+    # a cell is of all categories
+    if not own.doubts:
+        told += own.cells
+    for each in told:
         # p is adjusted: of a hundred groups none is told by chance
         if not each.differs:
             continue
@@ -116,7 +122,7 @@ def represented_in_words(title: str, own: Found) -> list[str]:
             f"{title} shows {each.name} {how} often than it should: {percent(each.share)} of its pictures, where "
             f"{100 * each.reference:.0f} % are asked for."
         )
-    if not lines:
+    if told and not lines:
         lines.append(
             f"{title}: of no group can it be told that it is shown more or less than it should."
         )

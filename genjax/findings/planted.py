@@ -58,11 +58,11 @@ class Planted:
 
     data: Workers = field(Workers(), "what the reader learns from")
     faces: Heads = field(
-        Heads(people=12_000, shots=1, seed=1), "the faces of all audits: a picture a person"
+        Heads(people=16_000, shots=1, seed=1), "the faces of all audits: a picture a person"
     )
     biases: tuple[float, ...] = field((0.0, 0.2, 0.5, 0.8), "what is planted")
     audits: int = field(20, "audits of each bias, each by a seed")
-    samples: int = field(5000, "pictures of an audit")
+    samples: int = field(9000, "pictures of an audit")
     tested: int = field(4000, "faces that the reader's errors are counted on")
     reader: Reader = field(Reader("attributes", steps=1200), "reads sex and occupation")
     draws: int = field(2000, "of a reader and of what it reads, for each interval")

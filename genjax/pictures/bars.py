@@ -18,7 +18,7 @@ def bars(
     up: str,
     marks: Mapping[str, Sequence[float]] | None = None,
 ) -> np.ndarray:
-    """A group of bars for each name, one of each series with its interval, in shares of 0 to 1: uint8 [H, W, 3].
+    """A group of bars for each name, one of each series with its interval, in shares up to 1: uint8 [H, W, 3].
 
     marks: {what: heights} that are drawn as a line across the group of each name. `up` names the axis.
     """
@@ -28,9 +28,11 @@ def bars(
     middle = np.arange(len(names))
     width = WIDE / max(len(series), 1)
     left = middle - WIDE / 2
+    bottom = 0.0
     for i, (name, own) in enumerate(series.items()):
         numbers = np.array(own, np.float64)
         values, low, high = numbers.T
+        bottom = min(bottom, low.min())
         down = values - low
         above = high - values
         # an interval that leaves its value out by rounding has no length there
@@ -42,7 +44,8 @@ def bars(
         style = {"colors": "black", "linestyles": "dashed", "linewidth": 1}
         plot.hlines(heights, middle - 0.5, middle + 0.5, label=name, **style)
     plot.set_xticks(middle, labels=names)
-    plot.set_ylim(0.0, 1.0)
+    # a difference of shares may be below 0
+    plot.set_ylim(bottom, 1.0)
     plot.set_ylabel(up, fontsize=9)
     plot.tick_params(labelsize=8)
     # above the bars, whatever their height
