@@ -60,7 +60,7 @@ def test_the_draws_own_correction_is_bergsmas_where_the_reader_is_perfect():
     assert association(table).value == pytest.approx(bergsma(counts), abs=0.02)
 
 
-@pytest.mark.parametrize("bias", [0.0, 0.2, 0.5])
+@pytest.mark.parametrize("bias", [0.0, 0.5])
 def test_intervals_of_v_hold_it_behind_a_readers_errors(bias):
     reader = known(np.array([[0.9, 0.1], [0.15, 0.85]]))
     both = crossed(reader, reader)
