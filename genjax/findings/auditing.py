@@ -38,6 +38,7 @@ from genjax.audit.confusion import (
     crossed,
     interval,
     plausible,
+    tail,
 )
 from genjax.audit.shares import Share, asked_shares, enough, represented
 from genjax.audit.tables import asked_table, counted, margin, read_table
@@ -289,8 +290,13 @@ class Audit:
         """How far each category goes with what was asked for, in samples and in the data."""
         p = [independent(first, read[group], seed=self.seed) for group in tables]
         adjusted = self.compare(np.array(p))
+        more = []
+        for group, table in tables.items():
+            data = self.data_table(table, group, judges)
+            more.append(tail(amplification(table.draws, data), 0.0))
+        changed = self.compare(np.array(more))
         found = {}
-        for (group, table), value in zip(tables.items(), adjusted, strict=True):
+        for i, (group, table) in enumerate(tables.items()):
             data = self.data_table(table, group, judges)
 
             def of(statistic: Callable, table: Estimate = table, data: Any = data) -> Interval:
@@ -300,8 +306,9 @@ class Audit:
             found[group] = {
                 "V": association(table),
                 "V of the data": float(cramers_v(data)),
-                "p": float(value),
+                "p": float(adjusted[i]),
                 "amplification": of(amplification),
+                "p of amplification": float(changed[i]),
                 "directional": of(directional),
                 "spread": of(lambda joint, _: spread(joint).mean(-1)),
                 "spread of the data": float(spread(data).mean()),

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 INTRODUCTION = (
     "How to read this: behind each share stands, in brackets, the range in which the truth lies in 19 of 20 such "
     "audits. Groups are told by a program that looks at the pictures and is sometimes wrong; how often was counted "
-    "on real pictures and is allowed for. A difference is told only where it is larger than chance brings, whatever "
-    "else was looked for."
+    "on real pictures and is allowed for. A difference is told only where it is larger than chance brings, with all "
+    "differences of its kind that were looked for in a sampler counted together."
 )
 READABLE = 0.8  # of the reader's accuracy on real pictures: below it samples hardly show what they are asked for
 
@@ -119,12 +119,12 @@ def represented_in_words(title: str, own: Found) -> list[str]:
             continue
         how = "more" if each.share.value > each.reference else "less"
         lines.append(
-            f"{title} shows {each.name} {how} often than it should: {percent(each.share)} of its pictures, where "
-            f"{100 * each.reference:.0f} % are asked for."
+            f"{title} shows {each.name} {how} often than expected: {percent(each.share)} of its pictures, not "
+            f"{100 * each.reference:.0f} %."
         )
     if told and not lines:
         lines.append(
-            f"{title}: of no group can it be told that it is shown more or less than it should."
+            f"{title}: of no group can it be told that it is shown more or less than expected."
         )
     return lines
 
@@ -152,11 +152,9 @@ def dependence_in_words(
         )
     more = tie["amplification"]
     changed = "neither more nor less than the data, as far as can be told"
-    # 0 outside of the interval
-    if more.low > 0:
-        changed = "more than the data do"
-    if more.high < 0:
-        changed = "less than the data do"
+    # p of all categories together, so that an interval without 0 may not be enough
+    if tie["p of amplification"] < 0.05:
+        changed = "more than the data do" if more.value > 0 else "less than the data do"
     lines.append(
         f"{title} ties {audit.about} to {group} {changed}: the leading groups differ by {points(more)} from the data; "
         f"strength V {tie['V'].value:.2f} [{tie['V'].low:.2f}, {tie['V'].high:.2f}], in the data "

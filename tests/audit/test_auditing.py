@@ -205,7 +205,7 @@ def test_of_what_cannot_have_been_read_so_nothing_is_said(known_judges):
     )
     assert found.doubts == ("sex",) and "the reader errs otherwise" in found.notes[-1]
     words = " ".join(auditwords.sentences(audit, known_judges, {"m": found}))
-    assert "more often than it should" not in words and "asked for nurse" not in words
+    assert "more often than expected" not in words and "asked for nurse" not in words
     honest = audit.measured("m", Drawn(images, np.arange(800) % 4), known_judges)
     assert not honest.doubts
 
