@@ -55,9 +55,12 @@ def exact(hits: int, n: int, level: float = 0.95) -> Interval:
     if not 0 <= hits <= n or n < 1:
         raise ValueError(f"{hits} hits of {n} draws")
     outside = (1.0 - level) / 2.0
+    low, high = 0.0, 1.0
     # binomial tails are the incomplete beta function; of no hits, or of nothing else, an end is certain
-    low = beta.ppf(outside, hits, n - hits + 1) if hits else 0.0
-    high = beta.ppf(1.0 - outside, hits + 1, n - hits) if hits < n else 1.0
+    if hits:
+        low = beta.ppf(outside, hits, n - hits + 1)
+    if hits < n:
+        high = beta.ppf(1.0 - outside, hits + 1, n - hits)
     return Interval(hits / n, float(low), float(high))
 
 
@@ -66,8 +69,10 @@ def checked(scores: np.ndarray, what: str) -> np.ndarray:
     found = np.asarray(scores, np.float64)
     if found.ndim != 1 or not len(found):
         raise UserError(f"{what}: scores {found.shape} must be a list of one or more.")
-    if not np.isfinite(found).all():
-        place = np.flatnonzero(~np.isfinite(found))[0]
+    finite = np.isfinite(found)
+    if not finite.all():
+        # the first of them: lists are long
+        place = np.argmin(finite)
         raise UserError(
             f"{what}: score {place} is {found[place]}, which has no place in an order."
         )
@@ -79,16 +84,20 @@ def p_values(scores: np.ndarray, real: np.ndarray) -> np.ndarray:
 
     The rate of false alarms of a detector that calls out at this score, were the file real: conservative with ties.
     """
-    higher = _as_high(checked(scores, "p-values"), checked(real, "p-values"))
-    return (higher + 1.0) / (len(real) + 1.0)
+    own = checked(scores, "p-values")
+    held = checked(real, "p-values")
+    higher = _as_high(own, held)
+    # the score itself is one of n + 1, any of which could have been the fresh one
+    return (higher + 1.0) / (len(held) + 1.0)
 
 
 def rarity(score: float, real: np.ndarray, level: float = 0.95) -> Interval:
     """The p-value of one score, with Clopper and Pearson's interval of the share of real ones that are as high."""
     own = checked(np.array([score]), "rarity")
     [value] = p_values(own, real)
-    [higher] = _as_high(own, checked(real, "rarity"))
-    found = exact(int(higher), len(real), level)
+    held = checked(real, "rarity")
+    [higher] = _as_high(own, held)
+    found = exact(int(higher), len(held), level)
     # the one more is the file itself, as if it were real: never a rate of 0 out of n
     return Interval(float(value), found.low, found.high)
 
@@ -145,9 +154,16 @@ def accuracy(hits: Interval, false_alarms: Interval) -> Interval:
     """
     value = HALF * (hits.value + 1.0 - false_alarms.value)
     # a low accuracy has few hits and many false alarms
-    down = np.hypot(hits.value - hits.low, false_alarms.high - false_alarms.value)
-    up = np.hypot(hits.high - hits.value, false_alarms.value - false_alarms.low)
-    return Interval(value, float(value - HALF * down), float(value + HALF * up))
+    fewer_hits = hits.value - hits.low
+    more_alarms = false_alarms.high - false_alarms.value
+    down = np.hypot(fewer_hits, more_alarms)
+    # and a high one the other way round
+    more_hits = hits.high - hits.value
+    fewer_alarms = false_alarms.value - false_alarms.low
+    up = np.hypot(more_hits, fewer_alarms)
+    low = value - HALF * down
+    high = value + HALF * up
+    return Interval(value, float(low), float(high))
 
 
 def behind(hits: Interval, false_alarms: Interval, prior: float) -> Behind:
@@ -164,7 +180,9 @@ def behind(hits: Interval, false_alarms: Interval, prior: float) -> Behind:
     if np.isnan(value):  # no alarm at all: of none nothing is known
         low, high = 0.0, 1.0
     generated = Interval(value, low, high)
-    return Behind(prior, generated, Interval(1.0 - value, 1.0 - high, 1.0 - low))
+    # what is not generated is real: the ends change places
+    real = Interval(1.0 - value, 1.0 - high, 1.0 - low)
+    return Behind(prior, generated, real)
 
 
 def alarmed(
@@ -187,4 +205,6 @@ def _bayes(hits: float, false_alarms: float, prior: float) -> float:
     of_generated = prior * hits
     of_real = (1.0 - prior) * false_alarms
     total = of_generated + of_real
-    return float(of_generated / total) if total > 0.0 else float("nan")
+    if not total > 0.0:
+        return float("nan")
+    return float(of_generated / total)

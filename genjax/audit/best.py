@@ -48,8 +48,12 @@ def ranked(p: np.ndarray, q: np.ndarray, scores: np.ndarray) -> Ranked:
     # a text of p loses to all of q above it, and to half of those beside it
     won = hits - HALF * of_q
     area = np.sum(of_p * won)
-    precision = _integral(hits - of_q, alarms - of_p, of_q, of_p)
-    return Ranked(float(area), float(np.sum(precision)))
+    # before each score; its own texts come one after the other in no order
+    hits = hits - of_q
+    alarms = alarms - of_p
+    each = _integral(hits, alarms, of_q, of_p)
+    precision = np.sum(each)
+    return Ranked(float(area), float(precision))
 
 
 def _integral(
@@ -65,8 +69,11 @@ def _integral(
     known = np.where(before > 0.0, before, 1.0)
     some = np.where(step > 0.0, step, 1.0)
     slope = of_q / some
-    rest = np.where(before > 0.0, hits - slope * before, 0.0)
-    return of_q * (slope + rest / some * np.log1p(step / known))
+    # what the line is above its own slope, which fades as more is called out
+    rest = hits - slope * before
+    rest = np.where(before > 0.0, rest, 0.0)
+    fading = np.log1p(step / known) / some
+    return of_q * (slope + rest * fading)
 
 
 def every(vocabulary: int, length: int) -> np.ndarray:
@@ -78,14 +85,20 @@ def every(vocabulary: int, length: int) -> np.ndarray:
 def best(real: Law, generated: Law, length: int, draws: int = 20_000, seed: int = 0) -> Ranked:
     """What the likelihood ratio reaches on texts of a length: summed over all of them, or over `draws` of each law."""
     vocabulary = real.emit.shape[1]
+    # few texts are summed over, and nothing is left to chance
     if vocabulary**length <= MOST:
         x = every(vocabulary, length)
         p = np.exp(log_likelihood(real, x))
         q = np.exp(log_likelihood(generated, x))
         return ranked(p, q, ratio(real, generated, x))
     rng = np.random.default_rng(seed)
-    laws = (real, generated)
-    x = np.concatenate([draw(law, rng, draws, length) for law in laws])
+    x = np.concatenate(
+        [
+            draw(real, rng, draws, length),
+            draw(generated, rng, draws, length),
+        ]
+    )
+    # each draw stands for as much of its law as any other
     of_real = np.arange(2 * draws) < draws
     p = of_real / draws
     q = ~of_real / draws

@@ -23,7 +23,9 @@ def groups_of(group: np.ndarray, most: int = MOST) -> list[np.ndarray]:
     # in turn: documents of both kinds are spread evenly, whichever have the lower numbers
     place = place % most
     order = np.argsort(place, kind="stable")
-    ends = np.cumsum(np.bincount(place))[:-1]
+    sizes = np.bincount(place)
+    # where each group but the last ends
+    ends = np.cumsum(sizes)[:-1]
     return np.split(order, ends)
 
 
@@ -38,7 +40,10 @@ def precision(
     scores = checked(scores, "average precision")
     truth = np.asarray(positive, bool)
     group = np.asarray(group)
-    fewer = int(min(truth.sum(), (~truth).sum()))
+    generated = int(truth.sum())
+    real = len(truth) - generated
+    # how sure one can be is a matter of the kind that is rarer
+    fewer = min(generated, real)
     if not fewer:
         raise UserError(f"all {len(truth)} texts are of one kind: an order needs both.")
     # held fixed: a document less is no change of what is asked
@@ -62,16 +67,20 @@ def at_share(scores: np.ndarray, truth: np.ndarray, prior: float) -> float:
 
     At the share among them it is that of `metrics.prediction`.
     """
+    # from the highest score down
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     hits = np.cumsum(truth[order])
-    called = np.arange(1, len(ordered) + 1)
+    false = np.cumsum(~truth[order])
     # the last of each run of equal scores
-    last = np.append(ordered[1:] != ordered[:-1], True)
+    changes = ordered[1:] != ordered[:-1]
+    last = np.append(changes, True)
     recall = hits[last] / hits[-1]
-    alarms = (called - hits)[last] / np.sum(~truth)
+    alarms = false[last] / false[-1]
+    # Bayes, as if a share `prior` of all were generated
     of_generated = prior * recall
-    precision = of_generated / (of_generated + (1.0 - prior) * alarms)
+    of_real = (1.0 - prior) * alarms
+    precision = of_generated / (of_generated + of_real)
     steps = np.diff(recall, prepend=0.0)
     return float(np.sum(steps * precision))
 
@@ -98,7 +107,12 @@ def share(alarms: np.ndarray, group: np.ndarray, level: float = 0.95) -> Interva
     """
     alarms = np.asarray(alarms, bool)
     alone = exact(int(alarms.sum()), len(alarms), level)
-    together = _within(lambda rows: float(np.mean(alarms[rows])), groups_of(group), level)
+
+    def of(rows: np.ndarray) -> float:
+        return float(np.mean(alarms[rows]))
+
+    together = _within(of, groups_of(group), level)
+    # neither is trusted where it is the narrower one
     low = min(alone.low, together.low)
     high = max(alone.high, together.high)
     return Interval(alone.value, low, high)
@@ -111,4 +125,7 @@ def _within(
     if len(groups) < 2:
         return Interval(of(groups[0]), 0.0, 1.0)
     found = by_group(of, groups, level)
-    return Interval(found.value, max(found.low, 0.0), min(found.high, 1.0))
+    # Student's interval knows of no ends
+    low = max(found.low, 0.0)
+    high = min(found.high, 1.0)
+    return Interval(found.value, low, high)

@@ -30,10 +30,13 @@ def statistics(logits: jax.Array, x: jax.Array) -> dict[str, jax.Array]:
     finite = jnp.where(p > 0.0, log_p, 0.0)
     mean = jnp.sum(p * finite, -1)  # mu_t, [B, T]
     deviations = finite - mean[..., None]
-    variance = jnp.sum(p * deviations**2, -1)  # sigma_t²
+    squares = deviations**2
+    variance = jnp.sum(p * squares, -1)  # sigma_t²
     own = own[..., 0]
     above = jnp.sum(own - mean, -1)
-    spread = jnp.sqrt(jnp.maximum(jnp.sum(variance, -1), LEAST))
+    # terms have mean 0 given what is before them, so that variances add up
+    total = jnp.sum(variance, -1)
+    spread = jnp.sqrt(jnp.maximum(total, LEAST))
     return {
         "log_p": jnp.mean(own, -1),
         "log_rank": jnp.mean(log_rank, -1),

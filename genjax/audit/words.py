@@ -50,6 +50,7 @@ def loss(params: dict, batch: Batch, cfg: TextDetector, spec: Spec) -> Parts:
     found = evidence(params, batch, cfg, spec)
     # 1 of generated, -1 of real
     side = 2.0 * batch["label"] - 1.0  # s
+    # what is certain and right costs nothing, what is certain and wrong as much as it is certain
     margin = side * found
     right = (margin > 0.0).astype(jnp.float32)
     return {"loss": jax.nn.softplus(-margin), "accuracy": right, "evidence": found}

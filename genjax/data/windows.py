@@ -36,6 +36,7 @@ class Part(NamedTuple):
         """All whole pieces of this length, one behind the other; what is left of a text is left out."""
         n, whole = self.tokens.shape
         each = whole // length
+        # rows of one text stay together and in order
         cut = self.tokens[:, : each * length]
         return Part(cut.reshape(n * each, length), np.repeat(self.group, each))
 
@@ -88,6 +89,7 @@ class Windows:
         # a stable order: among equals that of the corpus
         some.sort(key=len, reverse=True)
         total = sum(map(len, some))
+        # of each part, what it still needs
         lacking = np.array(self.shares) / sum(self.shares) * total
         placed = []
         for windows in some:
@@ -146,6 +148,7 @@ class Sequences:
         sizes = {"fit": self.fit, "held": self.held, "test": self.test}
         found = {}
         for i, (name, n) in enumerate(sizes.items()):
+            # a stream of its own: the size of one part leaves the others as they are
             key = [self.chain.seed, STREAM + i]
             rng = np.random.Generator(np.random.Philox(key=key))
             found[name] = Part(draw(law, rng, n, self.length), np.arange(n))

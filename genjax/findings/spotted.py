@@ -62,6 +62,7 @@ def judged(score: float, known: dict[str, np.ndarray], rate: float) -> dict[str,
     """What a score says, by the scores of real and generated texts of that length."""
     # anew for each file: a threshold is of texts of one length
     limit = threshold(known["held"], rate)
+    # by held-out texts too: no text of the test set this threshold
     rare = alarms.rarity(score, known["held"])
     behind = alarms.alarmed(known["real"], known["generated"], limit)
     return {
@@ -97,6 +98,7 @@ def kept(directory: Path) -> Known:
     try:
         # a pickle could run code
         with np.load(path, allow_pickle=False) as file:
+            # names as `save_arrays` makes them of a tree
             for name in file.files:
                 length, part = name.split("/")
                 found.setdefault(int(length), {})[part] = np.asarray(file[name])

@@ -88,6 +88,7 @@ class Verdicts:
                     limits[length] |= self.limits(log, row, suspect, length, scores, sets)
                 if isinstance(suspect.of, ChainAuthor) and isinstance(self.data, Sequences):
                     bars |= self.bars(log, suspect, length, found[length], sets)
+        # all orders before all limits: who reads one reads the others of its kind
         for length in self.lengths:
             tables[f"average precision, {length} characters"] = order[length]
         for length in self.lengths:
@@ -157,6 +158,7 @@ class Verdicts:
             sets[name] = {}
             for length in self.lengths:
                 tokens, group = part.pieces(length)
+                # pieces are scored by themselves: a text of 50 tokens has no more before it
                 told = {} if say is None else say(tokens)
                 sets[name][length] = Texts(tokens, group, told)
         return sets
@@ -191,6 +193,7 @@ class Verdicts:
             found = ranking.precision(both(scores, suspect), truth, group)
             row[suspect.name] = wide(found)
             log.result(f"AP {length}: {name}: {suspect.name}", stored(found, len(truth)))
+        # documents in the order of their numbers, which are by size
         _, number = np.unique(real.group, return_inverse=True)
         # every second document in the place of a generated one
         odd = number % 2 == 1

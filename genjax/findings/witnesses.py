@@ -76,6 +76,7 @@ class NgramRatio:
         def judge(texts: Texts) -> np.ndarray:
             length = texts.tokens.shape[1]
             real, generated = fitted[length]
+            # what a real text costs more than if the author had written it
             return (real.bits(texts.tokens) - generated.bits(texts.tokens)) / length
 
         return judge
@@ -166,6 +167,7 @@ class TrainedDetector:
     def asked(self, case: Case) -> tuple[Experiment, str]:
         """Its run on a case, and the run's name."""
         task = case.task
+        # the author's run is a part of the detector's: another author, another digest
         data = Suspected(task.real, case.suspect, self.length, task.seed, task.runs)
         changes = {"data": data, "seed": task.seed, "runs": task.runs, "finish": ()}
         return edit(self.exp, changes), f"trained-on-{case.suspect.name}"
@@ -189,6 +191,7 @@ class TrainedDetector:
         """Scores of held-out and test texts by length, beside the run: what `python -m genjax.audit` goes by."""
         exp, name = self.asked(case)
         kept = {}
+        # by these a file is judged when generators and corpus are long gone
         for length, parts in scores.items():
             theirs = parts[f"{case.suspect.name}/test"]
             own = {"held": parts["held"], "real": parts["test"], "generated": theirs}
