@@ -130,15 +130,16 @@ def test_denoisers_see_every_condition_that_they_take(name):
     net, given = NETS[name]
     x, time = jnp.ones((3, 8, 8, 1)), jnp.full(3, 0.5)
     cond = told(given, BATCH, SPEC)
-    params = net.init(jax.random.key(0), x, time, cond, (8, 8, 1))
+    params = jax.jit(net.init, static_argnums=4)(jax.random.key(0), x, time, cond, (8, 8, 1))
     noisy = jax.tree.map(
         lambda p: p + 0.1 * jax.random.normal(jax.random.key(1), p.shape), params
     )
-    before = net.apply(noisy, x, time, cond, (8, 8, 1))
+    apply = jax.jit(net.apply, static_argnums=4)
+    before = apply(noisy, x, time, cond, (8, 8, 1))
     for part, value in cond._asdict().items():
         if value is not None:
             other = cond._replace(**{part: value[::-1]})
-            after = net.apply(noisy, x, time, other, (8, 8, 1))
+            after = apply(noisy, x, time, other, (8, 8, 1))
             assert np.abs(before - after).max() > 1e-4, part
 
 
@@ -275,30 +276,35 @@ KEYS = jax.random.split(jax.random.key(0), 3)
 MASKED = {**BATCH, "mask": BATCH["image"][..., 0] > 99}
 
 
+def through(view, batch):
+    """What a view makes of a batch, by one program."""
+    return jax.jit(view.__call__)(KEYS, batch)
+
+
 def test_views_do_the_same_to_all_that_they_name():
-    flipped = Flip(("image", "mask"))(KEYS, MASKED)
+    flipped = through(Flip(("image", "mask")), MASKED)
     for i in range(3):
         turned = not np.array_equal(flipped["image"][i], MASKED["image"][i])
         assert np.array_equal(flipped["image"][i], MASKED["image"][i][:, ::-1]) is turned
         assert np.array_equal(flipped["mask"][i], flipped["image"][i, ..., 0] > 99)
-    cut = Crop(5, ("image", "mask"))(KEYS, MASKED)
+    cut = through(Crop(5, ("image", "mask")), MASKED)
     assert cut["image"].shape == (3, 5, 5, 1)
     np.testing.assert_array_equal(cut["mask"], np.asarray(cut["image"])[..., 0] > 99)
     still = Crop(4).still(MASKED)["image"]
     np.testing.assert_array_equal(still, MASKED["image"][:, 2:6, 2:6])
-    moved = Shift(1)(KEYS, MASKED)["image"]
+    moved = through(Shift(1), MASKED)["image"]
     assert moved.shape == (3, 8, 8, 1) and moved.dtype == np.uint8
-    noisy = Noise(0.1)(KEYS, MASKED)["image"]
+    noisy = through(Noise(0.1), MASKED)["image"]
     assert noisy.dtype == np.float32 and noisy.min() >= 0 and noisy.max() <= 1
-    erased = Erase(3)(
-        KEYS, {"image": np.full((3, 8, 8, 1), 9, np.uint8), "index": BATCH["index"]}
+    erased = through(
+        Erase(3), {"image": np.full((3, 8, 8, 1), 9, np.uint8), "index": BATCH["index"]}
     )
     assert all(4 <= (x == 0).sum() <= 9 for x in np.asarray(erased["image"]))
 
 
 def test_luma_is_that_of_pillow_and_the_same_at_every_sight():
     colours = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
-    grey = Luma()(KEYS, {"image": colours})["image"]
+    grey = through(Luma(), {"image": colours})["image"]
     assert grey.shape == (3, 8, 8, 1) and grey.dtype == np.uint8
     expected = [np.asarray(PIL.Image.fromarray(x).convert("L")) for x in colours]
     difference = np.asarray(grey)[..., 0].astype(int) - expected
@@ -317,9 +323,9 @@ def test_a_turn_is_a_rotation_and_a_scale_and_the_mask_goes_along():
     ramp = np.stack([y, x], -1)[None].repeat(3, 0)
     mask = (x > 0.5)[None].repeat(3, 0).astype(np.uint8)
     fields = ("image", "mask")
-    same = Turn(0.0, 1.0, fields)(KEYS, {"image": ramp, "mask": mask})
+    same = through(Turn(0.0, 1.0, fields), {"image": ramp, "mask": mask})
     np.testing.assert_allclose(same["image"], ramp, atol=1e-6)
-    seen = Turn(30.0, 1.25, fields)(KEYS, {"image": ramp, "mask": mask})
+    seen = through(Turn(30.0, 1.25, fields), {"image": ramp, "mask": mask})
     middle = np.asarray(seen["image"])[:, 5:11, 5:11]  # nothing here is mirrored
     down, right = (15 * np.diff(middle, axis=axis) for axis in (1, 2))
     for a, b in zip(down.reshape(3, -1, 2), right.reshape(3, -1, 2), strict=True):
@@ -338,11 +344,11 @@ def test_colours_keep_grey_and_mean_where_they_say_so():
     pictures = np.random.default_rng(0).integers(90, 160, (3, 8, 8, 3), np.uint8)
     before = pictures / np.float32(255)
     luma = np.array([0.299, 0.587, 0.114])
-    drawn = np.asarray(Colours(0.5, 0.0, 0.0)(KEYS, {"image": pictures})["image"])
+    drawn = np.asarray(through(Colours(0.5, 0.0, 0.0), {"image": pictures})["image"])
     np.testing.assert_allclose(drawn @ luma, before @ luma, atol=1e-5)
-    drawn = np.asarray(Colours(0.0, 0.3, 0.0)(KEYS, {"image": pictures})["image"])
+    drawn = np.asarray(through(Colours(0.0, 0.3, 0.0), {"image": pictures})["image"])
     np.testing.assert_allclose(drawn.mean((1, 2, 3)), before.mean((1, 2, 3)), atol=1e-5)
-    drawn = np.asarray(Colours(0.0, 0.0, 0.2)(KEYS, {"image": pictures})["image"])
+    drawn = np.asarray(through(Colours(0.0, 0.0, 0.2), {"image": pictures})["image"])
     gains = np.log(drawn / before)
     assert gains.std((1, 2)).max() < 1e-4 and 0.05 < abs(gains).max() <= 0.2001
 
@@ -360,12 +366,12 @@ def test_views_are_of_training_alone_and_change_what_is_modelled():
     spec = Spec(tuple(fields.items()), 10)
     plain = VAE(2, MLP(), MLP())(spec)
     algorithm = viewed(plain, (Crop(4), Flip()), spec)
-    state = algorithm.init(jax.random.key(0), BATCH)
+    state = jax.jit(algorithm.init)(jax.random.key(0), BATCH)
     key = jax.random.key(1)
-    values = algorithm.evaluate(key, state, BATCH)
+    values = jax.jit(algorithm.evaluate)(key, state, BATCH)
     middle = {**BATCH, "image": BATCH["image"][:, 2:6, 2:6]}
     np.testing.assert_allclose(
-        values["mse"], plain.evaluate(key, state, middle)["mse"], rtol=1e-5
+        values["mse"], jax.jit(plain.evaluate)(key, state, middle)["mse"], rtol=1e-5
     )
     one = algorithm.step(key, state, BATCH)[1]["loss"]
     other = algorithm.step(jax.random.key(2), state, BATCH)[1]["loss"]

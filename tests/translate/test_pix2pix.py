@@ -76,7 +76,7 @@ def pairs() -> dict:
 def trained(cfg, steps):
     algorithm = cfg(SPEC)
     batch = batch_at(pairs(), 0, 0, 60)
-    state = algorithm.init(jax.random.key(0), batch)
+    state = jax.jit(algorithm.init)(jax.random.key(0), batch)
     step = jax.jit(algorithm.step)
     metrics = {}
     for i in range(steps):
@@ -99,15 +99,15 @@ def test_what_is_asked_for_is_what_is_made():
     }
     algorithm = cfg(spec)
     assert algorithm.asks == ("input", "image", "age")
-    state = algorithm.init(jax.random.key(0), batch)
+    state = jax.jit(algorithm.init)(jax.random.key(0), batch)
     step = jax.jit(algorithm.step)
     for i in range(200):
         state, _ = step(jax.random.key(i), state, batch)
-    made = algorithm.sample(jax.random.key(0), state, batch)
+    made = jax.jit(algorithm.sample)(jax.random.key(0), state, batch)
     np.testing.assert_allclose(made[:3, 0, 0, 0], [0.2, 0.5, 0.9], atol=0.03)
     # between two places what the net makes of them is mixed, before the tanh
     half = {**batch, "age": np.full((12, 1), 7.5, np.float32)}
-    between = algorithm.sample(jax.random.key(0), state, half)[0, 0, 0, 0]
+    between = jax.jit(algorithm.sample)(jax.random.key(0), state, half)[0, 0, 0, 0]
     ends = np.arctanh(2.0 * np.asarray(made[1:3, 0, 0, 0]) - 1.0)
     np.testing.assert_allclose(between, (np.tanh(ends.mean()) + 1.0) / 2.0, atol=1e-3)
     with pytest.raises(UserError, match="age"):
@@ -121,7 +121,7 @@ def test_what_is_asked_for_is_what_is_made():
 def test_the_absolute_error_alone_learns_the_conditional_median():
     cfg = Pix2pix(gen=Table(), play=0.0, optimiser=TX)
     algorithm, state, metrics, given = trained(cfg, 150)
-    made = algorithm.sample(jax.random.key(2), state, given)[:, 0, 0, 0]
+    made = jax.jit(algorithm.sample)(jax.random.key(2), state, given)[:, 0, 0, 0]
     black = np.asarray(given["input"])[:, 0, 0, 0] == 0
     np.testing.assert_allclose(made[black], np.median(SHADES), atol=0.02)  # their mean is .4
     assert made[~black].min() > 0.95
@@ -148,7 +148,7 @@ def test_both_players_learn_and_every_number_is_of_an_example(game):
     cfg, algorithm, state, metrics, given = game
     assert all(np.isfinite(value) for value in metrics.values())
     assert metrics["disc_higher"] > 0.5 and metrics["absolute"] < 0.9
-    values = algorithm.evaluate(jax.random.key(0), state, given)
+    values = jax.jit(algorithm.evaluate)(jax.random.key(0), state, given)
     assert {"loss", "absolute", "game", "psnr", "real", "fake", "higher"} == set(values)
     assert all(value.shape == (60,) for value in values.values())
 
@@ -156,14 +156,17 @@ def test_both_players_learn_and_every_number_is_of_an_example(game):
 def test_an_answer_is_a_function_of_the_input_and_its_number(game):
     cfg, algorithm, state, _, given = game
     key = jax.random.key(2)
-    made = algorithm.sample(key, state, given)
+    made = jax.jit(algorithm.sample)(key, state, given)
     assert made.min() >= 0 and made.max() <= 1
     part = {name: values[7:12] for name, values in given.items()}
-    np.testing.assert_allclose(algorithm.sample(key, state, part), made[7:12], atol=1e-5)
-    other = algorithm.sample(key, state, {**given, "index": given["index"] + 60})
+    np.testing.assert_allclose(
+        jax.jit(algorithm.sample)(key, state, part), made[7:12], atol=1e-5
+    )
+    other = jax.jit(algorithm.sample)(key, state, {**given, "index": given["index"] + 60})
     assert np.abs(other - made).mean() > 1e-3  # noise and dropout: another answer
     # by dropout alone too, which stays on
-    quiet = edit(cfg, {"gen.dropout": 0.0})(SPEC).sample(key, state, given)
+    undropped = edit(cfg, {"gen.dropout": 0.0})(SPEC)
+    quiet = jax.jit(undropped.sample)(key, state, given)
     assert np.abs(quiet - made).mean() > 1e-3
     assert algorithm.picture(made[7:12], part).shape[2] == 1
 
@@ -179,7 +182,7 @@ def test_palette_is_a_diffusion_told_what_is_given():
     model = edit(Palette().model, {"net": net, "optimiser": Adam(1e-2), "schedule.steps": 4})
     algorithm, state, metrics, given = trained(Palette(model=model), 60)
     assert algorithm.asks == ("input", "image")
-    made = algorithm.sample(jax.random.key(0), state, given)
+    made = jax.jit(algorithm.sample)(jax.random.key(0), state, given)
     white = np.asarray(given["input"])[:, 0, 0, 0] == 255
     assert made[white].mean() > made[~white].mean() + 0.2  # it looks at what is given
     assert algorithm.picture(made, given).shape[2] == 1

@@ -205,13 +205,13 @@ def test_a_critic_that_is_told_the_number_moves_brightness_to_what_was_asked():
         },
     )
     algorithm = cfg(SPEC)
-    state = algorithm.init(jax.random.key(0), rows)
+    state = jax.jit(algorithm.init)(jax.random.key(0), rows)
     steps = {each: jax.jit(each) for each in set(algorithm.cycle)}
     for i in range(300):
         turn = algorithm.cycle[i % 4]
         state, _ = steps[turn](jax.random.key(i), state, rows)
     given = rows["input"].mean((1, 2, 3)) / 255.0
-    made = algorithm.sample(jax.random.key(0), state, rows)
+    made = jax.jit(algorithm.sample)(jax.random.key(0), state, rows)
     change = np.asarray(made).mean((1, 2, 3)) - given
     wanted = np.asarray(scaled(CFG, rows["age"])) / 2 + 0.5 - given
     # least squares: 1 is as asked, 0 nothing
@@ -255,25 +255,26 @@ def test_brightness_that_is_the_number_becomes_what_was_asked():
     cfg = edit(CFG, {"cycle": 0.3})
     algorithm = cfg(SPEC)
     assert algorithm.asks == ("input", "image", "age")
-    state = algorithm.init(jax.random.key(0), rows)
+    state = jax.jit(algorithm.init)(jax.random.key(0), rows)
     step = jax.jit(algorithm.step)
     for i in range(400):
         state, metrics = step(jax.random.key(i), state, rows)
     assert metrics["disc_misread"] < 1e-3 and metrics["asked"] < 1e-2
     wanted = np.asarray(scaled(CFG, rows["age"])) / 2 + 0.5
-    made = algorithm.sample(jax.random.key(0), state, rows)
+    made = jax.jit(algorithm.sample)(jax.random.key(0), state, rows)
     np.testing.assert_allclose(made.mean((1, 2, 3)), wanted, atol=0.06)
     # the answers were never looked at
     hidden = {**rows, "image": np.zeros_like(rows["image"])}
-    other = algorithm.init(jax.random.key(0), hidden)
+    other = jax.jit(algorithm.init)(jax.random.key(0), hidden)
     for i in range(2):
         other, _ = step(jax.random.key(i), other, hidden)
-    again = algorithm.init(jax.random.key(0), rows)
+    again = jax.jit(algorithm.init)(jax.random.key(0), rows)
     for i in range(2):
         again, _ = step(jax.random.key(i), again, rows)
     jax.tree.map(np.testing.assert_array_equal, averaged(other), averaged(again))
     # half the strength is half the way
-    half = edit(cfg, {"strength": 0.5})(SPEC).sample(jax.random.key(0), state, rows)
+    weaker = edit(cfg, {"strength": 0.5})(SPEC)
+    half = jax.jit(weaker.sample)(jax.random.key(0), state, rows)
     given = rows["input"] / 255.0
     np.testing.assert_allclose(half, (given + np.asarray(made)) / 2, atol=0.02)
 
@@ -281,8 +282,8 @@ def test_brightness_that_is_the_number_becomes_what_was_asked():
 def test_a_net_of_zeros_leaves_pictures_alone():
     rows = batch()
     algorithm = CFG(SPEC)
-    state = algorithm.init(jax.random.key(0), rows)
-    made = algorithm.sample(jax.random.key(0), state, rows)
+    state = jax.jit(algorithm.init)(jax.random.key(0), rows)
+    made = jax.jit(algorithm.sample)(jax.random.key(0), state, rows)
     np.testing.assert_allclose(made, rows["input"] / 255.0, atol=1e-6)
 
 

@@ -91,11 +91,10 @@ def test_training_a_linear_vae_reaches_log_p():
     train, _ = data(8000, 2)
     state = Jit().init(algorithm.init, jax.random.key(0), train)
     step = Jit().train(guarded(algorithm.step), state)
-    for i in range(SPEC.steps):
-        rows = slice(200 * (i % 40), 200 * (i % 40 + 1))
-        state, _ = step(
-            jax.random.key(1), state, {}, {k: v[rows][None] for k, v in train.items()}
-        )
+    # 40 steps in one dispatch
+    batches = {k: v.reshape(40, 200, *v.shape[1:]) for k, v in train.items()}
+    for _ in range(SPEC.steps // 40):
+        state, _ = step(jax.random.key(1), state, {}, batches)
     parts = vae.elbo(state.params, jax.random.key(0), test, cfg, SPEC)
     assert abs(parts["elbo"].mean() - log_p.mean()) < 0.06
     w = np.asarray(state.params["dec"]["Dense_0"]["kernel"]).T
@@ -182,8 +181,8 @@ def test_a_conditional_model_uses_the_label_and_needs_labels():
         "label": np.array([0, 2]),
         "index": np.array([5, 5], np.uint32),
     }
-    state = cfg(spec).init(jax.random.key(0), batch)
-    a, b = cfg(spec).sample(
+    state = jax.jit(cfg(spec).init)(jax.random.key(0), batch)
+    a, b = jax.jit(cfg(spec).sample)(
         jax.random.key(0), state, batch
     )  # the same z: only the label differs
     assert np.abs(a - b).max() > 1e-3
@@ -200,7 +199,7 @@ def test_the_elbo_and_the_likelihood_see_the_same_binary_image():
         "image": np.full((3, 4, 4, 1), 128, np.uint8),
         "index": np.arange(3, dtype=np.uint32),
     }
-    params = cfg(spec).init(jax.random.key(0), batch).params
+    params = jax.jit(cfg(spec).init)(jax.random.key(0), batch).params
     params["dec"] = jax.tree.map(lambda x: 0 * x, params["dec"])
     params["dec"]["Dense_0"]["bias"] = jnp.linspace(
         -3, 3, 16
@@ -208,8 +207,10 @@ def test_the_elbo_and_the_likelihood_see_the_same_binary_image():
     params["enc"] = jax.tree.map(
         lambda x: 0 * x, params["enc"]
     )  # ... and q = prior, so both bounds are log p(x)
-    parts = vae.elbo(params, jax.random.key(4), batch, cfg, spec)
-    estimate = vae.log_likelihood(params, jax.random.key(4), batch, cfg, spec, 10, 5)
+    key = jax.random.key(4)
+    parts = jax.jit(vae.elbo, static_argnums=(3, 4))(params, key, batch, cfg, spec)
+    likelihood = jax.jit(vae.log_likelihood, static_argnums=(3, 4, 5, 6))
+    estimate = likelihood(params, key, batch, cfg, spec, 10, 5)
     np.testing.assert_allclose(parts["elbo"], estimate, rtol=1e-5)
     np.testing.assert_allclose(parts["bits_per_dim"], -estimate / (16 * np.log(2)), rtol=1e-5)
 
