@@ -120,7 +120,7 @@ def enable_compilation_cache() -> Path:
     """Keeps compiled programs on disk, one folder per jaxlib version and CPU model; returns the folder.
 
     The user's own JAX_COMPILATION_CACHE_DIR wins, and so does JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS: what compiles
-    in less, 0.3 s unless it says otherwise, is not kept. A folder that cannot be written only costs the compile time.
+    in less time is not kept, by default 0.3 s. A folder that cannot be written only costs the compile time.
     """
     import jax
 
