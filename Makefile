@@ -36,7 +36,7 @@ setup: $(VENV)/installed
 demo: setup
 	$(BIN)/python -m experiments.compare
 
-# One algorithm of each family in every layout, and what takes no more than seconds.
+# One algorithm of each family, two of them in every layout, and what takes no more than seconds.
 test: setup
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not alone and not all" --durations=20

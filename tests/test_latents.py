@@ -202,7 +202,7 @@ def task(cfg, shape, n=4, classes=3):
 def test_features_are_the_blocks_output_in_the_mean_over_places():
     cfg = Diffusion(Net(), condition=(Label(),), std=0.5)
     made, batch, _, spec = task(cfg, (4, 4, 1))
-    params = made.init(jax.random.key(0), batch).params
+    params = jax.jit(made.init)(jax.random.key(0), batch).params
     key, level = jax.random.key(1), 0.5
     found = features.middle(params, key, batch, cfg, spec, level)
     # by hand: on the straight path sigma / alpha = 1/2 is t = 1/3; the label is hidden, so the net adds 0

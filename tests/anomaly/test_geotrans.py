@@ -98,7 +98,7 @@ def test_the_loss_is_log_k_of_a_net_that_says_nothing_and_falls():
     algorithm = cfg(spec)
     image = Bars().some(32, (0,), 0)["image"]
     batch = {"image": image, "index": np.arange(32, dtype=np.uint32)}
-    state = algorithm.init(KEY, batch)
+    state = jax.jit(algorithm.init)(KEY, batch)
     silent = jax.tree.map(jnp.zeros_like, state.params)
     evaluate = jax.jit(algorithm.evaluate)
     parts = evaluate(KEY, state.replace(params=silent), batch)
@@ -126,7 +126,7 @@ def test_a_draw_is_an_example_s_own_whatever_the_batch():
     spec = labelled(Image((8, 8, 1)), 3, 1)
     cfg = GeoTrans(enc=MLP((8,)), latent=4)
     batch = {**Bars().some(8, (0,), 0), "index": np.arange(8, dtype=np.uint32)}
-    params = cfg(spec).init(KEY, batch).params
+    params = jax.jit(cfg(spec).init)(KEY, batch).params
     loss = jax.jit(geotrans.loss, static_argnums=(3, 4))
     whole = loss(params, KEY, batch, cfg, spec)["loss"]
     part = {name: x[3:] for name, x in batch.items()}

@@ -60,21 +60,22 @@ def points(n, shape=(2,), seed=0):
 
 def learned(cfg, spec, x, steps=400, lr=0.05):
     """A discriminator trained against one generator that stands still: its function [n, d] -> [n]."""
-    state = cfg(spec).init(jax.random.key(0), x)
+    state = jax.jit(cfg(spec).init)(jax.random.key(0), x)
     gen, tx = state.params["gen"], optax.adam(lr)
 
-    @jax.jit
-    def step(disc, opt, key):
+    def step(playing, key):
         def mean(disc, x):
             return jnp.mean(
                 gan.disc_loss(disc, gen, state.extra, key, x, cfg, spec)["loss"]
             ), {}
 
-        return descend(mean, tx, disc, opt, x)[:2]
+        disc, opt = playing
+        return descend(mean, tx, disc, opt, x)[:2], None
 
-    disc, opt = state.params["disc"], tx.init(state.params["disc"])
-    for i in range(steps):
-        disc, opt = step(disc, opt, jax.random.fold_in(jax.random.key(1), i))
+    # all steps are one program
+    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(1), i))(jnp.arange(steps))
+    disc = state.params["disc"]
+    (disc, _), _ = jax.jit(lambda *start: jax.lax.scan(step, start, keys))(disc, tx.init(disc))
     return lambda x: gan.discriminate(disc, {}, x, None, cfg)
 
 
@@ -131,7 +132,7 @@ def test_the_wasserstein_critic_finds_how_far_points_were_shifted():
 @pytest.mark.all
 def test_the_generator_answers_the_discriminator_that_has_moved():
     cfg, key, batch = edit(TINY, {"ema": Decay(0.0)}), jax.random.key(5), points(16)
-    state = cfg(PLANE).init(jax.random.key(0), batch)
+    state = jax.jit(cfg(PLANE).init)(jax.random.key(0), batch)
     new, metrics = jax.jit(functools.partial(gan.step, cfg=cfg, spec=PLANE))(key, state, batch)
 
     def means(loss, who, other, turn):
@@ -174,7 +175,7 @@ def test_critic_steps_divide_the_batch_and_clipped_weights_stay_in_their_box():
         TINY, {"critic_steps": 3, "weight_clip": 0.01, "penalties": (), "game": Wasserstein()}
     )
     algorithm = cfg(PLANE)
-    state = algorithm.init(jax.random.key(0), points(12))
+    state = jax.jit(algorithm.init)(jax.random.key(0), points(12))
     new, _ = jax.jit(algorithm.step)(jax.random.key(1), state, points(12))
     assert max(
         float(jnp.abs(w).max()) for w in jax.tree.leaves(new.params["disc"])
@@ -197,7 +198,7 @@ def test_lazy_penalties_weigh_as_much_as_those_of_every_step():
     algorithm, batch = cfg(PLANE), points(16)
     assert len(algorithm.cycle) == 3 and algorithm.cycle[0] is algorithm.step
     assert algorithm.cycle[1] is algorithm.cycle[2] is not algorithm.step
-    state = algorithm.init(jax.random.key(0), batch)
+    state = jax.jit(algorithm.init)(jax.random.key(0), batch)
     due, idle = (jax.jit(fn)(jax.random.key(1), state, batch)[1] for fn in algorithm.cycle[:2])
     always = jax.jit(edit(cfg, {"every": 1})(PLANE).step)(jax.random.key(1), state, batch)[1]
     assert float(idle["penalty"]) == 0.0 < float(always["penalty"])
@@ -264,7 +265,7 @@ def test_ada_goes_by_the_side_of_the_balance_on_which_d_is(game):
     moved = []
     for away in (0.01, 0.0, -0.01):
         algorithm = edit(cfg, {"disc": Level(game.balance + away)})(spec)
-        state = algorithm.init(jax.random.key(0), batch)
+        state = jax.jit(algorithm.init)(jax.random.key(0), batch)
         state, metrics = jax.jit(algorithm.step)(jax.random.key(1), state, batch)
         moved.append(float(state.extra["augment"]["p"]))
         assert float(metrics["sign"]) == np.sign(away)
@@ -276,7 +277,7 @@ def test_p_moves_by_the_images_that_d_saw_on_all_devices():
     still = {"penalties": (), "disc_optimiser": Adam(0.0), "game": NonSaturating()}
     augment = Ada(images=100, blit=False, colour=False, geometry=False)
     algorithm = edit(TINY, {**still, "augment": augment, "disc": Level(1.0)})(spec)
-    state = algorithm.init(jax.random.key(0), batch)
+    state = jax.jit(algorithm.init)(jax.random.key(0), batch)
     # two devices, each with half of the batch, as an axis of vmap
     halves = jax.tree.map(lambda x: x.reshape(2, 4, *x.shape[1:]), batch)
     step = functools.partial(algorithm.step, axis="two")

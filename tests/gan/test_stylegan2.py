@@ -43,6 +43,8 @@ TINY = StyleGAN2(
     condition=(Label(),),
 )
 LABEL = Cond(jax.nn.one_hot(INDEX % 10, 10))
+synthesise = jax.jit(sg.synthesise, static_argnames=("cfg", "spec"))
+convolved = jax.jit(modulated, static_argnums=(3, 4))
 
 
 def normal(seed, *shape):
@@ -67,7 +69,7 @@ def state(digits):
 @pytest.mark.parametrize("up", [1, 2])
 def test_modulated_convolution_is_the_per_example_kernel(up, demodulate):
     x, kernel, style = normal(0, 3, 4, 6, 5), normal(1, 3, 3, 5, 7), 1.0 + normal(2, 3, 5)
-    y = modulated(x, kernel, style, demodulate, up)
+    y = convolved(x, kernel, style, demodulate, up)
     for b in range(3):
         own = np.asarray(style)[b, :, None] * np.asarray(kernel)  # eq. 1
         if demodulate:
@@ -84,10 +86,10 @@ def test_demodulated_outputs_have_unit_variance_whatever_the_style():
         3.0 * normal(1, 3, 3, 8, 6),
         jnp.exp(normal(2, 4, 8)),
     )
-    inner = np.asarray(modulated(x, kernel, style))[:, 1:-1, 1:-1]
+    inner = np.asarray(convolved(x, kernel, style))[:, 1:-1, 1:-1]
     np.testing.assert_allclose(inner.var((1, 2)), 1.0, atol=0.25)  # 1444 correlated pixels each
     assert abs(inner.var((1, 2)).mean() - 1.0) < 0.05
-    assert np.asarray(modulated(x, kernel, style, demodulate=False)).var() > 100
+    assert np.asarray(convolved(x, kernel, style, False)).var() > 100
 
 
 def test_resizing_is_the_filter_1_3_3_1():
@@ -261,7 +263,7 @@ def test_truncation_goes_from_the_mean_to_the_style(state, digits):
     quiet = jax.tree_util.tree_map_with_path(lambda p, x: x * (p[-1].key != "noise"), state.ema)
     still = state.replace(ema=quiet)
     x = jax.jit(none(SPEC).sample)(jax.random.key(3), still, given)
-    expected = sg.synthesise(quiet["gen"], state.extra["w"][None], None, none, SPEC)
+    expected = synthesise(quiet["gen"], state.extra["w"][None], None, none, SPEC)
     np.testing.assert_allclose(
         x, np.broadcast_to(0.5 * (expected + 1.0), x.shape), rtol=1e-5, atol=1e-6
     )
@@ -283,8 +285,8 @@ def test_mixing(state):
     each = sg.style_mix(gen, a, b, jnp.array([0, 1, 2, 3, 4, 2]), LABEL, TINY)
     np.testing.assert_array_equal(each[3], sg.style_mix(gen, a, b, 3, LABEL, TINY)[3])
     np.testing.assert_array_equal(
-        sg.synthesise(gen, sg.style_mix(gen, a, a, 2, LABEL, TINY), None, TINY, SPEC),
-        sg.synthesise(gen, wa, None, TINY, SPEC),
+        synthesise(gen, sg.style_mix(gen, a, a, 2, LABEL, TINY), None, TINY, SPEC),
+        synthesise(gen, wa, None, TINY, SPEC),
     )
 
 
@@ -311,12 +313,12 @@ def test_without_strength_noise_is_not_heard(state):
     quiet = jax.tree_util.tree_map_with_path(
         lambda p, x: x * (p[-1].key != "noise"), state.params["gen"]
     )
-    images = [sg.synthesise(quiet, w, k, TINY, SPEC) for k in (*keys, None)]
+    images = [synthesise(quiet, w, k, TINY, SPEC) for k in (*keys, None)]
     np.testing.assert_array_equal(images[0], images[1])
     np.testing.assert_array_equal(images[0], images[2])
-    heard = [sg.synthesise(state.params["gen"], w, k, TINY, SPEC) for k in keys]
+    heard = [synthesise(state.params["gen"], w, k, TINY, SPEC) for k in keys]
     assert np.abs(heard[0] - heard[1]).max() > 1e-2
-    same = sg.synthesise(
+    same = synthesise(
         state.params["gen"], jnp.broadcast_to(w[:1], w.shape), keys[0], TINY, SPEC
     )
     assert np.abs(same[0] - same[1]).max() > 1e-2  # each example has its own
@@ -454,10 +456,10 @@ def test_the_discriminator_judges_one_by_one_unless_it_has_groups():
     np.testing.assert_allclose(deviation(x, 2)[:, 3, 4, 0], np.repeat(groups, 2), rtol=1e-4)
     for group in (0, 2):
         net = StyleDiscriminator((4, 5), group)
-        params = net.init(key, x[:1], Cond(LABEL.vector[:1]), (1,))
-        change = np.asarray(
-            net.apply(params, x, LABEL, (1,)) - net.apply(params, x.at[5].set(0.0), LABEL, (1,))
-        )[:, 0]
+        init, apply = (jax.jit(each, static_argnums=3) for each in (net.init, net.apply))
+        params = init(key, x[:1], Cond(LABEL.vector[:1]), (1,))
+        change = apply(params, x, LABEL, (1,)) - apply(params, x.at[5].set(0.0), LABEL, (1,))
+        change = np.asarray(change)[:, 0]
         assert np.flatnonzero(np.abs(change) > 1e-6).tolist() == list(
             range(6 - max(group, 1), 6)
         )
@@ -524,9 +526,10 @@ def test_parts_hold_whole_groups():
 
 def test_the_discriminator_projects_the_label():
     x, net = normal(0, 6, 8, 8, 1), StyleDiscriminator((4, 5))
-    params = net.init(jax.random.key(1), x, LABEL, (1,))
+    init, apply = (jax.jit(each, static_argnums=3) for each in (net.init, net.apply))
+    params = init(jax.random.key(1), x, LABEL, (1,))
     values = [
-        np.asarray(net.apply(params, x, label, (1,)))
+        np.asarray(apply(params, x, label, (1,)))
         for label in (LABEL, Cond(LABEL.vector[::-1]), Cond(0 * LABEL.vector), None)
     ]
     assert np.abs(values[0] - values[1]).max() > 1e-2

@@ -114,16 +114,17 @@ def test_adain_gives_channels_the_means_and_deviations_that_are_asked():
 def test_a_residual_net_adds_to_its_input_and_starts_near_nothing():
     net = ResidualTranslator((4, 8), blocks=1, patch=2)
     x = np.random.default_rng(0).uniform(-1, 1, (2, 16, 16, 1)).astype(np.float32)
-    weights = net.init(jax.random.key(0), x, None, x.shape[1:])
-    first = net.apply(weights, x, None, x.shape[1:])
+    weights = jax.jit(net.init, static_argnums=3)(jax.random.key(0), x, None, x.shape[1:])
+    apply = jax.jit(net.apply, static_argnums=3)
+    first = apply(weights, x, None, x.shape[1:])
     assert 0 < np.abs(first - x).max() < 0.1
     # colours are no matter of norms: what is added hangs on how bright the picture is
-    brighter = net.apply(weights, x + 0.5, None, x.shape[1:])
+    brighter = apply(weights, x + 0.5, None, x.shape[1:])
     assert np.abs((brighter - x - 0.5) - (first - x)).max() > 1e-4
     # without the last kernel nothing is added, to the bit
     last = max(weights["params"], key=lambda name: int(name.split("_")[-1]))
     weights["params"][last] = jax.tree.map(np.zeros_like, weights["params"][last])
-    np.testing.assert_array_equal(net.apply(weights, x, None, x.shape[1:]), x)
+    np.testing.assert_array_equal(apply(weights, x, None, x.shape[1:]), x)
 
 
 # The pool
