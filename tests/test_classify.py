@@ -92,6 +92,7 @@ def test_draws_are_of_every_class_and_grow():
     assert set(few["image"]) != set(drawn(split, 2, [0, 2])["image"])
 
 
+@pytest.mark.all
 def test_what_is_chosen_is_likeliest_on_validation_examples():
     source = DATA.load()
     task = task_of(TOY, source, {})
@@ -129,6 +130,7 @@ def test_a_shortcut_is_told_by_group(tmp_path):
     assert found["its worst class"]["value"] <= contradicts["value"]
 
 
+@pytest.mark.all
 def test_few_labels_are_a_curve_with_bands(tmp_path, capsys):
     models = (CLOSED[1], Contestant("logistic regression", LogisticRegression(0.1)))
     cfg = FewLabels(DATA, models, labels=(2, 16), draws=3, runs=str(tmp_path))

@@ -66,13 +66,15 @@ def temperature(log_joint: np.ndarray, label: np.ndarray) -> float:
     """The temperature by which held-out labels [N] are likeliest (Guo et al. 2017, arXiv:1706.04599, sec. 4.2).
 
     Above 1 a classifier was too sure. Densities of many dimensions are, as they count alike pixels again and again.
+    Where no held-out label is missed any lower temperature is likelier still, so ln T has the prior N(0, 1).
     """
     from scipy.optimize import minimize_scalar
 
     def of_log(log_t: float) -> float:
-        return nats(log_joint, label, np.exp(log_t))
+        # of the mean over N examples the prior is an N-th
+        prior = 0.5 * log_t**2 / len(label)
+        return nats(log_joint, label, np.exp(log_t)) + prior
 
-    # -log p is convex in 1 / T, so in ln T there is one minimum
     found = minimize_scalar(of_log, bounds=RANGE, method="bounded")
     return float(np.exp(found.x))
 

@@ -6,9 +6,9 @@ A model that is told the class y and denoises x + sigma eps to D(x + sigma eps; 
     -log p(x | y) <= d/2 ln(2 pi e low²) + KL(N(x, high² I) || N(0, (high² + std²) I)) + integral E |x - D|² / sigma² du
 
 The first two terms do not know y: by Bayes' rule only the errors tell classes apart (Li et al. 2023, arXiv:2303.16203,
-sec. 3.2; Clark & Jaini 2023, arXiv:2303.15233). Levels and noise are a function of the example alone, so that what is
-hard about a draw is hard for all classes and cancels (Li et al., sec. 3.3). With the exact denoiser and low -> 0,
-high -> infinity the bound is log p(x | y) itself.
+sec. 3.2; Clark & Jaini 2023, arXiv:2303.15233). Levels and noise are the example's own: what is hard about
+a draw is hard for all classes and cancels (Li et al., sec. 3.3). With the exact denoiser and low -> 0, high -> infinity
+the bound is log p(x | y) itself.
 """
 
 from __future__ import annotations

@@ -130,6 +130,17 @@ def test_a_temperature_undoes_what_made_it_too_sure():
     assert bayes.nats(joint, label) == pytest.approx(nats)
 
 
+def test_labels_that_are_never_missed_do_not_make_it_certain():
+    """The maximum of N log sigmoid(d / T) - (ln T)² / 2, found on a grid; without the prior T would be 0."""
+    joint = np.tile([2.0, 0.0], (50, 1))
+    label = np.zeros(50, np.int64)
+    grid = np.linspace(-4.0, 4.0, 100_001)
+    value = -50 * np.log1p(np.exp(-2.0 / np.exp(grid))) - 0.5 * grid**2
+    best = np.exp(grid[value.argmax()])
+    assert bayes.temperature(joint, label) == pytest.approx(best, rel=1e-3)
+    assert best > 0.2
+
+
 def test_probabilities_beyond_the_range_of_floats_are_no_nan():
     joint = np.array([[-5000.0, -5001.0], [-1e5, 3.0]])
     p = bayes.posterior(joint)

@@ -131,8 +131,9 @@ def test_a_diffusion_classifier_with_the_exact_denoiser_is_bayes():
     assert (error < 0.7 * single.max(1)).mean() > 0.5
 
 
+@pytest.mark.all
 def test_levels_and_noise_are_the_example_s_own():
-    x = RNG.standard_normal((4, 2)).astype(np.float32)
+    x = jnp.asarray(RNG.standard_normal((4, 2)), jnp.float32)
     index = jnp.arange(4, dtype=jnp.uint32)
 
     @jax.jit
