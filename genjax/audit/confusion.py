@@ -15,7 +15,9 @@ in which each held-out person weighs as much as an exponential draw (Rubin's Bay
 more, and π from both. Quantiles of these draws are the interval. Of a reader without error and two classes they are
 those of Jeffreys' interval, which at the ends behaves as Wilson's does (Brown, Cai & DasGupta 2001).
 
-All of it holds as far as the reader errs on the pictures that are audited as it does on those that it was tested on.
+All of it holds as far as the reader errs on the pictures that are audited as it does on those that it was tested on. A
+reader that errs otherwise in one coat than in another would make a gap between coats where there is none: `Differing`
+has a C for each condition.
 """
 
 from __future__ import annotations
@@ -54,32 +56,32 @@ class Confusion(NamedTuple):
         """C as it may be, [S, T, R]."""
         if self.known is not None:
             return np.tile(self.known, (times, 1, 1))
-        people = len(self.parts[0])
-        rows = [part.reshape(people, -1) for part in self.parts]
-        flat = np.concatenate(rows, 1)
-        # people with the same counts weigh a gamma draw together: the sum of their exponential ones
-        kinds, number = np.unique(flat, axis=0, return_counts=True)
-        size = (times, len(number))
-        weights = rng.gamma(number, size=size)
-        # whoever is weighed is so in all categories
-        counted = weights @ kinds
-        widths = [row.shape[1] for row in rows]
-        ends = np.cumsum(widths)[:-1]
-        each = np.split(counted, ends, 1)
-        drawn = []
-        for part, own in zip(self.parts, each, strict=True):
-            _, truths, classes = part.shape
-            counts = own.reshape(times, truths, classes)
-            # what was never read wrongly may be one day
-            prior = rng.gamma(1.0 / classes, size=counts.shape)
-            drawn.append(_rows(counts + prior))
-        return _crossed(drawn)
+        return _crossed(_drawn(self.parts, rng, times))
 
     @property
     def accuracy(self) -> float:
         """The mean over truths of how often they are read: balanced, whatever is frequent."""
         right = np.diag(self.matrix)
         return float(right.mean())
+
+
+class Differing(NamedTuple):
+    """What a reader says of pictures of each truth under each of K conditions: counts [P, T, R] of P people in each."""
+
+    parts: tuple[np.ndarray, ...]
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """C of each condition, [K, T, R]."""
+        return np.stack([_rows(part.sum(0)) for part in self.parts])
+
+    def draws(self, rng: np.random.Generator, times: int) -> np.ndarray:
+        """Them as they may be, [S, K, T, R]: the same people weigh the same under all."""
+        return np.stack(_drawn(self.parts, rng, times), 1)
+
+    def only(self, kept: np.ndarray) -> Differing:
+        """Of the conditions [K] that are kept."""
+        return Differing(tuple(self.parts[k] for k in np.flatnonzero(kept)))
 
 
 class Estimate(NamedTuple):
@@ -102,12 +104,7 @@ def confusion(
 
     UserError for a class of fewer than `least` pictures, and for a reader that is no better than chance.
     """
-    classes = len(names)
-    who = np.arange(len(true)) if who is None else who
-    _, person = np.unique(who, return_inverse=True)
-    people = person.max(initial=-1) + 1
-    counts = np.zeros((people, classes, classes))
-    np.add.at(counts, (person, true, read), 1.0)
+    counts = _by_person(true, read, len(names), who)
     of_class = counts.sum((0, 2))
     few = []
     for t in np.flatnonzero(of_class < least):
@@ -120,6 +117,22 @@ def confusion(
     found = Confusion((counts,))
     check_better(what, found, names)
     return found
+
+
+def differing(
+    condition: np.ndarray,
+    true: np.ndarray,
+    read: np.ndarray,
+    sizes: tuple[int, int],
+    who: np.ndarray | None = None,
+) -> Differing:
+    """The errors of a reader under each condition [N] of K, sizes = (K, T); `who` may be under several."""
+    conditions, classes = sizes
+    # a condition and a truth are one class for counting
+    both = cells([condition, true], sizes)
+    counts = _by_person(both, read, conditions * classes, who)[..., :classes]
+    apart = counts.reshape(-1, conditions, classes, classes)
+    return Differing(tuple(apart[:, k] for k in range(conditions)))
 
 
 def check_better(what: str, found: Confusion, names: Sequence[str]) -> None:
@@ -173,7 +186,7 @@ def cells(columns: Sequence[np.ndarray], sizes: Sequence[int]) -> np.ndarray:
 
 def corrected(
     counts: np.ndarray,
-    errors: Confusion,
+    errors: Confusion | Differing,
     times: int = TIMES,
     seed: int = 0,
 ) -> Estimate:
@@ -188,15 +201,19 @@ def corrected(
         raise ValueError("shares of no pictures")
     rng = np.random.default_rng(seed)
     conditions, classes = rows.shape
-    # one reader for all conditions
-    matrices = errors.draws(rng, times)  # [S, T, R]
+    matrices = errors.draws(rng, times)
+    whole = errors.matrix[None]
+    if isinstance(errors, Confusion):
+        # one C for all conditions
+        matrices = matrices[:, None]  # [S, 1, T, R]
+        whole = whole[:, None]
     size = (times, conditions, classes)
     gammas = rng.gamma(rows + 1.0 / classes, size=size)
     read = _rows(gammas)  # q, [S, K, R]
     draws = unmixed(read, matrices)
     # the same of what was counted, without a draw
     shares = (rows / total)[None]
-    value = unmixed(shares, errors.matrix[None])[0]
+    value = unmixed(shares, whole)[0]
     if counts.ndim == 1:
         value = value[0]
         draws = draws[:, 0]
@@ -223,20 +240,23 @@ def plausible(
 
 
 def unmixed(read: np.ndarray, matrix: np.ndarray, rounds: int = ROUNDS) -> np.ndarray:
-    """The most likely π [S, K, T] of shares that are read [S, K, R] by readers C [S, T, R]."""
-    truths, classes = matrix.shape[1:]
+    """The most likely π [S, K, T] of shares that are read [S, K, R] by readers C [S, K or 1, T, R]."""
+    truths, classes = matrix.shape[2:]
+    shape = read.shape[:2]
     if truths == classes:
         # pinv: a draw of a poor reader may be near a matrix without an inverse
-        start = read @ np.linalg.pinv(matrix)
+        back = np.linalg.pinv(matrix)
+        start = np.einsum(
+            "skr,skrt->skt", read, np.broadcast_to(back, (*shape, classes, truths))
+        )
         inside = np.all(start >= 0, -1)
     else:
-        shape = read.shape[:2]
         start = np.full((*shape, truths), 1.0 / truths)
         inside = np.zeros(shape, bool)
     outside = ~inside
     if outside.any():
-        draw, _ = np.nonzero(outside)
-        start[outside] = _em(start[outside], read[outside], matrix[draw], rounds)
+        each = np.broadcast_to(matrix, (*shape, truths, classes))
+        start[outside] = _em(start[outside], read[outside], each[outside], rounds)
     return start
 
 
@@ -272,6 +292,44 @@ def tail(draws: np.ndarray, at: float) -> float:
     # never 0: so many draws tell no more
     least = (min(below, above) + 1) / (count + 1)
     return float(min(1.0, 2.0 * least))
+
+
+def _by_person(
+    true: np.ndarray, read: np.ndarray, classes: int, who: np.ndarray | None
+) -> np.ndarray:
+    """What was read of which truth, counts [P, T, R] of each person; without `who` each picture is one."""
+    who = np.arange(len(true)) if who is None else who
+    _, person = np.unique(who, return_inverse=True)
+    people = person.max(initial=-1) + 1
+    counts = np.zeros((people, classes, classes))
+    np.add.at(counts, (person, true, read), 1.0)
+    return counts
+
+
+def _drawn(
+    parts: Sequence[np.ndarray], rng: np.random.Generator, times: int
+) -> list[np.ndarray]:
+    """Of counts [P, T, R] of the same people their rows as they may be, each [S, T, R]."""
+    people = len(parts[0])
+    rows = [part.reshape(people, -1) for part in parts]
+    flat = np.concatenate(rows, 1)
+    # people with the same counts weigh a gamma draw together: the sum of their exponential ones
+    kinds, number = np.unique(flat, axis=0, return_counts=True)
+    size = (times, len(number))
+    weights = rng.gamma(number, size=size)
+    # whoever is weighed is so in all parts
+    counted = weights @ kinds
+    widths = [row.shape[1] for row in rows]
+    ends = np.cumsum(widths)[:-1]
+    each = np.split(counted, ends, 1)
+    drawn = []
+    for part, own in zip(parts, each, strict=True):
+        _, truths, classes = part.shape
+        counts = own.reshape(times, truths, classes)
+        # what was never read wrongly may be one day
+        prior = rng.gamma(1.0 / classes, size=counts.shape)
+        drawn.append(_rows(counts + prior))
+    return drawn
 
 
 def _rows(counts: np.ndarray) -> np.ndarray:

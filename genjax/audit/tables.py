@@ -6,21 +6,36 @@ import math
 
 import numpy as np
 
-from genjax.audit.confusion import TIMES, Confusion, Estimate, cells, corrected, crossed
+from genjax.audit.confusion import (
+    TIMES,
+    Confusion,
+    Differing,
+    Estimate,
+    cells,
+    corrected,
+    crossed,
+)
 
 
 def asked_table(
-    asked: np.ndarray, read: np.ndarray, a: int, b: Confusion, times: int = TIMES, seed: int = 0
+    asked: np.ndarray,
+    read: np.ndarray,
+    a: int,
+    b: Confusion | Differing,
+    times: int = TIMES,
+    seed: int = 0,
 ) -> Estimate:
     """Of what was asked for [N], without error in 0 to a - 1, and what is read [N] by a reader b.
 
-    The shares of what was asked for are as they are: nothing is drawn of them.
+    The shares of what was asked for are as they are: nothing is drawn of them. Differing: of each that is asked for.
     """
-    sizes = [a, len(b.matrix)]
+    sizes = [a, b.matrix.shape[-2]]
     counts = counted([asked, read], sizes)
     of_row = counts.sum(1, keepdims=True)
     # of what was never asked for nothing is known: a row of nothing
     there = of_row[:, 0] > 0
+    if isinstance(b, Differing):
+        b = b.only(there)
     # one reader for all rows: its draws are the same in each
     found = corrected(counts[there], b, times, seed)
     value = np.zeros(counts.shape)

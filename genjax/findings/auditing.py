@@ -250,6 +250,8 @@ class Audit:
             own = judges.errors[self.about]
             return read_table(read[self.about], read[group], own, errors, self.draws, self.seed)
         count = len(judges.values[self.about])
+        # a reader that errs otherwise in one occupation than in another shows a gap where there is none
+        errors = judges.within.get(group, errors)
         return asked_table(drawn.asked, read[group], count, errors, self.draws, self.seed)
 
     def data_table(self, table: Estimate, group: str, judges: Judges) -> np.ndarray:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genjax.audit.confusion import Confusion, confusion
+from genjax.audit.confusion import Confusion, Differing, confusion, differing
+from genjax.audit.tables import counted
 from genjax.data.source import Source
 from genjax.data.spoken.sentences import groups
 from genjax.errors import UserError
@@ -21,6 +22,7 @@ from genjax.metrics.reader import Reader
 
 JACKKNIFE = 50  # groups of the jackknife
 TIMES = 500  # repeats of a bootstrap
+LEAST = 100  # held-out pictures by which the errors among them are told
 Values = Mapping[str, tuple[str, ...]]  # {category: its values}
 
 
@@ -39,6 +41,8 @@ class Judges(NamedTuple):
     whole: Mapping[str, Moments]
     # {category: how often it is read rightly, of each group}
     served: Mapping[str, Row] = {}
+    # errors among the pictures of each value of the first category, where enough of each are held out
+    within: Mapping[str, Differing] = {}
 
 
 class HeldOut(NamedTuple):
@@ -101,7 +105,23 @@ def judges_of(
         real=by_value(seen, data, values),
         whole={"the data": moments(seen), "independent categories": moments(fair)},
         served=served(tested, values, least),
+        within=within(tested, values, categories),
     )
+
+
+def within(tested: HeldOut, values: Values, categories: Sequence[str]) -> dict[str, Differing]:
+    """The errors in each category among the pictures of each value of the first one; nothing where a cell has few."""
+    first, *others = categories
+    found = {}
+    for category in others:
+        sizes = (len(values[first]), len(values[category]))
+        condition, true = tested.true[first], tested.true[category]
+        members = counted([condition, true], list(sizes))
+        if members.min() < LEAST:
+            continue
+        read = tested.read[category]
+        found[category] = differing(condition, true, read, sizes, tested.who)
+    return found
 
 
 def tested_on(

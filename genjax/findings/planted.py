@@ -19,7 +19,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genjax.audit.association import association, conditional
-from genjax.audit.confusion import Confusion, Estimate, confusion, interval, perfect
+from genjax.audit.confusion import (
+    Confusion,
+    Differing,
+    Estimate,
+    confusion,
+    differing,
+    interval,
+    perfect,
+)
 from genjax.audit.tables import asked_table, read_table
 from genjax.config import field
 from genjax.data.heads import ATTRIBUTES, Heads
@@ -50,6 +58,7 @@ class Errors(NamedTuple):
 
     work: Confusion
     sex: Confusion
+    in_coat: Differing  # of sex, in the coat of each occupation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +161,12 @@ class Planted:
         sex = confusion("sex", faces.man[rows], read, SEXES)
         read = faces.work[rows, coat]
         work = confusion("occupation", coat, read, OCCUPATIONS)
-        return Errors(work, sex)
+        # each of these faces in every coat: a gap between coats is what is asked for
+        every = np.tile(np.arange(len(OCCUPATIONS)), len(rows))
+        who = np.repeat(rows, len(OCCUPATIONS))
+        sizes = (len(OCCUPATIONS), len(SEXES))
+        in_coat = differing(every, faces.man[who], faces.sex[who, every], sizes, who)
+        return Errors(work, sex, in_coat)
 
     def drawn(
         self, faces: Faces, rest: np.ndarray, bias: float, rng: np.random.Generator
@@ -189,7 +203,7 @@ class Planted:
         # as if what is read were true
         plain = asked_table(asked, sex, count, perfect(len(SEXES)), self.draws, seed)
         return {
-            "gap": gap(asked_table(asked, sex, count, errors.sex, self.draws, seed)),
+            "gap": gap(asked_table(asked, sex, count, errors.in_coat, self.draws, seed)),
             "gap, read": gap(both),
             "V": association(both),
             "gap, uncorrected": gap(plain),

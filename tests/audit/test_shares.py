@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from genjax.audit.association import conditional
 from genjax.audit.comparisons import Alone, BenjaminiHochberg, Holm
 from genjax.audit.confusion import (
     cells,
     confusion,
     corrected,
     crossed,
+    differing,
     interval,
     known,
     perfect,
@@ -17,6 +19,7 @@ from genjax.audit.confusion import (
     unmixed,
 )
 from genjax.audit.shares import asked_shares, enough, represented
+from genjax.audit.tables import asked_table
 from genjax.errors import UserError
 
 SEXES = ("woman", "man")
@@ -63,7 +66,7 @@ def test_inside_the_simplex_em_stays_where_the_inverse_is():
     # one that is outside makes all go through EM
     read = pi @ matrix
     read[0, 0] = [0.0, 0.0, 1.0]
-    found = unmixed(read, matrix)
+    found = unmixed(read, matrix[:, None])
     np.testing.assert_allclose(found[1:], pi[1:], atol=1e-9)
     np.testing.assert_allclose(found[0, 0], [0, 0, 1], atol=1e-6)
 
@@ -71,7 +74,7 @@ def test_inside_the_simplex_em_stays_where_the_inverse_is():
 def test_more_answers_than_truths_are_solved_by_em_alone():
     matrix = np.array([[0.7, 0.1, 0.2], [0.1, 0.6, 0.3]])
     pi = np.array([0.25, 0.75])
-    found = unmixed((pi @ matrix)[None, None], matrix[None], rounds=2000)
+    found = unmixed((pi @ matrix)[None, None], matrix[None, None], rounds=2000)
     np.testing.assert_allclose(found[0, 0], pi, atol=1e-6)
 
 
@@ -136,6 +139,51 @@ def test_intervals_hold_a_planted_bias_and_are_a_tenth_wide(bias):
     # 95 % of 40 are 38; fewer than 34 come by chance in 1 of 100
     assert held >= 34
     assert np.mean(widths) < 0.1
+
+
+def test_errors_that_differ_by_what_is_asked_make_no_gap():
+    """Half are women under both conditions; men of the second are called women twice as often as those of the first."""
+    rng = np.random.default_rng(3)
+    said_woman = np.array([[0.9, 0.9], [0.2, 0.4]])  # [T, K]
+
+    def read(true, condition):
+        return np.where(rng.random(len(true)) < said_woman[true, condition], 0, 1)
+
+    faces = np.repeat(rng.integers(0, 2, 4000), 2)
+    coat = np.tile([0, 1], 4000)
+    said = read(faces, coat)
+    who = np.arange(8000) // 2
+    apart = differing(coat, faces, said, (2, 2), who)
+    np.testing.assert_allclose(apart.matrix[:, :, 0], said_woman.T, atol=0.03)
+    together = confusion("sex", faces, said, SEXES, who)
+    held = 0
+    for audit in range(20):
+        asked = np.repeat([0, 1], 4000)
+        shown = read(rng.integers(0, 2, 8000), asked)
+        tables = [asked_table(asked, shown, 2, of, 400, audit) for of in (apart, together)]
+        value, wrong = (conditional(table.value)[:, 0] for table in tables)
+        draws = conditional(tables[0].draws)[:, :, 0]
+        gap = interval(value[0] - value[1], draws[:, 0] - draws[:, 1])
+        held += gap.low <= 0 <= gap.high
+        # .1 more of the half that are men, over a slope of about .6
+        assert wrong[0] - wrong[1] < -0.1
+    assert held >= 17
+
+
+def test_conditions_of_one_reader_are_what_it_is_without_them():
+    counts = np.array([[300.0, 700.0], [550.0, 450.0]])
+    true = np.repeat([0, 0, 1, 1], [90, 10, 20, 80])
+    said = np.repeat([0, 1, 0, 1], [90, 10, 20, 80])
+    coat = np.repeat([[0, 1]], len(true), 0)
+    twice = [np.repeat(each, 2) for each in (true, said)]
+    who = np.repeat(np.arange(len(true)), 2)
+    apart = differing(coat.ravel(), *twice, (2, 2), who)
+    one = confusion("sex", true, said, SEXES)
+    found = corrected(counts, apart, 2000).value
+    np.testing.assert_allclose(found, corrected(counts, one, 10).value, atol=1e-12)
+    # the same people weigh the same: what they say of both is the same in every draw, but for the prior
+    draws = apart.draws(np.random.default_rng(0), 500)
+    assert np.corrcoef(draws[:, 0, 0, 0], draws[:, 1, 0, 0])[0, 1] > 0.9
 
 
 def test_what_no_mixture_of_tested_pictures_can_be_read_as_is_not_plausible():
