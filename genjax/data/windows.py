@@ -49,7 +49,7 @@ class Windows:
     length: int = field(1000, "bytes of a window")
     # 1 % of false alarms can be promised by 99 texts or more
     shares: tuple[float, ...] = field(
-        (0.4, 0.15, 0.25, 0.2),
+        (0.35, 0.15, 0.3, 0.2),
         "of the windows: for generators, for detectors, for thresholds, for the test",
     )
     most: int = field(0, "windows of a part, a draw that is always the same; 0 = all")

@@ -5,7 +5,7 @@ import pytest
 
 from genjax.data import signs
 from genjax.data.source import check
-from genjax.data.text import Files, Names, Text, Topics, characters
+from genjax.data.text import Files, Names, Text, Topics, characters, unsaid
 from genjax.errors import UserError
 
 
@@ -39,6 +39,30 @@ def test_what_python_carries_is_text():
     assert source.classes == 0 and not source.test["label"].any()
 
 
+def copied(once: int) -> float:
+    """The share of test windows of whose bytes half, in one piece, stand in training."""
+    source = Text(Topics(once)).load()
+    of = {
+        split: source.splits()[split]["tokens"].astype(np.uint8) for split in ("train", "test")
+    }
+    read = of["train"].tobytes()
+    halves = [row[32:96] for row in of["test"] if row[32:96].all()]
+    return float(np.mean([half.tobytes() in read for half in halves]))
+
+
+def test_what_topics_repeat_is_not_in_two_splits():
+    # without it much of the test has been read: a topic is a chapter, or a part of one
+    assert copied(0) > 0.3
+    assert copied(Topics().once) < 0.01
+
+
+def test_a_paragraph_is_told_once_however_it_is_indented():
+    seen: set[str] = set()
+    assert unsaid("one two three\n\nfour", seen, 8) == "one two three\n\nfour"
+    assert unsaid("a\n\n   one two\n   three\n\nfour", seen, 8) == "a\n\nfour"
+    assert seen == {"one two three"}
+
+
 def test_bytes_that_are_not_utf8_are_told_with_their_place(folder):
     (folder / "wrong.txt").write_bytes(b"good\nbad: " + b"\xe9t\xe9")
     with pytest.raises(UserError, match="wrong.txt is not UTF-8: byte 10, in line 2, is 0xe9"):
@@ -51,6 +75,7 @@ def test_bytes_that_are_not_utf8_are_told_with_their_place(folder):
         (Text(Names(("en", "xx"))), "there is no language 'xx'"),
         (Text(Files()), "data.corpus.path is not set"),
         (Text(Files("/nowhere/at/all")), "is no folder"),
+        (Text(Topics(-1)), "data.corpus.once=-1 must be at least 0"),
         (Text(length=0), "data.length=0 must be at least 1"),
     ],
 )
