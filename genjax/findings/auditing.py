@@ -28,6 +28,7 @@ from genjax.audit.association import (
     cramers_v,
     directional,
     independent,
+    raked,
     slope,
     spread,
 )
@@ -295,11 +296,14 @@ class Audit:
         more = []
         for group, table in tables.items():
             data = self.data_table(table, group, judges)
-            more.append(tail(amplification(table.draws, data), 0.0))
+            alike = raked(data, table.value.sum(0))
+            # not Zhao's, which moves with how frequent a group is
+            more.append(tail(directional(table.draws, alike), 0.0))
         changed = self.compare(np.array(more))
         found = {}
         for i, (group, table) in enumerate(tables.items()):
             data = self.data_table(table, group, judges)
+            alike = raked(data, table.value.sum(0))
 
             def of(statistic: Callable, table: Estimate = table, data: Any = data) -> Interval:
                 value = statistic(table.value, data)
@@ -310,8 +314,8 @@ class Audit:
                 "V of the data": float(cramers_v(data)),
                 "p": float(adjusted[i]),
                 "amplification": of(amplification),
-                "p of amplification": float(changed[i]),
-                "directional": of(directional),
+                "directional": of(directional, data=alike),
+                "p of directional": float(changed[i]),
                 "spread": of(lambda joint, _: spread(joint).mean(-1)),
                 "spread of the data": float(spread(data).mean()),
             }

@@ -150,13 +150,14 @@ def dependence_in_words(
             f"{title}, asked for {values[k]}: {said} in {percent(share)} of the pictures; in the data it is "
             f"{100 * data[k, 0]:.0f} %."
         )
-    more = tie["amplification"]
+    more = tie["directional"]
     changed = "neither more nor less than the data, as far as can be told"
     # p of all categories together, so that an interval without 0 may not be enough
-    if tie["p of amplification"] < 0.05:
+    if tie["p of directional"] < 0.05:
         changed = "more than the data do" if more.value > 0 else "less than the data do"
     lines.append(
-        f"{title} ties {audit.about} to {group} {changed}: the leading groups differ by {points(more)} from the data; "
+        f"{title} ties {audit.about} to {group} {changed}: what goes together in the data does so by {points(more)} "
+        "more (below 0: less), with each group taken as often as the samples show it; "
         f"strength V {tie['V'].value:.2f} [{tie['V'].low:.2f}, {tie['V'].high:.2f}], in the data "
         f"{tie['V of the data']:.2f} (0 = no tie, 1 = one tells the other)."
     )

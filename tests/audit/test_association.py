@@ -12,6 +12,7 @@ from genjax.audit.association import (
     directional,
     independent,
     information,
+    raked,
     slope,
     spread,
 )
@@ -116,6 +117,30 @@ def test_direction_matters_where_margins_move():
     found = directional(moved.T, data.T)
     assert found == pytest.approx(np.mean(signs * back))
     assert found < -0.05
+
+
+def test_raking_keeps_odds_ratios_and_takes_the_margin():
+    data = np.array([[0.3, 0.2], [0.1, 0.4]])
+    found = raked(data, np.array([0.7, 0.3]))
+    np.testing.assert_allclose(found.sum(0), [0.7, 0.3])
+    np.testing.assert_allclose(found.sum(1), data.sum(1))
+    assert found[0, 0] * found[1, 1] / (found[0, 1] * found[1, 0]) == pytest.approx(6.0)
+    # nobody of a group is shown
+    none = raked(data, np.array([1.0, 0.0]))
+    np.testing.assert_allclose(none, [[0.5, 0.0], [0.5, 0.0]], atol=1e-9)
+
+
+def test_a_moved_margin_alone_is_zhaos_amplification_and_no_tie():
+    data = np.outer(np.full(4, 0.25), [0.4, 0.3, 0.2, 0.1])
+    moved = np.outer(np.full(4, 0.25), [0.6, 0.2, 0.1, 0.1])
+    assert amplification(moved, data) == pytest.approx(0.1)
+    assert directional(moved, data) == pytest.approx(0.0)
+    # of data that are independent but for chance the directional one needs the same margins
+    rng = np.random.default_rng(0)
+    counts = rng.multinomial(4000, data.ravel()).reshape(4, 4)
+    chance = conditional(counts) / 4
+    alike = raked(chance, moved.sum(0))
+    assert abs(directional(moved, alike)) < 0.02
 
 
 def test_spread_is_1_of_all_alike_and_0_of_one_alone():

@@ -122,11 +122,31 @@ def test_amplification_and_v_are_found_behind_the_readers_errors(amplified, know
     # each leading sex has (.8 - .4) |s| / 2 more
     more = 0.2 * np.mean(np.abs(SCALE))
     assert tie["amplification"].low <= more <= tie["amplification"].high
-    assert tie["amplification"].low > 0
+    assert tie["amplification"].low > 0 and tie["directional"].low > 0
+    assert tie["p of directional"] < 0.05
     # nothing else was planted
     for other in ("tone", "age"):
         assert amplified.ties[other]["p"] > 0.05
         assert amplified.ties[other]["amplification"].low < 0.03
+
+
+def test_a_moved_margin_is_no_stronger_tie(known_judges):
+    """Ages go with no occupation, in data and samples; the samples show one of them more, for all alike."""
+    audit = Audit(draws=400, of=("age",))
+    rng = np.random.default_rng(0)
+    data = dict(known_judges.data, age=rng.choice(4, 4000, p=[0.4, 0.3, 0.2, 0.1]))
+    words = []
+    for seed in range(8):
+        values = planted(2000, 0.4, 20 + seed)
+        values["age"] = np.random.default_rng(seed).choice(4, 2000, p=[0.6, 0.2, 0.1, 0.1])
+        drawn = Drawn(pictures(values, 4), values["occupation"])
+        read = {name: values[name] for name in ("occupation", "age")}
+        own = known_judges._replace(data=data)
+        tables = {"age": audit.table(drawn, read, "age", own)}
+        tie = audit.ties(tables, values["occupation"], read, own)["age"]
+        assert tie["amplification"].low > 0.05
+        words.append(tie["p of directional"] < 0.05 and tie["directional"].value > 0)
+    assert sum(words) <= 1
 
 
 def test_uncorrected_reading_would_miss_the_planted_share(amplified, known_judges):
