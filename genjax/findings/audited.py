@@ -84,20 +84,24 @@ class Sampled:
     even: str = field("", "category that is asked for in even shares; '' = as in the data")
 
     def check(self, task: Task) -> None:
-        """Raises UserError for scales of what has no guidance, and for even shares of what cannot be asked for."""
+        """Raises UserError for scales of what has no guidance, and for what cannot be asked for or never comes."""
         guidance = getattr(self.exp.algorithm, "guidance", None)
         kind = type(self.exp.algorithm).__name__
         if self.scales and not hasattr(guidance, "scale"):
             raise UserError(f"--samplers: {kind} has no guidance to try scales of: use ().")
-        if not self.even:
-            return
-        check_group("even", self.even, task.source)
         told = [each.of for each in getattr(self.exp.algorithm, "condition", ())]
-        if not {self.even, "attributes", "caption"} & set(told):
-            raise UserError(
-                f"--samplers: even={self.even!r} needs a model that is told it, and this one is told "
-                f"{', '.join(told) or 'nothing'}: add Label({self.even!r}) to its condition."
-            )
+        if self.even:
+            check_group("even", self.even, task.source)
+            # a sentence that is asked says the category that is asked for and nothing else
+            beside = [name for name in told if name != "caption"]
+            if not says(task.source, self.even, beside):
+                raise UserError(
+                    f"--samplers: even={self.even!r} needs a model that is told it, and this one is told "
+                    f"{', '.join(told) or 'nothing'} (captions say {task.about} alone): add Label({self.even!r}) to "
+                    "its condition."
+                )
+        # rows that are not there, before minutes of training
+        self.rows(task, "caption" in told)
 
     def start(self, name: str, task: Task) -> dict[str, Drawn]:
         """Trains or restores the run, and asks."""
@@ -112,7 +116,7 @@ class Sampled:
         asks = this.algorithm.asks
         rows, asked = self.rows(task, "caption" in asks)
         # of what is told nothing the occupation has to be read
-        known = asked if asks else None
+        known = asked if says(task.source, task.about, asks) else None
         given = {field: np.asarray(task.source.train[field])[rows] for field in asks}
         given["index"] = np.arange(len(rows), dtype=np.uint32)
         found = {}
@@ -151,17 +155,26 @@ class Sampled:
                     f"--data: no training example asks for {value}{how}: use more data."
                 )
             count = task.n // len(task.columns)
-            parts.append(rng.choice(own, count, p=self._odds(task, own)))
+            odds = self._odds(task, own, k)
+            parts.append(rng.choice(own, count, p=odds))
         rows = np.concatenate(parts)
         return rows, asked[rows]
 
-    def _odds(self, task: Task, own: np.ndarray) -> np.ndarray | None:
-        """How likely each of the rows is taken; None = all alike."""
-        if not self.even:
+    def _odds(self, task: Task, own: np.ndarray, k: int) -> np.ndarray | None:
+        """How likely each of the rows of value k is taken; None = all alike. UserError for what never comes with k."""
+        # a category with itself is even already
+        if self.even in ("", task.about):
             return None
         columns = groups(names_of(task.source))[self.even]
         value = value_of(task.source.train, columns)[own]
         count = np.bincount(value, minlength=len(columns))
+        missing = np.flatnonzero(count == 0)
+        if len(missing):
+            names = names_of(task.source)
+            raise UserError(
+                f"--samplers: even={self.even!r}: {names[columns[missing[0]]]} never comes with "
+                f"{names[task.columns[k]]} in {task.source.name}: use more data, or another category."
+            )
         odds = 1.0 / count[value]
         return odds / odds.sum()
 
@@ -184,6 +197,23 @@ def names_of(source: Source) -> Sequence[str]:
             f"{source.name} has none: use Workers(), SpokenHeads() or a set of your own with such a field."
         )
     return names
+
+
+def says(source: Source, category: str, asks: Sequence[str]) -> bool:
+    """Whether a model that is told these fields is told the category: labels of its values, or all attributes.
+
+    Captions count, for only those that say the category are asked; a person's number or another category does not.
+    """
+    names = names_of(source)
+    columns = groups(names)[category]
+    values = tuple(names[column].partition("=")[2] for column in columns)
+    for name in asks:
+        if name in (category, "attributes", "caption"):
+            return True
+        # such as `label`, by the names of its classes
+        if tuple(getattr(source.fields.get(name), "names", ())) == values:
+            return True
+    return False
 
 
 def check_group(flag: str, group: str, source: Source) -> None:

@@ -8,6 +8,8 @@ import pytest
 from genjax.audit.association import cramers_v
 from genjax.audit.confusion import known, perfect
 from genjax.audit.tables import asked_table, counted, margin, read_table
+from genjax.conditions import Caption, Label
+from genjax.config import edit
 from genjax.data import Digits
 from genjax.data.balanced import Balanced, Fewer, Weighed, independent
 from genjax.data.heads import Heads
@@ -16,7 +18,7 @@ from genjax.data.spoken.workers import NAMES, SCALE, VALUES, Workers
 from genjax.diffusion import named
 from genjax.errors import UserError
 from genjax.findings import auditwords
-from genjax.findings.audited import Audited, Drawn, Held, Sampled, Task, names_of
+from genjax.findings.audited import Audited, Drawn, Held, Sampled, Task, names_of, says
 from genjax.findings.auditing import Audit, crossed_names
 from genjax.findings.judging import HeldOut, Judges, by_value, served
 from genjax.findings.planted import Errors, Faces, Planted, v_of
@@ -269,14 +271,43 @@ def test_rows_ask_for_every_value_alike(task):
     assert (said.sum(1) == 4).all() and (said[:, task.columns] == 1).all()
 
 
-def test_even_shares_are_asked_of_uneven_data(task):
-    many = task._replace(n=4000)
-    sex = np.asarray(task.source.train["sex"])
-    label = np.asarray(task.source.train["label"])
+def test_even_shares_are_asked_of_uneven_data():
+    more = Workers(16, people=150, shots=2, bias=0.8)
+    many = Task(more, more.load(), "occupation", 4000, 0, "runs", {})
+    sex = np.asarray(many.source.train["sex"])
+    label = np.asarray(many.source.train["label"])
     rows, asked = Sampled(even="sex").rows(many, words=False)
     for k in range(4):
-        if len(np.unique(sex[label == k])) == 2:
-            assert np.mean(sex[rows[asked == k]]) == pytest.approx(0.5, abs=0.06)
+        assert abs(np.mean(sex[label == k]) - 0.5) > 0.1
+        assert np.mean(sex[rows[asked == k]]) == pytest.approx(0.5, abs=0.06)
+
+
+def test_even_shares_of_what_never_comes_are_refused(task):
+    train = dict(task.source.train)
+    columns = groups(NAMES)["sex"]
+    table = np.array(train["attributes"])
+    # no nurse is a man
+    nurse = np.asarray(train["label"]) == 0
+    table[np.ix_(nurse, columns)] = [1, 0]
+    source = task.source._replace(train={**train, "attributes": table})
+    told = edit(Experiment(algorithm=named.FLOW), {"algorithm.condition": (Label("sex"),)})
+    with pytest.raises(UserError, match="sex=man never comes with occupation=nurse"):
+        Sampled(told, even="sex").check(task._replace(source=source))
+
+
+def test_what_a_model_was_told_decides_what_it_is_held_to(task):
+    for asks in (["label"], ["attributes"], ["sex", "caption"]):
+        assert says(task.source, "occupation", asks)
+    # these say nothing of the occupation, which has to be read
+    for asks in ([], ["sex"], ["age", "person"]):
+        assert not says(task.source, "occupation", asks)
+    assert says(task.source, "sex", ["sex"]) and not says(task.source, "sex", ["label"])
+
+
+def test_a_sentence_cannot_be_asked_for_even_shares(task):
+    words = edit(Experiment(algorithm=named.FLOW), {"algorithm.condition": (Caption(),)})
+    with pytest.raises(UserError, match=r"told caption \(captions say occupation alone\): add"):
+        Sampled(words, even="sex").check(task)
 
 
 def test_what_was_held_out_is_audited_as_it_is(task):
