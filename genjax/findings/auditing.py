@@ -60,7 +60,7 @@ from genjax.findings.audited import (
     single,
 )
 from genjax.findings.encoders import check_names
-from genjax.findings.judging import Judges, Values, distance, judges_of, values_of
+from genjax.findings.judging import LEAST, Judges, Values, distance, judges_of, values_of
 from genjax.findings.tabled import finish, keep_picture, place, stored
 from genjax.machine.files import typed
 from genjax.metrics.evaluate import Extractor
@@ -196,6 +196,12 @@ class Audit:
             log.result(f"reader: {group} right, by group", dict(judges.served[group]))
             told = ", ".join(f"{value} {share:.3f}" for value, share in own.items())
             log.note(f"the reader is right on held-out people: {group} {told}")
+        for group in self.of:
+            if group not in judges.within:
+                log.note(
+                    f"the reader's errors in {group} are taken as the same whatever the {self.about}: fewer than "
+                    f"{LEAST} held-out pictures show some pair of {self.about} and {group}"
+                )
 
     def measured(self, title: str, drawn: Drawn, judges: Judges) -> Found:
         """All that is said of a sampler's pictures; UserError where all of them are in groups too small."""

@@ -22,7 +22,7 @@ from genjax.metrics.reader import Reader
 
 JACKKNIFE = 50  # groups of the jackknife
 TIMES = 500  # repeats of a bootstrap
-LEAST = 100  # held-out pictures by which the errors among them are told
+LEAST = 40  # held-out pictures by which the errors among them are told
 Values = Mapping[str, tuple[str, ...]]  # {category: its values}
 
 

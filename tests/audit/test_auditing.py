@@ -20,7 +20,7 @@ from genjax.errors import UserError
 from genjax.findings import auditwords
 from genjax.findings.audited import Audited, Drawn, Held, Sampled, Task, names_of, says
 from genjax.findings.auditing import Audit, crossed_names
-from genjax.findings.judging import HeldOut, Judges, by_value, served
+from genjax.findings.judging import HeldOut, Judges, by_value, served, within
 from genjax.findings.planted import Errors, Faces, Planted, v_of
 from genjax.metrics.features import Components
 from genjax.metrics.frechet import moments
@@ -250,6 +250,34 @@ def test_the_readers_own_errors_are_told_by_group():
         )["sex"]
         == {}
     )
+
+
+def test_errors_are_told_apart_from_forty_of_a_cell_and_else_it_is_said(known_judges):
+    class Log:
+        def __init__(self):
+            self.notes = []
+
+        def note(self, line):
+            self.notes.append(line)
+
+        def result(self, name, numbers):
+            pass
+
+    # four ages in four occupations, 45 or 39 of each pair
+    values = {"occupation": VALUES["occupation"], "age": VALUES["age"]}
+    for each, kept in ((45, True), (39, False)):
+        true = {
+            "occupation": np.repeat(np.arange(4), 4 * each),
+            "age": np.tile(np.arange(4), 4 * each),
+        }
+        tested = HeldOut(true, true, np.arange(16 * each))
+        found = within(tested, values, ("occupation", "age"))
+        assert ("age" in found) == kept
+        log = Log()
+        row = dict.fromkeys(known_judges.errors, {})
+        Audit(of=("age",)).tell_reader(log, known_judges._replace(within=found, served=row))
+        told = [line for line in log.notes if "errors in age are taken as the same" in line]
+        assert len(told) == (not kept)
 
 
 def test_names_of_cells():
