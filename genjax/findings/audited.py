@@ -17,6 +17,7 @@ import numpy as np
 
 from genjax.config import edit, field
 from genjax.core import size
+from genjax.data.balanced import Balanced
 from genjax.data.source import Source
 from genjax.data.spoken.sentences import groups
 from genjax.errors import UserError
@@ -76,7 +77,7 @@ class Sampled:
     exp: Experiment = field(Experiment(), "the run")
     data: Any = field(
         None,
-        "what it is trained on; None = the audit's data, e.g. Balanced() of them to mend it",
+        "what it is trained on; None = the audit's data, Balanced() = these drawn again, whatever its `of`",
     )
     scales: tuple[float, ...] = field(
         (), "scales of guidance, each audited by itself; () = the config's alone"
@@ -100,13 +101,15 @@ class Sampled:
                     f"{', '.join(told) or 'nothing'} (captions say {task.about} alone): add Label({self.even!r}) to "
                     "its condition."
                 )
+        if self.data is not None and not isinstance(self.data, Balanced):
+            check_shape("samplers, data", self.data.load(), task.source)
         # rows that are not there, before minutes of training
         self.rows(task, "caption" in told)
 
     def start(self, name: str, task: Task) -> dict[str, Drawn]:
         """Trains or restores the run, and asks."""
         changes = {
-            "data": task.data if self.data is None else self.data,
+            "data": self.trained_on(task),
             "seed": task.seed,
             "runs": task.runs,
             "finish": (),
@@ -130,6 +133,14 @@ class Sampled:
             images = to_uint8(this.draw(sample, given))
             found[title] = Drawn(images, known)
         return found
+
+    def trained_on(self, task: Task) -> Any:
+        """The config of its data: balanced ones are the audit's, also where --data.people or --data.bias was given."""
+        if self.data is None:
+            return task.data
+        if isinstance(self.data, Balanced):
+            return edit(self.data, {"of": task.data})
+        return self.data
 
     def rows(self, task: Task, words: bool) -> tuple[np.ndarray, np.ndarray]:
         """(training rows [N] whose conditions are asked, the value of each), as many of every value.
@@ -223,6 +234,16 @@ def check_group(flag: str, group: str, source: Source) -> None:
     if group not in there:
         raise UserError(
             f"--{flag}: {source.name} has no category {group!r}, it has {', '.join(there)}."
+        )
+
+
+def check_shape(flag: str, other: Source, source: Source) -> None:
+    """Raises UserError for pictures of another shape than the audit's."""
+    own = tuple(other.fields["image"].shape)
+    wanted = tuple(source.fields["image"].shape)
+    if own != wanted:
+        raise UserError(
+            f"--{flag}: its pictures are {own} and those of --data {wanted}: give both the same size."
         )
 
 

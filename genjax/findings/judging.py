@@ -13,7 +13,7 @@ from genjax.audit.tables import counted
 from genjax.data.source import Source
 from genjax.data.spoken.sentences import groups
 from genjax.errors import UserError
-from genjax.findings.audited import held, names_of, value_of
+from genjax.findings.audited import check_shape, held, names_of, value_of
 from genjax.findings.tabled import Row, wide
 from genjax.metrics.evaluate import Extractor
 from genjax.metrics.frechet import Moments, moments
@@ -69,6 +69,7 @@ def judges_of(
     names = names_of(source)
     if tuple(names_of(judged)) != tuple(names):
         raise UserError("--judged: its attributes are others than those of --data.")
+    check_shape("judged", judged, source)
     read = reader.reading(judged.train, folder)
     extract = on.fit(judged.train, folder)
 

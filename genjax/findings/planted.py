@@ -118,6 +118,16 @@ class Planted:
             at_least(0.0, biases=bias)
             at_most(1.0, biases=bias)
         at_least(len(OCCUPATIONS), samples=self.samples)
+        at_least(1, tested=self.tested)
+        if self.faces.size != self.data.size:
+            raise UserError(
+                f"--faces.size={self.faces.size}: the reader learns from pictures of {self.data.size} pixels: give "
+                "--data.size the same."
+            )
+        if self.faces.shots != 1:
+            raise UserError(
+                f"--faces.shots={self.faces.shots}: several pictures of one person are no independent draws: use 1."
+            )
         needed = self.tested + SPARE * self.samples
         if self.faces.people < needed:
             raise UserError(

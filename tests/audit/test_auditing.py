@@ -20,7 +20,7 @@ from genjax.errors import UserError
 from genjax.findings import auditwords
 from genjax.findings.audited import Audited, Drawn, Held, Sampled, Task, names_of, says
 from genjax.findings.auditing import Audit, crossed_names
-from genjax.findings.judging import HeldOut, Judges, by_value, served, within
+from genjax.findings.judging import HeldOut, Judges, by_value, judges_of, served, within
 from genjax.findings.planted import Errors, Faces, Planted, v_of
 from genjax.metrics.features import Components
 from genjax.metrics.frechet import moments
@@ -332,6 +332,20 @@ def test_what_a_model_was_told_decides_what_it_is_held_to(task):
     assert says(task.source, "sex", ["sex"]) and not says(task.source, "sex", ["label"])
 
 
+def test_balanced_data_are_the_audits_own(task):
+    pinned = Sampled(data=Balanced(Workers(bias=0.5), how=Fewer()))
+    assert pinned.trained_on(task) == Balanced(FEW, how=Fewer())
+    assert Sampled().trained_on(task) == FEW
+    with pytest.raises(UserError, match=r"--samplers, data: its pictures are \(24, 24, 3\)"):
+        Sampled(data=Workers(24, people=30)).check(task)
+
+
+def test_pictures_of_another_size_are_refused_before_a_reader_learns(task, tmp_path):
+    other = Workers(24, people=30).load()
+    with pytest.raises(UserError, match=r"--judged: its pictures are \(24, 24, 3\) and those"):
+        judges_of(task.source, other, ("occupation",), None, None, tmp_path, 40)
+
+
 def test_a_sentence_cannot_be_asked_for_even_shares(task):
     words = edit(Experiment(algorithm=named.FLOW), {"algorithm.condition": (Caption(),)})
     with pytest.raises(UserError, match=r"told caption \(captions say occupation alone\): add"):
@@ -437,6 +451,12 @@ def test_a_calibration_without_faces_enough_is_refused():
         Planted(faces=Heads(people=100, shots=1, seed=1)).check()
     with pytest.raises(UserError, match="--faces.seed is that of --data"):
         Planted(faces=Heads(people=20_000, shots=1)).check()
+    with pytest.raises(UserError, match="--faces.size=16: the reader learns from .* 32"):
+        Planted(faces=Heads(16, people=20_000, shots=1, seed=1)).check()
+    with pytest.raises(UserError, match="--faces.shots=2"):
+        Planted(faces=Heads(people=20_000, shots=2, seed=1)).check()
+    with pytest.raises(UserError, match="--tested=0"):
+        Planted(tested=0).check()
     with pytest.raises(UserError, match="--biases=1.2"):
         Planted(biases=(1.2,)).check()
     assert Components(4).name == "pca4"
