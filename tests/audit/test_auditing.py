@@ -24,6 +24,7 @@ from genjax.findings.judging import HeldOut, Judges, by_value, judges_of, served
 from genjax.findings.planted import Errors, Faces, Planted, v_of
 from genjax.metrics.features import Components
 from genjax.metrics.frechet import moments
+from genjax.metrics.intervals import Interval, share
 from genjax.training.experiment import Experiment
 from genjax.vae.vae import VAE
 
@@ -196,6 +197,44 @@ def test_a_group_that_is_drawn_worse_is_found(known_judges):
     assert found.quality["read back"]["tone=dark"].value == 1.0
     words = " ".join(auditwords.quality_in_words("m", found))
     assert "groups are not served alike" in words and "tone=dark" in words
+
+
+def quality(rng: np.random.Generator) -> dict[str, Interval]:
+    """Read-back of 250 pictures a group of 9 groups, of all of which it is .8."""
+    found = {}
+    for group in ("sex", "tone", "age"):
+        for value in VALUES[group]:
+            found[f"{group}={value}"] = share(rng.binomial(250, 0.8), 250)
+    return found
+
+
+def test_groups_that_are_served_alike_are_hardly_ever_told_apart(amplified):
+    told = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        own = amplified._replace(quality={"read back": quality(rng)})
+        told += bool(auditwords.quality_in_words("m", own))
+    assert told <= 4
+    # best and worst of two categories are no pair
+    apart = {
+        "sex=woman": Interval(0.5, 0.49, 0.51),
+        "sex=man": Interval(0.5, 0.49, 0.51),
+        "tone=light": Interval(0.9, 0.89, 0.91),
+        "tone=dark": Interval(0.9, 0.89, 0.91),
+    }
+    assert not auditwords.quality_in_words("m", amplified._replace(quality={"q": apart}))
+    (line,) = auditwords.quality_in_words(
+        "m",
+        amplified._replace(quality={"q": {**apart, "tone=dark": Interval(0.7, 0.69, 0.71)}}),
+    )
+    assert "tone=dark has 0.700" in line and "errors are not taken out" in line
+
+
+def test_widened_ends_are_bonferronis():
+    found = auditwords.widened(Interval(0.0, -1.96, 0.98), 10)
+    # z of 1 - .05 / 20
+    np.testing.assert_allclose(found, (0.0, -2.807, 1.4035), atol=2e-3)
+    assert auditwords.widened(Interval(0.5, 0.4, 0.6), 1) == pytest.approx((0.5, 0.4, 0.6))
 
 
 def test_words_say_what_is_found_and_no_more(amplified, known_judges):
