@@ -209,7 +209,9 @@ class Audit:
         read = {group: said[:, judges.columns[group]].argmax(1) for group in judges.errors}
         first = read[self.about] if drawn.asked is None else drawn.asked
         tables = {group: self.table(drawn, read, group, judges) for group in self.of}
-        cells, note = self.cells(title, read, judges)
+        # how often each value was asked for, or is read
+        occupations = tables[self.of[0]].value.sum(1)
+        cells, note = self.cells(title, read, judges, occupations)
         quality, notes = self.quality(title, drawn, read, judges)
         # what a mended sampler pays: far from the data, or from what they should be
         cost = {}
@@ -334,25 +336,37 @@ class Audit:
         return found
 
     def cells(
-        self, title: str, read: Mapping[str, np.ndarray], judges: Judges
+        self, title: str, read: Mapping[str, np.ndarray], judges: Judges, asked: np.ndarray
     ) -> tuple[list[Share], str]:
-        """Shares of all categories at once, of the cells with members enough, and what is left out."""
+        """Shares of all categories at once, of the cells with members enough in samples or data, and what is left out.
+
+        asked: the shares [K] of the values that were asked for, as often as which the data are taken.
+        """
         if len(self.of) < 2:
             return [], ""
         sizes = [len(judges.values[group]) for group in self.of]
         counts = counted([read[group] for group in self.of], sizes).ravel()
         names = crossed_names([judges.values[group] for group in self.of])
-        kept = enough(f"{title}, {' x '.join(self.of)}", counts, names, self.least)
+        data = self.data_cells(judges, asked)
+        # what the data have in plenty and samples never show is told of too
+        there = np.maximum(counts, counts.sum() * data)
+        kept = enough(f"{title}, {' x '.join(self.of)}", there, names, self.least)
         errors = crossed(*(judges.errors[group] for group in self.of))
         found = corrected(counts, errors, self.draws, self.seed)
-        data = counted([judges.data[group] for group in self.of], sizes).ravel()
-        data = data / data.sum()
         value = found.value[kept.rows]
         draws = found.draws[:, kept.rows]
         some = Estimate(value, draws, found.n)
         own = [names[t] for t in kept.rows]
         reference = data[kept.rows]
         return represented(some, own, reference, self.compare), kept.told
+
+    def data_cells(self, judges: Judges, asked: np.ndarray) -> np.ndarray:
+        """The data's shares [T] of all categories at once, each value of `about` as often as asked for, [K]."""
+        groups = (self.about, *self.of)
+        sizes = [len(judges.values[group]) for group in groups]
+        counts = counted([judges.data[group] for group in groups], sizes)
+        within = conditional(counts.reshape(len(asked), -1))
+        return asked @ within
 
     def quality(
         self, title: str, drawn: Drawn, read: Mapping[str, np.ndarray], judges: Judges

@@ -172,7 +172,7 @@ def test_a_users_share_is_what_is_held_against(known_judges):
 
 
 def test_small_groups_are_said_and_not_averaged(known_judges):
-    audit = Audit(draws=300, of=("sex", "age"), least=90)
+    audit = Audit(draws=600, of=("sex", "age"), least=90)
     values = planted(2000, 0.4, 7)
     # hardly any old
     values["age"] = np.where(values["age"] == 3, 0, values["age"])
@@ -180,7 +180,33 @@ def test_small_groups_are_said_and_not_averaged(known_judges):
     found = audit.measured("m", Drawn(pictures(values, 8), values["occupation"]), known_judges)
     assert any("nothing is said of old (20)" in note for note in found.notes)
     assert "age=old" not in found.quality["fd_pca4"]
-    assert not any("old" in each.name for each in found.cells)
+    # of the samples hardly any are old, of the data a quarter: that is told
+    old = [each for each in found.cells if "old" in each.name]
+    assert len(old) == 2 and all(each.differs and each.reference > 0.1 for each in old)
+
+
+def test_a_cell_that_neither_samples_nor_data_have_is_left_out(known_judges):
+    audit = Audit(draws=300, of=("sex", "age"), least=90)
+    values = planted(2000, 0.4, 7)
+    values["age"] = values["age"] % 3
+    data = dict(known_judges.data, age=known_judges.data["age"] % 3)
+    read = {name: values[name] for name in SIZES}
+    own = known_judges._replace(data=data)
+    cells, note = audit.cells("m", read, own, np.full(4, 0.25))
+    assert not any("old" in each.name for each in cells) and "woman, old (0)" in note
+
+
+def test_intersections_are_held_against_the_occupations_that_were_asked_for(known_judges):
+    """Data in which half are nurses: asked for all alike, women are fewer than in the data as they are."""
+    audit = Audit(of=("sex", "age"))
+    data = planted(8000, 0.8, 3)
+    rows = np.concatenate(
+        [np.arange(8000), np.tile(np.flatnonzero(data["occupation"] == 0), 3)]
+    )
+    data = {name: column[rows] for name, column in data.items()}
+    own = known_judges._replace(data=data)
+    women = audit.data_cells(own, np.full(4, 0.25)).reshape(2, 4).sum(1)[0]
+    assert women == pytest.approx(0.5, abs=0.02) and np.mean(data["sex"] == 0) > 0.6
 
 
 def test_a_group_that_is_drawn_worse_is_found(known_judges):
