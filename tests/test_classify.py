@@ -32,7 +32,6 @@ from genjax.findings.classifiers import (
 )
 from genjax.findings.fewlabels import FewLabels, crossing, drawn
 from genjax.findings.shortcut import Shortcut
-from genjax.metrics.intervals import Interval
 
 DATA = Digits(valid=300)
 CLOSED = (Contestant("LDA", Bayes(LDA)), Contestant("naive Bayes", Bayes(NAIVE)))
@@ -56,7 +55,9 @@ def test_differences_are_of_the_same_pictures():
     others = np.array([1.0, 1, 0, 0] * 50)
     found = paired(hits, others)
     assert found.value == 0.25 and 0.15 < found.low < found.high < 0.35
-    assert paired(hits, hits) == Interval(0.0, 0.0, 0.0)
+    # of 200 pictures without a difference there may be one in a hundred
+    same = paired(hits, hits)
+    assert same.value == 0.0 and -0.02 < same.low < -0.005 and 0.005 < same.high < 0.02
 
 
 def test_shifted_labels_have_the_asked_shares():

@@ -33,7 +33,7 @@ from genjax.findings.encoders import Task, parts
 from genjax.findings.samples import some
 from genjax.findings.strangers import scaled
 from genjax.findings.tabled import Row, cell, finish, place, stored, wide
-from genjax.metrics.intervals import Interval, bootstrap, share
+from genjax.metrics.intervals import Interval, matched, share
 from genjax.metrics.prediction import auroc, ece, log_loss
 from genjax.pictures.draw import to_uint8
 from genjax.training.log import Log
@@ -283,13 +283,10 @@ def counted(hits: np.ndarray) -> Interval:
 
 
 def paired(hits: np.ndarray, others: np.ndarray) -> Interval:
-    """The difference of two accuracies on the same pictures: what both find hard cancels."""
-    difference = hits - others
-
-    def mean(picked: np.ndarray) -> float:
-        return float(difference[picked].mean())
-
-    return bootstrap(mean, len(difference))
+    """The difference of two accuracies on the same pictures [N], [N]: what both find hard cancels."""
+    ahead = int(np.sum(hits > others))
+    behind = int(np.sum(hits < others))
+    return matched(ahead, behind, len(hits))
 
 
 def called(corruption: Any) -> str:

@@ -11,6 +11,7 @@ from genjax.metrics.intervals import (
     frechet_interval,
     jackknife,
     kid_interval,
+    matched,
     of_mean,
     share,
 )
@@ -143,3 +144,26 @@ def test_share_solves_wilsons_equation():
     assert share(1, 2, 0.5).high < share(1, 2, 0.9).high
     with pytest.raises(ValueError, match="no samples"):
         share(0, 0)
+
+
+@pytest.mark.parametrize("n", [100, 360])
+@pytest.mark.parametrize(
+    "first, second", [(0.0, 0.005), (0.01, 0.01), (0.02, 0.05), (0.0, 0.0)]
+)
+def test_differences_of_few_matched_pairs_are_held(n, first, second):
+    rng = np.random.default_rng(0)
+    pairs = rng.multinomial(n, [first, second, 1 - first - second], 500)
+    found = [matched(b, c, n) for b, c, _ in pairs]
+    # of the percentile bootstrap about 81 % at (0, 0.005) and 360: where none differ, it is a point
+    assert coverage(found, first - second) > 0.93
+    assert all(low <= value <= high for value, low, high in found)
+
+
+def test_a_difference_of_matched_pairs_is_the_formula_by_hand():
+    # cells 3.5 and 1.5 of 12: 2 / 12 -+ 1.96 sqrt(5 - 4 / 12) / 12
+    value, low, high = matched(3, 1, 10)
+    assert value == 0.2
+    np.testing.assert_allclose([low, high], [1 / 6 - 0.352834, 1 / 6 + 0.352834], atol=1e-5)
+    assert matched(5, 0, 5).high == 1.0 and matched(0, 5, 5).low == -1.0
+    with pytest.raises(ValueError, match="no examples"):
+        matched(0, 0, 0)
