@@ -4,6 +4,10 @@ Each test picture is read three times: with the mark of its class, with that of 
 two are the groups (Sagawa et al. 2020, arXiv:1911.08731); the worst is what a user of such a classifier is left with.
 Of the worse group the class that is read worst is told too; a least of several is lower than each by chance alone.
 Differences to the reference are of the same pictures.
+
+A view that moves or crops pictures (`Shift`, `Crop`, …) takes the mark out of some of those that are trained on: such a
+contestant has had less of the shortcut to learn than one without, and is no fair match for it. Nothing refuses it, as
+it may be what is asked about.
 """
 
 from __future__ import annotations
