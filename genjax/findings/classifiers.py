@@ -33,8 +33,6 @@ from genjax.fields import Image
 from genjax.findings.encoders import Task, check_names
 from genjax.findings.likelihood import Iwae, Ode
 from genjax.findings.strangers import Bound
-from genjax.machine.files import typed
-from genjax.metrics.classifier import Convolutional
 from genjax.metrics.components import rows
 from genjax.metrics.probe import STEPS, scale_of
 from genjax.sequence import causal
@@ -122,28 +120,6 @@ class Discriminative:
             return np.float64(found["logits"])
 
         return Reading(log_joint, False, seconds_of(this))
-
-
-@dataclasses.dataclass(frozen=True)
-class Recogniser:
-    """The convolutional net that gives metrics their features, `metrics.classifier.Convolutional`."""
-
-    of: Convolutional = field(Convolutional(), "the net and its training")
-
-    def check(self, source: Any) -> None:
-        """All that it asks for are images with labels."""
-
-    def start(self, name: str, task: Task) -> Reading:
-        """Trained, or read from beside the runs."""
-        # where metrics look for it too: it is trained once for both
-        home = typed(task.runs) / "features"
-        extract = self.of.fit(task.source.train, home)
-
-        def log_joint(images: np.ndarray) -> np.ndarray:
-            found = extract(images)
-            return np.float64(found.logits)
-
-        return Reading(log_joint, False)
 
 
 # Generative: p(x | y), and Bayes' rule.
@@ -330,7 +306,7 @@ class Chosen:
         return best._replace(told=told_too)
 
 
-Kind = LogisticRegression | Discriminative | Recogniser | Bayes | Conditional | Chosen
+Kind = LogisticRegression | Discriminative | Bayes | Conditional | Chosen
 
 
 @dataclasses.dataclass(frozen=True)
