@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from experiments import classify
 from genjax.audit.gaussians import LDA, NAIVE
@@ -30,8 +31,9 @@ from genjax.findings.classifiers import (
     Tokenwise,
     check_task,
 )
-from genjax.findings.fewlabels import FewLabels, crossing, drawn
+from genjax.findings.fewlabels import FewLabels, crossing, drawn, means, told
 from genjax.findings.shortcut import Shortcut
+from genjax.metrics.intervals import Interval, of_mean
 
 DATA = Digits(valid=300)
 CLOSED = (Contestant("LDA", Bayes(LDA)), Contestant("naive Bayes", Bayes(NAIVE)))
@@ -82,7 +84,48 @@ def test_a_lead_ends_where_the_line_between_two_points_does():
     # what is ahead again later has not crossed for good
     assert crossing({2: 0.1, 4: -0.1, 8: 0.1, 16: -0.3}) == pytest.approx(8 * 2**0.25)
     assert crossing({2: -0.1, 4: -0.1}) is None
-    assert crossing({2: -0.1, 4: 0.1}) is None
+    assert crossing({2: 0.1, 4: 0.0, 8: 0.1}) is None and crossing({2: 0.0}) is None
+    # who is behind first crosses too
+    assert crossing({2: -0.1, 8: 0.1}) == pytest.approx(4.0)
+    assert crossing({2: -0.1, 4: 0.0, 8: 0.1}) == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(
+    "signs, words",
+    [
+        ("++.-", "ahead up to 4, behind from 16 labels of a class"),
+        ("+...", "ahead up to 2 labels of a class"),
+        ("-..+", "behind up to 2, ahead from 16 labels of a class"),
+        (".--.", "behind from 4 to 8 labels of a class"),
+        (".+.-", "ahead at 4, behind from 16 labels of a class"),
+        ("....", "never told apart"),
+        ("----", "behind throughout"),
+        ("++++", "ahead throughout"),
+    ],
+)
+def test_a_lead_is_told_where_its_band_leaves_0_out(signs, words):
+    bands = {"+": Interval(0.2, 0.1, 0.3), "-": Interval(-0.2, -0.3, -0.1)}
+    # a mean ahead, and not surely
+    bands["."] = Interval(0.1, -0.1, 0.3)
+    lead = {}
+    for i, sign in enumerate(signs):
+        lead[2 ** (i + 1)] = bands[sign]
+    assert told(lead) == words
+
+
+def test_bands_are_of_other_draws_and_other_pictures():
+    # rows differ, columns do not: Student's of two draws
+    rows = np.array([[0.0] * 4, [1.0] * 4])
+    assert means({2: rows})[2] == pytest.approx(of_mean(rows[:, 0]))
+    # the other way round all draws say the same, and their number counts for nothing
+    assert means({2: rows.T})[2] == pytest.approx(of_mean(rows[:, 0]))
+    # both: se^2 is 1/4 + 1/12, and 1 and 3 degrees of freedom are 1.72 together
+    both = np.array([[0.0, 0, 1, 1], [1.0, 1, 2, 2]])
+    found = means({2: both})[2]
+    half = student.ppf(0.975, (1 / 3) ** 2 / (1 / 16 + 1 / 432)) * np.sqrt(1 / 3)
+    assert found == pytest.approx(Interval(1.0, 1.0 - half, 1.0 + half))
+    # paired: what is hard for both is of no account
+    assert means({2: both - both})[2] == Interval(0.0, 0.0, 0.0)
 
 
 def test_draws_are_of_every_class_and_grow():

@@ -4,14 +4,19 @@ Ng & Jordan 2002: a generative classifier and the discriminative one of the same
 all classes and logistic regression) cross. The generative one has the worse accuracy in the limit, and comes near its
 own with a number of examples of the order of log D, the other of the order of D.
 
-A draw has the same number of labels of every class, and is the same for all contestants; bands are Student's 95 %
-interval of the mean over draws. Settings of each (shrinkage, penalty) are chosen on the same held-out examples, more
-than a user of few labels has: the curves are of models at their best.
+A draw has the same number of labels of every class, and is the same for all contestants. Bands are 95 % intervals of
+the mean over other draws of labels from this training set and other test pictures, both at once, point by point; those
+of a lead are of the same draws and the same pictures. Draws that take most of the training set are much alike, and what
+another training set would give is in no band. A lead is told where its band leaves 0 out, and nowhere else.
+
+Settings of each (shrinkage, penalty) are chosen on the same held-out examples, more than a user of few labels has: the
+curves are of models at their best.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,11 +37,12 @@ from genjax.findings.classifiers import (
 from genjax.findings.encoders import Task
 from genjax.findings.samples import some
 from genjax.findings.tabled import finish, keep_picture, place
-from genjax.metrics.intervals import Interval, of_mean
+from genjax.metrics.intervals import Interval, of_both
 from genjax.pictures import figure
 
 CLOSED = (Bayes, Chosen, LogisticRegression)  # what is fitted to the draw in moments
-Curve = dict[int, np.ndarray]  # {labels of a class: accuracy of each draw [draws]}
+# {labels of a class: whether each draw is right on each test picture, [draws, N] of 0 and 1; of a lead the difference}
+Curve = dict[int, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,15 +88,15 @@ class FewLabels:
         finish(log, board.tables)
 
     def tell_lead(self, board: Board, who: str, curve: Curve, reference: Curve) -> None:
-        """By how much one is ahead of the reference, draw by draw on the same examples, and where that ends."""
+        """By how much one is ahead of the reference, on the same draws and pictures, and where that changes."""
         ahead = {}
         for m, values in curve.items():
             # what is an easy draw for one is so for the other
             ahead[m] = values - reference[m]
         bands = means(ahead)
+        board.log.note(f"{who} against {self.reference}: {told(bands)}")
         crossed = crossing({m: band.value for m, band in bands.items()})
-        board.log.note(f"{who} against {self.reference}: {told(crossed)}")
-        # where they do not cross, the cell is empty
+        # where the means do not cross, the cell is empty
         where = {} if crossed is None else {"crosses at": crossed}
         title = f"ahead of {self.reference}"
         board.put(title, who, named(bands), self.draws, where)
@@ -113,7 +119,7 @@ class FewLabels:
                 )
 
     def curve(self, one: Contestant, task: Task, test: Mapping[str, Any]) -> Curve:
-        """The accuracy of a contestant at all points and draws."""
+        """Which test pictures a contestant is right on, at all points and draws."""
         images = np.asarray(test[task.source.main])
         label = np.asarray(test["label"])
         curve: Curve = {}
@@ -126,14 +132,14 @@ class FewLabels:
                 reading = one.of.start(one.name, own)
                 joint = reading.log_joint(images)
                 hits = right(joint, label)
-                found.append(hits.mean())
-            curve[m] = np.array(found)
+                found.append(hits)
+            curve[m] = np.stack(found)
         return curve
 
 
 def means(curve: Curve) -> dict[int, Interval]:
-    """The mean over draws at each point, with Student's interval."""
-    return {m: of_mean(values) for m, values in curve.items()}
+    """The mean over draws and pictures at each point, with an interval for others of both."""
+    return {m: of_both(values) for m, values in curve.items()}
 
 
 def named(bands: Mapping[int, Interval]) -> dict[str, Interval]:
@@ -160,29 +166,55 @@ def drawn(split: Mapping[str, Any], m: int, seed: list[int]) -> dict[str, Any]:
 
 
 def crossing(ahead: Mapping[int, float]) -> float | None:
-    """The number of labels where a lead {labels: difference} ends for good; None where it never begins, or never ends.
+    """The number of labels where a lead {labels: difference} becomes what it stays; None where it never changes sign.
 
-    Between the last point with a lead and the next one it is taken for a line in the logarithm of the number.
+    Between two points it is taken for a line in the logarithm of the number. It is of means: `told` says what is sure.
     """
     counts = sorted(ahead)
-    leads = [m for m in counts if ahead[m] > 0]
-    if not leads or leads[-1] == counts[-1]:
+    signs = [np.sign(ahead[m]) for m in counts]
+    final = [sign for sign in signs if sign][-1:]
+    others = [i for i, sign in enumerate(signs) if sign and sign != final[0]]
+    if not others:
         return None
-    last = leads[-1]
-    after = counts[counts.index(last) + 1]
+    last, after = counts[others[-1]], counts[others[-1] + 1]
     # the share of the way at which the line is at 0
-    fall = ahead[last] - ahead[after]
-    share = ahead[last] / fall
+    share = ahead[last] / (ahead[last] - ahead[after])
     first, second = np.log(last), np.log(after)
     log_m = first + share * (second - first)
     return float(np.exp(log_m))
 
 
-def told(crossed: float | None) -> str:
-    """A crossing in words."""
-    if crossed is None:
-        return "does not cross"
-    return f"is ahead up to {crossed:.0f} labels of a class, then behind"
+def told(bands: Mapping[int, Interval]) -> str:
+    """Where a lead {labels: its band} is one, and where it is a lag, in words; a band with 0 in it says neither."""
+    counts = sorted(bands)
+    words = []
+    for sure, group in itertools.groupby(counts, lambda m: side(bands[m])):
+        run = list(group)
+        if sure:
+            words.append(f"{sure} {span(run, counts)}")
+    if not words:
+        return "never told apart"
+    text = ", ".join(words)
+    # a run of all points needs no number
+    return text if text.endswith("throughout") else f"{text} labels of a class"
+
+
+def side(band: Interval) -> str:
+    """On which side of 0 a band is; "" where 0 is in it."""
+    if band.low > 0:
+        return "ahead"
+    return "behind" if band.high < 0 else ""
+
+
+def span(run: list[int], counts: list[int]) -> str:
+    """Neighbouring points out of all, in words."""
+    if run == counts:
+        return "throughout"
+    if run[0] == counts[0]:
+        return f"up to {run[-1]}"
+    if run[-1] == counts[-1]:
+        return f"from {run[0]}"
+    return f"at {run[0]}" if len(run) == 1 else f"from {run[0]} to {run[-1]}"
 
 
 def pictured(curves: Mapping[str, Curve]) -> np.ndarray:

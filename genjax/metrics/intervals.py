@@ -58,6 +58,35 @@ def of_mean(values: np.ndarray, level: float = 0.95) -> Interval:
     return by_group(lambda rows: float(np.mean(values[rows])), list(ones), level)
 
 
+def of_both(values: np.ndarray, level: float = 0.95) -> Interval:
+    """The mean of values [D, N], of D draws of one thing and N of another, for new draws of both.
+
+    se^2 = var_d(mean_n) / D + var_n(mean_d) / N, in which what is of neither alone counts twice, so that it is a little
+    too wide; Student's quantile of Satterthwaite's degrees of freedom (1946). ValueError for fewer than two of either.
+    """
+    from scipy.stats import t as student
+
+    least = min(values.shape)
+    if least < 2:
+        raise ValueError(
+            f"an interval over rows and columns needs 2 of each, got {values.shape}"
+        )
+    parts = []
+    squares = 0.0
+    for means in (values.mean(1), values.mean(0)):
+        part = np.var(means, ddof=1) / len(means)
+        parts.append(part)
+        squares += part**2 / (len(means) - 1)
+    variance = sum(parts)
+    value = float(values.mean())
+    if not variance > 0:
+        # all alike: nothing varies of which one could be unsure
+        return Interval(value, value, value)
+    freedom = variance**2 / squares
+    half = student.ppf((1 + level) / 2, freedom) * np.sqrt(variance)
+    return Interval(value, float(value - half), float(value + half))
+
+
 def _groups(n: int, groups: int, seed: int) -> list[np.ndarray]:
     """n rows shuffled into groups of about equal size."""
     if not 2 <= groups <= n:
