@@ -12,6 +12,7 @@ from genjax.metrics.intervals import (
     jackknife,
     kid_interval,
     matched,
+    of_both,
     of_mean,
     share,
 )
@@ -167,3 +168,17 @@ def test_a_difference_of_matched_pairs_is_the_formula_by_hand():
     assert matched(5, 0, 5).high == 1.0 and matched(0, 5, 5).low == -1.0
     with pytest.raises(ValueError, match="no examples"):
         matched(0, 0, 0)
+
+
+@pytest.mark.parametrize("of_rows, of_columns", [(0.02, 0.3), (0.1, 0.0), (0.1, 0.3)])
+def test_means_over_draws_of_two_things_are_held(of_rows, of_columns):
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(300):
+        rows = rng.normal(0, of_rows, (10, 1))
+        columns = rng.normal(0, of_columns, (1, 200))
+        rest = rng.normal(0, 0.2, (10, 200))
+        found.append(of_both(rows + columns + rest))
+    assert 0.91 < coverage(found, 0.0) < 0.99
+    with pytest.raises(ValueError, match="2 of each"):
+        of_both(np.zeros((1, 5)))
