@@ -106,7 +106,7 @@ CLOTHES = (
 _CLOTHES = {"data": FashionMNIST(valid=1000), "contestants": (*CLOTHES, *CLOSED[1:], MIXTURE)}
 _CLOTHES |= {"valid": 300, "test": 1000, "strangers": (Digits(),)}
 SHORT = tuple(edit(one, {"of.experiment.steps": 100}) for one in DEEP)
-_FEWER = {"corruptions": (), "valid": 50, "test": 100, "others": 20}
+_FEWER = {"corruptions": (), "valid": 50, "test": 100, "others": 20, "tilt": 0.9}
 
 EXPERIMENTS = {
     "base": BASE,

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import t as student
 
 from experiments import classify
+from genjax.audit import bayes
 from genjax.audit.gaussians import LDA, NAIVE
 from genjax.config import edit
 from genjax.corruptions import SaltPepper
@@ -68,8 +69,12 @@ def test_shifted_labels_have_the_asked_shares():
     np.testing.assert_array_equal(np.bincount(label[rows]), [64, 32, 16, 8])
     assert len(np.unique(rows)) == len(rows)
     np.testing.assert_array_equal(tilted(label, 4, 1.0), np.arange(256))
-    with pytest.raises(UserError, match="tilt=0.001"):
-        tilted(np.empty(0, int), 4, 0.001)
+    # 64, 6, and of the third 0.64: none
+    with pytest.raises(UserError, match="tilt=0.1: class 2 has no test picture left"):
+        tilted(label, 4, 0.1)
+    # a class that is not there at all
+    with pytest.raises(UserError, match="tilt=1: class 0 has"):
+        tilted(label[64:], 4, 1.0)
 
 
 def test_corrupted_pictures_are_bytes_and_always_the_same():
@@ -160,6 +165,8 @@ def test_closed_forms_are_compared(tmp_path, capsys):
     # the same digits with a mark in a corner that is always black: p(x) sees nothing else
     strange = found["naive Bayes, strangers"]
     assert strange["digits_cornered, by p(x)"]["value"] > 0.6
+    tests = found["LDA, test"]["accuracy"]["n"]
+    assert strange["digits_cornered, by p(x)"]["n"] == tests + 100
     told = capsys.readouterr().out
     assert "| naive Bayes |" in told and "by EM" in told
 
@@ -199,7 +206,7 @@ def test_models_that_are_told_the_class_are_compared(tmp_path):
             of = edit(of, {"by.draws": 2})
         entries.append(edit(one, {"of": of}))
     small = {"contestants": tuple(entries), "corruptions": (), "strangers": ()}
-    small |= {"valid": 20, "test": 60, "others": 20, "runs": str(tmp_path)}
+    small |= {"tilt": 1.0, "valid": 20, "test": 60, "others": 20, "runs": str(tmp_path)}
     edit(classify.BASE, small)("toy", {"question": "?"})
     found = results(tmp_path, "toy")
     for one in classify.DEEP:
@@ -225,6 +232,30 @@ def test_data_that_nothing_can_be_learned_of_are_told_in_one_line(data, message,
         with pytest.raises(UserError, match=message):
             edit(cfg, {"data": data, "runs": str(tmp_path)})("x", {})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"fit": 10}, "fit=10: class . has no example among"),
+        ({"tilt": 0.3}, "tilt=0.3: class . has no test picture left"),
+    ],
+)
+def test_classes_that_are_left_out_are_told_before_anything_is_written(
+    changes, message, tmp_path
+):
+    with pytest.raises(UserError, match=message):
+        edit(TOY, {**changes, "runs": str(tmp_path)})("x", {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_shares_that_em_starts_from_are_of_what_was_fitted():
+    source = DATA.load()
+    few = task_of(edit(TOY, {"fit": 100}), source, {})
+    count = np.bincount(few.fit["label"])
+    reading = CLOSED[0].of.start("x", few)
+    np.testing.assert_allclose(reading.prior, count / 100)
+    assert np.abs(reading.prior - bayes.shares(source.train["label"], 10)).max() > 0.01
 
 
 def test_contestants_that_cannot_be_are_told_in_one_line():

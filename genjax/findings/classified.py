@@ -61,16 +61,17 @@ class Board:
         title: str,
         name: str,
         found: Mapping[str, Interval],
-        n: int,
+        n: int | Mapping[str, int],
         told: Mapping[str, float] = {},  # noqa: B006  (read only)
     ) -> None:
-        """A contestant's row of the table `title`, of n pictures; nothing where nothing was found."""
+        """A contestant's row of the table `title`, of n pictures, or {column: n}; nothing where nothing was found."""
         if not found:
             return
         kept: dict[str, Any] = dict(told)
         row = {}
         for column, value in found.items():
-            kept[column] = stored(value, n)
+            own = n if isinstance(n, int) else n[column]
+            kept[column] = stored(value, own)
             row[column] = wide(value)
         for column, number in told.items():
             row[column] = cell(number, 2)
@@ -107,9 +108,6 @@ class Classified:
         test = some(source.test, self.test)
         label = np.asarray(test["label"])
         few = np.asarray(self.few(source)["label"])
-        # p(y) as all have learned it
-        trained = np.asarray(source.train["label"])
-        old = bayes.shares(trained, source.classes)
         board = Board(log)
         first: np.ndarray | None = None
         # the reference before the others, which are held against it
@@ -127,10 +125,9 @@ class Classified:
             board.put("test", one.name, of_test, len(label), told)
             corrupted = self.of_corrupted(said, few)
             board.put("corrupted", one.name, corrupted, len(few))
-            # the pictures that are none of the data's are fewer, or more
-            strange = self.of_strangers(said)
-            board.put("strangers", one.name, strange, len(label))
-            shifted, told_too = self.of_shifted(said, label, old)
+            strange, among = self.of_strangers(said)
+            board.put("strangers", one.name, strange, among)
+            shifted, told_too = self.of_shifted(said, label)
             board.put("shifted", one.name, shifted, len(label), told_too)
             accuracy = wide(of_test["accuracy"])
             log.note(f"{one.name}: accuracy {accuracy}")
@@ -147,6 +144,8 @@ class Classified:
         at_least(1, bins=self.bins)
         above(0, tilt=self.tilt)
         at_most(1, tilt=self.tilt)
+        test = some(source.test, self.test)
+        tilted(np.asarray(test["label"]), source.classes, self.tilt)
         for corruption in self.corruptions:
             corruption.check(source.shape)
         # read now: a package that is missing is told before minutes of training
@@ -213,10 +212,11 @@ class Classified:
             found[name] = counted(hits)
         return found
 
-    def of_strangers(self, said: Answers) -> dict[str, Interval]:
-        """AUROC of strangers against test pictures, by p(x) and by the surest class."""
+    def of_strangers(self, said: Answers) -> tuple[dict[str, Interval], dict[str, int]]:
+        """AUROC of strangers against test pictures, by p(x) and by the surest class; of how many pictures of both."""
         test = said.joints["test"]
         found = {}
+        among = {}
         for name, joint in said.joints.items():
             if not name.startswith(STRANGE):
                 continue
@@ -227,16 +227,21 @@ class Classified:
             others = name.removeprefix(STRANGE)
             if said.reading.density:
                 unlikely = -bayes.evidence(both)
-                found[f"{others}, by p(x)"] = auroc(unlikely, strange)
+                column = f"{others}, by p(x)"
+                found[column] = auroc(unlikely, strange)
+                among[column] = len(both)
             p = bayes.posterior(both, said.temperature)
             unsure = 1.0 - p.max(1)
-            found[f"{others}, by the surest class"] = auroc(unsure, strange)
-        return found
+            column = f"{others}, by the surest class"
+            found[column] = auroc(unsure, strange)
+            among[column] = len(both)
+        return found, among
 
     def of_shifted(
-        self, said: Answers, label: np.ndarray, old: np.ndarray
+        self, said: Answers, label: np.ndarray
     ) -> tuple[dict[str, Interval], dict[str, float]]:
-        """Accuracy where classes have other shares than `old` [K], by what is known of them; how far EM's are off."""
+        """Accuracy where classes have other shares than in training, by what is known of them; how far EM's are off."""
+        old = said.reading.prior
         # the same answers again: p(x | y) has not changed
         picked = tilted(label, len(old), self.tilt)
         own = label[picked]
@@ -263,8 +268,13 @@ class Classified:
 
 
 def task_of(cfg: Any, source: Any, origin: Mapping[str, Any]) -> Task:
-    """What the contestants of a comparison have in common."""
+    """What the contestants of a comparison have in common; UserError where the part to be fitted lacks a class."""
     fit, valid = parts(source, cfg.fit, cfg.valid)
+    count = np.bincount(fit["label"], minlength=source.classes)
+    if not count.min():
+        raise UserError(
+            f"--fit={cfg.fit}: class {count.argmin()} has no example among those that closed forms see: use more."
+        )
     # what the command line changed is of the comparison, not of its runs
     plain = {**origin, "differences": {}}
     return Task(cfg.data, source, fit, valid, cfg.seed, cfg.runs, plain)
@@ -297,7 +307,10 @@ def called(corruption: Any) -> str:
 
 
 def tilted(label: np.ndarray, classes: int, tilt: float) -> np.ndarray:
-    """Places in a list of labels such that each class is `tilt` times as frequent as the one before."""
+    """Places in a list of labels such that each class is `tilt` times as frequent as the one before.
+
+    UserError where no example of some class is left.
+    """
     wanted = tilt ** np.arange(classes)
     there = np.bincount(label, minlength=classes)
     # as many as the scarcest class allows
@@ -308,13 +321,13 @@ def tilted(label: np.ndarray, classes: int, tilt: float) -> np.ndarray:
         own = np.flatnonzero(label == c)
         # the first ones: a test set's order within a class is of no importance
         picked.append(own[:n])
-    found = np.concatenate(picked)
-    if not len(found):
+    empty = [c for c, own in enumerate(picked) if not len(own)]
+    if empty:
         raise UserError(
-            f"--tilt={tilt:g}: some class has no test picture left at these shares: use more --test, or a tilt nearer "
-            "to 1."
+            f"--tilt={tilt:g}: class {empty[0]} has no test picture left at these shares: use more --test, or a tilt "
+            "nearer to 1."
         )
-    return found
+    return np.concatenate(picked)
 
 
 def spoilt(images: Any, corruption: Any, seed: int) -> np.ndarray:

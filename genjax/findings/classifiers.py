@@ -52,6 +52,7 @@ class Reading(NamedTuple):
 
     log_joint: LogJoint
     density: bool  # whether the sum over classes is p(x)
+    prior: np.ndarray  # p(y) of the examples that it has learned from, [classes]
     told: Mapping[str, float] = {}  # what was chosen or measured on the way
 
 
@@ -85,7 +86,7 @@ class LogisticRegression:
         def log_joint(images: np.ndarray) -> np.ndarray:
             return model.predict_log_proba(scale(rows(images)))
 
-        return Reading(log_joint, False)
+        return Reading(log_joint, False, prior_of(task.fit, task))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +120,9 @@ class Discriminative:
             # log p(y | x) but for a number of x, which the softmax takes away
             return np.float64(found["logits"])
 
-        return Reading(log_joint, False, seconds_of(this))
+        # of all that was trained on
+        prior = prior_of(this.source.train, task)
+        return Reading(log_joint, False, prior, seconds_of(this))
 
 
 # Generative: p(x | y), and Bayes' rule.
@@ -142,13 +145,13 @@ class Bayes:
         """Fitted to the task's part of the training examples."""
         images = task.fit[task.source.main]
         label = np.asarray(task.fit["label"])
-        classes = task.source.classes
+        prior = prior_of(task.fit, task)
+        classes = len(prior)
         if isinstance(self.of, Gaussians):
             # of pixels as they are, in [0, 1]
             flat = rows(images)
             fitted = self.of.fit(flat, label, classes)
-            return Reading(lambda new: fitted(rows(new)), True)
-        prior = bayes.shares(label, classes, task.source.name)
+            return Reading(lambda new: fitted(rows(new)), True, prior)
         # grey levels would give a density without bound
         pixels = dequantised(images, task.seed)
         density = self.of.fit(pixels, label)
@@ -163,7 +166,7 @@ class Bayes:
                 columns.append(log_p)
             return joined(columns, prior)
 
-        return Reading(log_joint, True)
+        return Reading(log_joint, True, prior)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,8 +254,7 @@ class Conditional:
         this = loop.run(HOME, exp, folder(name), task.origin)
         cfg, spec, by = this.exp.algorithm, this.spec, self.by
         # of all that was trained on
-        label = np.asarray(this.source.train["label"])
-        prior = bayes.shares(label, task.source.classes, task.source.name)
+        prior = prior_of(this.source.train, task)
 
         # one function, so that it is compiled once for all classes
         def read(key: Array, state: State, batch: Batch) -> dict[str, Array]:
@@ -269,7 +271,7 @@ class Conditional:
                 columns.append(found["log_p"])
             return joined(columns, prior)
 
-        return Reading(log_joint, True, seconds_of(this))
+        return Reading(log_joint, True, prior, seconds_of(this))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -321,6 +323,12 @@ def joined(columns: list[np.ndarray], prior: np.ndarray) -> np.ndarray:
     """log p(x, y) [N, K] of log p(x | y) [N] of each class and p(y) [K], in float64: sums over pixels are large."""
     log_p = np.stack(columns, 1)
     return np.float64(log_p) + np.log(prior)
+
+
+def prior_of(split: Mapping[str, Any], task: Task) -> np.ndarray:
+    """p(y) [classes] of a split of the task's data."""
+    label = np.asarray(split["label"])
+    return bayes.shares(label, task.source.classes, task.source.name)
 
 
 def folder(name: str) -> str:
