@@ -3,8 +3,9 @@
 The matrix, for every detector and for all together: average precision; the share of pictures that are told rightly at
 a threshold of 1 and of 5 % false alarms; the calibration error of the probabilities. Thresholds, scales and directions
 of scores come from held-out pictures of the row's own generator, so a column that is no row's own is a generator that
-nobody has seen. Real pictures of other examples are a generator too: in their column a detector that finds anything has
-found a difference between portions.
+nobody has seen; but a detector that recovers pictures by a model of a generator's own family (`Recovered.twin`) has it
+easy there, and that column is no part of `on others`. Real pictures of other examples are a generator too: in their
+column a detector that finds anything has found a difference between portions.
 
 Also how it lasts, AP on the diagonal after JPEG, another size, a crop, blur, noise, a screenshot; and the radial
 spectrum of each generator beside the real one. Intervals take pictures for independent ones: of several pictures of a
@@ -14,7 +15,7 @@ person they are too narrow.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +36,7 @@ from genjax.config import field
 from genjax.data.batches import chosen
 from genjax.data.portions import Reals
 from genjax.errors import UserError, at_least, below
-from genjax.findings.detectors import Entry, Score, Task
+from genjax.findings.detectors import Entry, Recovered, Score, Task
 from genjax.findings.generated import HOME, OTHER, Maker, RealAndGenerated, Untouched
 from genjax.findings.tabled import Row, finish, keep_picture, place, wide
 from genjax.metrics.prediction import average_precision, threshold
@@ -201,7 +202,6 @@ class Detection:
             log.result(f"matrix {detector}", _kept(cells, rows))
             told = f"{detector}: average precision, trained on (row), tested on (column)"
             tables[told] = _table(cells, lambda cell: cell.average_precision)
-            tables["over generators"][detector] = _summary(cells)
             shares[detector] = _values(cells)
             if detector == ALL:
                 tables |= self.more(cells)
@@ -209,8 +209,19 @@ class Detection:
         columns = list(found[ALL][names[0]].generated)
         picture = heat(shares, names, columns, "tested on", "trained on")
         keep_picture(log, "matrix", picture)
-        log.result("over generators", {name: _numbers(v, names) for name, v in shares.items()})
+        numbers = {name: _numbers(v, names, self.twins(name)) for name, v in shares.items()}
+        log.result("over generators", numbers)
+        for name, values in numbers.items():
+            tables["over generators"][name] = {key: f"{v:.3f}" for key, v in values.items()}
         return tables
+
+    def twins(self, detector: str) -> set[str]:
+        """The generators of the family by whose model a detector recovers pictures; of all together, those of any."""
+        found = set()
+        for entry in self.detectors:
+            if detector in (entry.name, ALL) and isinstance(entry.of, Recovered):
+                found |= {made.name for made in self.generators if entry.of.twin(made.exp)}
+        return found
 
     def cells(self, rows: Mapping[str, Line]) -> Cells:
         """{trained on: {tested on: cell}} of one detector."""
@@ -369,28 +380,30 @@ def _values(cells: Cells) -> np.ndarray:
     )
 
 
-def _numbers(values: np.ndarray, names: list[str]) -> dict[str, float]:
-    """What a matrix [generators, generators] says in a few numbers; the first row and column are the real ones."""
+def _numbers(
+    values: np.ndarray, names: list[str], twins: Collection[str] = ()
+) -> dict[str, float]:
+    """What a matrix [generators, generators] says in a few numbers; the first row and column are the real ones.
+
+    `on others` is the mean of the other generators' columns, without those of `twins`.
+    """
     # without the real ones, of which nobody can tell anything
     own = values[1:, 1:]
     diagonal = np.diag(own)
-    away = own[~np.eye(len(own), dtype=bool)]
+    others = ~np.eye(len(own), dtype=bool)
+    # columns of what a detector knows from elsewhere
+    others[:, [name in twins for name in names[1:]]] = False
+    away = own[others]
     found = {
         "on its own generator": float(diagonal.mean()),
         "least on its own": float(diagonal.min()),
         "real against real, least": float(values[:, 0].min()),
         "real against real, most": float(values[:, 0].max()),
     }
-    # of a single generator there is no other
+    # of a single generator there is no other, and there may be twins alone
     if len(away):
         found["on others"] = float(away.mean())
     return found
-
-
-def _summary(cells: Cells) -> Row:
-    """A row of `_numbers`."""
-    values = _values(cells)
-    return {key: f"{value:.3f}" for key, value in _numbers(values, list(cells)).items()}
 
 
 def _spectrum(images: np.ndarray) -> np.ndarray:

@@ -6,7 +6,8 @@ direction of a score is nobody's business here: held-out pictures say it (`audit
 * `Told`: a run of `audit.detector.Detector`.
 * `Recovered`: how far a picture is from what a model that knows real pictures makes of it. By a diffusion model,
   inverted and drawn again without noise, that is DIRE (Wang et al. 2023, arXiv:2303.09295, eq. 6), here its mean over
-  the picture; by an autoencoder |x - D(E(x))|.
+  the picture; by an autoencoder |x - D(E(x))|. A generator of the same family is the easy one for it, and its
+  `twin`: what made those pictures is nearly what recovers them.
 * `Near`: the distance to the nearest real pictures less that to the nearest generated ones, in features that were not
   learned for this (Ojha et al. 2023, arXiv:2302.10174, sec. 4).
 """
@@ -22,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.audit.detector import HELD, Detector, logit
-from genjax.config import edit, field
+from genjax.config import digest, edit, field
 from genjax.core import averaged
 from genjax.data.portions import Portion
 from genjax.diffusion import editing, gaussian, samplers
@@ -47,10 +48,15 @@ class Task(NamedTuple):
     seed: int
     runs: str
 
-    def run(self, exp: Experiment, name: str, data: Any) -> Run:
-        """Trains or restores a run on the data, with nothing to be measured afterwards."""
+    def run(self, exp: Experiment, name: str, data: Any, seed: int | None = None) -> Run:
+        """Trains or restores a run on the data, with nothing to be measured afterwards; seed: None = the task's."""
         # the same for all detectors, whatever their experiments say
-        changes = {"data": data, "seed": self.seed, "runs": self.runs, "finish": ()}
+        changes = {
+            "data": data,
+            "seed": self.seed if seed is None else seed,
+            "runs": self.runs,
+            "finish": (),
+        }
         return loop.run(HOME, edit(exp, changes), name, {"differences": {}})
 
 
@@ -90,6 +96,10 @@ class Recovered:
     exp: Experiment = field(Experiment(), "the run of the model; data, seed and folder are set")
     steps: int = field(10, "of a diffusion model, up to noise and as many down again")
 
+    def twin(self, exp: Experiment) -> bool:
+        """Whether a generator's run is of the same algorithm: its pictures are the easy ones."""
+        return digest(self.exp.algorithm) == digest(exp.algorithm)
+
     def check(self, name: str) -> None:
         """Raises UserError for fewer than two steps."""
         at_least(2, f"--detectors: {name}: ", steps=self.steps)
@@ -97,7 +107,9 @@ class Recovered:
     def start(self, name: str, task: Task) -> Score:
         """Its distances; UserError for a model that neither goes up to noise nor has codes."""
         # on what the generators learn from, after what all pictures go through
-        this = task.run(self.exp, name, Handled(Portion(task.data.reals), task.data.handling))
+        data = Handled(Portion(task.data.reals), task.data.handling)
+        # by a seed of its own: a generator of this config would be the same model, weight for weight
+        this = task.run(self.exp, name, data, task.seed + 1)
         cfg = this.exp.algorithm
         # a path is what noise goes up and down by
         if hasattr(cfg, "path"):

@@ -167,10 +167,35 @@ def test_a_matrix_of_known_scores_says_what_they_are():
     away = [cells["a"]["b"], cells["b"]["a"]]
     by_hand = np.mean([cell.average_precision.value for cell in away])
     assert found["on others"] == pytest.approx(by_hand)
+    # a column that a detector knows from elsewhere says nothing of strangers
+    without = detecting._numbers(detecting._values(cells), list(cells), {"b"})
+    assert without["on others"] == cells["b"]["a"].average_precision.value
+    assert "on others" not in detecting._numbers(
+        detecting._values(cells), list(cells), {"a", "b"}
+    )
     kept_ = cells["a"]["a"].kept(200)
     assert set(kept_) == {
         "average_precision", "ece", "accuracy_at_0.05", "false_alarms_at_0.05", "hits_at_0.05",
     }  # fmt: skip
+
+
+def test_generators_of_the_family_that_recovers_are_told():
+    base = EXPERIMENTS["base"]
+    told = {entry.name: base.twins(entry.name) for entry in base.detectors}
+    assert told.pop("dire") == {"flow"} and told.pop("recoded") == {"autoencoder"}
+    assert not any(told.values())
+    assert base.twins("together") == {"flow", "autoencoder"}
+
+
+def test_what_recovers_is_no_generator_weight_for_weight(tmp_path, monkeypatch):
+    from genjax.findings import detectors
+
+    seeds = []
+    monkeypatch.setattr(detectors.loop, "run", lambda home, exp, *more: seeds.append(exp.seed))
+    task = Task(RealAndGenerated(REALS), None, None, None, 3, str(tmp_path))
+    with pytest.raises(AttributeError):  # of no run nothing more can be asked
+        Recovered().start("dire", task)
+    assert seeds == [4] and task.data.set(Experiment()).seed == 0
 
 
 def test_a_score_of_nobody_s_is_computed_once():
