@@ -2,8 +2,11 @@
 
 The training examples are `generator`, `train` and `train_other`, as 2 : 1 : 1, and what is held out, validation and
 test together, `held`, `held_other`, `test` and `test_other`, a fourth each. Those called `other` are real pictures in
-the place of generated ones, so that real can be held against real. What belongs together, all pictures of a person
-say, is in one portion.
+the place of generated ones, so that real can be held against real.
+
+What belongs together, all pictures of a person say, is in one portion; but `held` and `held_other` have the same
+people, and so have `test` and `test_other`: a group's pictures are dealt to both in turn. Of a few groups each half
+would have its own light and its own places, and real would differ from real by them.
 """
 
 from __future__ import annotations
@@ -19,9 +22,10 @@ from genjax.data.batches import Arrays, domains
 from genjax.data.source import FashionMNIST, Source
 from genjax.errors import UserError, at_least
 
-# {name: its share of the split that it is of}
-OF_TRAIN = {"generator": 0.5, "train": 0.25, "train_other": 0.25}
-OF_HELD = {"held": 0.25, "held_other": 0.25, "test": 0.25, "test_other": 0.25}
+# {portions that have the same groups: their share of the split that they are of}
+Shares = dict[tuple[str, ...], float]
+OF_TRAIN: Shares = {("generator",): 0.5, ("train",): 0.25, ("train_other",): 0.25}
+OF_HELD: Shares = {("held", "held_other"): 0.5, ("test", "test_other"): 0.5}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,25 +73,31 @@ class Reals:
                 )
         return found
 
-    def _shared(self, split: Arrays, shares: dict[str, float]) -> dict[str, Arrays]:
-        """A split by whole groups in an order drawn by the seed."""
-        n = size(split)
-        # without a field each example is a group of its own
-        of = np.asarray(split[self.group]) if self.group and n else np.arange(n)
-        groups, member = np.unique(of, return_inverse=True)
+    def numbers(self, arrays: Arrays) -> np.ndarray:
+        """What belongs together, a number for each example [N]; without a field each is a group of its own."""
+        n = size(arrays)
+        return np.asarray(arrays[self.group]) if self.group and n else np.arange(n)
+
+    def _shared(self, split: Arrays, shares: Shares) -> dict[str, Arrays]:
+        """A split by whole groups in an order drawn by the seed, each share's rows dealt to its portions in turn."""
+        groups, member = np.unique(self.numbers(split), return_inverse=True)
         # raw draws, which no release of numpy changes (NEP 19)
         draws = np.random.Philox(key=[self.seed, 0x5A]).random_raw(len(groups))
         # the rank of a group's draw is its place
         place = np.empty(len(groups), np.int64)
         place[np.argsort(draws, kind="stable")] = np.arange(len(groups))
-        # where each portion ends, in groups
+        # where each share ends, in groups
         ends = np.rint(np.cumsum(list(shares.values())) * len(groups))
         which = np.searchsorted(ends, place[member], "right")
         found = {}
-        for i, name in enumerate(shares):
-            # in the set's own order
+        for i, names in enumerate(shares):
             rows = np.flatnonzero(which == i)
-            found[name] = {key: np.asarray(array[rows]) for key, array in split.items()}
+            # group by group: a group of one is dealt too, and the next one goes on in turn
+            dealt = rows[np.argsort(place[member[rows]], kind="stable")]
+            for turn, name in enumerate(names):
+                # in the set's own order
+                own = np.sort(dealt[turn :: len(names)])
+                found[name] = {key: np.asarray(array[own]) for key, array in split.items()}
         return found
 
 

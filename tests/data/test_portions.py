@@ -40,12 +40,15 @@ def numbers(arrays):
 def test_every_picture_is_in_one_portion_of_its_own_split():
     reals = Reals(Numbered())
     found = reals.portions(reals.load())
-    assert set(found) == {*OF_TRAIN, *OF_HELD}
-    of_train = np.concatenate([numbers(found[name]) for name in OF_TRAIN])
-    of_held = np.concatenate([numbers(found[name]) for name in OF_HELD])
+    names = [[name for names in shares for name in names] for shares in (OF_TRAIN, OF_HELD)]
+    assert set(found) == {*names[0], *names[1]}
+    of_train, of_held = (
+        np.concatenate([numbers(found[name]) for name in of_split]) for of_split in names
+    )
     np.testing.assert_array_equal(np.sort(of_train), np.arange(400))
     np.testing.assert_array_equal(np.sort(of_held), np.arange(400, 480))
-    assert [len(numbers(found[name])) for name in OF_TRAIN] == [200, 100, 100]
+    assert [len(numbers(found[name])) for name in names[0]] == [200, 100, 100]
+    assert [len(numbers(found[name])) for name in names[1]] == [20, 20, 20, 20]
     # a draw and no head; another seed another one
     assert not np.array_equal(numbers(found["generator"]), np.arange(200))
     again = Reals(Numbered(), seed=1)
@@ -53,14 +56,37 @@ def test_every_picture_is_in_one_portion_of_its_own_split():
     assert not np.array_equal(numbers(found["test"]), numbers(other["test"]))
 
 
-def test_a_person_is_in_one_portion():
+def test_a_person_is_in_one_portion_or_in_both_halves_of_real_against_real():
     reals = Reals(Numbered(), "person")
     found = reals.portions(reals.load())
-    people = [set(arrays["person"].tolist()) for arrays in found.values()]
-    assert sum(map(len, people)) == len(set().union(*people)) == 96
-    assert all(
-        len(arrays["person"]) == 5 * len(set(arrays["person"])) for arrays in found.values()
-    )
+    of_shares = []
+    for names in (*OF_TRAIN, *OF_HELD):
+        people = [sorted(found[name]["person"].tolist()) for name in names]
+        shots = sum(map(len, people))
+        # whole people, and as many of their pictures in either half
+        assert shots == 5 * len({person for half in people for person in half})
+        assert max(map(len, people)) - min(map(len, people)) <= 1
+        for person in set(people[0]):
+            counts = [half.count(person) for half in people]
+            assert max(counts) - min(counts) <= 1
+        of_shares.append({person for half in people for person in half})
+    assert sum(map(len, of_shares)) == len(set().union(*of_shares)) == 96
+
+
+def test_real_against_real_of_few_groups_is_worth_half():
+    # the picture is its person's: nothing else tells two halves apart
+    from genjax.metrics.prediction import average_precision
+
+    found = []
+    for seed in range(20):
+        reals = Reals(Numbered(test=100), "person", seed)
+        portions = reals.portions(reals.load())
+        first, second = portions["test"]["person"], portions["test_other"]["person"]
+        truth = np.arange(len(first) + len(second)) >= len(first)
+        scores = np.concatenate([first, second]).astype(float)
+        found.append(average_precision(scores, truth, 2).value)
+    # of whole people, five against five, the spread is 0.11
+    assert np.std(found) < 0.05 and abs(np.mean(found) - 0.5) < 0.05
 
 
 def test_a_generator_is_trained_on_its_portion_and_never_sees_the_test():
