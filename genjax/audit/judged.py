@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genjax.audit.alarms import Bar, bar
+from genjax.audit import ranking
+from genjax.audit.alarms import Bar, accuracy, checked
 from genjax.errors import UserError
-from genjax.metrics.intervals import Interval
-from genjax.metrics.prediction import average_precision, ece
+from genjax.metrics.intervals import Interval, by_group
+from genjax.metrics.prediction import ece, threshold
 
-TIMES = 200  # repeats of a bootstrap: a matrix has hundreds of cells
 ROUNDS = 100  # of Newton, which takes about ten
 FEWEST = 10  # held-out pictures of a kind, below which two numbers are not fitted
 
@@ -60,7 +60,12 @@ class Cell(NamedTuple):
             found[f"accuracy_at_{rate:g}"] = bar_.accuracy
             found[f"false_alarms_at_{rate:g}"] = bar_.false_alarms
             found[f"hits_at_{rate:g}"] = bar_.hits
-        return {name: {**value._asdict(), "n": n} for name, value in found.items()}
+        told = {name: {**value._asdict(), "n": n} for name, value in found.items()}
+        for rate, bar_ in self.bars.items():
+            # what the rate was counted at
+            limit = {"asked": bar_.asked, "threshold": bar_.threshold}
+            told[f"false_alarms_at_{rate:g}"] |= limit
+        return told
 
 
 def scale_of(held: Halves) -> Scale:
@@ -116,29 +121,55 @@ def _sigmoid(f: np.ndarray) -> np.ndarray:
     return 0.5 * (1.0 + np.tanh(0.5 * f))  # no overflow
 
 
-def judged(test: Halves, held: np.ndarray, rates: tuple[float, ...]) -> Cell:
+def apart(real: int, generated: int) -> Halves:
+    """The groups of pictures of which none belong together: a number for each."""
+    every = np.arange(real + generated)
+    return Halves(every[:real], every[real:])
+
+
+def judged(
+    test: Halves, held: np.ndarray, rates: tuple[float, ...], groups: Halves | None = None
+) -> Cell:
     """A cell of logits of a test, by thresholds that held-out real pictures' logits [N] say.
 
-    The halves are cut to one length, since average precision is of a share of generated pictures. Intervals take
-    pictures for independent ones. UserError for too few held-out pictures for a rate.
+    groups: what belongs together, numbers [N] and [M] of which some may be in both halves; None = nothing. Intervals
+    take groups for independent, and pictures of one group not: those of average precision and of the calibration
+    error by the jackknife, those of rates the wider one of it and the exact one (`ranking`). The halves are cut to one
+    length, since average precision is of a share of generated pictures. UserError for too few held-out pictures for a
+    rate.
     """
+    groups = apart(*map(len, test)) if groups is None else groups
     n = min(map(len, test))
     real, generated = (half[:n] for half in test)
+    of_real, of_generated = (half[:n] for half in groups)
     logits = np.concatenate([real, generated])
     truth = np.arange(2 * n) >= n
-    p = _sigmoid(logits)
-    probabilities = np.stack([1.0 - p, p], -1)
+    group = np.concatenate([of_real, of_generated])
+    bars = {}
+    for rate in rates:
+        limit = threshold(checked(held, "held-out real"), rate)
+        alarms = ranking.share(real > limit, of_real)
+        hits = ranking.share(generated > limit, of_generated)
+        bars[rate] = Bar(rate, limit, alarms, hits, accuracy(hits, alarms))
     return Cell(
-        _holding(average_precision(logits, truth, TIMES)),
-        {rate: bar(held, real, generated, rate) for rate in rates},
-        ece(probabilities, truth, times=TIMES),
+        ranking.precision(logits, truth, group), bars, _calibration(logits, truth, group)
     )
 
 
-def _holding(found: Interval) -> Interval:
-    """An interval that holds its own value: pictures drawn twice are ties, which lift a ranking that is all wrong."""
-    value, low, high = found
-    return Interval(value, min(low, value), max(high, value))
+def _calibration(logits: np.ndarray, truth: np.ndarray, group: np.ndarray) -> Interval:
+    """The expected calibration error of logits [N] with the jackknife's interval over groups [N], within [0, 1]."""
+    p = _sigmoid(logits)
+    probabilities = np.stack([1.0 - p, p], -1)
+
+    def of(rows: np.ndarray) -> float:
+        # without the interval that it has of rows that are independent
+        return ece(probabilities[rows], truth[rows], times=2).value
+
+    parts = ranking.groups_of(group)
+    if len(parts) < 2:
+        return Interval(of(parts[0]), 0.0, 1.0)
+    value, low, high = by_group(of, parts)
+    return Interval(value, max(low, 0.0), min(high, 1.0))
 
 
 def ensemble(members: Mapping[str, Any]) -> np.ndarray:

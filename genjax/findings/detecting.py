@@ -8,13 +8,14 @@ easy there, and that column is no part of `on others`. Real pictures of other ex
 column a detector that finds anything has found a difference between portions.
 
 Also how it lasts, AP on the diagonal after JPEG, another size, a crop, blur, noise, a screenshot; and the radial
-spectrum of each generator beside the real one. Intervals take pictures for independent ones: of several pictures of a
-person they are too narrow.
+spectrum of each generator beside the real one. Intervals are over groups, all pictures of a person say. A threshold's
+rate is promised for a fresh group by as many held-out groups as the rate needs: where there are fewer, that is told.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -31,13 +32,20 @@ from genjax.audit.hardships import (
     Resized,
     Screenshot,
 )
-from genjax.audit.judged import Cell, Halves, Scale, ensemble, judged, scale_of
+from genjax.audit.judged import Cell, Halves, Scale, apart, ensemble, judged, scale_of
 from genjax.config import field
 from genjax.data.batches import chosen
 from genjax.data.portions import Reals
 from genjax.errors import UserError, at_least, below
 from genjax.findings.detectors import Entry, Recovered, Score, Task
-from genjax.findings.generated import HOME, OTHER, Maker, RealAndGenerated, Untouched
+from genjax.findings.generated import (
+    HOME,
+    OTHER,
+    Maker,
+    RealAndGenerated,
+    Untouched,
+    picked,
+)
 from genjax.findings.tabled import Row, finish, keep_picture, place, wide
 from genjax.metrics.prediction import average_precision, threshold
 from genjax.pictures.draw import captioned, grid
@@ -91,6 +99,8 @@ class Detection:
         # what can be told of the config alone, before folders are made
         self.check()
         log = place(HOME, name, self, origin)
+        for line in self.few():
+            log.note(line)
         makers = (Untouched(), *self.generators)
         # all generators before any detector: a matrix with a hole is none
         sets = {maker.name: self.data(maker).halves()[1] for maker in makers}
@@ -137,6 +147,21 @@ class Detection:
         counts = self.data(Untouched()).counts(self.reals.load())
         for rate in self.rates:
             threshold(np.zeros(counts["held"]), rate)
+
+    def few(self) -> list[str]:
+        """A line for each rate that too few groups of held-out real pictures promise; of pictures see `check`."""
+        n = len(np.unique(self.groups("held").real))
+        lines = []
+        for rate in self.rates:
+            try:
+                threshold(np.zeros(n), rate)
+            except UserError:
+                fewest = math.ceil(round(1.0 / rate, 9)) - 1
+                lines.append(
+                    f"{n} held-out groups by --reals.group={self.reals.group!r} promise no rate of {rate:g} false "
+                    f"alarms for a fresh one, which takes {fewest}: it is of more pictures of the same groups."
+                )
+        return lines
 
     def data(self, maker: Maker) -> RealAndGenerated:
         """The labelled set of a generator."""
@@ -196,8 +221,9 @@ class Detection:
         """Judges all cells, records them, draws the heat map; the tables."""
         tables: dict[str, dict[str, Row]] = {"over generators": {}}
         shares = {}
+        groups = self.groups("test")
         for detector, rows in found.items():
-            cells = self.cells(rows)
+            cells = self.cells(rows, groups)
             # every number of every cell; tables show some
             log.result(f"matrix {detector}", _kept(cells, rows))
             told = f"{detector}: average precision, trained on (row), tested on (column)"
@@ -223,15 +249,26 @@ class Detection:
                 found |= {made.name for made in self.generators if entry.of.twin(made.exp)}
         return found
 
-    def cells(self, rows: Mapping[str, Line]) -> Cells:
-        """{trained on: {tested on: cell}} of one detector."""
+    def cells(self, rows: Mapping[str, Line], groups: Halves | None = None) -> Cells:
+        """{trained on: {tested on: cell}} of one detector; groups: of real pictures, and of those in their place."""
         found: Cells = {}
         for trained, line in rows.items():
             found[trained] = {}
             for tested, generated in line.generated.items():
                 pair = Halves(line.real, generated)
-                found[trained][tested] = judged(pair, line.held, self.rates)
+                of_pair = None if groups is None else _groups(groups, tested)
+                found[trained][tested] = judged(pair, line.held, self.rates, of_pair)
         return found
+
+    def groups(self, part: str) -> Halves:
+        """What belongs together among the real pictures of a part, and among the other ones in their column."""
+        source = self.reals.load()
+        portions = self.reals.portions(source)
+        n = self.data(Untouched()).counts(source)[part]
+        if not self.reals.group:
+            return apart(n, n)
+        found = [self.reals.numbers(portions[name]) for name in (part, f"{part}_other")]
+        return Halves(*(picked(numbers, n) for numbers in found))
 
     def more(self, cells: Cells) -> dict[str, dict[str, Row]]:
         """The other tables of all detectors together."""
@@ -308,6 +345,14 @@ def _once(score: Score) -> Score:
         return known[id(images)][1]
 
     return found
+
+
+def _groups(groups: Halves, tested: str) -> Halves:
+    """The groups of a pair of halves: what was generated is nobody's picture, and each is a group of its own."""
+    if tested == OTHER:
+        return groups
+    beyond = 1 + groups.real.max()
+    return Halves(groups.real, beyond + np.arange(len(groups.real)))
 
 
 def _together(rows: Mapping[str, Line]) -> Line:

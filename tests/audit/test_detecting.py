@@ -241,6 +241,20 @@ def test_too_few_real_pictures_for_a_rate_are_told():
         Detection(few, (AE,), (Entry("near", Near()),)).check()
 
 
+def test_too_few_groups_for_a_rate_are_told_and_no_group_is_a_generated_picture_s():
+    grouped = Detection(dataclasses.replace(REALS, group="label"), (AE,), rates=(0.05, 0.2))
+    # five of ten classes are held out
+    [line] = grouped.few()
+    assert line.startswith("5 held-out groups by --reals.group='label' promise no rate of 0.05")
+    assert "takes 19" in line
+    assert not Detection(REALS, (AE,), rates=(0.05,)).few()
+    groups = grouped.groups("test")
+    assert set(groups.real) == set(groups.generated) and len(set(groups.real)) == 5
+    assert detecting._groups(groups, "real") is groups
+    made = detecting._groups(groups, "ae").generated
+    assert len(set(made)) == len(made) and not set(made) & set(groups.real)
+
+
 def test_what_is_no_picture_is_told():
     from genjax.data import Ring, Toy
 

@@ -61,6 +61,34 @@ def test_what_is_told_agrees_with_two_normals():
     assert judged(sure, scale(held.real), (0.05,)).ece.low > 0.05
 
 
+def test_pictures_of_a_few_groups_have_wide_intervals():
+    # all 50 pictures of a scene have its score: 10 draws and no 500
+    held = normals(1000, 0)
+    inside, outside = 0, 0
+    widths = []
+    for seed in range(20):
+        few = normals(10, 10 + seed, 0.0)
+        many = Halves(*(np.repeat(half, 50) for half in few))
+        scenes = Halves(np.repeat(np.arange(10), 50), np.repeat(np.arange(10, 20), 50))
+        cell = judged(many, held.real, (0.05,), scenes)
+        alone = judged(many, held.real, (0.05,))
+        # of no difference, average precision in the mean of draws is a half and a little more
+        inside += cell.average_precision.low <= 0.5 <= cell.average_precision.high
+        outside += not alone.average_precision.low <= 0.5 <= alone.average_precision.high
+        widths.append([np.ptp(each.average_precision[1:]) for each in (cell, alone)])
+        assert np.ptp(cell.ece[1:]) > np.ptp(alone.ece[1:])
+    assert inside >= 17 and outside >= 10
+    assert np.mean(widths, 0)[0] > 3 * np.mean(widths, 0)[1]
+
+
+def test_a_threshold_is_written_beside_its_rate():
+    held, test = normals(100, 1), normals(50, 2)
+    cell = judged(test, held.real, (0.05,))
+    told = cell.kept(50)["false_alarms_at_0.05"]
+    assert told["asked"] == 0.05 and told["n"] == 50
+    assert told["value"] == np.mean(test.real > told["threshold"])
+
+
 def test_all_together_is_the_mean_logit():
     found = ensemble({"a": np.array([1.0, 3.0]), "b": np.array([3.0, -3.0])})
     np.testing.assert_array_equal(found, [2.0, 0.0])
