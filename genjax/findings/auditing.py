@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,6 +71,7 @@ from genjax.pictures.draw import captioned, grid
 from genjax.training.log import Log
 
 SHOWN = 6  # pictures of each value that are shown
+PER_COMPARISON = 40  # draws of each of the groups that are compared together
 DOUBT = 0.005  # share of draws with an answer below which there is none
 
 
@@ -85,6 +86,7 @@ class Found(NamedTuple):
     quality: dict[str, dict[str, Interval]]  # {distance or what else: {group: number}}
     cost: dict[str, Interval]
     notes: list[str]
+    members: dict[str, int]  # of each group, as it is read
     back: Interval | None = None  # how often what was asked for is read
     doubts: tuple[str, ...] = ()  # categories of which nothing should be said
 
@@ -159,6 +161,7 @@ class Audit:
                 f"--scale={self.scale}: {self.about} has {k} values, {', '.join(values[self.about])}: "
                 "give each a place."
             )
+        self.check_draws(values)
         self.check_count("--samples", self.samples, values)
         if any(isinstance(entry.of, Held) for entry in self.samplers):
             self.check_count("--data, Held()", size(single(held(source))), values)
@@ -166,6 +169,17 @@ class Audit:
         for name, _ in self.reference:
             if name not in known:
                 raise UserError(f"--reference: {name!r} is none of {', '.join(known)}.")
+
+    def check_draws(self, values: Values) -> None:
+        """Raises UserError for draws so few that not even the least p of a group could be told of among all."""
+        sizes = [len(values[group]) for group in self.of]
+        compared = max(sum(sizes), math.prod(sizes))
+        # the least p of S draws is 2 / (S + 1), and is multiplied by as many as are compared
+        if self.draws < PER_COMPARISON * compared:
+            raise UserError(
+                f"--draws={self.draws}: {compared} groups are compared together, and so few draws can tell none: "
+                f"use at least {PER_COMPARISON * compared}."
+            )
 
     def check_count(self, what: str, n: int, values: Values) -> None:
         """Raises UserError for pictures so few that perhaps no group of all categories at once had enough."""
@@ -239,6 +253,7 @@ class Audit:
             quality=quality,
             cost=cost,
             notes=[line for line in (note, *notes) if line],
+            members=members(read, judges.values, self.of),
             back=back,
             doubts=tuple(doubts),
         )
@@ -320,7 +335,7 @@ class Audit:
             found[group] = {
                 "V": association(table),
                 "V of the data": float(cramers_v(data)),
-                "p": float(adjusted[i]),
+                "p, as read": float(adjusted[i]),
                 "amplification": of(amplification),
                 "directional": of(directional, data=alike),
                 "p of directional": float(changed[i]),
@@ -406,7 +421,8 @@ class Audit:
                 kept[name] = value if isinstance(value, float) else stored(value, found.n)
             log.result(f"{title}: {self.about} and {group}", kept)
         for name, own in found.quality.items():
-            kept = {group: stored(value, found.n) for group, value in own.items()}
+            # a group's number is of its own pictures
+            kept = {group: stored(value, found.members[group]) for group, value in own.items()}
             log.result(f"{title}: {name}", kept)
         cost = {name: stored(value, found.n) for name, value in found.cost.items()}
         log.result(f"{title}: distance", cost)
@@ -434,6 +450,18 @@ def crossed_names(values: list[tuple[str, ...]]) -> list[str]:
             longer += [f"{name}, {value}".removeprefix(", ") for value in own]
         names = longer
     return names
+
+
+def members(
+    read: Mapping[str, np.ndarray], values: Values, of: Sequence[str]
+) -> dict[str, int]:
+    """How many pictures are read as each value of some categories, {"category=value": n}."""
+    found = {}
+    for group in of:
+        counts = np.bincount(read[group], minlength=len(values[group]))
+        for value, count in zip(values[group], counts, strict=True):
+            found[f"{group}={value}"] = int(count)
+    return found
 
 
 def told(each: Share) -> dict[str, float]:

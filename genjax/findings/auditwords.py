@@ -144,7 +144,7 @@ def dependence_in_words(
     data = conditional(audit.data_table(table, group, judges))
     lines = []
     tie = own.ties[group]
-    if tie["p"] >= 0.05 and tie["V of the data"] < 0.05:
+    if tie["p, as read"] >= 0.05 and tie["V of the data"] < 0.05:
         return [f"{title}: no tie of {audit.about} and {group} can be told."]
     # both ends of the scale
     for k in (ranked[0], ranked[-1]):

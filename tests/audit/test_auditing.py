@@ -121,7 +121,7 @@ def test_amplification_and_v_are_found_behind_the_readers_errors(amplified, know
     assert tie["V"].low <= truth <= tie["V"].high and tie["V"].high - tie["V"].low < 0.15
     counts = counted([known_judges.data["occupation"], known_judges.data["sex"]], [4, 2])
     assert tie["V of the data"] == pytest.approx(cramers_v(counts / counts.sum()), abs=0.01)
-    assert tie["p"] < 0.01
+    assert tie["p, as read"] < 0.01
     # each leading sex has (.8 - .4) |s| / 2 more
     more = 0.2 * np.mean(np.abs(SCALE))
     assert tie["amplification"].low <= more <= tie["amplification"].high
@@ -129,7 +129,7 @@ def test_amplification_and_v_are_found_behind_the_readers_errors(amplified, know
     assert tie["p of directional"] < 0.05
     # nothing else was planted
     for other in ("tone", "age"):
-        assert amplified.ties[other]["p"] > 0.05
+        assert amplified.ties[other]["p, as read"] > 0.05
         assert amplified.ties[other]["amplification"].low < 0.03
 
 
@@ -219,6 +219,7 @@ def test_a_group_that_is_drawn_worse_is_found(known_judges):
     )
     found = audit.measured("m", Drawn(images, values["occupation"]), known_judges)
     distance = found.quality["fd_pca4"]
+    assert found.members["tone=dark"] == dark.sum() and sum(found.members.values()) == 6000
     assert distance["tone=dark"].low > 5 * distance["tone=light"].high
     assert found.quality["read back"]["tone=dark"].value == 1.0
     words = " ".join(auditwords.quality_in_words("m", found))
@@ -442,6 +443,7 @@ def test_what_cannot_be_audited_is_refused_before_anything_is_trained(task):
     for changes, told in (
         ({"about": "shoe"}, "no category 'shoe'"),
         ({"scale": (1.0, 2.0)}, "occupation has 4 values"),
+        ({"draws": 900}, "--draws=900: 24 groups are compared together.*use at least 960"),
         ({"samples": 30}, "--samples: 30 pictures in 24 groups may leave none with --least=40"),
         ({"reference": (("sex=cat", 0.5),)}, "'sex=cat' is none of"),
         # as many as there are people out of training
