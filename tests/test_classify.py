@@ -63,6 +63,22 @@ def test_differences_are_of_the_same_pictures():
     assert same.value == 0.0 and -0.02 < same.low < -0.005 and 0.005 < same.high < 0.02
 
 
+@pytest.mark.parametrize(
+    "ends, words",
+    [
+        ((-0.01, -0.02, 0.0), "is within 2 % of LDA: -0.010 [-0.020, 0.000]"),
+        # who is better has not missed it
+        ((0.1, 0.05, 0.15), "is within 2 % of LDA: 0.100 [0.050, 0.150]"),
+        ((-0.01, -0.03, 0.01), "is within 2 % of LDA: -0.010 [-0.030, 0.010], which the"),
+        ((-0.03, -0.05, -0.01), "is not within 2 % of LDA: -0.030 [-0.050, -0.010], which the"),
+        ((-0.05, -0.07, -0.03), "is not within 2 % of LDA: -0.050 [-0.070, -0.030]"),
+    ],
+)
+def test_a_verdict_says_whether_it_is_sure(ends, words):
+    told = TOY.verdict(Interval(*ends))
+    assert told.startswith(words) and told.endswith("open") == words.endswith("which the")
+
+
 def test_shifted_labels_have_the_asked_shares():
     label = np.repeat(np.arange(4), 64)
     rows = tilted(label, 4, 0.5)
@@ -167,8 +183,11 @@ def test_closed_forms_are_compared(tmp_path, capsys):
     assert strange["digits_cornered, by p(x)"]["value"] > 0.6
     tests = found["LDA, test"]["accuracy"]["n"]
     assert strange["digits_cornered, by p(x)"]["n"] == tests + 100
-    told = capsys.readouterr().out
+    told, noted = capsys.readouterr()
     assert "| naive Bayes |" in told and "by EM" in told
+    assert "naive Bayes is not within 2 % of LDA: -0.0" in noted
+    shifted = found["LDA, shifted"]["by EM"]["n"]
+    assert shifted < tests
 
 
 def test_a_shortcut_is_told_by_group(tmp_path):

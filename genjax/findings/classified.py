@@ -92,6 +92,9 @@ class Classified:
     corruptions: tuple[Corruption, ...] = field((), "what test pictures go through, each alone")
     strangers: tuple[Known | Any, ...] = field((), "sets whose test pictures are refused")
     others: int = field(1000, "pictures of each corruption and of strangers, at most")
+    target: float = field(
+        0.02, "how far below the reference's an accuracy may be, for the verdict", added=True
+    )
     tilt: float = field(0.7, "share of a class at shifted labels, of that of the class before")
     bins: int = field(10, "of the calibration error")
     seed: int = field(0, "of weights, orders and corruptions")
@@ -108,7 +111,9 @@ class Classified:
         test = some(source.test, self.test)
         label = np.asarray(test["label"])
         few = np.asarray(self.few(source)["label"])
+        picked = tilted(label, source.classes, self.tilt)
         board = Board(log)
+        verdicts = []
         first: np.ndarray | None = None
         # the reference before the others, which are held against it
         order = sorted(self.contestants, key=lambda one: one.name != self.reference)
@@ -120,17 +125,21 @@ class Classified:
                 first = hits
             else:
                 behind = f"accuracy less that of {self.reference}"
-                of_test[behind] = paired(hits, first)
+                apart = paired(hits, first)
+                of_test[behind] = apart
+                verdicts.append(f"{one.name} {self.verdict(apart)}")
             told = {"temperature": said.temperature, **said.reading.told}
             board.put("test", one.name, of_test, len(label), told)
             corrupted = self.of_corrupted(said, few)
             board.put("corrupted", one.name, corrupted, len(few))
             strange, among = self.of_strangers(said)
             board.put("strangers", one.name, strange, among)
-            shifted, told_too = self.of_shifted(said, label)
-            board.put("shifted", one.name, shifted, len(label), told_too)
+            shifted, told_too = self.of_shifted(said, label, picked)
+            board.put("shifted", one.name, shifted, len(picked), told_too)
             accuracy = wide(of_test["accuracy"])
             log.note(f"{one.name}: accuracy {accuracy}")
+        for line in verdicts:
+            log.note(line)
         finish(log, board.tables)
 
     def check(self, source: Any) -> None:
@@ -142,6 +151,7 @@ class Classified:
         at_least(10, **counts)
         at_least(0, seed=self.seed)
         at_least(1, bins=self.bins)
+        at_least(0, target=self.target)
         above(0, tilt=self.tilt)
         at_most(1, tilt=self.tilt)
         test = some(source.test, self.test)
@@ -203,6 +213,15 @@ class Classified:
             "ECE at temperature": ece(tempered, label, self.bins),
         }
 
+    def verdict(self, apart: Interval) -> str:
+        """Whether an accuracy is at most `target` below the reference's, or above it, and whether that is sure."""
+        near = apart.value >= -self.target
+        # sure where the whole interval is on the same side
+        sure = apart.low >= -self.target if near else apart.high < -self.target
+        is_ = "is" if near else "is not"
+        doubt = "" if sure else ", which the interval leaves open"
+        return f"{is_} within {100 * self.target:g} % of {self.reference}: {wide(apart)}{doubt}"
+
     def of_corrupted(self, said: Answers, label: np.ndarray) -> dict[str, Interval]:
         """Accuracy on each corruption."""
         found = {}
@@ -238,12 +257,11 @@ class Classified:
         return found, among
 
     def of_shifted(
-        self, said: Answers, label: np.ndarray
+        self, said: Answers, label: np.ndarray, picked: np.ndarray
     ) -> tuple[dict[str, Interval], dict[str, float]]:
-        """Accuracy where classes have other shares than in training, by what is known of them; how far EM's are off."""
+        """Accuracy on the pictures `picked`, whose classes have other shares; how far those that EM finds are off."""
         old = said.reading.prior
         # the same answers again: p(x | y) has not changed
-        picked = tilted(label, len(old), self.tilt)
         own = label[picked]
         count = np.bincount(own, minlength=len(old))
         truth = count / len(own)
