@@ -32,15 +32,18 @@ from genjax.audit.hardships import (
     Resized,
     Screenshot,
 )
-from genjax.audit.judged import Cell, Halves, Scale, apart, ensemble, judged, scale_of
+from genjax.audit.judged import FEWEST, Cell, Halves, Scale, apart, ensemble, judged, scale_of
 from genjax.config import field
+from genjax.core import size
 from genjax.data.batches import chosen
 from genjax.data.portions import Reals
 from genjax.errors import UserError, at_least, below
-from genjax.findings.detectors import Entry, Recovered, Score, Task
+from genjax.findings.contenders import OfCodes, Own
+from genjax.findings.detectors import Entry, Known, Recovered, Score, Task, enough
 from genjax.findings.generated import (
     HOME,
     OTHER,
+    Generator,
     Maker,
     RealAndGenerated,
     Untouched,
@@ -79,7 +82,7 @@ class Detection:
     """The comparison."""
 
     reals: Reals = field(Reals(), "the real pictures and how they are shared out")
-    generators: tuple[Maker, ...] = field((), "who makes pictures, besides the real ones")
+    generators: tuple[Generator, ...] = field((), "who makes pictures, besides the real ones")
     detectors: tuple[Entry, ...] = field((), "who tells them apart")
     handling: Handling = field(Handling(), "what all pictures go through alike")
     rates: tuple[float, ...] = field((0.01, 0.05), "shares of false alarms for the thresholds")
@@ -143,10 +146,30 @@ class Detection:
         for rate in self.rates:
             # for its error: before the training
             threshold(np.zeros(self.held), rate)
-        # and with as many as the set really has
-        counts = self.data(Untouched()).counts(self.reals.load())
+        # and what the set itself cannot give
+        self.fits()
+
+    def fits(self) -> None:
+        """Raises UserError for data that are no pictures, or too few, or too small for who is to learn them."""
+        data = self.data(Untouched())
+        source = data.opened()
+        counts = data.counts(source)
+        if counts["held"] < FEWEST:
+            raise UserError(
+                f"--held: {counts['held']} held-out pictures of each kind are too few to scale scores by: hold out "
+                f"{FEWEST} or more, by --held or by --reals.of."
+            )
         for rate in self.rates:
             threshold(np.zeros(counts["held"]), rate)
+        whole = size(self.reals.portions(source)["generator"])
+        as_made = Known(tuple(source.shape), source.classes, counts["train"], whole)
+        for maker in self.generators:
+            _makes(maker, as_made)
+        seen = as_made._replace(shape=self.handling.shape(as_made.shape))
+        for entry in self.detectors:
+            entry.of.fits(entry.name, seen)
+        # of what real pictures carry nobody has to be trained to know
+        data.halves()
 
     def few(self) -> list[str]:
         """A line for each rate that too few groups of held-out real pictures promise; of pictures see `check`."""
@@ -332,6 +355,21 @@ def _distinct(what: str, names: list[str]) -> None:
             raise UserError(
                 f"--{what}: each needs a name of its own, other than {OTHER!r} and {ALL!r}, got {', '.join(names)}."
             )
+
+
+def _makes(maker: Generator, known: Known) -> None:
+    """Raises UserError for a generator that does not fit the pictures, has too few of them, or makes none."""
+    algorithm = known.bind(maker.exp, known.classes)
+    enough(f"--generators: {maker.name}", maker.exp, known.whole)
+    if algorithm.sample is None and isinstance(maker.draw, Own):
+        raise UserError(
+            f"--generators: {maker.name} makes no samples: give it draw=OfCodes(...), or use another model."
+        )
+    if known.classes < 2 and isinstance(maker.draw, OfCodes):
+        raise UserError(
+            f"--generators: {maker.name} draws codes by class, and the real pictures have no labels: use a model that "
+            "samples by itself."
+        )
 
 
 def _once(score: Score) -> Score:

@@ -22,12 +22,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.audit.detector import HELD, Detector, logit
+from genjax.audit.detector import HELD, KINDS, Detector, logit
 from genjax.config import digest, edit, field
-from genjax.core import averaged
+from genjax.core import Algorithm, averaged, labelled
 from genjax.data.portions import Portion
 from genjax.diffusion import editing, gaussian, samplers
 from genjax.errors import UserError, at_least
+from genjax.fields import Image
 from genjax.findings.generated import HOME, Handled, RealAndGenerated
 from genjax.machine.files import typed
 from genjax.metrics.features import Components, Extract, save_arrays
@@ -60,6 +61,28 @@ class Task(NamedTuple):
         return loop.run(HOME, edit(exp, changes), name, {"differences": {}})
 
 
+class Known(NamedTuple):
+    """What is known of a task before anything is trained."""
+
+    shape: tuple[int, ...]  # of pictures after handling
+    classes: int  # of the real pictures
+    train: int  # pictures of each kind to learn from
+    whole: int  # real pictures that generators, and models of real ones, learn from
+
+    def bind(self, exp: Experiment, classes: int) -> Algorithm:
+        """A run's algorithm on such pictures; UserError for what does not fit them."""
+        return exp.algorithm(labelled(Image(self.shape), classes, exp.steps))
+
+
+def enough(name: str, exp: Experiment, n: int) -> None:
+    """Raises UserError for a batch larger than the n pictures that a run learns from."""
+    if exp.batch > n:
+        raise UserError(
+            f"{name} learns in batches of {exp.batch}, and there are {n} pictures to learn from: use a smaller batch, "
+            "more of --train, or a larger set."
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Told:
     """A net that learns both kinds."""
@@ -72,6 +95,11 @@ class Told:
         """Raises UserError for what gives no logit."""
         if not isinstance(self.exp.algorithm, Detector):
             raise UserError(f"--detectors: {name} needs a run of Detector(), see genjax.audit.")
+
+    def fits(self, name: str, known: Known) -> None:
+        """Raises UserError for a front or net that such pictures are too small for, and for too few of them."""
+        known.bind(self.exp, len(KINDS))
+        enough(f"--detectors: {name}", self.exp, 2 * known.train)
 
     def start(self, name: str, task: Task) -> Score:
         """Its logits."""
@@ -104,23 +132,29 @@ class Recovered:
         """Raises UserError for fewer than two steps."""
         at_least(2, f"--detectors: {name}: ", steps=self.steps)
 
+    def fits(self, name: str, known: Known) -> None:
+        """Raises UserError for a model that neither goes up to noise nor has codes, and for too few pictures."""
+        algorithm = known.bind(self.exp, known.classes)
+        # a path is what noise goes up and down by
+        coded = algorithm.encode is not None and algorithm.decode is not None
+        if not coded and not hasattr(self.exp.algorithm, "path"):
+            raise UserError(
+                f"--detectors: {name} needs a diffusion model with a path, or codes with a way back: use Diffusion() "
+                "or Autoencoder()."
+            )
+        enough(f"--detectors: {name}", self.exp, known.whole)
+
     def start(self, name: str, task: Task) -> Score:
-        """Its distances; UserError for a model that neither goes up to noise nor has codes."""
+        """Its distances; for what it can be of see `fits`."""
         # on what the generators learn from, after what all pictures go through
         data = Handled(Portion(task.data.reals), task.data.handling)
         # by a seed of its own: a generator of this config would be the same model, weight for weight
         this = task.run(self.exp, name, data, task.seed + 1)
         cfg = this.exp.algorithm
-        # a path is what noise goes up and down by
         if hasattr(cfg, "path"):
             cfg = edit(cfg, {"schedule.steps": self.steps})
             return scoring(this, _dire(cfg, this.spec))
         algorithm = this.algorithm
-        if algorithm.encode is None or algorithm.decode is None:
-            raise UserError(
-                f"--detectors: {name} needs a diffusion model with a path, or codes with a way back: use Diffusion() "
-                "or Autoencoder()."
-            )
 
         def recovered(key: jax.Array, state: Any, batch: Any) -> dict[str, jax.Array]:
             z = algorithm.encode(key, state, batch)
@@ -143,8 +177,15 @@ class Near:
         """Raises UserError for no neighbour."""
         at_least(1, f"--detectors: {name}: ", k=self.k)
 
+    def fits(self, name: str, known: Known) -> None:
+        """Raises UserError for fewer known pictures than neighbours."""
+        if known.train < self.k:
+            raise UserError(
+                f"--detectors: {name} looks at {self.k} neighbours, and {known.train} pictures are known: use fewer."
+            )
+
     def start(self, name: str, task: Task) -> Score:
-        """The difference of mean distances; UserError for fewer known pictures than neighbours."""
+        """The difference of mean distances; for how many pictures it needs see `fits`."""
         from sklearn.neighbors import NearestNeighbors
 
         train: dict[str, np.ndarray] = {"image": task.real}
@@ -153,10 +194,6 @@ class Near:
         extract: Extract = self.extractor.fit(train, typed(task.runs) / "features")
         indices = []
         for known in (task.real, task.generated):
-            if len(known) < self.k:
-                raise UserError(
-                    f"--detectors: {name} looks at {self.k} neighbours, and {len(known)} pictures are known: use fewer."
-                )
             # in many dimensions a tree looks at nearly all of them
             index = NearestNeighbors(n_neighbors=self.k, algorithm="brute")
             indices.append(index.fit(extract(known).features))

@@ -151,9 +151,8 @@ class RealAndGenerated:
         at_least(1, train=self.train, held=self.held, test=self.test)
         at_least(0, seed=self.seed)
 
-    def halves(self) -> tuple[Source, dict[str, tuple[np.ndarray, np.ndarray]]]:
-        """(the real set, {part: (real, generated)}), bytes after handling; UserError for halves that are unlike."""
-        self.check()
+    def opened(self) -> Source:
+        """The real set; UserError for one that is of no pictures, and for handling that does not fit them."""
         source = self.reals.load()
         kind = source.fields[source.main]
         if not isinstance(kind, Image):
@@ -161,6 +160,12 @@ class RealAndGenerated:
                 f"--reals.of: {source.name} has no pictures to tell apart: use FashionMNIST(), Heads(32) or Scenes(32)."
             )
         self.handling.check(tuple(kind.shape))
+        return source
+
+    def halves(self) -> tuple[Source, dict[str, tuple[np.ndarray, np.ndarray]]]:
+        """(the real set, {part: (real, generated)}), bytes after handling; UserError for halves that are unlike."""
+        self.check()
+        source = self.opened()
         portions = self.reals.portions(source)
         generated = self.by.pictures(self, source)
         found = {}

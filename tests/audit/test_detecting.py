@@ -11,19 +11,21 @@ import pytest
 from experiments.detect import EXPERIMENTS
 from genjax.ae.autoencoder import Autoencoder
 from genjax.audit.detector import Detector
+from genjax.audit.fronts import Residual
 from genjax.audit.handling import Handling
 from genjax.audit.judged import Halves, scale_of
 from genjax.config import edit
 from genjax.core import labelled, size
-from genjax.data import Digits
+from genjax.data import Digits, Ring, Toy
 from genjax.data.enlarged import Enlarged
-from genjax.data.portions import Reals
+from genjax.data.portions import OF_TRAIN, Reals
 from genjax.errors import UserError
 from genjax.fields import Image
 from genjax.findings import detecting, generated
 from genjax.findings.detecting import Detection, Line
-from genjax.findings.detectors import Entry, Near, Recovered, Task, Told, dire
+from genjax.findings.detectors import Entry, Known, Near, Recovered, Task, Told, dire
 from genjax.findings.generated import Generator, Handled, RealAndGenerated, Untouched, kept
+from genjax.gan import named as gan
 from genjax.metrics.features import Pixels, save_arrays
 from genjax.training.experiment import Experiment
 
@@ -134,7 +136,7 @@ def test_neighbours_know_which_side_is_nearer(tmp_path):
     ]
     assert found[1][0] == pytest.approx(away[0].mean() - away[1].mean(), rel=1e-4)
     with pytest.raises(UserError, match="31 neighbours"):
-        Near(Pixels(), k=31).start("near", task)
+        Near(Pixels(), k=31).fits("near", Known((4, 4, 1), 10, 30, 60))
 
 
 def lines(n: int = 200):
@@ -211,6 +213,28 @@ def test_a_score_of_nobody_s_is_computed_once():
 AE = Generator("ae", Experiment(algorithm=Autoencoder()))
 
 
+LARGE = Experiment(algorithm=Autoencoder(), batch=5000)
+NET = Experiment(algorithm=Detector(), batch=32)
+RESIDUALS = Told(Experiment(algorithm=Detector(front=Residual()), batch=32))
+GAME = Experiment(algorithm=gan.DCGAN)
+FLAT = Told(edit(NET, {"batch": 500}))
+
+
+@dataclasses.dataclass(frozen=True)
+class Dimmed:
+    """Real pictures of which every other one, by its number, has only a few levels."""
+
+    def load(self):
+        source = REALS.of.load()
+        train = {**source.train, "image": source.train["image"].copy()}
+        reals = dataclasses.replace(REALS, of=self)
+        # whichever are in the place of generated ones
+        numbered = {**train, "image": np.arange(size(train))}
+        other = reals._shared(numbered, OF_TRAIN)["train_other"]["image"]
+        train["image"][other] = train["image"][other] // 64 * 64
+        return source._replace(train=train)
+
+
 @pytest.mark.parametrize(
     "changes, told",
     [
@@ -226,10 +250,23 @@ AE = Generator("ae", Experiment(algorithm=Autoencoder()))
         ({"rates": (1.5,)}, "below 1"),
         ({"held": 0}, "--held"),
         ({"hardships": (detecting.Resaved(0),)}, "Resaved"),
+        ({"reals": Reals(Toy(Ring(), train=400))}, "no pictures"),
+        ({"handling": Handling(halvings=5)}, "sides that 32 divides"),
+        ({"reals": Reals(Dimmed())}, "grey levels"),
+        ({"held": 9}, "9 held-out"),
+        ({"train": 40, "detectors": (Entry("near", Near(k=41)),)}, "41 neighbours, and 40"),
+        ({"detectors": (Entry("rec", Recovered(GAME)),)}, "codes with a way back"),
+        ({"detectors": (Entry("cnn", FLAT),), "train": 40}, "batches of 500, and there are 80"),
+        ({"generators": (Generator("ae", LARGE),)}, "batches of 5000"),
+        ({"generators": (Generator("net", NET),)}, "2 kinds|two kinds"),
+        (
+            {"detectors": (Entry("res", RESIDUALS),), "handling": Handling(2)},
+            "more than 4 pixels",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_told_before_anything_is_written(changes, told, tmp_path):
-    base = Detection(REALS, (AE,), (Entry("near", Near()),), runs=str(tmp_path))
+    base = Detection(REALS, (AE,), (Entry("near", Near()),), rates=(0.1,), runs=str(tmp_path))
     with pytest.raises(UserError, match=told):
         dataclasses.replace(base, **changes)("wrong", {})
     assert not list(tmp_path.iterdir())
@@ -256,8 +293,6 @@ def test_too_few_groups_for_a_rate_are_told_and_no_group_is_a_generated_picture_
 
 
 def test_what_is_no_picture_is_told():
-    from genjax.data import Ring, Toy
-
     with pytest.raises(UserError, match="no pictures"):
         RealAndGenerated(Reals(Toy(Ring(), train=100))).halves()
     with pytest.raises(UserError, match="--train"):
