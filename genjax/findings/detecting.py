@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from genjax.audit import ranking
 from genjax.audit.fronts import radial
 from genjax.audit.handling import Handling
 from genjax.audit.hardships import (
@@ -50,12 +51,15 @@ from genjax.findings.generated import (
     picked,
 )
 from genjax.findings.tabled import Row, finish, keep_picture, place, wide
-from genjax.metrics.prediction import average_precision, threshold
+from genjax.metrics.intervals import Interval
+from genjax.metrics.prediction import threshold
 from genjax.pictures.draw import captioned, grid
 from genjax.pictures.heat import heat, lines
 from genjax.training.log import Log
 
 ALL = "together"
+# what is hoped for: a row's own generator is found, and between real and real there is nothing
+OWN, NULL = 0.95, (0.45, 0.55)
 SHOWN = 12  # pictures of a generator in a row
 HARDSHIPS = (
     *(Resaved(quality) for quality in (95, 75, 50, 30)),
@@ -67,6 +71,7 @@ HARDSHIPS = (
 )
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # {part: (real, generated)}
 Cells = dict[str, dict[str, Cell]]  # {trained on: {tested on: cell}}
+Lasted = dict[str, list[Interval]]  # {detector: AP after no hardship and after each}
 
 
 class Line(NamedTuple):
@@ -109,10 +114,12 @@ class Detection:
         sets = {maker.name: self.data(maker).halves()[1] for maker in makers}
         found: dict[str, dict[str, Line]] = {entry.name: {} for entry in self.detectors}
         found[ALL] = {}
-        lasts: dict[str, dict[str, np.ndarray]] = {}
+        lasts: dict[str, Lasted] = {}
         shared: dict[str, Score] = {}  # of those that learn from no generator
         # the real pictures of all sets are the same: once is enough
         real = self.worn(sets[OTHER]["test"][0])
+        group = self.groups("test").real
+        worn = picked(group, min(self.lasting, len(group)))  # of those pictures
         for maker in makers:
             rows, scales = self.row(maker, sets, shared)
             for detector, line in rows.items():
@@ -120,7 +127,7 @@ class Detection:
             # of real pictures against real ones nothing can last
             if self.lasting and maker.name != OTHER:
                 generated = self.worn(sets[maker.name]["test"][1])
-                lasts[maker.name] = _lasted(real, generated, scales)
+                lasts[maker.name] = _lasted(real, generated, scales, worn)
             log.note(f"{maker.name}: scored by {', '.join(rows)}")
         tables = self.tell(log, found)
         if lasts:
@@ -233,9 +240,10 @@ class Detection:
 
     def worn(self, images: np.ndarray) -> list[np.ndarray]:
         """Some pictures of a test as they are, and after each hardship."""
-        some = images[: self.lasting]
         if not self.lasting:
             return []
+        # sets may be sorted: their head is no fair part
+        some = picked(images, min(self.lasting, len(images)))
         return [some, *(hardship(some) for hardship in self.hardships)]
 
     def tell(
@@ -258,6 +266,10 @@ class Detection:
         columns = list(found[ALL][names[0]].generated)
         picture = heat(shares, names, columns, "tested on", "trained on")
         keep_picture(log, "matrix", picture)
+        for name, values in shares.items():
+            missed = _missed(values, names)
+            log.result(f"verdict {name}", {"missed": missed})
+            log.note(f"{name}: {'; '.join(missed) or 'no cell misses what was hoped for'}")
         numbers = {name: _numbers(v, names, self.twins(name)) for name, v in shares.items()}
         log.result("over generators", numbers)
         for name, values in numbers.items():
@@ -302,25 +314,24 @@ class Detection:
         tables[f"{ALL}: expected calibration error"] = _table(cells, lambda cell: cell.ece)
         return tables
 
-    def tell_lasting(
-        self, log: Log, lasts: Mapping[str, Mapping[str, np.ndarray]]
-    ) -> dict[str, dict[str, Row]]:
+    def tell_lasting(self, log: Log, lasts: Mapping[str, Lasted]) -> dict[str, dict[str, Row]]:
         """The mean AP of the diagonal after each hardship: recorded, drawn, and as a table."""
         names = ["as it is", *(f"{each.name} {each.at:g}" for each in self.hardships)]
         rows: dict[str, Row] = {}
         curves: dict[str, dict[str, dict[float, float]]] = {}
         for detector in next(iter(lasts.values())):
-            # [generators, 1 + hardships]
-            of_all = np.stack([of_row[detector] for of_row in lasts.values()])
-            mean = of_all.mean(0)  # over generators
-            values = dict(zip(names, map(float, mean), strict=True))
+            # [generators, 1 + hardships, 3]: values and ends
+            of_all = np.array([of_row[detector] for of_row in lasts.values()])
+            # the mean of the ends is wide enough, however the generators' errors go together
+            mean = [Interval(*map(float, of)) for of in of_all.mean(0)]
+            values = {name: of._asdict() for name, of in zip(names, mean, strict=True)}
             each = {name: of.tolist() for name, of in zip(lasts, of_all, strict=True)}
             log.result(f"lasting {detector}", {"mean": values, "each": each})
-            rows[detector] = {name: f"{value:.2f}" for name, value in values.items()}
-            for hardship, value in zip(self.hardships, mean[1:], strict=True):
+            rows[detector] = {name: wide(of, 2) for name, of in zip(names, mean, strict=True)}
+            for hardship, of in zip(self.hardships, mean[1:], strict=True):
                 # a panel for each kind, over its own number
                 panel = curves.setdefault(hardship.name, {})
-                panel.setdefault(detector, {})[hardship.at] = float(value)
+                panel.setdefault(detector, {})[hardship.at] = of.value
         if curves:
             keep_picture(log, "lasting", lines(curves, "average precision", (0.4, 1.02)))
         title = f"average precision on its own generator, mean of {len(lasts)}, after"
@@ -329,12 +340,12 @@ class Detection:
     def draw(self, log: Log, sets: Mapping[str, Parts], found: Any) -> None:
         """Pictures of every generator, and their radial spectra less that of real pictures."""
         real = next(iter(sets.values()))["test"][0]
-        tiles = [real[:SHOWN]]
+        rows = [real]
         curves = {}
         mean = _spectrum(real)
         for name, parts in sets.items():
             own = parts["test"][1]
-            tiles.append(own[:SHOWN])
+            rows.append(own)
             # ring 0 is the mean grey, which is no trace
             apart = (_spectrum(own) - mean)[1:]
             decibels = 10.0 / np.log(10.0) * apart
@@ -343,8 +354,8 @@ class Detection:
         picture = lines({"radial power spectrum, less that of real pictures": curves}, "dB")
         keep_picture(log, "spectra", picture)
         # a set may be smaller than a row
-        shown = min(map(len, tiles))
-        picture = grid(np.concatenate([tile[:shown] for tile in tiles]), shown)
+        shown = min(SHOWN, *map(len, rows))
+        picture = grid(np.concatenate([picked(row, shown) for row in rows]), shown)
         keep_picture(log, "generators", captioned(picture, ["test", *sets]))
 
 
@@ -409,17 +420,18 @@ def _lasted(
     real: list[np.ndarray],
     generated: list[np.ndarray],
     scales: Mapping[str, tuple[Score, Scale]],
-) -> dict[str, np.ndarray]:
-    """{detector: AP after no hardship and after each, [1 + hardships]} on a row's own generator."""
-    found: dict[str, list[float]] = {name: [] for name in (*scales, ALL)}
+    group: np.ndarray,
+) -> Lasted:
+    """AP after no hardship and after each on a row's own generator; group: of the real pictures [N]."""
+    found: Lasted = {name: [] for name in (*scales, ALL)}
     for halves in zip(real, generated, strict=True):
         logits = {}
         for name, (score, scale) in scales.items():
             logits[name] = Halves(*(scale(score(half)) for half in halves))
         logits[ALL] = _mean(logits)
         for name, pair in logits.items():
-            found[name].append(_precision(pair))
-    return {name: np.array(values) for name, values in found.items()}
+            found[name].append(_precision(pair, group))
+    return found
 
 
 def _mean(logits: Mapping[str, Halves]) -> Halves:
@@ -429,11 +441,12 @@ def _mean(logits: Mapping[str, Halves]) -> Halves:
     return Halves(real, generated)
 
 
-def _precision(pair: Halves) -> float:
-    """Average precision, without an interval."""
+def _precision(pair: Halves, group: np.ndarray) -> Interval:
+    """Average precision of as many of each kind, with its interval over groups of the real ones [N]."""
     logits = np.concatenate(pair)
     truth = np.arange(len(logits)) >= len(pair.real)
-    return average_precision(logits, truth, 2).value
+    of_both = np.concatenate(_groups(Halves(group, group), ALL))
+    return ranking.precision(logits, truth, of_both)
 
 
 def _kept(cells: Cells, rows: Mapping[str, Line]) -> dict[str, Any]:
@@ -487,6 +500,19 @@ def _numbers(
     if len(away):
         found["on others"] = float(away.mean())
     return found
+
+
+def _missed(values: np.ndarray, names: list[str]) -> list[str]:
+    """Which cells of average precision [generators, generators] are not as was hoped for; the first is real."""
+    missed = []
+    for i, name in enumerate(names):
+        own, null = values[i, i], values[i, 0]
+        if i and own < OWN:
+            missed.append(f"{name} on {name} is {own:.3f}, below {OWN:g}")
+        if not NULL[0] <= null <= NULL[1]:
+            least, most = NULL
+            missed.append(f"{name} on real is {null:.3f}, outside {least:g} to {most:g}")
+    return missed
 
 
 def _spectrum(images: np.ndarray) -> np.ndarray:

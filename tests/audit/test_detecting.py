@@ -181,6 +181,28 @@ def test_a_matrix_of_known_scores_says_what_they_are():
     }  # fmt: skip
 
 
+def test_cells_that_miss_are_named():
+    values = np.array([[0.44, 0.5, 0.5], [0.55, 0.96, 0.3], [0.45, 0.2, 0.94]])
+    assert detecting._missed(values, ["real", "a", "b"]) == [
+        "real on real is 0.440, outside 0.45 to 0.55",
+        "b on b is 0.940, below 0.95",
+    ]
+
+
+def test_what_lasts_is_of_a_fair_part_and_has_an_interval_over_groups():
+    cfg = Detection(lasting=20, hardships=())
+    images = np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1)
+    [some] = cfg.worn(images)
+    assert len(some) == 20 and some.max() > 60
+    rng = np.random.default_rng(0)
+    real = np.repeat(rng.standard_normal(10), 20)
+    pair = Halves(real, 1.0 + rng.standard_normal(200))
+    of_ten = detecting._precision(pair, np.repeat(np.arange(10), 20))
+    of_all = detecting._precision(pair, np.arange(200))
+    assert of_ten.value == of_all.value and of_ten.low <= of_ten.value <= of_ten.high
+    assert np.ptp(of_ten[1:]) > 1.5 * np.ptp(of_all[1:])
+
+
 def test_generators_of_the_family_that_recovers_are_told():
     base = EXPERIMENTS["base"]
     told = {entry.name: base.twins(entry.name) for entry in base.detectors}
