@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,12 +33,13 @@ from genjax.audit.hardships import (
     Resized,
     Screenshot,
 )
-from genjax.audit.judged import FEWEST, Cell, Halves, Scale, apart, ensemble, judged, scale_of
+from genjax.audit.judged import FEWEST, Halves, Scale, apart, ensemble, judged, scale_of
 from genjax.config import field
 from genjax.core import size
 from genjax.data.batches import chosen
 from genjax.data.portions import Reals
 from genjax.errors import UserError, at_least, below
+from genjax.findings import crossed
 from genjax.findings.contenders import OfCodes, Own
 from genjax.findings.detectors import Entry, Known, Recovered, Score, Task, enough
 from genjax.findings.generated import (
@@ -58,8 +59,6 @@ from genjax.pictures.heat import heat, lines
 from genjax.training.log import Log
 
 ALL = "together"
-# what is hoped for: a row's own generator is found, and between real and real there is nothing
-OWN, NULL = 0.95, (0.45, 0.55)
 SHOWN = 12  # pictures of a generator in a row
 HARDSHIPS = (
     *(Resaved(quality) for quality in (95, 75, 50, 30)),
@@ -70,7 +69,6 @@ HARDSHIPS = (
     *(Screenshot(gamma) for gamma in (0.8, 1.2)),
 )
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # {part: (real, generated)}
-Cells = dict[str, dict[str, Cell]]  # {trained on: {tested on: cell}}
 Lasted = dict[str, list[Interval]]  # {detector: AP after no hardship and after each}
 
 
@@ -256,10 +254,10 @@ class Detection:
         for detector, rows in found.items():
             cells = self.cells(rows, groups)
             # every number of every cell; tables show some
-            log.result(f"matrix {detector}", _kept(cells, rows))
+            log.result(f"matrix {detector}", crossed.kept(cells, len(groups.real)))
             told = f"{detector}: average precision, trained on (row), tested on (column)"
-            tables[told] = _table(cells, lambda cell: cell.average_precision)
-            shares[detector] = _values(cells)
+            tables[told] = crossed.table(cells, lambda cell: cell.average_precision)
+            shares[detector] = crossed.values(cells)
             if detector == ALL:
                 tables |= self.more(cells)
         names = list(found[ALL])
@@ -267,10 +265,12 @@ class Detection:
         picture = heat(shares, names, columns, "tested on", "trained on")
         keep_picture(log, "matrix", picture)
         for name, values in shares.items():
-            missed = _missed(values, names)
+            missed = crossed.missed(values, names)
             log.result(f"verdict {name}", {"missed": missed})
             log.note(f"{name}: {'; '.join(missed) or 'no cell misses what was hoped for'}")
-        numbers = {name: _numbers(v, names, self.twins(name)) for name, v in shares.items()}
+        numbers = {
+            name: crossed.numbers(v, names, self.twins(name)) for name, v in shares.items()
+        }
         log.result("over generators", numbers)
         for name, values in numbers.items():
             tables["over generators"][name] = {key: f"{v:.3f}" for key, v in values.items()}
@@ -284,9 +284,9 @@ class Detection:
                 found |= {made.name for made in self.generators if entry.of.twin(made.exp)}
         return found
 
-    def cells(self, rows: Mapping[str, Line], groups: Halves | None = None) -> Cells:
+    def cells(self, rows: Mapping[str, Line], groups: Halves | None = None) -> crossed.Cells:
         """{trained on: {tested on: cell}} of one detector; groups: of real pictures, and of those in their place."""
-        found: Cells = {}
+        found: crossed.Cells = {}
         for trained, line in rows.items():
             found[trained] = {}
             for tested, generated in line.generated.items():
@@ -305,13 +305,17 @@ class Detection:
         found = [self.reals.numbers(portions[name]) for name in (part, f"{part}_other")]
         return Halves(*(picked(numbers, n) for numbers in found))
 
-    def more(self, cells: Cells) -> dict[str, dict[str, Row]]:
+    def more(self, cells: crossed.Cells) -> dict[str, dict[str, Row]]:
         """The other tables of all detectors together."""
         tables = {}
         for rate in self.rates:
             title = f"{ALL}: accuracy at {100 * rate:g} % false alarms"
-            tables[title] = _table(cells, lambda cell, rate=rate: cell.bars[rate].accuracy)
-        tables[f"{ALL}: expected calibration error"] = _table(cells, lambda cell: cell.ece)
+            tables[title] = crossed.table(
+                cells, lambda cell, rate=rate: cell.bars[rate].accuracy
+            )
+        tables[f"{ALL}: expected calibration error"] = crossed.table(
+            cells, lambda cell: cell.ece
+        )
         return tables
 
     def tell_lasting(self, log: Log, lasts: Mapping[str, Lasted]) -> dict[str, dict[str, Row]]:
@@ -447,72 +451,6 @@ def _precision(pair: Halves, group: np.ndarray) -> Interval:
     truth = np.arange(len(logits)) >= len(pair.real)
     of_both = np.concatenate(_groups(Halves(group, group), ALL))
     return ranking.precision(logits, truth, of_both)
-
-
-def _kept(cells: Cells, rows: Mapping[str, Line]) -> dict[str, Any]:
-    """As results.json keeps a matrix."""
-    found = {}
-    for trained, of_row in cells.items():
-        for tested, cell in of_row.items():
-            found[f"{trained} on {tested}"] = cell.kept(len(rows[trained].real))
-    return found
-
-
-def _table(cells: Cells, of: Any) -> dict[str, Row]:
-    """One number of each cell with its interval."""
-    rows: dict[str, Row] = {}
-    for trained, of_row in cells.items():
-        rows[trained] = {tested: wide(of(cell), 2) for tested, cell in of_row.items()}
-    return rows
-
-
-def _values(cells: Cells) -> np.ndarray:
-    """Average precision [rows, columns]."""
-    return np.array(
-        [
-            [cell.average_precision.value for cell in of_row.values()]
-            for of_row in cells.values()
-        ]
-    )
-
-
-def _numbers(
-    values: np.ndarray, names: list[str], twins: Collection[str] = ()
-) -> dict[str, float]:
-    """What a matrix [generators, generators] says in a few numbers; the first row and column are the real ones.
-
-    `on others` is the mean of the other generators' columns, without those of `twins`.
-    """
-    # without the real ones, of which nobody can tell anything
-    own = values[1:, 1:]
-    diagonal = np.diag(own)
-    others = ~np.eye(len(own), dtype=bool)
-    # columns of what a detector knows from elsewhere
-    others[:, [name in twins for name in names[1:]]] = False
-    away = own[others]
-    found = {
-        "on its own generator": float(diagonal.mean()),
-        "least on its own": float(diagonal.min()),
-        "real against real, least": float(values[:, 0].min()),
-        "real against real, most": float(values[:, 0].max()),
-    }
-    # of a single generator there is no other, and there may be twins alone
-    if len(away):
-        found["on others"] = float(away.mean())
-    return found
-
-
-def _missed(values: np.ndarray, names: list[str]) -> list[str]:
-    """Which cells of average precision [generators, generators] are not as was hoped for; the first is real."""
-    missed = []
-    for i, name in enumerate(names):
-        own, null = values[i, i], values[i, 0]
-        if i and own < OWN:
-            missed.append(f"{name} on {name} is {own:.3f}, below {OWN:g}")
-        if not NULL[0] <= null <= NULL[1]:
-            least, most = NULL
-            missed.append(f"{name} on real is {null:.3f}, outside {least:g} to {most:g}")
-    return missed
 
 
 def _spectrum(images: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from genjax.data.enlarged import Enlarged
 from genjax.data.portions import OF_TRAIN, Reals
 from genjax.errors import UserError
 from genjax.fields import Image
-from genjax.findings import detecting, generated
+from genjax.findings import crossed, detecting, generated
 from genjax.findings.detecting import Detection, Line
 from genjax.findings.detectors import Entry, Known, Near, Recovered, Task, Told, dire
 from genjax.findings.generated import Generator, Handled, RealAndGenerated, Untouched, kept
@@ -163,18 +163,16 @@ def test_a_matrix_of_known_scores_says_what_they_are():
     assert cells["b"]["b"].bars[0.05].accuracy.value > 0.95
     assert 0.45 < cells["b"]["a"].average_precision.value < 0.6
     assert 0.65 < cells["a"]["b"].average_precision.value < 0.85
-    found = detecting._numbers(detecting._values(cells), list(cells))
+    found = crossed.numbers(crossed.values(cells), list(cells))
     assert found["least on its own"] > 0.99
     assert 0.4 < found["real against real, least"] <= found["real against real, most"] < 0.6
     away = [cells["a"]["b"], cells["b"]["a"]]
     by_hand = np.mean([cell.average_precision.value for cell in away])
     assert found["on others"] == pytest.approx(by_hand)
     # a column that a detector knows from elsewhere says nothing of strangers
-    without = detecting._numbers(detecting._values(cells), list(cells), {"b"})
+    without = crossed.numbers(crossed.values(cells), list(cells), {"b"})
     assert without["on others"] == cells["b"]["a"].average_precision.value
-    assert "on others" not in detecting._numbers(
-        detecting._values(cells), list(cells), {"a", "b"}
-    )
+    assert "on others" not in crossed.numbers(crossed.values(cells), list(cells), {"a", "b"})
     kept_ = cells["a"]["a"].kept(200)
     assert set(kept_) == {
         "average_precision", "ece", "accuracy_at_0.05", "false_alarms_at_0.05", "hits_at_0.05",
@@ -183,7 +181,7 @@ def test_a_matrix_of_known_scores_says_what_they_are():
 
 def test_cells_that_miss_are_named():
     values = np.array([[0.44, 0.5, 0.5], [0.55, 0.96, 0.3], [0.45, 0.2, 0.94]])
-    assert detecting._missed(values, ["real", "a", "b"]) == [
+    assert crossed.missed(values, ["real", "a", "b"]) == [
         "real on real is 0.440, outside 0.45 to 0.55",
         "b on b is 0.940, below 0.95",
     ]
