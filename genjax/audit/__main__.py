@@ -15,7 +15,8 @@ is promised.
     --step=N      the checkpoint; by default the newest
     --trust='("mine",)'   modules of your own that the run's config.json may name
 
-Pictures have the size of the run's. A text is UTF-8; it is judged by its first bytes, by the longest texts that scores
+Pictures have the size that the run's own had before they were handled, halved and saved say, and go through the same
+here. A text is UTF-8; it is judged by its first bytes, by the longest texts that scores
 were kept of, and for each file it is told what flags of texts of that length are worth. Nothing is written.
 """
 
@@ -33,6 +34,7 @@ import numpy as np
 from genjax import command
 from genjax.audit import alarms
 from genjax.audit.detector import HELD, Detector
+from genjax.audit.handling import Handling
 from genjax.audit.words import TextDetector
 from genjax.config import field
 from genjax.data import given
@@ -99,9 +101,14 @@ def detect(run: str | Path, files: Sequence[str | Path], options: Options) -> di
         "threshold": limit,
         "held_out": len(known["held"]),
         "flagged": [
-            {"generated": each.prior, "real_of_flagged": each.real._asdict()} for each in behind
+            {"generated": each.prior, "real_of_flagged": _known_share(each)} for each in behind
         ],
     }
+
+
+def _known_share(each: alarms.Behind) -> dict[str, float] | None:
+    """The share of real ones among alarms; None where no picture of the test was one."""
+    return None if np.isnan(each.real.value) else each.real._asdict()
 
 
 def _known(directory: Path) -> dict[str, np.ndarray]:
@@ -119,20 +126,25 @@ def _known(directory: Path) -> dict[str, np.ndarray]:
 
 
 def _scores(model: Opened, files: Sequence[str | Path]) -> np.ndarray:
-    """The logits of picture files, [N]."""
+    """The logits of picture files, [N], after what the run's pictures went through."""
     height, width, channels = model.run.spec.shape
+    # of other data than `RealAndGenerated` nothing is known
+    handling = getattr(model.config.data, "handling", Handling())
+    unit = 2**handling.halvings
     pictures = []
     for file in files:
         pixels, _ = given.read(place(file), colour=channels == 3)
-        if pixels.shape[:2] != (height, width):
+        if pixels.shape[:2] != (unit * height, unit * width):
+            halved = f", halved to {height}x{width}" if unit > 1 else ""
             raise UserError(
                 f"{file} is {pixels.shape[0]}x{pixels.shape[1]} pixels, and this run has learned pictures of "
-                f"{height}x{width}: another size would be another past; cut or scale it as the run's own were."
+                f"{unit * height}x{unit * width}{halved}: another size would be another past; cut or scale it as the "
+                "run's own were."
             )
         pictures.append(pixels)
     # the truth is not known: the label changes no score
     label = np.zeros(len(pictures), np.int32)
-    arrays = {model.run.spec.main: np.stack(pictures), "label": label}
+    arrays = {model.run.spec.main: handling(np.stack(pictures)), "label": label}
     return model.evaluate(arrays)["logit"]
 
 
@@ -150,12 +162,27 @@ def told(found: dict[str, Any]) -> list[str]:
         f"{found['held_out']} held-out ones"
     )
     for each in found["flagged"]:
+        if each["real_of_flagged"] is None:
+            continue
         value, low, high = each["real_of_flagged"].values()
         lines.append(
             f"if {100 * each['generated']:g} % of all files are generated, {100 * value:.0f} % "
             f"[{100 * low:.0f}, {100 * high:.0f}] of flagged ones are real"
         )
+    if any(each["real_of_flagged"] is None for each in found["flagged"]):
+        lines.append(
+            "no picture of the run's test was flagged, so what flagged files are is not known"
+        )
     return lines
+
+
+def plain(value: Any) -> Any:
+    """The same with None in the place of NaN, which is no JSON."""
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def _act(do: str, run: str, *rest: Any) -> None:
@@ -164,7 +191,7 @@ def _act(do: str, run: str, *rest: Any) -> None:
         raise UserError(f"{do!r} is nothing that can be asked: use {' or '.join(DO)}.")
     found = detect(run, files, options)
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps(plain(found), allow_nan=False))
         return
     tell = spotted.told if found["of"] == spotted.TEXTS else told
     for line in tell(found):

@@ -1,16 +1,22 @@
 """`python -m genjax.audit detect`: what it says of files, as lines and as JSON, and what it refuses in one line."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from genjax.audit.__main__ import main, told
+from genjax.audit import alarms
+from genjax.audit.__main__ import _known_share, _scores, main, told
 from genjax.audit.detector import HELD, Detector
+from genjax.audit.handling import Handling
+from genjax.core import labelled
 from genjax.data import Digits
 from genjax.data.enlarged import Enlarged
 from genjax.data.portions import Reals
+from genjax.errors import UserError
+from genjax.fields import Image as Pictures
 from genjax.findings.detectors import Task, Told
 from genjax.findings.generated import RealAndGenerated, Untouched
 from genjax.nets import MLP
@@ -34,6 +40,55 @@ def test_lines_say_what_was_found():
     assert "FLAGGED" not in second and "60 % [50, 70]" in second
     assert "+1.25" in bar and "5 %" in bar and "99 held-out" in bar
     assert behind == "if 50 % of all files are generated, 10 % [5, 20] of flagged ones are real"
+
+
+def test_of_no_flag_in_the_test_nothing_is_known_and_json_has_no_nan(capsys, monkeypatch):
+    none = [{"generated": 0.5, "real_of_flagged": None}]
+    *_, last = told({**FOUND, "flagged": none})
+    assert (
+        last
+        == "no picture of the run's test was flagged, so what flagged files are is not known"
+    )
+    # an answer of texts, which says NaN there
+    share = {"value": float("nan"), "low": 0.0, "high": 1.0}
+    files = [{"file": "a.txt", "behind": [{"generated": 0.5, "real_of_flagged": share}]}]
+    monkeypatch.setattr(
+        "genjax.audit.__main__.detect",
+        lambda *of: {"of": "texts", "files": files, "rate": 0.05},
+    )
+    assert main(["detect", "run", "a.txt", "--json"]) == 0
+    said = capsys.readouterr().out
+    [file] = json.loads(said)["files"]
+    assert "NaN" not in said and file["behind"][0]["real_of_flagged"]["value"] is None
+    behind = alarms.alarmed(np.zeros(5), np.zeros(5), 1.0)
+    assert [_known_share(each) for each in behind] == [None, None]
+    [seen] = alarms.alarmed(np.zeros(5), np.ones(5), 0.5, (0.5,))
+    assert _known_share(seen)["value"] == 0.0
+
+
+class Opened:
+    """A run on 4x4 pixels that was halved and saved; its logit is the mean."""
+
+    run = SimpleNamespace(spec=labelled(Pictures((4, 4, 1)), 2))
+    config = SimpleNamespace(data=RealAndGenerated(handling=Handling(1, "WEBP", 50)))
+
+    def evaluate(self, arrays):
+        self.seen = arrays["image"]
+        return {"logit": arrays["image"].mean((1, 2, 3))}
+
+
+def test_a_file_goes_through_what_the_run_s_pictures_went_through(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
+    file, small = tmp_path / "a.png", tmp_path / "small.png"
+    Image.fromarray(pixels).save(file)
+    Image.fromarray(pixels[:4, :4]).save(small)
+    run = Opened()
+    _scores(run, [file])
+    by_hand = run.config.data.handling(pixels[None, ..., None])
+    np.testing.assert_array_equal(run.seen, by_hand)
+    # of the run's size it may have been through anything
+    with pytest.raises(UserError, match="4x4 pixels, .* of 8x8, halved to 4x4"):
+        _scores(run, [small])
 
 
 def refused(capsys, *argv) -> str:
