@@ -20,7 +20,7 @@ from genjax.audit.handling import Handling
 from genjax.audit.traces import check_alike
 from genjax.config import edit, field
 from genjax.core import size
-from genjax.data.batches import chosen
+from genjax.data.batches import chosen, order
 from genjax.data.portions import Portion, Reals
 from genjax.data.source import Source
 from genjax.errors import UserError, at_least
@@ -53,7 +53,8 @@ class Generator:
         n = sum(counts.values())
         exp = cfg.set(self.exp)
         path = directory(exp, HOME, self.name) / FILE
-        marks = basis((self.draw, n), exp.algorithm, "", exp.steps, {})
+        # drawn in mixed order: samples that were kept in a set's own are none of these
+        marks = basis((self.draw, n, "mixed"), exp.algorithm, "", exp.steps, {})
         images = kept(path, marks)
         if images is None:
             images = self.drawn(exp, n)
@@ -77,7 +78,7 @@ class Generator:
             )
         asked = np.zeros(n, np.int32)  # of data without labels
         if "label" in this.source.fields:
-            asked = labels(n, this.source)
+            asked = mixed(labels(n, this.source))
         elif isinstance(self.draw, OfCodes):
             raise UserError(
                 f"the generator {self.name!r} draws codes by class, and {this.source.name} has no labels: use a model "
@@ -222,6 +223,11 @@ def labelled(real: np.ndarray, generated: np.ndarray) -> dict[str, np.ndarray]:
         "image": np.concatenate([real, generated]),
         "label": truth.astype(np.int32),
     }
+
+
+def mixed(asked: np.ndarray) -> np.ndarray:
+    """Classes [N] in an order that is always the same: sets may be sorted, and samples are cut into parts."""
+    return asked[order(0, 1, len(asked))]
 
 
 def picked(images: Any, count: int) -> np.ndarray:

@@ -121,6 +121,15 @@ def test_samples_are_kept_and_those_of_other_marks_are_not_taken(tmp_path):
     assert kept(path, {"a": (1, 2)}) is None
 
 
+def test_every_part_has_samples_of_every_class():
+    sorted_ = np.repeat(np.arange(10), 40)
+    found = generated.mixed(sorted_)
+    np.testing.assert_array_equal(np.sort(found), sorted_)
+    for part in np.split(found, [200, 300]):
+        assert np.all(np.bincount(part, minlength=10) > len(part) / 30)
+    np.testing.assert_array_equal(found, generated.mixed(sorted_))
+
+
 def test_neighbours_know_which_side_is_nearer(tmp_path):
     rng = np.random.default_rng(0)
     dark, bright = (rng.integers(low, low + 40, (30, 4, 4, 1), np.uint8) for low in (20, 190))
