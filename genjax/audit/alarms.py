@@ -45,14 +45,14 @@ class Behind(NamedTuple):
     real: Interval
 
 
-def exact(hits: int, n: int, level: float = 0.95) -> Interval:
+def exact(hits: float, n: float, level: float = 0.95) -> Interval:
     """Clopper and Pearson's interval (1934) of a share of n independent draws: it holds the truth in `level` or more.
 
-    ValueError for no draws, and for more hits than these.
+    Neither need be whole: draws may be worth fewer independent ones. ValueError for no draws, and for more hits.
     """
     from scipy.stats import beta
 
-    if not 0 <= hits <= n or n < 1:
+    if not 0 <= hits <= n or not n > 0:
         raise ValueError(f"{hits} hits of {n} draws")
     outside = (1.0 - level) / 2.0
     low, high = 0.0, 1.0

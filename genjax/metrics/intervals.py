@@ -102,16 +102,18 @@ def _jackknifed(
     whole: float,  # t
     without: np.ndarray,  # t_(g), [G]
     level: float,
+    freedom: float | None = None,
 ) -> Interval:
-    """t_J with Student's interval: the formula above."""
+    """t_J with Student's interval: the formula above, or another number of degrees of freedom than G - 1."""
     from scipy.stats import t as student
 
     g = len(without)
     mean = np.mean(without)
     deviations = without - mean
     error = np.sqrt((g - 1) / g * np.sum(deviations**2))  # se
-    # g values give g - 1 degrees of freedom
-    quantile = student.ppf((1 + level) / 2, g - 1)
+    # g values of like weight give g - 1 degrees of freedom
+    degrees = g - 1 if freedom is None else freedom
+    quantile = student.ppf((1 + level) / 2, degrees)
     half = quantile * error
     value = g * whole - (g - 1) * mean
     low = value - half
@@ -141,10 +143,12 @@ def by_group(
     statistic: Callable[[np.ndarray], float],
     groups: list[np.ndarray],
     level: float = 0.95,
+    freedom: float | None = None,
 ) -> Interval:
     """statistic(rows) of all rows with the jackknife's interval over groups, each the rows of what belongs together.
 
-    For few groups, of which a percentile bootstrap is too narrow. ValueError for fewer than two.
+    For few groups, of which a percentile bootstrap is too narrow. `freedom` is Student's, of G groups of like size
+    G - 1. ValueError for fewer than two.
     """
     g = len(groups)
     if g < 2:
@@ -155,7 +159,7 @@ def by_group(
         rows = np.concatenate(others)
         without.append(statistic(rows))
     whole = statistic(np.concatenate(groups))
-    value, low, high = _jackknifed(whole, np.array(without), level)
+    value, low, high = _jackknifed(whole, np.array(without), level, freedom)
     # of means the bias is nothing: the interval lies about the mean itself
     return Interval(float(whole), low + whole - value, high + whole - value)
 
