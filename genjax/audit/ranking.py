@@ -12,10 +12,11 @@ G has a false alarm happens in a share of at most (1 - p)^G, p the rate, however
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-from genjax.audit.alarms import HALF, checked, exact
+from genjax.audit.alarms import HALF, PRIORS, Behind, behind, checked, exact, p_values
 from genjax.errors import UserError
 from genjax.metrics.intervals import Interval, by_group
 from genjax.metrics.prediction import auroc_difference
@@ -147,6 +148,33 @@ def share(alarms: np.ndarray, group: np.ndarray, level: float = 0.95) -> Interva
     if half > 0.0:
         worth = min(worth, p * (1.0 - p) * (quantile / half) ** 2)
     return exact(p * worth, worth, level)
+
+
+class Flags(NamedTuple):
+    """Which texts a threshold calls out."""
+
+    flagged: np.ndarray  # bool [N]
+    group: np.ndarray  # [N]
+
+
+def alarmed(
+    real: Flags, generated: Flags, priors: tuple[float, ...] = PRIORS, level: float = 0.95
+) -> list[Behind]:
+    """`alarms.alarmed` of texts in groups: what alarms are of, for each prior, held in `level` or more."""
+    # two intervals: the chances of missing add up to no more than 1 - level
+    each = HALF * (1.0 + level)
+    hits = share(*generated, each)
+    false = share(*real, each)
+    return [behind(hits, false, prior) for prior in priors]
+
+
+def rarity(score: float, real: np.ndarray, group: np.ndarray, level: float = 0.95) -> Interval:
+    """The p-value of one score, with the interval of the share of real ones [N] in groups [N] that are as high."""
+    held = checked(real, "rarity")
+    [value] = p_values(np.array([score]), held)
+    found = share(held >= score, group, level)
+    # the one more is the file itself: never a rate of 0 out of N
+    return Interval(float(value), found.low, found.high)
 
 
 def _within(

@@ -12,26 +12,29 @@ from typing import Any
 
 import numpy as np
 
-from genjax.audit import alarms
+from genjax.audit import ranking
 from genjax.audit.words import TextDetector
 from genjax.data.alphabets import Bytes
 from genjax.data.text import utf8
 from genjax.errors import UserError, above, below
-from genjax.findings.witnesses import KEPT
+from genjax.findings.witnesses import GROUP, KEPT
 from genjax.machine.files import place
 from genjax.metrics.features import STRANGE
+from genjax.metrics.intervals import Interval
 from genjax.metrics.prediction import threshold
 from genjax.training.opened import Opened
 
 TEXTS = "texts"  # what is judged, as the answer names it
-Known = dict[int, dict[str, np.ndarray]]  # length -> held, real, generated -> scores
+PARTS = ("held", "real", "generated")  # of each scores and groups
+Known = dict[int, dict[str, np.ndarray]]  # length -> held, held_group, ... -> [N]
 
 
 def spotted(model: Opened, files: Sequence[str | Path], rate: float) -> dict[str, Any]:
     """{"of", "files": [{"file", "bytes", "score", "false_alarms", "low", "high", "flagged", "behind"}], "rate"}.
 
-    behind: of flagged texts of that length, the share that is real if 1 % or 50 % of all are generated. UserError for
-    what is no run of a detector of texts, no text, and shorter than the shortest texts that scores were kept of.
+    behind: of flagged texts of that length, the share that is real if 1 % or 50 % of all are generated; its value is
+    None where no text of the test is flagged. Intervals count documents, not pieces. UserError for what is no run of a
+    detector of texts, no text, and shorter than the shortest texts that scores were kept of.
     """
     above(0, rate=rate)
     below(1, rate=rate)
@@ -59,21 +62,32 @@ def spotted(model: Opened, files: Sequence[str | Path], rate: float) -> dict[str
 
 
 def judged(score: float, known: dict[str, np.ndarray], rate: float) -> dict[str, Any]:
-    """What a score says, by the scores of real and generated texts of that length."""
+    """What a score says, by the scores and groups of real and generated texts of that length."""
     # anew for each file: a threshold is of texts of one length
     limit = threshold(known["held"], rate)
     # by held-out texts too: no text of the test set this threshold
-    rare = alarms.rarity(score, known["held"])
-    behind = alarms.alarmed(known["real"], known["generated"], limit)
+    rare = ranking.rarity(score, known["held"], known[f"held{GROUP}"])
+    # as the finding's own table counts them
+    real, generated = (
+        ranking.Flags(known[part] > limit, known[f"{part}{GROUP}"])
+        for part in ("real", "generated")
+    )
+    behind = ranking.alarmed(real, generated)
     return {
         "false_alarms": rare.value,
         "low": rare.low,
         "high": rare.high,
         "flagged": bool(score > limit),
         "behind": [
-            {"generated": each.prior, "real_of_flagged": each.real._asdict()} for each in behind
+            {"generated": each.prior, "real_of_flagged": _share(each.real)} for each in behind
         ],
     }
+
+
+def _share(value: Interval) -> dict[str, float | None]:
+    """An interval as JSON can hold it: a share of nothing is None."""
+    nothing = np.isnan(value.value)
+    return {**value._asdict(), "value": None if nothing else value.value}
 
 
 def read(file: Path, least: int) -> np.ndarray:
@@ -92,7 +106,7 @@ def read(file: Path, least: int) -> np.ndarray:
 
 
 def kept(directory: Path) -> Known:
-    """The scores beside a run; UserError for a run without."""
+    """The scores and groups beside a run; UserError for a run without, or without some of them."""
     path = directory / KEPT
     found: Known = {}
     try:
@@ -103,11 +117,34 @@ def kept(directory: Path) -> Known:
                 length, part = name.split("/")
                 found.setdefault(int(length), {})[part] = np.asarray(file[name])
     except STRANGE as error:
-        raise UserError(
-            f"{path} has no scores of real texts ({type(error).__name__}), so no score has a rate of false alarms: "
-            "make the run by `python -m experiments.detect_text`, which keeps them."
-        ) from error
+        raise _refused(path, type(error).__name__) from error
+    fault = _fault(found)
+    if fault:
+        raise _refused(path, fault)
     return found
+
+
+def _fault(known: Known) -> str:
+    """What is wrong with scores and groups, "" for nothing: no length, a part less, other groups than scores."""
+    if not known:
+        return "it is empty"
+    for length, own in known.items():
+        for part in PARTS:
+            for name in (part, f"{part}{GROUP}"):
+                if name not in own:
+                    return f"{length}/{name} is missing"
+            scores, group = own[part], own[f"{part}{GROUP}"]
+            if scores.ndim != 1 or not len(scores) or scores.shape != group.shape:
+                return f"{length}/{part} has scores {scores.shape} of groups {group.shape}"
+    return ""
+
+
+def _refused(path: Path, fault: str) -> UserError:
+    """A file that no score can be judged by."""
+    return UserError(
+        f"{path} has no scores of real texts with their documents ({fault}), so no score has a rate of false alarms: "
+        "call `python -m experiments.detect_text` for this run, which keeps them."
+    )
 
 
 def _score(model: Opened, tokens: np.ndarray) -> float:
@@ -131,6 +168,11 @@ def told(found: dict[str, Any]) -> list[str]:
         )
         for behind in each["behind"]:
             value, low, high = behind["real_of_flagged"].values()
+            if value is None:
+                lines.append(
+                    "  no text of the test is flagged: nothing is known of flagged ones"
+                )
+                break
             lines.append(
                 f"  if {100 * behind['generated']:g} % of all texts are generated, {100 * value:.0f} % "
                 f"[{100 * low:.0f}, {100 * high:.0f}] of flagged ones are real"

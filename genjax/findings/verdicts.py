@@ -40,7 +40,6 @@ from genjax.metrics.prediction import auroc, threshold
 from genjax.training.log import Log
 
 NULL = "real"  # the column of real texts in the place of generated ones
-PAIR = 0.975  # level of each of two intervals that are to hold together in 95 %
 SCORER = "scorer"  # and the name of its run directory
 Sets = dict[str, dict[int, Texts]]  # part of an author, or of the real texts -> length -> texts
 Scores = dict[str, np.ndarray]  # of the same parts, at one length
@@ -179,7 +178,8 @@ class Verdicts:
                 found[length][witness.name] = scores
             keep = getattr(witness, "keep", None)  # of what others may want to ask later
             if keep is not None:
-                keep(case, {length: found[length][witness.name] for length in self.lengths})
+                own = {length: found[length][witness.name] for length in self.lengths}
+                keep(case, own, sets)
         return found
 
     def precisions(
@@ -214,16 +214,14 @@ class Verdicts:
             # whatever the author: it is of real texts
             limit = threshold(scores["held"], rate)
             real, generated = scores["test"], scores[theirs]
-            of_real = real > limit, sets["test"][length].group
-            of_theirs = generated > limit, sets[theirs][length].group
+            of_real = ranking.Flags(real > limit, sets["test"][length].group)
+            of_theirs = ranking.Flags(generated > limit, sets[theirs][length].group)
             false = ranking.share(*of_real)
             hits = ranking.share(*of_theirs)
             right = alarms.accuracy(hits, false)
             told = {"false alarms": false, "hits": hits, "accuracy": right}
-            rates = ranking.share(*of_theirs, PAIR), ranking.share(*of_real, PAIR)
-            for prior in alarms.PRIORS:
-                each = alarms.behind(*rates, prior)
-                told[f"real behind alarms, {100 * prior:g} % generated"] = each.real
+            for each in ranking.alarmed(of_real, of_theirs):
+                told[f"real behind alarms, {100 * each.prior:g} % generated"] = each.real
             title = f"{name}, {100 * rate:g} %"
             n = min(len(real), len(generated))
             for what, value in told.items():

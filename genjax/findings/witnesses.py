@@ -27,6 +27,7 @@ from genjax.training.experiment import Experiment, directory
 
 HALF = 0.5
 KEPT = "texts.npz"  # <length>/held, /real, /generated: scores beside a trained detector
+GROUP = "_group"  # behind such a name: what the texts are of, as Texts.group
 
 
 class Texts(NamedTuple):
@@ -187,14 +188,23 @@ class TrainedDetector:
 
         return judge
 
-    def keep(self, case: Case, scores: Mapping[int, Mapping[str, np.ndarray]]) -> None:
-        """Scores of held-out and test texts by length, beside the run: what `python -m genjax.audit` goes by."""
+    def keep(
+        self,
+        case: Case,
+        scores: Mapping[int, Mapping[str, np.ndarray]],
+        sets: Mapping[str, Mapping[int, Texts]],
+    ) -> None:
+        """Scores and groups of held-out and test texts by length, beside the run, for `python -m genjax.audit`."""
         exp, name = self.asked(case)
+        parts = {"held": "held", "real": "test", "generated": f"{case.suspect.name}/test"}
         kept = {}
         # by these a file is judged when generators and corpus are long gone
-        for length, parts in scores.items():
-            theirs = parts[f"{case.suspect.name}/test"]
-            own = {"held": parts["held"], "real": parts["test"], "generated": theirs}
+        for length, found in scores.items():
+            own = {}
+            for kind, part in parts.items():
+                own[kind] = found[part]
+                # pieces of one document are no independent draws
+                own[f"{kind}{GROUP}"] = sets[part][length].group
             kept[str(length)] = own
         save_arrays(directory(exp, HOME, name) / KEPT, kept)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from genjax.audit.__main__ import main
+from genjax.audit.alarms import exact
 from genjax.audit.words import TextDetector
 from genjax.config import edit
 from genjax.core import Spec
@@ -19,7 +20,7 @@ from genjax.findings import spotted
 from genjax.findings.suspects import ChainAuthor, Suspect
 from genjax.findings.tabled import carry_out
 from genjax.findings.verdicts import Verdicts
-from genjax.findings.witnesses import KEPT, TrainedDetector
+from genjax.findings.witnesses import GROUP, KEPT, TrainedDetector
 from genjax.metrics.features import save_arrays
 from genjax.sequence.causal import Causal
 from genjax.training.experiment import Every, Experiment
@@ -41,6 +42,8 @@ def model(folder, algorithm=None, pieces=PIECES):
 @pytest.fixture
 def folder(tmp_path):
     real = {"held": np.arange(99.0) / 200, "real": np.zeros(50), "generated": np.ones(40)}
+    # a document each
+    real |= {f"{part}{GROUP}": np.arange(len(scores)) for part, scores in real.items()}
     longer = {**real, "held": np.zeros(99)}
     save_arrays(tmp_path / KEPT, {"4": real, "8": longer})
     return tmp_path
@@ -65,6 +68,39 @@ def test_a_file_is_judged_by_as_many_bytes_as_scores_were_kept_of(folder):
     assert len(lines) == 6 and lines[0].endswith("as high of real texts 1 % [0, 3.7]  FLAGGED")
     # 0 of 50 may be 8.4 % at 97.5 %, 40 of 40 may be 89.6 %: 0.99 * 8.4 of 0.99 * 8.4 + 0.01 * 89.6
     assert "if 1 % of all texts are generated, 0 % [0, 90] of flagged ones are real" in lines[1]
+
+
+def test_pieces_of_few_documents_are_worth_as_many_documents():
+    known = {"held": np.arange(1000.0), "real": np.zeros(1000), "generated": np.ones(40)}
+    known |= {f"{part}{GROUP}": np.arange(len(x)) % 10 for part, x in known.items()}
+    found = spotted.judged(1000.0, known, 0.05)
+    # none of a hundred pieces of each of ten documents is as high
+    assert found["false_alarms"] == 1 / 1001 and found["high"] == exact(0, 10).high
+    # nothing of the test is above the threshold, 950: no share
+    for each in found["behind"]:
+        assert each["real_of_flagged"] == {"value": None, "low": 0.0, "high": 1.0}
+    json.dumps(found, allow_nan=False)
+    lines = spotted.told({"files": [{"file": "a", "bytes": 4, "score": 1000.0, **found}]})
+    assert lines[1].endswith("no text of the test is flagged: nothing is known of flagged ones")
+    assert not any("nan" in line for line in lines)
+
+
+def test_scores_that_are_not_all_there_are_refused_in_a_line(folder):
+    whole = spotted.kept(folder)[4]
+    for parts, fault in (
+        ({}, "it is empty"),
+        ({"4/held": np.zeros(9)}, "4/held_group is missing"),
+        ({f"4/{name}": x for name, x in whole.items() if name != "real"}, "4/real is missing"),
+        (
+            {f"4/{name}": x[:-1] if name == "real" else x for name, x in whole.items()},
+            r"\(49,\)",
+        ),
+        ({"odd": np.zeros(9)}, "ValueError"),
+    ):
+        np.savez(folder / KEPT, **parts)
+        with pytest.raises(UserError, match=fault) as error:
+            spotted.spotted(model(folder), [], 0.05)
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
