@@ -4,8 +4,7 @@ Of a table of shares p[a, b], with m_a and m_b for its margins:
 
 * Cramér's V = sqrt(φ² / min(A - 1, B - 1)), φ² = sum (p - m_a m_b)² / (m_a m_b): 0 = independent, 1 = one tells the
   other (Cramér 1946). Of n pictures φ² is too large by about (A - 1)(B - 1) / (n - 1): Bergsma 2013
-  (doi:10.1016/j.jkss.2012.10.002), as `bergsma`.
-* Mutual information I = sum p log (p / m_a m_b) in nats, too large by about (A - 1)(B - 1) / 2n (Miller 1955).
+  (doi:10.1016/j.jkss.2012.10.002); behind a reader's errors the draws tell by how much, `unbiased`.
 * Amplification (Zhao et al. 2017, arXiv:1707.09457, eq. 2): with b(a, b) = p(b | a), for all a and those b whose share
   in the data is above 1 / B, the mean of b_samples - b_data.
 * Directional amplification (Wang & Russakovsky 2021, arXiv:2102.12594, eq. 4), from a to b:
@@ -56,33 +55,8 @@ def cramers_v(joint: np.ndarray) -> np.ndarray:
     return np.sqrt(phi2(joint) / most)
 
 
-def bergsma(counts: np.ndarray) -> float:
-    """V of a table of counts [A, B] with Bergsma's correction: φ² of independent ones is 0, but for the cut."""
-    n = counts.sum()
-    rows, columns = counts.shape
-    free = (rows - 1) * (columns - 1)
-    excess = free / (n - 1)
-    found = phi2(counts / n)
-    left = np.maximum(found - excess, 0.0)
-    # fewer rows and columns, by what chance gives
-    fewest = min(rows, columns)
-    shrunk = fewest - (fewest - 1) ** 2 / (n - 1)
-    return float(np.sqrt(left / (shrunk - 1)))
-
-
-def information(joint: np.ndarray) -> np.ndarray:
-    """I of tables of shares [..., A, B] in nats, without a correction."""
-    a, b = margins(joint)
-    there = np.maximum(joint, TINY)
-    expected = np.maximum(a * b, TINY)
-    ratio = there / expected
-    # 0 log 0 is 0
-    terms = joint * np.log(ratio)
-    return terms.sum((-2, -1))
-
-
 def unbiased(statistic: Callable[[np.ndarray], np.ndarray], table: Estimate) -> Interval:
-    """A statistic that noise makes larger, as φ² and I, with the noise taken out: the value's once, the draws' twice.
+    """A statistic that noise makes larger, as φ², with the noise taken out: the value's once, the draws' twice.
 
     How much it is is told by the draws: their mean less the value, the reader's part with it. Never below 0.
     """
