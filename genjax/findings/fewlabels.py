@@ -132,6 +132,7 @@ class FewLabels:
                 reading = one.of.start(one.name, own)
                 joint = reading.log_joint(images)
                 hits = right(joint, label)
+                # picture by picture, so that differences are paired
                 found.append(hits)
             curve[m] = np.stack(found)
         return curve
@@ -172,6 +173,7 @@ def crossing(ahead: Mapping[int, float]) -> float | None:
     """
     counts = sorted(ahead)
     signs = [np.sign(ahead[m]) for m in counts]
+    # a mean of exactly 0 is on neither side
     final = [sign for sign in signs if sign][-1:]
     others = [i for i, sign in enumerate(signs) if sign and sign != final[0]]
     if not others:
@@ -190,6 +192,7 @@ def told(bands: Mapping[int, Interval]) -> str:
     words = []
     for sure, group in itertools.groupby(counts, lambda m: side(bands[m])):
         run = list(group)
+        # what is unsure parts two runs of one side
         if sure:
             words.append(f"{sure} {span(run, counts)}")
     if not words:
