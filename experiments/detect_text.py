@@ -7,7 +7,7 @@
 
 Detectors: the ratio of two n-gram models; mean log p, mean log rank (GLTR, arXiv:1906.04043) and the curvature of
 Fast-DetectGPT (arXiv:2310.05130) under a causal model that has read what the authors read; a trained net. Each learns
-from one author and is tested on both, at 50, 200 and 1,000 characters. Thresholds are set on held-out real texts.
+from one author and is tested on both, at 50, 200 and 1,000 bytes. Thresholds are set on held-out real texts.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import numpy as np
 from genjax.audit import alarms, best, ranking
 from genjax.config import field
 from genjax.data.windows import Part, Sequences, Windows
-from genjax.errors import UserError, above, at_least, below
+from genjax.errors import UserError, above, at_least, below, distinct
 from genjax.findings.encoders import check_names
 from genjax.findings.suspects import HOME, AnyAuthor, ChainAuthor, Suspect, Task
 from genjax.findings.tabled import Row, cell, finish, place, stored, wide
@@ -36,10 +36,12 @@ from genjax.findings.witnesses import (
     TrainedDetector,
     Witness,
 )
+from genjax.metrics.intervals import Interval
 from genjax.metrics.prediction import auroc, threshold
 from genjax.training.log import Log
 
 NULL = "real"  # the column of real texts in the place of generated ones
+NO_ALARM = "no alarm"  # in the place of a share of them
 SCORER = "scorer"  # and the name of its run directory
 Sets = dict[str, dict[int, Texts]]  # part of an author, or of the real texts -> length -> texts
 Scores = dict[str, np.ndarray]  # of the same parts, at one length
@@ -89,12 +91,17 @@ class Verdicts:
                     bars |= self.bars(log, suspect, length, found[length], sets)
         # all orders before all limits: who reads one reads the others of its kind
         for length in self.lengths:
-            tables[f"average precision, {length} characters"] = order[length]
+            tables[f"average precision, {length} {self.unit}"] = order[length]
         for length in self.lengths:
-            tables[f"alarms, {length} characters"] = limits[length]
+            tables[f"alarms, {length} {self.unit}"] = limits[length]
         if bars:
             tables["beside the best test"] = bars
         finish(log, tables)
+
+    @property
+    def unit(self) -> str:
+        """What a text's length is counted in: a letter with an accent has two bytes."""
+        return "tokens" if isinstance(self.data, Sequences) else "bytes"
 
     def check(self, task: Task) -> None:
         """Raises UserError for what leaves nothing to compare, and for texts that are too few or too short."""
@@ -110,6 +117,15 @@ class Verdicts:
             raise UserError(
                 "--lengths, --witnesses and --false_alarms must name one each, at least."
             )
+        # of two rows of one name the later one would be all that is left
+        names = [witness.name for witness in self.witnesses]
+        for name in names:
+            if names.count(name) > 1:
+                raise UserError(
+                    f"--witnesses: two of them are {name!r} in the tables: keep one."
+                )
+        distinct("lengths", self.lengths)
+        distinct("false_alarms", self.false_alarms)
         for length in self.lengths:
             at_least(1, lengths=length)
             if length > self.data.length:
@@ -225,8 +241,8 @@ class Verdicts:
             title = f"{name}, {100 * rate:g} %"
             n = min(len(real), len(generated))
             for what, value in told.items():
-                log.result(f"{what} {length}: {title}", stored(value, n))
-            found[title] = {what: wide(value) for what, value in told.items()}
+                log.result(f"{what} {length}: {title}", kept(value, n))
+            found[title] = {what: shown(value) for what, value in told.items()}
         return found
 
     def bars(
@@ -262,6 +278,17 @@ class Verdicts:
                 log.result(f"less than the best {title}: {witness}", stored(less, len(truth)))
             rows[f"{title}: {witness}"] = row
         return rows
+
+
+def kept(value: Interval, n: int) -> dict[str, float | None]:
+    """An interval of n as results.json keeps it; a share of no alarm at all is null."""
+    nothing = np.isnan(value.value)
+    return {**stored(value, n), "value": None if nothing else value.value}
+
+
+def shown(value: Interval) -> str:
+    """An interval as a cell, in words where there was no alarm to have a share of."""
+    return NO_ALARM if np.isnan(value.value) else wide(value)
 
 
 def both(scores: Scores, suspect: Suspect) -> np.ndarray:

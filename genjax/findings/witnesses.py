@@ -57,8 +57,12 @@ class NgramRatio:
 
     order: int = field(4, "tokens of an n-gram")
 
-    name = "n-grams"
     scored = False  # whether it needs the scoring model
+
+    @property
+    def name(self) -> str:
+        """Of its row: of several orders each has its own."""
+        return f"{self.order}-grams"
 
     def check(self, task: Task, suspects: Sequence[Suspect]) -> None:
         """Raises UserError for n-grams of nothing."""
@@ -158,7 +162,12 @@ class TrainedDetector:
     scored = False
 
     def check(self, task: Task, suspects: Sequence[Suspect]) -> None:
-        """Raises UserError for texts that are shorter than those it learns from."""
+        """Raises UserError for what is no detector of texts, and for texts shorter than those it learns from."""
+        if not isinstance(self.exp.algorithm, TextDetector):
+            kind = type(self.exp.algorithm).__name__
+            raise UserError(
+                f"TrainedDetector: exp.algorithm={kind}() tells no texts apart: use TextDetector()."
+            )
         at_least(1, "TrainedDetector: ", length=self.length)
         if self.length > task.real.length:
             raise UserError(

@@ -12,8 +12,18 @@ from genjax.data.windows import Sequences, Windows
 from genjax.errors import UserError
 from genjax.findings.suspects import Author, ChainAuthor, Suspect, Suspected, Task
 from genjax.findings.tabled import carry_out
-from genjax.findings.verdicts import Verdicts
-from genjax.findings.witnesses import BestRatio, Case, MeanLogP, NgramRatio, Texts
+from genjax.findings.verdicts import NO_ALARM, Verdicts, kept, shown
+from genjax.findings.witnesses import (
+    BestRatio,
+    Case,
+    MeanLogP,
+    NgramRatio,
+    Texts,
+    TrainedDetector,
+)
+from genjax.metrics.intervals import Interval
+from genjax.sequence.causal import Causal
+from genjax.training.experiment import Experiment
 
 REAL = Sequences(Chain(4, 8), fit=60, held=40, test=50)
 KNOWN = Verdicts(
@@ -35,7 +45,7 @@ def results(tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
     carry_out(edit(KNOWN, {"runs": str(runs)}), "known", {})
     (folder,) = (runs / "detect_text").glob("known-*")
-    assert "alarms, 8 characters" in (folder / "table.md").read_text()
+    assert "alarms, 8 tokens" in (folder / "table.md").read_text()
     return json.loads((folder / "results.json").read_text())
 
 
@@ -44,15 +54,15 @@ def test_detectors_find_another_law_and_nothing_where_there_is_nothing(results):
     assert own["low"] <= bar["AP"] <= own["high"] and bar["AP"] > 0.8
     # the ratio of a law to itself is 0 of every text: one threshold, and the share of either kind
     assert results["AP 8: best, of same: other"]["value"] == 0.5
-    for witness in ("best", "n-grams", "log p"):
+    for witness in ("best", "2-grams", "log p"):
         for column in ("same", "real"):
             found = results[f"AP 8: {witness}, of other: {column}"]
             assert found["low"] < 0.5 < found["high"], (witness, column)
-    assert results["AP 8: n-grams, of other: other"]["value"] > 0.8
+    assert results["AP 8: 2-grams, of other: other"]["value"] > 0.8
 
 
 def test_no_detector_passes_the_best_for_certain(results):
-    for witness in ("n-grams", "log p"):
+    for witness in ("2-grams", "log p"):
         less = results[f"less than the best other, 8: {witness}"]
         assert less["low"] <= 0.0 and less["value"] < 0.05
 
@@ -113,6 +123,13 @@ def test_a_detector_learns_from_whole_windows_of_either_kind():
         ),
         ({"suspects": (Suspect("a", Author(detect_text.CAUSAL)),)}, "a is a trained model"),
         ({"scorer": Author(detect_text.MASKED)}, "MaskedDiffusion gives no law"),
+        ({"witnesses": (NgramRatio(2), NgramRatio(2))}, "two of them are '2-grams'"),
+        ({"lengths": (8, 8)}, "lengths: two of its values are 8"),
+        ({"false_alarms": (0.05, 0.05)}, "false_alarms: two of its values are 0.05"),
+        (
+            {"witnesses": (TrainedDetector(Experiment(algorithm=Causal()), 8),)},
+            r"Causal\(\) tells no texts apart",
+        ),
         ({"data": Windows(length=100)}, "nobody knows the law"),
     ],
 )
@@ -123,6 +140,23 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_written(
     with pytest.raises(UserError, match=message):
         cfg("x", {})
     assert not (tmp_path / "runs").exists()
+
+
+def test_n_grams_of_several_orders_have_a_row_each():
+    cfg = edit(KNOWN, {"witnesses": (NgramRatio(1), NgramRatio(2))})
+    cfg.check(Task(REAL, 0, "", {}))
+    assert [each.name for each in cfg.witnesses] == ["1-grams", "2-grams"]
+
+
+def test_a_share_of_no_alarm_is_told_in_words_and_kept_as_null():
+    nothing, some = Interval(np.nan, 0.0, 1.0), Interval(0.5, 0.25, 0.75)
+    assert shown(nothing) == NO_ALARM and shown(some) == "0.500 [0.250, 0.750]"
+    assert kept(nothing, 9) == {"value": None, "low": 0.0, "high": 1.0, "n": 9}
+    assert kept(some, 9)["value"] == 0.5
+
+
+def test_lengths_of_running_text_are_bytes():
+    assert edit(KNOWN, {"data": Windows()}).unit == "bytes" and KNOWN.unit == "tokens"
 
 
 @pytest.mark.all
