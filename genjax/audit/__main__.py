@@ -15,9 +15,10 @@ is promised.
     --step=N      the checkpoint; by default the newest
     --trust='("mine",)'   modules of your own that the run's config.json may name
 
-Pictures have the size that the run's own had before they were handled, halved and saved say, and go through the same
-here. A text is UTF-8; it is judged by its first bytes, by the longest texts that scores
-were kept of, and for each file it is told what flags of texts of that length are worth. Nothing is written.
+RUN is the folder of one detector, such as runs/detect/flow-cnn-5496dbe4, and not that of the matrix. Pictures have the
+size that the run's own had before they were handled, halved and saved say, and go through the same here. A text is
+UTF-8; it is judged by its first bytes, by the longest texts that scores were kept of, and for each file it is told what
+flags of texts of that length are worth. Nothing is written.
 """
 
 from __future__ import annotations

@@ -269,7 +269,10 @@ def _config(directory: Path, trust: Sequence[str]) -> Experiment:
             "genjax.training.migrate."
         ) from None
     if not isinstance(exp, Experiment):
-        raise UserError(f"{path} holds a {type(exp).__name__} and no Experiment.")
+        # a comparison has no weights: its models have folders of their own beside it
+        raise UserError(
+            f"{path} is of a {type(exp).__name__}, which compares runs: name the run of one model, such as those beside it."
+        )
     return exp
 
 
