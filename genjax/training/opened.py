@@ -271,8 +271,8 @@ def _config(directory: Path, trust: Sequence[str]) -> Experiment:
     if not isinstance(exp, Experiment):
         # a comparison has no weights: its models have folders of their own beside it
         raise UserError(
-            f"{path} is of a {type(exp).__name__}, which compares runs: name the run of one model, such as those beside "
-            "it."
+            f"{path} is of a {type(exp).__name__}, which compares runs: name the run of one model, such as those "
+            "beside it."
         )
     return exp
 
