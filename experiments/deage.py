@@ -33,13 +33,13 @@ from genjax.metrics.identity import CosFace
 from genjax.metrics.reader import Reader
 from genjax.nets.patchgan import PatchGAN
 from genjax.nets.translators import ResidualChange
-from genjax.optim import Adam, CosineDecay, StableDecay
+from genjax.optim import Adam, CosineDecay, Muon, StableDecay
 from genjax.training.experiment import Every, Experiment
 from genjax.translate.pix2pix import Pix2pix
 from genjax.translate.stargan import StarGAN
 
 YEARS = Numbers("age", 18.0, 85.0)
-TX = Adam(1e-3, warmup=100, decay=CosineDecay(), clip=1.0)
+TX = Muon(1.5e-3, warmup=100, decay=CosineDecay(), clip=1.0)  # as of denoisers
 # of the relativistic game, whose critic has no momentum and whose penalties bear large steps
 GAME = Adam(1e-3, b1=0.0, b2=0.99, decay=StableDecay(0.5))
 STYLED = Adam(2e-3, b1=0.0, b2=0.99, warmup=100)
