@@ -31,13 +31,11 @@ from genjax.data.batches import indices, take
 from genjax.errors import UserError
 from genjax.machine.parallel import Jit, Layout
 from genjax.metrics.features import (
-    STRANGE,
     Extract,
     Extracted,
     batched,
-    load_arrays,
     pixels,
-    save_arrays,
+    trained_once,
 )
 from genjax.nets.blocks import space_to_depth
 from genjax.optim import Adam, CosineDecay
@@ -137,12 +135,10 @@ class Convolutional:
         net = ConvNet(self.widths, self.features, classes)
         # trained once for a data set, whichever run asks first
         path = self._path(train, folder)
-        variables = _stored(path, _like(net, shape))
-        if variables is None:
-            variables = _train(self, net, train)
-            # all processes train the same; one of them writes
-            if path is not None and jax.process_index() == 0:
-                save_arrays(path, variables)
+        like = _like(net, shape)
+        variables = trained_once(
+            path, like, "the classifier is", lambda: _train(self, net, train)
+        )
         apply = functools.partial(_apply, net)
         return batched(apply, variables, shape, layout, self.extract_batch)
 
@@ -204,21 +200,6 @@ def _like(net: ConvNet, shape: tuple[int, ...]) -> Any:
     # eval_shape: nothing is computed
     image = jnp.zeros((1, *shape))
     return jax.eval_shape(net.init, jax.random.key(0), image)
-
-
-def _stored(path: Path | None, like: Any) -> Any:
-    """The variables in the file, None where there is none; a damaged one is told and passed over."""
-    if path is None or not path.exists():
-        return None
-    try:
-        return load_arrays(path, like)
-    except STRANGE as error:
-        print(
-            f"warning: {path} cannot be read ({error}): the classifier is trained again",
-            file=sys.stderr,
-            flush=True,
-        )
-        return None
 
 
 def _apply(net: ConvNet, variables: Any, image: jax.Array) -> Extracted:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -264,3 +265,21 @@ def load_arrays(path: Path, like: Any) -> Any:
                 f"{name} is {array.dtype}{array.shape}, not {like.dtype}{like.shape}"
             )
     return traverse_util.unflatten_dict(flat, sep="/")
+
+
+def trained_once(path: Path | None, like: Any, what: str, train: Callable[[], Any]) -> Any:
+    """The trees of arrays in a file, as `load_arrays`; where there are none, what `train()` gives, which is kept there.
+
+    what: the net, as the warning about a damaged file calls it. No path: nothing is read, nothing kept.
+    """
+    if path is not None and path.exists():
+        try:
+            return load_arrays(path, like)
+        except STRANGE as error:
+            told = f"warning: {path} cannot be read ({error}): {what} trained again"
+            print(told, file=sys.stderr, flush=True)
+    found = train()
+    # all processes train the same; one of them writes
+    if path is not None and jax.process_index() == 0:
+        save_arrays(path, found)
+    return found

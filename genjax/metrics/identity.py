@@ -30,7 +30,7 @@ from genjax.data.batches import indices, take
 from genjax.errors import UserError, at_least
 from genjax.machine.parallel import Jit, Layout
 from genjax.metrics.classifier import ConvNet, augment, fingerprint
-from genjax.metrics.features import STRANGE, batched, load_arrays, pixels, save_arrays
+from genjax.metrics.features import batched, pixels, trained_once
 from genjax.metrics.intervals import Interval, by_group
 from genjax.metrics.prediction import auroc
 from genjax.optim import Adam, CosineDecay
@@ -90,12 +90,10 @@ class CosFace:
         net = Embedder(self.widths, self.features, self.embedding)
         path = self._path(known, folder)
         # a fresh net's shapes say whether the file is of this one
-        variables = _stored(path, _like(net, shape))
-        if variables is None:
-            variables = _train(self, net, known)
-            # all processes train the same; one of them writes
-            if path is not None and jax.process_index() == 0:
-                save_arrays(path, variables)
+        like = _like(net, shape)
+        variables = trained_once(
+            path, like, "the net of identities is", lambda: _train(self, net, known)
+        )
         apply = functools.partial(_apply, net)
         return batched(apply, variables, shape, layout, self.extract_batch)
 
@@ -246,18 +244,6 @@ def _like(net: Embedder, shape: tuple[int, ...]) -> Any:
     image = jnp.zeros((1, *shape))
     # eval_shape: nothing is computed
     return jax.eval_shape(net.init, jax.random.key(0), image)
-
-
-def _stored(path: Path | None, like: Any) -> Any:
-    """What is in the file, None where there is none; a damaged one is told and passed over."""
-    if path is None or not path.exists():
-        return None
-    try:
-        return load_arrays(path, like)
-    except STRANGE as error:
-        told = f"warning: {path} cannot be read ({error}): the identity is learned again"
-        print(told, file=sys.stderr, flush=True)
-        return None
 
 
 def _train(cfg: CosFace, net: Embedder, known: Any) -> Any:

@@ -29,13 +29,11 @@ from genjax.machine.parallel import Jit, Layout
 from genjax.metrics.classifier import ConvNet, augment, fingerprint
 from genjax.metrics.evaluate import Seen
 from genjax.metrics.features import (
-    STRANGE,
     Extract,
     Extracted,
     batched,
-    load_arrays,
     pixels,
-    save_arrays,
+    trained_once,
 )
 from genjax.metrics.intervals import Interval, jackknife
 from genjax.optim import Adam, CosineDecay
@@ -117,12 +115,10 @@ class Reader:
         classes, answers, numbers = _sizes(taught)
         net = ConvNet(self.widths, self.features, classes + answers + numbers)
         path = self._path(train, folder)
-        kept = _stored(path, _like(net, shape, numbers))
-        if kept is None:
-            kept = _train(self, net, train, taught)
-            # all processes train the same; one of them writes
-            if path is not None and jax.process_index() == 0:
-                save_arrays(path, kept)
+        like = _like(net, shape, numbers)
+        kept = trained_once(
+            path, like, "the reader is", lambda: _train(self, net, train, taught)
+        )
         apply = functools.partial(_apply, net, classes, answers)
         return batched(apply, kept, shape, layout, self.extract_batch)
 
@@ -278,18 +274,6 @@ def _like(net: ConvNet, shape: tuple[int, ...], numbers: int) -> Any:
     variables = jax.eval_shape(net.init, jax.random.key(0), image)
     unit = jax.ShapeDtypeStruct((numbers,), np.float32)
     return {"net": variables, "mean": unit, "std": unit}
-
-
-def _stored(path: Path | None, like: Any) -> Any:
-    """What is in the file, None where there is none; a damaged one is told and passed over."""
-    if path is None or not path.exists():
-        return None
-    try:
-        return load_arrays(path, like)
-    except STRANGE as error:
-        told = f"warning: {path} cannot be read ({error}): the reader is trained again"
-        print(told, file=sys.stderr, flush=True)
-        return None
 
 
 def _apply(net: ConvNet, classes: int, answers: int, kept: Any, image: jax.Array) -> Read:

@@ -30,7 +30,7 @@ from genjax.core import size
 from genjax.data.batches import eval_batches, indices, take
 from genjax.errors import UserError, at_least
 from genjax.metrics.classifier import ConvNet, fingerprint
-from genjax.metrics.features import STRANGE, load_arrays, pixels, save_arrays
+from genjax.metrics.features import pixels, trained_once
 from genjax.nets.words import TokenEncoder
 from genjax.optim import Adam, CosineDecay
 
@@ -95,12 +95,8 @@ class Towers:
         net = Pair(self.widths, self.features, self.encoder)
         path = self._path(train, folder)
         # fresh nets' shapes say whether the file is of these
-        kept = _stored(path, _like(net, train))
-        if kept is None:
-            kept = _train(self, net, train)
-            # all processes train the same; one of them writes
-            if path is not None and jax.process_index() == 0:
-                save_arrays(path, kept)
+        like = _like(net, train)
+        kept = trained_once(path, like, "the towers are", lambda: _train(self, net, train))
         return _matching(net, kept)
 
     def _path(self, train: Mapping[str, Any], folder: str | Path | None) -> Path | None:
@@ -203,18 +199,6 @@ def _like(net: Pair, train: Mapping[str, Any]) -> Any:
 def _example(train: Mapping[str, Any]) -> tuple[jax.Array, jax.Array]:
     _, *shape = train["image"].shape
     return jnp.zeros((1, *shape)), jnp.zeros((1, train["caption"].shape[1], 256))
-
-
-def _stored(path: Path | None, like: Any) -> Any:
-    """What is in the file, None where there is none; a damaged one is told and passed over."""
-    if path is None or not path.exists():
-        return None
-    try:
-        return load_arrays(path, like)
-    except STRANGE as error:
-        told = f"warning: {path} cannot be read ({error}): the towers are trained again"
-        print(told, file=sys.stderr, flush=True)
-        return None
 
 
 def _matching(net: Pair, kept: Any) -> Match:
