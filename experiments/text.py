@@ -5,6 +5,7 @@
     python -m experiments.text uniform    tokens that become any other in place of masks
     python -m experiments.text hidden     a hidden Markov model, whose tokens depend on all before them
     python -m experiments.text corpus     bytes of CPython's reference: bits a character beside Kneser-Ney, xz, zstd
+    python -m experiments.text library    four times as much text: the docstrings of its standard library
     python -m experiments.text pieces     the same text in 1,024 pieces of words
     python -m experiments.text corpus_masked   masked diffusion on the bytes: its bound
     python -m experiments.text signs      names of signs in four languages, told which, and read back
@@ -24,7 +25,7 @@ from genjax.conditions import Label
 from genjax.config import edit
 from genjax.data import Chain, HiddenChain
 from genjax.data.alphabets import Characters, Pieces
-from genjax.data.text import Names, Text
+from genjax.data.text import Docstrings, Names, Text
 from genjax.diffusion.discrete import MaskedDiffusion, UniformState
 from genjax.findings.language import Language
 from genjax.findings.text import Entropy, Infilling, Written
@@ -60,6 +61,8 @@ _WIDE = {
     "batch": 32,
 }
 _CORPUS = {**_WIDE, "data": Text(), "algorithm.end": 0, "steps": 3000}
+# five times the windows: twice the steps are fewer epochs
+_LIBRARY = {**_CORPUS, "data": Text(Docstrings()), "steps": 6000}
 _NAMES = {
     "data": Text(Names(), length=64),
     "algorithm.condition": (Label(),),
@@ -90,6 +93,7 @@ EXPERIMENTS = {
     "masked": edit(BASE, _MASKED),
     "uniform": edit(BASE, {"algorithm": _UNIFORM, "finish": (Entropy(target=0.03),)}),
     "corpus": edit(BASE, _CORPUS),
+    "library": edit(BASE, _LIBRARY),
     "corpus_masked": edit(BASE, _CORPUS_MASKED),
     # fewer tokens tell as much text: 128 pieces are about 380 bytes
     "pieces": edit(BASE, {**_CORPUS, "data": Text(alphabet=Pieces())}),

@@ -1,6 +1,7 @@
 """Running text that comes with Python and Debian, or a user's own, in bytes, characters or pieces of words.
 
 * `Topics`: the reference of the language that CPython carries for its `help()`, pydoc_data/topics.py: PSF licence.
+* `Docstrings`: what the modules of CPython's standard library say of themselves, four times as much: PSF licence.
 * `Licences`: the licence texts of Debian, /usr/share/common-licenses: each says that it may be copied unchanged.
 * `Names`: names of signs in four languages, from Unicode CLDR (Debian's unicode-cldr-core): Unicode licence.
 * `Files`: text files of the user's.
@@ -12,7 +13,11 @@ arXiv:2107.06499, find copies in most corpora, and models that write them down).
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import functools
+import sysconfig
+import tokenize
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -27,6 +32,9 @@ from genjax.fields import Category, Tokens
 from genjax.machine.files import typed
 
 DEBIAN = Path("/usr/share/common-licenses")
+# of the standard library: tests, what is installed beside it, and the text of `Topics`
+LEFT_OUT = {"test", "tests", "site-packages", "dist-packages", "pydoc_data"}
+TOLD = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 END = 0  # the token that fills up, and ends a text that is short
 
 
@@ -74,6 +82,45 @@ def unsaid(text: str, seen: set[str], least: int) -> str:
             seen.add(words)
         kept.append(paragraph)
     return "\n\n".join(kept)
+
+
+@dataclasses.dataclass(frozen=True)
+class Docstrings:
+    """What the standard library says of itself, a document a module, about 1.6 MB; it differs as `Topics` does."""
+
+    once: int = field(
+        30,
+        "characters from which a paragraph that an earlier module has is left out; 0 = none is",
+    )
+    labels: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self) -> list[Document]:
+        at_least(0, data__corpus__once=self.once)
+        root = Path(sysconfig.get_paths()["stdlib"])
+        seen: set[str] = set()
+        documents = []
+        for file in sorted(root.rglob("*.py")):
+            place = file.relative_to(root)
+            if LEFT_OUT.intersection(place.parts):
+                continue
+            text = "\n\n".join(docstrings(file))
+            if self.once:
+                text = unsaid(text, seen, self.once)
+            if text:
+                # modules of one package repeat each other's words: one split for all of them
+                package = place.parts[0].removesuffix(".py")
+                documents.append(Document(package, text.encode()))
+        return documents
+
+
+# the whole library takes fifteen seconds: a run asks for it more than once
+@functools.cache
+def docstrings(file: Path) -> tuple[str, ...]:
+    """Those of a module's source, its own and those of its classes and functions, those within others last."""
+    with tokenize.open(file) as source:  # in the encoding that it names
+        tree = ast.parse(source.read())
+    found = [ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, TOLD)]
+    return tuple(text for text in found if text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +211,9 @@ def utf8(file: Path) -> bytes:
 class Text:
     """A corpus as tokens: windows one behind the other, or whole documents where these are short."""
 
-    corpus: Topics | Licences | Files | Names | Own = field(Topics(), "where the text is from")
+    corpus: Topics | Docstrings | Licences | Files | Names | Own = field(
+        Topics(), "where the text is from"
+    )
     length: int = field(128, "tokens of an example")
     alphabet: Bytes | Characters | Pieces | Own = field(
         Bytes(), "what tokens are, learned from the training texts", added=True

@@ -17,7 +17,7 @@ from genjax.data.alphabets import BYTES, Bytes
 from genjax.data.batches import chosen
 from genjax.data.chains import Chain, HiddenChain, Law, draw
 from genjax.data.source import Source
-from genjax.data.text import Document, Files, Licences, Topics
+from genjax.data.text import Docstrings, Document, Files, Licences, Topics
 from genjax.errors import UserError, above, at_least
 from genjax.fields import Tokens
 
@@ -45,7 +45,9 @@ class Part(NamedTuple):
 class Windows:
     """Windows of running text in bytes; each document is in one part as a whole."""
 
-    corpus: Topics | Licences | Files | Own = field(Topics(), "where the text is from")
+    corpus: Topics | Docstrings | Licences | Files | Own = field(
+        Topics(), "where the text is from"
+    )
     length: int = field(1000, "bytes of a window")
     # 1 % of false alarms can be promised by 99 texts or more
     shares: tuple[float, ...] = field(

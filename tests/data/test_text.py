@@ -1,11 +1,13 @@
 """Text as bytes: whole documents in one split, every byte kept, and errors that say where."""
 
+import sysconfig
+
 import numpy as np
 import pytest
 
 from genjax.data import signs
 from genjax.data.source import check
-from genjax.data.text import Files, Names, Text, Topics, characters, unsaid
+from genjax.data.text import Docstrings, Files, Names, Text, Topics, characters, unsaid
 from genjax.errors import UserError
 
 
@@ -63,6 +65,31 @@ def test_a_paragraph_is_told_once_however_it_is_indented():
     assert seen == {"one two three"}
 
 
+def test_docstrings_of_a_library_are_its_text_and_nothing_else(tmp_path, monkeypatch):
+    class_ = 'class A:\n    """of a class"""\n\n    def f(self):\n        """of a method"""\n'
+    plain = 'def g():\n    "of é"\n    return "no docstring"\n'
+    files = {
+        "a.py": f'"""Of a module."""\n{class_}x = """none"""\n',
+        "b/one.py": plain,
+        "b/two.py": "x = 1\n",
+        "test/c.py": '"""a test"""',
+        "pydoc_data/topics.py": '"""what `Topics` has"""',
+    }
+    for name, content in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    # an encoding of its own, which the file names
+    (tmp_path / "b" / "old.py").write_bytes(b'# coding: latin-1\n"""\xe9"""\n')
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
+    found = [(document.key, document.text.decode()) for document in Docstrings()()]
+    assert found == [
+        ("a", "Of a module.\n\nof a class\n\nof a method"),
+        ("b", "é"),
+        ("b", "of é"),
+    ]
+
+
 def test_bytes_that_are_not_utf8_are_told_with_their_place(folder):
     (folder / "wrong.txt").write_bytes(b"good\nbad: " + b"\xe9t\xe9")
     with pytest.raises(UserError, match="wrong.txt is not UTF-8: byte 10, in line 2, is 0xe9"):
@@ -76,6 +103,7 @@ def test_bytes_that_are_not_utf8_are_told_with_their_place(folder):
         (Text(Files()), "data.corpus.path is not set"),
         (Text(Files("/nowhere/at/all")), "is no folder"),
         (Text(Topics(-1)), "data.corpus.once=-1 must be at least 0"),
+        (Text(Docstrings(-1)), "data.corpus.once=-1 must be at least 0"),
         (Text(length=0), "data.length=0 must be at least 1"),
     ],
 )
