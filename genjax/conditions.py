@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from genjax.config import Own, field
 from genjax.core import Batch, Spec, example_keys
@@ -96,6 +97,15 @@ class Numbers:
             raise UserError(
                 f"the condition Numbers(of={self.of!r}, low={self.low:g}, high={self.high:g}) needs one number an "
                 f"example and a range that rises, and {self.of} is {found.shape}."
+            )
+
+    def allow(self, values: Any) -> None:
+        """Raises UserError for numbers outside the range, of which a model would be told the end of it."""
+        outside = [value for value in np.ravel(values) if not self.low <= value <= self.high]
+        if outside:
+            raise UserError(
+                f"the {self.of} asked for is {outside[0]:g}, and this model knows {self.low:g} to {self.high:g}: ask "
+                "for one within."
             )
 
     def __call__(self, batch: Batch, spec: Spec) -> Cond:

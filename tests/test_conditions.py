@@ -84,6 +84,29 @@ def test_a_number_is_shares_of_its_two_places():
     cfg.check(spec)
 
 
+@dataclasses.dataclass(frozen=True)
+class Aged:
+    """Points with an age each."""
+
+    def load(self) -> Source:
+        split = {"point": np.zeros((40, 2), np.float32), "age": np.ones((40, 1), np.float32)}
+        return Source("aged", {"point": Points((2,)), "age": Points((1,))}, split, {}, split)
+
+
+def test_a_number_outside_the_range_is_not_asked_for(tmp_path):
+    flow = edit(named.FLOW, {"net": TimeMLP((8,), waves=0), "schedule.steps": 2})
+    told = edit(flow, {"condition": (Numbers("age", 0.0, 10.0),)})
+    exp = Experiment(Aged(), told, 1, 16, every=Every(1, 0, 0, 1), runs=str(tmp_path))
+    this = run("aged", exp, "base")
+    assert this.sample(3, age=np.float32([[10.0]])).shape == (3, 2)
+    # in silence it would be told as 10
+    for asked in (10.5, -1.0):
+        with pytest.raises(
+            UserError, match=f"age asked for is {asked:g}, and .* knows 0 to 10"
+        ):
+            this.sample(3, age=np.float32([[5.0], [asked], [5.0]]))
+
+
 @pytest.mark.parametrize(
     "cfg, told",
     [

@@ -16,7 +16,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from genjax.config import identity
+from genjax.conditions import Numbers
+from genjax.config import identity, walk
 from genjax.core import Algorithm, Spec, State, means, size
 from genjax.data.batches import chosen, eval_batches, share
 from genjax.data.source import Source
@@ -98,6 +99,9 @@ class Run:
         repeated = _repeated(value, n)
         if kind is not None:  # a domain has fields of its own
             kind.check(f"the {name} asked for", repeated)
+        for told in _numbers(self.exp.algorithm):
+            if told.of == name:
+                told.allow(repeated)
         return repeated
 
     def basis(self, what: Any, step: int | None = None) -> Basis:
@@ -281,6 +285,14 @@ def _repeated(value: Any, n: int) -> np.ndarray:
     if value.ndim:
         return np.resize(value, (n, *value.shape[1:]))
     return np.full(n, value)
+
+
+def _numbers(cfg: Any) -> Iterator[Numbers]:
+    """The conditions on a number in a config, wherever they lie: an algorithm may have one as a field of its own."""
+    for _, _, value, _, _ in walk(cfg):
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, Numbers):
+                yield part
 
 
 def _first(tree: Any, n: int) -> Any:
