@@ -98,13 +98,15 @@ def test_a_number_outside_the_range_is_not_asked_for(tmp_path):
     told = edit(flow, {"condition": (Numbers("age", 0.0, 10.0),)})
     exp = Experiment(Aged(), told, 1, 16, every=Every(1, 0, 0, 1), runs=str(tmp_path))
     this = run("aged", exp, "base")
-    assert this.sample(3, age=np.float32([[10.0]])).shape == (3, 2)
+    np.testing.assert_array_equal(this.given(3, age=5)["age"], [[5.0]] * 3)
+    np.testing.assert_array_equal(this.given(3, age=[5, 6, 7])["age"], [[5.0], [6.0], [7.0]])
+    assert this.sample(3, age=10).shape == (3, 2)
     # in silence it would be told as 10
     for asked in (10.5, -1.0):
         with pytest.raises(
             UserError, match=f"age asked for is {asked:g}, and .* knows 0 to 10"
         ):
-            this.sample(3, age=np.float32([[5.0], [asked], [5.0]]))
+            this.sample(3, age=[5.0, asked, 5.0])
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from genjax.core import Algorithm, Spec, State, means, size
 from genjax.data.batches import chosen, eval_batches, share
 from genjax.data.source import Source
 from genjax.errors import UserError
+from genjax.fields import Points
 from genjax.machine import hosts
 from genjax.machine.parallel import Layout
 from genjax.pictures.draw import grid
@@ -96,6 +97,8 @@ class Run:
         number = getattr(kind, "number", None)
         if number is not None:  # classes have names
             value = number(value)
+        if isinstance(kind, Points) and kind.shape == (1,):  # age=30, or age=[30, 40]
+            value = np.reshape(value, (-1, 1)).astype(np.float32)
         repeated = _repeated(value, n)
         if kind is not None:  # a domain has fields of its own
             kind.check(f"the {name} asked for", repeated)
