@@ -136,12 +136,12 @@ def bar(
     UserError for held-out scores that are too few for this rate.
     """
     limit = threshold(checked(held, "held-out real"), false_alarms)
-    alarms = counted(real, limit, level)
-    hits = counted(generated, limit, level)
+    alarms = share_above(real, limit, level)
+    hits = share_above(generated, limit, level)
     return Bar(false_alarms, limit, alarms, hits, accuracy(hits, alarms))
 
 
-def counted(scores: np.ndarray, limit: float, level: float = 0.95) -> Interval:
+def share_above(scores: np.ndarray, limit: float, level: float = 0.95) -> Interval:
     """The share of scores [N] above a threshold, with its exact interval."""
     above_it = checked(scores, "scores") > limit
     return exact(int(above_it.sum()), len(above_it), level)
@@ -195,8 +195,8 @@ def alarmed(
     """`behind` of a threshold for each prior, from fresh real and generated scores, held in `level` or more."""
     # two intervals: the chances of missing add up to no more than 1 - level
     each = HALF * (1.0 + level)
-    hits = counted(generated, limit, each)
-    alarms = counted(real, limit, each)
+    hits = share_above(generated, limit, each)
+    alarms = share_above(real, limit, each)
     return [behind(hits, alarms, prior) for prior in priors]
 
 

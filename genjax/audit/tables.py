@@ -30,7 +30,7 @@ def asked_table(
     The shares of what was asked for are as they are: nothing is drawn of them. Differing: of each that is asked for.
     """
     sizes = [a, b.matrix.shape[-2]]
-    counts = counted([asked, read], sizes)
+    counts = cell_counts([asked, read], sizes)
     of_row = counts.sum(1, keepdims=True)
     # of what was never asked for nothing is known: a row of nothing
     there = of_row[:, 0] > 0
@@ -56,7 +56,7 @@ def read_table(
 ) -> Estimate:
     """Of two categories that are both read [N], by readers a and b that err independently."""
     sizes = [len(a.matrix), len(b.matrix)]
-    counts = counted([first, second], sizes).ravel()
+    counts = cell_counts([first, second], sizes).ravel()
     found = corrected(counts, crossed(a, b), times, seed)
     return shaped(found, sizes)
 
@@ -75,7 +75,7 @@ def margin(table: Estimate) -> Estimate:
     return Estimate(value, draws, table.n)
 
 
-def counted(columns: list[np.ndarray], sizes: list[int]) -> np.ndarray:
+def cell_counts(columns: list[np.ndarray], sizes: list[int]) -> np.ndarray:
     """How many pictures are in each cell of several categories [N], of these sizes."""
     number = cells(columns, sizes)
     length = math.prod(sizes)

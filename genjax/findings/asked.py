@@ -180,7 +180,7 @@ class Asked:
         found = {} if judges.read is None else self.attributes(judges, pictures, test)
         if judges.match is not None:
             hits = precision(judges.match, pictures, test, self.towers)
-            found["r_precision"] = counted(hits)
+            found["r_precision"] = share_right(hits)
         features = np.float64(judges.extract(pictures).features)
         # a covariance needs more rows than features, without any of the jackknife's groups too
         n, size_of = features.shape
@@ -209,22 +209,22 @@ class Asked:
         found = {"asked": asked(right, said)}
         # a picture is right as a whole where nothing that was asked is wrong
         whole = np.all(right | ~said, 1)
-        found["all"] = counted(whole)
+        found["all"] = share_right(whole)
         for g, group in enumerate(groups(names)):
             rows = said[:, g]  # of who is asked for it
             if rows.any():
-                found[group] = counted(right[rows, g])
+                found[group] = share_right(right[rows, g])
         for name, rows in parts(test, judges.languages, judges.unseen).items():
             # an interval needs two
             if len(rows) > 1:
                 found[name] = asked(right[rows], said[rows])
-                found[f"{name}, all"] = counted(whole[rows])
+                found[f"{name}, all"] = share_right(whole[rows])
             # single attributes of a language, and of what is unseen in all of them
             if name in judges.languages or name.startswith("all, "):
                 for g, group in enumerate(groups(names)):
                     own = rows[said[rows, g]]
                     if len(own) > 1:
-                        found[f"{name}, {group}"] = counted(right[own, g])
+                        found[f"{name}, {group}"] = share_right(right[own, g])
         return found
 
     def draw(
@@ -259,7 +259,7 @@ def agreed(answers: np.ndarray, true: np.ndarray, names: tuple[str, ...]) -> np.
     return np.stack(columns, 1)
 
 
-def counted(hits: np.ndarray) -> Number:
+def share_right(hits: np.ndarray) -> Number:
     """The share of pictures [N] that are right."""
     return Number(*share(hits.sum(), len(hits)), len(hits))
 

@@ -42,7 +42,7 @@ from genjax.audit.confusion import (
     tail,
 )
 from genjax.audit.shares import Share, asked_shares, enough, represented
-from genjax.audit.tables import asked_table, counted, margin, read_table
+from genjax.audit.tables import asked_table, cell_counts, margin, read_table
 from genjax.config import field
 from genjax.core import size
 from genjax.data.source import Source
@@ -281,7 +281,7 @@ class Audit:
     def data_table(self, table: Estimate, group: str, judges: Judges) -> np.ndarray:
         """The data's shares [K, G], what is asked for as often as in a table of samples."""
         sizes = [len(judges.values[self.about]), len(judges.values[group])]
-        counts = counted([judges.data[self.about], judges.data[group]], sizes)
+        counts = cell_counts([judges.data[self.about], judges.data[group]], sizes)
         # labels, and no reading: without error
         within = conditional(counts)
         asked = table.value.sum(1, keepdims=True)
@@ -360,7 +360,7 @@ class Audit:
         if len(self.of) < 2:
             return [], ""
         sizes = [len(judges.values[group]) for group in self.of]
-        counts = counted([read[group] for group in self.of], sizes).ravel()
+        counts = cell_counts([read[group] for group in self.of], sizes).ravel()
         names = crossed_names([judges.values[group] for group in self.of])
         data = self.data_cells(judges, asked)
         # what the data have in plenty and samples never show is told of too
@@ -379,7 +379,7 @@ class Audit:
         """The data's shares [T] of all categories at once, each value of `about` as often as asked for, [K]."""
         groups = (self.about, *self.of)
         sizes = [len(judges.values[group]) for group in groups]
-        counts = counted([judges.data[group] for group in groups], sizes)
+        counts = cell_counts([judges.data[group] for group in groups], sizes)
         within = conditional(counts.reshape(len(asked), -1))
         return asked @ within
 

@@ -206,7 +206,7 @@ class Classified:
         # one number for all classes: the order of the classes stays, and so does the accuracy
         tempered = bayes.posterior(joint, said.temperature)
         return {
-            "accuracy": counted(right(joint, label)),
+            "accuracy": share_right(right(joint, label)),
             "log loss": log_loss(raw, label),
             "ECE": ece(raw, label, self.bins),
             "log loss at temperature": log_loss(tempered, label),
@@ -228,7 +228,7 @@ class Classified:
         for corruption in self.corruptions:
             name = called(corruption)
             hits = right(said.joints[name], label)
-            found[name] = counted(hits)
+            found[name] = share_right(hits)
         return found
 
     def of_strangers(self, said: Answers) -> tuple[dict[str, Interval], dict[str, int]]:
@@ -275,9 +275,9 @@ class Classified:
         after = right(mended, own)
         known = right(best, own)
         rows = {
-            "as trained": counted(before),
-            "by EM": counted(after),
-            "true shares": counted(known),
+            "as trained": share_right(before),
+            "by EM": share_right(after),
+            "true shares": share_right(known),
             "gained by EM": paired(after, before),
         }
         # total variation
@@ -304,7 +304,7 @@ def right(scores: np.ndarray, label: np.ndarray) -> np.ndarray:
     return np.float64(said == label)
 
 
-def counted(hits: np.ndarray) -> Interval:
+def share_right(hits: np.ndarray) -> Interval:
     """The share of hits [N], with Wilson's interval."""
     total = float(hits.sum())
     return share(total, len(hits))

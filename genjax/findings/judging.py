@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genjax.audit.confusion import Confusion, Differing, confusion, differing
-from genjax.audit.tables import counted
+from genjax.audit.tables import cell_counts
 from genjax.data.source import Source
 from genjax.data.spoken.sentences import groups
 from genjax.errors import UserError
@@ -117,7 +117,7 @@ def within(tested: HeldOut, values: Values, categories: Sequence[str]) -> dict[s
     for category in others:
         sizes = (len(values[first]), len(values[category]))
         condition, true = tested.true[first], tested.true[category]
-        members = counted([condition, true], list(sizes))
+        members = cell_counts([condition, true], list(sizes))
         if members.min() < LEAST:
             continue
         read = tested.read[category]

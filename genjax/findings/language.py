@@ -68,9 +68,9 @@ class Language:
         right = reader.read(kind.written(test[main])) == truth  # [N]
         # a language after the other, as many of each
         asked = np.repeat(np.arange(len(names)), self.samples)
-        result = {"real": _counted(right)}
+        result = {"real": _share_right(right)}
         for number, name in enumerate(names):
-            result[f"real, {name}"] = _counted(right[truth == number])
+            result[f"real, {name}"] = _share_right(right[truth == number])
         for scale in self.scales or (None,):
             drawn = self._drawn(this, asked, scale)
             read = reader.read(kind.written(drawn))
@@ -120,13 +120,16 @@ def _asked(
     """Shares of samples whose language, as it is read [N], is the one that was asked for [N]."""
     # always the same order, so that runs share their floor's
     other = np.random.default_rng(0).permutation(asked)
-    found = {prefix: _counted(read == asked), f"{prefix} shuffled": _counted(read == other)}
+    found = {
+        prefix: _share_right(read == asked),
+        f"{prefix} shuffled": _share_right(read == other),
+    }
     # a language that is always drawn is right in its own row and wrong in the others
     for number, name in enumerate(names):
-        found[f"{prefix}, {name}"] = _counted(read[asked == number] == number)
+        found[f"{prefix}, {name}"] = _share_right(read[asked == number] == number)
     return found
 
 
-def _counted(hits: np.ndarray) -> dict[str, float]:
+def _share_right(hits: np.ndarray) -> dict[str, float]:
     """A share of n texts with Wilson's interval."""
     return {**kept(share(float(hits.sum()), len(hits))), "n": len(hits)}

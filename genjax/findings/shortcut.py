@@ -23,7 +23,7 @@ from genjax.core import size
 from genjax.data import Digits
 from genjax.data.cornered import Cornered
 from genjax.errors import UserError, at_least
-from genjax.findings.classified import Board, counted, paired, right, task_of
+from genjax.findings.classified import Board, paired, right, share_right, task_of
 from genjax.findings.classifiers import HOME, Contestant, check_task
 from genjax.findings.samples import some
 from genjax.findings.tabled import finish, keep_picture, place, wide
@@ -101,7 +101,7 @@ class Shortcut:
 
     def rows(self, hits: Mapping[str, np.ndarray], label: np.ndarray) -> dict[str, Interval]:
         """Accuracy of each group, of the worse of the two, and of its worst class."""
-        found = {group: counted(own) for group, own in hits.items()}
+        found = {group: share_right(own) for group, own in hits.items()}
         # what is unmarked is no group: nobody meets it after such a training
         marked = AGREES, CONTRADICTS
         worst = min(marked, key=lambda group: found[group].value)
@@ -114,7 +114,7 @@ class Shortcut:
             **found,
             "contradicts less agrees": paired(hits[CONTRADICTS], hits[AGREES]),
             "worst group": found[worst],
-            "its worst class": counted(least),
+            "its worst class": share_right(least),
         }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from genjax.audit.association import cramers_v
 from genjax.audit.confusion import known, perfect
-from genjax.audit.tables import asked_table, counted, margin, read_table
+from genjax.audit.tables import asked_table, cell_counts, margin, read_table
 from genjax.conditions import Caption, Label
 from genjax.config import edit
 from genjax.data import Digits
@@ -119,7 +119,7 @@ def test_amplification_and_v_are_found_behind_the_readers_errors(amplified, know
     tie = amplified.ties["sex"]
     truth = 0.8 * np.sqrt(np.mean(np.square(SCALE)))
     assert tie["V"].low <= truth <= tie["V"].high and tie["V"].high - tie["V"].low < 0.15
-    counts = counted([known_judges.data["occupation"], known_judges.data["sex"]], [4, 2])
+    counts = cell_counts([known_judges.data["occupation"], known_judges.data["sex"]], [4, 2])
     assert tie["V of the data"] == pytest.approx(cramers_v(counts / counts.sum()), abs=0.01)
     assert tie["p, as read"] < 0.01
     # each leading sex has (.8 - .4) |s| / 2 more
