@@ -7,8 +7,8 @@ nobody has seen; but a detector that recovers pictures by a model of a generator
 easy there, and that column is no part of `on others`. Real pictures of other examples are a generator too: in their
 column a detector that finds anything has found a difference between portions.
 
-Also how it lasts, AP on the diagonal after JPEG, another size, a crop, blur, noise, a screenshot; and the radial
-spectrum of each generator beside the real one. Intervals are over groups, all pictures of a person say. A threshold's
+Also how it lasts, AP on the diagonal after JPEG, another size, a crop, blur, noise, a screenshot; and which peaks each
+generator leaves in the spectrum (`spectra`). Intervals are over groups, all pictures of a person say. A threshold's
 rate is promised for a fresh group by as many held-out groups as the rate needs: where there are fewer, that is told.
 """
 
@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genjax.audit import ranking
-from genjax.audit.fronts import radial
 from genjax.audit.handling import Handling
 from genjax.audit.hardships import (
     Blurred,
@@ -39,7 +38,7 @@ from genjax.core import size
 from genjax.data.batches import chosen
 from genjax.data.portions import Reals
 from genjax.errors import UserError, at_least, below
-from genjax.findings import crossed
+from genjax.findings import crossed, spectra
 from genjax.findings.contenders import OfCodes, Own
 from genjax.findings.detectors import Entry, Known, Recovered, Score, Task, enough
 from genjax.findings.generated import (
@@ -130,7 +129,9 @@ class Detection:
         tables = self.tell(log, found)
         if lasts:
             tables |= self.tell_lasting(log, lasts)
-        self.draw(log, sets, found)
+        tested = {name: parts["test"] for name, parts in sets.items()}
+        tables |= spectra.tell(log, tested, self.groups("test"))
+        self.draw(log, tested)
         finish(log, tables)
 
     def check(self) -> None:
@@ -341,26 +342,14 @@ class Detection:
         title = f"average precision on its own generator, mean of {len(lasts)}, after"
         return {title: rows}
 
-    def draw(self, log: Log, sets: Mapping[str, Parts], found: Any) -> None:
-        """Pictures of every generator, and their radial spectra less that of real pictures."""
-        real = next(iter(sets.values()))["test"][0]
-        rows = [real]
-        curves = {}
-        mean = _spectrum(real)
-        for name, parts in sets.items():
-            own = parts["test"][1]
-            rows.append(own)
-            # ring 0 is the mean grey, which is no trace
-            apart = (_spectrum(own) - mean)[1:]
-            decibels = 10.0 / np.log(10.0) * apart
-            curves[name] = {float(k + 1): float(value) for k, value in enumerate(decibels)}
-        log.result("spectra", {name: list(curve.values()) for name, curve in curves.items()})
-        picture = lines({"radial power spectrum, less that of real pictures": curves}, "dB")
-        keep_picture(log, "spectra", picture)
+    def draw(self, log: Log, tested: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        """Pictures of the test: real ones, and those of every generator."""
+        real, _ = tested[OTHER]
+        rows = [real, *(generated for _, generated in tested.values())]
         # a set may be smaller than a row
         shown = min(SHOWN, *map(len, rows))
         picture = grid(np.concatenate([picked(row, shown) for row in rows]), shown)
-        keep_picture(log, "generators", captioned(picture, ["test", *sets]))
+        keep_picture(log, "generators", captioned(picture, ["test", *tested]))
 
 
 def _distinct(what: str, names: list[str]) -> None:
@@ -451,9 +440,3 @@ def _precision(pair: Halves, group: np.ndarray) -> Interval:
     truth = np.arange(len(logits)) >= len(pair.real)
     of_both = np.concatenate(_groups(Halves(group, group), ALL))
     return ranking.precision(logits, truth, of_both)
-
-
-def _spectrum(images: np.ndarray) -> np.ndarray:
-    """The mean radial log power of pictures [N, H, W, C], [K]."""
-    unit = np.float32(images) / np.float32(255.0)
-    return np.asarray(radial(unit)).mean(0)

@@ -1,4 +1,4 @@
-"""Tables of shares as colours, and panels of curves over one another, as uint8 pictures."""
+"""Tables of shares and planes of frequencies as colours, and panels of curves, as uint8 pictures."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ CELL = 34  # of a cell [pixels]
 MARGIN = 120  # for the names of rows and columns
 COLUMNS = 2
 PANEL = (380, 280)  # width and height [pixels]
+TILE = 200  # of a map [pixels]
+TILES = 4  # in a row
 MARKS = "os^Dvx*P"
 
 
@@ -54,8 +56,12 @@ def lines(
     panels: Mapping[str, Mapping[str, Mapping[float, float]]],
     up: str,
     ends: tuple[float, float] | None = None,
+    across: str = "",
 ) -> np.ndarray:
-    """A panel for each {title: {name: {x: y}}} with one legend; `up` names what is drawn upwards, from end to end."""
+    """A panel for each {title: {name: {x: y}}} with one legend; `up` names what is drawn upwards, from end to end.
+
+    across: names the other axis, where it is one for all panels.
+    """
     n = min(COLUMNS, len(panels))
     high = math.ceil(len(panels) / n)
     figure, axes = figures.canvas(n * PANEL[0], high * PANEL[1], high, n)
@@ -68,6 +74,7 @@ def lines(
             mark = MARKS[i % len(MARKS)]
             plot.plot(list(curve), list(curve.values()), marker=mark, label=name, **style)
         plot.set_title(title, fontsize=8)
+        plot.set_xlabel(across, fontsize=7)
         plot.set_ylabel(up, fontsize=7)
         plot.grid(True, linewidth=0.3)
         if ends is not None:
@@ -75,4 +82,36 @@ def lines(
     # all panels have the same names
     axes.flat[0].legend(fontsize=5)
     figure.tight_layout()
+    return figures.pixels(figure)
+
+
+def centred(
+    maps: Mapping[str, np.ndarray], across: str, down: str, unit: str, reach: float
+) -> np.ndarray:
+    """A tile for each {title: numbers [H, W]} about 0 in the middle: white = 0, red above, blue below, one scale.
+
+    `across` and `down` name the axes and `unit` the numbers; those beyond `reach` have the colour of its end.
+    """
+    n = min(TILES, len(maps))
+    high = math.ceil(len(maps) / n)
+    figure, axes = figures.canvas((n + 1) * TILE, high * TILE + TILE // 4, high, n)
+    # makes room for the scale beside all tiles
+    figure.set_layout_engine("constrained")
+    for plot in axes.flat[len(maps) :]:
+        plot.set_axis_off()
+    style: dict[str, Any] = {"vmin": -reach, "vmax": reach, "cmap": "RdBu_r"}
+    # not strict: the last row may have more tiles than maps
+    for plot, (title, numbers) in zip(axes.flat, maps.items(), strict=False):
+        height, width = numbers.shape
+        # a pixel is centred on its place: the middle one is 0
+        top = -(height // 2) - 0.5
+        left = -(width // 2) - 0.5
+        extent = (left, left + width, top + height, top)
+        image = plot.imshow(numbers, extent=extent, interpolation="nearest", **style)
+        plot.set_title(title, fontsize=8)
+        plot.set_xlabel(across, fontsize=6)
+        plot.set_ylabel(down, fontsize=6)
+    scale = figure.colorbar(image, ax=list(axes.flat), extend="both", shrink=0.9)
+    scale.set_label(f"{unit}, 0 = white", fontsize=7)
+    scale.ax.tick_params(labelsize=6)
     return figures.pixels(figure)

@@ -378,9 +378,10 @@ def test_the_quick_matrix_runs_to_its_end_and_says_all_that_it_promises(tmp_path
                 assert 0.0 <= ap["low"] <= ap["value"] <= ap["high"] <= 1.0
         # the diagonal before any hardship is of the same pictures, but fewer
         assert len(results[f"lasting {detector}"]["mean"]) == 1 + len(cfg.hardships)
+    assert list(results["peaks"]) == names and 1 <= results["peaks"]["flow"]["ring"] <= 11
     text = (home / "table.md").read_text()
     assert "together: accuracy at 5 % false alarms" in text and "JPEG" in text
-    for picture in ("matrix", "spectra", "lasting", "generators"):
+    for picture in ("matrix", "spectra", "peaks", "lasting", "generators"):
         assert list(home.rglob(f"{picture}*.png")), picture
     # each net keeps what says how rare a score is
     assert len(list((tmp_path / "detect").glob("*-cnn-*/scores.npz"))) == len(names)
