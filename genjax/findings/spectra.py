@@ -30,6 +30,7 @@ from genjax.pictures.heat import centred, lines
 from genjax.training.log import Log
 
 CYCLES = "frequency [cycles a picture]"
+AXES = ("across [cycles a picture]", "down [cycles a picture]")
 LESS = "log power, generated less real [dB]"
 CUT = 0.99  # share of a map's numbers that its colours tell apart
 
@@ -77,7 +78,8 @@ def tell(
     curves = {name: DECIBELS * each.rings.value for name, each in found.items()}
     log.result("spectra", {name: curve.tolist() for name, curve in curves.items()})
     log.result("peaks", {name: kept(each) for name, each in found.items()})
-    draw(log, curves, {name: DECIBELS * each.plane for name, each in found.items()})
+    draw_rings(log, curves)
+    draw_planes(log, found)
     return {"spectra, generated less real pictures": {n: row(e) for n, e in found.items()}}
 
 
@@ -127,20 +129,28 @@ def row(found: Beside) -> Row:
     return cells
 
 
-def draw(log: Log, curves: Mapping[str, np.ndarray], planes: Mapping[str, np.ndarray]) -> None:
-    """Pictures of differences over rings, {name: [K]}, and over the plane of frequencies, {name: [H, W]}, in dB."""
+def draw_rings(log: Log, curves: Mapping[str, np.ndarray]) -> None:
+    """The picture of differences over rings, {name: [K]} in dB."""
     over = {}
     for name, curve in curves.items():
         over[name] = {float(k + 1): float(value) for k, value in enumerate(curve)}
     picture = lines({"radial power spectrum": over}, LESS, across=CYCLES)
     keep_picture(log, "spectra", picture)
+
+
+def draw_planes(log: Log, found: Mapping[str, Beside]) -> None:
+    """The picture of differences over the plane of frequencies, peaks in circles."""
     maps = {}
-    for name, plane in planes.items():
-        shown = plane.copy()
+    marks = {}
+    for name, each in found.items():
+        height, width = each.plane.shape
+        shown = DECIBELS * each.plane
         shown[0, 0] = 0.0  # the mean grey
         maps[name] = np.fft.fftshift(shown)
+        # of the pair the one that is in the map: it has -1/2 and no 1/2
+        marks[name] = [(-float(p.down * height), -float(p.across * width)) for p in each.peaks]
     every = np.abs(np.stack(list(maps.values())))
     # one peak must not make all else pale
     reach = max(float(np.quantile(every, CUT)), 1.0)
-    picture = centred(maps, "across [cycles a picture]", "down", LESS, reach)
+    picture = centred(maps, *AXES, LESS, reach, marks)
     keep_picture(log, "peaks", picture)

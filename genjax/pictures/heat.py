@@ -86,11 +86,17 @@ def lines(
 
 
 def centred(
-    maps: Mapping[str, np.ndarray], across: str, down: str, unit: str, reach: float
+    maps: Mapping[str, np.ndarray],
+    across: str,
+    down: str,
+    unit: str,
+    reach: float,
+    marks: Mapping[str, Sequence[tuple[float, float]]] | None = None,
 ) -> np.ndarray:
     """A tile for each {title: numbers [H, W]} about 0 in the middle: white = 0, red above, blue below, one scale.
 
     `across` and `down` name the axes and `unit` the numbers; those beyond `reach` have the colour of its end.
+    marks: {title: [(down, across)]}, places that get a circle.
     """
     n = min(TILES, len(maps))
     high = math.ceil(len(maps) / n)
@@ -108,6 +114,10 @@ def centred(
         left = -(width // 2) - 0.5
         extent = (left, left + width, top + height, top)
         image = plot.imshow(numbers, extent=extent, interpolation="nearest", **style)
+        for y, x in (marks or {}).get(title, ()):
+            circle = {"markersize": 9, "markeredgecolor": "k", "markerfacecolor": "none"}
+            # at the ends too it is seen whole
+            plot.plot(x, y, "o", clip_on=False, **circle)
         plot.set_title(title, fontsize=8)
         plot.set_xlabel(across, fontsize=6)
         plot.set_ylabel(down, fontsize=6)

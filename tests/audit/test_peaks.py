@@ -184,5 +184,10 @@ def test_a_map_is_white_at_0_red_above_and_blue_below():
     below, nothing, above = (redness(number) for number in (-3.0, 0.0, 3.0))
     assert below < nothing - 5 and above > nothing + 5
     assert redness(9.0) == above
+    plain, marked = (
+        centred({"a": np.zeros((8, 8))}, "x", "y", "dB", 3.0, marks)
+        for marks in (None, {"a": [(-4.0, 2.0)]})
+    )
+    assert np.any(plain != marked)
     named = lines({"a": {"b": {0.0: 1.0, 1.0: 2.0}}}, "y", across="frequency")
     assert np.any(named != lines({"a": {"b": {0.0: 1.0, 1.0: 2.0}}}, "y"))
