@@ -19,7 +19,7 @@ A detector that finds these has learned how files were kept. So they are looked 
       video = (s - s_0) / (1 - s_0)
 
   is 0 by chance and 1 for a picture that was WebP, or a film's, and has not been changed since: whatever it shows,
-  however smooth or noisy it is, for each colour counts once;
+  however smooth or noisy it is, for each colour counts once. Rendered heads of 32x32 have 0.00, and 0.98 after WebP;
 * the grid of blocks: bends at multiples of 8 pixels over those half a block away, a ratio's logarithm. Nets of patches
   leave grids too, of 2 or 4 pixels, which are in both.
 
