@@ -1,16 +1,19 @@
 """What an audit is of: anything that gives pictures, asked for one value of a category after the other.
 
 A sampler is a config value with `start(name, task)`, which gives pictures under one name or several: `Held`, pictures
-that training never saw, in the place of a sampler; `Sampled`, a run that is trained or restored, asked through its own
-conditions, at several scales of guidance if wanted. Conditions are those of rows of the training data, so that what is
-not asked for is as the data have it; `even` asks for one category in even shares instead, which is fair guidance in the
-sense of Friedrich et al. 2023 (arXiv:2302.10893), who turn a coin for what to guide by.
+that training never saw, in the place of a sampler; `Filed`, pictures in a folder, whatever made them; `Sampled`, a run
+that is trained or restored, asked through its own conditions, at several scales of guidance if wanted. Conditions are
+those of rows of the training data, so that what is not asked for is as the data have it; `even` asks for one category
+in even shares instead, which is fair guidance in the sense of Friedrich et al. 2023 (arXiv:2302.10893), who turn a coin
+for what to guide by.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,9 +21,13 @@ import numpy as np
 from genjax.config import edit, field
 from genjax.core import size
 from genjax.data.balanced import Balanced
+from genjax.data.decoding import opened
+from genjax.data.files import scan
+from genjax.data.folder import Folder
 from genjax.data.source import Source
 from genjax.data.spoken.sentences import groups
 from genjax.errors import UserError
+from genjax.machine.files import typed
 from genjax.pictures.draw import to_uint8
 from genjax.training import loop
 from genjax.training.experiment import Experiment
@@ -191,21 +198,122 @@ class Sampled:
 
 
 @dataclasses.dataclass(frozen=True)
+class Filed:
+    """Pictures in a folder, whatever made them; sub-folders are named after the values that were asked for.
+
+    Without sub-folders nothing was asked for. How a folder is read is said in `genjax.data.folder`.
+    """
+
+    # execution: pictures that have moved are the same pictures
+    path: str = field("", "the folder", execution=True)
+    scaled: bool = field(
+        False,
+        "scale pictures of another size till they cover the data's, and cut; False = refuse",
+    )
+    content: str = field(
+        "", "mark of the files, filled in when the folder is read; leave empty"
+    )
+
+    def resolved(self) -> Filed:
+        """The same with `content` as the folder has it; UserError where it is no folder of pictures, or another one."""
+        with _renamed():
+            found = Folder(self.path, content=self.content, test=0.0).resolved()
+        return dataclasses.replace(self, content=found.content)
+
+    def check(self, task: Task) -> None:
+        """Raises UserError for what `start` cannot read."""
+        self.read(task)
+
+    def start(self, name: str, task: Task) -> dict[str, Drawn]:
+        """All pictures of the folder."""
+        drawn, notes = self.read(task)
+        for line in notes:
+            print(f"{name}: {line}", file=sys.stderr, flush=True)
+        return {name: drawn}
+
+    def read(self, task: Task) -> tuple[Drawn, tuple[str, ...]]:
+        """(the pictures, what is to be told of the folder).
+
+        UserError for no folder, files that are no pictures or of another size, and sub-folders that are no values.
+        """
+        where = "--samplers, Filed.path"
+        # of a data set the cache would do; here it would be a folder that nobody can look at
+        if not self.path or not typed(self.path).is_dir():
+            raise UserError(f"{where}={self.path!r} is no folder: name one of pictures.")
+        height, width, channels = task.source.shape
+        with _renamed():
+            if not self.scaled:
+                self._check_sizes(height, width)
+            colour = channels == 3
+            files = Folder(self.path, (height, width), colour, test=0.0, content=self.content)
+            source = files.load()
+        parts = [split for split in source.splits().values() if size(split)]
+        images = np.concatenate([np.asarray(split["image"]) for split in parts])
+        if not source.classes:
+            return Drawn(images, None), source.notes
+        place = self._places(source.class_names, task)
+        label = np.concatenate([np.asarray(split["label"]) for split in parts])
+        return Drawn(images, place[label]), source.notes
+
+    def _check_sizes(self, height: int, width: int) -> None:
+        """Raises UserError for a picture of another size."""
+        root = typed(self.path)
+        for name in scan(root, 0.0).names():
+            with opened(root / name) as image:
+                own = (image.height, image.width)
+            if own != (height, width):
+                raise UserError(
+                    f"{root / name} is {own[0]}x{own[1]}, and pictures of --data are {height}x{width}: make all of one "
+                    "size, or have them scaled and cut by Filed(..., scaled=True)."
+                )
+
+    def _places(self, names: Sequence[str], task: Task) -> np.ndarray:
+        """The number of the value that each sub-folder is named after; UserError for others, and for one that lacks."""
+        values = []
+        for column in task.columns:
+            values.append(names_of(task.source)[column].partition("=")[2])
+        for name in names:
+            if name not in values:
+                raise UserError(
+                    f"{self.path}: the sub-folder {name!r} is no {task.about}: name them {', '.join(values)}, or put "
+                    "all pictures into one folder, of which nothing was asked for."
+                )
+        missing = [value for value in values if value not in names]
+        if missing:
+            raise UserError(
+                f"{self.path}: no sub-folder has pictures of {', '.join(missing)}: an audit asks for every "
+                f"{task.about}."
+            )
+        return np.array([values.index(name) for name in names])
+
+
+@contextlib.contextmanager
+def _renamed() -> Iterator[None]:
+    """What the block complains of, by names that the user of an audit knows."""
+    try:
+        yield
+    except UserError as error:
+        text = str(error).replace("--data.path", "--samplers, Filed.path")
+        text = text.replace(", or skip all such files by --data.skip_bad=true", "")
+        raise UserError(text) from error
+
+
+@dataclasses.dataclass(frozen=True)
 class Audited:
     """A sampler under the name that tables give it."""
 
     name: str = field("", "in the tables and of the run directory")
-    of: Held | Sampled = field(Held(), "where pictures come from")
+    of: Held | Sampled | Filed = field(Held(), "where pictures come from")
 
 
-def names_of(source: Source) -> Sequence[str]:
+def names_of(source: Source, flag: str = "data") -> Sequence[str]:
     """The names of a set's attributes, "group=value"; UserError for data without labels of this kind."""
     kind = source.fields.get("attributes")
     names = getattr(kind, "names", ())
     if not any("=" in name for name in names):
         raise UserError(
-            f"--data: an audit needs pictures of which the groups are known, as attributes named sex=woman or so, and "
-            f"{source.name} has none: use Workers(), SpokenHeads() or a set of your own with such a field."
+            f"--{flag}: an audit needs pictures of which the groups are known, as attributes named sex=woman or so, "
+            f"and {source.name} has none: use Workers(), SpokenHeads() or a set of your own with such a field."
         )
     return names
 

@@ -53,6 +53,7 @@ from genjax.findings.audited import (
     HOME,
     Audited,
     Drawn,
+    Filed,
     Held,
     Task,
     check_group,
@@ -133,6 +134,7 @@ class Audit:
         task = Task(self.data, source, self.about, self.samples, self.seed, self.runs, origin)
         for entry in self.samplers:
             entry.of.check(task)
+            self.check_folder(entry, task)
         judges = self.judges(source)
         log = place(HOME, name, self, origin)
         self.tell_reader(log, judges)
@@ -180,6 +182,14 @@ class Audit:
                 f"--draws={self.draws}: {compared} groups are compared together, and so few draws can tell none: "
                 f"use at least {PER_COMPARISON * compared}."
             )
+
+    def check_folder(self, entry: Audited, task: Task) -> None:
+        """Raises UserError for a folder of too few pictures, in all or of a value."""
+        if not isinstance(entry.of, Filed):
+            return
+        drawn, _ = entry.of.read(task)
+        values = values_of(task.source)
+        self.check_count(f"--samplers, {entry.name}", len(drawn.images), values)
 
     def check_count(self, what: str, n: int, values: Values) -> None:
         """Raises UserError for pictures so few that perhaps no group of all categories at once had enough."""
