@@ -5,6 +5,7 @@
     python -m experiments.bias guidance       the flow at several scales of guidance
     python -m experiments.bias mended         data weighed or left out, and a flow that is asked for even shares
     python -m experiments.bias asked          text to image, asked for an occupation and nothing else
+    python -m experiments.bias tools          our own detectors and classifiers: whom do they serve worse?
     python -m experiments.bias quick          does it run? faces of 16x16, in a minute or two
 
 Faces are rendered and wear the coat of an occupation (`Workers`), which is planted to go with sex. A net that learned
@@ -16,17 +17,23 @@ plain words. What is told holds for these drawings and nets of minutes: it is no
 from __future__ import annotations
 
 from genjax import cli, nets
+from genjax.audit import named as audit
 from genjax.conditions import Caption, Label
 from genjax.config import edit
 from genjax.data.balanced import Balanced, Fewer, Weighed
 from genjax.data.heads import Heads
+from genjax.data.portions import Reals
 from genjax.data.spoken import Workers
 from genjax.diffusion import named, schedules, times
 from genjax.ema import Decay
 from genjax.findings.audited import Audited, Held, Sampled
 from genjax.findings.auditing import Audit
+from genjax.findings.detectors import Entry, Near, Told
+from genjax.findings.generated import Generator
 from genjax.findings.planted import Planted
+from genjax.findings.served import Served
 from genjax.findings.tabled import carry_out
+from genjax.metrics.classifier import Convolutional
 from genjax.metrics.features import Components
 from genjax.metrics.reader import Reader
 from genjax.optim import Adam, CosineDecay, Muon, StableDecay
@@ -37,24 +44,12 @@ from genjax.vae.vae import VAE
 DATA = Workers(bias=0.5)
 READER = Reader("attributes", steps=1200)
 NET = nets.DiT(patch=4, width=96, depth=4, heads=4)
-_FLOW = {
-    "net": NET,
-    "condition": (Label(),),
-    "schedule": schedules.Times(steps=10),
-    "time": times.LogitNormal(0.5, 1.0),
-    "optimiser": Muon(2e-3, warmup=50, decay=StableDecay(0.3), clip=1.0),
-    "ema": Decay(0.995),
-}
-FLOW = edit(named.FLOW, _FLOW)
-VAE_ = VAE(
-    32,
-    nets.ConvEncoder((32, 64), patch=4),
-    nets.ConvDecoder((32, 64), patch=4),
-    DiscretisedLogistic(),
-    condition=(Label(),),
-    warmup=300,
-    optimiser=Adam(1e-3, warmup=100, decay=CosineDecay()),
-)
+_MUON = Muon(2e-3, warmup=50, decay=StableDecay(0.3), clip=1.0)
+_ASK = {"condition": (Label(),), "schedule": schedules.Times(steps=10), "ema": Decay(0.995)}
+_FLOW = {"net": NET, "time": times.LogitNormal(0.5, 1.0), "optimiser": _MUON, **_ASK}
+_CODES = (nets.ConvEncoder((32, 64), patch=4), nets.ConvDecoder((32, 64), patch=4))
+_ADAM = Adam(1e-3, warmup=100, decay=CosineDecay())
+_VAE = {"condition": (Label(),), "warmup": 300, "optimiser": _ADAM}
 
 
 def trained(algorithm, steps: int) -> Experiment:
@@ -64,47 +59,50 @@ def trained(algorithm, steps: int) -> Experiment:
 
 
 HELD = Audited("held-out data", Held())
-_RUN = trained(FLOW, 1000)
-_VAE_RUN = trained(VAE_, 1500)
+_RUN = trained(edit(named.FLOW, _FLOW), 1000)
+_VAE_RUN = trained(edit(VAE(32, *_CODES, DiscretisedLogistic()), _VAE), 1500)
 # told the sex too
 _TOLD = edit(_RUN, {"algorithm.condition": (Label(), Label("sex"))})
 _NET = nets.Worded(NET, nets.TokenEncoder(width=64, depth=1))
 _WORDS = edit(_RUN, {"algorithm.net": _NET, "algorithm.condition": (Caption(),)})
-BASE = Audit(
-    data=DATA,
-    samplers=(HELD, Audited("flow", Sampled(_RUN)), Audited("vae", Sampled(_VAE_RUN))),
-    reader=READER,
-)
+_MODELS = (Audited("flow", Sampled(_RUN)), Audited("vae", Sampled(_VAE_RUN)))
+BASE = Audit(data=DATA, samplers=(HELD, *_MODELS), reader=READER)
 GUIDED = Audited("flow", Sampled(_RUN, scales=(1.0, 2.0, 4.0)))
 MENDED = (
-    Audited("flow", Sampled(_RUN)),
+    _MODELS[0],
     Audited("weighed", Sampled(_RUN, Balanced(DATA, how=Weighed()))),
     Audited("fewer", Sampled(_RUN, Balanced(DATA, how=Fewer()))),
     Audited("told the sex", Sampled(_TOLD)),
     Audited("fair", Sampled(_TOLD, even="sex")),
 )
 ASKED = (HELD, Audited("text to image", Sampled(_WORDS, scales=(1.0, 2.0))))
-_READ = {"widths": (16, 32), "features": 32, "steps": 150, "batch": 64}
-_SMALL = edit(
-    _RUN, {"algorithm.net": nets.DiT(patch=4, width=16, depth=1, heads=2), "steps": 5}
+_CNN = Entry("cnn", Told(trained(audit.PIXELS, 600)))
+_RESIDUALS = Entry("residuals", Told(trained(audit.RESIDUALS, 600)))
+TOOLS = Served(
+    # a picture each: of several of a person one would count; the faces are those of the calibration
+    reals=Reals(Workers(people=16_000, shots=1, bias=0.5, seed=1), "person"),
+    generators=(Generator("flow", _RUN), Generator("vae", _VAE_RUN)),
+    detectors=(_CNN, _RESIDUALS, Entry("neighbours", Near())),
+    labels=("label", "age"),
+    classifier=Convolutional(steps=1000),
 )
+_READ = {"widths": (16, 32), "features": 32, "steps": 150, "batch": 64}
+_TINY = {"algorithm.net": nets.DiT(patch=4, width=16, depth=1, heads=2), "steps": 5}
+_SMALL = edit(_RUN, _TINY)
+_PEOPLE = Workers(16, people=1000, shots=1)
+_BIASED = Workers(16, people=1000, shots=1, bias=0.5)
+_FEW = {"reader": edit(READER, _READ), "samples": 120, "least": 20, "features": Components(8)}
 _QUICK = {
-    "data": Workers(16, people=1000, shots=1, bias=0.5),
-    "judged": Workers(16, people=1000, shots=1),
+    **{"data": _BIASED, "judged": _PEOPLE, "of": ("sex",), **_FEW},
     "samplers": (HELD, Audited("flow", Sampled(_SMALL, scales=(1.0, 2.0)))),
-    "of": ("sex",),
-    "samples": 120,
-    "least": 20,
-    "reader": edit(READER, _READ),
-    "features": Components(8),
 }
-_QUICK_CALIBRATION = {
-    "data": Workers(16, people=1000, shots=1),
-    "faces": Heads(16, people=500, shots=1, seed=1),
-    "audits": 3,
-    "samples": 200,
-    "tested": 200,
-    "reader": edit(READER, _READ),
+_COUNTS = {"audits": 3, "samples": 200, "tested": 200, "reader": _FEW["reader"]}
+_QUICK_CALIBRATION = {"faces": Heads(16, people=500, shots=1, seed=1), **_COUNTS}
+_SHORT = edit(_CNN, {"of.exp.steps": 20})
+_QUICK_TOOLS = {
+    **{"reals.of": _BIASED, "least": 10, "detectors": (_SHORT, TOOLS.detectors[2])},
+    "generators": (Generator("flow", _SMALL),),
+    **{"rates": (0.05,), "labels": ("age",), "classifier.steps": 60, "crossed": ("sex", "age")},
 }
 EXPERIMENTS = {
     "base": BASE,
@@ -112,8 +110,10 @@ EXPERIMENTS = {
     "guidance": edit(BASE, {"samplers": (GUIDED,)}),
     "mended": edit(BASE, {"samplers": MENDED}),
     "asked": edit(BASE, {"samplers": ASKED}),
+    "tools": TOOLS,
     "quick": edit(BASE, _QUICK),
-    "quick_calibration": Planted(**_QUICK_CALIBRATION),
+    "quick_calibration": Planted(_PEOPLE, **_QUICK_CALIBRATION),
+    "quick_tools": edit(TOOLS, _QUICK_TOOLS),
 }
 
 if __name__ == "__main__":

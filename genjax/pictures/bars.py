@@ -17,8 +17,9 @@ def bars(
     names: Sequence[str],
     up: str,
     marks: Mapping[str, Sequence[float]] | None = None,
+    top: float = 1.0,
 ) -> np.ndarray:
-    """A group of bars for each name, one of each series with its interval, in shares up to 1: uint8 [H, W, 3].
+    """A group of bars for each name, one of each series with its interval, in shares up to `top`: uint8 [H, W, 3].
 
     marks: {what: heights} that are drawn as a line across the group of each name. `up` names the axis.
     """
@@ -45,7 +46,7 @@ def bars(
         plot.hlines(heights, middle - 0.5, middle + 0.5, label=name, **style)
     plot.set_xticks(middle, labels=names)
     # a difference of shares may be below 0
-    plot.set_ylim(bottom, 1.0)
+    plot.set_ylim(bottom, top)
     plot.set_ylabel(up, fontsize=9)
     plot.tick_params(labelsize=8)
     # above the bars, whatever their height
