@@ -63,10 +63,12 @@ def fisher(hits: int, n: int, others: int, m: int) -> float:
     from scipy.stats import hypergeom
 
     total = hits + others
+    # what h can be with these margins
     least = max(0, total - m)
     most = min(total, n)
     law = hypergeom.pmf(np.arange(least, most + 1), n + m, total, n)
     own = law[hits - least]
+    # two-sided, by probability
     as_far = law <= own * (1.0 + ROUNDING)
     return min(1.0, float(law[as_far].sum()))
 
@@ -110,6 +112,7 @@ def _kept(what: str, groups: Mapping[str, np.ndarray], least: int) -> Groups:
     members = {}
     for t in kept.rows:
         own = groups[names[t]]
+        # of everybody there are no others
         if not own.all():
             members[names[t]] = own
     return Groups(members, (kept.told,) if kept.told else ())

@@ -247,10 +247,12 @@ class Filed:
             colour = channels == 3
             files = Folder(self.path, (height, width), colour, test=0.0, content=self.content)
             source = files.load()
+        # sub-folders called train and test are parts of one sampler
         parts = [split for split in source.splits().values() if size(split)]
         images = np.concatenate([np.asarray(split["image"]) for split in parts])
         if not source.classes:
             return Drawn(images, None), source.notes
+        # a folder numbers its classes by name, attributes have an order of their own
         place = self._places(source.class_names, task)
         label = np.concatenate([np.asarray(split["label"]) for split in parts])
         return Drawn(images, place[label]), source.notes
@@ -278,6 +280,7 @@ class Filed:
                     f"{self.path}: the sub-folder {name!r} is no {task.about}: name them {', '.join(values)}, or put "
                     "all pictures into one folder, of which nothing was asked for."
                 )
+        # shares of what was never asked for are none
         missing = [value for value in values if value not in names]
         if missing:
             raise UserError(
@@ -294,6 +297,7 @@ def _renamed() -> Iterator[None]:
         yield
     except UserError as error:
         text = str(error).replace("--data.path", "--samplers, Filed.path")
+        # nothing is left out of an audit
         text = text.replace(", or skip all such files by --data.skip_bad=true", "")
         raise UserError(text) from error
 

@@ -107,7 +107,7 @@ class Served:
         self.check(source)
         # groups that are too small, before minutes of training
         tested = self.tested(source) if self.detectors else None
-        asked = self.asked(source)
+        asked = self.asked(source) if self.labels else None
         log = place(HOME, name, self, origin)
         tools: list[Tool] = []
         notes = []
@@ -115,9 +115,10 @@ class Served:
             notes += self.detection().few()
             notes += [f"detectors, {note}" for note in tested.groups.notes]
             tools += self.detecting(tested)
-        if self.labels:
+        if asked is not None:
             notes += [f"classifiers, {note}" for note in asked.groups.notes]
             tools += self.classifying(source, asked)
+        # a detector is a tool at each of its thresholds
         outcomes = {f"{tool.name}, {tool.counts}": tool.outcome for tool in tools}
         rates = list(disparities(outcomes, self.compare).values())
         self.tell(log, list(zip(tools, rates, strict=True)), notes)
@@ -147,17 +148,26 @@ class Served:
 
     def detection(self) -> Detection:
         """How detectors learn: as in the matrix, but that nothing has to last."""
-        shared = {
-            name: getattr(self, name)
-            for name in ("reals", "generators", "detectors", "handling", "rates", "train")
-        }
-        more = {name: getattr(self, name) for name in ("held", "test", "seed", "runs")}
-        return Detection(**shared, **more, lasting=0)
+        return Detection(
+            reals=self.reals,
+            generators=self.generators,
+            detectors=self.detectors,
+            handling=self.handling,
+            rates=self.rates,
+            train=self.train,
+            held=self.held,
+            test=self.test,
+            # robustness is the matrix's question
+            lasting=0,
+            seed=self.seed,
+            runs=self.runs,
+        )
 
     def tested(self, source: Source) -> People:
         """The real people of a detector's test: those of both of its halves."""
         detection = self.detection()
         portions = self.reals.portions(source)
+        # as many as the matrix takes, and the same ones
         count = detection.data(Untouched()).counts(source)["test"]
         halves = [portions["test"], portions["test_other"]]
         attributes = [picked(half["attributes"], count) for half in halves]
@@ -189,6 +199,7 @@ class Served:
         sets = {maker.name: detection.data(maker).halves()[1] for maker in makers}
         shared: dict[str, Score] = {}  # of those that learn from no generator
         for maker in self.generators:
+            # what it makes of another generator's pictures is not asked
             own = {name: sets[name] for name in (OTHER, maker.name)}
             lines, _ = detection.row(maker, own, shared)
             for detector, line in lines.items():
@@ -202,6 +213,7 @@ class Served:
         images = split[source.main][people.rows]
         folder = typed(self.runs) / "features"
         for label in self.labels:
+            # an extractor learns what is called label
             train = {"image": source.train[source.main], "label": source.train[label]}
             logits = self.classifier.fit(train, folder)(images).logits
             right = np.argmax(logits, 1) == split[label][people.rows]
@@ -213,6 +225,7 @@ class Served:
             values = {
                 rate.name: {**stored(rate.share, rate.n), **about(rate)} for rate in rates
             }
+            # what a group is held against, and whether the tool works at all
             values["everybody"] = stored(servedwords.everybody(tool), len(tool.outcome.hits))
             if tool.caught is not None:
                 values["generated"] = tool.caught._asdict()

@@ -47,6 +47,7 @@ def sentences(found: Found, notes: Sequence[str]) -> list[str]:
 def verdict(found: Found) -> str:
     """Who is served worse, by which tools."""
     by: dict[str, list[str]] = {}
+    # a group at a time, as its members would ask
     for tool, rates in found:
         for rate in rates:
             if tool.worse(rate):
@@ -82,11 +83,13 @@ def tool_in_words(tool: Tool) -> str:
 
 def rates_in_words(tool: Tool, rates: Sequence[Rate]) -> list[str]:
     """Groups that are served otherwise than everybody else."""
+    # as English has it
     verb, of = "flags real pictures of", "of"
     if tool.rate is None:
         verb, of = "is right about", "about"
     lines = []
     for rate in rates:
+        # p is adjusted: of a hundred groups none is told by chance
         if not rate.differs:
             continue
         how = "more" if rate.share.value > rate.others else "less"
@@ -126,10 +129,12 @@ def figures(found: Found) -> dict[str, np.ndarray]:
             names = [rate.name.replace("=", "\n") for rate in single]
         highest = max(share.high for shares in series.values() for share in shares)
         marks: Mapping[str, list[float]] = {}
+        # of all people together, drawn across each group
         promised = own[0][0].rate
         if promised is not None:
             marks = {"promised": [promised] * len(names)}
         top = min(1.0, ROOM * highest)
+        # as files are called
         file = title.lower().replace(" %", "").replace(" ", "-")
         made[file] = bars(series, names, title.lower(), marks, top)
     return made
