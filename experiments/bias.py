@@ -83,8 +83,8 @@ TOOLS = Served(
     reals=Reals(Workers(people=16_000, shots=1, bias=0.5, seed=1), "person"),
     generators=(Generator("flow", _RUN), Generator("vae", _VAE_RUN)),
     detectors=(_CNN, _RESIDUALS, Entry("neighbours", Near())),
-    labels=("label", "age"),
     classifier=Convolutional(steps=1000),
+    refuse=False,  # no file was ever written: edges at blocks are those of a generator's patches
 )
 _READ = {"widths": (16, 32), "features": 32, "steps": 150, "batch": 64}
 _TINY = {"algorithm.net": nets.DiT(patch=4, width=16, depth=1, heads=2), "steps": 5}

@@ -84,7 +84,8 @@ class Served:
     generators: tuple[Generator, ...] = field((), "whose pictures detectors learn to tell")
     detectors: tuple[Entry, ...] = field((), "detectors; () = none is audited")
     labels: tuple[str, ...] = field(
-        ("label",), "fields of classes, each learned by a classifier; () = none is audited"
+        ("label", "age"),
+        "fields of classes, each learned by a classifier; () = none is audited",
     )
     classifier: Convolutional = field(Convolutional(), "the feature classifier")
     of: tuple[str, ...] = field(("occupation", "sex", "tone", "age"), "categories of groups")
@@ -98,6 +99,9 @@ class Served:
     test: int = field(2000, "of each half of the real pictures in the test, at most")
     least: int = field(40, "members from which something is said of a group")
     compare: Comparisons = field(Holm(), "how p of many comparisons are adjusted")
+    refuse: bool = field(
+        True, "raise an error where what is no picture tells the halves apart", execution=True
+    )
     seed: int = field(0, "of weights and orders")
     runs: str = field("runs", "folder of the run directories", execution=True)
 
@@ -159,6 +163,7 @@ class Served:
             test=self.test,
             # robustness is the matrix's question
             lasting=0,
+            refuse=self.refuse,
             seed=self.seed,
             runs=self.runs,
         )

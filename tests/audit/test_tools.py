@@ -204,7 +204,7 @@ def test_what_cannot_be_audited_is_refused_before_anything_is_trained():
     few = Reals(Crowd(people=500), "person")
     source = few.load()
     assert values_of(source)["tone"] == TONES
-    base = Served(few)
+    base = Served(few, labels=("label",))
     base.check(source)
     for changes, told in (
         ({"labels": ()}, "--detectors and --labels are both empty"),
