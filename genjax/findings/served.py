@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genjax.audit.alarms import counted
+from genjax.audit.alarms import share_above
 from genjax.audit.comparisons import Comparisons, Holm
 from genjax.audit.disparities import Groups, Outcome, Rate, disparities, grouped
 from genjax.audit.handling import Handling
@@ -250,7 +250,7 @@ def flagging(title: str, rate: float, line: Line, generator: str, people: People
     # real pictures of both halves, in the order of `tested`
     scores = np.concatenate([line.real, line.generated[OTHER]])
     flagged = scores[people.rows] > limit
-    caught = counted(line.generated[generator], limit)
+    caught = share_above(line.generated[generator], limit)
     return Tool(title, Outcome(flagged, people.groups), rate, caught)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genjax.audit.alarms import counted
+from genjax.audit.alarms import share_above
 from genjax.audit.disparities import Rate
 from genjax.findings.tabled import Row, wide
 from genjax.metrics.intervals import Interval
@@ -105,7 +105,7 @@ def rates_in_words(tool: Tool, rates: Sequence[Rate]) -> list[str]:
 def everybody(tool: Tool) -> Interval:
     """How often the outcome comes among all people."""
     # as scores above one half
-    return counted(np.float64(tool.outcome.hits), 0.5)
+    return share_above(np.float64(tool.outcome.hits), 0.5)
 
 
 def by_count(found: Found) -> dict[str, list[tuple[Tool, list[Rate]]]]:
