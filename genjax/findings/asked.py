@@ -7,6 +7,7 @@ is what pictures that do not listen would get; and the same samples at other sca
 
 Of pictures of which captions alone are known (`reader=None`) there are no attributes to read: what is left are
 R-precision, a distance on features that need no labels, whose floor is the row `real`, and nearest training pictures.
+R-precision chooses among captions of which each is wrong of what was asked for; beside it stands what chance gets.
 
 Of a share over attributes the interval is a bootstrap over pictures, of a share of pictures Wilson's.
 """
@@ -32,7 +33,7 @@ from genjax.metrics.frechet import moments
 from genjax.metrics.intervals import bootstrap, frechet_interval, share
 from genjax.metrics.nearest import beside, nearest
 from genjax.metrics.reader import Reader
-from genjax.metrics.towers import Towers, precision
+from genjax.metrics.towers import Towers, chance, precision
 from genjax.pictures.draw import captioned, grid, to_uint8
 from genjax.training.experiment import Experiment, home
 from genjax.training.run import Run
@@ -125,7 +126,9 @@ class Asked:
             if scale == scales[0]:
                 told |= self.others(judges, pictures, test)
                 self.draw(this, pictures, test, judges)
-            numbers[name] = told[name]["r_precision" if judges.read is None else "asked"].value
+            first = told[name].get("r_precision" if judges.read is None else "asked")
+            if first is not None:
+                numbers[name] = first.value
         for name, found in told.items():
             tell(this, name, found)
         return numbers
@@ -180,7 +183,11 @@ class Asked:
         found = {} if judges.read is None else self.attributes(judges, pictures, test)
         if judges.match is not None:
             hits = precision(judges.match, pictures, test, self.towers)
-            found["r_precision"] = share_right(hits)
+            # of captions of which none is wrong of another there is none
+            if len(hits):
+                floor = chance(test, self.towers)
+                found["r_precision"] = share_right(hits)
+                found["r_precision by chance"] = Number(floor, floor, floor, len(hits))
         features = np.float64(judges.extract(pictures).features)
         # a covariance needs more rows than features, without any of the jackknife's groups too
         n, size_of = features.shape
@@ -332,4 +339,7 @@ def tell(this: Run, name: str, found: Found) -> None:
         # parts and single attributes are in the table alone
         if key in ("asked", "all", "r_precision", "nearest") or key.startswith("fd_"):
             words.append(f"{key} {value:.3f} [{low:.3f}, {high:.3f}]")
+        # known without a draw
+        if key == "r_precision by chance":
+            words.append(f"{key} {value:.3f}")
     this.log.note(f"{name}: {', '.join(words)}")

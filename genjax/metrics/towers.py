@@ -6,14 +6,17 @@ Two nets, one of pictures and one of sentences, trained on the training pairs so
     loss = 1/2 mean_i [ -log softmax_j(s a_i . b_j)_i  - log softmax_j(s a_j . b_i)_i ],   |a| = |b| = 1, s learned,
 
 where a caption that is true of another picture of the batch is left out of its sum: it is no wrong answer. Which are
-true is told by attributes, by a number (`same`), or, where nothing else is known, by being the same words. R-precision
-(Xu et al. 2018, arXiv:1711.10485, sec. 4) is the share of pictures whose own caption is nearer than R - 1 wrong ones.
+true is told by attributes, by a number (`same`), or, where nothing else is known, by being the same words or of the
+same picture. R-precision (Xu et al. 2018, arXiv:1711.10485, sec. 4) is the share of pictures whose own caption is
+nearer than R - 1 wrong ones: each says at least one thing that the own caption says otherwise, see `distractors`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
+import operator
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -106,7 +109,10 @@ class Towers:
         words = np.asarray(train["caption"])
         # captions are told apart by the fingerprint of labels: as a picture of one line
         both = {"image": train["image"], "label": words}
-        return Path(folder) / f"towers-{digest(self)}-{fingerprint(both)}-v{VERSION}.npz"
+        # once a picture's other captions counted as wrong of it: nets of that training are not these
+        several = "-several" if "picture" in meanings(train, self.same) else ""
+        name = f"towers-{digest(self)}-{fingerprint(both)}{several}-v{VERSION}.npz"
+        return Path(folder) / name
 
 
 def wrong(true: Any, meant: Any, said: Any) -> Any:
@@ -120,6 +126,13 @@ def wrong(true: Any, meant: Any, said: Any) -> Any:
     return true @ said.T + yes.sum(1) - 2 * true @ yes.T
 
 
+def contradictions(meant: Any, said: Any) -> Any:
+    """How many attributes two captions both say, each otherwise: [N, N], of `meant` and `said` as in `wrong`."""
+    yes = said * meant
+    # sum_a said_ia said_ja |a - b|, with |a - b| = a + b - 2 a b of zeros and ones
+    return yes @ said.T + said @ yes.T - 2 * yes @ yes.T
+
+
 def meanings(split: Mapping[str, Any], same: str = "") -> dict[str, np.ndarray]:
     """What tells of a split which of its captions are wrong of which pictures, for `apart`."""
     if same:
@@ -127,42 +140,93 @@ def meanings(split: Mapping[str, Any], same: str = "") -> dict[str, np.ndarray]:
     if "attributes" in split and "said" in split:
         return {name: np.asarray(split[name]) for name in ("attributes", "said")}
     # of any other words nobody knows whether they are true of the picture: they count as wrong
-    _, number = np.unique(np.asarray(split["caption"]), axis=0, return_inverse=True)
-    return {"meaning": number.reshape(-1).astype(np.int32)}
+    found = {"meaning": _numbers(split["caption"])}
+    # but for those that were written of the picture itself
+    if "image" in split:
+        picture = _numbers(split["image"])
+        if len(np.unique(picture)) < len(picture):
+            found["picture"] = picture
+    return found
+
+
+def _numbers(rows: Any) -> np.ndarray:
+    """A number for each row [N, ...], the same for equal ones: int32 [N]."""
+    # short marks of the rows' bytes: a split may be large
+    keys = [
+        hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in np.asarray(rows)
+    ]
+    _, number = np.unique(keys, return_inverse=True)
+    return number.astype(np.int32)
 
 
 def apart(rows: Mapping[str, Any]) -> Any:
     """Whether caption j is wrong of picture i, bool [N, N], of N rows of `meanings`."""
     if "meaning" in rows:
-        number = rows["meaning"]
-        return number[:, None] != number[None]
+        # of another meaning, and of another picture where that is known
+        others = [rows[name] for name in ("meaning", "picture") if name in rows]
+        unlike = [number[:, None] != number[None] for number in others]
+        return functools.reduce(operator.and_, unlike)
     true, said = (1.0 * rows[name] for name in ("attributes", "said"))
     # counts are whole numbers: one wrong attribute makes a caption wrong
     return wrong(true, true, said) > 0.5
 
 
+def false_of(rows: Mapping[str, Any]) -> Any:
+    """Whether caption j says something that caption i says otherwise, bool [N, N], of N rows of `meanings`.
+
+    More than `apart`: a picture that was drawn for caption i may have what it does not ask for in any way, so that
+    another caption about just that is true of some such pictures.
+    """
+    if "meaning" in rows:
+        return apart(rows)
+    true, said = (1.0 * rows[name] for name in ("attributes", "said"))
+    return contradictions(true, said) > 0.5
+
+
+def distractors(test: Mapping[str, Any], towers: Towers, seed: int = 0) -> list[np.ndarray]:
+    """The captions, by their rows, that each one's picture is to choose its own among: N arrays of `choices` - 1.
+
+    Only such as are wrong of any picture that its caption is true of: at least one attribute that they say is false by
+    what the asked caption says (of data without attributes, captions of another meaning, see `meanings`). Other
+    wordings, and captions about other things, are none. All are in its language and no two have the same words, so
+    that chance is 1 / (1 + their number). Where there are fewer, all there are.
+    """
+    words = _numbers(test["caption"])
+    # of a set that names none all are of one language
+    language = np.asarray(test.get("language", np.zeros(len(words), int)))
+    false = np.asarray(false_of(meanings(test, towers.same)))
+    # always the same ones for a seed, so that models can be compared
+    rng = np.random.default_rng(seed)
+    found = []
+    # one after the other: which captions are wrong is another matter for each picture
+    for i in range(len(words)):
+        there = false[i] & (language == language[i]) & (words != words[i])
+        others = np.flatnonzero(there)
+        # of equal words the first
+        _, first = np.unique(words[others], return_index=True)
+        found.append(rng.permutation(others[first])[: towers.choices - 1])
+    return found
+
+
 def precision(
     match: Match, pictures: Any, test: Mapping[str, Any], towers: Towers, seed: int = 0
 ) -> np.ndarray:
-    """Whether each picture's own caption is nearer than `choices` - 1 wrong ones of its language: bool [N].
-
-    A picture for which there are not so many wrong ones has all there are.
-    """
+    """Whether each picture's own caption is nearer than all its `distractors`: bool [M], of those that have any."""
     seen, read = match(pictures, test["caption"])
     likeness = seen @ read.T  # [N, N]
-    # of a set that names none all are of one language
-    language = np.asarray(test.get("language", np.zeros(len(likeness), int)))
-    false = apart(meanings(test, towers.same))
-    # always the same wrong ones for a seed, so that models can be compared
-    rng = np.random.default_rng(seed)
-    # one after the other: which captions are wrong is another matter for each picture
     hits = []
-    for i in range(len(likeness)):
-        others = np.flatnonzero(false[i] & (language == language[i]))
-        some = rng.permutation(others)[: towers.choices - 1]
-        # nearer, not as near: a net that says the same of everything wins nothing
-        hits.append(bool(np.all(likeness[i, i] > likeness[i, some])))
-    return np.array(hits)
+    for i, some in enumerate(distractors(test, towers, seed)):
+        # with nothing to choose from nothing is shown
+        if len(some):
+            # nearer, not as near: a net that says the same of everything wins nothing
+            hits.append(bool(np.all(likeness[i, i] > likeness[i, some])))
+    return np.array(hits, bool)
+
+
+def chance(test: Mapping[str, Any], towers: Towers, seed: int = 0) -> float:
+    """What `precision` is of vectors that know nothing: the mean of 1 / R; NaN where no caption is wrong of another."""
+    shares = [1.0 / (1 + len(some)) for some in distractors(test, towers, seed) if len(some)]
+    return float(np.mean(shares)) if shares else float("nan")
 
 
 def _unit(x: jax.Array) -> jax.Array:

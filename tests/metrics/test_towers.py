@@ -1,4 +1,9 @@
-"""Pictures and captions in one space: the loss and the wrong captions by all pairs, R-precision by hand."""
+"""Pictures and captions in one space: the loss and the wrong captions by all pairs, R-precision by hand.
+
+R-precision is also that of a scorer that knows all, and of one that knows nothing, on a world that can be listed.
+"""
+
+import itertools
 
 import jax.numpy as jnp
 import numpy as np
@@ -6,7 +11,18 @@ import pytest
 
 from genjax.errors import UserError
 from genjax.metrics.features import trained_once
-from genjax.metrics.towers import Towers, apart, contrast, meanings, precision, wrong
+from genjax.metrics.intervals import share
+from genjax.metrics.towers import (
+    Towers,
+    apart,
+    chance,
+    contradictions,
+    contrast,
+    distractors,
+    meanings,
+    precision,
+    wrong,
+)
 from genjax.nets import TokenEncoder
 
 RNG = np.random.default_rng(0)
@@ -61,11 +77,100 @@ def test_precision_counts_pictures_whose_own_caption_is_nearest():
     assert not precision(
         lambda x, y: (np.ones((6, 2)), np.ones((6, 2))), swapped, test, cfg
     ).any()
-    # a caption that says nothing is wrong of none, and another language is no choice
+    # a caption that says nothing is wrong of none, and another language is no choice: nothing is left to count
     silent = {**test, "said": 0 * true}
-    assert precision(match, swapped, silent, cfg).all()
+    assert not len(precision(match, swapped, silent, cfg)) and np.isnan(chance(silent, cfg))
     apart = {**test, "language": np.arange(6)}
-    assert precision(match, swapped, apart, cfg).all()
+    assert not len(precision(match, swapped, apart, cfg))
+
+
+COLOURS, SHAPES = range(3), range(3)
+# what a caption says: colour, shape, both; in one of two wordings
+SAYS = ((1, 0), (0, 1), (1, 1))
+
+
+def listed() -> dict:
+    """Every caption of a world of three colours and shapes, each of a picture of its own: 9 x 3 x 2."""
+    columns = {"attributes": [], "said": [], "caption": []}
+    for values in itertools.product(COLOURS, SHAPES):
+        for says, wording in itertools.product(SAYS, (1, 2)):
+            true = [int(value == own) for own in values for value in range(3)]
+            columns["attributes"].append(true)
+            columns["said"].append(np.repeat(says, 3))
+            # the words: 9 stands for what is not said
+            told = [own if say else 9 for own, say in zip(values, says, strict=True)]
+            columns["caption"].append([*told, wording])
+    found = {name: np.array(rows) for name, rows in columns.items()}
+    return {**found, "language": np.zeros(len(found["said"]), np.int32)}
+
+
+def knowing(attributes: np.ndarray, test: dict):
+    """A scorer that knows all: minus the number of attributes that a caption says and the picture has not."""
+    yes = test["said"] * test["attributes"]
+    return lambda images, captions: (1 - attributes, -yes)
+
+
+def drawn(test: dict, rng: np.random.Generator) -> np.ndarray:
+    """The attributes of pictures that have what is asked for, and all else as chance has it."""
+    free = rng.integers(3, size=(len(test["said"]), 2))
+    other = np.eye(3, dtype=int)[free].reshape(len(free), 6)
+    return np.where(test["said"] > 0, test["attributes"], other)
+
+
+def test_captions_that_are_as_true_are_no_distractors():
+    test, cfg = listed(), Towers(choices=100)
+    n = len(test["said"])
+    assert n == 54
+    for i, some in enumerate(distractors(test, cfg)):
+        # by hand: another colour where both say one, or another shape
+        expected = set()
+        for j in range(n):
+            for place in range(2):
+                own, other = test["caption"][i, place], test["caption"][j, place]
+                if 9 not in (own, other) and own != other:
+                    expected.add(tuple(test["caption"][j]))
+        found = [tuple(test["caption"][j]) for j in some]
+        # of equal words one is enough
+        assert set(found) == expected and len(found) == len(expected)
+    counts = contradictions(test["attributes"], test["said"])
+    assert not counts.diagonal().any() and (counts == counts.T).all()
+
+
+def test_who_knows_all_is_never_wrong_and_who_knows_nothing_is_as_good_as_chance():
+    rng = np.random.default_rng(0)
+    test, cfg = listed(), Towers(choices=8)
+    n = len(test["said"])
+    # the captions' own pictures, and others that have all that was asked for
+    for attributes in (test["attributes"], drawn(test, rng), drawn(test, rng)):
+        hits = precision(knowing(attributes, test), np.arange(n), test, cfg)
+        assert len(hits) == n and hits.all()
+    # a world of pictures that have none of it
+    turned = np.roll(test["attributes"].reshape(n, 2, 3), 1, 2).reshape(n, 6)
+    assert not precision(knowing(turned, test), np.arange(n), test, cfg).any()
+    # likeness by chance: anew for each pair of a picture and a caption
+    luck = []
+    for seed in range(40):
+        # the captions' vectors are the axes: a picture's numbers are its likenesses
+        vectors = rng.normal(size=(n, n)), np.eye(n)
+        luck.append(precision(lambda x, y, v=vectors: v, np.arange(n), test, cfg, seed))
+    hits = np.concatenate(luck)
+    assert chance(test, cfg) == 1 / 8
+    _, low, high = share(hits.sum(), len(hits))
+    assert low < 1 / 8 < high and high - low < 0.03
+
+
+def test_other_captions_of_one_picture_are_true_of_it():
+    image = np.zeros((4, 2, 2, 1), np.uint8)
+    image[2:] = [[[[1]]], [[[2]]]]
+    # two captions of the first picture, and one of each other, the last with words of the first; of equal words one
+    caption = np.array([[1, 0], [2, 0], [3, 0], [1, 0]])
+    test = {"image": image, "caption": caption}
+    known = meanings(test)
+    assert set(known) == {"meaning", "picture"}
+    found = [set(rows.tolist()) for rows in distractors(test, Towers())]
+    assert found == [{2}, {2, 3}, {0, 1}, {1, 2}]
+    # of pictures of one caption each it is the words alone, as it was
+    assert set(meanings({"image": np.arange(4), "caption": caption})) == {"meaning"}
 
 
 def test_captions_are_wrong_by_attributes_by_a_number_or_by_their_words():
