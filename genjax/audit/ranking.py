@@ -150,6 +150,26 @@ def share(alarms: np.ndarray, group: np.ndarray, level: float = 0.95) -> Interva
     return exact(p * worth, worth, level)
 
 
+def ratio(
+    tops: np.ndarray, bottoms: np.ndarray, group: np.ndarray, level: float = 0.95
+) -> Interval:
+    """sum tops / sum bottoms of texts, [N] each, with the jackknife's interval over groups [N]: bits a character, say.
+
+    The ends are NaN where there is one group: of what another document would be like nothing is known.
+    """
+    tops, bottoms = np.asarray(tops, np.float64), np.asarray(bottoms, np.float64)
+
+    def of(rows: np.ndarray) -> float:
+        # not the mean of ratios, in which a window of few characters would weigh as much as any
+        return float(tops[rows].sum() / bottoms[rows].sum())
+
+    groups = groups_of(group)
+    everyone = np.ones(len(tops), bool)
+    if len(groups) < 2:
+        return Interval(of(groups[0]), float("nan"), float("nan"))
+    return by_group(of, groups, level, freedom(groups, everyone))
+
+
 class Flags(NamedTuple):
     """Which texts a threshold calls out."""
 

@@ -61,8 +61,10 @@ class Package:
         names = [str(path.relative_to(folder)) for path in self.paths(folder)]
         return cache.fingerprint(folder, names)
 
-    def missing(self, path: str | None) -> NoReturn:
-        """Raises the UserError of a package that is not there, or of which a part is not."""
+    def missing(
+        self, path: str | None, named: str = "--data.path=FOLDER or GENJAX_DATA"
+    ) -> NoReturn:
+        """Raises the UserError of a package that is not there, or of which a part is not; named: how its place is."""
         folders = self.folders(path)
         for folder in folders:
             lacking = self.lacking(folder)
@@ -76,8 +78,7 @@ class Package:
         # a package that has no place of its own is looked for nowhere until a folder is named
         told = " nor ".join(map(str, folders)) or "any folder that is named"
         raise UserError(
-            f"{self.name} is not in {told}: {self.get}; name the folder of its files by --data.path=FOLDER or "
-            "GENJAX_DATA."
+            f"{self.name} is not in {told}: {self.get}; name the folder of its files by {named}."
         )
 
     def other(self, where: str | Path, what: str) -> UserError:

@@ -54,6 +54,8 @@ class Source(NamedTuple):
     aligned: bool = False
     # of codes: what they were divided by; None of data that are none
     scale: float | None = None
+    # {split: a number for each row [N]}, the same for what is of one document; None = rows are independent
+    groups: Mapping[str, np.ndarray] | None = None
 
     @property
     def main(self) -> str:

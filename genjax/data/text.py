@@ -24,7 +24,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from genjax.config import Own, field
-from genjax.data import signs
+from genjax.data import marked, signs
 from genjax.data.alphabets import Bytes, Characters, Code, Pieces
 from genjax.data.source import Source
 from genjax.errors import UserError, at_least
@@ -166,10 +166,13 @@ class Names:
             raise UserError(
                 "--data.corpus.languages=() is no language: name some of en, es, fr, ar."
             )
-        of = signs.names_package(self.languages)  # refuses a language that the data lack
+        # refuses a language that the data lack; here it is the corpus that has languages
+        with marked.flagged("languages", "corpus.languages"):
+            of = signs.names_package(self.languages)
         folder = signs.find_names(of, None)
         if folder is None:
-            signs.missing_names(of, None)
+            # a corpus has no folder of names that could be named by a flag
+            of.missing(None, "GENJAX_DATA")
         documents = []
         for label, language in enumerate(self.languages):
             found = signs.read_names(of, folder, language)
@@ -240,16 +243,20 @@ class Text:
                 )
         # learned from training alone: what test has beside is spelled
         code = self.alphabet([document.text for document in documents["train"]])
-        splits = {split: self._rows(its, code) for split, its in documents.items()}
+        splits, groups = {}, {}
+        for split, its in documents.items():
+            splits[split], groups[split] = self._rows(its, code)
         kinds = {"tokens": Tokens(self.length, len(code.pieces), pieces=code.letters)}
         # no labels but those of the languages: 0 classes are an unlabelled set
         names = self.corpus.labels
         kinds["label"] = Category(len(names), tuple(names))
-        return Source(name, kinds, splits["train"], splits["valid"], splits["test"])
+        return Source(name, kinds, **splits, groups=groups)
 
-    def _rows(self, documents: list[Document], code: Code) -> dict[str, np.ndarray]:
-        """The windows of documents, with their labels."""
-        rows, labels = [], []
+    def _rows(
+        self, documents: list[Document], code: Code
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """(The windows of documents with their labels, a number for each that says which are of one key [N])."""
+        rows, labels, keys = [], [], []
         for document in documents:
             tokens = code.numbers(document.text)
             # the last window of a document is filled up
@@ -260,9 +267,12 @@ class Text:
                 row[: len(part)] = part
                 rows.append(row)
                 labels.append(document.label)
+                keys.append(document.key)
         # [0, length] of a split without text, which alone would be flat
         windows = np.array(rows, np.int32).reshape(-1, self.length)
-        return {"tokens": windows, "label": np.array(labels, np.int32)}
+        # of one key, as versions of a licence are, documents share text: they count as one
+        _, group = np.unique(keys, return_inverse=True)
+        return {"tokens": windows, "label": np.array(labels, np.int32)}, group
 
 
 def _check(document: Document) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from jax import Array
 
 from genjax import conditions
+from genjax.audit.ranking import ratio
 from genjax.config import field
 from genjax.core import Batch, State, averaged
 from genjax.data.alphabets import INSTALL
@@ -164,7 +165,8 @@ class Written:
     """Bits a character of held-out text, beside Kneser-Ney n-grams, xz and zstd; samples, and how much they copy.
 
     The n-grams are of the model's own tokens and begin anew with every window, as it does; the best of them is the bar.
-    Compressors see the bytes, the training text before the test: what the test adds to the file is counted.
+    Compressors see the bytes, the training text before the test: what the test adds to the file is counted. Intervals,
+    that of the difference too, are over documents where the data know them: windows of one are no independent draws.
     """
 
     orders: tuple[int, ...] = field((3, 5), "of the n-grams, in tokens")
@@ -189,22 +191,30 @@ class Written:
         train = np.asarray(this.source.train[this.spec.main])
         test = np.asarray(this.source.test[this.spec.main])
         text, held = (b"".join(kind.written(rows)) for rows in (train, test))
-        signs = characters(held)
-        # one divisor for all: a mean of ratios would weigh windows of few characters more
-        per_window = signs / len(test)
+        counts = np.array([characters(row) for row in kind.written(test)])  # [N]
+        signs = int(counts.sum())
         # what has no end counts the whole window, fillings too
         end = getattr(this.exp.algorithm, "end", None)
-        costs = {"model": this.evaluate(this.source.test)["text"] / per_window}  # {name: [N]}
+        costs = {"model": this.evaluate(this.source.test)["text"]}  # {name: bits [N]}
         # the n-grams pay for what the model pays for, and for no more
         rows, known = _trimmed(test, end), _trimmed(train, end)
         for order in self.orders:
             fitted = kneser_ney(known, kind.vocabulary, order)
-            costs[f"Kneser-Ney {order}"] = fitted.bits(rows) / per_window
-        result: dict[str, Any] = {}
-        for name, cost in costs.items():
-            result[name] = kept(of_mean(cost))
-            this.log.note(f"{name}: {told(of_mean(cost))} bits a character")
-        result["model less Kneser-Ney"] = kept(_beside(this, costs))
+            costs[f"Kneser-Ney {order}"] = fitted.bits(rows)
+        document = _documents(this.source, len(test))
+        documents = len(np.unique(document))
+        this.log.note(
+            f"intervals count {documents} test documents, not their {len(test)} windows"
+        )
+
+        def of(bits: np.ndarray) -> Interval:
+            return ratio(bits, counts, document)
+
+        result: dict[str, Any] = {"documents": {"n": documents, "windows": len(test)}}
+        for name, bits in costs.items():
+            result[name] = kept(of(bits))
+            this.log.note(f"{name}: {told(of(bits))} bits a character")
+        result["model less Kneser-Ney"] = kept(_beside(this, costs, of))
         for name, packed in (("xz", _xz), ("zstd", _zstd())):
             if packed is None:
                 this.log.note(f"{name} is not measured, it is not installed: {INSTALL}")
@@ -217,7 +227,7 @@ class Written:
             )
         self._copied(this, text, test, result)
         this.log.result("written", result)
-        return {"bits a character": float(costs["model"].mean())}
+        return {"bits a character": result["model"]["distance"]}
 
     def _copied(self, this: Run, text: bytes, test: np.ndarray, result: dict[str, Any]) -> None:
         """The longest run of bytes that is in the training text too, of samples and of held-out text."""
@@ -250,14 +260,27 @@ def _asked(this: Run, n: int) -> list[str]:
     return [f"{name}, {of[label]}" for name, label in zip(names, labels, strict=True)]
 
 
-def _beside(this: Run, costs: dict[str, np.ndarray]) -> Interval:
-    """What the model costs less than the best n-grams, window by window, told whether it is below them."""
+def _documents(source: Any, n: int) -> np.ndarray:
+    """The document of each of n test windows; each window is its own where the data know none."""
+    if source.groups is None:
+        return np.arange(n)
+    return source.groups["test"]
+
+
+def _beside(
+    this: Run, costs: dict[str, np.ndarray], of: Callable[[np.ndarray], Interval]
+) -> Interval:
+    """What the model costs less than the best n-grams, document by document, told whether it is below them.
+
+    of: bits of windows [N] -> bits a character.
+    """
     ours = costs["model"]
     others = {name: cost for name, cost in costs.items() if name != "model"}
     # chosen on the test text, which can only make it better
     best = min(others, key=lambda name: others[name].mean())
-    # of differences: windows that are hard are hard for both
-    less = of_mean(ours - others[best])
+    # of differences: documents that are hard are hard for both
+    less = of(ours - others[best])
+    # of a single document nothing is known: no end is below 0
     word = "below" if less.high < 0.0 else "not below"
     this.log.note(f"model less {best}: {told(less)} bits a character: {word} it")
     return less

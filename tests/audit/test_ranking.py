@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
+from scipy.stats import t as student
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from genjax.audit import ranking
 from genjax.audit.alarms import exact
 from genjax.errors import UserError
+from genjax.metrics.intervals import of_mean
 from genjax.metrics.intervals import share as wilson
 
 SIZES = np.array([24, 13, 12, 6, 6, 2, 2, 1, 1, 1])  # texts of each of ten documents
@@ -151,3 +153,38 @@ def test_a_difference_leaves_out_a_group_at_a_time():
     assert ranking.difference(*copies) == pytest.approx(found, abs=1e-9)
     # of a score with itself nothing is left to doubt
     assert ranking.difference(scores, scores, truth, group) == (0.0, 0.0, 0.0)
+
+
+def test_a_ratio_is_that_of_sums_and_leaves_out_a_document_at_a_time():
+    rng = np.random.default_rng(0)
+    bits, signs = rng.normal(3.0, 1.0, 12), rng.integers(5, 9, 12)
+    # with nothing to weigh, of independent texts, it is a mean with Student's interval
+    plain = ranking.ratio(bits, np.ones(12), np.arange(12))
+    np.testing.assert_allclose(plain, of_mean(bits))
+    group = np.repeat([0, 1, 2, 3], 3)
+    found = ranking.ratio(bits, signs, group)
+    assert found.value == pytest.approx(bits.sum() / signs.sum())
+    without = [bits[group != g].sum() / signs[group != g].sum() for g in range(4)]
+    # the module's se of G = 4 documents, and Student's quantile of 3 degrees
+    error = np.sqrt(3.0 / 4.0 * np.sum((without - np.mean(without)) ** 2))
+    assert found.high - found.value == pytest.approx(student.ppf(0.975, 3) * error)
+    copies = [np.repeat(x, 5) for x in (bits, signs, group)]
+    np.testing.assert_allclose(ranking.ratio(*copies), found)
+    assert np.isnan(ranking.ratio(bits, signs, np.zeros(12)).low)
+
+
+def test_the_interval_of_a_ratio_holds_it_where_documents_differ():
+    """Bits a character of documents of very different sizes, each with a level of its own."""
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(10), SIZES)
+    kinds = {"documents": group, "windows": np.arange(len(group))}
+    inside: dict[str, list[bool]] = {name: [] for name in kinds}
+    for _ in range(300):
+        signs = rng.integers(60, 129, len(group))
+        level = rng.normal(2.0, 0.2, 10)[group]
+        bits = signs * level + rng.normal(0.0, 10.0, len(group))
+        for name, number in kinds.items():
+            found = ranking.ratio(bits, signs, number)
+            inside[name].append(found.low <= 2.0 <= found.high)
+    # windows as independent draws promise far more than they hold
+    assert np.mean(inside["documents"]) >= 0.92 and np.mean(inside["windows"]) < 0.8

@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 
 from genjax.data import signs
+from genjax.data.alphabets import Bytes
 from genjax.data.source import check
-from genjax.data.text import Docstrings, Files, Names, Text, Topics, characters, unsaid
+from genjax.data.text import (
+    Docstrings,
+    Document,
+    Files,
+    Names,
+    Text,
+    Topics,
+    characters,
+    unsaid,
+)
 from genjax.errors import UserError
 
 
@@ -32,6 +42,32 @@ def test_all_bytes_of_a_document_are_in_one_split(folder):
         written = b"".join(source.fields["tokens"].written(arrays["tokens"]))
         assert written == b"".join(own)
         assert characters(written) == sum(len(text.decode()) for text in own)
+
+
+def test_windows_know_their_documents(folder):
+    source = Text(Files(str(folder)), 16).load()
+    for split, arrays in source.splits().items():
+        group = source.groups[split]
+        assert len(group) == len(arrays["tokens"])
+        own = [
+            path.read_bytes()
+            for path in sorted(folder.iterdir())
+            if signs.side(path.name) == split
+        ]
+        written = source.fields["tokens"].written(arrays["tokens"])
+        # by their numbers the windows make up the documents
+        found = dict.fromkeys(group.tolist(), b"")
+        for number, row in zip(group.tolist(), written, strict=True):
+            found[number] += row
+        assert sorted(found.values()) == sorted(own)
+
+
+def test_documents_of_one_key_count_as_one():
+    texts = [Document(f"{i // 3}", b"abc", 0) for i in range(60)]
+    source = Text(lambda: texts, 2)._rows(texts, Bytes()([]))
+    _, group = source
+    # two windows of each, three of a key
+    np.testing.assert_array_equal(np.bincount(group), np.full(20, 6))
 
 
 def test_what_python_carries_is_text():
@@ -99,7 +135,7 @@ def test_bytes_that_are_not_utf8_are_told_with_their_place(folder):
 @pytest.mark.parametrize(
     "cfg, told",
     [
-        (Text(Names(("en", "xx"))), "there is no language 'xx'"),
+        (Text(Names(("en", "xx"))), "--data.corpus.languages: there is no language 'xx'"),
         (Text(Files()), "data.corpus.path is not set"),
         (Text(Files("/nowhere/at/all")), "is no folder"),
         (Text(Topics(-1)), "data.corpus.once=-1 must be at least 0"),

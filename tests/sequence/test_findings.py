@@ -94,7 +94,7 @@ def made_up(cheaper):
     bits = kneser_ney(rows[:20], kind.vocabulary, 2).bits(rows[20:])
     this = SimpleNamespace(
         spec=SimpleNamespace(x=kind, main="tokens"),
-        source=SimpleNamespace(train=train, test=test, class_names=("ar", "es")),
+        source=SimpleNamespace(train=train, test=test, class_names=("ar", "es"), groups=None),
         exp=SimpleNamespace(algorithm=SimpleNamespace(end=0)),
         algorithm=SimpleNamespace(asks=("label",)),
         evaluate=lambda split: {"text": bits - cheaper},
@@ -124,6 +124,42 @@ def test_text_is_paid_for_by_the_character(cheaper, word, monkeypatch):
     # samples are read as letters, and are the training text's own here
     assert this.log.entries["texts"]["sample 1, es"] == "سلام 1 señor "
     assert found["copied samples"]["most"] == len("سلام 1 señor\n".encode())
+
+
+def judged_of(this, **changes):
+    """What `Written` keeps of a run on other test data."""
+    this.source = SimpleNamespace(**{**vars(this.source), **changes})
+    Written((2,), samples=0)(this)
+    return this.log.entries["written"]
+
+
+def test_windows_of_one_document_are_one_draw(monkeypatch):
+    """Four copies of each window make no interval narrower: the documents are as many as they were."""
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    rng = np.random.default_rng(0)
+    this, _ = made_up(0.0)
+    test = this.source.test["tokens"]
+    # ten windows of five documents, and a model that is good at some of these
+    document = np.arange(10) // 2
+    better = rng.normal(1.0, 2.0, 5)[document]
+    bits = this.evaluate(test)["text"] - better
+    this.evaluate = lambda split: {"text": np.repeat(bits, len(split["tokens"]) // 10)}
+    once = judged_of(this, groups={"test": document})
+    assert once["documents"] == {"n": 5, "windows": 10}
+    copies = {"tokens": np.repeat(test, 4, axis=0)}
+    often = judged_of(this, test=copies, groups={"test": np.repeat(document, 4)})
+    apart = judged_of(this, test=copies, groups=None)
+    for name in ("model", "Kneser-Ney 2", "model less Kneser-Ney"):
+        width = {}
+        for key, found in (("once", once), ("often", often), ("apart", apart)):
+            assert found[name]["distance"] == pytest.approx(once[name]["distance"])
+            width[key] = found[name]["high"] - found[name]["low"]
+        assert width["often"] == pytest.approx(width["once"])
+        # as forty draws they would be sure of what five documents cannot tell
+        assert width["apart"] < 0.5 * width["once"]
+    # of one document nobody knows what another would be like
+    alone = judged_of(this, test=copies, groups={"test": np.zeros(40, int)})
+    assert "low" not in alone["model"] and any("not below it" in note for note in this.log[-3:])
 
 
 @pytest.mark.parametrize("listens", [True, False])
