@@ -35,9 +35,16 @@ class Language:
         """Raises UserError for texts without languages, for languages without texts, and for models not told any."""
         at_least(1, finish__Language__samples=self.samples)
         kind = source.fields[source.main]
+        # a corpus that is asked for languages has a flag for them, others have none
+        choosing = hasattr(getattr(exp.data, "corpus", None), "languages")
         if not getattr(kind, "pieces", ()) or source.classes < 2:
+            mend = (
+                "name more by --data.corpus.languages"
+                if choosing
+                else "use --data='Text(Names())'"
+            )
             raise UserError(
-                "--finish.Language needs text in several languages: use --data='Text(Names())', or --finish='()'."
+                f"--finish.Language needs text in several languages: {mend}, or --finish='()'."
             )
         given = {each.of for each in getattr(exp.algorithm, "condition", ())}
         if "label" not in given:
@@ -53,8 +60,9 @@ class Language:
             there = np.bincount(arrays["label"], minlength=source.classes)
             if not there.all():
                 name = source.class_names[there.argmin()]
+                where = " of --data.corpus.languages" if choosing else ""
                 raise UserError(
-                    f"--finish.Language: {source.name} has no {split} text in {name!r}: leave that language out."
+                    f"--finish.Language: {source.name} has no {split} text in {name!r}: leave that language out{where}."
                 )
 
     def __call__(self, this: Run) -> dict[str, float]:

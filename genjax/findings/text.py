@@ -29,7 +29,7 @@ from genjax.diffusion.discrete import Masking, logits
 from genjax.errors import UserError, above, at_least, at_most
 from genjax.findings.samples import kept, some, told
 from genjax.metrics.intervals import Interval, of_mean
-from genjax.metrics.ngrams import Fit, chi_square, kneser_ney
+from genjax.metrics.ngrams import LEAST, Fit, cells, chi_square, kneser_ney
 from genjax.training.experiment import Experiment
 from genjax.training.run import Run
 
@@ -55,6 +55,12 @@ class Entropy:
         if self.order > source.shape[0]:
             raise UserError(
                 f"--finish.Entropy.order={self.order}: the sequences have {source.shape[0]} tokens: use fewer."
+            )
+        # what no test could be made of is told before training
+        if self.samples and cells(self.samples, ngram_law(exp.data.law(), self.order)) < 2:
+            raise UserError(
+                f"--finish.Entropy.samples={self.samples} are too few for a chi-square of {self.order}-grams, whose "
+                f"cells need {LEAST:g} each: use more samples, a lower order, or 0 samples."
             )
 
     def __call__(self, this: Run) -> dict[str, float]:
@@ -203,9 +209,9 @@ class Written:
             costs[f"Kneser-Ney {order}"] = fitted.bits(rows)
         document = _documents(this.source, len(test))
         documents = len(np.unique(document))
-        this.log.note(
-            f"intervals count {documents} test documents, not their {len(test)} windows"
-        )
+        # where the data know none, windows are all that there is to count
+        what = "documents" if documents < len(test) else "windows"
+        this.log.note(f"intervals count {documents} {what} of the test, {len(test)} windows")
 
         def of(bits: np.ndarray) -> Interval:
             return ratio(bits, counts, document)

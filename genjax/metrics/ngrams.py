@@ -24,6 +24,15 @@ def numbers(x: np.ndarray, vocabulary: int) -> np.ndarray:
     return x.astype(np.int64) @ places
 
 
+def cells(n: int, p: np.ndarray) -> int:
+    """How many cells `chi_square` has of n n-grams of the law p [V^n]: it needs two."""
+    expected = n * p
+    rare = expected < LEAST
+    # those that are rare are a cell together where there is enough of them
+    together = expected[rare].sum() >= LEAST
+    return int(np.sum(~rare)) + int(together)
+
+
 def chi_square(x: np.ndarray, p: np.ndarray) -> Fit:
     """Independent n-grams [N, n] against their law p [V^n]; rare cells are one cell together.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genjax.metrics.ngrams import chi_square, kneser_ney, numbers
+from genjax.metrics.ngrams import cells, chi_square, kneser_ney, numbers
 
 
 def test_kneser_ney_by_hand():
@@ -52,6 +52,7 @@ def test_chi_square_is_that_of_scipy():
     assert found.statistic == pytest.approx(expected.statistic) and found.freedom == 3
     assert found.p == pytest.approx(expected.pvalue)
     assert chi_square(pairs, p[::-1]).p < 1e-6
+    assert cells(500, p) == found.freedom + 1 and cells(8, p) == 1
     with pytest.raises(ValueError, match="too few"):
         chi_square(pairs[:8], p)
 

@@ -17,7 +17,7 @@ from genjax.data.text import Document, Files, Text
 from genjax.errors import UserError
 from genjax.fields import Tokens
 from genjax.findings.language import Language
-from genjax.findings.text import Infilling, Written, longest_copy, ngram_law
+from genjax.findings.text import Entropy, Infilling, Written, longest_copy, ngram_law
 from genjax.metrics.ngrams import kneser_ney
 from genjax.sample import Options, write
 from genjax.training.loop import run
@@ -62,6 +62,13 @@ def test_findings_refuse_what_they_cannot_measure(finding, told):
     exp = edit(EXPERIMENTS["base"], {"data.train": 8, "data.test": 8})
     with pytest.raises(UserError, match=told):
         finding.check(exp, exp.data.load())
+
+
+def test_too_few_samples_for_a_chi_square_are_told_before_training():
+    exp = edit(EXPERIMENTS["base"], {"data.train": 8, "data.test": 8})
+    with pytest.raises(UserError, match="samples=4 are too few for a chi-square of 2-grams"):
+        Entropy(samples=4).check(exp, exp.data.load())
+    Entropy(samples=0).check(exp, exp.data.load())
 
 
 class Told(list):
@@ -207,6 +214,15 @@ class Spoken:
         return [each._replace(label=min(each.label, self.most)) for each in LINES]
 
 
+class OneTongue(Spoken):
+    """A corpus of one language."""
+
+    labels = ("ar",)
+
+    def __init__(self):
+        super().__init__(0)
+
+
 @pytest.mark.parametrize(
     "most, changes, told",
     [
@@ -220,8 +236,12 @@ def test_languages_that_cannot_be_read_back(most, changes, told):
     source = Text(Spoken(most), 16).load()
     with pytest.raises(UserError, match=told):
         exp.finish[1].check(exp, source)
-    with pytest.raises(UserError, match="needs text in several languages"):
-        Language().check(exp, edit(EXPERIMENTS["base"].data, {"train": 4, "test": 4}).load())
+    chain = edit(EXPERIMENTS["base"], {"data.train": 4, "data.test": 4})
+    with pytest.raises(UserError, match=r"in several languages: use --data='Text\(Names"):
+        Language().check(chain, chain.data.load())
+    # of a corpus that has a flag for them the flag is named
+    with pytest.raises(UserError, match="in several languages: name more by --data.corpus"):
+        Language().check(exp, Text(OneTongue(), 16).load())
 
 
 @pytest.mark.all
