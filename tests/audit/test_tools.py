@@ -101,6 +101,7 @@ def audit(unfair: bool) -> Served:
         (White(),),
         (Entry("first", First()),),
         rates=(0.05,),
+        labels=("label",),
         crossed=("sex", "tone"),
         train=100,
         test=4000,
