@@ -40,7 +40,7 @@ from genjax.findings.encoders import (
 from genjax.findings.knobs import Age, Sex, Smile, Yaw, between, world_of
 from genjax.findings.latents import Facts
 from genjax.findings.seen import Seen, alike
-from genjax.findings.sized import Kind, Sizes, principal_error
+from genjax.findings.sized import Kind, Sizes, principal_errors
 from genjax.findings.specific import Asked, Specific, loss, told_apart
 from genjax.metrics import maps
 from genjax.metrics.components import principal
@@ -297,11 +297,11 @@ def test_a_linear_autoencoder_at_its_best_has_the_error_of_components():
     spec = Spec((("point", Points((6,))),))
     batch = {"point": new, "index": np.arange(200, dtype=np.uint32)}
     parts = autoencoder.loss(params, batch, Autoencoder(2), spec)
-    np.testing.assert_allclose(parts["mse"].mean(), principal_error(found, new, 2), rtol=1e-4)
+    np.testing.assert_allclose(parts["mse"], principal_errors(found, new, 2), rtol=1e-4)
     # of the training set it is what the other components vary by
     left = found.variance[2:].sum() * (499 / 500) / 6
-    np.testing.assert_allclose(principal_error(found, x, 2), left, rtol=1e-3)
-    assert principal_error(found, x, 6) < 1e-10
+    np.testing.assert_allclose(principal_errors(found, x, 2).mean(), left, rtol=1e-3)
+    assert principal_errors(found, x, 6).max() < 1e-10
     gradient = jax.grad(
         lambda p: autoencoder.loss(p, {**batch, "point": x[:200]}, Autoencoder(2), spec)[
             "mse"
@@ -511,8 +511,9 @@ def test_sizes_and_strangers_are_measured(tmp_path, capsys):
     assert "| PCA of a |" in told and "| 3 |" in told
     (folder,) = (tmp_path / "latents").glob("sizes-*")
     results = json.loads((folder / "results.json").read_text())
-    assert results["PCA"]["3"]["ratio"] == 1.0 and results["linear"]["1"]["ratio"] > 1.0
-    assert results["PCA"]["1"]["mse"] < results["mean picture"]["mse"]
+    assert results["PCA"]["3"]["ratio"]["value"] == 1.0
+    assert results["linear"]["1"]["ratio"]["low"] > 1.0
+    assert results["PCA"]["1"]["mse"]["high"] < results["mean picture"]["mse"]["low"]
     (folder,) = (tmp_path / "latents").glob("specific-*")
     results = json.loads((folder / "results.json").read_text())
     # PCA of its own data keeps more of them than of others'

@@ -43,7 +43,7 @@ from genjax.machine.files import typed
 from genjax.metrics.frechet import Moments, frechet, moments
 from genjax.metrics.identity import CosFace, Embed, csim, verified
 from genjax.metrics.images import mse, ssim
-from genjax.metrics.intervals import Interval, bootstrap, by_group
+from genjax.metrics.intervals import Interval, by_group, of_ratio
 from genjax.metrics.nearest import nearest as nearest_of
 from genjax.metrics.reader import Read, Reader
 from genjax.pictures.draw import captioned, grid
@@ -407,19 +407,9 @@ def intervals(values: Values) -> dict[str, Interval]:
 def shares(own: Values, rows: Mapping[str, Values]) -> dict[str, Interval]:
     """What is left of the age that `nothing` misses, and of the likeness that the truth has to the input."""
     return {
-        "age / nothing": ratio(own["age"], rows[NOTHING]["age"]),
-        "CSIM / truth": ratio(own["CSIM to the input"], rows[TRUTH]["CSIM to the input"]),
+        "age / nothing": of_ratio(own["age"], rows[NOTHING]["age"]),
+        "CSIM / truth": of_ratio(own["CSIM to the input"], rows[TRUTH]["CSIM to the input"]),
     }
-
-
-def ratio(above: np.ndarray, below: np.ndarray) -> Interval:
-    """The ratio of two means of values [M] of the same people, with its interval over people."""
-
-    def of(rows: np.ndarray) -> float:
-        # people who are hard for the one are hard for the other
-        return float(above[rows].mean() / below[rows].mean())
-
-    return bootstrap(of, len(above), 500)
 
 
 def pictured(rows: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 PCA is exact for linear nets: no linear autoencoder of size k has a smaller training error than k components (Baldi &
 Hornik 1989), and a linear one that is trained to the end has theirs. What deep nets save is the ratio to that curve.
+Intervals are over test pictures; those of a ratio are of the same pictures on both sides.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from genjax.data import Digits, Known
 from genjax.errors import UserError, at_least
 from genjax.findings.codes import decoder
 from genjax.findings.encoders import HOME
-from genjax.findings.samples import mean_and_error
-from genjax.findings.tabled import Row, cell, finish, keep_picture, place
+from genjax.findings.tabled import Row, finish, keep_picture, place, stored, wide
 from genjax.metrics.components import Components, principal, rows
+from genjax.metrics.intervals import of_mean, of_ratio
 from genjax.pictures.draw import captioned, grid
 from genjax.pictures.panels import curves
 from genjax.training import loop
@@ -30,9 +31,8 @@ from genjax.training.run import Run
 
 SHOWN = 10  # test pictures in a row
 PCA = "PCA"
-Errors = dict[
-    str, dict[int, float]
-]  # name -> size of z -> mean squared error of pixels in [0, 1]
+# name -> size of z -> squared error of each test picture, the mean over its pixels in [0, 1], [N]
+Errors = dict[str, dict[int, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,15 +65,18 @@ class Sizes:
         found = principal(source.train[main], max(self.sizes), rank=0.0)
         errors: Errors = {PCA: {}}
         for k in self.sizes:
-            errors[PCA][k] = principal_error(found, test, k)
+            errors[PCA][k] = principal_errors(found, test, k)
         log = place(HOME, name, self, origin)
-        empty = principal_error(found, test, 0)
-        log.result("mean picture", {"mse": empty, "n": len(test)})
+        empty = principal_errors(found, test, 0)
+        log.result("mean picture", {"mse": stored(of_mean(empty), len(test))})
         plain = {**origin, "differences": {}}
         for kind in self.kinds:
             errors[kind.name] = self.measured(kind, log, plain)
         kept(log, errors)
-        picture = curves(errors, "size of z", "squared error of a pixel, [0, 1]")
+        means = {}
+        for who, line in errors.items():
+            means[who] = {k: float(each.mean()) for k, each in line.items()}
+        picture = curves(means, "size of z", "squared error of a pixel, [0, 1]")
         keep_picture(log, "curves", picture)
         title = f"{source.name}: squared error of test pixels, and its ratio to PCA's"
         finish(log, {title: table(errors, self.sizes)})
@@ -101,7 +104,7 @@ class Sizes:
         kind: Kind,
         log: Log,
         origin: Mapping[str, Any],
-    ) -> dict[int, float]:
+    ) -> dict[int, np.ndarray]:
         """The error of a kind at every size; what it makes of the first test pictures is drawn."""
         found = {}
         strips = []
@@ -115,9 +118,9 @@ class Sizes:
             }
             exp = edit(kind.experiment, changes)
             this = loop.run(HOME, exp, f"{kind.name}{k}", origin)
-            each = this.evaluate(this.source.test)["mse"]  # [N]
-            found[k], _ = mean_and_error(each)
-            log.note(f"{kind.name} of {k}: {found[k]:.5f}")
+            # sums of float32 would end before ten thousand are told apart
+            found[k] = np.float64(this.evaluate(this.source.test)["mse"])  # [N]
+            log.note(f"{kind.name} of {k}: {found[k].mean():.5f}")
             truth, back = pair(this)
             strips.append(back)
         # the truth is the last row
@@ -139,14 +142,14 @@ def pair(this: Run) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(truth), np.asarray(back)
 
 
-def principal_error(found: Components, flat: np.ndarray, k: int) -> float:
-    """The mean squared error of rows [N, D] by the first k components; k = 0 is the mean picture."""
+def principal_errors(found: Components, flat: np.ndarray, k: int) -> np.ndarray:
+    """The mean squared error of each of rows [N, D] by the first k components, [N]; k = 0 is the mean picture."""
     directions = found.directions[:k]
     centred = flat - found.mean
     codes = centred @ directions.T
     rest = centred - codes @ directions
     squares = rest.astype(np.float64) ** 2
-    return float(np.mean(squares))
+    return squares.mean(1)
 
 
 def kept(log: Log, errors: Errors) -> None:
@@ -154,8 +157,9 @@ def kept(log: Log, errors: Errors) -> None:
     for name, line in errors.items():
         values = {}
         for k, error in line.items():
-            ratio = error / errors[PCA][k]
-            values[str(k)] = {"mse": error, "ratio": ratio}
+            n = len(error)
+            ratio = of_ratio(error, errors[PCA][k])
+            values[str(k)] = {"mse": stored(of_mean(error), n), "ratio": stored(ratio, n)}
         log.result(name, values)
 
 
@@ -166,9 +170,8 @@ def table(errors: Errors, sizes: tuple[int, ...]) -> dict[str, Row]:
         row = {}
         floor = errors[PCA][k]
         for name, line in errors.items():
-            row[name] = cell(line[k], 5)
+            row[name] = wide(of_mean(line[k]), 5)
             if name != PCA:
-                ratio = line[k] / floor
-                row[f"{name}, ratio"] = cell(ratio)
+                row[f"{name}, ratio"] = wide(of_ratio(line[k], floor))
         found[str(k)] = row
     return found

@@ -53,9 +53,27 @@ def bootstrap(
 
 
 def of_mean(values: np.ndarray, level: float = 0.95) -> Interval:
-    """The mean of values [N] with Student's interval, for few of them. ValueError for fewer than two."""
-    ones = np.arange(len(values))[:, None]
-    return by_group(lambda rows: float(np.mean(values[rows])), list(ones), level)
+    """The mean of values [N] with Student's interval, for few of them too. ValueError for fewer than two."""
+    from scipy.stats import t as student
+
+    n = len(values)
+    if n < 2:
+        raise ValueError(f"an interval of a mean needs 2 values, got {n}")
+    values = np.asarray(values, np.float64)
+    error = values.std(ddof=1) / np.sqrt(n)
+    half = student.ppf((1 + level) / 2, n - 1) * error
+    mean = values.mean()
+    return Interval(float(mean), float(mean - half), float(mean + half))
+
+
+def of_ratio(above: np.ndarray, below: np.ndarray, level: float = 0.95) -> Interval:
+    """mean(above) / mean(below) of values of the same examples, [N] each, with a bootstrap's interval over these."""
+
+    def of(rows: np.ndarray) -> float:
+        # an example that is hard for the one is hard for the other
+        return float(above[rows].mean() / below[rows].mean())
+
+    return bootstrap(of, len(above), 500, level)
 
 
 def of_both(values: np.ndarray, level: float = 0.95) -> Interval:

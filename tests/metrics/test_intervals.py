@@ -14,6 +14,7 @@ from genjax.metrics.intervals import (
     matched,
     of_both,
     of_mean,
+    of_ratio,
     share,
 )
 from genjax.metrics.kid import kid
@@ -59,6 +60,19 @@ def test_the_interval_of_a_mean_is_students():
     found = of_mean(x)
     low, high = scipy.stats.t.interval(0.95, 8, x.mean(), scipy.stats.sem(x))
     np.testing.assert_allclose(found, (x.mean(), low, high))
+
+
+def test_the_interval_of_a_ratio_pairs_what_is_of_one_example():
+    rng = np.random.default_rng(3)
+    hard = rng.gamma(2.0, size=2000)
+    # the same examples are hard for both: the ratio is known better than either mean
+    above, below = 0.5 * hard, hard * (1.0 + 0.1 * rng.normal(size=2000))
+    found = of_ratio(above, below)
+    residual = above - found.value * below
+    half = 1.96 * residual.std() / np.sqrt(2000) / below.mean()  # by the delta method
+    np.testing.assert_allclose(found.value, above.mean() / below.mean())
+    np.testing.assert_allclose(found.high - found.low, 2 * half, rtol=0.15)
+    assert found.high - found.low < 0.3 * (of_mean(above).high - of_mean(above).low)
 
 
 def test_jackknife_takes_a_bias_away():
