@@ -43,10 +43,11 @@ from genjax.vae.vae import VAE
 
 DATA = Workers(bias=0.5)
 READER = Reader("attributes", steps=1200)
+UNET = nets.UNet((32, 64), blocks=1, patch=2, attention=())
 NET = nets.DiT(patch=4, width=96, depth=4, heads=4)
 _MUON = Muon(2e-3, warmup=50, decay=StableDecay(0.3), clip=1.0)
 _ASK = {"condition": (Label(),), "schedule": schedules.Times(steps=10), "ema": Decay(0.995)}
-_FLOW = {"net": NET, "time": times.LogitNormal(0.5, 1.0), "optimiser": _MUON, **_ASK}
+_FLOW = {"net": UNET, "time": times.LogitNormal(0.5, 1.0), "optimiser": _MUON, **_ASK}
 _CODES = (nets.ConvEncoder((32, 64), patch=4), nets.ConvDecoder((32, 64), patch=4))
 _ADAM = Adam(1e-3, warmup=100, decay=CosineDecay())
 _VAE = {"condition": (Label(),), "warmup": 300, "optimiser": _ADAM}
@@ -59,9 +60,8 @@ def trained(algorithm, steps: int) -> Experiment:
 
 
 HELD = Audited("held-out data", Held())
-_RUN = trained(edit(named.FLOW, _FLOW), 1000)
+_RUN = trained(edit(named.FLOW, _FLOW), 1200)
 _VAE_RUN = trained(edit(VAE(32, *_CODES, DiscretisedLogistic()), _VAE), 1500)
-# told the sex too
 _TOLD = edit(_RUN, {"algorithm.condition": (Label(), Label("sex"))})
 _NET = nets.Worded(NET, nets.TokenEncoder(width=64, depth=1))
 _WORDS = edit(_RUN, {"algorithm.net": _NET, "algorithm.condition": (Caption(),)})
