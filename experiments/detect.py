@@ -5,7 +5,7 @@
     python -m experiments.detect news       photographs of scenes against a flow's, halved and saved as WebP alike
     python -m experiments.detect quick      does it run? digits of 16x16, two generators, about a minute
 
-Generators have three minutes of one core each, on half of the training pictures; their settings were chosen by how far
+Generators have two to five minutes of one core, on half of the training pictures; their settings were chosen by how far
 samples are from held-out pictures, none by a matrix. A detector learns one generator's pictures and real ones that were
 not its data, and is tested on all, and on real against real: average precision, accuracy at 1 and 5 % false alarms of
 held-out real pictures, calibration, what is left after JPEG, resizing, cropping, blur, noise and a screenshot. `dire`

@@ -90,19 +90,23 @@ def mean_of(values: np.ndarray, group: np.ndarray) -> Mean:
     mean = values.mean(0)
     _, place = np.unique(group, return_inverse=True)
     order = np.argsort(place, kind="stable")
-    starts = np.searchsorted(place[order], np.arange(place.max() + 1))
+    every = np.arange(place.max() + 1)
+    starts = np.searchsorted(place[order], every)
     sums = np.add.reduceat(values[order] - mean, starts)  # [G, ...]
     g = len(sums)
     if g < 2:
         return Mean(mean, np.full(mean.shape, np.inf), 1)
-    square = g / (g - 1) * np.square(sums).sum(0) / n**2
+    between = g / (g - 1) * np.square(sums).sum(0)
+    square = between / n**2
     return Mean(mean, square, g - 1)
 
 
 def apart(real: Mean, generated: Mean) -> Apart:
     """The difference, with Welch's error and degrees of freedom (1947, eq. 28)."""
     square = real.square + generated.square
-    each = real.square**2 / real.freedom + generated.square**2 / generated.freedom
+    of_real = real.square**2 / real.freedom
+    of_generated = generated.square**2 / generated.freedom
+    each = of_real + of_generated
     finite = np.isfinite(square) & (each > 0)
     # where nothing varies, or nothing is known, the least that there can be
     freedom = np.ones(square.shape)
@@ -123,7 +127,9 @@ def asked(height: int, width: int) -> np.ndarray:
     # real pictures have the same power at (-u, -v)
     pair = (-i % height) * width + (-j % width)
     once = i * width + j <= pair
-    low = (np.minimum(i, height - i) <= 1) & (np.minimum(j, width - j) <= 1)
+    down = np.minimum(i, height - i)
+    across = np.minimum(j, width - j)
+    low = (down <= 1) & (across <= 1)
     return once & ~low
 
 
@@ -152,11 +158,14 @@ def peaks(
         chances.append(student.sf(t, found.freedom))
     lowest = np.min(heights, 0)
     which = asked(height, width)
-    p = np.minimum(np.max(chances, 0) * which.sum(), 1.0)
+    greatest = np.max(chances, 0)
+    p = np.minimum(greatest * which.sum(), 1.0)
     kept = []
     for i, j in np.argwhere(which & (p < alpha)):
-        place = Fraction(int(i), height), _signed(int(j), width)
-        kept.append(Peak(*place, float(DECIBELS * lowest[i, j]), float(p[i, j])))
+        down = Fraction(int(i), height)
+        across = _signed(int(j), width)
+        height_db = float(DECIBELS * lowest[i, j])
+        kept.append(Peak(down, across, height_db, float(p[i, j])))
     return sorted(kept, key=lambda peak: -peak.height)
 
 

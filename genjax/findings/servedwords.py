@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genjax.audit.alarms import share_above
+from genjax.audit.alarms import exact
 from genjax.audit.disparities import Rate
 from genjax.findings.tabled import Row, wide
 from genjax.metrics.intervals import Interval
@@ -104,8 +104,8 @@ def rates_in_words(tool: Tool, rates: Sequence[Rate]) -> list[str]:
 
 def everybody(tool: Tool) -> Interval:
     """How often the outcome comes among all people."""
-    # as scores above one half
-    return share_above(np.float64(tool.outcome.hits), 0.5)
+    hits = tool.outcome.hits
+    return exact(int(hits.sum()), len(hits))
 
 
 def by_count(found: Found) -> dict[str, list[tuple[Tool, list[Rate]]]]:

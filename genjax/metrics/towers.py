@@ -200,7 +200,8 @@ def distractors(test: Mapping[str, Any], towers: Towers, seed: int = 0) -> list[
     found = []
     # one after the other: which captions are wrong is another matter for each picture
     for i in range(len(words)):
-        there = false[i] & (language == language[i]) & (words != words[i])
+        spoken = language == language[i]
+        there = false[i] & spoken & (words != words[i])
         others = np.flatnonzero(there)
         # of equal words the first
         _, first = np.unique(words[others], return_index=True)
@@ -219,13 +220,16 @@ def precision(
         # with nothing to choose from nothing is shown
         if len(some):
             # nearer, not as near: a net that says the same of everything wins nothing
-            hits.append(bool(np.all(likeness[i, i] > likeness[i, some])))
+            nearer = likeness[i, i] > likeness[i, some]
+            hits.append(bool(nearer.all()))
     return np.array(hits, bool)
 
 
 def chance(test: Mapping[str, Any], towers: Towers, seed: int = 0) -> float:
     """What `precision` is of vectors that know nothing: the mean of 1 / R; NaN where no caption is wrong of another."""
-    shares = [1.0 / (1 + len(some)) for some in distractors(test, towers, seed) if len(some)]
+    counts = [len(some) for some in distractors(test, towers, seed)]
+    # who has nothing to choose from is not asked
+    shares = [1.0 / (1 + count) for count in counts if count]
     return float(np.mean(shares)) if shares else float("nan")
 
 
