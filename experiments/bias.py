@@ -36,9 +36,9 @@ from genjax.findings.tabled import carry_out
 from genjax.metrics.classifier import Convolutional
 from genjax.metrics.features import Components
 from genjax.metrics.reader import Reader
-from genjax.optim import Adam, CosineDecay, Muon, StableDecay
+from genjax.optim import Muon, StableDecay
 from genjax.training.experiment import Every, Experiment
-from genjax.vae.likelihoods import DiscretisedLogistic
+from genjax.vae.likelihoods import Gaussian
 from genjax.vae.vae import VAE
 
 DATA = Workers(bias=0.5)
@@ -49,8 +49,7 @@ _MUON = Muon(2e-3, warmup=50, decay=StableDecay(0.3), clip=1.0)
 _ASK = {"condition": (Label(),), "schedule": schedules.Times(steps=10), "ema": Decay(0.995)}
 _FLOW = {"net": UNET, "time": times.LogitNormal(0.5, 1.0), "optimiser": _MUON, **_ASK}
 _CODES = (nets.ConvEncoder((32, 64), patch=4), nets.ConvDecoder((32, 64), patch=4))
-_ADAM = Adam(1e-3, warmup=100, decay=CosineDecay())
-_VAE = {"condition": (Label(),), "warmup": 300, "optimiser": _ADAM}
+_VAE = {"condition": (Label(),), "warmup": 300, "optimiser": _MUON}
 
 
 def trained(algorithm, steps: int) -> Experiment:
@@ -61,7 +60,7 @@ def trained(algorithm, steps: int) -> Experiment:
 
 HELD = Audited("held-out data", Held())
 _RUN = trained(edit(named.FLOW, _FLOW), 1200)
-_VAE_RUN = trained(edit(VAE(32, *_CODES, DiscretisedLogistic()), _VAE), 1500)
+_VAE_RUN = trained(edit(VAE(64, *_CODES, Gaussian(0.3)), _VAE), 1500)
 _TOLD = edit(_RUN, {"algorithm.condition": (Label(), Label("sex"))})
 _NET = nets.Worded(NET, nets.TokenEncoder(width=64, depth=1))
 _WORDS = edit(_RUN, {"algorithm.net": _NET, "algorithm.condition": (Caption(),)})

@@ -145,6 +145,7 @@ NETS = {
     "mlp": (TimeMLP((16,), waves=0), ALL),
     "dit": (DiT(patch=4, width=16, depth=1, heads=2), ALL),
     "unet": (UNet((8, 8), blocks=1, attention=(), heads=2), (Label(), Traits(), ALL[3])),
+    "heard": (UNet((8, 8), blocks=1, attention=(), heads=2, words=(2,)), ALL),
 }
 
 
@@ -170,7 +171,7 @@ def test_denoisers_see_every_condition_that_they_take(name):
 
 def test_a_net_that_cannot_attend_says_so():
     cond = told((Words(),), BATCH, SPEC)
-    with pytest.raises(UserError, match="UNet cannot attend to a sequence"):
+    with pytest.raises(UserError, match="UNet: no map attends to the sequence"):
         NETS["unet"][0].init(
             jax.random.key(0), jnp.ones((3, 8, 8, 1)), jnp.ones(3), cond, (8, 8, 1)
         )

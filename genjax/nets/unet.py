@@ -2,8 +2,10 @@
 
 The block (Dhariwal & Nichol 2021, arXiv:2105.05233, sec. 3.1) scales and shifts its second group norm by an embedding c
 of time and label: h <- conv(silu(norm(conv(silu(norm(x)))) (1 + scale(c)) + shift(c))), added to x; the second
-convolution starts at zero. Pixels are folded into channels first (`patch`), and sizes change by folding and unfolding:
-convolutions with few channels at full size, and transposed convolutions, are slow.
+convolution starts at zero. A told sequence is attended to after the blocks of chosen sizes, as latent diffusion's U-Net
+attends to a sentence (Rombach et al. 2022, arXiv:2112.10752, sec. 3.3). Pixels are folded into channels first
+(`patch`), and sizes change by folding and unfolding: convolutions with few channels at full size, and transposed
+convolutions, are slow.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from genjax.nets.blocks import (
     FEATURES,
     Attention,
     Condition,
+    CrossAttention,
     beside,
     check_dropout,
     check_heads,
@@ -35,7 +38,6 @@ from genjax.nets.blocks import (
     folded,
     masks,
     space_to_depth,
-    vector,
 )
 from genjax.nets.flops import NOTHING, Told
 from genjax.nets.norm import GroupNorm
@@ -106,20 +108,26 @@ class UNet(nn.Module):
         "share of a block's values that is hidden in training, before its second convolution",
         added=True,
     )
+    words: tuple[int, ...] = field(
+        (), "heights of the maps [patches] that attend to a told sequence", added=True
+    )
 
     @nn.compact
     def __call__(
         self, x: jax.Array, time: jax.Array, cond: Cond | None, out: tuple[int, ...]
     ) -> jax.Array:
         dtype = self._check(x.shape[1:], out)
-        vector("UNet", cond)  # complains of a sequence
+        words = self._sequence(cond)
         condition = Condition(4 * self.widths[0], self.frequency, name="condition")(time, cond)
         # keys of the examples, folded with the number of each block
         keys = masks(self)
         numbers = itertools.count()
 
         def block(x: jax.Array, width: int, name: str) -> jax.Array:
-            return self.block(x, condition, width, name, folded(keys, next(numbers)))
+            x = self.block(x, condition, width, name, folded(keys, next(numbers)))
+            if words is None or x.shape[1] not in self.words:
+                return x
+            return self.listen(x, words, f"words_{name}")
 
         patches = space_to_depth(beside(x, cond), self.patch)  # [B, h, w, patch² C]
         x = Conv(self.widths[0], dtype=dtype, name="patches")(patches)
@@ -159,6 +167,25 @@ class UNet(nn.Module):
         dtype = jnp.dtype(self.dtype)
         return block(width, heads, dtype, self.dropout, name=name)(x, condition, keys)
 
+    def listen(self, x: jax.Array, words: jax.Array, name: str) -> jax.Array:
+        """x + attention(norm(x)) of the H * W pixels to the words [B, L, E]."""
+        dtype = jnp.dtype(self.dtype)
+        tokens = GroupNorm(dtype)(x)
+        tokens = tokens.reshape(x.shape[0], -1, x.shape[-1])  # [B, H W, C]
+        heard = CrossAttention(self.heads, dtype, name=name)(tokens, words)
+        return x + heard.reshape(x.shape)
+
+    def _sequence(self, cond: Cond | None) -> jax.Array | None:
+        """The told sequence, or None; UserError where no map attends to one."""
+        if cond is None or cond.tokens is None:
+            return None
+        if not self.words:
+            raise UserError(
+                "UNet: no map attends to the sequence that --algorithm.condition gives: name heights of maps, "
+                "e.g. words=(8,), or use a DiT."
+            )
+        return cond.tokens
+
     def flops(self, shape: tuple[int, ...], out: tuple[int, ...], told: Told = NOTHING) -> int:
         """Operations of a forward pass of one example, see `genjax.nets.flops`."""
         first = self.widths[0]
@@ -174,29 +201,35 @@ class UNet(nn.Module):
                 total += cost.dense(math.prod(side), 4 * x, width)
                 x = width
             for _ in range(self.blocks):
-                total += self._block_flops(side, x, width)
+                total += self._block_flops(side, x, width, told)
                 x = width
                 skips.append(x)
-        total += self._block_flops(side, x, x)
+        total += self._block_flops(side, x, x, told)
         for level, width in reversed(list(enumerate(self.widths))):
             side = (h >> level, w >> level)
             for _ in range(self.blocks):
-                total += self._block_flops(side, x + skips.pop(), width)
+                total += self._block_flops(side, x + skips.pop(), width, told)
                 x = width
             if level:
                 x = self.widths[level - 1]
                 total += cost.dense(math.prod(side), width, 4 * x)
         return total
 
-    def _block_flops(self, side: tuple[int, int], inputs: int, width: int) -> int:
-        """Operations of a residual block, with its attention."""
+    def _block_flops(self, side: tuple[int, int], inputs: int, width: int, told: Told) -> int:
+        """Operations of a residual block, with its attention to itself and to words."""
         pixels = math.prod(side)
         total = cost.convolution(pixels, 3, inputs + width, width)  # both convolutions
         total += cost.dense(1, 4 * self.widths[0], 2 * width)
         if inputs != width:
             total += cost.dense(pixels, inputs, width)
-        attends = side[0] in self.attention
-        return total + attends * cost.attention(pixels, width)
+        if side[0] in self.attention:
+            total += cost.attention(pixels, width)
+        length, size = told.tokens
+        if length and side[0] in self.words:
+            # queries and the last layer, scores; the words are embedded, and keys and values of them
+            total += cost.dense(pixels, width, 2 * width) + cost.scores(pixels, length, width)
+            total += cost.dense(length, size + 2 * width, width)
+        return total
 
     def _check(self, shape: tuple[int, ...], out: tuple[int, ...]) -> Any:
         """Raises UserError for sizes that do not fit; returns the type to compute in."""
@@ -216,12 +249,13 @@ class UNet(nn.Module):
             )
         # attention is chosen by height, as ADM chooses it by resolution
         heights = [h // self.patch // 2**level for level in range(levels)]
-        if strange := [height for height in self.attention if height not in heights]:
-            raise UserError(
-                f"UNet: no map is {strange[0]} high, they are {heights}: choose --algorithm.net.attention among these, "
-                "or () for none."
-            )
+        for name, chosen in (("attention", self.attention), ("words", self.words)):
+            if strange := [height for height in chosen if height not in heights]:
+                raise UserError(
+                    f"UNet: no map is {strange[0]} high, they are {heights}: choose --algorithm.net.{name} among "
+                    "these, or () for none."
+                )
         for height, width in zip(heights, self.widths, strict=True):
-            if height in self.attention:
+            if height in (*self.attention, *self.words):
                 check_heads("UNet", width, self.heads)
         return compute_type("UNet", self.dtype)

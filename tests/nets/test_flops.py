@@ -47,6 +47,7 @@ def counted(net, shape, out, told, *clocks) -> float:
         (DiT(patch=4, width=192, depth=1, heads=3, words=Context()), TOLD, 0.03),
         (Worded(DiT(patch=4, width=96, depth=1, heads=3), READER), TOLD, 0.04),
         (UNet((48, 64), blocks=1, patch=1, attention=(16,)), PLAIN, 0.03),
+        (UNet((48, 64), blocks=1, patch=1, attention=(), words=(16,)), TOLD, 0.04),
         (TimeMLP((256, 128, 128)), TOLD, 0.01),
         (PlainUNet((48, 64), blocks=1, patch=1), PLAIN, 0.05),
         # taps that lie beyond the border are many on maps of one or two places
@@ -58,6 +59,7 @@ def counted(net, shape, out, told, *clocks) -> float:
         "dit in context",
         "worded",
         "unet",
+        "unet with words",
         "mlp",
         "plain unet",
         "fcn",
