@@ -44,7 +44,6 @@ from genjax.vae.vae import VAE
 DATA = Workers(bias=0.5)
 READER = Reader("attributes", steps=1200)
 UNET = nets.UNet((32, 64), blocks=1, patch=2, attention=())
-NET = nets.DiT(patch=4, width=96, depth=4, heads=4)
 _MUON = Muon(2e-3, warmup=50, decay=StableDecay(0.3), clip=1.0)
 _ASK = {"condition": (Label(),), "schedule": schedules.Times(steps=10), "ema": Decay(0.995)}
 _FLOW = {"net": UNET, "time": times.LogitNormal(0.5, 1.0), "optimiser": _MUON, **_ASK}
@@ -62,7 +61,7 @@ HELD = Audited("held-out data", Held())
 _RUN = trained(edit(named.FLOW, _FLOW), 1200)
 _VAE_RUN = trained(edit(VAE(64, *_CODES, Gaussian(0.3)), _VAE), 1500)
 _TOLD = edit(_RUN, {"algorithm.condition": (Label(), Label("sex"))})
-_NET = nets.Worded(NET, nets.TokenEncoder(width=64, depth=1))
+_NET = nets.Worded(edit(UNET, {"words": (8,)}), nets.TokenEncoder(width=64, depth=1))
 _WORDS = edit(_RUN, {"algorithm.net": _NET, "algorithm.condition": (Caption(),)})
 _MODELS = (Audited("flow", Sampled(_RUN)), Audited("vae", Sampled(_VAE_RUN)))
 BASE = Audit(data=DATA, samplers=(HELD, *_MODELS), reader=READER)

@@ -2,7 +2,8 @@
 
     python -m experiments.instruct            BASE: rendered faces: age, side, mood, eyes, hair
     python -m experiments.instruct one        one scale of guidance, of picture and words together
-    python -m experiments.instruct context    words in the blocks' own attention
+    python -m experiments.instruct dit        a transformer in the place of the U-Net
+    python -m experiments.instruct context    its words in the blocks' own attention
     python -m experiments.instruct quick      does it run? about a minute, most of it compiling
 
 The flow is told the picture before, beside the noise, and the instruction, by an encoder of bytes that is trained
@@ -25,13 +26,15 @@ from genjax.diffusion.guidance import Guidance, Stepwise
 from genjax.ema import Decay
 from genjax.findings.instructed import Instructed
 from genjax.metrics.reader import Reader
-from genjax.nets import Context, DiT, TokenEncoder, Worded
-from genjax.optim import Adam, CosineDecay
+from genjax.nets import Context, DiT, TokenEncoder, UNet, Worded
+from genjax.optim import Muon, StableDecay
 from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
 from genjax.translate.palette import Palette
 
-NET = Worded(DiT(patch=4, width=128, depth=4, heads=4), TokenEncoder(width=96, depth=2))
+UNET = UNet((32, 64), blocks=1, patch=2, attention=(), words=(8, 16))
+NET = Worded(UNET, TokenEncoder(width=96, depth=2), whole=False)
+DIT = edit(NET, {"net": DiT(patch=4, width=128, depth=4, heads=4)})
 FLOW = edit(
     named.FLOW,
     {
@@ -42,14 +45,14 @@ FLOW = edit(
         "alone": 0.05,
         "guidance": Stepwise(("input", "caption"), (1.5, 2.0)),
         "schedule": schedules.Times(steps=10),
-        "optimiser": Adam(1e-3, warmup=200, decay=CosineDecay(), clip=1.0),
+        "optimiser": Muon(2e-3, warmup=100, decay=StableDecay(0.3), clip=1.0),
         "ema": Decay(0.998),
     },
 )
 BASE = Experiment(
     data=InstructedHeads(),
     algorithm=Palette(model=FLOW, guided=True),
-    steps=1500,
+    steps=2500,
     batch=64,
     every=Every(log=100, evaluate=500, sample=500, save=250),
     finish=(
@@ -86,7 +89,8 @@ _QUICK = {
 EXPERIMENTS = {
     "base": BASE,
     "one": edit(BASE, _ONE),
-    "context": edit(BASE, {"algorithm.model.net.net.words": Context()}),
+    "dit": edit(BASE, {"algorithm.model.net": DIT}),
+    "context": edit(BASE, {"algorithm.model.net": edit(DIT, {"net.words": Context()})}),
     "quick": edit(BASE, _QUICK),
 }
 

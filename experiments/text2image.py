@@ -4,8 +4,9 @@
     python -m experiments.text2image digits2   two digits, one beside or above the other
     python -m experiments.text2image signs     signs of Unicode by two vendors, with their names
     python -m experiments.text2image folder --data.path=DIR    your pictures, a text file beside each: no attributes
-    python -m experiments.text2image context   words in the blocks' own attention; cross: no vector beside the words
-    python -m experiments.text2image whole     no words to attend to: the sentence as one vector
+    python -m experiments.text2image dit       a transformer in the place of the U-Net, for the faces
+    python -m experiments.text2image context   its words in the blocks' own attention
+    python -m experiments.text2image both      the sentence as one vector beside its words; whole: the vector alone
     python -m experiments.text2image quick     does it run? about a minute, most of it compiling
 
 A small transformer reads the bytes of a sentence and is trained along with the flow, by its loss alone. After training,
@@ -30,12 +31,15 @@ from genjax.findings.asked import Asked
 from genjax.metrics.features import Components
 from genjax.metrics.reader import Reader
 from genjax.metrics.towers import Towers
-from genjax.nets import Context, DiT, TokenEncoder, Worded
+from genjax.nets import Context, DiT, Learned, TokenEncoder, UNet, Worded
 from genjax.optim import Muon, StableDecay
 from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
 
-NET = Worded(DiT(patch=4, width=128, depth=4, heads=4), TokenEncoder(width=96, depth=2))
+UNET = UNet((32, 64), blocks=1, patch=2, attention=(), words=(8, 16))
+# without a vector of the whole sentence, which learns pairs of things by heart
+NET = Worded(UNET, TokenEncoder(width=96, depth=2), whole=False)
+DIT = edit(NET, {"net": DiT(patch=4, width=128, depth=4, heads=4)})
 FLOW = edit(
     named.FLOW,
     {
@@ -53,16 +57,16 @@ READER = Reader("attributes")
 BASE = Experiment(
     data=SpokenHeads(),
     algorithm=FLOW,
-    steps=1500,
+    steps=2500,
     batch=64,
     every=Every(log=100, evaluate=500, sample=500, save=250),
     finish=(Asked(READER, scales=(1.0, 2.0, 4.0), samples=600),),
 )
 _DIGITS = {
     "data": DigitPairs(),
-    "algorithm.net": Worded(DiT(patch=4, width=96, depth=4, heads=4), TokenEncoder()),
+    "algorithm.net.net.words": (4, 8),
     "algorithm.std": 0.6,
-    "steps": 6000,
+    "steps": 4000,
     "finish.Asked.samples": 1000,
 }
 DIGITS = edit(BASE, _DIGITS)
@@ -99,11 +103,14 @@ _QUICK_SIGNS = {
 }
 EXPERIMENTS = {
     "base": BASE,
-    "context": edit(BASE, {"algorithm.net.net.words": Context()}),
-    "cross": edit(BASE, {"algorithm.net.whole": False}),
-    "whole": edit(BASE, {"algorithm.net.pieces": False}),
+    "dit": edit(BASE, {"algorithm.net": DIT}),
+    "context": edit(BASE, {"algorithm.net": edit(DIT, {"net.words": Context()})}),
+    "both": edit(BASE, {"algorithm.net.whole": True}),
+    "whole": edit(BASE, {"algorithm.net": edit(NET, {"whole": True, "pieces": False})}),
     "digits2": DIGITS,
-    "digits2_context": edit(DIGITS, {"algorithm.net.net.words": Context()}),
+    "digits2_both": edit(DIGITS, {"algorithm.net.whole": True}),
+    # turned positions alone do not tell a patch that it is on the left
+    "digits2_dit": edit(DIGITS, {"algorithm.net.net": DiT(4, 96, 4, 4, positions=Learned())}),
     "signs": SIGNS,
     "folder": FOLDER,
     "quick": edit(DIGITS, {"data": DigitPairs(train=400, test=100), **_QUICK, **_READ}),
