@@ -74,7 +74,7 @@ Lasted = dict[str, list[Interval]]  # {detector: AP after no hardship and after 
 class Line(NamedTuple):
     """Logits of one detector that learned from one generator."""
 
-    held: np.ndarray  # of held-out real pictures [N]
+    held: Halves  # of held-out pictures, the generated ones of its own generator [N each]
     real: np.ndarray  # of the test's [M]
     generated: dict[str, np.ndarray]  # {generator: [M]}
 
@@ -223,7 +223,8 @@ class Detection:
             # the scale is of this row's generator, whatever is tested
             generated = {name: scale(score(parts["test"][1])) for name, parts in sets.items()}
             tested = scale(score(real["test"][0]))
-            rows[entry.name] = Line(scale(held.real), tested, generated)
+            logits = Halves(*(scale(half) for half in held))
+            rows[entry.name] = Line(logits, tested, generated)
             scales[entry.name] = (score, scale)
         rows[ALL] = _together(rows)
         return rows, scales
@@ -293,7 +294,7 @@ class Detection:
             for tested, generated in line.generated.items():
                 pair = Halves(line.real, generated)
                 of_pair = None if groups is None else _groups(groups, tested)
-                found[trained][tested] = judged(pair, line.held, self.rates, of_pair)
+                found[trained][tested] = judged(pair, line.held.real, self.rates, of_pair)
         return found
 
     def groups(self, part: str) -> Halves:
@@ -398,15 +399,15 @@ def _groups(groups: Halves, tested: str) -> Halves:
 
 
 def _together(rows: Mapping[str, Line]) -> Line:
-    """The line of the mean logit of all detectors."""
-    held = ensemble({name: line.held for name, line in rows.items()})
+    """The line of the mean logit of all detectors, scaled again: a mean of such as disagree is too unsure."""
+    held = _mean({name: line.held for name, line in rows.items()})
+    scale = scale_of(held)
     real = ensemble({name: line.real for name, line in rows.items()})
     generated = {}
     for tested in next(iter(rows.values())).generated:
-        generated[tested] = ensemble(
-            {name: line.generated[tested] for name, line in rows.items()}
-        )
-    return Line(held, real, generated)
+        mean = ensemble({name: line.generated[tested] for name, line in rows.items()})
+        generated[tested] = scale(mean)
+    return Line(Halves(*(scale(half) for half in held)), scale(real), generated)
 
 
 def _lasted(

@@ -246,7 +246,7 @@ class Served:
 
 def flagging(title: str, rate: float, line: Line, generator: str, people: People) -> Tool:
     """A detector whose threshold is that of held-out real pictures at a rate, on real people."""
-    limit = threshold(line.held, rate)
+    limit = threshold(line.held.real, rate)
     # real pictures of both halves, in the order of `tested`
     scores = np.concatenate([line.real, line.generated[OTHER]])
     flagged = scores[people.rows] > limit
