@@ -32,7 +32,7 @@ from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
 from genjax.translate.palette import Palette
 
-UNET = UNet((32, 64), blocks=1, patch=2, attention=(), words=(8, 16))
+UNET = UNet((32, 64), blocks=1, patch=2, attention=(), words=(8,))
 NET = Worded(UNET, TokenEncoder(width=96, depth=2), whole=False)
 DIT = edit(NET, {"net": DiT(patch=4, width=128, depth=4, heads=4)})
 FLOW = edit(

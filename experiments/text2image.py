@@ -36,7 +36,7 @@ from genjax.optim import Muon, StableDecay
 from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
 
-UNET = UNet((32, 64), blocks=1, patch=2, attention=(), words=(8, 16))
+UNET = UNet((32, 64), blocks=1, patch=2, attention=(), words=(8,))
 # without a vector of the whole sentence, which learns pairs of things by heart
 NET = Worded(UNET, TokenEncoder(width=96, depth=2), whole=False)
 DIT = edit(NET, {"net": DiT(patch=4, width=128, depth=4, heads=4)})
@@ -94,13 +94,9 @@ _QUICK = {
     "steps": 20,
     **_JUDGES,
 }
-_QUICK_SIGNS = {
-    "data.emoji.size": 16,
-    "data.emoji.languages": ("en", "ar"),
-    **_QUICK,
-    **_READ,
-    "finish.Asked.towers.same": "sign",
-}
+_EMOJI = {"data.emoji.size": 16, "data.emoji.languages": ("en", "ar")}
+_QUICK_SIGNS = {**_EMOJI, **_QUICK, **_READ, "finish.Asked.towers.same": "sign"}
+_QUICK_FOLDER = {**_QUICK, "batch": 8, "finish.Asked.features": Components(4)}
 EXPERIMENTS = {
     "base": BASE,
     "dit": edit(BASE, {"algorithm.net": DIT}),
@@ -115,9 +111,7 @@ EXPERIMENTS = {
     "folder": FOLDER,
     "quick": edit(DIGITS, {"data": DigitPairs(train=400, test=100), **_QUICK, **_READ}),
     "quick_signs": edit(SIGNS, _QUICK_SIGNS),
-    "quick_folder": edit(
-        FOLDER, {**_QUICK, "batch": 8, "finish.Asked.features": Components(4)}
-    ),
+    "quick_folder": edit(FOLDER, _QUICK_FOLDER),
 }
 
 if __name__ == "__main__":

@@ -209,7 +209,7 @@ def test_data_and_models_that_cannot_be_asked():
 )
 def test_every_config_traces_a_step_and_a_sample(name):
     exp = text2image.EXPERIMENTS[name]
-    cfg = edit(exp.algorithm, {"net.net.depth": 1, "net.encoder.depth": 1})
+    cfg = edit(exp.algorithm, {"net.encoder.depth": 1})
     source = DigitPairs(train=8, test=8).load()
     algorithm = cfg(Spec(tuple(source.fields.items()), 10))
     batch = {**source.train, "index": np.arange(8, dtype=np.uint32)}

@@ -111,7 +111,7 @@ def test_data_and_models_that_cannot_be_measured():
 )
 def test_every_config_traces_a_step_and_an_answer(name):
     exp = instruct.EXPERIMENTS[name]
-    cfg = edit(exp.algorithm, {"model.net.net.depth": 1, "model.net.encoder.depth": 1})
+    cfg = edit(exp.algorithm, {"model.net.encoder.depth": 1})
     fields = {**InstructedHeads(16).fields(), "caption": Tokens(80, 256)}
     algorithm = cfg(Spec(tuple(fields.items()), 10))
     assert algorithm.asks == ("input", "caption", "image")
