@@ -115,7 +115,7 @@ def test_samples_that_are_real_are_read_as_real_ones_are(home):
     assert others["all"]["value"] < 0.2 and "r_precision" not in others
     assert real["asked"]["low"] <= real["asked"]["value"] <= real["asked"]["high"]
     drawn = {path.stem for path in (this.log.directory / "samples").glob("*.png")}
-    assert {"asked", "nearest"} <= drawn
+    assert {"asked", "nearest", "sentences"} <= drawn
 
 
 @pytest.mark.all

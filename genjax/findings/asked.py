@@ -34,6 +34,7 @@ from genjax.metrics.intervals import bootstrap, frechet_interval, share
 from genjax.metrics.nearest import beside, nearest
 from genjax.metrics.reader import Reader
 from genjax.metrics.towers import Towers, chance, precision
+from genjax.pictures import draw
 from genjax.pictures.draw import captioned, grid, to_uint8
 from genjax.training.experiment import Experiment, home
 from genjax.training.run import Run
@@ -41,6 +42,7 @@ from genjax.training.run import Run
 NEEDED = ("caption", "attributes", "said", "language", "together", "wording")
 TIMES = 500  # repeats of a bootstrap
 JACKKNIFE = 50  # groups of a jackknife
+SAID = 6  # pictures of each language with their sentences
 
 
 class Number(NamedTuple):
@@ -118,6 +120,9 @@ class Asked:
         real = np.asarray(test["image"])
         told = {"real": self.measured(judges, real, test)}
         scales = self.scales or (None,)
+        # pictures are those of the config's own scale, where it is among them
+        own = getattr(getattr(this.exp.algorithm, "guidance", None), "scale", None)
+        shown = own if own in scales else scales[0]
         numbers = {}
         for scale in scales:
             pictures = self.drawn(this, test, scale)
@@ -125,6 +130,7 @@ class Asked:
             told[name] = self.measured(judges, pictures, test)
             if scale == scales[0]:
                 told |= self.others(judges, pictures, test)
+            if scale == shown:
                 self.draw(this, pictures, test, judges)
             first = told[name].get("r_precision" if judges.read is None else "asked")
             if first is not None:
@@ -250,6 +256,11 @@ class Asked:
         tiles = grid(pictures[places], len(places) // len(rows))
         there = [names[number] for number in rows]
         show(this, "asked", captioned(tiles, there))
+        # a column of each language, with what was said
+        few = [own[:SAID] for own in rows.values()]
+        places_said = np.stack(few, 1).ravel()
+        said = [captions[place] for place in places_said]
+        show(this, "sentences", draw.told(pictures[places_said], said, len(rows)))
         show(this, "nearest", beside(pictures[places], judges.train["image"]))
 
 

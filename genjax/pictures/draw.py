@@ -77,6 +77,50 @@ def captioned(picture: np.ndarray, rows: Sequence[str], size: int = 14) -> np.nd
     return np.concatenate([names, colour], 1)
 
 
+def told(
+    images: Any, sentences: Sequence[str], columns: int = 4, side: int = 48, wide: int = 150
+) -> np.ndarray:
+    """Images [N, H, W, C], float in [0, 1] or uint8, each with its sentence to the right: uint8 [H', W', 3].
+
+    An image is made about `side` pixels high, and a sentence is broken at `wide` pixels. Letters are DejaVu Sans's:
+    Latin, Greek, Cyrillic, Arabic; what is written from the right is drawn so.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    zoom = max(1, round(side / np.shape(images)[1]))
+    tiles = to_uint8(images).repeat(zoom, 1).repeat(zoom, 2)
+    h, w = tiles.shape[1:3]
+    font = ImageFont.truetype(figures.letters(), 11)
+    broken = [_broken(sentence, font, wide) for sentence in sentences]
+    ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    heights = [ruler.multiline_textbbox((0, 0), lines, font)[3] for lines in broken]
+    # of a picture with its sentence, whichever is higher
+    high, across = 4 + math.ceil(max(h, *heights)), w + wide + 12
+    rows = math.ceil(len(tiles) / columns)
+    canvas = Image.new("RGB", (columns * across, rows * high), "white")
+    pen = ImageDraw.Draw(canvas)
+    for i, (tile, lines) in enumerate(zip(tiles, broken, strict=True)):
+        row, column = divmod(i, columns)
+        left, top = column * across, row * high
+        colour = np.broadcast_to(tile, (h, w, 3))  # grey is as wide
+        canvas.paste(Image.fromarray(colour), (left, top))
+        middle = top + (high - 4) / 2
+        pen.multiline_text((left + w + 6, middle), lines, "black", font, anchor="lm")
+    return np.asarray(canvas)
+
+
+def _broken(sentence: str, font: Any, wide: int) -> str:
+    """A sentence in lines of at most so many pixels, but for longer words."""
+    lines = [""]
+    for word in sentence.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= wide or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)
+
+
 def scatter(
     points: Any, limit: float | None = None, colours: Any = None, side: int = 320
 ) -> np.ndarray:

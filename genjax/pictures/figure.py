@@ -26,3 +26,10 @@ def pixels(figure: Any) -> np.ndarray:
     """The drawn figure, uint8 [height, width, 3]."""
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def letters() -> str:
+    """The file of DejaVu Sans, which matplotlib carries."""
+    import matplotlib
+
+    return f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"

@@ -8,7 +8,7 @@ from PIL import Image
 
 from genjax.errors import UserError
 from genjax.fields import to_float
-from genjax.pictures.draw import captioned, grid, save_png, scatter, to_uint8
+from genjax.pictures.draw import captioned, grid, save_png, scatter, to_uint8, told
 
 BYTES = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
 
@@ -44,6 +44,25 @@ def test_names_stand_beside_their_rows():
     dark = (named[:, :margin] < 128).all(-1)
     # each row has letters of its own, the longer name more of them
     assert 0 < dark[:16].sum() < dark[17:].sum()
+
+
+def test_sentences_stand_beside_their_pictures_and_are_broken():
+    tiles = np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8, 1)
+    long = "a picture of a three to the left of a seven"
+    page = told(tiles, [long, "a three", "a three", "ثلاثة"], columns=2, side=16, wide=80)
+    high, across = len(page) // 2, 16 + 80 + 12
+    # four lines need more room than a picture
+    assert page.shape == (2 * high, 2 * across, 3) and high > 40
+    whole = page.reshape(2, high, 2, across, 3).swapaxes(1, 2).reshape(4, high, across, 3)
+    for tile, cell in zip(tiles, whole, strict=True):
+        large = np.kron(tile[..., 0], np.ones((2, 2), np.uint8))
+        assert np.array_equal(cell[:16, :16, 1], large)
+    ink = (whole[:, :, 18:] < 128).all(-1)
+    assert np.array_equal(ink[1], ink[2]) and not np.array_equal(ink[1], ink[3])
+    # one line and more: what is beyond is not lost at the right
+    assert ink[0].sum() > 2 * ink[1].sum() > 0 and not ink[0, :, -8:].any()
+    with pytest.raises(ValueError, match="argument 2"):
+        told(tiles, ["one"])
 
 
 def test_a_scatter_plot_shows_the_points_where_they_are():
