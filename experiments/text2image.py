@@ -37,7 +37,7 @@ from genjax.training.experiment import Every, Experiment
 from genjax.training.loop import run
 
 UNET = UNet((32, 64), blocks=1, patch=2, attention=(), words=(8,))
-# without a vector of the whole sentence, which learns pairs of things by heart
+# a vector of the whole sentence may learn pairs of things by heart: `both` has it
 NET = Worded(UNET, TokenEncoder(width=96, depth=2), whole=False)
 DIT = edit(NET, {"net": DiT(patch=4, width=128, depth=4, heads=4)})
 FLOW = edit(

@@ -127,7 +127,7 @@ class UNet(nn.Module):
             x = self.block(x, condition, width, name, folded(keys, next(numbers)))
             if words is None or x.shape[1] not in self.words:
                 return x
-            return self.listen(x, words, f"words_{name}")
+            return self._listen(x, words, f"words_{name}")
 
         patches = space_to_depth(beside(x, cond), self.patch)  # [B, h, w, patch² C]
         x = Conv(self.widths[0], dtype=dtype, name="patches")(patches)
@@ -167,7 +167,7 @@ class UNet(nn.Module):
         dtype = jnp.dtype(self.dtype)
         return block(width, heads, dtype, self.dropout, name=name)(x, condition, keys)
 
-    def listen(self, x: jax.Array, words: jax.Array, name: str) -> jax.Array:
+    def _listen(self, x: jax.Array, words: jax.Array, name: str) -> jax.Array:
         """x + attention(norm(x)) of the H * W pixels to the words [B, L, E]."""
         dtype = jnp.dtype(self.dtype)
         tokens = GroupNorm(dtype)(x)

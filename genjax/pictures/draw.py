@@ -83,7 +83,7 @@ def told(
     """Images [N, H, W, C], float in [0, 1] or uint8, each with its sentence to the right: uint8 [H', W', 3].
 
     An image is made about `side` pixels high, and a sentence is broken at `wide` pixels. Letters are DejaVu Sans's:
-    Latin, Greek, Cyrillic, Arabic; what is written from the right is drawn so.
+    Latin, Greek, Cyrillic, Arabic; what is written from the right is drawn so. ValueError unless each image has one.
     """
     from PIL import Image, ImageDraw, ImageFont
 
