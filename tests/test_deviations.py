@@ -102,7 +102,7 @@ def test_what_must_have_a_row_is_found():
     wanted |= {"pix2pix.Pix2pix", "palette.Palette", "bridge.Bridge", "stargan.StarGAN"}
     wanted |= {"cycle.CycleGAN", "cut.CUT", "munit.MUNIT", "unit.UNIT"}
     wanted |= {"geotrans.GeoTrans", "talking.TalkingHeads", "talkingflow.TalkingFlow"}
-    wanted |= {"causal.Causal", "discrete.MaskedDiffusion"}
+    wanted |= {"causal.Causal", "discrete.MaskedDiffusion", "matching.Contrastive"}
     wanted |= {"detector.Detector", "classifier.Classifier", "words.TextDetector"}
     assert {title(value) for value in algorithms()} == wanted
     found = [name for name in required() if name.startswith("named.")]

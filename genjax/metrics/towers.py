@@ -34,16 +34,48 @@ from genjax.data.batches import eval_batches, indices, take
 from genjax.errors import UserError, at_least
 from genjax.metrics.classifier import ConvNet, fingerprint
 from genjax.metrics.features import pixels, trained_once
-from genjax.nets.words import TokenEncoder
+from genjax.nets.blocks import check_heads, check_sizes
+from genjax.nets.words import Reading, TokenEncoder
 from genjax.optim import Adam, CosineDecay
 
 VERSION = (
-    1  # of the nets and their training: a new number makes every stored one be trained again
+    2  # of the nets and their training: a new number makes every stored one be trained again
 )
 FAR = -1e9  # a logit that is as good as none
+LOG_SCALE = 2.66  # s = e^2.66 = 1 / 0.07 at the start (arXiv:2103.00020, sec. 2.4)
 
 # (images [N, H, W, C], captions [N, T]) -> unit vectors of both, each [N, D]
 Match = Callable[[Any, Any], tuple[np.ndarray, np.ndarray]]
+
+
+class Pooled(nn.Module):
+    """`Reading` of B sentences -> [B, queries width]: what learned queries find among the pieces, each by its content.
+
+    Pooling by attention (Lee et al. 2019, arXiv:1810.00825, sec. 3.2, that layer's attention alone).
+    """
+
+    queries: int = field(4, "what is asked of a sentence")
+    heads: int = field(4, "attention heads")
+
+    @nn.compact
+    def __call__(self, reading: Reading) -> jax.Array:
+        b, n, d = reading.pieces.shape
+        check_sizes("Pooled", queries=self.queries, heads=self.heads)
+        check_heads("Pooled", d, self.heads)
+        size = d // self.heads
+        start = nn.initializers.normal(1.0)
+        asked = self.param("queries", start, (self.queries, self.heads, size))
+        q = jnp.broadcast_to(asked, (b, *asked.shape))
+        # without places: who is where, the pieces must say themselves
+        k, v = (
+            nn.Dense(d, use_bias=False, name=name)(reading.pieces).reshape(
+                b, n, self.heads, size
+            )
+            for name in ("k", "v")
+        )
+        there = reading.there[:, None, None]  # [B, 1, 1, N]: of keys
+        found = jax.nn.dot_product_attention(q, k, v, mask=there)
+        return found.reshape(b, self.queries * d)
 
 
 class Pair(nn.Module):
@@ -58,10 +90,11 @@ class Pair(nn.Module):
         self, image: jax.Array, tokens: jax.Array, train: bool = False
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         seen = ConvNet(self.widths, self.features, self.features)(image, train).logits
-        read = nn.Dense(self.features)(self.encoder(tokens).whole)
-        # s = e^2.66 = 1 / 0.07 at the start (arXiv:2103.00020, sec. 2.4)
-        log_scale = self.param("scale", nn.initializers.constant(2.66), ())
-        return _unit(seen), _unit(read), jnp.exp(log_scale)
+        # a vector of the whole sentence would learn pairs of things by heart
+        found = Pooled()(self.encoder(tokens))
+        read = nn.Dense(self.features)(found)
+        log_scale = self.param("scale", nn.initializers.constant(LOG_SCALE), ())
+        return unit(seen), unit(read), jnp.exp(log_scale)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,7 +266,8 @@ def chance(test: Mapping[str, Any], towers: Towers, seed: int = 0) -> float:
     return float(np.mean(shares)) if shares else float("nan")
 
 
-def _unit(x: jax.Array) -> jax.Array:
+def unit(x: jax.Array) -> jax.Array:
+    """[B, D], each of length 1."""
     # inside the root, whose slope at 0 has no bound
     length = jnp.sqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-12)
     return x / length
@@ -244,17 +278,17 @@ def one_hot(tokens: jax.Array, vocabulary: int = 256) -> jax.Array:
     return jax.nn.one_hot(tokens, vocabulary) * (tokens != 0)[..., None]
 
 
-def contrast(seen: jax.Array, read: jax.Array, scale: jax.Array, batch: Any) -> jax.Array:
-    """The loss of unit vectors of pictures and captions, [B, D] each: the equation above, a scalar."""
+def contrast(of_captions: jax.Array, of_pictures: jax.Array, against: jax.Array) -> jax.Array:
+    """The loss [B] of logits [B, B] of picture i and caption j: of captions for a picture, of pictures for a caption.
+
+    against: whether caption j is wrong of picture i, bool [B, B], as `apart` tells.
+    """
     # its own is true of it too, and would be left out with the others that are
-    own = jnp.eye(len(seen), dtype=bool)
-    # [picture, caption]: what is true of another's picture is no wrong answer
-    against = apart(batch) | own
-    logits = jnp.where(against, scale * seen @ read.T, FAR)
-    # each picture chooses among captions, and each caption among pictures
-    of_captions = jax.nn.log_softmax(logits, 1)
-    of_pictures = jax.nn.log_softmax(logits, 0)
-    return -0.5 * jnp.mean(jnp.diagonal(of_captions) + jnp.diagonal(of_pictures))
+    against = against | jnp.eye(len(against), dtype=bool)
+    # what is true of another's picture is no wrong answer
+    to_captions = jax.nn.log_softmax(jnp.where(against, of_captions, FAR), 1)
+    to_pictures = jax.nn.log_softmax(jnp.where(against, of_pictures, FAR), 0)
+    return -0.5 * (jnp.diagonal(to_captions) + jnp.diagonal(to_pictures))
 
 
 def _like(net: Pair, train: Mapping[str, Any]) -> Any:
@@ -324,7 +358,9 @@ def _steps(cfg: Towers, net: Pair):
             x, words = pixels(batch["image"]), one_hot(batch["caption"])
             # batch norm's averages change in the forward pass: they come out beside the loss
             out, new = net.apply(given, x, words, True, mutable=["batch_stats"])
-            return contrast(*out, batch), new
+            seen, read, scale = out
+            logits = scale * seen @ read.T
+            return contrast(logits, logits, apart(batch)).mean(), new
 
         grads, new = jax.grad(loss, has_aux=True)(variables["params"])
         updates, opt = tx.update(grads, opt, variables["params"])

@@ -5,6 +5,7 @@ R-precision is also that of a scorer that knows all, and of one that knows nothi
 
 import itertools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from genjax.errors import UserError
 from genjax.metrics.features import trained_once
 from genjax.metrics.intervals import share
 from genjax.metrics.towers import (
+    Pooled,
     Towers,
     apart,
     chance,
@@ -24,6 +26,7 @@ from genjax.metrics.towers import (
     wrong,
 )
 from genjax.nets import TokenEncoder
+from genjax.nets.words import Reading
 
 RNG = np.random.default_rng(0)
 TRUE = RNG.integers(0, 2, (7, 5))
@@ -46,13 +49,31 @@ def test_the_loss_is_the_sum_over_wrong_captions_and_the_own_one():
     a, b = (RNG.normal(size=(7, 3)).astype(np.float32) for _ in range(2))
     s = 2.0
     batch = {"attributes": jnp.asarray(TRUE), "said": jnp.asarray(SAID)}
-    total = 0.0
+    terms = []
     for i in range(7):
         own = np.exp(s * a[i] @ b[i])
         captions = sum(np.exp(s * a[i] @ b[j]) for j in range(7) if j != i and false_of(i, j))
         pictures = sum(np.exp(s * a[j] @ b[i]) for j in range(7) if j != i and false_of(j, i))
-        total -= np.log(own / (own + captions)) + np.log(own / (own + pictures))
-    np.testing.assert_allclose(contrast(a, b, s, batch), total / 14, rtol=1e-5)
+        terms.append(-np.log(own / (own + captions)) - np.log(own / (own + pictures)))
+    logits = s * a @ b.T
+    found = contrast(logits, logits, apart(batch))
+    np.testing.assert_allclose(found, np.array(terms) / 2, rtol=1e-5)
+
+
+def test_queries_read_pieces_in_any_order_and_nothing_that_is_not_there():
+    pool = Pooled(3, 2)
+    pieces = RNG.normal(size=(2, 5, 8)).astype(np.float32)
+    there = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], bool)
+    given = Reading(jnp.asarray(pieces), jnp.asarray(pieces[:, 0]), jnp.asarray(there))
+    params = pool.init(jax.random.key(0), given)
+    found = pool.apply(params, given)
+    assert found.shape == (2, 24)
+    turned = given._replace(pieces=given.pieces[:, ::-1], there=given.there[:, ::-1])
+    np.testing.assert_allclose(pool.apply(params, turned), found, atol=1e-5)
+    other = given._replace(pieces=given.pieces.at[0, 3:].set(7.0))
+    np.testing.assert_array_equal(pool.apply(params, other), found)
+    with pytest.raises(UserError, match="Pooled"):
+        Pooled(3, 3).init(jax.random.key(0), given)
 
 
 def test_precision_counts_pictures_whose_own_caption_is_nearest():
