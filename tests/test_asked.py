@@ -205,6 +205,7 @@ def test_data_and_models_that_cannot_be_asked():
     [
         n if n == "quick" else pytest.param(n, marks=pytest.mark.all)
         for n in text2image.EXPERIMENTS
+        if n != "digits2_words"  # it samples nothing
     ],
 )
 def test_every_config_traces_a_step_and_a_sample(name):
@@ -220,3 +221,16 @@ def test_every_config_traces_a_step_and_a_sample(name):
 
     metrics, x = jax.eval_shape(one, jax.random.key(0))
     assert x.shape == (8, 16, 16, 1) and "grad_norm" in metrics
+
+
+@pytest.mark.all
+def test_digits_begin_with_the_encoder_of_their_words():
+    source = DigitPairs(train=8, test=8).load()
+    spec = Spec(tuple(source.fields.items()), 10)
+    batch = {**source.train, "index": np.arange(8, dtype=np.uint32)}
+    shapes = []
+    for name in ("digits2", "digits2_words"):
+        algorithm = text2image.EXPERIMENTS[name].algorithm(spec)
+        state = jax.eval_shape(algorithm.init, jax.random.key(0), batch)
+        shapes.append(jax.tree.map(lambda x: x.shape, state.params["net"]["encoder"]))
+    assert shapes[0] == shapes[1]
