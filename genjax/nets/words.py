@@ -144,13 +144,19 @@ class Worded(nn.Module):
     """A denoiser that is told a sentence: (x, time, condition with tokens, out), see `DiT`.
 
     What the encoder reads goes to the net as a sequence to attend to and, as `whole`, into its vector, beside the time
-    (as in arXiv:2403.03206, sec. 4). Both are trained by the denoiser's loss alone.
+    (as in arXiv:2403.03206, sec. 4). Both are trained by the denoiser's loss, unless the encoder is `frozen`, as CLIP's
+    is in latent diffusion (arXiv:2112.10752): `sequence.matching.Contrastive` teaches one beforehand.
     """
 
     net: nn.Module = field(DiT(), "the denoiser, which attends to a sequence")
     encoder: TokenEncoder = field(TokenEncoder(), "what reads the sentence")
     whole: bool = field(True, "the sentence as one, beside the time")
     pieces: bool = field(True, "the sentence piece by piece, to attend to")
+    frozen: bool = field(
+        False,
+        "the encoder stays as it begins: for one that has learned before, by --start",
+        added=True,
+    )
 
     @nn.compact
     def __call__(
@@ -165,6 +171,8 @@ class Worded(nn.Module):
             raise UserError("Worded(): with whole=False and pieces=False nothing is told.")
         no_dropout("Worded()", self.net)
         reading = self.encoder(cond.tokens)
+        if self.frozen:
+            reading = jax.lax.stop_gradient(reading)
         # a label, if there is one, stays beside the sentence
         vector = cond.vector
         if self.whole:

@@ -167,6 +167,31 @@ def test_a_worded_net_hears_the_sentence_and_its_encoder_learns(words):
     assert net.flops((8, 8, 1), (8, 8, 1), told) > NET.flops(told) > 0
 
 
+def test_a_frozen_encoder_is_read_and_does_not_learn():
+    net = Worded(small(Cross()), NET)
+    cond = Cond(tokens=jnp.asarray(TOKENS))
+    p = begun(net, cond)
+
+    @jax.jit
+    def both(p):
+        def total(p, net):
+            y = net.apply({"params": p}, X, TIME, cond, (8, 8, 1))
+            return jnp.square(y).sum(), y
+
+        learn = [jax.grad(total, has_aux=True)(p, net.clone(frozen=f)) for f in (False, True)]
+        return [(grads, y) for grads, y in learn]
+
+    (free, y), (held, same) = both(p)
+    np.testing.assert_array_equal(same, y)
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(held["encoder"]))
+    assert all((leaf != 0).any() for leaf in jax.tree.leaves(free["encoder"]))
+    # what is behind it learns as before
+    for one, other in zip(
+        *(jax.tree.leaves(grads["net"]) for grads in (free, held)), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
 REFUSED = {
     "no sentence": (Worded(small(Cross()), NET), Cond(vector=np.ones((2, 3))), "is told none"),
     "nothing of it": (
