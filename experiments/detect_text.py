@@ -30,11 +30,11 @@ from genjax.findings.witnesses import (
     TrainedDetector,
 )
 from genjax.nets.transformer import Transformer
-from genjax.optim import Adam, CosineDecay, Muon
+from genjax.optim import Adam, CosineDecay
 from genjax.sequence.causal import Causal
 from genjax.training.experiment import Every, Experiment
 
-TX = Muon(2e-3, warmup=30, decay=CosineDecay(), clip=1.0)
+TX = Adam(2e-3, warmup=50, decay=CosineDecay(), clip=1.0)
 NET = Transformer(width=96, depth=2, dropout=0.2)
 
 

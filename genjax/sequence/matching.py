@@ -76,7 +76,7 @@ class Contrastive:
 
 
 def likeness(sides: Sides) -> tuple[jax.Array, jax.Array]:
-    """s and t, [B, B] each, of picture i and sentence j."""
+    """s and t, [B, B] each, of picture i and sentence j; on the way there are B B K R numbers."""
     pairs = jnp.einsum("ikd,jrd->ijkr", sides.places, sides.pieces)  # [B, B, K, R]
     there = sides.there[None]  # [1, B, R]
     # -1 is as far as vectors of length 1 go: what fills up is never the nearest
