@@ -7,7 +7,7 @@
 
 Generators learn for two to five minutes on half of the training pictures, with settings chosen by how far samples are
 from held-out ones. A detector learns one generator's pictures and real ones that were not its data, and is tested on
-all: average precision, accuracy at 1 and 5 % false alarms, calibration, what JPEG, resizing, crop, blur and noise leave.
+all: average precision, accuracy at 1 and 5 % false alarms, calibration, and what JPEG, resizing, blur or noise leave.
 """
 
 from __future__ import annotations
