@@ -196,6 +196,8 @@ def test_data_and_models_that_cannot_be_asked():
     exp = edit(QUICK, {"algorithm": Perfect()})
     with pytest.raises(UserError, match="Perfect has no guidance to try"):
         Asked(scales=(1.0,)).check(exp, pairs)
+    with pytest.raises(UserError, match="keeps an encoder that has learned nothing"):
+        Asked().check(edit(QUICK, {"algorithm.net.frozen": True}), pairs)
     with pytest.raises(UserError, match="samples=1 must be at least 2"):
         Asked(samples=1).check(QUICK, pairs)
 

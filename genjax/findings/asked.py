@@ -108,6 +108,13 @@ class Asked:
             raise UserError(
                 "--finish.Asked: with reader=None and towers=None nothing tells what captions ask for: set one of them."
             )
+        net = getattr(exp.algorithm, "net", None)
+        # an encoder of chance reads nothing, and no number would say why
+        if getattr(net, "frozen", False) and exp.start is None:
+            raise UserError(
+                "--algorithm.net.frozen=true keeps an encoder that has learned nothing: name a run to begin with, "
+                "--start=RUN --start.partial=true, or let it learn."
+            )
         guidance = getattr(exp.algorithm, "guidance", None)
         if self.scales and not hasattr(guidance, "scale"):
             name = type(exp.algorithm).__name__
