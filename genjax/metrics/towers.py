@@ -90,7 +90,7 @@ class Pair(nn.Module):
         self, image: jax.Array, tokens: jax.Array, train: bool = False
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         seen = ConvNet(self.widths, self.features, self.features)(image, train).logits
-        # a vector of the whole sentence would learn pairs of things by heart
+        # a vector of the whole sentence may learn pairs of things by heart
         found = Pooled()(self.encoder(tokens))
         read = nn.Dense(self.features)(found)
         log_scale = self.param("scale", nn.initializers.constant(LOG_SCALE), ())

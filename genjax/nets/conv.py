@@ -48,6 +48,20 @@ def _check(shape: tuple[int, ...], patch: int, levels: int) -> None:
         )
 
 
+def levels(x: jax.Array, widths: tuple[int, ...], blocks: int) -> jax.Array:
+    """Levels of residual blocks at half the size each, within the module that calls it.
+
+    [B, h, w, C] -> [B, h / 2^(levels - 1), w / 2^(levels - 1), widths[-1]].
+    """
+    for level, width in enumerate(widths):
+        if level:  # the first level has the patches' own size
+            x = space_to_depth(x, 2)
+        x = Conv(width)(x)
+        for _ in range(blocks):
+            x = Residual()(x)
+    return nn.silu(GroupNorm()(x))
+
+
 class ConvEncoder(nn.Module):
     """[B, H, W, C] -> [B, *out]: patches, then levels of residual blocks at half the size each, then a dense layer."""
 
@@ -70,13 +84,7 @@ class ConvEncoder(nn.Module):
             start = nn.initializers.zeros  # the net starts as its linear map
         x = space_to_depth(beside(x, cond), self.patch)  # [B, H / patch, W / patch, patch² C]
         x = join_maps("ConvEncoder", x, cond)
-        for level, width in enumerate(self.widths):
-            if level:  # half the size; the first level has the patches' own
-                x = space_to_depth(x, 2)
-            x = Conv(width)(x)
-            for _ in range(self.blocks):
-                x = Residual()(x)
-        x = nn.silu(GroupNorm()(x))
+        x = levels(x, self.widths, self.blocks)
         flat = join(x, None)  # [B, h w width]
         y = linear + nn.Dense(size, kernel_init=start)(flat)
         return y.reshape(-1, *out)

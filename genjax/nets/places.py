@@ -7,10 +7,8 @@ import jax
 
 from genjax.config import field
 from genjax.nets.blocks import space_to_depth
-from genjax.nets.conv import Residual
+from genjax.nets.conv import levels
 from genjax.nets.gan import check_levels
-from genjax.nets.norm import GroupNorm
-from genjax.nets.thin import Conv
 
 
 class ConvPlaces(nn.Module):
@@ -26,13 +24,7 @@ class ConvPlaces(nn.Module):
         unit = self.patch * 2 ** (len(self.widths) - 1)  # pixels of a place
         check_levels("ConvPlaces", x.shape[1:], unit)
         x = space_to_depth(x, self.patch)
-        for level, width in enumerate(self.widths):
-            if level:  # half the size; the first level has the patches' own
-                x = space_to_depth(x, 2)
-            x = Conv(width)(x)
-            for _ in range(self.blocks):
-                x = Residual()(x)
-        x = nn.silu(GroupNorm()(x))
+        x = levels(x, self.widths, self.blocks)
         # where it is, a place knows by the border that its convolutions have seen
         found = nn.Dense(self.features, name="last")(x)
         return found.reshape(len(x), -1, self.features)
