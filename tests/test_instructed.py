@@ -98,6 +98,9 @@ def test_data_and_models_that_cannot_be_measured():
     with pytest.raises(UserError, match="Palette is not guided by a picture and by words"):
         finding.check(one, Source)
     Instructed().check(one, Source)
+    frozen = edit(QUICK, {"algorithm.model.net.frozen": True})
+    with pytest.raises(UserError, match="--algorithm.model.net.frozen=true keeps an encoder"):
+        finding.check(frozen, Source)
     with pytest.raises(UserError, match="samples=1 must be at least 2"):
         Instructed(samples=1).check(QUICK, Source)
 

@@ -71,6 +71,17 @@ class Judges(NamedTuple):
     features: Any  # moments of the training pictures' features
 
 
+def check_reads(exp: Experiment, model: Any, flag: str) -> None:
+    """Raises UserError for a model, `flag` on the command line, whose frozen encoder of sentences is one of chance."""
+    net = getattr(model, "net", None)
+    # it would read nothing, and no number would say why
+    if getattr(net, "frozen", False) and exp.start is None:
+        raise UserError(
+            f"{flag}.net.frozen=true keeps an encoder that has learned nothing: name a run to begin with, --start=RUN "
+            "--start.partial=true, or let it learn."
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Asked:
     """Samples of held-out captions: asked attributes, R-precision, distance of features, nearest training pictures."""
@@ -108,13 +119,7 @@ class Asked:
             raise UserError(
                 "--finish.Asked: with reader=None and towers=None nothing tells what captions ask for: set one of them."
             )
-        net = getattr(exp.algorithm, "net", None)
-        # an encoder of chance reads nothing, and no number would say why
-        if getattr(net, "frozen", False) and exp.start is None:
-            raise UserError(
-                "--algorithm.net.frozen=true keeps an encoder that has learned nothing: name a run to begin with, "
-                "--start=RUN --start.partial=true, or let it learn."
-            )
+        check_reads(exp, exp.algorithm, "--algorithm")
         guidance = getattr(exp.algorithm, "guidance", None)
         if self.scales and not hasattr(guidance, "scale"):
             name = type(exp.algorithm).__name__

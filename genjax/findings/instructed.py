@@ -24,7 +24,7 @@ from genjax.core import size
 from genjax.data.captions import text
 from genjax.data.spoken.sentences import groups
 from genjax.errors import UserError, at_least
-from genjax.findings.asked import TIMES, Found, Number, agreed
+from genjax.findings.asked import TIMES, Found, Number, agreed, check_reads
 from genjax.findings.restored import decibels
 from genjax.findings.samples import check_images, show, some
 from genjax.findings.steering import members
@@ -74,6 +74,7 @@ class Instructed:
                     "use InstructedHeads, or --finish='()'."
                 )
         model = getattr(exp.algorithm, "model", None)
+        check_reads(exp, model, "--algorithm.model")
         guidance = getattr(model, "guidance", None)
         steps = getattr(guidance, "scales", ())
         if self.scales and len(steps) != 2:
